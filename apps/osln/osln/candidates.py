@@ -1,0 +1,94 @@
+"""From the fused probability map to lymph-node candidates (paper, end of section 3.1)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from osln.column import Column
+from osln.experiments import PROXIMAL_MM
+
+CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
+"""26 neighbors."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One connected component of voxels above the operating point.
+
+    Attributes:
+        id: 1, 2, ... by falling score; the value in the label map of `find_candidates`.
+        center_mm: Center of mass, RAS mm.
+        volume_mm3: Volume.
+        radius_mm: Radius of the sphere of that volume.
+        box: First and past-the-last voxel along x, y, z of the working grid.
+        zone: "proximal" or "distal" by the distance of the center; None
+            without a tumor.
+        distance_mm: Signed distance of the center to the tumor boundary, clipped at 100 mm; None
+            without a tumor.
+        score: Mean probability of its voxels (paper, section 4.5: the "#" rows).
+        suv_max, suv_mean: Over its voxels; None without a PET.
+    """
+
+    id: int
+    center_mm: tuple[float, float, float]
+    volume_mm3: float
+    radius_mm: float
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    zone: str | None
+    distance_mm: float | None
+    score: float
+    suv_max: float | None
+    suv_mean: float | None
+
+
+def sphere_radius_mm(volume_mm3: float) -> float:
+    """Radius of the sphere that has this volume."""
+    return (3.0 * volume_mm3 / (4.0 * np.pi)) ** (1.0 / 3.0)
+
+
+def find_candidates(prob: np.ndarray, threshold: float, column: Column) -> tuple[list[Candidate], np.ndarray]:
+    """26-connected components of `prob >= threshold`, no minimum size, by falling score.
+
+    Args:
+        prob: (x, y, z) fused probability on the column's grid.
+        threshold: Operating point; voxels of probability 0 are never taken.
+        column: Gives PET, distance and geometry.
+
+    Returns:
+        The candidates and their label map, (x, y, z) int32; both empty if no voxel reaches the threshold.
+    """
+    parts, count = ndimage.label((prob >= threshold) & (prob > 0), CONNECTIVITY)
+    boxes = ndimage.find_objects(parts, count)
+    found = []
+    for value, box in enumerate(boxes, start=1):
+        mask = parts[box] == value
+        voxels = np.argwhere(mask)
+        center = voxels.mean(axis=0) + [part.start for part in box]
+        score = float(prob[box][mask].mean())
+        found.append((score, value, box, mask, center, len(voxels)))
+    found.sort(key=lambda entry: (-entry[0], entry[1]))
+
+    renumbered = np.zeros(count + 1, dtype=np.int32)
+    candidates = []
+    for identity, (score, value, box, mask, center, size) in enumerate(found, start=1):
+        renumbered[value] = identity
+        volume = size * column.grid.voxel_mm3
+        nearest = tuple(np.round(center).astype(int))
+        distance = None if column.distance_mm is None else float(column.distance_mm[nearest])
+        suv = None if column.pet_suv is None else column.pet_suv[box][mask]
+        candidates.append(
+            Candidate(
+                id=identity,
+                center_mm=tuple(float(x) for x in column.grid.index_to_mm(center)),  # type: ignore[arg-type]
+                volume_mm3=float(volume),
+                radius_mm=float(sphere_radius_mm(volume)),
+                box=tuple((part.start, part.stop) for part in box),  # type: ignore[arg-type]
+                zone=None if distance is None else ("proximal" if distance <= PROXIMAL_MM else "distal"),
+                distance_mm=distance,
+                score=score,
+                suv_max=None if suv is None else float(suv.max()),
+                suv_mean=None if suv is None else float(suv.mean()),
+            )
+        )
+    return candidates, renumbered[parts]

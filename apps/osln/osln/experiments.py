@@ -1,0 +1,169 @@
+"""Every network and every row of the paper as data: the table that all other code iterates over.
+
+A row's name is the same string in the results table, on the command line, in file names and in the
+viewer's menu. A new experiment is one line here. A changed hyper-parameter for a single run is
+`dataclasses.replace(row, ...)`, never a subclass. Only the standard library is imported, so that
+command lines can show their choices at once.
+"""
+
+from dataclasses import dataclass
+
+PROXIMAL_MM = 70.0
+"""Largest distance to the tumor boundary that is tumor-proximal (paper, section 4.2)."""
+
+CT = ("ct",)
+EARLY_FUSION = ("ct", "pet", "distance")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large a network is and how it is trained.
+
+    Attributes:
+        name: Key in `PRESETS`.
+        spacing_mm: Working grid (x, y, z) that studies are resampled to.
+        window: Inference window in voxels (x, y, z); its x-y size is also that of the lung column.
+        patch: Training patch in voxels (x, y, z).
+        widths: Channels after the first and the second convolution of each resolution level.
+        batch: Patches in a training step.
+        iterations: Training steps of one network trained from scratch.
+        learning_rate: Peak learning rate of RAdam.
+        betas: RAdam's moment decays; its warm-up takes about 5 / (1 - beta2) steps.
+        weight_decay: Decoupled weight decay.
+        positive_weight: Weight of a node voxel in the cross-entropy.
+        output_bias: Start of the last bias: the logit of a node's rarity.
+    """
+
+    name: str
+    spacing_mm: tuple[float, float, float]
+    window: tuple[int, int, int]
+    patch: tuple[int, int, int]
+    widths: tuple[tuple[int, int], ...]
+    batch: int
+    iterations: int
+    learning_rate: float
+    betas: tuple[float, float]
+    weight_decay: float
+    positive_weight: float
+    output_bias: float
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        # Paper, section 4.2; widths of the published 3D U-Net. 50 epochs over 84 patients of, by our
+        # reading, 8 patches each: 50 * 84 * 8 / 8 steps.
+        Preset(
+            name="paper",
+            spacing_mm=(1.0, 1.0, 2.5),
+            window=(224, 224, 64),
+            patch=(96, 96, 64),
+            widths=((32, 64), (64, 128), (128, 256), (256, 512)),
+            batch=8,
+            iterations=4200,
+            learning_rate=1e-4,
+            betas=(0.9, 0.999),
+            weight_decay=5e-4,
+            positive_weight=1.0,
+            output_bias=0.0,
+        ),
+        # Small enough to learn on two CPU cores; the recipe is explained in docs/training.md.
+        Preset(
+            name="demo",
+            spacing_mm=(2.5, 2.5, 3.0),
+            window=(88, 88, 64),
+            patch=(32, 32, 32),
+            widths=((8, 8), (16, 16), (32, 32), (64, 64)),
+            batch=8,
+            iterations=1000,
+            learning_rate=4e-3,
+            betas=(0.9, 0.99),
+            weight_decay=5e-4,
+            positive_weight=20.0,
+            output_bias=-4.0,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """One stage-one network: a stream (CT or early fusion) in a zone.
+
+    Attributes:
+        name: Key in `SEGMENTERS`.
+        inputs: Channels in order: "ct", "pet", "distance".
+        zone: "proximal", "distal", or "all" for an unstratified network.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    zone: str
+
+    @property
+    def needs_pet(self) -> bool:
+        return "pet" in self.inputs
+
+    @property
+    def needs_tumor(self) -> bool:
+        return "distance" in self.inputs or self.zone != "all"
+
+
+SEGMENTERS = {
+    segmenter.name: segmenter
+    for segmenter in (
+        Segmenter("ct-proximal", CT, "proximal"),
+        Segmenter("ct-distal", CT, "distal"),
+        Segmenter("ef-proximal", EARLY_FUSION, "proximal"),
+        Segmenter("ef-distal", EARLY_FUSION, "distal"),
+        Segmenter("ct", CT, "all"),
+        Segmenter("ef", EARLY_FUSION, "all"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of Table 1b: which networks are asked and fused.
+
+    Attributes:
+        name: Key in `EXPERIMENTS`; "osln" is the paper's method.
+        title: What viewers and tables show.
+        segmenters: Names in `SEGMENTERS`; networks of one zone are fused by max, zones by union.
+    """
+
+    name: str
+    title: str
+    segmenters: tuple[str, ...]
+
+    @property
+    def needs_pet(self) -> bool:
+        return any(SEGMENTERS[name].needs_pet for name in self.segmenters)
+
+    @property
+    def needs_tumor(self) -> bool:
+        return any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            "osln",
+            "LF, stratified: the paper's stage one",
+            ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal"),
+        ),
+        Experiment("ct", "CT", ("ct",)),
+        Experiment("ef", "EF", ("ef",)),
+        Experiment("lf", "LF", ("ct", "ef")),
+        Experiment("ct-stratified", "CT, stratified", ("ct-proximal", "ct-distal")),
+        Experiment("ef-stratified", "EF, stratified", ("ef-proximal", "ef-distal")),
+    )
+}
+
+SINGLE_SEGMENTERS = {
+    segmenter.name: Experiment(segmenter.name, f"network {segmenter.name} alone", (segmenter.name,))
+    for segmenter in SEGMENTERS.values()
+    if segmenter.name not in EXPERIMENTS
+}
+"""Rows that ask one zone's network alone, to look at what it contributes."""

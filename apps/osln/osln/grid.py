@@ -1,0 +1,337 @@
+"""Voxel grids in patient space: the only place where geometry happens.
+
+Arrays are (x, y, z) in the closest-to-RAS axes order, coordinates are RAS+ millimeters as in NIfTI.
+A file keeps its own axes order (`Volume.file_grid`); it is crossed exactly once on reading and once
+on writing, by exact flips and permutations.
+"""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from isal import igzip
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from scipy import ndimage
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+GEOMETRY_TOLERANCE_MM = 1e-2
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Shape and placement of a voxel array.
+
+    Args:
+        shape: Voxels along x, y, z.
+        affine: (4, 4) matrix from voxel index (of voxel centers) to RAS mm. May be oblique, not sheared.
+
+    Raises:
+        ValueError: If the axes are not perpendicular or a voxel has no size.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "affine", np.array(self.affine, dtype=np.float64))
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise ValueError(f"a grid has three axes of at least one voxel, got shape {self.shape}")
+        axes = self.affine[:3, :3]
+        lengths = np.linalg.norm(axes, axis=0)
+        if not np.isfinite(self.affine).all() or lengths.min() <= 0:
+            raise ValueError(f"voxel sizes must be positive and finite, got the affine {self.affine.tolist()}")
+        cosines = axes / lengths
+        if np.abs(cosines.T @ cosines - np.eye(3)).max() > 1e-3:
+            raise ValueError(
+                "the image axes are sheared (gantry tilt?); resample the image to perpendicular axes first"
+            )
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """(3,) distance of neighboring voxel centers along x, y, z."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def direction(self) -> np.ndarray:
+        """(3, 3) unit vectors of the voxel axes, in columns."""
+        return self.affine[:3, :3] / self.spacing_mm
+
+    @property
+    def voxel_mm3(self) -> float:
+        return float(np.prod(self.spacing_mm))
+
+    def index_to_mm(self, index: np.ndarray) -> np.ndarray:
+        """RAS mm (..., 3) of voxel indices (..., 3); fractions allowed."""
+        return np.asarray(index) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def mm_to_index(self, mm: np.ndarray) -> np.ndarray:
+        """Fractional voxel indices (..., 3) of RAS mm (..., 3)."""
+        return (np.asarray(mm) - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+
+    def crop(self, start: np.ndarray | tuple[int, ...], shape: np.ndarray | tuple[int, ...]) -> "Grid":
+        """The part of `shape` voxels that begins at voxel `start` (which may lie outside)."""
+        affine = self.affine.copy()
+        affine[:3, 3] = self.index_to_mm(np.asarray(start))
+        return Grid(tuple(int(n) for n in shape), affine)
+
+    def resampled(self, spacing_mm: tuple[float, float, float]) -> "Grid":
+        """The grid of another spacing with the same axes and first voxel, that ends within this field."""
+        step = np.asarray(spacing_mm, dtype=np.float64)
+        extent = (np.asarray(self.shape) - 1) * self.spacing_mm
+        shape = np.floor(extent / step + 1e-4).astype(int) + 1
+        affine = self.affine.copy()
+        affine[:3, :3] = self.direction * step
+        return Grid(tuple(shape), affine)
+
+    def matches(self, other: "Grid", tolerance_mm: float = GEOMETRY_TOLERANCE_MM) -> bool:
+        """Whether both have one shape and no voxel corner apart by more than `tolerance_mm`."""
+        if self.shape != other.shape:
+            return False
+        corners = _corners(self.shape)
+        return bool(np.abs(self.index_to_mm(corners) - other.index_to_mm(corners)).max() <= tolerance_mm)
+
+    def box_of(self, other: "Grid", margin: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """First and past-the-last voxel (3,) of this grid around `other`, clipped; empty if apart."""
+        index = self.mm_to_index(other.index_to_mm(_corners(other.shape)))
+        shape = np.asarray(self.shape)
+        start = np.clip(np.floor(index.min(axis=0)).astype(int) - margin, 0, shape)
+        stop = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1 + margin, 0, shape)
+        return start, np.maximum(stop, start)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image: voxels in closest-RAS order on `grid`, and the grid in the file's own axes order."""
+
+    array: np.ndarray
+    grid: Grid
+    file_grid: Grid
+
+
+def canonical(array: np.ndarray, file_grid: Grid) -> Volume:
+    """The volume of voxels that lie in a file's axes order; exact flips and permutations, no copy."""
+    orientation = io_orientation(file_grid.affine)
+    turned = apply_orientation(array, orientation)
+    affine = file_grid.affine @ inv_ornt_aff(orientation, file_grid.shape)
+    return Volume(turned, Grid(turned.shape, affine), file_grid)
+
+
+def in_file_order(array: np.ndarray, grid: Grid, file_grid: Grid) -> np.ndarray:
+    """Voxels of `grid` in the axes order of `file_grid`; both must describe the same voxels.
+
+    Raises:
+        ValueError: If the grids differ by more than flips and permutations of the axes.
+    """
+    turn = ornt_transform(io_orientation(grid.affine), io_orientation(file_grid.affine))
+    turned = apply_orientation(array, turn)
+    if not Grid(turned.shape, grid.affine @ inv_ornt_aff(turn, grid.shape)).matches(file_grid):
+        raise ValueError(
+            f"the array's grid (shape {grid.shape}, spacing {np.round(grid.spacing_mm, 3)} mm) is not the "
+            f"file's grid (shape {file_grid.shape}, spacing {np.round(file_grid.spacing_mm, 3)} mm)"
+        )
+    return turned
+
+
+def split_suffix(path: str | Path) -> tuple[str, str]:
+    """Name and image suffix of a path; the suffix is "" when it is not one of `SUFFIXES`."""
+    name = Path(path).name
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)], name[-len(suffix) :]
+    return name, ""
+
+
+def twins(path: str | Path) -> list[Path]:
+    """Image files beside `path` that differ from it in the suffix only.
+
+    Such pairs are refused: ITK-based programs read `x.nii` when they are asked for `x.nii.gz`
+    (InsightSoftwareConsortium/ITK issue 2243), so that viewer and server could see different images.
+    """
+    path = Path(path)
+    name, own = split_suffix(path)
+    others = (path.with_name(name + suffix) for suffix in SUFFIXES if suffix != own)
+    return [other for other in others if other.exists()]
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Reads NIfTI, NRRD or MetaImage; integers stay integers, scaled or other values become float32.
+
+    Raises:
+        ValueError: If the file is missing, has a twin name, is not readable, or is not 3-D.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no image file at {path}")
+    _, suffix = split_suffix(path)
+    if not suffix:
+        raise ValueError(f"{path.name} is not an image: expected a name that ends with one of {SUFFIXES}")
+    if others := twins(path):
+        names = ", ".join(sorted(other.name for other in others))
+        raise ValueError(f"{path.name} lies beside {names}: programs confuse the two, remove or rename one")
+    try:
+        array, affine = _read_nifti(path) if suffix.startswith(".nii") else _read_with_itk(path)
+    except (OSError, EOFError, RuntimeError, nib.filebasedimages.ImageFileError, igzip.BadGzipFile) as error:
+        raise ValueError(f"{path.name} cannot be read as an image: {str(error).strip()[-200:]}") from error
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise ValueError(
+            f"{path.name} has {array.ndim} dimensions {array.shape}; expected one 3-D volume "
+            "(split a time series or multi-channel file into single volumes)"
+        )
+    return canonical(array, Grid(array.shape, affine))
+
+
+def write_volume(path: str | Path, array: np.ndarray, grid: Grid, file_grid: Grid | None = None) -> None:
+    """Writes NIfTI atomically: a reader sees the old file or the new one, never half of it.
+
+    Args:
+        path: Ends with .nii.gz or .nii; its folder exists.
+        array: Voxels on `grid`; bool is stored as uint8.
+        grid: Where the voxels lie.
+        file_grid: If given, the axes order in which the voxels are stored.
+    """
+    path = Path(path)
+    if split_suffix(path)[1] not in (".nii.gz", ".nii"):
+        raise ValueError(f"expected a path that ends with .nii.gz or .nii, got {path.name}")
+    target = file_grid or grid
+    voxels = in_file_order(array, grid, target)
+    voxels = np.asarray(voxels, dtype=np.uint8 if voxels.dtype == bool else voxels.dtype)
+    image = nib.Nifti1Image(voxels, target.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(target.affine, code=1)
+    image.set_qform(target.affine, code=1)
+    data = image.to_bytes()
+    write_atomically(path, igzip.compress(data) if path.name.endswith(".gz") else data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; images are as readable as the folder's other files.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def resample(
+    array: np.ndarray, source: Grid, target: Grid, *, nearest: bool = False, fill: float = 0.0
+) -> np.ndarray:
+    """Values of `array` at the voxel centers of `target`.
+
+    Only the part of the source that the target covers is touched (crop before you resample).
+
+    Args:
+        array: (x, y, z) on `source`.
+        source: Grid of `array`.
+        target: Wanted grid; may be oblique to the source and reach beyond it.
+        nearest: For labels: keeps the dtype. Otherwise trilinear interpolation to float32.
+        fill: Value outside the source.
+
+    Returns:
+        (x, y, z) of `target.shape`; Fortran-ordered.
+    """
+    dtype = array.dtype if nearest else np.dtype(np.float32)
+    start, stop = source.box_of(target, margin=1)
+    if (stop <= start).any():
+        return np.full(target.shape, fill, dtype=dtype, order="F")
+    part = array[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+    kept = part.astype(np.uint8) if part.dtype == bool else part
+    image = sitk.GetImageFromArray(kept.T)
+    crop = source.crop(start, stop - start)
+    image.SetSpacing(crop.spacing_mm.tolist())
+    image.SetOrigin(crop.affine[:3, 3].tolist())
+    image.SetDirection(crop.direction.ravel().tolist())
+    result = sitk.Resample(
+        image,
+        target.shape,
+        sitk.Transform(),
+        sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear,
+        target.affine[:3, 3].tolist(),
+        target.spacing_mm.tolist(),
+        target.direction.ravel().tolist(),
+        float(fill),
+        image.GetPixelID() if nearest else sitk.sitkFloat32,
+    )
+    return sitk.GetArrayFromImage(result).T.astype(dtype, copy=False)
+
+
+def paste_labels(labels: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
+    """A label map on another grid, each label's surface interpolated (mask by mask, half level).
+
+    Args:
+        labels: (x, y, z) integers on `source`, 0 = background.
+        source: Grid of `labels`.
+        target: Wanted grid, e.g. that of the CT.
+
+    Returns:
+        Same dtype, `target.shape`. A label that falls between the target's voxels keeps the voxel at its
+        center, so that no object is lost; where two labels claim a voxel, the smaller value keeps it.
+    """
+    pasted = np.zeros(target.shape, dtype=labels.dtype, order="F")
+    for value, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        start = np.array([part.start for part in box]) - 1
+        shape = np.array([part.stop for part in box]) + 1 - start
+        mask = np.pad((labels[box] == value).astype(np.uint8), 1)
+        grid = source.crop(start, shape)
+        low, high = target.box_of(grid)
+        if (high <= low).any():
+            continue
+        part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        share = resample(mask, grid, target.crop(low, high - low))
+        inside = share >= 0.5
+        if not inside.any():
+            inside = share == share.max()
+        pasted[part][inside & (pasted[part] == 0)] = value
+    return pasted
+
+
+def _corners(shape: tuple[int, int, int]) -> np.ndarray:
+    last = np.asarray(shape) - 1
+    return np.array([[i, j, k] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])])
+
+
+def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    data = path.read_bytes()
+    if path.name.lower().endswith(".gz"):
+        data = igzip.decompress(data)
+    two = int.from_bytes(data[:4], "little") == 540 or int.from_bytes(data[:4], "big") == 540
+    image = (nib.Nifti2Image if two else nib.Nifti1Image).from_bytes(data)
+    slope, intercept = image.header.get_slope_inter()
+    if slope in (None, 1.0) and intercept in (None, 0.0) and image.header.get_data_dtype().kind in "iu":
+        return np.asanyarray(image.dataobj.get_unscaled()), image.affine
+    return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
+
+
+def _read_with_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = sitk.ReadImage(str(path))
+    if image.GetNumberOfComponentsPerPixel() > 1 or image.GetDimension() != 3:
+        components = image.GetNumberOfComponentsPerPixel()
+        raise ValueError(
+            f"{path.name} has {image.GetDimension()} dimensions and {components} components; expected one "
+            "3-D volume"
+        )
+    array = sitk.GetArrayFromImage(image).T
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    affine = np.eye(4)
+    affine[:3, :3] = direction * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    # ITK's patient axes are LPS, ours are RAS.
+    return (array if array.dtype.kind in "iu" else array.astype(np.float32)), np.diag([-1, -1, 1, 1]) @ affine

@@ -1,0 +1,301 @@
+"""Checkpoints and the store of their versions: publish by atomic rename, roll back, never run untrained."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from osln.experiments import PRESETS, SEGMENTERS
+from osln.grid import write_atomically
+from osln.networks.unet3d import UNet3D
+from osln.transforms import Scaling
+
+FORMAT = "osln-segmenter-1"
+SHIPPED = "shipped"
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network with everything that inference needs.
+
+    Attributes:
+        segmenter: Row of `SEGMENTERS` that it was trained for.
+        preset: Row of `PRESETS`.
+        scaling: Preprocessing numbers.
+        state_dict: Weights.
+        trained_on: "phantom" or a description of the cohort; shown with every result.
+        metadata: JSON values: seed, iterations, metrics, data, commit, base version, created.
+    """
+
+    segmenter: str
+    preset: str
+    scaling: Scaling
+    state_dict: Mapping[str, torch.Tensor]
+    trained_on: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def network(self) -> UNet3D:
+        """The network with these weights, in evaluation mode.
+
+        Raises:
+            ValueError: If the weights belong to another architecture; says which names differ.
+        """
+        preset, segmenter = PRESETS[self.preset], SEGMENTERS[self.segmenter]
+        network = UNet3D(len(segmenter.inputs), preset.widths)
+        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        given = {name: tuple(tensor.shape) for name, tensor in self.state_dict.items()}
+        if wanted != given:
+            differing = sorted(
+                f"{name}: {given.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
+                for name in wanted.keys() | given.keys()
+                if wanted.get(name) != given.get(name)
+            )
+            raise ValueError(
+                f"these are not weights of {self.segmenter} ({self.preset}): {len(differing)} tensors differ, "
+                f"first {'; '.join(differing[:3])}"
+            )
+        network.load_state_dict(dict(self.state_dict))
+        return network.eval()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint atomically; it holds tensors and plain values only."""
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "format": FORMAT,
+            "segmenter": checkpoint.segmenter,
+            "preset": checkpoint.preset,
+            "scaling": checkpoint.scaling.to_dict(),
+            "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
+            "trained_on": checkpoint.trained_on,
+            "metadata": dict(checkpoint.metadata),
+        },
+        buffer,
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint without executing anything in it (`weights_only=True`).
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds foreign objects or is of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path.name} cannot be read as weights (damaged, or not written by this software): "
+            f"{str(error).splitlines()[0][:200]}"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
+    if content["segmenter"] not in SEGMENTERS or content["preset"] not in PRESETS:
+        raise ValueError(f"{path.name} is for {content['segmenter']!r}, {content['preset']!r}: both unknown here")
+    checkpoint = Checkpoint(
+        segmenter=content["segmenter"],
+        preset=content["preset"],
+        scaling=Scaling.from_dict(content["scaling"]),
+        state_dict=content["state_dict"],
+        trained_on=content["trained_on"],
+        metadata=content["metadata"],
+    )
+    checkpoint.network()
+    return checkpoint
+
+
+@dataclass(frozen=True)
+class Version:
+    """One stored checkpoint: name (time and metric, or "shipped"), file, checksum and metadata."""
+
+    segmenter: str
+    name: str
+    path: Path
+    sha256: str
+    trained_on: str
+    metadata: Mapping[str, Any]
+
+
+class ModelStore:
+    """Versions of every segmenter's weights below one folder.
+
+    `shipped/` comes with the software and is read-only; `<segmenter>/<version>.pt` are trained here;
+    `published.json` names which version is in use. A segmenter without a published version uses the
+    shipped one.
+
+    Args:
+        root: Folder; created when something is first written.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def versions(self, segmenter: str) -> list[Version]:
+        """All versions, oldest first; the shipped one leads."""
+        _check_segmenter(segmenter)
+        shipped = self._shipped_manifest().get("segmenters", {}).get(segmenter)
+        found = [self._version(segmenter, SHIPPED, shipped)] if shipped else []
+        for path in sorted((self.root / segmenter).glob("*.json")):
+            found.append(self._version(segmenter, path.stem, json.loads(path.read_text())))
+        return found
+
+    def published(self, segmenter: str) -> Version | None:
+        """The version in use, or None if there is none at all."""
+        history = self._state()["published"].get(segmenter, [])
+        name = history[-1] if history else SHIPPED
+        return next((version for version in self.versions(segmenter) if version.name == name), None)
+
+    def load(self, segmenter: str, version: Version | None = None) -> Checkpoint:
+        """The published checkpoint, or that of `version`, after its checksum was compared.
+
+        Raises:
+            ValueError: If there are no weights, or the file is not the one that was stored.
+        """
+        version = version or self.published(segmenter)
+        if version is None:
+            raise ValueError(
+                f"no weights for {segmenter}: train it (scripts/train.py --model {segmenter}) or put them at "
+                f"{self.root / SHIPPED}"
+            )
+        if not version.path.is_file() or _sha256(version.path) != version.sha256:
+            raise ValueError(
+                f"the weights {version.path.name} of {segmenter} are missing or were changed after they were stored; "
+                f"roll back (scripts/models.py rollback {segmenter}) or train again"
+            )
+        checkpoint = load_checkpoint(version.path)
+        if checkpoint.segmenter != segmenter:
+            raise ValueError(f"{version.path.name} holds weights of {checkpoint.segmenter}, not of {segmenter}")
+        return checkpoint
+
+    def add(self, checkpoint: Checkpoint, metric: float | None = None) -> Version:
+        """Stores a checkpoint as a new version, not yet published."""
+        folder = self.root / checkpoint.segmenter
+        folder.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(timezone.utc)
+        name = now.strftime("%Y%m%dT%H%M%S%f")[:-3] + ("" if metric is None else f"-{metric:.3f}")
+        path = folder / f"{name}.pt"
+        save_checkpoint(path, checkpoint)
+        entry = {
+            "file": f"{checkpoint.segmenter}/{path.name}",
+            "sha256": _sha256(path),
+            "trained_on": checkpoint.trained_on,
+            "created": now.isoformat(timespec="seconds"),
+            "metric": metric,
+            "metadata": dict(checkpoint.metadata),
+        }
+        write_atomically(folder / f"{name}.json", _json(entry))
+        return self._version(checkpoint.segmenter, name, entry)
+
+    def publish(self, segmenter: str, name: str) -> Version:
+        """Puts a stored version into use; one atomic rename."""
+        version = self._named(segmenter, name)
+        self.load(segmenter, version)
+        with self._lock():
+            state = self._state()
+            history = state["published"].setdefault(segmenter, [])
+            if not history or history[-1] != name:
+                history.append(name)
+            write_atomically(self.root / "published.json", _json(state))
+        return version
+
+    def rollback(self, segmenter: str) -> Version:
+        """Puts the version before the published one back into use.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        _check_segmenter(segmenter)
+        with self._lock():
+            state = self._state()
+            history = state["published"].get(segmenter, [])
+            earlier = history[-2] if len(history) > 1 else SHIPPED
+            known = {version.name: version for version in self.versions(segmenter)}
+            if not history or earlier not in known:
+                raise ValueError(f"{segmenter} has no earlier version to roll back to")
+            history.pop()
+            write_atomically(self.root / "published.json", _json(state))
+        return known[earlier]
+
+    def thresholds(self, experiment: str) -> dict[str, float]:
+        """Operating points of an experiment: threshold of the fused map by precision, e.g. {"0.15": .4}.
+
+        Measured on validation patients and kept with the weights; without any, {"0.15": 0.5}.
+        """
+        shipped = self._shipped_manifest().get("thresholds", {})
+        own = self._state().get("thresholds", {})
+        return dict({**shipped, **own}.get(experiment) or {"0.15": DEFAULT_THRESHOLD})
+
+    def set_thresholds(self, experiment: str, thresholds: Mapping[str, float]) -> None:
+        """Stores the operating points of an experiment; see `thresholds`."""
+        with self._lock():
+            state = self._state()
+            state.setdefault("thresholds", {})[experiment] = dict(thresholds)
+            write_atomically(self.root / "published.json", _json(state))
+
+    def _named(self, segmenter: str, name: str) -> Version:
+        for version in self.versions(segmenter):
+            if version.name == name:
+                return version
+        known = ", ".join(version.name for version in self.versions(segmenter)) or "none"
+        raise ValueError(f"{segmenter} has no version {name!r}; known: {known}")
+
+    def _version(self, segmenter: str, name: str, entry: Mapping[str, Any]) -> Version:
+        metadata = {
+            key: value for key, value in entry.items() if key in ("created", "metric")
+        } | dict(entry.get("metadata", {}))
+        folder = self.root / SHIPPED if name == SHIPPED else self.root
+        return Version(segmenter, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata)
+
+    def _shipped_manifest(self) -> dict[str, Any]:
+        path = self.root / SHIPPED / "manifest.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def _state(self) -> dict[str, Any]:
+        path = self.root / "published.json"
+        return json.loads(path.read_text()) if path.is_file() else {"published": {}}
+
+    def _lock(self) -> FileLock:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / ".published.lock")
+
+
+def write_shipped(folder: Path, checkpoints: Mapping[str, Checkpoint], thresholds: Mapping[str, Any]) -> None:
+    """Writes the weights that come with the software and their manifest with checksums."""
+    folder.mkdir(parents=True, exist_ok=True)
+    segmenters = {}
+    for name, checkpoint in checkpoints.items():
+        path = folder / f"{name}.pt"
+        save_checkpoint(path, checkpoint)
+        segmenters[name] = {
+            "file": path.name,
+            "sha256": _sha256(path),
+            "trained_on": checkpoint.trained_on,
+            "metadata": dict(checkpoint.metadata),
+        }
+    manifest = {"segmenters": segmenters, "thresholds": dict(thresholds), "not_for_clinical_use": True}
+    write_atomically(folder / "manifest.json", _json(manifest))
+
+
+def _check_segmenter(name: str) -> None:
+    if name not in SEGMENTERS:
+        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(SEGMENTERS)}")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

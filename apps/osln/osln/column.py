@@ -7,7 +7,7 @@ import numpy as np
 
 from osln.distance import tumor_distance_mm
 from osln.experiments import Preset
-from osln.grid import Grid, resample
+from osln.grid import Grid, mask_box, resample
 from osln.lungs import find_lung_center
 from osln.study import Study
 
@@ -95,16 +95,15 @@ def _tumor_and_distance(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     if study.tumor is None:
         return None, None
-    index = np.argwhere(study.tumor.array)
-    centers = working.mm_to_index(study.tumor.grid.index_to_mm(np.array([index.min(axis=0), index.max(axis=0)])))
-    low = np.minimum(start, np.floor(centers.min(axis=0)).astype(int) - 1)
-    high = np.maximum(start + size, np.ceil(centers.max(axis=0)).astype(int) + 2)
+    first, past = mask_box(study.tumor.array)
+    box_low, box_high = working.box_of(study.tumor.grid.crop(first, past - first), margin=1)
+    low, high = np.minimum(start, box_low), np.maximum(start + size, box_high)
     around = working.crop(low, high - low)
     mask = resample(study.tumor.array, study.tumor.grid, around, nearest=True).astype(bool)
     if not mask.any():
         # A tumor thinner than the working grid keeps the voxel at its center.
-        middle = around.mm_to_index(study.tumor.grid.index_to_mm(index.mean(axis=0)))
-        mask[tuple(np.round(middle).astype(int))] = True
+        middle = around.mm_to_index(study.tumor.grid.index_to_mm((first + past - 1) / 2))
+        mask[tuple(np.clip(np.round(middle).astype(int), 0, np.asarray(mask.shape) - 1))] = True
     distance = tumor_distance_mm(mask, around.spacing_mm)
     part = tuple(slice(a, a + n) for a, n in zip(start - low, size, strict=True))
     return mask[part], np.asfortranarray(distance[part])

@@ -4,6 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from osln.experiments import PROXIMAL_MM
+from osln.grid import mask_box
 
 LIMIT_MM = 100.0
 
@@ -29,7 +30,7 @@ def tumor_distance_mm(tumor: np.ndarray, spacing_mm: np.ndarray, limit_mm: float
     if not tumor.any():
         raise ValueError("the tumor mask is empty: contour the primary tumor before measuring distances to it")
     spacing_mm = np.asarray(spacing_mm, dtype=np.float64)
-    start, stop = _box(tumor)
+    start, stop = mask_box(tumor)
     margin = np.ceil(limit_mm / spacing_mm).astype(int) + 1
     low, high = start - margin, stop + margin
     inner_low, inner_high = np.maximum(low, 0), np.minimum(high, tumor.shape)
@@ -58,11 +59,3 @@ def zone_mask(distance_mm: np.ndarray, zone: str) -> np.ndarray:
     if zone == "all":
         return np.ones(distance_mm.shape, dtype=bool)
     raise ValueError(f"unknown zone {zone!r}: expected proximal, distal or all")
-
-
-def _box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    spans = []
-    for axis in range(3):
-        line = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        spans.append((line[0], line[-1] + 1))
-    return np.array([a for a, _ in spans]), np.array([b for _, b in spans])

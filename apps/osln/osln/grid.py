@@ -271,6 +271,19 @@ def resample(
     return sitk.GetArrayFromImage(result).T.astype(dtype, copy=False)
 
 
+def mask_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and past-the-last voxel (3,) of the true voxels.
+
+    Raises:
+        ValueError: If the mask is empty.
+    """
+    flat = mask.any(axis=2)
+    lines = [np.flatnonzero(line) for line in (flat.any(axis=1), flat.any(axis=0), mask.any(axis=(0, 1)))]
+    if not len(lines[0]):
+        raise ValueError("an empty mask has no bounding box")
+    return np.array([line[0] for line in lines]), np.array([line[-1] + 1 for line in lines])
+
+
 def paste_labels(labels: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """A label map on another grid, each label's surface interpolated (mask by mask, half level).
 

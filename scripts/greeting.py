@@ -1,0 +1,86 @@
+"""Waits until the server answers and then says what to open and what to do next.
+
+Runs beside the server, so that the words come after the start-up log and not before it. Standard library
+only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import urllib.request
+
+PATIENCE_S = 300
+
+
+def fetch(url: str) -> dict | None:
+    """The JSON object at an address of this computer, or None as long as nothing answers."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=30) as reply:
+            return json.load(reply)
+    except (OSError, ValueError):
+        return None
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the server's process still runs."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def words(address: str, info: dict, store: dict) -> str:
+    """What to open and what to do next.
+
+    Args:
+        address: where the server listens, for instance "http://127.0.0.1:8000".
+        info: reply of `/info/`.
+        store: reply of `/datastore/`, the store's statistics.
+
+    Returns:
+        Lines for the terminal, with the exact commands.
+    """
+    models = ", ".join(sorted(info.get("models") or {}))
+    total = store.get("total", 0)
+    return f"""
+----------------------------------------------------------------------------------------------------
+{info.get("name", "OSLN Label")} is up on {address} with {total} case{"" if total == 1 else "s"}.
+Models: {models}
+
+Slicer    Install the extension MONAILabel, open the module MONAI Label, enter {address}
+          as server, press the refresh button, then "Next Sample" and "Run" under Auto Segmentation.
+Browser   {address}/       all endpoints, to be tried by hand
+          {address}/info/  models, labels and where the weights come from
+Python    from monailabel.client import MONAILabelClient
+          client = MONAILabelClient("{address}")
+          case = client.next_sample("first", {{}})["id"]
+          label, result = client.infer("osln", case, {{}})
+
+Not a medical device. Ctrl-C ends the server.
+----------------------------------------------------------------------------------------------------
+"""
+
+
+def main() -> int:
+    """Usage: greeting.py ADDRESS PID."""
+    address, pid = sys.argv[1], int(sys.argv[2])
+    # The process that started this one becomes the server and never waits for children: leave it at once.
+    if os.name != "nt" and os.fork():
+        return 0
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and is_alive(pid):
+        info = fetch(f"{address}/info/")
+        if info is not None:
+            sys.stdout.write(words(address, info, fetch(f"{address}/datastore/") or {}))
+            return 0
+        time.sleep(0.5)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What all tests share: fixed seeds, one thread, and the way to components that not every computer has."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+# Before numpy and torch are imported: results and times must not depend on the number of cores.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+def missing(component: str, remedy: str) -> None:
+    """Skip a test whose real component is absent, or fail it where everything must be there.
+
+    Args:
+        component: what is missing, for instance "Chromium".
+        remedy: how to get it.
+    """
+    reason = f"{component} is not on this computer: {remedy}"
+    if os.environ.get("OSLN_REQUIRE_COMPONENTS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def require():
+    """The function `missing`, for tests that find out themselves that a component is absent."""
+    return missing
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds() -> None:
+    """Start every test from the same random state."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """Folder of public reference images, which cannot be shipped: OSLN_REFERENCE_DATA names it."""
+    folder = os.environ.get("OSLN_REFERENCE_DATA", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("reference images are not part of the repository: OSLN_REFERENCE_DATA names their folder")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of the repository."""
+    return Path(__file__).resolve().parent.parent

@@ -67,7 +67,7 @@ PRESETS = {
             positive_weight=1.0,
             output_bias=0.0,
         ),
-        # Small enough to learn on two CPU cores; the recipe is explained in docs/training.md.
+        # Small enough to learn on two CPU cores (docs/method.md).
         Preset(
             name="demo",
             spacing_mm=(2.5, 2.5, 3.0),

@@ -1,0 +1,249 @@
+"""Statistics of a detection experiment, from counts and (score, hit) pairs; geometry is in `matching`.
+
+The words of every table, and what they mean here:
+
+- *hit*: a prediction shares a voxel with a node and its radius is 0.5 to 1.5 times the node's, radius
+  meaning that of the sphere of the same volume. Overlap without the radius is a false positive and the
+  node stays missed.
+- *several predictions on one node*: the best counts, the others are neither true nor false. One
+  prediction over several nodes is tested with each on its own.
+- *recall, precision of stage one*: the voxel threshold of the fused map is swept, components are
+  recomputed, and both figures are averaged over patients: recall over patients with nodes, precision
+  over patients with predictions. How many were left out is part of the result.
+- *recall at precision p*: the highest recall among the thresholds whose precision is at least p; 0 if
+  no threshold is that precise. *mRecall*: its mean over p = .10, .11, ... .20.
+- *FROC*: pooled sensitivity against mean false positives per patient at one threshold for all
+  patients. Every distinct score is a point, equal scores move together, the lowest score is kept.
+  Patients without nodes count in the divisor. *mFROC*: mean sensitivity at 2, 3, 4 and 6; beyond the
+  end of the curve the last value, and the result says so.
+- *best F1*: maximum over the score threshold of the pooled F1, found nodes being the true positives.
+
+Reference:
+    The paper, section 4.3; its silent points are settled as stated above.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from osln.matching import Scored
+from osln.sweep import THRESHOLDS, Sweep
+
+OPERATING_PRECISION = 0.15
+MRECALL_PRECISIONS = np.linspace(0.10, 0.20, 11)
+MFROC_FALSE_POSITIVES = (2.0, 3.0, 4.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Stage-one counts of P patients at T ascending thresholds.
+
+    Attributes:
+        true_predictions: (P, T) predictions that count for a node.
+        false_predictions: (P, T) predictions that hit none.
+        hit_nodes: (P, T) found nodes.
+        n_nodes: (P,) nodes.
+        thresholds: (T,).
+    """
+
+    true_predictions: np.ndarray
+    false_predictions: np.ndarray
+    hit_nodes: np.ndarray
+    n_nodes: np.ndarray
+    thresholds: np.ndarray
+
+    @classmethod
+    def of(cls, sweeps: Sequence[Sweep], thresholds: np.ndarray = THRESHOLDS) -> "Counts":
+        """Stack one sweep per patient; all made with the same thresholds."""
+        if not sweeps:
+            raise ValueError("no patient to evaluate: give at least one")
+        return cls(
+            np.stack([s.true_predictions for s in sweeps]),
+            np.stack([s.false_predictions for s in sweeps]),
+            np.stack([s.hit_nodes for s in sweeps]),
+            np.array([s.n_nodes for s in sweeps]),
+            np.asarray(thresholds),
+        )
+
+
+def macro_curves(counts: Counts, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Macro recall and macro precision at every threshold.
+
+    Args:
+        counts: Counts of P patients at T thresholds.
+        weights: (..., P) how often each patient counts, for the bootstrap; once each if omitted.
+
+    Returns:
+        recall and precision, both (..., T); NaN where no patient has nodes or predictions.
+    """
+    w = np.ones(len(counts.n_nodes)) if weights is None else np.asarray(weights, dtype=np.float64)
+    predictions = counts.true_predictions + counts.false_predictions
+    predicted = predictions > 0
+    with_nodes = counts.n_nodes > 0
+    recalls = counts.hit_nodes / np.maximum(counts.n_nodes, 1)[:, None] * with_nodes[:, None]
+    precisions = counts.true_predictions / np.maximum(predictions, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = (w @ recalls) / (w @ with_nodes.astype(float))[..., None]
+        precision = (w @ precisions) / (w @ predicted.astype(float))
+    return recall, precision
+
+
+def recall_at_precision(recall: np.ndarray, precision: np.ndarray, least: float) -> np.ndarray:
+    """Highest recall among thresholds (last axis) with precision of at least `least`, 0 if there is none.
+
+    Rounding of the division must not decide: a precision of exactly `least` counts. NaN if the cohort
+    has no nodes.
+    """
+    best = np.where(precision >= least - 1e-12, recall, 0.0).max(axis=-1)
+    return np.where(np.isnan(recall).any(axis=-1), np.nan, best)
+
+
+def mean_recall(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    """mRecall: recall at precision averaged over .10, .11, ... .20."""
+    return np.mean([recall_at_precision(recall, precision, p) for p in MRECALL_PRECISIONS], axis=0)
+
+
+def operating_index(counts: Counts, least: float = OPERATING_PRECISION) -> int:
+    """Index of the threshold with the highest macro recall at macro precision of at least `least`.
+
+    Among equals the highest threshold, which gives the fewest false positives. Where no threshold is
+    that precise, the most precise one.
+    """
+    recall, precision = macro_curves(counts)
+    usable = precision >= least - 1e-12
+    if not usable.any():
+        return int(np.nanargmax(precision)) if not np.isnan(precision).all() else len(precision) - 1
+    value = np.where(usable, recall, -1.0)
+    return int(np.flatnonzero(value == value.max())[-1])
+
+
+@dataclass(frozen=True)
+class StageOne:
+    """Stage-one figures of a cohort and what they leave out.
+
+    Attributes:
+        recall: Recall at the operating precision.
+        mean_recall: mRecall.
+        threshold: Voxel threshold of the operating point.
+        precision: Macro precision there.
+        false_positives: Mean false positives per patient there.
+        without_nodes: Patients left out of every recall.
+        without_predictions: Patients left out of the precision at the operating point.
+        reached: Whether any threshold has the operating precision.
+    """
+
+    recall: float
+    mean_recall: float
+    threshold: float
+    precision: float
+    false_positives: float
+    without_nodes: int
+    without_predictions: int
+    reached: bool
+
+
+def stage_one(counts: Counts) -> StageOne:
+    """All stage-one figures of one set of probability maps."""
+    recall, precision = macro_curves(counts)
+    at = operating_index(counts)
+    predictions = counts.true_predictions + counts.false_predictions
+    return StageOne(
+        recall=float(recall_at_precision(recall, precision, OPERATING_PRECISION)),
+        mean_recall=float(mean_recall(recall, precision)),
+        threshold=float(counts.thresholds[at]),
+        precision=float(precision[at]),
+        false_positives=float(counts.false_predictions[:, at].mean()),
+        without_nodes=int((counts.n_nodes == 0).sum()),
+        without_predictions=int((predictions[:, at] == 0).sum()),
+        reached=bool((precision >= OPERATING_PRECISION - 1e-12).any()),
+    )
+
+
+@dataclass(frozen=True)
+class Froc:
+    """Free-response curve from (0, 0) on, one point for each distinct score, descending.
+
+    Attributes:
+        false_positives: (k,) mean false positives per patient, ascending.
+        sensitivity: (k,) pooled; NaN if the cohort has no nodes.
+        thresholds: (k,) score of each point, infinity for the first.
+    """
+
+    false_positives: np.ndarray
+    sensitivity: np.ndarray
+    thresholds: np.ndarray
+
+    def at(self, false_positives: Sequence[float]) -> np.ndarray:
+        """Sensitivity at mean false positives per patient, linear between points, clamped at the end."""
+        return np.interp(false_positives, self.false_positives, self.sensitivity)
+
+    def mean(self) -> float:
+        """mFROC: mean sensitivity at 2, 3, 4 and 6 false positives per patient."""
+        return float(self.at(MFROC_FALSE_POSITIVES).mean())
+
+    @property
+    def clamped(self) -> bool:
+        """The curve ends before 6 false positives per patient, so its last value stands in."""
+        return bool(self.false_positives[-1] < max(MFROC_FALSE_POSITIVES))
+
+
+def froc(patients: Sequence[Scored]) -> Froc:
+    """FROC of a cohort; patients without nodes or predictions belong in the list too.
+
+    Raises:
+        ValueError: No patient, or a score is not a number.
+    """
+    scores, found, false, n_nodes = _pooled(patients)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = np.concatenate([[0], found]) / np.float64(n_nodes)
+    return Froc(
+        false_positives=np.concatenate([[0], false]) / len(patients),
+        sensitivity=sensitivity,
+        thresholds=np.concatenate([[np.inf], scores]),
+    )
+
+
+@dataclass(frozen=True)
+class BestF1:
+    """Largest pooled F1 and the score threshold that gives it; NaN where there is none."""
+
+    f1: float
+    threshold: float
+
+
+def best_f1(patients: Sequence[Scored]) -> BestF1:
+    """Largest F1 over all score thresholds, found nodes as true positives.
+
+    Raises:
+        ValueError: No patient, or a score is not a number.
+    """
+    scores, found, false, n_nodes = _pooled(patients)
+    if n_nodes == 0 or len(scores) == 0:
+        return BestF1(np.nan if n_nodes == 0 else 0.0, np.nan)
+    values = 2 * found / (found + false + n_nodes)
+    at = int(np.argmax(values))
+    return BestF1(float(values[at]), float(scores[at]))
+
+
+def f1_at(patients: Sequence[Scored], threshold: float) -> float:
+    """F1 at a score threshold chosen elsewhere, for instance on validation; NaN if there are no nodes."""
+    scores, found, false, n_nodes = _pooled(patients)
+    if n_nodes == 0:
+        return float("nan")
+    kept = int((scores >= threshold).sum()) - 1
+    return 0.0 if kept < 0 else float(2 * found[kept] / (found[kept] + false[kept] + n_nodes))
+
+
+def _pooled(patients: Sequence[Scored]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Distinct scores descending, found nodes and false positives down to each, number of nodes."""
+    if not patients:
+        raise ValueError("no patient to evaluate: give at least one")
+    scores = np.concatenate([p.scores for p in patients])
+    hits = np.concatenate([p.hits for p in patients]).astype(bool)
+    if np.isnan(scores).any():
+        raise ValueError("a score is not a number: check the network's output before the evaluation")
+    distinct, group = np.unique(-scores, return_inverse=True)
+    found = np.cumsum(np.bincount(group[hits], minlength=len(distinct)))
+    false = np.cumsum(np.bincount(group[~hits], minlength=len(distinct)))
+    return -distinct, found, false, sum(p.n_nodes for p in patients)

@@ -1,0 +1,44 @@
+"""Loss and learning rate with which the stage-one networks learn."""
+
+import torch
+from torch.nn import functional as F
+
+LAST_LEARNING_RATE = 0.02
+"""Share of the learning rate that is left after the last step."""
+
+
+def masked_loss(
+    logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, positive_weight: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batch Dice plus weighted cross-entropy of the voxels inside the mask.
+
+    Args:
+        logits, target, mask: (B, 1, x, y, z) float32; target and mask hold 0 and 1.
+        positive_weight: Weight of a node voxel in the cross-entropy.
+
+    Returns:
+        The loss and its Dice part. An empty mask gives a cross-entropy of 0.
+    """
+    prob = torch.sigmoid(logits) * mask
+    target = target * mask
+    # One voxel of smoothing keeps the loss defined for a batch without nodes.
+    dice = 1 - (2 * (prob * target).sum() + 1) / (prob.sum() + target.sum() + 1)
+    weight = mask * (1 + (positive_weight - 1) * target)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
+    return dice + entropy / mask.sum().clamp(min=1), dice
+
+
+def learning_rate(peak: float, iteration: int, iterations: int) -> float:
+    """Constant for the first half of the steps, then linear down to 2 % at the last one."""
+    half = iterations // 2
+    if iteration < half:
+        return peak
+    done = (iteration - half) / max(iterations - 1 - half, 1)
+    return peak * (1 - (1 - LAST_LEARNING_RATE) * done)
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16 itself; elsewhere autocast costs time and precision."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from installer import InstallError, check_operators, environment_python, install, say
+from installer import InstallError, check_operators, environment_python, forget_damaged, install, say
 
 ROOT = Path(__file__).resolve().parent.parent
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
@@ -83,13 +83,17 @@ def create(root: Path, uv: str | None) -> None:
             f"{folder} has Python {version[0]}.{version[1]}, but 3.10, 3.11 or 3.12 is needed: "
             "delete that folder and start again."
         )
-    if version is not None and has_pip(python):
-        return
-    say(f"Making the environment {folder} with Python {sys.version.split()[0]}")
-    base = getattr(sys, "_base_executable", sys.executable)
-    commands = [[sys.executable, "-m", "venv", *(["--clear"] if version is None else []), str(folder)]]
-    if uv is not None:
-        commands.insert(0, [uv, "venv", "--seed", "--clear", "--python", base, str(folder)])
+    if version is not None:
+        if has_pip(python):
+            return
+        forget_damaged(python)
+        commands = [[str(python), "-m", "ensurepip"]]
+    else:
+        say(f"Making the environment {folder} with Python {sys.version.split()[0]}")
+        commands = [[sys.executable, "-m", "venv", "--clear", str(folder)]]
+        if uv is not None:
+            base = getattr(sys, "_base_executable", sys.executable)
+            commands.insert(0, [uv, "venv", "--seed", "--clear", "--python", base, str(folder)])
     for command in commands:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode == 0:

@@ -19,6 +19,7 @@ LOG = "osln-install.log"
 # a second torch for the build alone, and tries to compile a CUDA extension that MONAI Label does not need.
 BUILD = {"SAM2_BUILD_CUDA": "0"}
 PIP_OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
+BUILD_FAILED = r"subprocess-exited-with-error|Failed to build|Cannot import .setuptools"
 FIRST = ("setuptools", "torch", "torchvision", "numpy")
 EXPLANATIONS = (
     (
@@ -46,6 +47,10 @@ EXPLANATIONS = (
 
 class InstallError(RuntimeError):
     """The environment could not be made; the message says what to do."""
+
+
+class BuildError(InstallError):
+    """A package that comes as source could not be built."""
 
 
 def say(text: str) -> None:
@@ -92,6 +97,13 @@ def damaged_packages(site_packages: Path) -> list[Path]:
     return damaged
 
 
+def forget_damaged(python: Path) -> None:
+    """Make pip install again what an interrupted installation left incomplete."""
+    for info in damaged_packages(site_packages(python)):
+        say(f"  {info.name.removesuffix('.dist-info')} is incomplete and will be installed again")
+        shutil.rmtree(info)
+
+
 def requirement_lines(requirements: Path, names: tuple[str, ...]) -> list[str]:
     """The lines of requirements.txt for some packages, without their comments."""
     lines = [line.split(" #")[0].strip() for line in requirements.read_text().splitlines()]
@@ -115,7 +127,7 @@ def run_installer(command: list[str], log: Path, title: str) -> None:
         title: what is said while it runs.
 
     Raises:
-        InstallError: if it fails; the message says why and what to do.
+        InstallError: if it fails; the message says why and what to do. BuildError where it failed in a build.
     """
     started = time.monotonic()
     live = sys.stdout.isatty()
@@ -146,7 +158,9 @@ def run_installer(command: list[str], log: Path, title: str) -> None:
     if live:
         sys.stdout.write("\r\033[K")
     if process.returncode:
-        raise InstallError(f"{title} failed. {explain(''.join(output[-200:]))}\nAll of it: {log}")
+        end = "".join(output[-200:])
+        kind = BuildError if re.search(BUILD_FAILED, end) else InstallError
+        raise kind(f"{title} failed. {explain(end)}\nAll of it: {log}")
     say(f"  done in {time.monotonic() - started:.0f} s")
 
 
@@ -163,9 +177,7 @@ def install(root: Path, uv: str | None) -> None:
         InstallError: if pip fails too.
     """
     python, requirements, log = environment_python(root), root / "requirements.txt", root / ".venv" / LOG
-    for info in damaged_packages(site_packages(python)):
-        say(f"  {info.name.removesuffix('.dist-info')} is incomplete and will be installed again")
-        shutil.rmtree(info)
+    forget_damaged(python)
     first = requirement_lines(requirements, FIRST)
     if uv is not None:
         try:
@@ -175,11 +187,12 @@ def install(root: Path, uv: str | None) -> None:
         else:
             return
     pip = [str(python), "-m", "pip", "install", *PIP_OPTIONS]
-    run_installer([*pip, *first], log, "Installing PyTorch (the largest part)")
+    if first:
+        run_installer([*pip, *first], log, "Installing PyTorch (the largest part)")
     rest = [*pip, "-r", str(requirements)]
     try:
         run_installer([*rest, "--no-build-isolation"], log, "Installing the other packages")
-    except InstallError as error:
+    except BuildError as error:
         # A platform without ready wheels may need build tools that only pip's isolated builds bring along.
         say(f"{error}\nTrying once more with isolated builds.")
         run_installer(rest, log, "Installing the other packages")

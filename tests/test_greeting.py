@@ -1,0 +1,13 @@
+"""The words that follow the start of the server."""
+
+import greeting
+
+
+def test_the_greeting_names_address_cases_and_models():
+    words = greeting.words(
+        "http://127.0.0.1:8000", {"name": "OSLN", "models": {"osln": {}, "ct": {}}}, {"total": 4}
+    )
+
+    assert "with 4 cases" in words
+    assert "Models: ct, osln" in words
+    assert 'MONAILabelClient("http://127.0.0.1:8000")' in words

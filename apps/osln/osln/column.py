@@ -77,7 +77,9 @@ def prepare(study: Study, preset: Preset) -> Column:
     if study.pet is not None:
         covered_low, covered_high = grid.box_of(study.pet.grid)
         if (covered_high - covered_low < 2).any():
-            raise ValueError(f"case {study.case}: the PET covers nothing of the searched column; check its position")
+            raise ValueError(
+                f"case {study.case}: the PET covers nothing of the searched column; check its position"
+            )
         if (covered_high - covered_low < size - 1).any():
             warnings.append("the PET does not cover the whole column: outside it counts as SUV 0")
         pet_suv = np.maximum(resample(study.pet.array, study.pet.grid, grid), 0.0)

@@ -85,27 +85,25 @@ def detect(
     return Detections(experiment.name, threshold, candidates, labels, prob, column, clock.seconds)
 
 
-def _check(
-    study: Study, experiment: Experiment, networks: Mapping[str, Predictor], threshold: float
-) -> None:
+def _check(study: Study, experiment: Experiment, networks: Mapping[str, Predictor], threshold: float) -> None:
     missing = [name for name in experiment.segmenters if name not in networks]
     if missing:
         raise ValueError(f"experiment {experiment.name} needs the networks {', '.join(missing)}")
     presets = {networks[name].preset.name for name in experiment.segmenters}
     if len(presets) > 1:
         raise ValueError(
-            f"experiment {experiment.name} mixes networks of the presets {', '.join(sorted(presets))}; train all of "
-            "them with one preset"
+            f"experiment {experiment.name} mixes networks of the presets {', '.join(sorted(presets))}; train "
+            "all of them with one preset"
         )
     if experiment.needs_pet and study.pet is None:
         raise ValueError(
-            f"case {study.case} has no PET, which {experiment.name} needs: put pet/{study.case}.nii.gz (SUVbw) into "
-            "the store, or use ct-stratified (tumor, no PET) or ct (CT alone)"
+            f"case {study.case} has no PET, which {experiment.name} needs: put pet/{study.case}.nii.gz (SUVbw) "
+            "into the store, or use ct-stratified (tumor, no PET) or ct (CT alone)"
         )
     if experiment.needs_tumor and study.tumor is None:
         raise ValueError(
-            f"case {study.case} has no tumor contour, which {experiment.name} needs: draw a segment named 'tumor' and "
-            "submit it, upload it as the label tag 'gtv', or use ct (CT alone)"
+            f"case {study.case} has no tumor contour, which {experiment.name} needs: draw a segment named "
+            "'tumor' and submit it, upload it as the label tag 'gtv', or use ct (CT alone)"
         )
     if not 0.0 < threshold < 1.0:
         raise ValueError(f"the threshold must lie between 0 and 1, got {threshold}")

@@ -28,7 +28,9 @@ def tumor_distance_mm(tumor: np.ndarray, spacing_mm: np.ndarray, limit_mm: float
         ValueError: If the tumor is empty.
     """
     if not tumor.any():
-        raise ValueError("the tumor mask is empty: contour the primary tumor before measuring distances to it")
+        raise ValueError(
+            "the tumor mask is empty: contour the primary tumor before measuring distances to it"
+        )
     spacing_mm = np.asarray(spacing_mm, dtype=np.float64)
     start, stop = mask_box(tumor)
     margin = np.ceil(limit_mm / spacing_mm).astype(int) + 1

@@ -44,7 +44,9 @@ class Grid:
         axes = self.affine[:3, :3]
         lengths = np.linalg.norm(axes, axis=0)
         if not np.isfinite(self.affine).all() or lengths.min() <= 0:
-            raise ValueError(f"voxel sizes must be positive and finite, got the affine {self.affine.tolist()}")
+            raise ValueError(
+                f"voxel sizes must be positive and finite, got the affine {self.affine.tolist()}"
+            )
         cosines = axes / lengths
         if np.abs(cosines.T @ cosines - np.eye(3)).max() > 1e-3:
             raise ValueError(

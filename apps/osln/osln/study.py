@@ -51,8 +51,8 @@ def check_case(case: str) -> str:
     """
     if not CASE_PATTERN.fullmatch(case) or ".." in case:
         raise ValueError(
-            f"{case!r} is not a case id: expected up to 128 letters, digits, '.', '_' or '-', beginning with a "
-            "letter or digit and without '..'"
+            f"{case!r} is not a case id: expected up to 128 letters, digits, '.', '_' or '-', beginning "
+            "with a letter or digit and without '..'"
         )
     return case
 
@@ -104,14 +104,15 @@ def build_study(
         start, stop = ct.grid.box_of(pet.grid)
         if (stop - start < 2).any():
             raise ValueError(
-                f"case {case}: PET and CT do not overlap in patient space; register the PET to the CT, or check "
-                "that both files carry the right position"
+                f"case {case}: PET and CT do not overlap in patient space; register the PET to the CT, or "
+                "check that both files carry the right position"
             )
     if tumor is not None:
         tumor = _on_ct(case, "tumor mask", ct, tumor)
         if not tumor.array.any():
             raise ValueError(
-                f"case {case}: the tumor mask is empty; contour the primary tumor (segment 'tumor') and submit it"
+                f"case {case}: the tumor mask is empty; contour the primary tumor (segment 'tumor') and "
+                "submit it"
             )
         tumor = Volume(tumor.array != 0, tumor.grid, tumor.file_grid)
     if nodes is not None:
@@ -123,7 +124,9 @@ def _one_file(folder: Path, name: str) -> Path | None:
     found = [folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
-        raise ValueError(f"{names} lie side by side in {folder}: programs confuse the two, remove or rename one")
+        raise ValueError(
+            f"{names} lie side by side in {folder}: programs confuse the two, remove or rename one"
+        )
     return found[0] if found else None
 
 

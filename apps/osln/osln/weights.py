@@ -59,8 +59,8 @@ class Checkpoint:
                 if wanted.get(name) != given.get(name)
             )
             raise ValueError(
-                f"these are not weights of {self.segmenter} ({self.preset}): {len(differing)} tensors differ, "
-                f"first {'; '.join(differing[:3])}"
+                f"these are not weights of {self.segmenter} ({self.preset}): {len(differing)} tensors "
+                f"differ, first {'; '.join(differing[:3])}"
             )
         network.load_state_dict(dict(self.state_dict))
         return network.eval()
@@ -103,7 +103,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
     if content["segmenter"] not in SEGMENTERS or content["preset"] not in PRESETS:
-        raise ValueError(f"{path.name} is for {content['segmenter']!r}, {content['preset']!r}: both unknown here")
+        raise ValueError(
+            f"{path.name} is for {content['segmenter']!r}, {content['preset']!r}: both unknown here"
+        )
     checkpoint = Checkpoint(
         segmenter=content["segmenter"],
         preset=content["preset"],
@@ -171,12 +173,14 @@ class ModelStore:
             )
         if not version.path.is_file() or _sha256(version.path) != version.sha256:
             raise ValueError(
-                f"the weights {version.path.name} of {segmenter} are missing or were changed after they were stored; "
-                f"roll back (scripts/models.py rollback {segmenter}) or train again"
+                f"the weights {version.path.name} of {segmenter} are missing or were changed after they were "
+                f"stored; roll back (scripts/models.py rollback {segmenter}) or train again"
             )
         checkpoint = load_checkpoint(version.path)
         if checkpoint.segmenter != segmenter:
-            raise ValueError(f"{version.path.name} holds weights of {checkpoint.segmenter}, not of {segmenter}")
+            raise ValueError(
+                f"{version.path.name} holds weights of {checkpoint.segmenter}, not of {segmenter}"
+            )
         return checkpoint
 
     def add(self, checkpoint: Checkpoint, metric: float | None = None) -> Version:
@@ -252,11 +256,13 @@ class ModelStore:
         raise ValueError(f"{segmenter} has no version {name!r}; known: {known}")
 
     def _version(self, segmenter: str, name: str, entry: Mapping[str, Any]) -> Version:
-        metadata = {
-            key: value for key, value in entry.items() if key in ("created", "metric")
-        } | dict(entry.get("metadata", {}))
+        metadata = {key: value for key, value in entry.items() if key in ("created", "metric")} | dict(
+            entry.get("metadata", {})
+        )
         folder = self.root / SHIPPED if name == SHIPPED else self.root
-        return Version(segmenter, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata)
+        return Version(
+            segmenter, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata
+        )
 
     def _shipped_manifest(self) -> dict[str, Any]:
         path = self.root / SHIPPED / "manifest.json"

@@ -47,7 +47,10 @@ class UNet3D(nn.Module):
         nn.init.constant_(self.output.bias, output_bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (B, out_channels, X, Y, Z) of images (B, in_channels, X, Y, Z); X, Y, Z divisible by `stride`."""
+        """Logits (B, out_channels, X, Y, Z) of images (B, in_channels, X, Y, Z).
+
+        X, Y and Z must be divisible by `stride`.
+        """
         skips = []
         for level, block in enumerate(self.encoder):
             x = block(nn.functional.max_pool3d(x, 2) if level else x)

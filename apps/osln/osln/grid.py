@@ -5,19 +5,18 @@ A file keeps its own axes order (`Volume.file_grid`); it is crossed exactly once
 on writing, by exact flips and permutations.
 """
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from isal import igzip
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from scipy import ndimage
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+from osln.imagefile import nifti_bytes, read_voxels, split_suffix, write_atomically
+from osln.imagefile import twins as twins
+
 GEOMETRY_TOLERANCE_MM = 1e-2
 
 
@@ -33,7 +32,7 @@ class Grid:
         ValueError: If the axes are not perpendicular or a voxel has no size.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     affine: np.ndarray
 
     def __post_init__(self) -> None:
@@ -139,54 +138,18 @@ def in_file_order(array: np.ndarray, grid: Grid, file_grid: Grid) -> np.ndarray:
     return turned
 
 
-def split_suffix(path: str | Path) -> tuple[str, str]:
-    """Name and image suffix of a path; the suffix is "" when it is not one of `SUFFIXES`."""
-    name = Path(path).name
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)], name[-len(suffix) :]
-    return name, ""
-
-
-def twins(path: str | Path) -> list[Path]:
-    """Image files beside `path` that differ from it in the suffix only.
-
-    Such pairs are refused: ITK-based programs read `x.nii` when they are asked for `x.nii.gz`
-    (InsightSoftwareConsortium/ITK issue 2243), so that viewer and server could see different images.
-    """
-    path = Path(path)
-    name, own = split_suffix(path)
-    others = (path.with_name(name + suffix) for suffix in SUFFIXES if suffix != own)
-    return [other for other in others if other.exists()]
-
-
 def read_volume(path: str | Path) -> Volume:
     """Reads NIfTI, NRRD or MetaImage; integers stay integers, scaled or other values become float32.
 
     Raises:
-        ValueError: If the file is missing, has a twin name, is not readable, or is not 3-D.
+        ValueError: If `osln.imagefile.read_voxels` refuses the file or its axes are sheared.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no image file at {path}")
-    _, suffix = split_suffix(path)
-    if not suffix:
-        raise ValueError(f"{path.name} is not an image: expected a name that ends with one of {SUFFIXES}")
-    if others := twins(path):
-        names = ", ".join(sorted(other.name for other in others))
-        raise ValueError(f"{path.name} lies beside {names}: programs confuse the two, remove or rename one")
+    array, affine = read_voxels(path)
     try:
-        array, affine = _read_nifti(path) if suffix.startswith(".nii") else _read_with_itk(path)
-    except (OSError, EOFError, RuntimeError, nib.filebasedimages.ImageFileError, igzip.BadGzipFile) as error:
-        raise ValueError(f"{path.name} cannot be read as an image: {str(error).strip()[-200:]}") from error
-    while array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim != 3:
-        raise ValueError(
-            f"{path.name} has {array.ndim} dimensions {array.shape}; expected one 3-D volume "
-            "(split a time series or multi-channel file into single volumes)"
-        )
-    return canonical(array, Grid(array.shape, affine))
+        file_grid = Grid(array.shape, affine)
+    except ValueError as error:
+        raise ValueError(f"{Path(path).name}: {error}") from error
+    return canonical(array, file_grid)
 
 
 def write_volume(path: str | Path, array: np.ndarray, grid: Grid, file_grid: Grid | None = None) -> None:
@@ -194,7 +157,7 @@ def write_volume(path: str | Path, array: np.ndarray, grid: Grid, file_grid: Gri
 
     Args:
         path: Ends with .nii.gz or .nii; its folder exists.
-        array: Voxels on `grid`; bool is stored as uint8.
+        array: Voxels on `grid`; types as in `osln.imagefile.nifti_bytes`.
         grid: Where the voxels lie.
         file_grid: If given, the axes order in which the voxels are stored.
     """
@@ -202,33 +165,8 @@ def write_volume(path: str | Path, array: np.ndarray, grid: Grid, file_grid: Gri
     if split_suffix(path)[1] not in (".nii.gz", ".nii"):
         raise ValueError(f"expected a path that ends with .nii.gz or .nii, got {path.name}")
     target = file_grid or grid
-    voxels = in_file_order(array, grid, target)
-    voxels = np.asarray(voxels, dtype=np.uint8 if voxels.dtype == bool else voxels.dtype)
-    image = nib.Nifti1Image(voxels, target.affine)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(target.affine, code=1)
-    image.set_qform(target.affine, code=1)
-    data = image.to_bytes()
+    data = nifti_bytes(in_file_order(array, grid, target), target.affine)
     write_atomically(path, igzip.compress(data) if path.name.endswith(".gz") else data)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; images are as readable as the folder's other files.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def resample(
@@ -253,8 +191,7 @@ def resample(
     if (stop <= start).any():
         return np.full(target.shape, fill, dtype=dtype, order="F")
     part = array[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    kept = part.astype(np.uint8) if part.dtype == bool else part
-    image = sitk.GetImageFromArray(kept.T)
+    image = sitk.GetImageFromArray(_for_itk(part).T)
     crop = source.crop(start, stop - start)
     image.SetSpacing(crop.spacing_mm.tolist())
     image.SetOrigin(crop.affine[:3, 3].tolist())
@@ -295,8 +232,9 @@ def paste_labels(labels: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
         target: Wanted grid, e.g. that of the CT.
 
     Returns:
-        Same dtype, `target.shape`. A label that falls between the target's voxels keeps the voxel at its
-        center, so that no object is lost; where two labels claim a voxel, the smaller value keeps it.
+        Same dtype, `target.shape`. A label that falls between the target's voxels keeps the voxel nearest
+        to its center, so that no object inside the target's field is lost; where two labels claim a voxel,
+        the smaller value keeps it.
     """
     pasted = np.zeros(target.shape, dtype=labels.dtype, order="F")
     for value, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -313,40 +251,26 @@ def paste_labels(labels: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
         share = resample(mask, grid, target.crop(low, high - low))
         inside = share >= 0.5
         if not inside.any():
-            inside = share == share.max()
+            center = grid.index_to_mm(np.array(ndimage.center_of_mass(mask)))
+            nearest = np.round(target.mm_to_index(center)).astype(int) - low
+            if (nearest < 0).any() or (nearest >= high - low).any():
+                continue
+            inside[tuple(nearest)] = True
         pasted[part][inside & (pasted[part] == 0)] = value
     return pasted
 
 
-def _corners(shape: tuple[int, int, int]) -> np.ndarray:
+def _for_itk(array: np.ndarray) -> np.ndarray:
+    """The array in a type that ITK knows: processor's byte order, no bool, no half or long floats."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    wanted = array.dtype.newbyteorder("=")
+    if kind == "b":
+        wanted = np.dtype(np.uint8)
+    elif kind == "f" and size not in (4, 8):
+        wanted = np.dtype(np.float32)
+    return array.astype(wanted, copy=False)
+
+
+def _corners(shape: tuple[int, ...]) -> np.ndarray:
     last = np.asarray(shape) - 1
     return np.array([[i, j, k] for i in (0, last[0]) for j in (0, last[1]) for k in (0, last[2])])
-
-
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    data = path.read_bytes()
-    if path.name.lower().endswith(".gz"):
-        data = igzip.decompress(data)
-    two = int.from_bytes(data[:4], "little") == 540 or int.from_bytes(data[:4], "big") == 540
-    image = (nib.Nifti2Image if two else nib.Nifti1Image).from_bytes(data)
-    slope, intercept = image.header.get_slope_inter()
-    if slope in (None, 1.0) and intercept in (None, 0.0) and image.header.get_data_dtype().kind in "iu":
-        return np.asanyarray(image.dataobj.get_unscaled()), image.affine
-    return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
-
-
-def _read_with_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    image = sitk.ReadImage(str(path))
-    if image.GetNumberOfComponentsPerPixel() > 1 or image.GetDimension() != 3:
-        components = image.GetNumberOfComponentsPerPixel()
-        raise ValueError(
-            f"{path.name} has {image.GetDimension()} dimensions and {components} components; expected one "
-            "3-D volume"
-        )
-    array = sitk.GetArrayFromImage(image).T
-    direction = np.array(image.GetDirection()).reshape(3, 3)
-    affine = np.eye(4)
-    affine[:3, :3] = direction * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    # ITK's patient axes are LPS, ours are RAS.
-    return (array if array.dtype.kind in "iu" else array.astype(np.float32)), np.diag([-1, -1, 1, 1]) @ affine

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from osln.grid import SUFFIXES, Volume, read_volume, resample
+from osln.grid import Volume, read_volume, resample
+from osln.imagefile import SUFFIXES
 
 CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -88,10 +89,13 @@ def load_study(paths: StorePaths, *, use_truth: bool = False) -> Study:
         ValueError: If a file cannot be read, holds NaN or nothing but one value, or if PET, tumor or
             nodes do not lie on the CT. The message names the case, the file and what to do.
     """
-    wanted = (paths.ct, paths.pet, paths.tumor, paths.truth if use_truth else paths.nodes)
-    with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
-        ct, pet, tumor, nodes = pool.map(lambda path: path and read_volume(path), wanted)
-    return build_study(paths.case, ct, pet, tumor, nodes)
+    nodes_path = paths.truth if use_truth else paths.nodes
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        ct = pool.submit(_read, paths.case, "CT", paths.ct)
+        pet = pool.submit(_read_if, paths.case, "PET", paths.pet)
+        tumor = pool.submit(_read_if, paths.case, "tumor mask", paths.tumor)
+        nodes = pool.submit(_read_if, paths.case, "node label", nodes_path)
+        return build_study(paths.case, ct.result(), pet.result(), tumor.result(), nodes.result())
 
 
 def build_study(
@@ -128,6 +132,18 @@ def _one_file(folder: Path, name: str) -> Path | None:
             f"{names} lie side by side in {folder}: programs confuse the two, remove or rename one"
         )
     return found[0] if found else None
+
+
+def _read(case: str, what: str, path: Path) -> Volume:
+    # The files of a case share their name: only this tells the user which one is meant.
+    try:
+        return read_volume(path)
+    except ValueError as error:
+        raise ValueError(f"case {case}, {what}: {error}") from error
+
+
+def _read_if(case: str, what: str, path: Path | None) -> Volume | None:
+    return None if path is None else _read(case, what, path)
 
 
 def _check_values(case: str, what: str, volume: Volume) -> None:

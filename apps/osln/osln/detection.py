@@ -97,8 +97,8 @@ def _check(study: Study, experiment: Experiment, networks: Mapping[str, Predicto
         )
     if experiment.needs_pet and study.pet is None:
         raise ValueError(
-            f"case {study.case} has no PET, which {experiment.name} needs: put pet/{study.case}.nii.gz (SUVbw) "
-            "into the store, or use ct-stratified (tumor, no PET) or ct (CT alone)"
+            f"case {study.case} has no PET, which {experiment.name} needs: put pet/{study.case}.nii.gz "
+            "(SUVbw) into the store, or use ct-stratified (tumor, no PET) or ct (CT alone)"
         )
     if experiment.needs_tumor and study.tumor is None:
         raise ValueError(

@@ -27,8 +27,10 @@ def late_fusion(probabilities: Mapping[str, np.ndarray], distance_mm: np.ndarray
     fused = np.zeros(shape, dtype=np.float32)
     for name, probability in probabilities.items():
         zone = SEGMENTERS[name].zone
-        if zone != "all" and distance_mm is None:
-            raise ValueError(f"network {name} needs the distance to the tumor: contour the tumor first")
-        kept = probability if zone == "all" else np.where(zone_mask(distance_mm, zone), probability, 0.0)
+        kept = probability
+        if zone != "all":
+            if distance_mm is None:
+                raise ValueError(f"network {name} needs the distance to the tumor: contour the tumor first")
+            kept = np.where(zone_mask(distance_mm, zone), probability, 0.0)
         np.maximum(fused, kept, out=fused)
     return fused

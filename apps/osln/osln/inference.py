@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from osln.checkpoint import Checkpoint
 from osln.column import Column
 from osln.distance import zone_mask
 from osln.experiments import PRESETS, SEGMENTERS
 from osln.transforms import network_input
-from osln.weights import Checkpoint
 from osln.windows import fit_window, predict_windows
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+
+
+def available_devices() -> list[str]:
+    """Devices that a `Predictor` can run on, on this computer."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return ["cpu"] + ["cuda"] * (count > 0) + [f"cuda:{index}" for index in range(count)]
 
 
 class Predictor:
@@ -36,8 +42,8 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", runtime: str | None = None) -> None:
-        if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-            raise ValueError(f"device {device!r} is not available here: expected cpu" + _cuda_hint())
+        if device not in (available := available_devices()):
+            raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
         runtime = runtime or ("openvino" if device == "cpu" and HAS_OPENVINO else "torch")
         if runtime == "openvino" and (device != "cpu" or not HAS_OPENVINO):
             raise ValueError("the OpenVINO runtime serves the CPU and needs the package openvino")
@@ -97,8 +103,3 @@ class Predictor:
             return probability[0, 0].cpu().numpy()
 
         return run
-
-
-def _cuda_hint() -> str:
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return "" if not count else " or " + ", ".join(f"cuda:{index}" for index in range(count))

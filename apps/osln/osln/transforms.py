@@ -61,10 +61,16 @@ class Scaling:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> "Scaling":
-        """Inverse of `to_dict`."""
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )  # type: ignore[arg-type]
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: If the values are not those of a scaling.
+        """
+        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        try:
+            return cls(**plain)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise ValueError(f"these are not preprocessing numbers of this software: {error}") from error
 
 
 def network_input(

@@ -1,121 +1,21 @@
-"""Checkpoints and the store of their versions: publish by atomic rename, roll back, never run untrained."""
+"""The store of trained weights: versions, publishing by atomic rename, rollback; nothing runs untrained."""
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock
 
-from osln.experiments import PRESETS, SEGMENTERS
-from osln.grid import write_atomically
-from osln.networks.unet3d import UNet3D
-from osln.transforms import Scaling
+from osln.checkpoint import Checkpoint, load_checkpoint, plain, save_checkpoint
+from osln.experiments import SEGMENTERS
+from osln.imagefile import write_atomically
 
-FORMAT = "osln-segmenter-1"
 SHIPPED = "shipped"
 DEFAULT_THRESHOLD = 0.5
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trained network with everything that inference needs.
-
-    Attributes:
-        segmenter: Row of `SEGMENTERS` that it was trained for.
-        preset: Row of `PRESETS`.
-        scaling: Preprocessing numbers.
-        state_dict: Weights.
-        trained_on: "phantom" or a description of the cohort; shown with every result.
-        metadata: JSON values: seed, iterations, metrics, data, commit, base version, created.
-    """
-
-    segmenter: str
-    preset: str
-    scaling: Scaling
-    state_dict: Mapping[str, torch.Tensor]
-    trained_on: str
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    def network(self) -> UNet3D:
-        """The network with these weights, in evaluation mode.
-
-        Raises:
-            ValueError: If the weights belong to another architecture; says which names differ.
-        """
-        preset, segmenter = PRESETS[self.preset], SEGMENTERS[self.segmenter]
-        network = UNet3D(len(segmenter.inputs), preset.widths)
-        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        given = {name: tuple(tensor.shape) for name, tensor in self.state_dict.items()}
-        if wanted != given:
-            differing = sorted(
-                f"{name}: {given.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
-                for name in wanted.keys() | given.keys()
-                if wanted.get(name) != given.get(name)
-            )
-            raise ValueError(
-                f"these are not weights of {self.segmenter} ({self.preset}): {len(differing)} tensors "
-                f"differ, first {'; '.join(differing[:3])}"
-            )
-        network.load_state_dict(dict(self.state_dict))
-        return network.eval()
-
-
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint atomically; it holds tensors and plain values only."""
-    buffer = io.BytesIO()
-    torch.save(
-        {
-            "format": FORMAT,
-            "segmenter": checkpoint.segmenter,
-            "preset": checkpoint.preset,
-            "scaling": checkpoint.scaling.to_dict(),
-            "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
-            "trained_on": checkpoint.trained_on,
-            "metadata": dict(checkpoint.metadata),
-        },
-        buffer,
-    )
-    write_atomically(path, buffer.getvalue())
-
-
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a checkpoint without executing anything in it (`weights_only=True`).
-
-    Raises:
-        ValueError: If the file is missing, damaged, holds foreign objects or is of another kind.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"no weights at {path}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path.name} cannot be read as weights (damaged, or not written by this software): "
-            f"{str(error).splitlines()[0][:200]}"
-        ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
-    if content["segmenter"] not in SEGMENTERS or content["preset"] not in PRESETS:
-        raise ValueError(
-            f"{path.name} is for {content['segmenter']!r}, {content['preset']!r}: both unknown here"
-        )
-    checkpoint = Checkpoint(
-        segmenter=content["segmenter"],
-        preset=content["preset"],
-        scaling=Scaling.from_dict(content["scaling"]),
-        state_dict=content["state_dict"],
-        trained_on=content["trained_on"],
-        metadata=content["metadata"],
-    )
-    checkpoint.network()
-    return checkpoint
 
 
 @dataclass(frozen=True)
@@ -166,6 +66,11 @@ class ModelStore:
             ValueError: If there are no weights, or the file is not the one that was stored.
         """
         version = version or self.published(segmenter)
+        if version is None and (history := self._state()["published"].get(segmenter)):
+            raise ValueError(
+                f"the published version {history[-1]} of {segmenter} is gone from {self.root / segmenter}; "
+                f"roll back (scripts/models.py rollback {segmenter}) or train again"
+            )
         if version is None:
             raise ValueError(
                 f"no weights for {segmenter}: train it (scripts/train.py --model {segmenter}) or put them at "
@@ -185,10 +90,14 @@ class ModelStore:
 
     def add(self, checkpoint: Checkpoint, metric: float | None = None) -> Version:
         """Stores a checkpoint as a new version, not yet published."""
+        _check_segmenter(checkpoint.segmenter)
+        checkpoint.check()
         folder = self.root / checkpoint.segmenter
         folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(timezone.utc)
-        name = now.strftime("%Y%m%dT%H%M%S%f")[:-3] + ("" if metric is None else f"-{metric:.3f}")
+        metric = plain(metric)
+        # Microseconds: two trainings never end in the same one.
+        name = now.strftime("%Y%m%dT%H%M%S%f") + ("" if metric is None else f"-{metric:.3f}")
         path = folder / f"{name}.pt"
         save_checkpoint(path, checkpoint)
         entry = {
@@ -197,7 +106,7 @@ class ModelStore:
             "trained_on": checkpoint.trained_on,
             "created": now.isoformat(timespec="seconds"),
             "metric": metric,
-            "metadata": dict(checkpoint.metadata),
+            "metadata": plain(dict(checkpoint.metadata)),
         }
         write_atomically(folder / f"{name}.json", _json(entry))
         return self._version(checkpoint.segmenter, name, entry)
@@ -245,7 +154,7 @@ class ModelStore:
         """Stores the operating points of an experiment; see `thresholds`."""
         with self._lock():
             state = self._state()
-            state.setdefault("thresholds", {})[experiment] = dict(thresholds)
+            state.setdefault("thresholds", {})[experiment] = plain(thresholds)
             write_atomically(self.root / "published.json", _json(state))
 
     def _named(self, segmenter: str, name: str) -> Version:
@@ -288,9 +197,9 @@ def write_shipped(folder: Path, checkpoints: Mapping[str, Checkpoint], threshold
             "file": path.name,
             "sha256": _sha256(path),
             "trained_on": checkpoint.trained_on,
-            "metadata": dict(checkpoint.metadata),
+            "metadata": plain(dict(checkpoint.metadata)),
         }
-    manifest = {"segmenters": segmenters, "thresholds": dict(thresholds), "not_for_clinical_use": True}
+    manifest = {"segmenters": segmenters, "thresholds": plain(thresholds), "not_for_clinical_use": True}
     write_atomically(folder / "manifest.json", _json(manifest))
 
 

@@ -66,7 +66,7 @@ def predict_windows(
     weights = np.zeros(needed.shape, dtype=np.float32)
     for start in starts:
         part = tuple(slice(a, a + w) for a, w in zip(start, window, strict=True))
-        total[part] += weight * predict(np.ascontiguousarray(images[(slice(None), *part)]))
+        total[part] += weight * predict(np.stack([image[part] for image in images]))
         weights[part] += weight
     np.divide(total, weights, out=total, where=weights > 0)
     return total[tuple(slice(n) for n in field)]

@@ -1,0 +1,157 @@
+"""A trained network as a file: tensors and plain values, never code."""
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from osln.experiments import PRESETS, SEGMENTERS
+from osln.imagefile import write_atomically
+from osln.networks.unet3d import UNet3D
+from osln.transforms import Scaling
+
+FORMAT = "osln-segmenter-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network with everything that inference needs.
+
+    Attributes:
+        segmenter: Row of `SEGMENTERS` that it was trained for.
+        preset: Row of `PRESETS`.
+        scaling: Preprocessing numbers.
+        state_dict: Weights.
+        trained_on: "phantom" or a description of the cohort; shown with every result.
+        metadata: JSON values: seed, iterations, metrics, data, commit, base version, created.
+    """
+
+    segmenter: str
+    preset: str
+    scaling: Scaling
+    state_dict: Mapping[str, torch.Tensor]
+    trained_on: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def network(self) -> UNet3D:
+        """The network with a copy of these weights, in evaluation mode.
+
+        Raises:
+            ValueError: If the weights belong to another architecture; says which names differ.
+        """
+        network = self._empty_network()
+        # Random starting weights would only be overwritten.
+        network.to_empty(device="cpu")
+        network.load_state_dict(dict(self.state_dict))
+        return network.eval()
+
+    def check(self) -> None:
+        """Compares names and shapes of the weights with the architecture; errors as in `network`."""
+        self._empty_network()
+
+    def _empty_network(self) -> UNet3D:
+        preset, segmenter = PRESETS[self.preset], SEGMENTERS[self.segmenter]
+        with torch.device("meta"):
+            network = UNet3D(len(segmenter.inputs), preset.widths)
+        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        given = {name: tuple(tensor.shape) for name, tensor in self.state_dict.items()}
+        if wanted != given:
+            differing = sorted(
+                f"{name}: {given.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
+                for name in wanted.keys() | given.keys()
+                if wanted.get(name) != given.get(name)
+            )
+            raise ValueError(
+                f"these are not weights of {self.segmenter} ({self.preset}): {len(differing)} tensors "
+                f"differ, first {'; '.join(differing[:3])}"
+            )
+        return network
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint atomically; it holds tensors and plain values only.
+
+    Raises:
+        ValueError: If the metadata holds anything that JSON has no word for.
+    """
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "format": FORMAT,
+            "segmenter": checkpoint.segmenter,
+            "preset": checkpoint.preset,
+            "scaling": plain(checkpoint.scaling.to_dict()),
+            "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
+            "trained_on": checkpoint.trained_on,
+            "metadata": plain(dict(checkpoint.metadata)),
+        },
+        buffer,
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint without executing anything in it (`weights_only=True`).
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds foreign objects or is of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A damaged or hostile file can make the reader raise nearly anything.
+        raise ValueError(
+            f"{path.name} cannot be read as weights (damaged, or not written by this software): "
+            f"{(str(error).splitlines() or [type(error).__name__])[0][:200]}"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
+    if content.get("segmenter") not in SEGMENTERS or content.get("preset") not in PRESETS:
+        raise ValueError(
+            f"{path.name} is for {content.get('segmenter')!r}, {content.get('preset')!r}: both unknown here"
+        )
+    parts = {"scaling": dict, "state_dict": dict, "trained_on": str, "metadata": dict}
+    if lacking := [name for name, kind in parts.items() if not isinstance(content.get(name), kind)]:
+        raise ValueError(f"{path.name} is incomplete: it has no {', '.join(lacking)}; train again")
+    if not all(isinstance(tensor, torch.Tensor) for tensor in content["state_dict"].values()):
+        raise ValueError(f"{path.name} holds weights that are not tensors; train again")
+    checkpoint = Checkpoint(
+        segmenter=content["segmenter"],
+        preset=content["preset"],
+        scaling=Scaling.from_dict(content["scaling"]),
+        state_dict=content["state_dict"],
+        trained_on=content["trained_on"],
+        metadata=content["metadata"],
+    )
+    checkpoint.check()
+    return checkpoint
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: lists for tuples, Python numbers for NumPy's, None for NaN and infinity.
+
+    Raises:
+        ValueError: If the value, or something in it, has no JSON form.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and not isinstance(value, str):
+        value = value.item()
+    if isinstance(value, float):
+        # NaN is not JSON: a web server that passes it on fails.
+        return float(value) if math.isfinite(value) else None
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError(f"a {type(value).__name__} cannot be stored with the weights: {error}") from error
+    return value

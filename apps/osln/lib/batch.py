@@ -1,0 +1,129 @@
+"""Batch inference: predictions for many cases, one report per case, whatever a single case does.
+
+MONAI Label's own task divides by the number of GPUs, also where there is none, and ends at the first
+case that fails.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.tasks.batch_infer import BatchInferImageType, BatchInferTask
+
+from lib.errors import translated
+from lib.options import Choice, Number, Option, checked, listed
+
+logger = logging.getLogger(__name__)
+
+OF_THE_STOCK_BODY = ("model", "images", "multi_gpu", "gpus", "max_workers", "save_label")
+"""Keys of the default body that mean nothing here: one case after the other on one device, always saved."""
+
+
+class Batch(BatchInferTask):
+    """Runs a row on all, the labeled or the unlabeled cases and stores the predictions.
+
+    Args:
+        devices: Devices that can be asked for, the default first.
+    """
+
+    def __init__(self, devices: tuple[str, ...]) -> None:
+        self.devices = devices
+        # The default body of the route says "cuda" on every computer.
+        self.options: tuple[Option, ...] = (
+            Choice("device", (*devices, "cuda") if "cuda" not in devices else devices),
+            Choice("label_tag", (DefaultLabelTag.ORIGINAL.value,)),
+            Number("max_batch_size", 0, 0, 1_000_000),
+        )
+        self.passed_on = ("operating_point", "result_extension")
+
+    def check(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The checked options of a request; `operating_point` is checked by the row itself.
+
+        Raises:
+            ValueError: If an option is unknown or not allowed.
+        """
+        return checked(request, self.options, (*OF_THE_STOCK_BODY, *self.passed_on))
+
+    def get_images(self, request: Mapping[str, Any], datastore: Datastore) -> list[str]:
+        """The cases that a request asks for, by name.
+
+        Raises:
+            ValueError: If a listed case is not in the store.
+        """
+        images = request.get("images", BatchInferImageType.IMAGES_ALL)
+        if isinstance(images, str):
+            wanted = BatchInferImageType(images)
+            if wanted == BatchInferImageType.IMAGES_LABELED:
+                return sorted(datastore.get_labeled_images())
+            if wanted == BatchInferImageType.IMAGES_UNLABELED:
+                return sorted(datastore.get_unlabeled_images())
+            return sorted(datastore.list_images())
+        strange = sorted(set(images) - set(datastore.list_images()))
+        if strange:
+            raise ValueError(f"these cases are not in the store: {listed(strange)}")
+        return list(images)
+
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore, infer: Callable) -> dict[str, Any]:
+        """Runs the row on the cases, one after the other.
+
+        Args:
+            request: `model`, `images` ("all", "labeled", "unlabeled" or a list of ids) and options.
+            datastore: Where the cases are and the predictions go.
+            infer: The app's inference, called as `infer(request, datastore)`.
+
+        Returns:
+            By case: `status` "done" or "failed", and what was found or why not; every case that was asked
+            for is there.
+        """
+        with translated():
+            options = self.check(request)
+            cases = self.get_images(request, datastore)
+        if options["max_batch_size"]:
+            cases = cases[: options["max_batch_size"]]
+        device = options["device"] if options["device"] in self.devices else self.devices[0]
+        if device != options["device"]:
+            logger.info("batch: no GPU here, running on %s", device)
+        report: dict[str, Any] = {}
+        start = time.monotonic()
+        for number, case in enumerate(cases, start=1):
+            own = {key: request[key] for key in self.passed_on if key in request}
+            own |= {"model": request.get("model"), "image": case, "device": device, "save_label": True}
+            report[case] = one_case(own, datastore, infer)
+            left = (time.monotonic() - start) / number * (len(cases) - number)
+            logger.info("batch %d/%d %s: %s; %.0f s left", number, len(cases), case, said(report[case]), left)
+        failed = sum(entry["status"] == "failed" for entry in report.values())
+        logger.info("batch: %d cases done, %d failed", len(report) - failed, failed)
+        return report
+
+
+def one_case(request: dict[str, Any], datastore: Datastore, infer: Callable) -> dict[str, Any]:
+    """Runs one case and reports instead of raising."""
+    start = time.monotonic()
+    try:
+        result = infer(request, datastore)
+        Path(result["file"]).unlink(missing_ok=True)
+    except HTTPException as error:
+        return {"status": "failed", "error": str(error.detail)}
+    except Exception as error:
+        logger.exception("batch: case %s failed", request["image"])
+        return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    found = result["params"]
+    return {
+        "status": "done",
+        "label": result["label"],
+        "tag": result["tag"],
+        "candidates": len(found["candidates"]),
+        "warnings": found["warnings"],
+        "seconds": round(time.monotonic() - start, 2),
+    }
+
+
+def said(entry: Mapping[str, Any]) -> str:
+    """One case's report as a line of the log."""
+    if entry["status"] == "failed":
+        return f"failed: {entry['error']}"
+    return f"{entry['candidates']} candidates in {entry['seconds']} s"

@@ -1,0 +1,148 @@
+"""Checks in front of MONAI Label's stock routes that no method of an app can make.
+
+`/infer` lets `params` replace the model, the image and the session of its own URL, and starting a task
+passes any key on to a subprocess, where a refusal is a stack trace in a log. Both are answered here,
+before anything starts, with a sentence and a 4xx. The stock functions are looked up at call time by their
+routes, so replacing the module attributes is enough; `install` may be called again after a reload.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.endpoints import infer as infer_endpoint
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.async_tasks.task import AsyncTask
+from monailabel.utils.async_tasks.utils import tasks
+
+from lib.errors import translated
+
+OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
+"""Keys that the URL or an upload decides, never the options of a request."""
+
+_starting = threading.Lock()
+
+
+def install() -> None:
+    """Puts the checks in place, once per process."""
+    if not hasattr(infer_endpoint.run_inference, "__wrapped__"):
+        infer_endpoint.run_inference = checked_inference(infer_endpoint.run_inference)
+    if not hasattr(AsyncTask.run, "__wrapped__"):
+        AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
+
+
+def options_of(text: str | None) -> dict[str, Any]:
+    """The options of an inference request, which come as JSON text in a form field.
+
+    Raises:
+        HTTPException: 422 if the text is no JSON object, or if it names something the URL decides.
+    """
+    try:
+        options = json.loads(text) if text else {}
+    except ValueError as error:
+        raise HTTPException(
+            422, f"params must be a JSON object such as {{}}, and it is not JSON: {error}"
+        ) from error
+    if not isinstance(options, dict):
+        raise HTTPException(422, f"params must be a JSON object such as {{}}, not {type(options).__name__}")
+    refuse_keys_of_url(options)
+    return options
+
+
+def refuse_keys_of_url(options: dict[str, Any]) -> None:
+    """Raises HTTPException 422 if options try to replace what the URL says."""
+    if taken := sorted(set(options) & set(OF_THE_URL)):
+        raise HTTPException(
+            422, f"params must not contain {', '.join(taken)}: the URL of the request decides it"
+        )
+
+
+def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """The checked parameters of a training or batch inference that is about to start.
+
+    Args:
+        method: "train", "batch_infer" or "scoring".
+        request: What the URL says.
+        params: The body of the request.
+
+    Raises:
+        HTTPException: 404 for an unknown model, 422 for a parameter that is not allowed.
+    """
+    app = app_instance()
+    name = request.get("method" if method == "scoring" else "model")
+    known = {"train": app._trainers, "batch_infer": app._infers, "scoring": app._scoring_methods}[method]
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise HTTPException(404, f"there is no {method} task {name!r}; there are: {there}")
+    # A bare POST /train/ starts every trainer and hands the options of all of them, by name, to each.
+    own = {key: value for key, value in params.items() if key not in known}
+    refuse_keys_of_url(own)
+    if method == "scoring":
+        return own
+    task = known[name] if method == "train" else app._batch_infer
+    with translated():
+        task.check(request | own)
+    return own
+
+
+def checked_inference(stock: Callable) -> Callable:
+    """MONAI Label's inference function behind a check of its parameters."""
+
+    @wraps(stock)
+    def run_inference(
+        background_tasks: Any,
+        model: str,
+        image: str = "",
+        session_id: str = "",
+        params: str = "{}",
+        file: Any = None,
+        label: Any = None,
+        output: Any = None,
+    ) -> Any:
+        if file or label:
+            raise HTTPException(
+                422,
+                "files are not taken along with an inference: store a CT with PUT /datastore/image or PUT "
+                "/session/, and a tumor contour with PUT /datastore/label?tag=gtv, then ask by id",
+            )
+        if output == "dicom_seg":
+            raise HTTPException(422, "output=dicom_seg is not available here: use image, json or all")
+        if not image and not session_id:
+            raise HTTPException(422, "say which case: /infer/MODEL?image=CASE, or ?session_id=SESSION")
+        options_of(params)
+        return stock(background_tasks, model, image, session_id, params, None, None, output)
+
+    return run_inference
+
+
+def checked_start(stock: Callable) -> Callable:
+    """MONAI Label's start of a background task behind a check of its request.
+
+    Two starts within the second that a process needs to come up are both accepted by the stock function;
+    here the second one is told that a task is already there.
+    """
+
+    @wraps(stock)
+    def run(
+        method: str,
+        request: dict[str, Any] | None = None,
+        params: dict[str, Any] | None = None,
+        force_sync: bool = False,
+        enqueue: bool = False,
+    ) -> Any:
+        params = accepted(method, dict(request or {}), dict(params or {}))
+        with _starting:
+            busy = [task for task in tasks(method) if task["status"] in ("SUBMITTED", "RUNNING")]
+            if busy and not enqueue and not force_sync:
+                return (
+                    None,
+                    f"a {method} task is already {busy[-1]['status'].lower()}: stop it, or wait for its end",
+                )
+            if not force_sync:
+                return stock(method, request, params, force_sync, enqueue)
+        return stock(method, request, params, force_sync, enqueue)
+
+    return run

@@ -1,0 +1,82 @@
+"""What an inference hands back: a label map in the CT's own voxel order, and JSON without surprises."""
+
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from osln.grid import Grid, in_file_order, write_volume
+
+EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
+DTYPES = ("uint8", "uint16", "int16", "int32", "uint32", "float32")
+
+
+def plain(value: Any) -> Any:
+    """The value in types that JSON knows: arrays become lists, NaN and infinity become null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return str(value)
+
+
+def write_label_map(
+    labels: np.ndarray,
+    grid: Grid,
+    file_grid: Grid,
+    *,
+    extension: str = ".nii.gz",
+    dtype: str = "uint8",
+    compress: bool = True,
+) -> Path:
+    """Writes a temporary file that MONAI Label deletes after the reply.
+
+    Viewers copy the voxels one by one onto the CT that they loaded, without a look at the geometry, so the
+    file's voxel order is that of the CT's file.
+
+    Args:
+        labels: (x, y, z) integers on `grid`.
+        grid: The CT's grid in closest-RAS order.
+        file_grid: The same voxels in the axes order of the CT's file.
+        extension: One of `EXTENSIONS`.
+        dtype: One of `DTYPES`.
+        compress: Whether NRRD voxels are compressed; NIfTI says it by its name.
+
+    Returns:
+        The path of the file, which nobody else could have created before.
+    """
+    handle, name = tempfile.mkstemp(prefix="osln-", suffix=extension)
+    os.close(handle)
+    path = Path(name)
+    voxels = labels.astype(dtype)
+    try:
+        if extension.endswith(".nrrd"):
+            _write_nrrd(path, in_file_order(voxels, grid, file_grid), file_grid, compress)
+        else:
+            write_volume(path, voxels, grid, file_grid)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _write_nrrd(path: Path, voxels: np.ndarray, grid: Grid, compress: bool) -> None:
+    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T))
+    # ITK's patient axes are LPS, ours are RAS.
+    to_lps = np.diag([-1.0, -1.0, 1.0])
+    image.SetSpacing(grid.spacing_mm.tolist())
+    image.SetOrigin((to_lps @ grid.affine[:3, 3]).tolist())
+    image.SetDirection((to_lps @ grid.direction).ravel().tolist())
+    sitk.WriteImage(image, str(path), useCompression=compress)

@@ -1,0 +1,147 @@
+import threading
+from types import SimpleNamespace
+
+import pytest
+from fastapi import HTTPException
+from monailabel.endpoints import infer as infer_endpoint
+from monailabel.utils.async_tasks.task import AsyncTask
+
+from lib import gate
+from lib.batch import Batch
+from lib.options import Number, checked
+
+
+def ask(params="{}", image="p1", **rest):
+    """Calls the checked inference with a stock function that returns what reached it."""
+
+    def stock(*arguments):
+        return arguments
+
+    return gate.checked_inference(stock)(None, "ct", image, params=params, **rest)
+
+
+def test_a_proper_request_passes_unchanged():
+    assert ask('{"device": "cpu"}', output="json") == (
+        None,
+        "ct",
+        "p1",
+        "",
+        '{"device": "cpu"}',
+        None,
+        None,
+        "json",
+    )
+    assert ask("", image="", session_id="s")[3] == "s"
+
+
+@pytest.mark.parametrize("key", ["model", "image", "session", "label", "description"])
+def test_params_cannot_replace_what_the_url_says(key):
+    with pytest.raises(HTTPException, match=f"params must not contain {key}"):
+        ask(f'{{"{key}": "/etc/passwd"}}')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"params": "{not json"}, "it is not JSON"),
+        ({"params": "[1]"}, "must be a JSON object"),
+        ({"image": ""}, "say which case"),
+        ({"file": "upload"}, "files are not taken along"),
+        ({"output": "dicom_seg"}, "use image, json or all"),
+    ],
+)
+def test_malformed_requests_are_refused_in_words(arguments, sentence):
+    with pytest.raises(HTTPException) as caught:
+        ask(**arguments)
+    assert caught.value.status_code == 422 and sentence in caught.value.detail
+
+
+class Trainer:
+    def check(self, request):
+        return checked(request, (Number("iterations", 9, 1, 99),), ("model",))
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """The checked start of a task; the stock one notes the task as MONAI Label does."""
+    there = {"train": [], "batch_infer": [], "scoring": []}
+    app = SimpleNamespace(
+        _trainers={"ct": Trainer(), "ef": Trainer()},
+        _infers={"ct": None},
+        _scoring_methods={},
+        _batch_infer=Batch(("cpu",)),
+    )
+    monkeypatch.setattr(gate, "app_instance", lambda: app)
+    monkeypatch.setattr(gate, "tasks", there.__getitem__)
+
+    def stock(method, request, params, force_sync, enqueue):
+        task = {"status": "SUBMITTED", "request": {**request, **params}}
+        there[method].append(task)
+        return task, None
+
+    run = gate.checked_start(stock)
+    run.there = there
+    return run
+
+
+def test_two_rapid_starts_give_one_training(start):
+    answers = []
+    both = [
+        threading.Thread(target=lambda: answers.append(start("train", {"model": "ct"}))) for _ in range(2)
+    ]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert sorted(task is None for task, _ in answers) == [False, True]
+    assert "a train task is already submitted" in next(sentence for task, sentence in answers if task is None)
+
+
+def test_a_task_can_start_after_the_last_one_ended_or_in_its_queue(start):
+    start("train", {"model": "ct"})
+    assert start("train", {"model": "ef"}, enqueue=True)[0]
+    for task in start.there["train"]:
+        task["status"] = "DONE"
+    assert start("train", {"model": "ct"})[0]
+
+
+def test_starting_all_trainers_hands_each_its_own_options(start):
+    body = {"ct": {"iterations": 5}, "ef": {"iterations": 7}}
+    task, _ = start("train", {"model": "ct", "iterations": 5}, body, enqueue=True)
+    assert task["request"] == {"model": "ct", "iterations": 5}
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "params", "status", "sentence"),
+    [
+        ("train", {"model": "spleen"}, {}, 404, "there is no train task 'spleen'; there are: ct, ef"),
+        ("train", {"model": "ct"}, {"model": "ef"}, 422, "params must not contain model"),
+        ("train", {"model": "ct"}, {"iterations": 0}, 422, "iterations is a whole number from 1"),
+        ("batch_infer", {"model": "spleen"}, {}, 404, "there is no batch_infer task 'spleen'"),
+        (
+            "batch_infer",
+            {"model": "ct", "images": "all"},
+            {"images": ["/etc"]},
+            422,
+            "must not contain images",
+        ),
+        ("batch_infer", {"model": "ct", "images": "all"}, {"label_tag": "final"}, 422, "label_tag is one of"),
+        ("scoring", {"method": "dice"}, {}, 404, "there is no scoring task 'dice'; there are: none"),
+    ],
+)
+def test_a_task_that_cannot_work_is_refused_before_it_starts(
+    start, method, request_, params, status, sentence
+):
+    with pytest.raises(HTTPException) as caught:
+        start(method, request_, params)
+    assert caught.value.status_code == status and sentence in caught.value.detail
+    assert start.there[method] == []
+
+
+def test_installing_twice_checks_once(monkeypatch):
+    monkeypatch.setattr(infer_endpoint, "run_inference", infer_endpoint.run_inference)
+    monkeypatch.setattr(AsyncTask, "run", staticmethod(AsyncTask.run))
+    gate.install()
+    first = infer_endpoint.run_inference, AsyncTask.run
+    gate.install()
+    assert (infer_endpoint.run_inference, AsyncTask.run) == first

@@ -124,16 +124,30 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     promised = int(header["vox_offset"]) + int(np.prod(image.shape, dtype=object)) * stored.itemsize
     if promised > len(data):
         raise ValueError(f"it holds {len(data)} bytes where its header promises {promised}; copy it again")
-    if header["sform_code"] == 0 and header["qform_code"] == 0:
-        # Readers differ in what they assume then: nibabel mirrors left and right, ITK does not.
-        raise ValueError(
-            "it does not say where it lies in patient space (sform and qform codes are 0); export it again"
-        )
+    _check_position(header, image.shape)
     slope, intercept = header.get_slope_inter()
     if slope in (None, 1.0) and intercept in (None, 0.0) and stored.kind in "iu":
         array = np.asanyarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
         return array.astype(stored.newbyteorder("="), copy=False), image.affine
     return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
+
+
+def _check_position(header: nib.Nifti1Header, shape: tuple[int, ...]) -> None:
+    """Refuses files that nibabel and ITK, hence server and viewer, would put at different places."""
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if codes == (0, 0):
+        # nibabel then mirrors left and right, ITK does not.
+        raise ValueError(
+            "it does not say where it lies in patient space (sform and qform codes are 0); export it again"
+        )
+    if min(codes) > 0:
+        # nibabel takes the sform, ITK the qform for some codes.
+        corner = np.array([[0, 0, 0, 1], [*(np.array(shape[:3]) - 1), 1]]).T
+        apart = np.abs((header.get_sform() - header.get_qform()) @ corner).max()
+        if apart > 0.5 * min(header.get_zooms()[:3]):
+            raise ValueError(
+                f"it says two positions (sform and qform) that are {apart:.1f} mm apart; export it again"
+            )
 
 
 def _read_with_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,9 @@ from osln.grid import Grid, Volume
 AIR_HU = -400.0
 SMALLEST_LUNG_MM3 = 1e5
 SEARCH_SPACING_MM = 4.0
+IN_SLICE = np.zeros((3, 3, 3), dtype=bool)
+"""Neighbors within an axial slice."""
+IN_SLICE[1, :, 1] = IN_SLICE[:, 1, 1] = True
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,9 @@ def find_lung_center(ct: Volume) -> LungCenter:
 
     The paper centers its inference windows on the lung masks of a trained network (section 4.2). Only
     the center is needed, so air inside the body does: components of voxels below -400 HU that do not
-    reach the sides of the field (that air is outside the patient) and hold at least 100 ml. It is
-    searched on every n-th voxel, about 4 mm apart.
+    reach the sides of the field (that air is outside the patient) and hold at least 100 ml. Where none
+    is left, because the airways lead to an open mouth in the field, outside air is told slice by slice.
+    It is searched on every n-th voxel, about 4 mm apart.
 
     Args:
         ct: CT in HU.
@@ -46,15 +50,30 @@ def find_lung_center(ct: Volume) -> LungCenter:
     grid = Grid(hu.shape, affine)
 
     air = hu < AIR_HU
+    lungs = _large(_inside(air, ndimage.generate_binary_structure(3, 1)), grid)
+    if not lungs.any():
+        lungs = _large(_inside(air, IN_SLICE), grid)
+    if lungs.any():
+        return LungCenter(_center_mm(lungs, grid), from_lungs=True)
+    return LungCenter(_center_mm(~air if not air.all() else air, grid), from_lungs=False)
+
+
+def _inside(air: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
+    """Air whose connected component does not reach the first or last voxel along x or y."""
+    parts, count = ndimage.label(air, neighbors)
+    inside = np.ones(count + 1, dtype=bool)
+    inside[0] = False
+    inside[parts[[0, -1]]] = False
+    inside[parts[:, [0, -1]]] = False
+    return inside[parts]
+
+
+def _large(air: np.ndarray, grid: Grid) -> np.ndarray:
+    """Components that are large enough for a lung."""
     parts, count = ndimage.label(air)
     sizes = np.bincount(parts.ravel(), minlength=count + 1) * grid.voxel_mm3
-    outside = np.unique(np.concatenate([parts[[0, -1]].ravel(), parts[:, [0, -1]].ravel()]))
-    sizes[outside] = 0.0
     sizes[0] = 0.0
-    large = sizes >= SMALLEST_LUNG_MM3
-    if large.any():
-        return LungCenter(_center_mm(large[parts], grid), from_lungs=True)
-    return LungCenter(_center_mm(~air if not air.all() else air, grid), from_lungs=False)
+    return (sizes >= SMALLEST_LUNG_MM3)[parts]
 
 
 def _center_mm(mask: np.ndarray, grid: Grid) -> np.ndarray:

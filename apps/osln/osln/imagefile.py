@@ -3,6 +3,7 @@
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -125,9 +126,10 @@ def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if promised > len(data):
         raise ValueError(f"it holds {len(data)} bytes where its header promises {promised}; copy it again")
     _check_position(header, image.shape)
-    slope, intercept = header.get_slope_inter()
-    if slope in (None, 1.0) and intercept in (None, 0.0) and stored.kind in "iu":
-        array = np.asanyarray(image.dataobj.get_unscaled())  # type: ignore[attr-defined]
+    # The scaling is the data object's: nibabel clears it from the header of an image that it has read.
+    source: Any = image.dataobj
+    if stored.kind in "iu" and (source.slope, source.inter) == (1.0, 0.0):
+        array = np.asanyarray(source.get_unscaled())
         return array.astype(stored.newbyteorder("="), copy=False), image.affine
     return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
 

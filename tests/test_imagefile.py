@@ -1,5 +1,6 @@
 """Image files are read as they are meant, or refused with a sentence that says what to do."""
 
+import gzip
 import os
 import stat
 import threading
@@ -134,17 +135,15 @@ def test_neighbors_of_another_name_are_no_twins(tmp_path):
 def test_missing_files_and_other_names_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("x")
 
-    with pytest.raises(ValueError, match="no image file at .*b.nii"):
+    with pytest.raises(ValueError, match=r"no image file at .*b\.nii"):
         read_voxels(tmp_path / "b.nii")
-    with pytest.raises(ValueError, match="a.txt is not an image: expected a name that ends with"):
+    with pytest.raises(ValueError, match=r"a\.txt is not an image: expected a name that ends with"):
         read_voxels(tmp_path / "a.txt")
 
 
 def damaged_files():
     whole = nib.Nifti1Image(np.arange(4000, dtype=np.int16).reshape(20, 20, 10), AFFINE)
     plain = whole.to_bytes()
-    import gzip
-
     packed = gzip.compress(plain)
     huge = bytearray(plain)
     huge[42:48] = np.array([30000, 30000, 30000], dtype="<i2").tobytes()
@@ -184,9 +183,12 @@ def test_a_file_without_a_position_is_refused_because_readers_disagree_about_it(
 def test_two_positions_in_one_file_are_refused_unless_they_agree_within_half_a_voxel(tmp_path):
     image = nib.Nifti1Image(voxels(), AFFINE)
     image.set_sform(AFFINE, code=2)
-    image.set_qform(AFFINE + [[0, 0, 0, 0.1], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], code=1)
+    near, far = AFFINE.copy(), AFFINE.copy()
+    near[0, 3] += 0.1
+    far[1, 3] += 12.5
+    image.set_qform(near, code=1)
     nib.save(image, tmp_path / "near.nii")
-    image.set_qform(AFFINE + [[0, 0, 0, 0], [0, 0, 0, 12.5], [0, 0, 0, 0], [0, 0, 0, 0]], code=1)
+    image.set_qform(far, code=1)
     nib.save(image, tmp_path / "far.nii")
 
     read_voxels(tmp_path / "near.nii")

@@ -143,6 +143,16 @@ def test_an_uncompressed_label_is_adopted_compressed_and_leaves_no_twin(kept):
     assert not plain.exists()
 
 
+def test_of_twin_files_both_are_kept_and_the_compressed_one_stays_final(kept):
+    submit(kept, ONE)
+    kept.final.with_name("case.nii").write_bytes(b"plain voxels")
+    with kept.lock():
+        kept.settle()
+    assert [r.source for r in kept.history()] == ["external", "external", "submission"]
+    assert gzip.decompress(kept.path(2).read_bytes()) == b"plain voxels"
+    assert kept.final.read_bytes() == ONE
+
+
 def test_going_back_is_a_new_revision_with_the_old_voxels(kept):
     submit(kept, ONE)
     submit(kept, TWO)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from osln.grid import mask_box
+
 
 @dataclass(frozen=True)
 class NodeChanges:
@@ -25,7 +27,7 @@ class NodeChanges:
 
 def count_nodes(nodes: np.ndarray) -> int:
     """Number of 26-connected components of a mask (x, y, z)."""
-    return int(_components(nodes)[1])
+    return _components(nodes[_box(nodes)])[1]
 
 
 def compare_nodes(former: np.ndarray, current: np.ndarray) -> NodeChanges:
@@ -38,8 +40,9 @@ def compare_nodes(former: np.ndarray, current: np.ndarray) -> NodeChanges:
     Returns:
         The counts. A node split in two counts as two changed ones, two that grew together as one.
     """
-    before, n_before = _components(former)
-    after, n_after = _components(current)
+    box = _box(former, current)
+    before, n_before = _components(former[box])
+    after, n_after = _components(current[box])
     both = (before > 0) & (after > 0)
     pairs, shared = np.unique(np.stack([before[both], after[both]]), axis=1, return_counts=True)
     size_before = np.bincount(before[before > 0], minlength=n_before + 1)
@@ -52,6 +55,15 @@ def compare_nodes(former: np.ndarray, current: np.ndarray) -> NodeChanges:
         changed=touched_after - same,
         unchanged=same,
     )
+
+
+def _box(*masks: np.ndarray) -> tuple[slice, ...]:
+    """The part of the array that holds everything: a few nodes are far smaller than a CT."""
+    ends = [mask_box(mask != 0) for mask in masks if mask.any()]
+    if not ends:
+        return (slice(0),) * 3
+    start, stop = np.min([end[0] for end in ends], axis=0), np.max([end[1] for end in ends], axis=0)
+    return tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
 
 
 def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:

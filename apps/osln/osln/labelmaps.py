@@ -125,8 +125,8 @@ def _read_nrrd(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[tuple[int
     for key, name in tags.items():
         if found := re.fullmatch(r"Segment(\d+)_Name", key):
             number = found.group(1)
-            layer, value = tags.get(f"Segment{number}_Layer", "0"), tags.get(f"Segment{number}_LabelValue", "1")
-            names[int(layer), int(value)] = name
+            layer = tags.get(f"Segment{number}_Layer", "0")
+            names[int(layer), int(tags.get(f"Segment{number}_LabelValue", "1"))] = name
     # Only Slicer's segmentation files are stored as the box around their segments.
     return [part.T for part in parts], affine, names, any(key.startswith("Segment") for key in tags)
 
@@ -134,10 +134,10 @@ def _read_nrrd(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[tuple[int
 def _whole_numbers(labels: np.ndarray) -> np.ndarray:
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
-            raise ValueError("the label holds NaN or infinite values; export it as a label map of whole numbers")
+            raise ValueError("the label holds NaN or infinite values; export a label map of whole numbers")
         if (labels != np.rint(labels)).any():
             raise ValueError(
-                "the label holds fractions; export a label map of whole numbers, not a probability or an image"
+                "the label holds fractions; export a label map of whole numbers, not probabilities"
             )
     low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
     if low < 0 or high > MAX_VALUE:

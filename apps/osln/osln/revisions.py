@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from isal import igzip
 
-from osln.grid import write_atomically
+from osln.imagefile import write_atomically
 
 LOCK_SECONDS = 60.0
 
@@ -196,30 +196,35 @@ class Revisions:
                 self._publish()
             else:
                 self._prepared.unlink()
-        found = self._external()
-        if found is None:
-            return None
-        data = found.read_bytes() if found == self.final else igzip.compress(found.read_bytes())
-        if head is not None and head.sha256 == hashlib.sha256(data).hexdigest():
-            return None
-        return self.submit(data, by="unknown", source="external")
+        adopted = None
+        for data in self._found():
+            head = self.head()
+            if head is None or head.sha256 != hashlib.sha256(data).hexdigest():
+                adopted = self.submit(data, by="unknown", source="external")
+        return adopted
 
     def remove_final(self) -> None:
         """Takes the final file away; the revisions stay. Call it inside `lock()`, after `settle()`."""
         self.final.unlink(missing_ok=True)
+        self._plain.unlink(missing_ok=True)
 
     @property
     def _prepared(self) -> Path:
         return self.final.with_name(f".{self.final.name}.next")
 
-    def _external(self) -> Path | None:
-        plain = self.final.with_name(self.final.name.removesuffix(".gz"))
-        return next((path for path in (self.final, plain) if path.is_file()), None)
+    @property
+    def _plain(self) -> Path:
+        return self.final.with_name(self.final.name.removesuffix(".gz"))
+
+    def _found(self) -> list[bytes]:
+        # The compressed file comes last and so becomes the head: it is the one that others read.
+        found = [igzip.compress(self._plain.read_bytes())] if self._plain.is_file() else []
+        return found + ([self.final.read_bytes()] if self.final.is_file() else [])
 
     def _publish(self) -> None:
         self._prepared.replace(self.final)
         # A label left uncompressed would be the twin name of the one just stored.
-        self.final.with_name(self.final.name.removesuffix(".gz")).unlink(missing_ok=True)
+        self._plain.unlink(missing_ok=True)
 
     def _file(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:04d}{suffix}"
@@ -249,6 +254,6 @@ def _conflict(expected: int, head: Revision | None) -> str:
     if head is None:
         return f"the label was edited from revision {expected}, but nothing is stored; load the case again"
     return (
-        f"the label was edited from revision {expected}, but revision {head.revision} was stored by {head.by} "
-        f"at {head.at}; load the case again and repeat the changes"
+        f"the label was edited from revision {expected}, but revision {head.revision} was stored by "
+        f"{head.by} at {head.at}; load the case again and repeat the changes"
     )

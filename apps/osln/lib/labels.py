@@ -1,0 +1,219 @@
+"""Taking in a label: read, check, split into nodes and tumor, store as revisions, tell what changed.
+
+Everything that can be refused is refused before anything is written. What a label must be is in
+`osln.labelmaps` (geometry, values) and `lib.segments` (names).
+"""
+
+import logging
+import threading
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from isal import igzip
+
+from lib.segments import split_segments
+from osln.changes import NodeChanges, compare_nodes, count_nodes
+from osln.grid import Volume, in_file_order, read_volume, write_volume
+from osln.imagefile import nifti_bytes
+from osln.labelmaps import read_label_file
+from osln.revisions import DiskFullError, Revision
+
+if TYPE_CHECKING:
+    from lib.datastore import OslnDatastore
+
+logger = logging.getLogger(__name__)
+
+AIR_HU = -500.0
+_last = threading.local()
+
+
+@dataclass(frozen=True)
+class SubmissionReport:
+    """What became of a submitted label.
+
+    Attributes:
+        nodes: What changed against the former label (or the prediction); None if nodes were not touched.
+        revision: Number of the new revision of the nodes, of the tumor if only that was stored.
+        tumor: "updated", "unchanged" or "absent".
+        message: The same in a sentence for the annotator.
+        warnings: What the annotator should look at.
+    """
+
+    nodes: NodeChanges | None
+    revision: int | None
+    tumor: str
+    message: str
+    warnings: list[str] = field(default_factory=list)
+
+    def as_reply(self) -> dict[str, Any]:
+        """The part of the HTTP reply that viewers show."""
+        nodes = asdict(self.nodes or NodeChanges(0, 0, 0, 0))
+        reply = {"nodes": nodes, "revision": self.revision, "tumor": self.tumor, "message": self.message}
+        return {**reply, "warnings": self.warnings} if self.warnings else reply
+
+
+def report_for(case: str) -> dict[str, Any]:
+    """The reply about the label of `case` that this thread has just stored, {} if it stored none."""
+    found_case, report = getattr(_last, "report", (None, None))
+    _last.report = (None, None)
+    return report.as_reply() if report is not None and found_case == case else {}
+
+
+def accept_submission(
+    store: "OslnDatastore", case: str, label_file: str | Path, params: dict[str, Any], *, tag: str = "final"
+) -> SubmissionReport:
+    """Checks and stores a label that an annotator submits.
+
+    Args:
+        store: The store; knows the case.
+        case: Id of the case.
+        label_file: The upload.
+        params: What came beside it: `label_info`, `client_id`, `base_revision` (refused if it is outdated).
+        tag: "final" or "gtv".
+
+    Raises:
+        ValueError: Wrong grid, values or names; nothing was stored.
+        ConflictError: Somebody else was faster; nothing was stored.
+        DiskFullError: The sentence says what was stored, if anything.
+    """
+    ct = read_volume(store.get_image_uri(case))
+    label_info = params.get("label_info")
+    sent = split_segments(read_label_file(label_file, ct.grid), label_info, tag)
+    nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
+    common = {"by": _author(params), "source": "submission", "label_info": label_info or []}
+    with nodes_kept.lock(), tumor_kept.lock():
+        nodes_kept.settle()
+        tumor_kept.settle()
+        new_tumor = sent.tumor is not None and not _same(tumor_kept.final, sent.tumor, ct)
+        tumor = "absent" if sent.tumor is None else "updated" if new_tumor else "unchanged"
+        # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
+        only_tumor = sent.nodes is None or (new_tumor and not sent.nodes.any())
+        changes, revision, tumor_revision = None, None, None
+        if not only_tumor:
+            changes = compare_nodes(_former_nodes(store, case, ct), sent.nodes)
+            revision = nodes_kept.submit(
+                _packed(sent.nodes, ct),
+                expected=_base_revision(params),
+                counts={"nodes": count_nodes(sent.nodes), "voxels": int(sent.nodes.sum())},
+                **common,
+            )
+            store.register_label(case, "final", _notes(params, revision))
+        if new_tumor:
+            try:
+                counts = {"voxels": int(sent.tumor.sum())}
+                tumor_revision = tumor_kept.submit(_packed(sent.tumor, ct), counts=counts, **common)
+            except DiskFullError as error:
+                if revision is None:
+                    raise
+                raise DiskFullError(
+                    f"the disk is full: the nodes were stored as revision {revision.revision}, the tumor was "
+                    "not; free some space and submit again"
+                ) from error
+            store.register_label(case, "gtv", _notes(params, tumor_revision))
+    warnings = [] if only_tumor else _doubts(sent.nodes, ct)
+    newest = revision or tumor_revision
+    report = SubmissionReport(
+        nodes=changes,
+        revision=newest.revision if newest else None,
+        tumor=tumor,
+        message=" ".join([_sentence(tag, changes, revision, tumor), *warnings]),
+        warnings=warnings,
+    )
+    _last.report = (case, report)
+    logger.info("Label of case %s stored: %s", case, report.message)
+    return report
+
+
+def accept_prediction(
+    store: "OslnDatastore", case: str, label_file: str | Path, info: dict[str, Any]
+) -> None:
+    """Checks and stores a prediction (tag "original"); the former one is replaced.
+
+    Raises:
+        ValueError: If it is not one label map of whole numbers on the CT's grid.
+    """
+    ct = read_volume(store.get_image_uri(case))
+    layers = read_label_file(label_file, ct.grid).layers
+    if len(layers) != 1:
+        raise ValueError(f"a prediction is one label map, this file has {len(layers)} layers")
+    values = layers[0].astype(np.uint8 if layers[0].max(initial=0) <= 255 else np.uint16)
+    target = store.label_path(case, "original")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(target, values, ct.grid, ct.file_grid)
+    for twin in (".nii", ".nrrd"):
+        target.with_name(case + twin).unlink(missing_ok=True)
+    store.register_label(case, "original", info)
+    _last.report = (None, None)
+
+
+def _former_nodes(store: "OslnDatastore", case: str, ct: Volume) -> np.ndarray:
+    """Nodes before this submission: the approved ones, else the prediction, else none."""
+    for tag in ("final", "original"):
+        path = store.label_path(case, tag)
+        if path.is_file():
+            try:
+                former = read_label_file(path, ct.grid).layers[0]
+            except ValueError as error:
+                logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
+                continue
+            tumor = _tumor_value(store.get_label_info(case, tag)) if tag == "original" else None
+            return (former != 0) & (former != tumor) if tumor else former != 0
+    return np.zeros(ct.grid.shape, dtype=bool)
+
+
+def _tumor_value(info: dict[str, Any]) -> int | None:
+    names = (info.get("params") or {}).get("label_names") or {}
+    return names.get("tumor") if isinstance(names, dict) else None
+
+
+def _same(path: Path, mask: np.ndarray, ct: Volume) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        return bool(np.array_equal(read_label_file(path, ct.grid).layers[0] != 0, mask))
+    except ValueError:
+        return False
+
+
+def _packed(mask: np.ndarray, ct: Volume) -> bytes:
+    voxels = in_file_order(mask.astype(np.uint8), ct.grid, ct.file_grid)
+    return igzip.compress(nifti_bytes(voxels, ct.file_grid.affine))
+
+
+def _author(params: dict[str, Any]) -> str:
+    return str(params.get("client_id") or params.get("user") or "unknown")[:128]
+
+
+def _base_revision(params: dict[str, Any]) -> int | None:
+    base = params.get("base_revision")
+    if base is not None and (not isinstance(base, int) or base < 0):
+        raise ValueError(f"base_revision must be the number of the revision that was edited, got {base!r}")
+    return base
+
+
+def _notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
+    return {**params, "revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+
+
+def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
+    if nodes.any() and np.mean(ct.array[nodes] < AIR_HU) > 0.5:
+        return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
+    return []
+
+
+def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, tumor: str) -> str:
+    if changes is None or revision is None:
+        told = {"updated": "The tumor was stored", "unchanged": "The tumor was stored already"}[tumor]
+        if tag == "gtv":
+            return f"{told}."
+        return (
+            f"{told}; no node was drawn, so the approved nodes are as before. If the patient has no nodes, "
+            "submit again with an empty segment 'lymph node'."
+        )
+    parts = [(changes.added, "added"), (changes.removed, "removed"), (changes.changed, "changed")]
+    parts.append((changes.unchanged, "unchanged"))
+    counted = ", ".join(f"{number} {what}" for number, what in parts)
+    end = {"updated": " The tumor was updated.", "unchanged": "", "absent": ""}[tumor]
+    return f"Stored as revision {revision.revision}. Nodes: {counted}.{end}"

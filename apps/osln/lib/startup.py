@@ -1,0 +1,42 @@
+"""One block in the log when the server is up: what runs, on which cases, with which weights."""
+
+import logging
+from typing import Any
+
+import monailabel
+
+logger = logging.getLogger(__name__)
+
+
+def log_startup(app: Any) -> None:
+    """Logs version, app, studies, cases and where the weights come from.
+
+    Args:
+        app: The `OslnApp`.
+    """
+    logger.info("\n".join(["", *startup_lines(app)]))
+
+
+def startup_lines(app: Any) -> list[str]:
+    """The lines of that block."""
+    store = app.datastore()
+    status = store.status()
+    tags = status["label_tags"]
+    lines = [
+        f"{app.name} {app.version} (MONAI Label {monailabel.__version__})",
+        f"  app      {app.app_dir}",
+        f"  studies  {app.studies}",
+        f"  cases    {status['total']}: {status['completed']} approved, {tags.get('original', 0)} predicted, "
+        f"{tags.get('gtv', 0)} with a tumor contour",
+    ]
+    lines += [f"  left out {reason}" for reason in store.refused.values()]
+    if not status["total"]:
+        lines.append("  no case yet: put CT volumes as <case>.nii.gz into the studies folder")
+    lines.append(f"  models   {', '.join(app._infers) or 'none'}")
+    lines.append(f"  weights  {app.published.store.root}")
+    for name, version in app.published.versions().items():
+        told = f"{version.name}, trained on {version.trained_on}" if version else "none: train it first"
+        lines.append(f"    {name:14}{told}")
+    if any(version and version.trained_on == "phantom" for version in app.published.versions().values()):
+        lines.append("  weights trained on phantoms are not for clinical use")
+    return lines

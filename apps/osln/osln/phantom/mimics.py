@@ -1,0 +1,133 @@
+"""Mimics: vessels, vessel stubs, cysts and muscle bundles on the CT, hot spots on the PET."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from .findings import Deposit
+from .painting import WORLD, Shape, ellipsoid, tube
+from .parameters import PhantomParameters
+from .space import FatSpace
+from .tags import region_tag
+
+Point = np.ndarray
+ToAnatomical = Callable[[Point], Point]
+
+# Anatomical places where brown fat lights up, and where stomach and bowel do.
+_BROWN_FAT = ((50, 6, 270), (-50, 6, 270), (28, -48, 215), (-28, -48, 215), (22, -52, 165), (-22, -52, 165))
+_BOWEL = ((-58, 30, 62), (-20, 48, 28), (-60, 42, 10), (10, 44, 14), (-80, 20, 40))
+
+
+def anatomical_mimics(
+    rng: np.random.Generator, parameters: PhantomParameters, space: FatSpace, to_anatomical: ToAnatomical
+) -> list[Deposit]:
+    """Things in the fat that look like nodes on the CT.
+
+    Args:
+        rng: the mimics' stream.
+        parameters: Poisson means.
+        space: the free fat.
+        to_anatomical: world point to anatomical point, for the region tag.
+
+    Returns:
+        Deposits in painting order.
+    """
+    found: list[Deposit] = []
+    blood_hu, blood_suv = rng.normal(40, 2), rng.uniform(1.4, 1.9)
+
+    def add(kind: str, points: np.ndarray, short: float, long: float, volume: float, shapes: list[Shape], tags: tuple[str, ...]) -> None:  # fmt: skip  # noqa: E501
+        center = points.mean(0)
+        region = region_tag(float(to_anatomical(center)[2]))
+        found.append(
+            Deposit(kind, center, short, long, volume, tuple(shapes), tags=tuple(sorted({region, *tags})))
+        )
+
+    for kind, mean, steps, step_mm, radius in (
+        ("vessel", parameters.vessel_mean, (5, 12), 8.0, (1.6, 4.0)),
+        ("vessel stub", parameters.stub_mean, (1, 4), 4.5, (1.8, 3.6)),
+    ):
+        for _ in range(int(rng.poisson(mean))):
+            r = rng.uniform(*radius)
+            path = _walk(rng, space, int(rng.integers(*steps)) + 1, step_mm)
+            if len(path) < 2:
+                continue
+            length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+            volume = np.pi * r**2 * length + 4 / 3 * np.pi * r**3
+            shapes = tube(path, r, blood_hu, blood_suv, space=WORLD)
+            add(kind, path, 2 * r, length + 2 * r, volume, shapes, ("blood vessel",))
+    for _ in range(int(rng.poisson(parameters.cyst_mean))):
+        center, radii = space.random_point(rng), rng.uniform(2.8, 7.5) * np.array([1.0, 1.0, 0.8]) * rng.uniform(0.85, 1.15, 3)  # fmt: skip  # noqa: E501
+        axes = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
+        shape = ellipsoid(center, radii, rng.uniform(0, 22), rng.uniform(0.6, 1.2), axes=axes, space=WORLD)
+        volume = 4 / 3 * np.pi * radii.prod()
+        add("cyst", center[None], 2 * radii.min(), 2 * radii.max(), volume, [shape], ("cyst", "hypoattenuation"))
+    for _ in range(int(rng.poisson(parameters.muscle_bundle_mean))):
+        center = space.random_point(rng)
+        radii = np.array([rng.uniform(2.0, 3.6), rng.uniform(2.4, 4.5), rng.uniform(6.0, 14.0)])
+        axes = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
+        shape = ellipsoid(center, radii, rng.normal(52, 3), 0.8, axes=axes, space=WORLD)
+        volume = 4 / 3 * np.pi * radii.prod()
+        add("muscle bundle", center[None], 2 * radii.min(), 2 * radii.max(), volume, [shape], ("muscle",))
+    return found
+
+
+def _walk(rng: np.random.Generator, space: FatSpace, count: int, step_mm: float) -> np.ndarray:
+    """A random walk of up to `count` points that stops where the fat ends."""
+    points = [space.random_point(rng)]
+    direction = _unit(rng.standard_normal(3))
+    for _ in range(count - 1):
+        direction = _unit(direction + 0.45 * rng.standard_normal(3))
+        following = points[-1] + step_mm * direction
+        points.append(following)
+        if not space.holds(following):
+            break
+    return np.array(points)
+
+
+def hot_spots(
+    rng: np.random.Generator,
+    parameters: PhantomParameters,
+    space: FatSpace,
+    to_world: Callable[[Point], Point],
+) -> list[Deposit]:
+    """Uptake without anything on the CT: noise spots, bowel, brown fat and vocal cords.
+
+    Args:
+        rng: the hot spots' stream.
+        parameters: Poisson means and shares.
+        space: the free fat.
+        to_world: anatomical point to world point.
+
+    Returns:
+        Deposits that leave the CT as it is.
+    """
+    found: list[Deposit] = []
+
+    def add(kind: str, center: np.ndarray, radius: float, suv: float, tags: tuple[str, ...]) -> None:
+        radii = radius * rng.uniform(0.8, 1.25, 3)
+        shape = ellipsoid(center, radii, np.nan, suv, space=WORLD)
+        volume = float(4 / 3 * np.pi * radii.prod())
+        found.append(Deposit(kind, center, 2 * radii.min(), 2 * radii.max(), volume, (shape,), avid=True, tags=tags))
+
+    for _ in range(int(rng.poisson(parameters.hot_spot_mean))):
+        add("hot spot", space.random_point(rng), rng.uniform(2.5, 5.0), rng.uniform(3.0, 8.0), ())
+    for _ in range(int(rng.poisson(parameters.bowel_spot_mean))):
+        place = np.array(_BOWEL[int(rng.integers(len(_BOWEL)))]) + rng.normal(0, 6, 3)
+        add("bowel", to_world(place), rng.uniform(4.0, 9.0), rng.uniform(2.5, 7.0), ("abdomen",))
+    if rng.random() < parameters.brown_fat_share:
+        for _ in range(int(rng.integers(3, 8))):
+            place = np.array(_BROWN_FAT[int(rng.integers(len(_BROWN_FAT)))]) + rng.normal(0, 7, 3)
+            add("brown fat", to_world(place), rng.uniform(4.0, 8.0), rng.uniform(2.5, 7.0), ("fat",))
+    if rng.random() < parameters.vocal_cord_share:
+        suv = rng.uniform(2.5, 5.5)
+        for side in (1, -1):
+            add("vocal cord", to_world(np.array([side * 5.0, 22.0, 304.0])), 3.2, suv, ("neck",))
+    return found
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    """The vector at length 1."""
+    return vector / np.linalg.norm(vector)

@@ -1,0 +1,208 @@
+"""One patient before imaging: warp, anatomy, tumor, nodes and mimics, the same for every grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from . import anatomy, organs, vessels
+from .fields import SplineField, random_field
+from .findings import Deposit
+from .mimics import anatomical_mimics, hot_spots
+from .nodes import place_nodes
+from .painting import Canvas, Shape, Warp, stack_level
+from .parameters import PhantomParameters
+from .pet import misregistration
+from .space import FatSpace, fat_of, inner_boundary_mm
+from .tumor import primary_tumor
+
+# World box that holds every field of view with a margin; lattices cover it whatever is imaged.
+WORLD_LOW_MM = (-196.0, -142.0, -16.0)
+WORLD_HIGH_MM = (196.0, 142.0, 328.0)
+# Patients are planned on this grid, so that a seed is the same patient on every other one.
+COLUMN_BOX_MM = ((-110.0, 110.0), (-95.0, 65.0), (0.0, 312.0))
+COLUMN_SPACING_MM = (2.5, 2.5, 3.0)
+_STREAMS = ("warp", "anatomy", "tumor", "mimics", "nodes", "spots", "texture", "motion", "ct noise", "pet noise")
+
+
+class Background(Protocol):
+    """What lies behind tumor, nodes and mimics: the built-in anatomy, or organ volumes."""
+
+    def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
+        """Paint HU into a float32 image in place."""
+
+    def paint_pet(self, image: np.ndarray, canvas: Canvas) -> None:
+        """Paint SUV into a float32 image in place."""
+
+    def body_level(self, points_mm: Sequence[np.ndarray]) -> np.ndarray:
+        """Relative radius in the body (0 axis, 1 skin) at anatomical points (three arrays)."""
+
+
+@dataclass(frozen=True)
+class ShapeBackground:
+    """The built-in parametric anatomy.
+
+    Attributes:
+        shapes: in painting order.
+    """
+
+    shapes: list[Shape]
+
+    def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
+        """Paint HU into a float32 image in place."""
+        canvas.paint(image, self.shapes, [s.hu for s in self.shapes])
+
+    def paint_pet(self, image: np.ndarray, canvas: Canvas) -> None:
+        """Paint SUV into a float32 image in place."""
+        canvas.paint(image, self.shapes, [s.suv for s in self.shapes])
+
+    def body_level(self, points_mm: Sequence[np.ndarray]) -> np.ndarray:
+        """Relative radius in the body's outline."""
+        return stack_level(anatomy.body_outline(), points_mm)
+
+
+def built_in_anatomy(rng: np.random.Generator) -> ShapeBackground:
+    """The parametric anatomy of one patient, in painting order."""
+    shapes = anatomy.torso(rng) + anatomy.muscles(rng) + anatomy.rib_cage() + anatomy.lungs(rng)
+    shapes += organs.abdomen(rng) + anatomy.spine() + anatomy.deep_muscles() + organs.heart(rng)
+    shapes += organs.neck(rng) + vessels.great_vessels(rng) + organs.esophagus(rng) + organs.airways(rng)
+    return ShapeBackground(shapes)
+
+
+@dataclass(frozen=True)
+class PatientSpace:
+    """The patient's coordinates: world to anatomical millimeters.
+
+    Attributes:
+        scale, offset_mm: per axis.
+        displacement: smooth anatomical displacement at world points.
+        bumps: unit-variance field that roughens surfaces.
+    """
+
+    scale: np.ndarray
+    offset_mm: np.ndarray
+    displacement: SplineField
+    bumps: SplineField
+
+    def warp(self, axes_mm: Sequence[np.ndarray]) -> Warp:
+        """The warp on a grid, for painting."""
+        return Warp(self.scale, self.offset_mm, self.displacement.on_axes(axes_mm), self.bumps.on_axes(axes_mm)[0])
+
+    def to_anatomical(self, point_mm: np.ndarray) -> np.ndarray:
+        """World point (3,) to anatomical point."""
+        return (point_mm - self.offset_mm) / self.scale + self.displacement.at(point_mm)[0]
+
+    def to_world(self, point_mm: np.ndarray) -> np.ndarray:
+        """Anatomical point (3,) to world point, by fixed-point iteration."""
+        world = point_mm * self.scale + self.offset_mm
+        for _ in range(6):
+            world = (point_mm - self.displacement.at(world)[0]) * self.scale + self.offset_mm
+        return world
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Everything of one patient that does not depend on the images' grids.
+
+    Attributes:
+        seed, parameters: what made it.
+        space: its coordinates.
+        background: the anatomy.
+        tumor: shapes of the primary tumor.
+        mimics: CT mimics, painted before the tumor and the nodes.
+        nodes: lymph nodes.
+        spots: PET-only mimics.
+        motion: misregistration between CT and PET.
+        reference: the canvas it was planned on and the background's HU there.
+    """
+
+    seed: int
+    parameters: PhantomParameters
+    space: PatientSpace
+    background: Background
+    tumor: list[Shape]
+    mimics: list[Deposit]
+    nodes: list[Deposit]
+    spots: list[Deposit]
+    motion: SplineField
+    reference: tuple[Canvas, np.ndarray]
+
+    @cached_property
+    def streams(self) -> dict[str, np.random.SeedSequence]:
+        """Seeds of the imaging streams."""
+        return seed_streams(self.seed)
+
+    @property
+    def foreground(self) -> list[Shape]:
+        """Mimics, tumor, nodes and hot spots in painting order."""
+        before = [shape for deposit in self.mimics for shape in deposit.shapes]
+        after = [shape for deposit in (*self.spots, *self.nodes) for shape in deposit.shapes]
+        return before + self.tumor + after
+
+
+def seed_streams(seed: int) -> dict[str, np.random.SeedSequence]:
+    """Independent seeds for every part, so that a change in one part leaves the others as they were."""
+    if seed < 0:
+        raise ValueError(f"a phantom's seed must be 0 or more, got {seed}: pass a non-negative integer")
+    return dict(zip(_STREAMS, np.random.SeedSequence(seed).spawn(len(_STREAMS)), strict=True))
+
+
+def grid_axes(box_mm: Sequence[tuple[float, float]], spacing_mm: Sequence[float]) -> list[np.ndarray]:
+    """Voxel centers per axis of a grid centered in a box."""
+    axes = []
+    for (low, high), step in zip(box_mm, spacing_mm, strict=True):
+        if not step > 0:
+            raise ValueError(f"voxel spacing must be positive millimeters, got {tuple(spacing_mm)}")
+        count = max(1, round((high - low) / step))
+        axes.append(0.5 * (low + high) + step * (np.arange(count) - 0.5 * (count - 1)))
+    return axes
+
+
+def plan_patient(seed: int, parameters: PhantomParameters, background: Background | None = None) -> Patient:
+    """Draw a patient: anatomy first, then tumor, mimics in its fat, and nodes in the fat that is left.
+
+    Args:
+        seed: 0 or more; the same seed is the same patient.
+        parameters: the cohort's parameters.
+        background: organ volumes to use instead of the built-in anatomy.
+
+    Returns:
+        The patient, ready to be imaged on any grid.
+    """
+    streams = {name: np.random.default_rng(s) for name, s in seed_streams(seed).items()}
+    space = _patient_space(streams["warp"], parameters)
+    if background is None:
+        background = built_in_anatomy(streams["anatomy"])
+    tumor = primary_tumor(streams["tumor"], parameters, organs.esophagus_at)
+    axes = grid_axes(COLUMN_BOX_MM, COLUMN_SPACING_MM)
+    canvas = Canvas(axes, space.warp(axes), parameters.partial_volume_mm)
+    bare_hu = np.full(canvas.shape, -1000.0, np.float32)
+    background.paint_ct(bare_hu, canvas)
+    ct_hu = bare_hu.copy()
+    mask = np.zeros(canvas.shape, np.float32)
+    canvas.paint(mask, tumor, [1.0] * len(tumor), hard=True)
+    boundary = inner_boundary_mm(mask > 0, axes)
+    canvas.paint(ct_hu, tumor, [s.hu for s in tumor])
+    fat = FatSpace(axes, fat_of(ct_hu), boundary)
+    mimics = anatomical_mimics(streams["mimics"], parameters, fat, space.to_anatomical)
+    shapes = [shape for deposit in mimics for shape in deposit.shapes]
+    canvas.paint(ct_hu, shapes, [s.hu for s in shapes])
+    fat = FatSpace(axes, fat_of(ct_hu), boundary)
+    nodes = place_nodes(streams["nodes"], parameters, fat, space.to_world)
+    spots = hot_spots(streams["spots"], parameters, fat, space.to_world)
+    motion = misregistration(streams["motion"], parameters, WORLD_LOW_MM, WORLD_HIGH_MM)
+    return Patient(seed, parameters, space, background, tumor, mimics, nodes, spots, motion, (canvas, bare_hu))
+
+
+def _patient_space(rng: np.random.Generator, parameters: PhantomParameters) -> PatientSpace:
+    """A patient's size, position and smooth shape change."""
+    scale = np.array([*rng.uniform(*parameters.scale_range, 2), rng.uniform(0.96, 1.04)])
+    offset = rng.normal(0, 1, 3) * (3.0, 3.0, 6.0)
+    sd = (parameters.warp_sd_mm,) * 3
+    displacement = random_field(rng, WORLD_LOW_MM, WORLD_HIGH_MM, parameters.warp_step_mm, sd=sd)
+    bumps = random_field(rng, WORLD_LOW_MM, WORLD_HIGH_MM, 10.0)
+    return PatientSpace(scale, offset, displacement, bumps)

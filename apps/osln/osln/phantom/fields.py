@@ -13,8 +13,8 @@ import numpy as np
 _AXIS_VARIANCE = 151.0 / 315.0
 
 
-def basis(coordinates_mm: np.ndarray, origin_mm: float, step_mm: float, count: int) -> np.ndarray:
-    """Weights of `count` cubic B-splines at coordinates along one axis.
+def basis(coordinates_mm: np.ndarray, origin_mm: float, step_mm: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The four cubic B-splines that reach each coordinate along one axis.
 
     Args:
         coordinates_mm: positions, shape (N,).
@@ -23,13 +23,15 @@ def basis(coordinates_mm: np.ndarray, origin_mm: float, step_mm: float, count: i
         count: number of splines.
 
     Returns:
-        float32 (N, count). Positions beyond the lattice are held at its edge.
+        Index of the first of the four (N,) and their weights, float32 (N, 4). Positions beyond the
+        lattice are held at its edge.
     """
     t = np.clip((np.asarray(coordinates_mm, float) - origin_mm) / step_mm, 1.0, count - 2.000001)
-    distance = np.abs(t[:, None] - np.arange(count)[None, :])
-    near = 2.0 / 3.0 - distance**2 + 0.5 * distance**3
-    far = (2.0 - distance) ** 3 / 6.0
-    return np.where(distance < 1, near, np.where(distance < 2, far, 0.0)).astype(np.float32)
+    cell = np.floor(t).astype(np.int64)
+    f = t - cell
+    g = 1.0 - f
+    weights = [g**3 / 6.0, 2.0 / 3.0 - f**2 + 0.5 * f**3, 2.0 / 3.0 - g**2 + 0.5 * g**3, f**3 / 6.0]
+    return cell - 1, np.stack(weights, axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,11 @@ class SplineField:
 
     def on_axes(self, axes_mm: Sequence[np.ndarray]) -> np.ndarray:
         """Values on the grid spanned by three coordinate axes, float32 (components, X, Y, Z)."""
-        weights = [
-            basis(axis, self.origin_mm[i], self.step_mm, self.coefficients.shape[1 + i])
-            for i, axis in enumerate(axes_mm)
-        ]
-        return np.stack([_expand(component, weights) for component in self.coefficients])
+        counts = self.coefficients.shape[1:]
+        (fx, wx), (fy, wy), (fz, wz) = (
+            basis(axis, self.origin_mm[i], self.step_mm, counts[i]) for i, axis in enumerate(axes_mm)
+        )
+        return np.stack([_expand(lattice, fx, wx, fy, wy, fz, wz) for lattice in self.coefficients])
 
     def at(self, points_mm: np.ndarray) -> np.ndarray:
         """Values at scattered points (N, 3), float64 (N, components)."""
@@ -82,14 +84,13 @@ class SplineField:
 
 @numba.njit(cache=True)
 def _gather(coefficients, origin, step, points):  # type: ignore[no-untyped-def]
-    """Sum the 4 x 4 x 4 splines around each point; the scattered twin of `basis`."""
+    """Sum the 4 x 4 x 4 splines around each point: the scattered twin of `basis` and `_expand`."""
     result = np.zeros((points.shape[0], coefficients.shape[0]))
     first = np.empty(3, np.int64)
     weights = np.empty((3, 4))
     for n in range(points.shape[0]):
         for d in range(3):
-            t = (points[n, d] - origin[d]) / step
-            t = min(max(t, 1.0), coefficients.shape[1 + d] - 2.000001)
+            t = min(max((points[n, d] - origin[d]) / step, 1.0), coefficients.shape[1 + d] - 2.000001)
             first[d] = int(t) - 1
             f = t - int(t)
             weights[d, 0] = (1 - f) ** 3 / 6
@@ -105,11 +106,36 @@ def _gather(coefficients, origin, step, points):  # type: ignore[no-untyped-def]
     return result
 
 
-def _expand(lattice: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
-    """Tensor product of a lattice (i, j, k) with three basis matrices: one small matrix product per axis."""
-    along_x = np.tensordot(weights[0], lattice, axes=(1, 0))
-    along_xy = np.matmul(weights[1], along_x)
-    return np.matmul(along_xy, weights[2].T)
+@numba.njit(cache=True)
+def _expand(lattice, fx, wx, fy, wy, fz, wz):  # type: ignore[no-untyped-def]
+    """Tensor product of a lattice with three axes' splines, one axis at a time.
+
+    Plain loops instead of a matrix product: the order of the sums, and so every bit, is the same on
+    every computer.
+    """
+    nx, ny, nz = fx.shape[0], fy.shape[0], fz.shape[0]
+    lines = np.empty((ny, lattice.shape[2]), np.float32)
+    plane = np.empty((lattice.shape[1], lattice.shape[2]), np.float32)
+    result = np.empty((nx, ny, nz), np.float32)
+    for i in range(nx):
+        a = fx[i]
+        for q in range(plane.shape[0]):
+            for r in range(plane.shape[1]):
+                plane[q, r] = (wx[i, 0] * lattice[a, q, r] + wx[i, 1] * lattice[a + 1, q, r]) + (
+                    wx[i, 2] * lattice[a + 2, q, r] + wx[i, 3] * lattice[a + 3, q, r]
+                )
+        for j in range(ny):
+            b = fy[j]
+            for r in range(plane.shape[1]):
+                lines[j, r] = (wy[j, 0] * plane[b, r] + wy[j, 1] * plane[b + 1, r]) + (
+                    wy[j, 2] * plane[b + 2, r] + wy[j, 3] * plane[b + 3, r]
+                )
+            for k in range(nz):
+                c = fz[k]
+                result[i, j, k] = (wz[k, 0] * lines[j, c] + wz[k, 1] * lines[j, c + 1]) + (
+                    wz[k, 2] * lines[j, c + 2] + wz[k, 3] * lines[j, c + 3]
+                )
+    return result
 
 
 def random_field(

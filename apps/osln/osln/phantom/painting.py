@@ -105,7 +105,7 @@ def stack_level(shape: Shape, points_mm: Sequence[np.ndarray]) -> np.ndarray:
     return np.sqrt(u**2 + v**2)
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True)
 def _distance(kind, numbers, table, x, y, z):  # type: ignore[no-untyped-def]
     """Signed distance in mm (negative inside) of one point; first-order for ellipsoids and stacks."""
     if kind == CAPSULE:
@@ -149,7 +149,7 @@ def _distance(kind, numbers, table, x, y, z):  # type: ignore[no-untyped-def]
     return (level - 1.0) / slope
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True)
 def _block_bounds(points):  # type: ignore[no-untyped-def]
     """Smallest and largest anatomical coordinate of every block of voxels, (blocks x, y, z, 3, 2)."""
     _, nx, ny, nz = points.shape
@@ -167,7 +167,7 @@ def _block_bounds(points):  # type: ignore[no-untyped-def]
     return bounds
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True)
 def _paint(  # type: ignore[no-untyped-def]
     image, points, bounds, bumps, rough, kinds, numbers, lows, highs, tables, which, values, width
 ):

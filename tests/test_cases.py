@@ -1,0 +1,69 @@
+"""What the store accepts as id, tag, notes and image."""
+
+import numpy as np
+import pytest
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from lib.cases import check_ct, checked_notes, checked_tag, reason_against
+from small_store import ct, write
+
+
+@pytest.mark.parametrize("tag", ["final", "original", "gtv"])
+def test_the_three_tags_are_accepted(tag):
+    assert checked_tag(tag) == tag
+
+
+def test_monai_labels_own_constants_are_tags():
+    assert checked_tag(DefaultLabelTag.FINAL) == "final"
+
+
+@pytest.mark.parametrize("tag", ["", "Final", "../final", "final/..", "pet", "/tmp"])
+def test_any_other_tag_is_refused_with_the_meaning_of_the_three(tag):
+    with pytest.raises(ValueError, match=r"'final' \(approved nodes\)"):
+        checked_tag(tag)
+
+
+def test_notes_are_an_object():
+    assert checked_notes({"a": 1}) == {"a": 1}
+    with pytest.raises(ValueError, match="got list"):
+        checked_notes([1])
+
+
+def test_a_ct_is_accepted(tmp_path):
+    check_ct("one", write(tmp_path / "one.nii.gz", ct()))
+
+
+@pytest.mark.parametrize(
+    ("voxels", "words"),
+    [
+        (np.zeros((4, 4, 4), np.int16), "every voxel"),
+        (np.full((4, 4, 4), np.nan, np.float32), "NaN"),
+        (np.zeros((4, 4, 4, 2), np.int16), "4 dimensions"),
+    ],
+    ids=["constant", "NaN", "4-D"],
+)
+def test_an_upload_that_is_no_ct_is_refused(tmp_path, voxels, words):
+    with pytest.raises(ValueError, match=words):
+        check_ct("one", write(tmp_path / "one.nii.gz", voxels))
+
+
+def test_an_upload_that_is_no_image_is_refused(tmp_path):
+    for name in ("one.nii.gz", "one.nii"):
+        (tmp_path / name).write_bytes(b"text")
+        with pytest.raises(ValueError, match="cannot be read as NIfTI"):
+            check_ct("one", tmp_path / name)
+
+
+def test_a_huge_upload_is_refused_by_its_header(tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.cases.MAX_VOXELS", 1000)
+    with pytest.raises(ValueError, match="crop it"):
+        check_ct("one", write(tmp_path / "one.nii.gz", ct()))
+
+
+def test_files_that_cannot_be_cases_have_a_reason(tmp_path):
+    for name in ("good.nii.gz", "twin.nii.gz", "twin.nii", "two words.nii.gz", "a..b.nii.gz"):
+        (tmp_path / name).write_bytes(b"")
+    assert reason_against(tmp_path / "good.nii.gz") is None
+    assert "lies beside twin.nii:" in reason_against(tmp_path / "twin.nii.gz")
+    assert "rename it" in reason_against(tmp_path / "two words.nii.gz")
+    assert "rename it" in reason_against(tmp_path / "a..b.nii.gz")

@@ -31,6 +31,7 @@ from osln.matching import Scored
 from osln.sweep import THRESHOLDS, Sweep
 
 OPERATING_PRECISION = 0.15
+OFFERED_PRECISIONS = (0.10, 0.15, 0.20, 0.30)
 MRECALL_PRECISIONS = np.linspace(0.10, 0.20, 11)
 MFROC_FALSE_POSITIVES = (2.0, 3.0, 4.0, 6.0)
 
@@ -116,6 +117,11 @@ def operating_index(counts: Counts, least: float = OPERATING_PRECISION) -> int:
         return int(np.nanargmax(precision)) if not np.isnan(precision).all() else len(precision) - 1
     value = np.where(usable, recall, -1.0)
     return int(np.flatnonzero(value == value.max())[-1])
+
+
+def operating_thresholds(counts: Counts) -> dict[str, float]:
+    """Voxel threshold for each offered precision, as stored with the weights: {"0.15": .4, ...}."""
+    return {f"{p:.2f}": float(counts.thresholds[operating_index(counts, p)]) for p in OFFERED_PRECISIONS}
 
 
 @dataclass(frozen=True)

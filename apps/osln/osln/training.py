@@ -117,7 +117,7 @@ def train(
         "train_cases": [case.case for case in train_columns],
         "validation_cases": [case.case for case in validation_columns],
         "device": device.split(":")[0],
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
     key = _run_key(record, preset, scaling, train_columns)
     with _cpu_threads(threads):

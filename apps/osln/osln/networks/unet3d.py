@@ -12,8 +12,10 @@ class UNet3D(nn.Module):
     Two 3 x 3 x 3 convolutions with batch normalization and ReLU at each level, 2 x 2 x 2 max pooling
     on the way down, 2 x 2 x 2 transposed convolution and concatenation on the way up, 1 x 1 x 1
     convolution at the end. Convolutions are padded, so that the output has the input's size. With
-    three inputs, three outputs and the `paper` widths it has the 19,069,955 weights of the published
-    network. Batch normalization keeps a window's result independent of its neighbors' statistics.
+    three inputs, three outputs and the `paper` widths its convolutions have the 19,069,955 weights and
+    biases of the published network (transposed ones have no bias); the scales and shifts of batch
+    normalization, 4,672, come on top. In evaluation mode batch normalization uses the training set's
+    statistics, so that a window's result does not depend on what else is in it or beside it.
 
     Args:
         in_channels: Number of input images.

@@ -1,0 +1,68 @@
+"""The table of networks and rows says what the paper says."""
+
+import dataclasses
+
+import pytest
+
+from osln.experiments import EXPERIMENTS, PRESETS, PROXIMAL_MM, SEGMENTERS, SINGLE_SEGMENTERS
+
+
+def test_the_first_row_is_the_papers_method():
+    first = next(iter(EXPERIMENTS.values()))
+
+    assert first.name == "osln"
+    assert sorted(first.segmenters) == ["ct-distal", "ct-proximal", "ef-distal", "ef-proximal"]
+    assert PROXIMAL_MM == 70
+
+
+def test_every_key_is_the_rows_own_name():
+    for table in (PRESETS, SEGMENTERS, EXPERIMENTS, SINGLE_SEGMENTERS):
+        assert [row.name for row in table.values()] == list(table)
+
+
+def test_every_row_asks_networks_that_exist_and_no_name_means_two_things():
+    for row in (EXPERIMENTS | SINGLE_SEGMENTERS).values():
+        assert row.segmenters and set(row.segmenters) <= set(SEGMENTERS)
+    assert not set(EXPERIMENTS) & set(SINGLE_SEGMENTERS)
+    assert set(SEGMENTERS) <= set(EXPERIMENTS) | set(SINGLE_SEGMENTERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "pet", "tumor"),
+    [
+        ("osln", True, True),
+        ("ct", False, False),
+        ("ef", True, True),
+        ("lf", True, True),
+        ("ct-stratified", False, True),
+        ("ef-stratified", True, True),
+    ],
+)
+def test_rows_say_which_images_they_need(name, pet, tumor):
+    assert (EXPERIMENTS[name].needs_pet, EXPERIMENTS[name].needs_tumor) == (pet, tumor)
+
+
+def test_streams_have_the_papers_inputs():
+    for name, segmenter in SEGMENTERS.items():
+        assert segmenter.inputs == (("ct", "pet", "distance") if name.startswith("ef") else ("ct",))
+        assert segmenter.zone == [*name.split("-"), "all"][1]
+
+
+def test_windows_and_patches_fit_the_poolings_of_their_networks():
+    for preset in PRESETS.values():
+        stride = 2 ** (len(preset.widths) - 1)
+        assert all(size % stride == 0 for size in preset.window + preset.patch)
+
+
+def test_the_papers_recipe():
+    paper = PRESETS["paper"]
+
+    assert paper.spacing_mm == (1.0, 1.0, 2.5)
+    assert (paper.window, paper.patch, paper.batch) == ((224, 224, 64), (96, 96, 64), 8)
+    assert (paper.learning_rate, paper.betas, paper.weight_decay) == (1e-4, (0.9, 0.999), 5e-4)
+
+
+def test_rows_cannot_be_changed_only_replaced():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PRESETS["demo"].batch = 4
+    assert dataclasses.replace(PRESETS["demo"], batch=4).batch == 4 and PRESETS["demo"].batch == 8

@@ -76,6 +76,13 @@ class RowInfer(InferTask):
         """A row without weights stays in the viewers' list: asking it says what is missing."""
         return True
 
+    def get_path(self, validate: bool = True) -> str | None:
+        """The weights file of a row of one network, which `GET /model/NAME` hands out."""
+        if len(self.row.segmenters) > 1:
+            return None
+        version = self.published.versions()[self.row.segmenters[0]]
+        return str(version.path) if version else None
+
     def viewer_options(self) -> tuple[Option, ...]:
         points = tuple(f"precision {name}" for name in self.published.thresholds(self.row.name))
         return Choice("operating_point", points), Choice("device", self.devices)

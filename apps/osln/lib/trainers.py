@@ -1,0 +1,187 @@
+"""Trainers: one per network, run by MONAI Label in a process of its own."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from monailabel.config import settings
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.train import TrainTask
+
+from lib.errors import translated
+from lib.options import Choice, Number, Option, Switch, checked, shown
+from lib.results import plain
+from osln.experiments import SEGMENTERS, Preset, Segmenter
+from osln.imagefile import write_atomically
+from osln.retraining import retrain
+from osln.training import Progress
+from osln.weights import ModelStore
+
+logger = logging.getLogger(__name__)
+
+# MONAI Label's default tracker needs a service that this app does not use, and ends trainings without it.
+settings.MONAI_LABEL_TRACKING_ENABLED = False
+os.environ["MONAI_LABEL_TRACKING_ENABLED"] = "false"
+
+OF_THE_SERVER = ("model", "local_rank", "gpus", "multi_gpu")
+"""Keys that MONAI Label puts into a training request, besides the options."""
+
+
+class SegmenterTrainer(TrainTask):
+    """Trains one network on the approved labels and publishes it if it is at least as good.
+
+    Args:
+        segmenter: Which network.
+        studies: Folder of the studies.
+        models: Folder of the model store.
+        preset: Size and recipe of a network trained from scratch; others keep theirs.
+        devices: Devices that can be asked for, the default first.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, studies: Path, models: Path, preset: Preset, devices: tuple[str, ...]
+    ) -> None:
+        inputs = " + ".join(segmenter.inputs)
+        super().__init__(
+            f"Trains {segmenter.name} (inputs {inputs}, zone {segmenter.zone}) on approved labels"
+        )
+        self.segmenter = segmenter
+        self.studies = studies
+        self.models = models
+        self.preset = preset
+        self.options: tuple[Option, ...] = (
+            # 0 leaves the choice to the training: less of both when it goes on from published weights.
+            Number("iterations", 0, 0, 1_000_000),
+            Number("learning_rate", 0.0, 0.0, 1.0),
+            Switch("from_scratch", False),
+            Choice("device", devices),
+        )
+
+    @property
+    def record(self) -> Path:
+        """Where the training process leaves its state for the server process."""
+        return self.models / "training" / f"{self.segmenter.name}.json"
+
+    def config(self) -> dict[str, Any]:
+        return shown(self.options)
+
+    def check(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The checked options of a request.
+
+        Raises:
+            ValueError: If an option is unknown or not allowed, or several GPUs are asked for.
+        """
+        gpus = [entry for entry in str(request.get("gpus") or "all").split(",") if entry.strip()]
+        if len(gpus) > 1 or str(request.get("multi_gpu", False)).lower() == "true":
+            raise ValueError(
+                "a training uses one GPU: the networks are small, and batch normalization over several GPUs "
+                "would give other results than over one; choose the GPU with device (cuda:1, ...)"
+            )
+        return checked(request, self.options, OF_THE_SERVER)
+
+    def preset_for(self, options: Mapping[str, Any]) -> str:
+        """The preset of the published weights if the training goes on from them, else the app's."""
+        version = None if options["from_scratch"] else ModelStore(self.models).published(self.segmenter.name)
+        return version.metadata.get("preset", self.preset.name) if version else self.preset.name
+
+    def stats(self) -> dict[str, Any]:
+        """State of the running or the last training, as the viewers show it; {} before the first."""
+        try:
+            return json.loads(self.record.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            logger.warning("%s is damaged and will be written anew by the next training", self.record)
+            return {}
+
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Trains, compares with the version in use on the same patients, and publishes or not.
+
+        Returns:
+            The report of the comparison.
+
+        Raises:
+            HTTPException: 4xx with a sentence if an option is not allowed or the labels do not suffice.
+        """
+        began = datetime.now(UTC)
+        state: dict[str, Any] = {
+            "start_ts": int(began.timestamp()),
+            "epoch": 0,
+            "total_epochs": 0,
+            "best_metric": 0.0,
+        }
+
+        def store(**changes: Any) -> None:
+            seconds = round((datetime.now(UTC) - began).total_seconds())
+            state.update(changes, total_time=str(timedelta(seconds=seconds)))
+            self.record.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.record, json.dumps(plain(state)).encode())
+
+        def on_progress(progress: Progress) -> None:
+            figures = progress.validation or {}
+            logger.info("%s %s", self.segmenter.name, line(progress))
+            metric = figures.get("metric")
+            store(
+                epoch=progress.epoch,
+                total_epochs=progress.epochs,
+                loss=progress.loss,
+                best_metric=max(state["best_metric"], metric or 0.0),
+                lesion_recall=figures.get("recall"),
+                false_positives_per_patient=figures.get("false_positives"),
+                seconds_left=progress.seconds_left,
+                status="running",
+            )
+
+        with translated():
+            try:
+                options = self.check(request)
+                store(status="preparing")
+                report = retrain(
+                    self.studies,
+                    self.models,
+                    self.segmenter.name,
+                    preset=self.preset_for(options),
+                    iterations=options["iterations"] or None,
+                    learning_rate=options["learning_rate"] or None,
+                    from_scratch=options["from_scratch"],
+                    device=options["device"],
+                    on_progress=on_progress,
+                )
+            except ValueError as error:
+                logger.error("%s was not trained: %s", self.segmenter.name, error)
+                store(status="failed", error=str(error))
+                raise
+        outcome = plain(report.to_json())
+        store(status="done", report=outcome)
+        logger.info("%s: %s. Next: %s", self.segmenter.name, report.sentence, report.next_step)
+        return outcome
+
+
+def line(progress: Progress) -> str:
+    """A training's state as a line of the log; `/train/` shows the last twenty."""
+    figures = progress.validation or {}
+    shown_figures = [
+        f"{title} {figures[key]:.2f}"
+        for title, key in (("lesion recall", "recall"), ("FP per patient", "false_positives"))
+        if figures.get(key) is not None
+    ]
+    left = timedelta(seconds=round(progress.seconds_left))
+    parts = [
+        f"epoch {progress.epoch}/{progress.epochs}",
+        f"loss {progress.loss:.3f}",
+        *shown_figures,
+        f"{left} left",
+    ]
+    return ", ".join(parts)
+
+
+def build(studies: Path, models: Path, preset: Preset, devices: tuple[str, ...]) -> dict[str, TrainTask]:
+    """The trainers by the name of their network."""
+    return {
+        name: SegmenterTrainer(segmenter, studies, models, preset, devices)
+        for name, segmenter in SEGMENTERS.items()
+    }

@@ -1,0 +1,79 @@
+"""OSLN Label as a MONAI Label app: registers what the tables of `osln` declare."""
+
+from lib.quiet import silence
+
+silence()
+
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from fastapi import HTTPException  # noqa: E402
+from monailabel.config import settings  # noqa: E402
+from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
+
+from lib import batch, gate, infers, labels, startup, strategies, threads, trainers  # noqa: E402
+from lib.configuration import configuration  # noqa: E402
+from lib.datastore import OslnDatastore  # noqa: E402
+from lib.published import Published  # noqa: E402
+from lib.sessions import OslnSessions  # noqa: E402
+from osln import __version__  # noqa: E402
+from osln.weights import ModelStore  # noqa: E402
+
+
+class OslnApp(MONAILabelApp):
+    """Finds, and learns to find, oncology-significant lymph nodes in CT and PET."""
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        self.configuration = configuration(conf or {}, app_dir, studies)
+        self.published = Published(ModelStore(self.configuration.models))
+        super().__init__(
+            app_dir,
+            studies,
+            conf or {},
+            name="OSLN Label",
+            description=f"Oncology-significant lymph nodes in radiotherapy CT and PET. {infers.NOTE}",
+            version=__version__,
+            labels={"lymph node": 1, "tumor": 2},
+        )
+
+    def init_datastore(self) -> OslnDatastore:
+        return OslnDatastore(
+            self.studies,
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def init_infers(self) -> dict[str, Any]:
+        return infers.build(self.published, self.configuration.devices)
+
+    def init_trainers(self) -> dict[str, Any]:
+        chosen = self.configuration
+        return trainers.build(Path(self.studies), chosen.models, chosen.preset, chosen.devices)
+
+    def init_strategies(self) -> dict[str, Any]:
+        return strategies.build()
+
+    def init_batch_infer(self) -> batch.Batch:
+        return batch.Batch(self.configuration.devices)
+
+    def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        return infers.answer(request, self._infers, datastore or self._datastore, self._sessions)
+
+    def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> None:
+        raise HTTPException(
+            404, "this app has no slides: POST /infer/MODEL?image=CASE runs a model on a case"
+        )
+
+    def on_init_complete(self) -> None:
+        from monailabel.app import app
+
+        super().on_init_complete()
+        gate.install()
+        threads.unfreeze(app)
+        startup.log_startup(self)
+
+    def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
+        return labels.report_for(image_id)
+
+    def _load_sessions(self, load: bool = False) -> OslnSessions | None:
+        return OslnSessions(self.studies, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None

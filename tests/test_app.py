@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from fastapi import HTTPException
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+
+import main
+import small_store
+from lib.published import ROWS
+from osln.experiments import SEGMENTERS
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """Builds the app on a store of one case, as the server does."""
+    monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    monkeypatch.setattr("lib.published.Predictor", small_store.BrightVoxels)
+    small_store.make_case(tmp_path / "studies", "p1")
+    small_store.publish(tmp_path / "models")
+
+    def app(**conf: str) -> main.OslnApp:
+        given = {"models": str(tmp_path / "models"), **conf}
+        return main.OslnApp(str(tmp_path / "app"), str(tmp_path / "studies"), given)
+
+    return app
+
+
+def test_the_class_is_a_direct_subclass_as_monai_label_looks_for_one():
+    assert main.OslnApp.__bases__ == (MONAILabelApp,)
+
+
+def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build):
+    info = build().info()
+    assert info["name"] == "OSLN Label"
+    assert info["labels"] == {"lymph node": 1, "tumor": 2}
+    assert list(info["models"]) == list(ROWS) and next(iter(info["models"])) == "osln"
+    assert list(info["trainers"]) == list(SEGMENTERS)
+    assert set(info["strategies"]) == {"random", "first"}
+    assert info["scoring"] == {}
+    assert info["datastore"]["total"] == 1
+    assert info["models"]["osln"]["weights"]["ef-distal"]["trained_on"] == "phantom"
+    assert info["train_stats"]["ct"] == {}
+
+
+def test_options_in_lists_are_strings_because_slicer_needs_them(build):
+    info = build().info()
+    for task in [*info["models"].values(), *info["trainers"].values()]:
+        for value in task["config"].values():
+            assert not isinstance(value, list) or all(isinstance(item, str) for item in value)
+
+
+def test_a_case_goes_from_sample_to_prediction_to_approved_label(build):
+    app = build()
+    sample = app.next_sample({"strategy": "first"})
+    assert sample["id"] == "p1" and sample["path"].endswith("p1.nii.gz")
+    result = app.infer({"model": "osln", "image": "p1", "save_label": True})
+    label = app.datastore().save_label(
+        "p1", result["file"], "final", {"label_info": [{"name": "lymph node", "idx": 1}]}
+    )
+    reply = app.on_save_label("p1", label)
+    assert reply["nodes"] == {"added": 0, "removed": 0, "changed": 0, "unchanged": 1}
+    assert "1 unchanged" in reply["message"]
+    assert app.next_sample({"strategy": "first"}) == {}
+    assert app.info()["datastore"] == {
+        "total": 1,
+        "completed": 1,
+        "label_tags": {"gtv": 1, "original": 1, "final": 1},
+    }
+
+
+def test_batch_inference_runs_through_the_app(build, tmp_path):
+    small_store.write(tmp_path / "studies" / "bad.nii.gz", np.zeros((9, 9, 9), np.int16))
+    report = build().batch_infer({"model": "osln", "images": "all", "device": "cuda"})
+    assert report["p1"]["status"] == "done" and report["p1"]["candidates"] == 1
+    assert report["bad"]["status"] == "failed" and "every voxel of the CT is 0" in report["bad"]["error"]
+
+
+def test_slides_are_refused(build):
+    with pytest.raises(HTTPException, match="this app has no slides"):
+        build().infer_wsi({"model": "osln", "image": "p1"})
+
+
+@pytest.mark.parametrize(
+    ("conf", "sentence"),
+    [
+        ({"weights": "x"}, "unknown --conf weights. Known are: models: folder of the model store"),
+        ({"preset": "huge"}, "preset is one of demo, paper, not 'huge'"),
+        ({"device": "cuda:7"}, "device 'cuda:7' is not available: this computer has"),
+        ({"threads": "-1"}, "threads is a whole number"),
+    ],
+)
+def test_settings_that_cannot_work_end_the_start_with_a_sentence(build, conf, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        build(**conf)
+
+
+def test_settings_choose_device_preset_and_threads(build, monkeypatch):
+    threads = []
+    monkeypatch.setattr("torch.set_num_threads", threads.append)
+    app = build(device="cpu", preset="paper", threads="3")
+    assert app.configuration.devices[0] == "cpu"
+    assert app._trainers["ct"].preset.name == "paper"
+    assert threads == [3]
+
+
+def test_studies_of_a_dicomweb_server_are_refused_in_words(tmp_path):
+    with pytest.raises(ValueError, match="DICOMweb server are not supported"):
+        main.OslnApp(str(tmp_path), "https://pacs/dicom-web", {})
+
+
+def test_the_model_store_of_the_app_is_the_default(build):
+    assert build(models="").configuration.models.parts[-2:] == ("app", "model")
+
+
+def test_training_does_not_wait_for_a_tracking_service(build):
+    build()
+    assert settings.MONAI_LABEL_TRACKING_ENABLED is False
+
+
+def test_sessions_stay_with_the_studies(build, tmp_path):
+    assert build().sessions().store_path == str(tmp_path / "studies" / ".cache" / "sessions")

@@ -1,0 +1,334 @@
+"""The whole product over HTTP: a real server process, driven as 3D Slicer drives it.
+
+The phantoms here are easy on purpose (large avid nodes, no mimics), so that 40 training steps make a network
+of the distal zone better beyond doubt; how good networks get on hard phantoms is measured elsewhere.
+"""
+
+import json
+import threading
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import requests
+import SimpleITK as sitk
+from monailabel.client.client import MONAILabelClientException
+
+import small_store
+from osln.column import prepare
+from osln.experiments import PRESETS, SEGMENTERS
+from osln.grid import Grid, canonical, write_volume
+from osln.phantom import PhantomParameters, make_phantom
+from osln.study import build_study
+from osln.training import train
+from osln.weights import ModelStore
+from running_server import RunningServer
+
+pytestmark = pytest.mark.server
+
+NETWORK = "ef-distal"
+TRAINING = ("case-01", "case-02", "case-03")
+VALIDATION = ("case-08", "case-11")
+"""Decided by the hash of their names (osln.splits)."""
+BROKEN = "zz-broken"
+EASY = PhantomParameters(
+    malignant_base=0.35,
+    malignant_near=0.4,
+    malignant_short_mm=(13.0, 0.15, 10.0, 18.0),
+    node_mean=25.0,
+    avid_middle_mm=-50.0,
+    avid_suv=(9.0, 11.0),
+    tumor_suv=(6.0, 8.0),
+    reactive_share=0.0,
+    pet_noise_fraction=0.05,
+    misregistration_p95_mm=(0.5, 1.0),
+    vessel_mean=0.0,
+    stub_mean=0.0,
+    cyst_mean=0.0,
+    muscle_bundle_mean=0.0,
+    hot_spot_mean=0.0,
+    bowel_spot_mean=0.0,
+    brown_fat_share=0.0,
+    vocal_cord_share=0.0,
+)
+
+
+def as_scanner(grid: Grid) -> Grid:
+    """The same voxels stored from right to left and from front to back."""
+    affine = grid.affine @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    affine[:3, 3] = grid.index_to_mm([grid.shape[0] - 1, grid.shape[1] - 1, 0])
+    return Grid(grid.shape, affine)
+
+
+def make_cohort(root: Path) -> dict[str, np.ndarray]:
+    """Writes the cases and returns the true nodes of each in the voxel order of its CT file."""
+    truth = {}
+    for folder in (root, root / "pet", root / "labels" / "gtv"):
+        folder.mkdir(parents=True)
+    for seed, case in enumerate((*TRAINING, *VALIDATION)):
+        phantom = make_phantom(seed, parameters=EASY)
+        grid = Grid(phantom.ct_hu.shape, phantom.affine)
+        write_volume(root / f"{case}.nii.gz", phantom.ct_hu, grid, as_scanner(grid))
+        write_volume(root / "labels" / "gtv" / f"{case}.nii.gz", phantom.tumor, grid, as_scanner(grid))
+        pet = phantom.pet_suv
+        write_volume(root / "pet" / f"{case}.nii.gz", pet, Grid(pet.shape, phantom.pet_affine))
+        truth[case] = phantom.nodes[::-1, ::-1]
+    small_store.write(root / f"{BROKEN}.nii.gz", np.zeros((20, 20, 20), np.int16))
+    return truth
+
+
+def publish_undertrained(models: Path) -> str:
+    """Publishes untrained networks, and for `NETWORK` one of two training steps; returns its version."""
+    small_store.publish(models, [name for name in SEGMENTERS if name != NETWORK])
+    phantom = make_phantom(99, parameters=EASY)
+    grid, pet_grid = (
+        Grid(phantom.ct_hu.shape, phantom.affine),
+        Grid(phantom.pet_suv.shape, phantom.pet_affine),
+    )
+    study = build_study(
+        "phantom",
+        canonical(phantom.ct_hu, grid),
+        canonical(phantom.pet_suv, pet_grid),
+        canonical(phantom.tumor, grid),
+        canonical(phantom.nodes, grid),
+    )
+    preset = PRESETS["demo"]
+    weak = train(SEGMENTERS[NETWORK], preset, [prepare(study, preset)], iterations=2, trained_on="phantom")
+    store = ModelStore(models)
+    return store.publish(NETWORK, store.add(weak).name).name
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory):
+    """The running server with its stores, the truth, and the version it starts with."""
+    folder = tmp_path_factory.mktemp("product")
+    truth = make_cohort(folder / "studies")
+    first = publish_undertrained(folder / "models")
+    server = RunningServer(folder / "studies", folder / "models", folder / "server.log")
+    server.truth, server.first = truth, first
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(product, tmp_path):
+    return product.client(tmp_path)
+
+
+def found(candidates: list[dict], truth: np.ndarray, ct: Path) -> int:
+    """How many candidates have their center inside a true node."""
+    image = nib.load(ct)
+    to_voxel = np.linalg.inv(image.affine)
+    centers = [np.round(to_voxel @ [*candidate["center_mm"], 1])[:3].astype(int) for candidate in candidates]
+    return sum(bool(truth[tuple(center)]) for center in centers)
+
+
+def version_in_use(client) -> str:
+    return client.info()["models"][NETWORK]["weights"][NETWORK]["version"]
+
+
+def test_info_is_what_slicer_reads_on_connecting(client):
+    info = client.info()
+    assert info["name"] == "OSLN Label"
+    assert next(iter(info["models"])) == "osln"
+    assert info["models"]["osln"]["type"] == "segmentation"
+    assert info["datastore"]["total"] == len(TRAINING) + len(VALIDATION) + 1
+    assert "random" in info["strategies"] and NETWORK in info["trainers"]
+
+
+@pytest.mark.parametrize("output", ["image", "json", "all", None])
+def test_every_kind_of_reply_is_served(product, output):
+    query = f"&output={output}" if output else ""
+    options = {"params": json.dumps({"result_extension": ".nrrd", "result_dtype": "uint8"})}
+    reply = requests.post(f"{product.url}/infer/osln?image={TRAINING[0]}{query}", data=options, timeout=300)
+    assert reply.status_code == 200
+    if output == "json":
+        assert reply.json()["label_names"] == {"lymph node": 1}
+    elif output == "image":
+        assert reply.content.startswith(b"NRRD")
+    else:
+        assert "multipart" in reply.headers["content-type"] and b"NRRD" in reply.content
+
+
+def test_the_label_map_lies_voxel_by_voxel_on_the_ct_that_slicer_has_loaded(product, client):
+    case = VALIDATION[0]
+    file, result = client.infer("osln", case, {"result_extension": ".nrrd", "result_dtype": "uint8"})
+    label = sitk.ReadImage(file)
+    ct = sitk.ReadImage(str(product.studies / f"{case}.nii.gz"))
+    assert label.GetSize() == ct.GetSize()
+    np.testing.assert_allclose(label.GetOrigin(), ct.GetOrigin(), atol=1e-3)
+    np.testing.assert_allclose(label.GetDirection(), ct.GetDirection(), atol=1e-6)
+    voxels = sitk.GetArrayFromImage(label)
+    assert set(np.unique(voxels)) <= {0, 1}
+    inside = [
+        voxels[ct.TransformPhysicalPointToIndex([-x, -y, z])[::-1]]
+        for x, y, z in (candidate["center_mm"] for candidate in result["candidates"][:5])
+    ]
+    assert len(inside) == 0 or np.mean(inside) > 0.5
+
+
+def test_info_answers_while_an_inference_runs(product):
+    asked = threading.Thread(
+        target=requests.post, args=(f"{product.url}/infer/osln?image={TRAINING[1]}&output=json",)
+    )
+    asked.start()
+    answers = 0
+    while asked.is_alive():
+        assert requests.get(f"{product.url}/info/", timeout=60).status_code == 200
+        answers += asked.is_alive()
+    asked.join()
+    assert answers >= 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "sentence"),
+    [
+        ("POST", "/infer/osln?image=nobody", {}, 404, "no case 'nobody'"),
+        ("POST", "/infer/osln?image=/etc/hostname", {}, 422, "is not a case id"),
+        ("POST", "/infer/osln?image=../case-01", {}, 422, "is not a case id"),
+        ("POST", "/infer/spleen?image=case-01", {}, 404, "there is no model 'spleen'"),
+        ("POST", f"/infer/ct?image={BROKEN}", {}, 422, "every voxel of the CT is 0"),
+        ("POST", "/infer/ct?image=case-01", {"params": '{"image": "/etc/x"}'}, 422, "must not contain image"),
+        ("POST", "/infer/ct?image=case-01", {"params": '{"device": "cuda:99"}'}, 422, "device is one of"),
+        ("POST", "/infer/ct?image=case-01", {"params": "{"}, 422, "not JSON"),
+        ("POST", "/infer/ct?session_id=../../case-01", {}, 404, "session"),
+        ("POST", "/train/spleen", None, 404, "there is no train task 'spleen'"),
+        ("POST", "/batch/infer/spleen", None, 404, "there is no batch_infer task 'spleen'"),
+        ("POST", "/activelearning/epistemic", None, 404, "epistemic"),
+        ("GET", "/datastore/label?label=case-01&tag=../../x", None, 422, "is not a tag"),
+        ("GET", "/datastore/image?image=../secret", None, 422, "is not a case id"),
+    ],
+)  # fmt: skip
+def test_refusals_over_http_are_sentences(product, method, path, body, status, sentence):
+    got, detail = product.refusal(method, path, data=body)
+    assert got == status and sentence in detail
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"iterations": -5}, "iterations is a whole number"),
+        ({"multi_gpu": True}, "a training uses one GPU"),
+        ({"val_ds": "/etc/hostname"}, "unknown option val_ds"),
+        ({"model": "ct"}, "must not contain model"),
+    ],
+)
+def test_a_training_with_wrong_options_is_refused_before_it_starts(product, options, sentence):
+    status, detail = product.refusal("POST", f"/train/{NETWORK}", json=options)
+    assert status == 422 and sentence in detail
+
+
+def test_no_upload_leaves_the_store(product, tmp_path):
+    image = {"file": ("x.nii.gz", (product.studies / "case-01.nii.gz").read_bytes())}
+    label = {"label": ("x.nii.gz", (product.studies / "labels/gtv/case-01.nii.gz").read_bytes())}
+    before = sorted(path for path in product.studies.parent.rglob("*.nii.gz"))
+    for path, files in (
+        ("/datastore/image?image=../escaped", image),
+        ("/datastore/image?image=%2Ftmp%2Fescaped", image),
+        ("/datastore/label?image=case-01&tag=../../escaped", label),
+        ("/datastore/label?image=../case-01&tag=final", label),
+    ):
+        status, _ = product.refusal("PUT", path, files=files)
+        assert 400 <= status < 500
+    assert sorted(path for path in product.studies.parent.rglob("*.nii.gz")) == before
+
+
+def test_a_session_serves_an_uploaded_ct_and_says_what_else_needs(product, client):
+    session = client.create_session(str(product.studies / "case-01.nii.gz"))["session_id"]
+    _, result = client.infer("ct", "", {}, session_id=session)
+    assert result["models"]["ct"]["trained_on"] == "phantom"
+    with pytest.raises(MONAILabelClientException) as caught:
+        client.infer("osln", "", {}, session_id=session)
+    assert "a session holds a CT alone" in caught.value.msg
+    client.remove_session(session)
+    assert product.refusal("POST", f"/infer/ct?session_id={session}")[0] == 404
+
+
+def test_batch_inference_needs_no_gpu_and_survives_a_bad_case(product, client):
+    started = requests.post(f"{product.url}/batch/infer/ct?images=all", timeout=60)
+    assert started.status_code == 200
+    task = product.wait_for("batch/infer")
+    assert task["status"] == "DONE"
+    report = json.loads(task["details"][-1].split("Result: ", 1)[1])
+    assert len(report) == len(TRAINING) + len(VALIDATION) + 1
+    assert report[BROKEN]["status"] == "failed" and "every voxel of the CT is 0" in report[BROKEN]["error"]
+    assert all(report[case]["status"] == "done" for case in (*TRAINING, *VALIDATION))
+    stored = client.datastore()["objects"]["case-01"]["labels"]["original"]["info"]
+    assert stored["model"] == "ct" and "candidates" in stored["params"]
+
+
+def correct_as_slicer(client, case: str, nodes: np.ndarray, product: RunningServer, folder: Path) -> dict:
+    """Submits the truth; the scene has the tumor first, so that Slicer numbers it 1 and the nodes 2."""
+    reference = sitk.ReadImage(str(product.studies / f"{case}.nii.gz"))
+    tumor = np.asanyarray(nib.load(product.studies / "labels" / "gtv" / f"{case}.nii.gz").dataobj)
+    values = np.where(nodes > 0, 2, np.where(tumor > 0, 1, 0)).astype(np.uint8)
+    scene = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+    scene.CopyInformation(reference)
+    file = folder / f"{case}.nrrd"
+    sitk.WriteImage(scene, str(file))
+    segments = [{"name": "tumor", "idx": 1}, {"name": "lymph node", "idx": 2}]
+    return client.save_label(case, str(file), params={"label_info": segments})
+
+
+def test_label_train_and_detect_again_gives_a_better_model_and_a_restart_loses_nothing(
+    product, client, tmp_path
+):
+    assert version_in_use(client) == product.first
+    for case in (*TRAINING, *VALIDATION):
+        sample = client.next_sample("first", {})
+        assert sample["id"] == case
+        client.infer("osln", case, {"result_extension": ".nrrd"})
+        reply = correct_as_slicer(client, case, product.truth[case], product, tmp_path)
+        assert reply["revision"] == 1 and reply["nodes"]["added"] > 0
+    _, before = client.infer(NETWORK, VALIDATION[0], {})
+
+    client.train_start(NETWORK, {"iterations": 40, "learning_rate": 4e-3})
+    assert product.refusal("POST", f"/train/{NETWORK}", json={})[0] == 429
+    task = product.wait_for("train/")
+    assert task["status"] == "DONE", task["details"]
+    assert any("epoch 1/1, loss" in line and "lesion recall" in line for line in task["details"])
+    stats = client.info()["train_stats"][NETWORK]
+    assert stats["status"] == "done" and stats["report"]["published"] is True
+    assert (stats["epoch"], stats["total_epochs"]) == (1, 1) and 0.5 < stats["best_metric"] <= 1
+    better = version_in_use(client)
+    assert better != product.first
+
+    _, after = client.infer(NETWORK, VALIDATION[0], {})
+    assert after["models"][NETWORK]["version"] == better
+    ct = product.studies / f"{VALIDATION[0]}.nii.gz"
+    nodes = product.truth[VALIDATION[0]]
+    assert found(after["candidates"], nodes, ct) > found(before["candidates"], nodes, ct)
+
+    client.train_start(NETWORK, {"iterations": 1, "from_scratch": True})
+    assert product.wait_for("train/")["status"] == "DONE"
+    assert client.info()["train_stats"][NETWORK]["report"]["published"] is False
+    assert version_in_use(client) == better
+
+    splits = json.loads((product.studies / ".osln" / "splits.json").read_text())
+    status, versions = client.info()["datastore"], len(ModelStore(product.models).versions(NETWORK))
+    product.stop()
+    product.start()
+    assert client.info()["datastore"] == status and status["completed"] == len(product.truth)
+    assert version_in_use(client) == better
+    assert len(ModelStore(product.models).versions(NETWORK)) == versions
+    assert json.loads((product.studies / ".osln" / "splits.json").read_text()) == splits
+    assert splits["cases"][TRAINING[0]] == "train" and splits["cases"][VALIDATION[0]] == "validation"
+    kept = client.download_label(TRAINING[0], "final")
+    np.testing.assert_array_equal(np.asanyarray(nib.load(kept).dataobj) > 0, product.truth[TRAINING[0]] > 0)
+    again = correct_as_slicer(client, TRAINING[0], product.truth[TRAINING[0]], product, tmp_path)
+    assert again["nodes"]["added"] == 0 and again["nodes"]["removed"] == 0
+
+
+def test_a_stopped_training_goes_on_where_it_was(product, client):
+    if not client.info()["datastore"]["completed"]:
+        pytest.fail("needs the labels of the test before: run the whole file")
+    client.train_start(NETWORK, {"iterations": 150, "from_scratch": True})
+    while client.info()["train_stats"][NETWORK].get("epoch") != 1 or not client.train_status(True):
+        assert client.train_status()["status"] in ("SUBMITTED", "RUNNING"), client.train_status()
+    assert client.train_stop()["status"] == "STOPPED"
+    client.train_start(NETWORK, {"iterations": 150, "from_scratch": True})
+    task = product.wait_for("train/")
+    assert task["status"] == "DONE"
+    epochs = [line for line in task["details"] if f"{NETWORK} epoch" in line]
+    assert "epoch 2/3" in epochs[0]

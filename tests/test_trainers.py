@@ -1,0 +1,153 @@
+import json
+import logging
+from dataclasses import dataclass, replace
+
+import pytest
+from fastapi import HTTPException
+
+import small_store
+from lib import trainers
+from osln.experiments import PRESETS, SEGMENTERS
+from osln.training import Progress
+from osln.weights import ModelStore
+
+FIGURES = {"metric": 0.5, "recall": 0.625, "false_positives": 2.25}
+
+
+@dataclass
+class Report:
+    """Stands in for the report of a comparison."""
+
+    sentence: str = "published: 0.500 is better than 0.400"
+    next_step: str = "ask for the next case"
+
+    def to_json(self) -> dict:
+        return {"published": True, "metric": 0.5, "before": float("nan")}
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    """The trainer of one network; the training itself is replaced by two reports."""
+    calls = []
+
+    def retrain(root, models, name, *, on_progress, **options):
+        calls.append((root, models, name, options))
+        if options["learning_rate"] == 1.0:
+            raise ValueError("no approved label: review cases and submit them first")
+        on_progress(Progress(1, 2, 50, 100, 1.25, 0.75, None, 75.4))
+        on_progress(Progress(2, 2, 100, 100, 0.75, 0.5, FIGURES, 0.0))
+        return Report()
+
+    retrain.__module__ = "osln.retraining"
+    monkeypatch.setattr(trainers, "retrain", retrain)
+    built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",))
+    built["ct-distal"].calls = calls
+    return built["ct-distal"]
+
+
+def test_there_is_one_trainer_for_each_network(tmp_path):
+    built = trainers.build(tmp_path, tmp_path, PRESETS["demo"], ("cpu",))
+    assert list(built) == list(SEGMENTERS)
+    assert "zone distal" in built["ef-distal"].info()["description"]
+
+
+def test_the_viewers_are_shown_the_options(trainer):
+    assert trainer.config() == {
+        "iterations": 0,
+        "learning_rate": 0.0,
+        "from_scratch": False,
+        "device": ["cpu"],
+    }
+
+
+def test_a_training_gets_the_checked_options_and_returns_the_comparison(trainer, tmp_path):
+    request = {
+        "model": "ct-distal",
+        "iterations": "100",
+        "from_scratch": True,
+        "gpus": "all",
+        "local_rank": 0,
+    }
+    outcome = trainer({**request, "client_id": "slicer"}, None)
+    assert outcome == {"published": True, "metric": 0.5, "before": None}
+    ((root, models, name, options),) = trainer.calls
+    assert (root, models, name) == (tmp_path / "studies", tmp_path / "models", "ct-distal")
+    assert options["iterations"] == 100 and options["from_scratch"] is True and options["preset"] == "demo"
+    assert options["learning_rate"] is None and options["device"] == "cpu"
+
+
+def test_progress_is_in_the_log_and_in_the_stats_that_viewers_show(trainer, caplog):
+    caplog.set_level(logging.INFO)
+    trainer({"model": "ct-distal"}, None)
+    said = [record.getMessage() for record in caplog.records]
+    assert "ct-distal epoch 1/2, loss 1.250, 0:01:15 left" in said
+    assert "ct-distal epoch 2/2, loss 0.750, lesion recall 0.62, FP per patient 2.25, 0:00:00 left" in said
+    assert "ct-distal: published: 0.500 is better than 0.400. Next: ask for the next case" in said
+    stats = trainer.stats()
+    assert (stats["epoch"], stats["total_epochs"], stats["best_metric"]) == (2, 2, 0.5)
+    assert stats["total_time"] == "0:00:00"
+    assert stats["status"] == "done" and stats["report"]["published"] is True
+
+
+def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
+    seen = []
+
+    def retrain(*_, on_progress, **__):
+        on_progress(Progress(1, 4, 50, 200, 1.0, 0.5, None, 30.0))
+        seen.append(trainer.stats())
+        return Report()
+
+    monkeypatch.setattr(trainers, "retrain", retrain)
+    trainer({"model": "ct-distal"}, None)
+    assert seen[0]["epoch"] == 1 and seen[0]["status"] == "running" and seen[0]["best_metric"] == 0.0
+
+
+def test_before_the_first_training_there_are_no_stats(trainer):
+    assert trainer.stats() == {}
+
+
+def test_damaged_stats_do_not_break_the_server(trainer):
+    trainer.record.parent.mkdir(parents=True)
+    trainer.record.write_text("{")
+    assert trainer.stats() == {}
+
+
+def test_a_training_that_cannot_start_says_why_in_log_and_stats(trainer, caplog):
+    with pytest.raises((HTTPException, ValueError), match="no approved label"):
+        trainer({"model": "ct-distal", "learning_rate": 1.0}, None)
+    assert "ct-distal was not trained: no approved label" in caplog.text
+    assert trainer.stats()["status"] == "failed"
+    json.dumps(trainer.stats(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"multi_gpu": True}, "a training uses one GPU"),
+        ({"gpus": "0,1"}, "a training uses one GPU"),
+        ({"iterations": -5}, "iterations is a whole number from 0"),
+        ({"learning_rate": 2}, "learning_rate is a number"),
+        ({"device": "cuda:9"}, "device is one of cpu"),
+        ({"val_split": 0.5}, "unknown option val_split; the options here are: iterations, learning_rate"),
+        ({"train_ds": "/etc/passwd"}, "unknown option train_ds"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(trainer, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        trainer.check({"model": "ct-distal", **options})
+    with pytest.raises(HTTPException, match=sentence):
+        trainer({"model": "ct-distal", **options}, None)
+    assert trainer.calls == []
+
+
+def test_a_training_that_goes_on_keeps_the_size_of_the_published_network(trainer):
+    store = ModelStore(trainer.models)
+    weights = replace(small_store.untrained("ct-distal"), metadata={"preset": "demo"})
+    store.publish("ct-distal", store.add(weights).name)
+    trainer.preset = PRESETS["paper"]
+    assert trainer.preset_for({"from_scratch": False}) == "demo"
+    assert trainer.preset_for({"from_scratch": True}) == "paper"
+
+
+def test_one_gpu_may_be_named(trainer):
+    trainer.check({"model": "ct-distal", "gpus": "1", "multi_gpu": False})

@@ -96,24 +96,25 @@ def _sections(measured: Measured, summary: dict[str, Any], setting: dict[str, An
     sizes = measured.sizes
     yield "# Streams, fusion and distance stratification on phantoms"
     yield (
-        "Shape of Table 1b of the paper, measured on generated phantoms. The figures are about these phantoms "
-        "and small networks; they are not comparable with the paper's, which are about patients."
+        "Shape of Table 1b of the paper, measured on generated phantoms. The figures are about these "
+        "phantoms and small networks; they are not comparable with the paper's, which are about patients."
     )
     yield (
         f"- Command: `{setting['command']}`\n- Commit {setting['commit']}; {versions}\n"
         f"- {sizes['train']} training, {sizes['validation']} validation and {sizes['test']} test phantoms "
-        f"({measured.phantom}), {measured.seeds} trainings of each network, {measured.iterations} steps each\n"
-        f"- Recall at macro precision .15 and mRecall (precision .10 to .20) on the test phantoms, mean of the "
-        f"trainings, in brackets the 95 % interval of {DRAWS} resamples of the test phantoms; single trainings "
-        "behind the slash"
+        f"({measured.phantom}), {measured.seeds} trainings of each network, {measured.iterations} steps "
+        "each\n"
+        "- Recall at macro precision .15 and mRecall (precision .10 to .20) on the test phantoms, mean of "
+        f"the trainings, in brackets the 95 % interval of {DRAWS} resamples of the test phantoms; single "
+        "trainings behind the slash"
     )
     yield "## Table"
-    table = [("", "Recall@0.15", "mRecall", "networks x steps")]
+    table: list[Sequence[str]] = [("", "Recall@0.15", "mRecall", "networks x steps")]
     for name in (name for name in rows if not ROWS[name].control):
         table.append((ROWS[name].title, *_cells(rows[name]), _cost(name, measured)))
     yield _table(table)
     yield "## Controls"
-    controls = [("", "Recall@0.15", "mRecall", "networks x steps")]
+    controls: list[Sequence[str]] = [("", "Recall@0.15", "mRecall", "networks x steps")]
     for name in (name for name in rows if ROWS[name].control):
         controls.append((ROWS[name].title, *_cells(rows[name]), _cost(name, measured)))
     yield _table(controls)
@@ -122,14 +123,18 @@ def _sections(measured: Measured, summary: dict[str, Any], setting: dict[str, An
         "Same test phantoms and same resamples on both sides. An interval that holds 0 shows no effect of "
         "the size that this experiment can see, which is about half the interval's width."
     )
-    paired = [("Question", "Difference", "Recall@0.15", "mRecall", "mRecall differs from 0")]
+    paired: list[Sequence[str]] = [
+        ("Question", "Difference", "Recall@0.15", "mRecall", "mRecall differs from 0")
+    ]
     for entry in summary["differences"]:
         title = f"{ROWS[entry['row']].title} - {ROWS[entry['minus']].title}"
         paired.append((entry["question"], title, *_cells(entry, "+"), _verdict(entry["mean_recall"])))
     yield _table(paired)
     yield from _class_sections(measured)
     yield "## Trainings"
-    losses = [("Network", "steps", "Dice loss, last 50 steps", "50 steps before", "seconds")]
+    losses: list[Sequence[str]] = [
+        ("Network", "steps", "Dice loss, last 50 steps", "50 steps before", "seconds")
+    ]
     for name, record in measured.trainings.items():
         last, before = record["losses"][-1][2], record["losses"][max(len(record["losses"]) - 2, 0)][2]
         losses.append(
@@ -138,7 +143,7 @@ def _sections(measured: Measured, summary: dict[str, Any], setting: dict[str, An
     yield _table(losses)
     yield "## Phantoms"
     keys = list(dict.fromkeys(key for by in measured.counts.values() for key in by))
-    counts = [("per patient", *measured.counts)]
+    counts: list[Sequence[str]] = [("per patient", *measured.counts)]
     for key in keys:
         counts.append((key, *(f"{by.get(key, 0):.3g}" for by in measured.counts.values())))
     yield _table(counts)
@@ -147,14 +152,15 @@ def _sections(measured: Measured, summary: dict[str, Any], setting: dict[str, An
 def _class_sections(measured: Measured) -> Iterable[str]:
     yield "## Where nodes are lost and false positives lie"
     yield (
-        "At each row's own threshold for precision .15 on the test phantoms, means of the trainings: share of "
-        "nodes found by zone and uptake and by short axis, false positives per patient by zone, largest macro "
-        "recall at any threshold, and what the threshold chosen on the validation phantoms gives on the test ones."
+        "At each row's own threshold for precision .15 on the test phantoms, means of the trainings: share "
+        "of nodes found by zone and uptake and by short axis, false positives per patient by zone, largest "
+        "macro recall at any threshold (ceiling), and what the threshold chosen on the validation phantoms "
+        "gives on the test ones."
     )
     figures = measured.figures_by_row
     names = sorted({name for by in figures.values() for one in by for name in one["table"]["classes"]})
     header = ("", *names, "FP proximal", "FP distal", "ceiling", "validation threshold: recall / precision")
-    table = [header]
+    table: list[Sequence[str]] = [header]
     for row, by in figures.items():
         cells = []
         for name in names:

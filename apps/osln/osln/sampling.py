@@ -192,7 +192,7 @@ def _node_centers(nodes: np.ndarray) -> list[tuple[int, int, int]]:
     """Rounded mean voxel of each instance."""
     at = np.argwhere(nodes)
     labels = nodes[tuple(at.T)]
-    return [tuple(np.round(at[labels == label].mean(axis=0)).astype(int)) for label in np.unique(labels)]  # type: ignore[misc]
+    return [tuple(np.round(at[labels == label].mean(axis=0)).astype(int)) for label in np.unique(labels)]
 
 
 def _padded(column: Column, patch: tuple[int, int, int]) -> Column:
@@ -204,7 +204,7 @@ def _padded(column: Column, patch: tuple[int, int, int]) -> Column:
     pet, distance = column.pet_suv, column.distance_mm
     return replace(
         column,
-        grid=column.grid.crop((0, 0, 0), tuple(int(n) for n in shape)),  # type: ignore[arg-type]
+        grid=column.grid.crop((0, 0, 0), tuple(int(n) for n in shape)),
         ct_hu=np.pad(column.ct_hu, width, constant_values=AIR_HU),
         pet_suv=None if pet is None else np.pad(pet, width),
         distance_mm=None if distance is None else np.pad(distance, width, constant_values=LIMIT_MM),

@@ -1,0 +1,99 @@
+"""Compares what two sides of the benchmark found, and writes the benchmark's table."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ORDER = ("read", "prepare", "networks", "candidates", "back on the CT")
+
+
+def compare(ours: dict[str, np.ndarray], peer: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Candidates of two sides matched by overlap on the column's grid.
+
+    Returns:
+        `same_candidates` (each candidate overlaps exactly one of the other side, and none is left over),
+        how many are equal voxel by voxel, how many differ in some voxels, how many have no counterpart,
+        the largest difference of a score and of the fused probability, and the voxels that changed side.
+    """
+    pairs = np.unique(
+        np.stack([ours["labels"].ravel(), peer["labels"].ravel()])[
+            :, (ours["labels"].ravel() > 0) & (peer["labels"].ravel() > 0)
+        ],
+        axis=1,
+    ).T
+    of_ours, of_peer = len(ours["scores"]), len(peer["scores"])
+    one_to_one = len(pairs) == len(set(pairs[:, 0])) == len(set(pairs[:, 1]))
+    equal, score_difference = 0, 0.0
+    for mine, theirs in pairs:
+        equal += bool(((ours["labels"] == mine) == (peer["labels"] == theirs)).all())
+        score_difference = max(score_difference, abs(ours["scores"][mine - 1] - peer["scores"][theirs - 1]))
+    lonely = of_ours - len(set(pairs[:, 0])), of_peer - len(set(pairs[:, 1]))
+    return {
+        "same_candidates": bool(one_to_one and lonely == (0, 0)),
+        "candidates": of_ours,
+        "peer_candidates": of_peer,
+        "equal": equal,
+        "differing": len(pairs) - equal,
+        "without_counterpart": lonely[0],
+        "peer_without_counterpart": lonely[1],
+        "score_difference": float(score_difference),
+        "probability_difference": float(np.abs(ours["prob"] - peer["prob"]).max()),
+        "voxels_changed": int(((ours["labels"] > 0) != (peer["labels"] > 0)).sum()),
+        "voxels": int((ours["labels"] > 0).sum()),
+    }
+
+
+def describe(threads: int) -> str:
+    """The computer, as far as it matters for times."""
+    cpu = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        text = info.read_text()
+        name = next((line.split(":")[1].strip() for line in text.splitlines() if "model name" in line), cpu)
+        known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag}" in text]
+        cpu = f"{name} ({', '.join(known)})"
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {threads} threads per side{load}, Python {platform.python_version()}"
+    )
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as text: stages, ratios, agreement."""
+    lines = [
+        result["computer"],
+        f"networks: {result['preset']}, trained on {result['trained_on']}",
+        f"operating point {result['threshold']:.3f}",
+        "",
+        f"{'median seconds':18s}" + "".join(f"{name:>15s}" for name in result["stages"]),
+    ]
+    for step in ORDER:
+        lines.append(f"{step:18s}" + "".join(f"{stages[step]:15.3f}" for stages in result["stages"].values()))
+    totals = [sum(stages.values()) for stages in result["stages"].values()]
+    lines.append(f"{'sum':18s}" + "".join(f"{total:15.3f}" for total in totals))
+    first = result["first_run_after_start_seconds"]
+    lines.append(f"{'first run':18s}" + "".join(f"{first[name]:15.2f}" for name in result["stages"]))
+    for key, title in (("whole_patient", "against MONAI"), ("public_parts", "against public parts")):
+        if key in result:
+            lines += ["", *_verdict(title, result[key])]
+    if "server" in result:
+        lines += ["", *(f"{name}: {value}" for name, value in result["server"].items())]
+    return "\n".join(lines)
+
+
+def _verdict(title: str, entry: dict[str, Any]) -> list[str]:
+    low, high = entry["time_ratio_range"]
+    return [
+        f"{title}: {entry['time_ratio']:.2f} times faster (pairs {low:.2f} to {high:.2f}; medians "
+        f"{entry['seconds']:.2f} s and {entry['peer_seconds']:.2f} s)",
+        f"  peak memory {entry['peak_mb']} MB and {entry['peer_peak_mb']} MB: {entry['memory_ratio']:.2f} "
+        f"(rise during the run {entry['rise_mb']} and {entry['peer_rise_mb']} MB)",
+        f"  candidates {entry['candidates']} and {entry['peer_candidates']}: {entry['equal']} equal voxel by "
+        f"voxel, {entry['differing']} differ in some voxels, {entry['without_counterpart']} and "
+        f"{entry['peer_without_counterpart']} without counterpart",
+        f"  {entry['voxels_changed']} voxels changed ({entry['voxels']} in candidates), score differs by at "
+        f"most {entry['score_difference']:.4f}, probability by {entry['probability_difference']:.4f}",
+    ]

@@ -1,0 +1,127 @@
+"""A picture of one patient: CT with PET overlay, tumor, zones, what was found and what is true."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from osln.column import Column
+from osln.detection import Detections
+from osln.experiments import PROXIMAL_MM
+from osln.matching import match
+
+WINDOW_HU = (-160.0, 240.0)
+SUV_RANGE = (1.5, 8.0)
+HIT, MISS, FALSE, TUMOR, BORDER = "#3ddc55", "#ff4fd8", "#4aa8ff", "#ffd23d", "#ffffff"
+# Low uptake must not darken the CT, so opacity rises with the SUV.
+PET_COLORS = LinearSegmentedColormap.from_list(
+    "pet", [(1, 0.45, 0, 0), (1, 0.55, 0, 0.5), (1, 0.95, 0.6, 0.85)]
+)
+
+
+def draw_detections(found: Detections, truth: np.ndarray | None, title: str) -> Figure:
+    """A coronal and three axial planes through what was found.
+
+    Args:
+        found: Result of `detect`.
+        truth: (x, y, z) true node instances on the column's grid, or None if they are not known.
+        title: Heading; should say what kind of patient it is.
+
+    Returns:
+        A figure; `save_picture` writes it. Found true nodes are green, false candidates blue, missed nodes
+        magenta, the tumor yellow, the border of the proximal zone dashed. Without truth all candidates are
+        blue.
+    """
+    column = found.column
+    hits, misses, false = _sorted_out(found, truth)
+    figure = Figure(figsize=(15, 6.4), facecolor="black", layout="constrained")
+    grid = figure.add_gridspec(1, 4, width_ratios=[1.05, 1, 1, 1])
+    planes = _planes(column, hits | misses if truth is not None else false)
+    for place, (axis, index) in zip(grid, planes, strict=True):
+        axes = figure.add_subplot(place)
+        _draw_plane(axes, column, axis, index)
+        for mask, color in ((false, FALSE), (misses, MISS), (hits, HIT)):
+            _outline(axes, column, mask, axis, index, color)
+    names = [("primary tumor", TUMOR), ("70 mm from the tumor", BORDER)]
+    names += (
+        [("found, true", HIT), ("found, false", FALSE), ("missed", MISS)]
+        if truth is not None
+        else [("found", FALSE)]
+    )
+    lines = [Line2D([], [], color=color, label=name) for name, color in names]
+    figure.legend(
+        handles=lines, loc="outside lower center", ncols=5, frameon=False, labelcolor="white", fontsize=12
+    )
+    figure.suptitle(title, color="white", fontsize=14)
+    return figure
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Writes PNG."""
+    figure.savefig(path, dpi=80, facecolor=figure.get_facecolor())
+
+
+def _sorted_out(found: Detections, truth: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks of the true candidates with their nodes, of the missed nodes and of the false candidates."""
+    labels = found.labels
+    if truth is None:
+        return np.zeros(labels.shape, bool), np.zeros(labels.shape, bool), labels > 0
+    scores = np.array([candidate.score for candidate in found.candidates])
+    matching = match(labels, truth, scores)
+    missed = np.isin(truth, np.asarray(matching.node_labels)[np.asarray(matching.found_by) < 0])
+    wrong = np.isin(labels, np.arange(1, len(scores) + 1)[np.asarray(matching.false_positive)])
+    return (labels > 0) & ~wrong, missed, wrong
+
+
+def _planes(column: Column, wanted: np.ndarray) -> list[tuple[int, int]]:
+    """(axis, index) of one coronal and three axial planes that show the most of what is wanted."""
+    y = int(np.argmax(wanted.any(axis=2).sum(axis=0))) if wanted.any() else column.ct_hu.shape[1] // 2
+    counts = wanted.sum(axis=(0, 1)).astype(float)
+    axial = []
+    apart = max(round(18 / column.grid.spacing_mm[2]), 1)
+    for fallback in (0.3, 0.5, 0.7):
+        z = int(np.argmax(counts)) if counts.max() > 0 else int(fallback * len(counts))
+        axial.append(z)
+        counts[max(z - apart, 0) : z + apart + 1] = 0
+    return [(1, y), *((2, z) for z in sorted(axial, reverse=True))]
+
+
+def _draw_plane(axes: Axes, column: Column, axis: int, index: int) -> None:
+    ct = _plane(column.ct_hu, axis, index)
+    axes.imshow(
+        ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear", origin="lower"
+    )
+    if column.pet_suv is not None:
+        pet = _plane(column.pet_suv, axis, index)
+        axes.imshow(
+            pet,
+            cmap=PET_COLORS,
+            vmin=SUV_RANGE[0],
+            vmax=SUV_RANGE[1],
+            interpolation="bilinear",
+            origin="lower",
+        )
+    if column.tumor is not None:
+        _outline(axes, column, column.tumor, axis, index, TUMOR)
+    if column.distance_mm is not None:
+        distance = _plane(column.distance_mm, axis, index)
+        if distance.min() < PROXIMAL_MM < distance.max():
+            axes.contour(distance, [PROXIMAL_MM], colors=BORDER, linestyles="dashed", linewidths=0.8)
+    spacing = column.grid.spacing_mm
+    axes.set_aspect(spacing[2] / spacing[0] if axis == 1 else spacing[1] / spacing[0])
+    # Radiologists look from the feet: the patient's right is on the left.
+    axes.invert_xaxis()
+    axes.set_axis_off()
+
+
+def _outline(axes: Axes, column: Column, mask: np.ndarray, axis: int, index: int, color: str) -> None:
+    plane = _plane(mask, axis, index)
+    if plane.any():
+        axes.contour(plane, [0.5], colors=color, linewidths=1.6)
+
+
+def _plane(array: np.ndarray, axis: int, index: int) -> np.ndarray:
+    return np.take(array, index, axis=axis).T.astype(np.float32)

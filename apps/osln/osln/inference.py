@@ -2,6 +2,7 @@
 
 import importlib.util
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -86,7 +87,10 @@ class Predictor:
         shape = (1, len(self.segmenter.inputs), *window)
         network = torch.nn.Sequential(self._network, torch.nn.Sigmoid()).eval()
         example = torch.zeros(shape[0], shape[1], *(self._network.stride * 2,) * 3)
-        model = ov.convert_model(network, example_input=example, input=[list(shape)])
+        with warnings.catch_warnings():
+            # OpenVINO traces with torch.jit, which torch deprecates; users can do nothing about it.
+            warnings.simplefilter("ignore", FutureWarning)
+            model = ov.convert_model(network, example_input=example, input=[list(shape)])
         # Left alone, processors with AMX would run in bfloat16.
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         compiled = ov.Core().compile_model(model, "CPU", settings)

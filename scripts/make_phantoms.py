@@ -1,29 +1,96 @@
-"""Make synthetic CT + PET cases, or count what a cohort contains."""
+"""Make synthetic CT + PET cases in the store's layout, or count what a cohort contains."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 
-from osln.phantom import PhantomParameters, make_phantom  # noqa: E402
-from osln.phantom.counts import case_counts, counts_table  # noqa: E402
+from osln.phantom import PhantomParameters, make_phantom
+from osln.phantom.cohort import COHORT_SIZES, case_names, split_sizes, write_case, write_splits
+from osln.phantom.counts import case_counts, counts_table
+from osln.phantom.imaging import FIELDS
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, help="folder of the store to write")
+    parser.add_argument("--cases", type=int, default=4, help="number of patients")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first case; case i has seed + i")
+    parser.add_argument("--prefix", default="phantom", help="case names are PREFIX-01, PREFIX-02, ...")
+    parser.add_argument("--field", choices=sorted(FIELDS), default="body", help="field of view")
+    parser.add_argument(
+        "--spacing", type=float, nargs=3, default=(2.0, 2.0, 3.0), metavar=("X", "Y", "Z"),
+        help="voxel size of the CT in mm",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cohort", metavar="TRAIN,VAL,TEST", nargs="?", const=",".join(map(str, COHORT_SIZES)),
+        help="make a cohort of these sizes (without sizes: the paper's %(const)s) and store its splits",
+    )  # fmt: skip
+    parser.add_argument("--approve", help="all, none or N: approve the true nodes of so many cases")
+    parser.add_argument("--no-misregistration", action="store_true", help="align the PET exactly with the CT")
+    parser.add_argument("--counts", type=int, metavar="N", help="only print the counts of N patients")
+    return parser
+
+
+def approved_count(text: str | None, total: int, *, cohort: bool) -> int:
+    """How many cases to approve, from --approve (default: all of a cohort, none otherwise)."""
+    text = text or ("all" if cohort else "none")
+    named = {"all": total, "none": 0}
+    if text in named:
+        return named[text]
+    if not text.isdigit():
+        raise ValueError(f"--approve takes all, none or a number, got {text!r}")
+    return int(text)
+
+
+def print_counts(first: int, count: int) -> None:
+    """Print the table of counts; the images are made on the training grid."""
+    seeds = tqdm(range(first, first + count), unit="case")
+    for name, value in counts_table((case_counts(make_phantom(s)) for s in seeds), PhantomParameters()):
+        sys.stdout.write(f"{name:50s} {value}\n")
+
+
+def make_cases(arguments: argparse.Namespace) -> None:
+    """Write the cases with a progress bar, then the splits of a cohort."""
+    sizes = [int(n) for n in arguments.cohort.split(",")] if arguments.cohort else None
+    cases = case_names(sum(sizes) if sizes else arguments.cases, arguments.prefix)
+    splits = split_sizes(len(cases), sizes) if sizes else []
+    approved = approved_count(arguments.approve, len(cases), cohort=bool(sizes))
+    start = time.perf_counter()
+    for i, case in enumerate(tqdm(cases, unit="case")):
+        phantom = make_phantom(
+            arguments.seed + i,
+            spacing_mm=arguments.spacing,
+            field=arguments.field,
+            misregistered=not arguments.no_misregistration,
+        )
+        write_case(arguments.output, case, phantom, approve=i < approved)
+    if splits:
+        write_splits(arguments.output, dict(zip(cases, splits, strict=True)))
+    seconds = (time.perf_counter() - start) / len(cases)
+    sys.stdout.write(f"{len(cases)} synthetic cases in {arguments.output}, {seconds:.2f} s per case\n")
 
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--counts", type=int, metavar="N", help="only print the counts of N patients")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first case; case i has seed + i")
+    parser = command_line()
     arguments = parser.parse_args()
-    if arguments.counts:
-        seeds = tqdm(range(arguments.seed, arguments.seed + arguments.counts), unit="case")
-        for name, value in counts_table((case_counts(make_phantom(s)) for s in seeds), PhantomParameters()):
-            sys.stdout.write(f"{name:50s} {value}\n")
+    try:
+        if arguments.counts:
+            print_counts(arguments.seed, arguments.counts)
+        elif arguments.output is None:
+            parser.error("--output FOLDER is needed (or --counts N)")
+        else:
+            make_cases(arguments)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

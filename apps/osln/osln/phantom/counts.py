@@ -69,8 +69,11 @@ def counts_table(cases: Iterable[CaseCounts], parameters: PhantomParameters) -> 
         rows.append((f"  {zone}, avid share", _share(f.avid for f in here)))
     rows.append(("avid share of OSLNs", _share(f.avid for f in oslns)))
     rows.append(("patients without OSLN", str(sum(not any(f.osln for f in case.findings) for case in cases))))
-    rows.append(("OSLN short axis, mm, percentiles 5 25 50 75 95", _percentiles([f.short_axis_mm for f in oslns])))
+    rows.append(
+        ("OSLN short axis, mm, percentiles 5 25 50 75 95", _percentiles([f.short_axis_mm for f in oslns]))
+    )
     rows.append(("OSLN under 10 mm", _share(f.short_axis_mm < 10 for f in oslns)))
+    rows.append(("SUVmax of avid OSLNs, percentiles", _percentiles([f.suv_max for f in oslns if f.avid])))
     voxels = [v for case in cases for v in case.osln_voxels]
     rows.append(("OSLN voxels, percentiles 5 25 50 75 95", _percentiles(voxels)))
     rows.append(("OSLNs that break the hard rule", _share(breaks_rule(f, parameters) for f in oslns)))

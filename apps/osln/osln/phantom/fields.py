@@ -13,7 +13,9 @@ import numpy as np
 _AXIS_VARIANCE = 151.0 / 315.0
 
 
-def basis(coordinates_mm: np.ndarray, origin_mm: float, step_mm: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+def basis(
+    coordinates_mm: np.ndarray, origin_mm: float, step_mm: float, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The four cubic B-splines that reach each coordinate along one axis.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .painting import Shape
+from .shapes import Shape
 
 
 @dataclass(frozen=True)

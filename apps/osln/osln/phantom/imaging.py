@@ -28,6 +28,8 @@ from .space import inner_boundary_mm
 FIELDS = {"column": COLUMN_BOX_MM, "body": ((-180.0, 180.0), (-125.0, 125.0), (0.0, 312.0))}
 # How far beyond a finding's own surface its uptake is searched, in mm: half a PET voxel's diagonal.
 _SEARCH_MM = 3.0
+# Below it lies the air around the patient, which stays free of noise so that files stay small.
+_ROOM_AIR_HU = -995.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Phantom:
         nodes: uint16 on `affine`, OSLNs only, numbered from 1.
         findings: every node and mimic.
         motion: the field u with PET(p) showing CT(p + u(p)); None when misregistration is off.
+        anatomy: what lies behind the nodes, e.g. "parametric".
     """
 
     seed: int
@@ -54,6 +57,7 @@ class Phantom:
     pet_affine: np.ndarray
     findings: list[Finding]
     motion: SplineField | None
+    anatomy: str = "parametric"
 
 
 def make_phantom(
@@ -102,7 +106,7 @@ def image_patient(patient: Patient, axes_mm: Sequence[np.ndarray], *, misregiste
     findings = _findings(patient, boundary, voxel_mm3, counts, labels, pet_suv, pet_grid, motion)
     return Phantom(
         patient.seed, patient.parameters, _ct(patient, canvas), pet_suv, tumor, nodes,
-        _affine(axes_mm), _affine(pet_grid), findings, motion,
+        _affine(axes_mm), _affine(pet_grid), findings, motion, patient.background.name,
     )  # fmt: skip
 
 
@@ -136,11 +140,18 @@ def _ct(patient: Patient, canvas: Canvas) -> np.ndarray:
     texture_rng = np.random.default_rng(patient.streams["texture"])
     texture = random_field(texture_rng, WORLD_LOW_MM, WORLD_HIGH_MM, 10.0).on_axes(canvas.axes_mm)[0]
     fatty = np.clip((-20.0 - image) / 60.0, 0.0, 1.0) * (image > -200)
-    texture *= parameters.tissue_texture_hu + (parameters.fat_texture_hu - parameters.tissue_texture_hu) * fatty
+    texture *= (
+        parameters.tissue_texture_hu + (parameters.fat_texture_hu - parameters.tissue_texture_hu) * fatty
+    )
+    room = image < _ROOM_AIR_HU
+    texture[room] = 0.0
     image += texture
     rng = np.random.default_rng(patient.streams["ct noise"])
     sd = parameters.ct_noise_hu * rng.uniform(0.8, 1.25)
-    image += random_field(rng, WORLD_LOW_MM, WORLD_HIGH_MM, parameters.ct_noise_step_mm, sd=sd).on_axes(canvas.axes_mm)[0]  # fmt: skip  # noqa: E501
+    field = random_field(rng, WORLD_LOW_MM, WORLD_HIGH_MM, parameters.ct_noise_step_mm, sd=sd)
+    noise = field.on_axes(canvas.axes_mm)[0]
+    noise[room] = 0.0
+    image += noise
     return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
 
 
@@ -176,7 +187,9 @@ def _pet(
     patient.background.paint_pet(image, canvas)
     canvas.paint(image, patient.foreground, [s.suv for s in patient.foreground])
     image = moved(blurred(image, parameters), axes, motion)
-    x, y, z = ((a - o) / s for a, o, s in zip(axes, patient.space.offset_mm, patient.space.scale, strict=True))
+    x, y, z = (
+        (a - o) / s for a, o, s in zip(axes, patient.space.offset_mm, patient.space.scale, strict=True)
+    )
     level = patient.background.body_level([x[:, None, None], y[None, :, None], z[None, None, :]])
     rng = np.random.default_rng(patient.streams["pet noise"])
     return noisy(rng, image, axes, level, parameters, WORLD_LOW_MM, WORLD_HIGH_MM), axes

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .findings import Deposit
-from .painting import WORLD, Shape, ellipsoid, tube
 from .parameters import PhantomParameters
+from .shapes import WORLD, Shape, ellipsoid, tube
 from .space import FatSpace
 from .tags import region_tag
 
@@ -38,13 +38,6 @@ def anatomical_mimics(
     found: list[Deposit] = []
     blood_hu, blood_suv = rng.normal(40, 2), rng.uniform(1.4, 1.9)
 
-    def add(kind: str, points: np.ndarray, short: float, long: float, volume: float, shapes: list[Shape], tags: tuple[str, ...]) -> None:  # fmt: skip  # noqa: E501
-        center = points.mean(0)
-        region = region_tag(float(to_anatomical(center)[2]))
-        found.append(
-            Deposit(kind, center, short, long, volume, tuple(shapes), tags=tuple(sorted({region, *tags})))
-        )
-
     for kind, mean, steps, step_mm, radius in (
         ("vessel", parameters.vessel_mean, (5, 12), 8.0, (1.6, 4.0)),
         ("vessel stub", parameters.stub_mean, (1, 4), 4.5, (1.8, 3.6)),
@@ -52,26 +45,39 @@ def anatomical_mimics(
         for _ in range(int(rng.poisson(mean))):
             r = rng.uniform(*radius)
             path = _walk(rng, space, int(rng.integers(*steps)) + 1, step_mm)
-            if len(path) < 2:
-                continue
             length = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
             volume = np.pi * r**2 * length + 4 / 3 * np.pi * r**3
+            center = path.mean(0)
+            tags = _tags(center, to_anatomical, "blood vessel")
             shapes = tube(path, r, blood_hu, blood_suv, space=WORLD)
-            add(kind, path, 2 * r, length + 2 * r, volume, shapes, ("blood vessel",))
+            found.append(Deposit(kind, center, 2 * r, length + 2 * r, volume, tuple(shapes), tags=tags))
     for _ in range(int(rng.poisson(parameters.cyst_mean))):
-        center, radii = space.random_point(rng), rng.uniform(2.8, 7.5) * np.array([1.0, 1.0, 0.8]) * rng.uniform(0.85, 1.15, 3)  # fmt: skip  # noqa: E501
+        center = space.random_point(rng)
+        radii = rng.uniform(2.8, 7.5) * np.array([1.0, 1.0, 0.8]) * rng.uniform(0.85, 1.15, 3)
         axes = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
         shape = ellipsoid(center, radii, rng.uniform(0, 22), rng.uniform(0.6, 1.2), axes=axes, space=WORLD)
-        volume = 4 / 3 * np.pi * radii.prod()
-        add("cyst", center[None], 2 * radii.min(), 2 * radii.max(), volume, [shape], ("cyst", "hypoattenuation"))
+        found.append(_blob("cyst", shape, _tags(center, to_anatomical, "cyst", "hypoattenuation")))
     for _ in range(int(rng.poisson(parameters.muscle_bundle_mean))):
         center = space.random_point(rng)
         radii = np.array([rng.uniform(2.0, 3.6), rng.uniform(2.4, 4.5), rng.uniform(6.0, 14.0)])
         axes = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
         shape = ellipsoid(center, radii, rng.normal(52, 3), 0.8, axes=axes, space=WORLD)
-        volume = 4 / 3 * np.pi * radii.prod()
-        add("muscle bundle", center[None], 2 * radii.min(), 2 * radii.max(), volume, [shape], ("muscle",))
+        found.append(_blob("muscle bundle", shape, _tags(center, to_anatomical, "muscle")))
     return found
+
+
+def _tags(center_mm: np.ndarray, to_anatomical: ToAnatomical, *names: str) -> tuple[str, ...]:
+    """The body region's tag and the names, sorted."""
+    return tuple(sorted({region_tag(float(to_anatomical(center_mm)[2])), *names}))
+
+
+def _blob(kind: str, shape: Shape, tags: tuple[str, ...], *, avid: bool = False) -> Deposit:
+    """A deposit that is one ellipsoid."""
+    radii = shape.numbers[3:6]
+    volume = float(4 / 3 * np.pi * radii.prod())
+    return Deposit(
+        kind, shape.numbers[:3], 2 * radii.min(), 2 * radii.max(), volume, (shape,), avid=avid, tags=tags
+    )
 
 
 def _walk(rng: np.random.Generator, space: FatSpace, count: int, step_mm: float) -> np.ndarray:
@@ -108,9 +114,7 @@ def hot_spots(
 
     def add(kind: str, center: np.ndarray, radius: float, suv: float, tags: tuple[str, ...]) -> None:
         radii = radius * rng.uniform(0.8, 1.25, 3)
-        shape = ellipsoid(center, radii, np.nan, suv, space=WORLD)
-        volume = float(4 / 3 * np.pi * radii.prod())
-        found.append(Deposit(kind, center, 2 * radii.min(), 2 * radii.max(), volume, (shape,), avid=True, tags=tags))
+        found.append(_blob(kind, ellipsoid(center, radii, np.nan, suv, space=WORLD), tags, avid=True))
 
     for _ in range(int(rng.poisson(parameters.hot_spot_mean))):
         add("hot spot", space.random_point(rng), rng.uniform(2.5, 5.0), rng.uniform(3.0, 8.0), ())
@@ -125,6 +129,23 @@ def hot_spots(
         suv = rng.uniform(2.5, 5.5)
         for side in (1, -1):
             add("vocal cord", to_world(np.array([side * 5.0, 22.0, 304.0])), 3.2, suv, ("neck",))
+    return found
+
+
+def hot_organs(organs: list[tuple[str, Shape]], to_world: Callable[[Point], Point]) -> list[Deposit]:
+    """Organs that light up, as findings; they are part of the anatomy and are not painted again.
+
+    Args:
+        organs: kind and anatomical ellipsoid of each.
+        to_world: anatomical point to world point.
+    """
+    found = []
+    for kind, organ in organs:
+        center = to_world(organ.numbers[:3])
+        tags = (region_tag(float(organ.numbers[2])),)
+        axes = organ.numbers[6:].reshape(3, 3)
+        shape = ellipsoid(center, organ.numbers[3:6], np.nan, np.nan, axes=axes, space=WORLD)
+        found.append(_blob(kind, shape, tags, avid=True))
     return found
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .findings import Deposit
-from .painting import WORLD, ellipsoid
 from .parameters import PhantomParameters
+from .shapes import WORLD, ellipsoid
 from .space import FatSpace
 from .tags import node_tags
 
@@ -19,7 +19,7 @@ _TRIES = 30
 
 @dataclass(frozen=True)
 class Station:
-    """A lymph node station: anatomical center and spread in mm, relative weight, LesaNet tags of the place."""
+    """A lymph node station: anatomical center and spread in mm, relative weight, tags of the place."""
 
     name: str
     center_mm: tuple[float, float, float]
@@ -30,6 +30,7 @@ class Station:
 
 _MEDIASTINUM = ("mediastinum", "mediastinum lymph node")
 _SUPERIOR = (*_MEDIASTINUM, "superior mediastinum", "superior mediastinum lymph node")
+_HILUM = ("hilum", "hilum lymph node")
 _UPPER_ABDOMEN = ("upper abdomen", "abdomen lymph node")
 _RETRO = ("retroperitoneum", "retroperitoneum lymph node")
 
@@ -48,8 +49,8 @@ STATIONS = (
     Station("8 upper paraesophageal", (8, -26, 205), (9, 7, 20), 1.0, _MEDIASTINUM),
     Station("8 middle paraesophageal", (2, -26, 155), (13, 7, 18), 1.6, _MEDIASTINUM),
     Station("8 lower paraesophageal", (-6, -20, 118), (14, 9, 12), 1.6, _MEDIASTINUM),
-    Station("10R hilar", (44, -8, 188), (7, 8, 9), 1.0, ("hilum", "hilum lymph node", "right hilum lymph node")),
-    Station("10L hilar", (-44, -10, 188), (7, 8, 9), 1.0, ("hilum", "hilum lymph node", "left hilum lymph node")),
+    Station("10R hilar", (44, -8, 188), (7, 8, 9), 1.0, (*_HILUM, "right hilum lymph node")),
+    Station("10L hilar", (-44, -10, 188), (7, 8, 9), 1.0, (*_HILUM, "left hilum lymph node")),
     Station("15 cardiophrenic", (24, 50, 112), (14, 7, 8), 0.8, ("cardiophrenic",)),
     Station("retrocrural", (2, -28, 84), (7, 6, 9), 0.8, (*_RETRO, "retrocrural lymph node")),
     Station("1-2 paracardial", (-22, 6, 86), (9, 9, 8), 1.3, _UPPER_ABDOMEN),
@@ -161,7 +162,9 @@ def _place(
         and bool(rng.random() < parameters.fatty_hilum_share)
     )
     core = (ellipsoid(center, 0.42 * radii, -40.0, np.nan, axes=rotation, space=WORLD),) if hilum else ()
-    tags = node_tags(station.tags if near is None else (), float(anatomical[2]), short, long, fatty_hilum=hilum)
+    tags = node_tags(
+        station.tags if near is None else (), float(anatomical[2]), short, long, fatty_hilum=hilum
+    )
     return Deposit(
         "node", center, short, long, float(4 / 3 * np.pi * radii.prod()), (outline,), core,
         avid, osln, malignant, tuple(tags), station.name if near is None else "beside the tumor",

@@ -9,10 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from .anatomy import AIR_HU, AIR_SUV, FAT_HU, FAT_SUV, MUSCLE_HU, MUSCLE_SUV
-from .painting import Shape, capsule, ellipsoid, tube
+from .shapes import ELLIPSOID, Shape, capsule, ellipsoid, tube
+
+# Uptake from which an organ is listed as a mimic.
+HOT_SUV = 2.5
+HEART_MUSCLE_HU, KIDNEY_HU = 43.0, 33.0
+_HOT_TISSUE = {HEART_MUSCLE_HU: "heart", KIDNEY_HU: "kidney"}
 
 ESOPHAGUS_PATH = (
-    (-3.0, -9.0, 335.0), (-5.0, -14.0, 275.0), (-4.0, -23.0, 222.0), (-3.0, -24.0, 190.0), (-4.0, -22.0, 160.0),
+    (-3.0, -9.0, 335.0), (-5.0, -14.0, 275.0),
+    (-4.0, -23.0, 222.0), (-3.0, -24.0, 190.0), (-4.0, -22.0, 160.0),
     (-8.0, -14.0, 125.0), (-16.0, -4.0, 103.0), (-27.0, 2.0, 90.0), (-38.0, 10.0, 80.0),
 )  # fmt: skip
 
@@ -45,14 +51,15 @@ def abdomen(rng: np.random.Generator) -> list[Shape]:
         ellipsoid(stomach, (35, 31, 36), 34, wall_suv, axes=turn, rough_mm=2.5),
         ellipsoid(stomach, (30, 26, 31), 14, 0.7, axes=turn, rough_mm=2.5),
     ]
-    shapes += tube([stomach + (10, 10, -26), (-20, 50, 30), (14, 44, 28)], [17, 13, 9], 34, wall_suv, rough_mm=1.5)
-    shapes += tube([stomach + (10, 10, -26), (-20, 50, 30), (10, 44, 28)], [11, 7, 3], 14, 0.7, rough_mm=1)
+    body = np.add(stomach, (10, 10, -26))
+    shapes += tube([body, (-20, 50, 30), (14, 44, 28)], [17, 13, 9], 34, wall_suv, rough_mm=1.5)
+    shapes += tube([body, (-20, 50, 30), (10, 44, 28)], [11, 7, 3], 14, 0.7, rough_mm=1)
     if rng.random() < 0.7:
-        shapes.append(ellipsoid(stomach + (0, 15, 4), (25, 9, 24), AIR_HU, AIR_SUV, axes=turn))
+        shapes.append(ellipsoid(np.add(stomach, (0, 15, 4)), (25, 9, 24), AIR_HU, AIR_SUV, axes=turn))
     for side in (1, -1):
         kidney = np.array([side * 58, -48, 18 - 6 * side]) + d[3]
-        shapes.append(ellipsoid(kidney, (25, 25, 46), 33, rng.uniform(2.5, 5.0), rough_mm=1))
-        shapes.append(ellipsoid(kidney + (-side * 10, 6, 0), (9, 9, 20), -30, rng.uniform(4, 12)))
+        shapes.append(ellipsoid(kidney, (25, 25, 46), KIDNEY_HU, rng.uniform(2.5, 5.0), rough_mm=1))
+        shapes.append(ellipsoid(np.add(kidney, (-side * 10, 6, 0)), (9, 9, 20), -30, rng.uniform(4, 12)))
         top = np.array([side * 34, -30, 64 + 4 * side]) + 0.5 * d[3]
         for leg in ((side * 6, -14, -4), (-side * 1, -15, -4), (0, 6, 3)):
             shapes.append(capsule(top, top + leg, 2.8, 2.0, rng.uniform(5, 25), 1.6))
@@ -62,7 +69,9 @@ def abdomen(rng: np.random.Generator) -> list[Shape]:
         center = np.array([rng.uniform(-95, 40), rng.uniform(30, 62), rng.uniform(-12, 14)])
         shapes.append(ellipsoid(center, rng.uniform(11, 19, 3), 28, rng.uniform(1.0, 3.0), rough_mm=1.5))
         if rng.random() < 0.6:
-            shapes.append(ellipsoid(center + (0, 5, 0), rng.uniform(6, 11, 3), -900, 0.7, rough_mm=1.5))
+            shapes.append(
+                ellipsoid(np.add(center, (0, 5, 0)), rng.uniform(6, 11, 3), -900, 0.7, rough_mm=1.5)
+            )
     return shapes
 
 
@@ -75,11 +84,11 @@ def heart(rng: np.random.Generator) -> list[Shape]:
     turn, _ = np.linalg.qr(turn.T)
     return [
         ellipsoid(c, (46, 34, 37), 41, 1.6, axes=turn.T, rough_mm=1.5),
-        ellipsoid(c + (34, 0, 6), (24, 27, 32), 41, 1.6, rough_mm=1.5),
-        ellipsoid(c + (16, -22, 14), (36, 15, 20), blood, 1.7, rough_mm=1.0),
-        ellipsoid(c + (-16, -4, -4), (33, 27, 30), 43, suv, axes=turn.T, rough_mm=1.0),
-        ellipsoid(c + (-14, -4, -3), (22, 16, 19), blood, 1.7, axes=turn.T),
-        ellipsoid(c + (4, 20, 4), (24, 9, 22), FAT_HU + 15, FAT_SUV, rough_mm=3.0),
+        ellipsoid(np.add(c, (34, 0, 6)), (24, 27, 32), 41, 1.6, rough_mm=1.5),
+        ellipsoid(np.add(c, (16, -22, 14)), (36, 15, 20), blood, 1.7, rough_mm=1.0),
+        ellipsoid(np.add(c, (-16, -4, -4)), (33, 27, 30), HEART_MUSCLE_HU, suv, axes=turn.T, rough_mm=1.0),
+        ellipsoid(np.add(c, (-14, -4, -3)), (22, 16, 19), blood, 1.7, axes=turn.T),
+        ellipsoid(np.add(c, (4, 20, 4)), (24, 9, 22), FAT_HU + 15, FAT_SUV, rough_mm=3.0),
     ]
 
 
@@ -120,3 +129,16 @@ def neck(rng: np.random.Generator) -> list[Shape]:
         shapes += tube([(side * 10, 30, 300), (side * 20, 12, 318)], [2.5, 2.5], 160, 1.0)
         shapes += tube([(side * 8, 26, 255), (side * 7, 28, 300)], 4.0, MUSCLE_HU, MUSCLE_SUV)
     return shapes
+
+
+def hot_organs(shapes: list[Shape]) -> list[tuple[str, Shape]]:
+    """Heart muscle and kidneys, where their uptake rivals a node's, with their names in the sidecar.
+
+    Args:
+        shapes: shapes of the heart and of the abdomen.
+    """
+    return [
+        (_HOT_TISSUE[shape.hu], shape)
+        for shape in shapes
+        if shape.kind == ELLIPSOID and shape.hu in _HOT_TISSUE and shape.suv >= HOT_SUV
+    ]

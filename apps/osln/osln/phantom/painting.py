@@ -1,108 +1,18 @@
-"""Painting of capsules, ellipsoids and stacked cross-sections with analytic partial volume (numba)."""
+"""Painting of shapes into images with analytic partial volume (numba)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 import numba
 import numpy as np
 
-CAPSULE, ELLIPSOID, STACK = 0, 1, 2
-ANATOMICAL, WORLD = 0, 1
+from .shapes import ANATOMICAL, CAPSULE, ELLIPSOID, STACK_Z_MM, WORLD, Shape
+
 # Voxels along each side of the blocks that are skipped as a whole.
 BLOCK = 4
-# Cross-section tables are sampled every millimeter over this range of anatomical z.
-STACK_Z_MM = np.arange(-60.0, 400.0)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One thing to paint, in millimeters.
-
-    Attributes:
-        kind: CAPSULE, ELLIPSOID or STACK.
-        hu, suv: what the voxels inside get; NaN leaves that image as it is.
-        numbers: capsule p0(3) p1(3) r0 r1; ellipsoid center(3) radii(3) axes(9); stack squareness.
-        low_mm, high_mm: bounding box in the shape's own space.
-        space: ANATOMICAL (moved by the patient's warp) or WORLD (true millimeters).
-        rough_mm: amplitude of the surface's irregularity.
-        table: for a stack, float (len(STACK_Z_MM), 4): center x, center y, half width, half depth.
-    """
-
-    kind: int
-    hu: float
-    suv: float
-    numbers: np.ndarray
-    low_mm: np.ndarray
-    high_mm: np.ndarray
-    space: int = ANATOMICAL
-    rough_mm: float = 0.0
-    table: np.ndarray | None = field(default=None, repr=False)
-
-    def valued(self, hu: float, suv: float) -> Shape:
-        """The same shape with other values."""
-        return replace(self, hu=hu, suv=suv)
-
-
-def capsule(
-    p0: Sequence[float], p1: Sequence[float], r0: float, r1: float, hu: float, suv: float, *,
-    space: int = ANATOMICAL, rough_mm: float = 0.0,
-) -> Shape:  # fmt: skip
-    """A tube segment with round ends whose radius runs from r0 to r1."""
-    a, b = np.asarray(p0, float), np.asarray(p1, float)
-    reach = max(r0, r1)
-    numbers = np.concatenate([a, b, [r0, r1]])
-    return Shape(CAPSULE, hu, suv, numbers, np.minimum(a, b) - reach, np.maximum(a, b) + reach, space, rough_mm)
-
-
-def tube(
-    points: Sequence[Sequence[float]], radii: float | Sequence[float], hu: float, suv: float, *,
-    space: int = ANATOMICAL, rough_mm: float = 0.0,
-) -> list[Shape]:  # fmt: skip
-    """A polyline of capsules through the points; one radius, or one per point."""
-    widths = np.broadcast_to(np.asarray(radii, float), (len(points),))
-    return [
-        capsule(points[i], points[i + 1], widths[i], widths[i + 1], hu, suv, space=space, rough_mm=rough_mm)
-        for i in range(len(points) - 1)
-    ]
-
-
-def ellipsoid(
-    center: Sequence[float], radii: Sequence[float], hu: float, suv: float, *,
-    axes: np.ndarray | None = None, space: int = ANATOMICAL, rough_mm: float = 0.0,
-) -> Shape:  # fmt: skip
-    """An ellipsoid; the rows of `axes` are its unit axes (default: along x, y, z)."""
-    c, r = np.asarray(center, float), np.asarray(radii, float)
-    rows = np.eye(3) if axes is None else np.asarray(axes, float)
-    reach = np.sqrt(((rows * r[:, None]) ** 2).sum(0))
-    return Shape(ELLIPSOID, hu, suv, np.concatenate([c, r, rows.ravel()]), c - reach, c + reach, space, rough_mm)
-
-
-def stack(
-    knots: Sequence[Sequence[float]], hu: float, suv: float, *, squareness: float = 0.0, rough_mm: float = 0.0
-) -> Shape:
-    """Elliptic cross-sections stacked along z: knots of (z, center x, center y, half width, half depth).
-
-    `squareness` 0 is an ellipse; 1 a superellipse of power 4. The shape ends at the first and last knot.
-    """
-    rows = np.asarray(knots, float)
-    table = np.stack([np.interp(STACK_Z_MM, rows[:, 0], rows[:, i]) for i in range(1, 5)], axis=1)
-    outside = (rows[0, 0] > STACK_Z_MM) | (rows[-1, 0] < STACK_Z_MM)
-    table[outside, 2:] = 0.0
-    low = [(rows[:, 1] - rows[:, 3]).min(), (rows[:, 2] - rows[:, 4]).min(), rows[0, 0]]
-    high = [(rows[:, 1] + rows[:, 3]).max(), (rows[:, 2] + rows[:, 4]).max(), rows[-1, 0]]
-    return Shape(STACK, hu, suv, np.array([squareness]), np.array(low), np.array(high), ANATOMICAL, rough_mm, table)
-
-
-def stack_level(shape: Shape, points_mm: Sequence[np.ndarray]) -> np.ndarray:
-    """Relative radius in a stack's cross-section: 0 on its axis, 1 on its surface (points: three arrays)."""
-    if shape.table is None:
-        raise ValueError("stack_level expects a shape made by stack(); capsules and ellipsoids have no cross-sections")
-    cx, cy, a, b = (np.interp(points_mm[2], STACK_Z_MM, column) for column in shape.table.T)
-    u, v = (points_mm[0] - cx) / np.maximum(a, 1e-3), (points_mm[1] - cy) / np.maximum(b, 1e-3)
-    return np.sqrt(u**2 + v**2)
 
 
 @numba.njit(cache=True)
@@ -199,7 +109,9 @@ def _paint(  # type: ignore[no-untyped-def]
                         continue
                     if middle < -safe:
                         image[
-                            a * BLOCK : (a + 1) * BLOCK, b * BLOCK : (b + 1) * BLOCK, c * BLOCK : (c + 1) * BLOCK
+                            a * BLOCK : (a + 1) * BLOCK,
+                            b * BLOCK : (b + 1) * BLOCK,
+                            c * BLOCK : (c + 1) * BLOCK,
                         ] = value
                         continue
                     for i in range(a * BLOCK, min(nx, (a + 1) * BLOCK)):
@@ -253,7 +165,9 @@ class Canvas:
         x, y, z = (len(axis) for axis in self.axes_mm)
         return x, y, z
 
-    def paint(self, image: np.ndarray, shapes: Sequence[Shape], values: Sequence[float], *, hard: bool = False) -> None:
+    def paint(
+        self, image: np.ndarray, shapes: Sequence[Shape], values: Sequence[float], *, hard: bool = False
+    ) -> None:
         """Blend shapes into a float32 image in place.
 
         Args:
@@ -266,7 +180,9 @@ class Canvas:
         for space, run in groupby(shown, key=lambda pair: pair[0].space):
             self._paint_run(image, space, list(run), 1e-4 if hard else self.width_mm)
 
-    def _paint_run(self, image: np.ndarray, space: int, run: list[tuple[Shape, float]], width_mm: float) -> None:
+    def _paint_run(
+        self, image: np.ndarray, space: int, run: list[tuple[Shape, float]], width_mm: float
+    ) -> None:
         """Paint consecutive shapes of one space."""
         shapes = [shape for shape, _ in run]
         numbers = np.zeros((len(shapes), 15))

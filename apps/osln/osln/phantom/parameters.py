@@ -1,4 +1,4 @@
-"""Every number that decides how hard the phantom is, in one frozen row; chosen from counts (docs/phantom.md)."""
+"""Every number that decides how hard the phantom is, in one frozen row (docs/phantom.md)."""
 
 from __future__ import annotations
 

@@ -12,11 +12,12 @@ import numpy as np
 from . import anatomy, organs, vessels
 from .fields import SplineField, random_field
 from .findings import Deposit
-from .mimics import anatomical_mimics, hot_spots
+from .mimics import anatomical_mimics, hot_organs, hot_spots
 from .nodes import place_nodes
-from .painting import Canvas, Shape, Warp, stack_level
+from .painting import Canvas, Warp
 from .parameters import PhantomParameters
 from .pet import misregistration
+from .shapes import Shape, stack_level
 from .space import FatSpace, fat_of, inner_boundary_mm
 from .tumor import primary_tumor
 
@@ -26,11 +27,30 @@ WORLD_HIGH_MM = (196.0, 142.0, 328.0)
 # Patients are planned on this grid, so that a seed is the same patient on every other one.
 COLUMN_BOX_MM = ((-110.0, 110.0), (-95.0, 65.0), (0.0, 312.0))
 COLUMN_SPACING_MM = (2.5, 2.5, 3.0)
-_STREAMS = ("warp", "anatomy", "tumor", "mimics", "nodes", "spots", "texture", "motion", "ct noise", "pet noise")
+_STREAMS = (
+    "warp",
+    "anatomy",
+    "tumor",
+    "mimics",
+    "nodes",
+    "spots",
+    "texture",
+    "motion",
+    "ct noise",
+    "pet noise",
+)
 
 
 class Background(Protocol):
     """What lies behind tumor, nodes and mimics: the built-in anatomy, or organ volumes."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for the sidecar."""
+
+    @property
+    def hot(self) -> list[tuple[str, Shape]]:
+        """Kind and anatomical ellipsoid of organs that light up on PET."""
 
     def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
         """Paint HU into a float32 image in place."""
@@ -48,9 +68,13 @@ class ShapeBackground:
 
     Attributes:
         shapes: in painting order.
+        hot: kind and shape of organs that light up on PET.
+        name: for the sidecar.
     """
 
     shapes: list[Shape]
+    hot: list[tuple[str, Shape]]
+    name: str = "parametric"
 
     def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
         """Paint HU into a float32 image in place."""
@@ -68,9 +92,12 @@ class ShapeBackground:
 def built_in_anatomy(rng: np.random.Generator) -> ShapeBackground:
     """The parametric anatomy of one patient, in painting order."""
     shapes = anatomy.torso(rng) + anatomy.muscles(rng) + anatomy.rib_cage() + anatomy.lungs(rng)
-    shapes += organs.abdomen(rng) + anatomy.spine() + anatomy.deep_muscles() + organs.heart(rng)
+    abdomen = organs.abdomen(rng)
+    shapes += abdomen + anatomy.spine() + anatomy.deep_muscles()
+    heart = organs.heart(rng)
+    shapes += heart
     shapes += organs.neck(rng) + vessels.great_vessels(rng) + organs.esophagus(rng) + organs.airways(rng)
-    return ShapeBackground(shapes)
+    return ShapeBackground(shapes, organs.hot_organs(heart + abdomen))
 
 
 @dataclass(frozen=True)
@@ -90,7 +117,9 @@ class PatientSpace:
 
     def warp(self, axes_mm: Sequence[np.ndarray]) -> Warp:
         """The warp on a grid, for painting."""
-        return Warp(self.scale, self.offset_mm, self.displacement.on_axes(axes_mm), self.bumps.on_axes(axes_mm)[0])
+        return Warp(
+            self.scale, self.offset_mm, self.displacement.on_axes(axes_mm), self.bumps.on_axes(axes_mm)[0]
+        )
 
     def to_anatomical(self, point_mm: np.ndarray) -> np.ndarray:
         """World point (3,) to anatomical point."""
@@ -194,8 +223,11 @@ def plan_patient(seed: int, parameters: PhantomParameters, background: Backgroun
     fat = FatSpace(axes, fat_of(ct_hu), boundary)
     nodes = place_nodes(streams["nodes"], parameters, fat, space.to_world)
     spots = hot_spots(streams["spots"], parameters, fat, space.to_world)
+    spots += hot_organs(background.hot, space.to_world)
     motion = misregistration(streams["motion"], parameters, WORLD_LOW_MM, WORLD_HIGH_MM)
-    return Patient(seed, parameters, space, background, tumor, mimics, nodes, spots, motion, (canvas, bare_hu))
+    return Patient(
+        seed, parameters, space, background, tumor, mimics, nodes, spots, motion, (canvas, bare_hu)
+    )
 
 
 def _patient_space(rng: np.random.Generator, parameters: PhantomParameters) -> PatientSpace:

@@ -77,7 +77,9 @@ class FatSpace:
     def random_point(self, rng: np.random.Generator) -> np.ndarray:
         """A point uniform over the free fat."""
         if not len(self._voxels):
-            raise ValueError("no fat voxel to place anything in: check that the CT is in HU and shows the mediastinum")
+            raise ValueError(
+                "no fat voxel to place anything in: check that the CT is in HU and shows the mediastinum"
+            )
         where = np.unravel_index(self._voxels[int(rng.integers(len(self._voxels)))], self.free.shape)
         step = np.array([axis[1] - axis[0] for axis in self.axes_mm])
         center = np.array([axis[i] for axis, i in zip(self.axes_mm, where, strict=True)])
@@ -97,9 +99,7 @@ class FatSpace:
                for a, c in zip(self.axes_mm, center_mm, strict=True)):  # fmt: skip
             return False
         box = tuple(slice(low, high) for low, high in spans)
-        x, y, z = (
-            ((a[s] - c) / reach_mm) ** 2 for a, c, s in zip(self.axes_mm, center_mm, box, strict=True)
-        )
+        x, y, z = (((a[s] - c) / reach_mm) ** 2 for a, c, s in zip(self.axes_mm, center_mm, box, strict=True))
         inside = x[:, None, None] + y[None, :, None] + z[None, None, :] <= 1.0
         return not inside.any() or float(self.free[box][inside].mean()) >= FAT_SHARE
 

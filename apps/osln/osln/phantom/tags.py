@@ -1,7 +1,8 @@
 """The LesaNet tags that phantom findings can carry.
 
 The names are copied from the 171 terms of LesaNet (`term_list` of `text_mined_labels_171_and_split.json`;
-Yan et al. 2019, "Holistic and comprehensive annotation of clinically significant findings on diverse CT images").
+Yan et al. 2019, "Holistic and comprehensive annotation of clinically significant findings on diverse CT
+images").
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ NODE_TAGS = frozenset(
         "enlargement", "lymphadenopathy", "subcentimeter", "tiny", "large", "fat-containing", "oval",
     }
 )  # fmt: skip
-MIMIC_TAGS = frozenset({"chest", "abdomen", "neck", "blood vessel", "cyst", "hypoattenuation", "muscle", "fat"})
+MIMIC_TAGS = frozenset(
+    {"chest", "abdomen", "neck", "blood vessel", "cyst", "hypoattenuation", "muscle", "fat"}
+)
 TAGS = NODE_TAGS | MIMIC_TAGS
 
 # Heights of the anatomical axis (mm above the field's lower edge) where the regions meet.

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .painting import Shape, ellipsoid
 from .parameters import PhantomParameters
+from .shapes import Shape, ellipsoid
 
 
 def primary_tumor(

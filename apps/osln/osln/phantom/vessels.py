@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .painting import Shape, tube
+from .shapes import Shape, tube
 
 # Name: points (x, y, z) of the course and the radius at each point, in anatomical millimeters.
 _COURSES: dict[str, tuple[tuple[tuple[float, float, float], ...], tuple[float, ...]]] = {
@@ -12,12 +12,14 @@ _COURSES: dict[str, tuple[tuple[tuple[float, float, float], ...], tuple[float, .
                            (10, 10, 11, 12, 12)),
     "pulmonary trunk": (((-14, 42, 168), (-14, 32, 184), (-12, 18, 196)), (14, 13, 12)),
     "right pulmonary artery": (((-10, 16, 196), (12, 6, 194), (38, 2, 190), (54, -8, 180)), (11, 11, 9, 5)),
-    "left pulmonary artery": (((-12, 18, 197), (-28, 2, 201), (-42, -10, 194), (-52, -20, 180)), (11, 11, 8, 5)),
+    "left pulmonary artery": (((-12, 18, 197), (-28, 2, 201), (-42, -10, 194), (-52, -20, 180)),
+                        (11, 11, 8, 5)),
     "right pulmonary veins": (((14, 6, 160), (36, 4, 164), (56, -4, 168)), (9, 7, 4)),
     "left pulmonary veins": (((-22, 4, 160), (-38, -2, 166), (-56, -8, 172)), (9, 7, 4)),
     "superior vena cava": (((22, 24, 158), (24, 20, 190), (25, 22, 236)), (10, 9, 9)),
     "right brachiocephalic vein": (((25, 22, 236), (34, 24, 258)), (8.5, 7.5)),
-    "left brachiocephalic vein": (((24, 24, 233), (4, 36, 238), (-18, 36, 244), (-34, 26, 258)), (8, 7, 7, 7.5)),
+    "left brachiocephalic vein": (((24, 24, 233), (4, 36, 238), (-18, 36, 244), (-34, 26, 258)),
+                        (8, 7, 7, 7.5)),
     "right jugular vein": (((34, 24, 258), (30, 20, 285), (30, 16, 335)), (7.5, 6.5, 6)),
     "left jugular vein": (((-34, 26, 258), (-30, 20, 285), (-30, 16, 335)), (7.5, 5.5, 5.5)),
     "right subclavian vein": (((34, 24, 258), (70, 26, 264), (125, 10, 262)), (7, 6.5, 6)),
@@ -29,12 +31,15 @@ _COURSES: dict[str, tuple[tuple[tuple[float, float, float], ...], tuple[float, .
     "brachiocephalic trunk": (((7, 14, 228), (15, 12, 252)), (6.5, 6)),
     "right carotid artery": (((15, 12, 252), (20, 10, 280), (23, 9, 335)), (4, 3.8, 3.5)),
     "left carotid artery": (((-7, 4, 230), (-15, 8, 255), (-20, 10, 280), (-23, 9, 335)), (4, 4, 3.8, 3.5)),
-    "right subclavian artery": (((15, 12, 252), (30, -4, 266), (60, 2, 270), (120, -2, 264)), (5, 4.8, 4.2, 4)),
-    "left subclavian artery": (((-14, -8, 228), (-24, -8, 256), (-38, -6, 267), (-62, 2, 270), (-120, -2, 264)),
+    "right subclavian artery": (((15, 12, 252), (30, -4, 266), (60, 2, 270), (120, -2, 264)),
+                        (5, 4.8, 4.2, 4)),
+    "left subclavian artery": (((-14, -8, 228), (-24, -8, 256), (-38, -6, 267), (-62, 2, 270),
+                        (-120, -2, 264)),
                                (5, 5, 4.8, 4.2, 4)),
     "vertebral arteries right": (((30, -4, 266), (18, -26, 290), (17, -26, 335)), (2.2, 2, 2)),
     "vertebral arteries left": (((-30, -8, 266), (-18, -26, 290), (-17, -26, 335)), (2.2, 2, 2)),
-    "azygos vein": (((8, -32, 40), (9, -35, 110), (9, -36, 190), (13, -26, 209), (22, -6, 214), (25, 14, 208)),
+    "azygos vein": (((8, -32, 40), (9, -35, 110), (9, -36, 190), (13, -26, 209), (22, -6, 214),
+                     (25, 14, 208)),
                     (2.5, 3.2, 4.0, 4.2, 4.5, 4.5)),
     "hemiazygos vein": (((-12, -46, 60), (-13, -48, 130), (4, -38, 152)), (2, 2.4, 2.2)),
     "celiac trunk": (((-5, -14, 63), (-4, 0, 60)), (4, 3.6)),

@@ -2,7 +2,6 @@
 
 import importlib.util
 import threading
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -84,16 +83,12 @@ class Predictor:
     def _with_openvino(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
         import openvino as ov
 
-        shape = (1, len(self.segmenter.inputs), *window)
-        network = torch.nn.Sequential(self._network, torch.nn.Sigmoid()).eval()
-        example = torch.zeros(shape[0], shape[1], *(self._network.stride * 2,) * 3)
-        with warnings.catch_warnings():
-            # OpenVINO traces with torch.jit, which torch deprecates; users can do nothing about it.
-            warnings.simplefilter("ignore", FutureWarning)
-            model = ov.convert_model(network, example_input=example, input=[list(shape)])
+        from osln.networks.unet3d_openvino import probability_graph
+
+        graph = probability_graph(self._network, (1, len(self.segmenter.inputs), *window))
         # Left alone, processors with AMX would run in bfloat16.
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        compiled = ov.Core().compile_model(model, "CPU", settings)
+        compiled = ov.Core().compile_model(graph, "CPU", settings)
         return lambda images: compiled(images[None])[0][0, 0]
 
     def _with_torch(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:

@@ -15,7 +15,7 @@ from isal import igzip
 
 from lib.segments import split_segments
 from osln.changes import NodeChanges, compare_nodes, count_nodes
-from osln.grid import Volume, in_file_order, read_volume, write_volume
+from osln.grid import Volume, in_file_order, mask_box, read_volume, write_volume
 from osln.imagefile import nifti_bytes
 from osln.labelmaps import read_label_file
 from osln.revisions import DiskFullError, Revision
@@ -160,7 +160,7 @@ def _former_nodes(store: "OslnDatastore", case: str, ct: Volume) -> np.ndarray:
                 continue
             tumor = _tumor_value(store.get_label_info(case, tag)) if tag == "original" else None
             return (former != 0) & (former != tumor) if tumor else former != 0
-    return np.zeros(ct.grid.shape, dtype=bool)
+    return np.zeros(ct.grid.shape, dtype=bool, order="F")
 
 
 def _tumor_value(info: dict[str, Any]) -> int | None:
@@ -198,7 +198,11 @@ def _notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
 
 
 def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
-    if nodes.any() and np.mean(ct.array[nodes] < AIR_HU) > 0.5:
+    if not nodes.any():
+        return []
+    start, stop = mask_box(nodes)
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    if np.mean(ct.array[box][nodes[box]] < AIR_HU) > 0.5:
         return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
     return []
 

@@ -86,7 +86,7 @@ def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool =
     stop = start + np.asarray(turned.shape)
     if not cropped or (start < 0).any() or (stop > np.asarray(target.shape)).any():
         raise ValueError(_differs(grid, target))
-    filled = np.zeros(target.shape, dtype=labels.dtype)
+    filled = np.zeros(target.shape, dtype=labels.dtype, order="F")
     filled[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = turned
     return filled
 
@@ -142,7 +142,7 @@ def _whole_numbers(labels: np.ndarray) -> np.ndarray:
     low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
     if low < 0 or high > MAX_VALUE:
         raise ValueError(f"label values must lie between 0 and {MAX_VALUE}, got {low:g} to {high:g}")
-    return labels.astype(np.uint16)
+    return labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
 
 
 def _differs(grid: Grid, target: Grid) -> str:

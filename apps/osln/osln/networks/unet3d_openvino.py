@@ -13,7 +13,7 @@ from torch import nn
 from osln.networks.unet3d import UNet3D
 
 
-def probability_graph(network: UNet3D, shape: tuple[int, int, int, int, int]) -> ov.Model:
+def probability_graph(network: UNet3D, shape: tuple[int, ...]) -> ov.Model:
     """Graph from images to probability: the network in evaluation mode, then a sigmoid.
 
     Args:

@@ -15,7 +15,6 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from scipy import ndimage
 
 from osln.imagefile import nifti_bytes, read_voxels, split_suffix, write_atomically
-from osln.imagefile import twins as twins
 
 GEOMETRY_TOLERANCE_MM = 1e-2
 

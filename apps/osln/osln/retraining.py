@@ -235,10 +235,14 @@ def _again(root: Path, columns: Sequence[Column], segmenter: Segmenter, preset: 
 def _trained_on(initial: Checkpoint | None, learned: Sequence[Column], synthetic: set[str]) -> str:
     """What the weights have seen; "phantom" only if nothing else."""
     patients = sum(column.case not in synthetic for column in learned)
-    own = f"{patients} approved patients" if patients else "phantom"
+    own = _number(patients, "approved patient") if patients else "phantom"
     if patients and patients < len(learned):
-        own += f" and {len(learned) - patients} phantoms"
+        own += f" and {_number(len(learned) - patients, 'phantom')}"
     return own if initial is None or initial.trained_on == own else f"{initial.trained_on}, then {own}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _nothing_to_learn(

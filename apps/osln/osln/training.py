@@ -235,7 +235,10 @@ class _Run:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
         except Exception as error:
-            raise ValueError(f"{path} cannot be read ({error}): delete it to train from the start") from error
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise ValueError(
+                f"{path} cannot be read ({reason}): delete it to train from the start"
+            ) from error
         if state["key"] != key:
             return
         self.network.load_state_dict(state["network"])

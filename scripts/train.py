@@ -1,0 +1,174 @@
+"""Train stage-one networks on the approved cases of a store, or on generated phantoms.
+
+With --studies a network goes on from its published weights, is compared with them on the validation
+patients and published if it is at least as good: what the server does. With --phantoms all networks are
+trained from scratch and written as the weights that come with the software.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
+
+from tqdm import tqdm
+
+from osln.checkpoint import Checkpoint
+from osln.cohort import PhantomCohort, split_seeds
+from osln.column import Column
+from osln.experiments import PRESETS, SEGMENTERS
+from osln.operating import operating_points
+from osln.retraining import RetrainReport, retrain
+from osln.training import Progress, train
+from osln.weights import write_shipped
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "apps" / "osln" / "model"
+ONE_DEVICE = (
+    "a training uses one device: the networks are small, and batch normalization over several GPUs would "
+    "give other results than over one; choose it with --device cuda:N"
+)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--studies", type=Path, help="store whose approved cases are learned from")
+    source.add_argument("--phantoms", type=int, metavar="N", help="learn from N generated phantoms")
+    parser.add_argument("--model", required=True, choices=[*SEGMENTERS, "all"], help="network to train")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder of the versions")
+    parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe")
+    parser.add_argument(
+        "--iterations", type=int, help="training steps (default: the preset's, fewer to go on)"
+    )
+    parser.add_argument("--learning-rate", type=float, help="(default: the preset's, lower to go on)")
+    parser.add_argument("--seed", type=int, default=0, help="of first weights and patches")
+    parser.add_argument("--from-scratch", action="store_true", help="do not go on from published weights")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--no-publish", action="store_true", help="store the new version only")
+    parser.add_argument(
+        "--output", type=Path, default=MODELS / "shipped", help="with --phantoms: where to write"
+    )
+    parser.add_argument(
+        "--validation", type=int, default=30, help="with --phantoms: for the operating points"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".osln-measure", help="with --phantoms: keeps them"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as asked; 0 if every network was trained."""
+    parser = command_line()
+    options = parser.parse_args(arguments)
+    if "," in options.device or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        parser.error(ONE_DEVICE)
+    names = list(SEGMENTERS) if options.model == "all" else [options.model]
+    if options.phantoms is not None:
+        if options.model != "all":
+            parser.error("the weights that come with the software are written together: use --model all")
+        from_phantoms(options, names)
+        return 0
+    failed = [name for name in names if not from_store(options, name)]
+    return 1 if failed else 0
+
+
+def from_store(options: argparse.Namespace, name: str) -> bool:
+    """Train one network on approved cases and tell what came out."""
+    try:
+        report = with_bar(
+            name,
+            lambda show: retrain(
+                options.studies,
+                options.models,
+                name,
+                preset=options.preset,
+                iterations=options.iterations,
+                learning_rate=options.learning_rate,
+                from_scratch=options.from_scratch,
+                seed=options.seed,
+                device=options.device,
+                publish=not options.no_publish,
+                on_progress=show,
+            ),
+        )
+    except ValueError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return False
+    sys.stdout.write(summary(report))
+    return True
+
+
+def summary(report: RetrainReport) -> str:
+    """The report in a few lines."""
+    lines = [
+        f"{report.segmenter}: {report.sentence}",
+        f"  learned from {', '.join(report.train_cases)}; compared on "
+        f"{', '.join(report.validation_cases) or 'none'}",
+        *(f"  left out {case}: {reason}" for case, reason in report.skipped.items()),
+        *(f"  {case}: {found['after']}, before {found['before']}" for case, found in report.cases.items()),
+        f"  next: {report.next_step}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def from_phantoms(options: argparse.Namespace, names: Sequence[str]) -> None:
+    """Train all networks from scratch on phantoms and write them with their operating points."""
+    preset = PRESETS[options.preset]
+    if options.learning_rate:
+        preset = replace(preset, learning_rate=options.learning_rate)
+    cohort = PhantomCohort(options.work, preset)
+
+    def columns(split: str, count: int) -> list[Column]:
+        seeds = tqdm(split_seeds(split, count), desc=f"{split} phantoms", unit="case")
+        return [patient.column for patient in cohort.patients(seeds)]
+
+    learned = columns("train", options.phantoms)
+    checkpoints: dict[str, Checkpoint] = {}
+    for name in names:
+        checkpoints[name] = with_bar(
+            name,
+            lambda show, name=name: train(
+                SEGMENTERS[name],
+                preset,
+                learned,
+                iterations=options.iterations,
+                seed=options.seed,
+                trained_on="phantom",
+                device=options.device,
+                resume_path=cohort.folder / f"{name}.resume",
+                on_progress=show,
+            ),
+        )
+    points = operating_points(checkpoints, columns("validation", options.validation), options.device)
+    write_shipped(options.output, checkpoints, points)
+    for name in names:
+        (cohort.folder / f"{name}.resume").unlink(missing_ok=True)
+    sys.stdout.write(f"weights of {', '.join(names)} written to {options.output}\n")
+
+
+def with_bar(name: str, work: Callable[[Callable[[Progress], None]], Any]) -> Any:
+    """Run a training with a progress bar."""
+    with tqdm(desc=name, unit="step") as bar:
+
+        def show(state: Progress) -> None:
+            bar.total = state.iterations
+            figures = state.validation or {}
+            known = {key: figures.get(key) for key in ("recall", "false_positives")}
+            shown = {key: round(value, 2) for key, value in known.items() if value is not None}
+            bar.set_postfix({"loss": round(state.loss, 3), **shown})
+            bar.update(state.iteration - bar.n)
+
+        return work(show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

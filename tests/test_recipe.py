@@ -1,0 +1,55 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from osln.recipe import bf16_is_fast, learning_rate, masked_loss
+
+LOGITS = torch.tensor([0.0, 0.0, 2.0, -2.0]).reshape(1, 1, 4, 1, 1)
+TARGET = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(1, 1, 4, 1, 1)
+
+
+def test_loss_of_two_voxels_inside_the_mask_by_hand():
+    mask = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 4, 1, 1)
+    loss, dice = masked_loss(LOGITS, TARGET, mask, positive_weight=20.0)
+    # Both sigmoids are .5: Dice (2 * .5 + 1) / (1 + 1 + 1); cross-entropy (20 + 1) * ln 2 over two voxels.
+    assert dice.item() == pytest.approx(1 - 2 / 3)
+    assert loss.item() == pytest.approx(1 - 2 / 3 + 21 * math.log(2) / 2)
+
+
+def test_voxels_outside_the_mask_have_no_gradient():
+    logits = LOGITS.clone().requires_grad_()
+    mask = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 4, 1, 1)
+    masked_loss(logits, TARGET, mask, 20.0)[0].backward()
+    gradient = logits.grad.ravel()
+    assert (gradient[:2] != 0).all() and (gradient[2:] == 0).all()
+
+
+def test_a_perfect_answer_costs_nearly_nothing():
+    logits = (TARGET * 2 - 1) * 30
+    assert masked_loss(logits, TARGET, torch.ones_like(TARGET), 20.0)[0].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_an_empty_mask_gives_a_loss_without_gradient():
+    logits = LOGITS.clone().requires_grad_()
+    loss, _ = masked_loss(logits, TARGET, torch.zeros_like(TARGET), 20.0)
+    loss.backward()
+    assert loss.item() == 0.0 and (logits.grad == 0).all()
+
+
+def test_the_learning_rate_is_constant_for_half_and_ends_at_2_percent():
+    rates = [learning_rate(1.0, i, 10) for i in range(10)]
+    assert rates[:6] == [1.0] * 6
+    assert rates[-1] == pytest.approx(0.02)
+    steps = [a - b for a, b in pairwise(rates[5:])]
+    assert steps == pytest.approx([0.245] * 4)
+
+
+def test_a_training_of_one_step_has_a_learning_rate():
+    assert learning_rate(0.5, 0, 1) == 0.5
+
+
+def test_bf16_is_used_only_on_devices_that_have_it():
+    assert bf16_is_fast(torch.device("meta")) is False
+    assert isinstance(bf16_is_fast(torch.device("cpu")), bool)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from osln.matching import match
+from osln.sweep import THRESHOLDS, sweep
+
+CONNECTED = np.ones((3, 3, 3))
+
+
+def test_counts_at_three_thresholds_of_two_objects_by_hand():
+    prob = np.zeros((12, 3, 3), dtype=np.float32)
+    prob[1:3, 1, 1] = 0.9
+    prob[3:5, 1, 1] = 0.6
+    prob[8:10, 1, 1] = 0.6
+    nodes = np.zeros(prob.shape, dtype=np.int32)
+    nodes[1:4, 1, 1] = 1
+    found = sweep(prob, nodes, np.array([0.5, 0.7, 0.95]))
+    # At .5 the first object has 4 voxels (node: 3), the second is false; at .7 2 voxels are left.
+    assert found.true_predictions.tolist() == [1, 1, 0]
+    assert found.false_predictions.tolist() == [1, 0, 0]
+    assert found.hit_nodes.tolist() == [1, 1, 0]
+    assert found.n_nodes == 1
+
+
+def test_a_prediction_that_outgrows_its_node_loses_it():
+    prob = np.zeros((20, 1, 1), dtype=np.float32)
+    prob[:10] = 0.3
+    prob[2:4] = 0.8
+    nodes = np.zeros(prob.shape, dtype=np.int32)
+    nodes[2:4] = 1
+    found = sweep(prob, nodes, np.array([0.2, 0.5]))
+    # 10 voxels against 2: radius ratio 1.71.
+    assert found.hit_nodes.tolist() == [0, 1] and found.false_predictions.tolist() == [1, 0]
+
+
+def test_a_voxel_on_the_threshold_belongs_to_the_prediction():
+    prob = np.full((1, 1, 1), 0.1, dtype=np.float32)
+    found = sweep(prob, np.ones((1, 1, 1), dtype=np.int32), np.array([0.1]))
+    assert found.hit_nodes.tolist() == [1]
+
+
+def test_corner_neighbors_are_one_component():
+    prob = np.zeros((2, 2, 2), dtype=np.float32)
+    prob[0, 0, 0] = prob[1, 1, 1] = 0.9
+    assert sweep(prob, np.zeros(prob.shape, dtype=np.int32), np.array([0.5])).false_predictions.tolist() == [
+        1
+    ]
+
+
+def test_every_threshold_gives_what_labeling_and_matching_give():
+    rng = np.random.default_rng(3)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(24, 20, 26)), 1.2)
+    prob = (1 / (1 + np.exp(-(smooth / smooth.std() * 3 - 4)))).astype(np.float32)
+    other = ndimage.gaussian_filter(rng.normal(size=prob.shape), 1.2)
+    nodes, _ = ndimage.label(smooth / smooth.std() + other / other.std() > 2.0, CONNECTED)
+    found = sweep(prob, nodes)
+    assert found.hit_nodes.max() > 3 and found.false_predictions.max() > 3
+    for i, threshold in enumerate(THRESHOLDS):
+        labels, n = ndimage.label(prob >= np.float32(threshold), CONNECTED)
+        scores = ndimage.mean(prob.astype(np.float64), labels, np.arange(1, n + 1)) if n else np.zeros(0)
+        matching = match(labels, nodes, scores)
+        assert found.true_predictions[i] == matching.true_positive.sum()
+        assert found.false_predictions[i] == matching.false_positive.sum()
+        assert found.hit_nodes[i] == (matching.found_by >= 0).sum()
+
+
+def test_an_empty_map_and_a_patient_without_nodes_give_zeros():
+    empty = sweep(np.zeros((4, 4, 4), dtype=np.float32), np.zeros((4, 4, 4), dtype=np.int32))
+    assert empty.n_nodes == 0 and not empty.false_predictions.any() and not empty.hit_nodes.any()
+
+
+def test_thresholds_that_do_not_ascend_and_other_grids_are_refused():
+    with pytest.raises(ValueError, match="ascending"):
+        sweep(np.zeros((2, 2, 2)), np.zeros((2, 2, 2), dtype=int), np.array([0.5, 0.2]))
+    with pytest.raises(ValueError, match="one grid"):
+        sweep(np.zeros((2, 2, 2)), np.zeros((2, 2, 3), dtype=int))
+
+
+def test_the_thresholds_run_from_a_thousandth_to_near_certainty():
+    assert len(THRESHOLDS) == 45 and THRESHOLDS[0] == pytest.approx(0.001)
+    assert THRESHOLDS[-1] == pytest.approx(0.982, abs=1e-3) and (np.diff(THRESHOLDS) > 0).all()

@@ -90,8 +90,18 @@ def sidecar(case: str, phantom: Phantom, *, approved: bool) -> dict[str, Any]:
         "pet_grid": {"shape": list(phantom.pet_suv.shape), "affine": phantom.pet_affine.tolist()},
         "parameters": asdict(phantom.parameters),
         "findings": [finding.to_json() for finding in phantom.findings],
-        "misregistration": None if phantom.motion is None else phantom.motion.to_json(),
+        "misregistration": _motion_json(phantom),
     }
+
+
+def _motion_json(phantom: Phantom) -> dict[str, Any] | None:
+    """The misregistration field; where a CT was given, with the matrix from its millimeters to RAS."""
+    if phantom.motion is None:
+        return None
+    description = phantom.motion.to_json()
+    if not np.array_equal(phantom.motion_to_ras, np.eye(4)):
+        description["to_ras"] = phantom.motion_to_ras.tolist()
+    return description
 
 
 def write_splits(root: str | Path, splits: Mapping[str, str], seed: int = 0) -> None:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from .background import Anatomy, built_in_anatomy
 from .fields import SplineField, random_field
-from .findings import Deposit, Finding, sphere_radius_mm, zone_of
+from .findings import Finding
+from .measuring import measure_findings
 from .painting import Canvas
 from .parameters import PhantomParameters
 from .patient import (
     COLUMN_BOX_MM,
     COLUMN_SPACING_MM,
-    WORLD_HIGH_MM,
-    WORLD_LOW_MM,
-    Background,
     Patient,
     grid_axes,
     plan_patient,
 )
-from .pet import blurred, moved, noisy, pet_axes, shown_at
+from .pet import blurred, moved, noisy, pet_axes
 from .space import inner_boundary_mm
 
 FIELDS = {"column": COLUMN_BOX_MM, "body": ((-180.0, 180.0), (-125.0, 125.0), (0.0, 312.0))}
-# How far beyond a finding's own surface its uptake is searched, in mm: half a PET voxel's diagonal.
-_SEARCH_MM = 3.0
 # Below it lies the air around the patient, which stays free of noise so that files stay small.
 _ROOM_AIR_HU = -995.0
+_TEXTURE_STEP_MM = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,7 @@ class Phantom:
         findings: every node and mimic.
         motion: the field u with PET(p) showing CT(p + u(p)); None when misregistration is off.
         anatomy: what lies behind the nodes, e.g. "parametric".
+        motion_to_ras: 4x4 from the millimeters of `motion` to RAS; identity unless a CT was given.
     """
 
     seed: int
@@ -58,6 +56,7 @@ class Phantom:
     findings: list[Finding]
     motion: SplineField | None
     anatomy: str = "parametric"
+    motion_to_ras: np.ndarray = field(default_factory=lambda: np.eye(4))
 
 
 def make_phantom(
@@ -67,7 +66,7 @@ def make_phantom(
     field: str = "column",
     parameters: PhantomParameters | None = None,
     misregistered: bool = True,
-    background: Background | None = None,
+    anatomy: Anatomy = built_in_anatomy,
 ) -> Phantom:
     """Make one phantom patient.
 
@@ -78,7 +77,7 @@ def make_phantom(
             (360 x 250 x 312 mm with skin and air, for viewers).
         parameters: default `PhantomParameters()`.
         misregistered: False aligns the PET exactly with the CT.
-        background: organ volumes instead of the built-in anatomy.
+        anatomy: what makes the background, e.g. `icrp.OrganVolumes`; default the built-in anatomy.
 
     Returns:
         The images, masks and findings.
@@ -88,26 +87,51 @@ def make_phantom(
     """
     if field not in FIELDS:
         raise ValueError(f"field must be one of {sorted(FIELDS)}, got {field!r}")
-    patient = plan_patient(seed, parameters or PhantomParameters(), background)
+    patient = plan_patient(seed, parameters or PhantomParameters(), anatomy)
     return image_patient(patient, grid_axes(FIELDS[field], spacing_mm), misregistered=misregistered)
 
 
-def image_patient(patient: Patient, axes_mm: Sequence[np.ndarray], *, misregistered: bool = True) -> Phantom:
-    """Image a planned patient on the grid of three voxel-center axes."""
+def image_patient(
+    patient: Patient,
+    axes_mm: Sequence[np.ndarray],
+    *,
+    misregistered: bool = True,
+    pet_box_mm: Sequence[tuple[float, float]] | None = None,
+) -> Phantom:
+    """Image a planned patient.
+
+    Args:
+        patient: the patient.
+        axes_mm: voxel centers of the CT's grid, per axis.
+        misregistered: False aligns the PET exactly with the CT.
+        pet_box_mm: world box the PET covers; default the CT's field.
+
+    Returns:
+        The phantom; a tumor that was given with the CT is not in its mask.
+    """
     motion = patient.motion if misregistered else None
     canvas = _canvas(patient, axes_mm)
     tumor_image = np.zeros(canvas.shape, np.float32)
     canvas.paint(tumor_image, patient.tumor, [1.0] * len(patient.tumor), hard=True)
     nodes, counts, labels = _node_labels(patient, canvas)
     tumor = (tumor_image > 0) & (nodes == 0)
-    pet_suv, pet_grid = _pet(patient, axes_mm, motion)
-    boundary = inner_boundary_mm(tumor, axes_mm)
-    voxel_mm3 = float(abs(np.linalg.det(_affine(axes_mm)[:3, :3])))
-    findings = _findings(patient, boundary, voxel_mm3, counts, labels, pet_suv, pet_grid, motion)
+    pet_suv, pet_grid = _pet(patient, pet_box_mm or _field_of(axes_mm), motion)
+    boundary = patient.given_boundary_mm
+    if boundary is None:
+        boundary = inner_boundary_mm(tumor, axes_mm)
+    affine = axes_affine(axes_mm)
+    voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
+    findings = measure_findings(patient, boundary, voxel_mm3, counts, labels, pet_suv, pet_grid, motion)
     return Phantom(
         patient.seed, patient.parameters, _ct(patient, canvas), pet_suv, tumor, nodes,
-        _affine(axes_mm), _affine(pet_grid), findings, motion, patient.background.name,
+        affine, axes_affine(pet_grid), findings, motion, patient.background.name,
     )  # fmt: skip
+
+
+def _field_of(axes_mm: Sequence[np.ndarray]) -> list[tuple[float, float]]:
+    """Outer faces of a grid along each axis."""
+    halves = [0.5 * float(axis[1] - axis[0]) for axis in axes_mm]
+    return [(float(a[0]) - h, float(a[-1]) + h) for a, h in zip(axes_mm, halves, strict=True)]
 
 
 def _canvas(patient: Patient, axes_mm: Sequence[np.ndarray]) -> Canvas:
@@ -118,7 +142,7 @@ def _canvas(patient: Patient, axes_mm: Sequence[np.ndarray]) -> Canvas:
     return Canvas(axes_mm, patient.space.warp(axes_mm), patient.parameters.partial_volume_mm)
 
 
-def _affine(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
+def axes_affine(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
     """Voxel index to RAS mm."""
     matrix = np.eye(4)
     for d, axis in enumerate(axes_mm):
@@ -137,22 +161,33 @@ def _ct(patient: Patient, canvas: Canvas) -> np.ndarray:
         image = np.full(canvas.shape, -1000.0, np.float32)
         patient.background.paint_ct(image, canvas)
     canvas.paint(image, patient.foreground, [s.hu for s in patient.foreground])
-    texture_rng = np.random.default_rng(patient.streams["texture"])
-    texture = random_field(texture_rng, WORLD_LOW_MM, WORLD_HIGH_MM, 10.0).on_axes(canvas.axes_mm)[0]
-    fatty = np.clip((-20.0 - image) / 60.0, 0.0, 1.0) * (image > -200)
-    texture *= (
-        parameters.tissue_texture_hu + (parameters.fat_texture_hu - parameters.tissue_texture_hu) * fatty
-    )
-    room = image < _ROOM_AIR_HU
-    texture[room] = 0.0
-    image += texture
     rng = np.random.default_rng(patient.streams["ct noise"])
-    sd = parameters.ct_noise_hu * rng.uniform(0.8, 1.25)
-    field = random_field(rng, WORLD_LOW_MM, WORLD_HIGH_MM, parameters.ct_noise_step_mm, sd=sd)
-    noise = field.on_axes(canvas.axes_mm)[0]
-    noise[room] = 0.0
-    image += noise
+    own_noise = patient.background.own_noise_hu
+    level = rng.uniform(0.8, 1.25)
+    sd = parameters.ct_noise_hu * level if own_noise is None else own_noise
+    noise = _lattice_noise(rng, patient, parameters.ct_noise_step_mm, sd, canvas)
+    if own_noise is not None:
+        painted = np.zeros(canvas.shape, np.float32)
+        shown = [np.nan if np.isnan(s.hu) else 1.0 for s in patient.foreground]
+        canvas.paint(painted, patient.foreground, shown)
+        return np.clip(np.rint(image + painted * noise), -1024, 3071).astype(np.int16)
+    texture_rng = np.random.default_rng(patient.streams["texture"])
+    texture = _lattice_noise(texture_rng, patient, _TEXTURE_STEP_MM, 1.0, canvas)
+    fatty = np.clip((-20.0 - image) / 60.0, 0.0, 1.0) * (image > -200)
+    extra = parameters.fat_texture_hu - parameters.tissue_texture_hu
+    texture *= parameters.tissue_texture_hu + extra * fatty
+    room = image < _ROOM_AIR_HU
+    image += np.where(room, 0.0, texture)
+    image += np.where(room, 0.0, noise)
     return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
+
+
+def _lattice_noise(
+    rng: np.random.Generator, patient: Patient, step_mm: float, sd: float, canvas: Canvas
+) -> np.ndarray:
+    """A random field over the patient's box, on the canvas; the same in every field of view."""
+    lattice = random_field(rng, patient.space.low_mm, patient.space.high_mm, step_mm, sd=sd)
+    return lattice.on_axes(canvas.axes_mm)[0]
 
 
 def _node_labels(patient: Patient, canvas: Canvas) -> tuple[np.ndarray, list[int], list[int]]:
@@ -174,14 +209,11 @@ def _node_labels(patient: Patient, canvas: Canvas) -> tuple[np.ndarray, list[int
 
 
 def _pet(
-    patient: Patient, axes_mm: Sequence[np.ndarray], motion: SplineField | None
+    patient: Patient, box_mm: Sequence[tuple[float, float]], motion: SplineField | None
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The PET image and its voxel-center axes."""
+    """The PET image over a world box and its voxel-center axes."""
     parameters = patient.parameters
-    step = [axis[1] - axis[0] for axis in axes_mm]
-    low = [axis[0] - 0.5 * s for axis, s in zip(axes_mm, step, strict=True)]
-    high = [axis[-1] + 0.5 * s for axis, s in zip(axes_mm, step, strict=True)]
-    axes = pet_axes(low, high, parameters.pet_spacing_mm)
+    axes = pet_axes([low for low, _ in box_mm], [high for _, high in box_mm], parameters.pet_spacing_mm)
     canvas = Canvas(axes, patient.space.warp(axes), max(parameters.pet_spacing_mm))
     image = np.zeros(canvas.shape, np.float32)
     patient.background.paint_pet(image, canvas)
@@ -192,61 +224,4 @@ def _pet(
     )
     level = patient.background.body_level([x[:, None, None], y[None, :, None], z[None, None, :]])
     rng = np.random.default_rng(patient.streams["pet noise"])
-    return noisy(rng, image, axes, level, parameters, WORLD_LOW_MM, WORLD_HIGH_MM), axes
-
-
-def _findings(
-    patient: Patient,
-    boundary_mm: np.ndarray,
-    voxel_mm3: float,
-    counts: list[int],
-    labels: list[int],
-    pet_suv: np.ndarray,
-    pet_grid: Sequence[np.ndarray],
-    motion: SplineField | None,
-) -> list[Finding]:
-    """Sidecar entries of all nodes and mimics, measured on the images."""
-    deposits = [*patient.nodes, *patient.mimics, *patient.spots]
-    if not deposits:
-        return []
-    centers = np.array([d.center_mm for d in deposits])
-    tree = cKDTree(boundary_mm) if len(boundary_mm) else None
-    distances = tree.query(centers)[0] if tree else np.full(len(centers), np.inf)
-    found = []
-    for i, (deposit, where) in enumerate(zip(deposits, shown_at(centers, motion), strict=True)):
-        is_node = i < len(patient.nodes)
-        x, y, z = deposit.center_mm
-        volume = counts[i] * voxel_mm3 if is_node else float(deposit.volume_mm3)
-        found.append(
-            Finding(
-                kind=deposit.kind,
-                zone=zone_of(float(distances[i])),
-                distance_mm=float(distances[i]),
-                center_mm=(float(x), float(y), float(z)),
-                volume_mm3=volume,
-                radius_mm=sphere_radius_mm(volume),
-                short_axis_mm=float(deposit.short_axis_mm),
-                long_axis_mm=float(deposit.long_axis_mm),
-                suv_max=_suv_max(deposit, where, pet_suv, pet_grid),
-                avid=deposit.avid,
-                osln=deposit.osln,
-                tags=deposit.tags,
-                label=labels[i] if is_node else 0,
-                station=deposit.station,
-            )
-        )
-    return found
-
-
-def _suv_max(
-    deposit: Deposit, where_mm: np.ndarray, pet_suv: np.ndarray, pet_grid: Sequence[np.ndarray]
-) -> float:
-    """Largest SUV within the finding's box around the place where the PET shows it; 0 outside the PET."""
-    low = np.min([s.low_mm for s in deposit.outline], axis=0) - deposit.center_mm + where_mm - _SEARCH_MM
-    high = np.max([s.high_mm for s in deposit.outline], axis=0) - deposit.center_mm + where_mm + _SEARCH_MM
-    box = tuple(
-        slice(int(np.searchsorted(axis, a)), int(np.searchsorted(axis, b)))
-        for axis, a, b in zip(pet_grid, low, high, strict=True)
-    )
-    part = pet_suv[box]
-    return float(part.max()) if part.size else 0.0
+    return noisy(rng, image, axes, level, parameters, patient.space.low_mm, patient.space.high_mm), axes

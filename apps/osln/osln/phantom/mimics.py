@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -132,7 +132,7 @@ def hot_spots(
     return found
 
 
-def hot_organs(organs: list[tuple[str, Shape]], to_world: Callable[[Point], Point]) -> list[Deposit]:
+def hot_organs(organs: Sequence[tuple[str, Shape]], to_world: Callable[[Point], Point]) -> list[Deposit]:
     """Organs that light up, as findings; they are part of the anatomy and are not painted again.
 
     Args:

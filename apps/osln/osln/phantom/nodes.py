@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,7 @@ def place_nodes(
     parameters: PhantomParameters,
     space: FatSpace,
     to_world: Callable[[np.ndarray], np.ndarray],
-    stations: tuple[Station, ...] = STATIONS,
+    stations: Sequence[Station] = STATIONS,
 ) -> list[Deposit]:
     """Draw the patient's nodes and decide which of them are OSLNs.
 

@@ -160,6 +160,11 @@ class Canvas:
         self._bounds = {space: _block_bounds(points) for space, points in self._points.items()}
 
     @property
+    def anatomical_mm(self) -> np.ndarray:
+        """Anatomical coordinates of every voxel, float32 (3, X, Y, Z)."""
+        return self._points[ANATOMICAL]
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along x, y, z."""
         x, y, z = (len(axis) for axis in self.axes_mm)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
-from . import anatomy, organs, vessels
+from .background import Anatomy, Background, built_in_anatomy
 from .fields import SplineField, random_field
 from .findings import Deposit
 from .mimics import anatomical_mimics, hot_organs, hot_spots
-from .nodes import place_nodes
+from .nodes import STATIONS, Station, place_nodes
 from .painting import Canvas, Warp
 from .parameters import PhantomParameters
 from .pet import misregistration
-from .shapes import Shape, stack_level
-from .space import FatSpace, fat_of, inner_boundary_mm
+from .shapes import Shape
+from .space import FAT_SHARE, FatSpace, fat_of, inner_boundary_mm
 from .tumor import primary_tumor
 
 # World box that holds every field of view with a margin; lattices cover it whatever is imaged.
@@ -28,76 +27,8 @@ WORLD_HIGH_MM = (196.0, 142.0, 328.0)
 COLUMN_BOX_MM = ((-110.0, 110.0), (-95.0, 65.0), (0.0, 312.0))
 COLUMN_SPACING_MM = (2.5, 2.5, 3.0)
 _STREAMS = (
-    "warp",
-    "anatomy",
-    "tumor",
-    "mimics",
-    "nodes",
-    "spots",
-    "texture",
-    "motion",
-    "ct noise",
-    "pet noise",
-)
-
-
-class Background(Protocol):
-    """What lies behind tumor, nodes and mimics: the built-in anatomy, or organ volumes."""
-
-    @property
-    def name(self) -> str:
-        """What it is, for the sidecar."""
-
-    @property
-    def hot(self) -> list[tuple[str, Shape]]:
-        """Kind and anatomical ellipsoid of organs that light up on PET."""
-
-    def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
-        """Paint HU into a float32 image in place."""
-
-    def paint_pet(self, image: np.ndarray, canvas: Canvas) -> None:
-        """Paint SUV into a float32 image in place."""
-
-    def body_level(self, points_mm: Sequence[np.ndarray]) -> np.ndarray:
-        """Relative radius in the body (0 axis, 1 skin) at anatomical points (three arrays)."""
-
-
-@dataclass(frozen=True)
-class ShapeBackground:
-    """The built-in parametric anatomy.
-
-    Attributes:
-        shapes: in painting order.
-        hot: kind and shape of organs that light up on PET.
-        name: for the sidecar.
-    """
-
-    shapes: list[Shape]
-    hot: list[tuple[str, Shape]]
-    name: str = "parametric"
-
-    def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
-        """Paint HU into a float32 image in place."""
-        canvas.paint(image, self.shapes, [s.hu for s in self.shapes])
-
-    def paint_pet(self, image: np.ndarray, canvas: Canvas) -> None:
-        """Paint SUV into a float32 image in place."""
-        canvas.paint(image, self.shapes, [s.suv for s in self.shapes])
-
-    def body_level(self, points_mm: Sequence[np.ndarray]) -> np.ndarray:
-        """Relative radius in the body's outline."""
-        return stack_level(anatomy.body_outline(), points_mm)
-
-
-def built_in_anatomy(rng: np.random.Generator) -> ShapeBackground:
-    """The parametric anatomy of one patient, in painting order."""
-    shapes = anatomy.torso(rng) + anatomy.muscles(rng) + anatomy.rib_cage() + anatomy.lungs(rng)
-    abdomen = organs.abdomen(rng)
-    shapes += abdomen + anatomy.spine() + anatomy.deep_muscles()
-    heart = organs.heart(rng)
-    shapes += heart
-    shapes += organs.neck(rng) + vessels.great_vessels(rng) + organs.esophagus(rng) + organs.airways(rng)
-    return ShapeBackground(shapes, organs.hot_organs(heart + abdomen))
+    "warp", "anatomy", "tumor", "mimics", "nodes", "spots", "texture", "motion", "ct noise", "pet noise",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,12 +39,15 @@ class PatientSpace:
         scale, offset_mm: per axis.
         displacement: smooth anatomical displacement at world points.
         bumps: unit-variance field that roughens surfaces.
+        low_mm, high_mm: world box that lattices of noise and motion cover.
     """
 
     scale: np.ndarray
     offset_mm: np.ndarray
     displacement: SplineField
     bumps: SplineField
+    low_mm: tuple[float, float, float] = WORLD_LOW_MM
+    high_mm: tuple[float, float, float] = WORLD_HIGH_MM
 
     def warp(self, axes_mm: Sequence[np.ndarray]) -> Warp:
         """The warp on a grid, for painting."""
@@ -147,6 +81,7 @@ class Patient:
         spots: PET-only mimics.
         motion: misregistration between CT and PET.
         reference: the canvas it was planned on and the background's HU there.
+        given_boundary_mm: boundary points of a tumor that was given with the CT; None when it was drawn.
     """
 
     seed: int
@@ -159,6 +94,7 @@ class Patient:
     spots: list[Deposit]
     motion: SplineField
     reference: tuple[Canvas, np.ndarray]
+    given_boundary_mm: np.ndarray | None = None
 
     @cached_property
     def streams(self) -> dict[str, np.random.SeedSequence]:
@@ -191,43 +127,78 @@ def grid_axes(box_mm: Sequence[tuple[float, float]], spacing_mm: Sequence[float]
     return axes
 
 
-def plan_patient(seed: int, parameters: PhantomParameters, background: Background | None = None) -> Patient:
-    """Draw a patient: anatomy first, then tumor, mimics in its fat, and nodes in the fat that is left.
+def plan_patient(seed: int, parameters: PhantomParameters, anatomy: Anatomy = built_in_anatomy) -> Patient:
+    """Draw a synthetic patient.
 
     Args:
         seed: 0 or more; the same seed is the same patient.
         parameters: the cohort's parameters.
-        background: organ volumes to use instead of the built-in anatomy.
+        anatomy: makes the background from the anatomy's random stream.
 
     Returns:
         The patient, ready to be imaged on any grid.
     """
-    streams = {name: np.random.default_rng(s) for name, s in seed_streams(seed).items()}
-    space = _patient_space(streams["warp"], parameters)
-    if background is None:
-        background = built_in_anatomy(streams["anatomy"])
-    tumor = primary_tumor(streams["tumor"], parameters, organs.esophagus_at)
+    streams = seed_streams(seed)
+    space = _patient_space(np.random.default_rng(streams["warp"]), parameters)
+    background = anatomy(np.random.default_rng(streams["anatomy"]))
     axes = grid_axes(COLUMN_BOX_MM, COLUMN_SPACING_MM)
-    canvas = Canvas(axes, space.warp(axes), parameters.partial_volume_mm)
+    return populate(seed, parameters, background, space, axes)
+
+
+def populate(
+    seed: int,
+    parameters: PhantomParameters,
+    background: Background,
+    space: PatientSpace,
+    axes_mm: Sequence[np.ndarray],
+    *,
+    boundary_mm: np.ndarray | None = None,
+    stations: Sequence[Station] = STATIONS,
+    find_fat: Callable[[np.ndarray], np.ndarray] = fat_of,
+    fat_share: float = FAT_SHARE,
+) -> Patient:
+    """Put a tumor, then mimics into the fat, then nodes into the fat that is left.
+
+    Args:
+        seed: of all random streams.
+        parameters: the cohort's parameters.
+        background: the anatomy.
+        space: its coordinates.
+        axes_mm: voxel centers of the grid to plan on.
+        boundary_mm: boundary points of a tumor that the background already holds; None draws one.
+        stations: where nodes may sit.
+        find_fat: the fat of a CT (X, Y, Z) on that grid.
+        fat_share: share of its neighborhood that a node needs in fat.
+
+    Returns:
+        The patient.
+    """
+    streams = {name: np.random.default_rng(s) for name, s in seed_streams(seed).items()}
+    canvas = Canvas(axes_mm, space.warp(axes_mm), parameters.partial_volume_mm)
     bare_hu = np.full(canvas.shape, -1000.0, np.float32)
     background.paint_ct(bare_hu, canvas)
     ct_hu = bare_hu.copy()
-    mask = np.zeros(canvas.shape, np.float32)
-    canvas.paint(mask, tumor, [1.0] * len(tumor), hard=True)
-    boundary = inner_boundary_mm(mask > 0, axes)
-    canvas.paint(ct_hu, tumor, [s.hu for s in tumor])
-    fat = FatSpace(axes, fat_of(ct_hu), boundary)
+    tumor: list[Shape] = []
+    boundary = boundary_mm
+    if boundary is None:
+        tumor = primary_tumor(streams["tumor"], parameters, background.center_line)
+        mask = np.zeros(canvas.shape, np.float32)
+        canvas.paint(mask, tumor, [1.0] * len(tumor), hard=True)
+        boundary = inner_boundary_mm(mask > 0, axes_mm)
+        canvas.paint(ct_hu, tumor, [s.hu for s in tumor])
+    fat = FatSpace(axes_mm, find_fat(ct_hu), boundary, fat_share)
     mimics = anatomical_mimics(streams["mimics"], parameters, fat, space.to_anatomical)
     shapes = [shape for deposit in mimics for shape in deposit.shapes]
     canvas.paint(ct_hu, shapes, [s.hu for s in shapes])
-    fat = FatSpace(axes, fat_of(ct_hu), boundary)
-    nodes = place_nodes(streams["nodes"], parameters, fat, space.to_world)
+    fat = FatSpace(axes_mm, find_fat(ct_hu), boundary, fat_share)
+    nodes = place_nodes(streams["nodes"], parameters, fat, space.to_world, stations)
     spots = hot_spots(streams["spots"], parameters, fat, space.to_world)
     spots += hot_organs(background.hot, space.to_world)
-    motion = misregistration(streams["motion"], parameters, WORLD_LOW_MM, WORLD_HIGH_MM)
+    motion = misregistration(streams["motion"], parameters, space.low_mm, space.high_mm)
     return Patient(
-        seed, parameters, space, background, tumor, mimics, nodes, spots, motion, (canvas, bare_hu)
-    )
+        seed, parameters, space, background, tumor, mimics, nodes, spots, motion, (canvas, bare_hu),
+        boundary_mm,
+    )  # fmt: skip
 
 
 def _patient_space(rng: np.random.Generator, parameters: PhantomParameters) -> PatientSpace:

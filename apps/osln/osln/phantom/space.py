@@ -10,7 +10,6 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 FAT_RANGE_HU = (-150.0, -55.0)
-# A node needs this share of its neighborhood in fat.
 FAT_SHARE = 0.85
 
 
@@ -38,12 +37,14 @@ class FatSpace:
         axes_mm: voxel centers per axis.
         free: bool (X, Y, Z), fat that nothing was put into.
         boundary_mm: the tumor's boundary points.
+        fat_share: share of its neighborhood that a node needs in fat.
         taken: center (mm) and reach (mm) of what was placed.
     """
 
     axes_mm: Sequence[np.ndarray]
     free: np.ndarray
     boundary_mm: np.ndarray
+    fat_share: float = FAT_SHARE
     taken: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ class FatSpace:
         box = tuple(slice(low, high) for low, high in spans)
         x, y, z = (((a[s] - c) / reach_mm) ** 2 for a, c, s in zip(self.axes_mm, center_mm, box, strict=True))
         inside = x[:, None, None] + y[None, :, None] + z[None, None, :] <= 1.0
-        return not inside.any() or float(self.free[box][inside].mean()) >= FAT_SHARE
+        return not inside.any() or float(self.free[box][inside].mean()) >= self.fat_share
 
     def take(self, center_mm: np.ndarray, reach_mm: float) -> None:
         """Remember something placed."""

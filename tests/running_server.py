@@ -12,7 +12,7 @@ import requests
 from monailabel.client import MONAILabelClient
 
 APP = Path(__file__).resolve().parent.parent / "apps" / "osln"
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 class RunningServer:

@@ -54,10 +54,10 @@ def make_case(root: Path, case: str, *, pet: bool = True, gtv: bool = True) -> P
 
 
 def untrained(name: str, *, seed: int = 0) -> Checkpoint:
-    """Random weights; tests replace what they compute."""
+    """Random weights that find nothing; most tests replace what they compute."""
     preset = PRESETS["demo"]
     torch.manual_seed(seed)
-    network = UNet3D(len(SEGMENTERS[name].inputs), preset.widths)
+    network = UNet3D(len(SEGMENTERS[name].inputs), preset.widths, output_bias=preset.output_bias)
     return Checkpoint(name, "demo", Scaling(), network.state_dict(), "phantom", {"seed": seed})
 
 

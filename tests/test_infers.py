@@ -5,10 +5,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from fastapi import HTTPException
 
 import small_store
-from lib import infers
+from lib import answers, infers
 from lib.published import ROWS, Published
 from lib.sessions import OslnSessions
 from osln.weights import ModelStore
@@ -56,7 +57,7 @@ def ask(tmp_path, models, store):
     files = []
 
     def run(model: str = "osln", image: str = "p1", **options):
-        result = infers.answer({"model": model, "image": image, **options}, tasks, store, sessions)
+        result = answers.answer({"model": model, "image": image, **options}, tasks, store, sessions)
         files.append(Path(result["file"]))
         return result
 
@@ -232,7 +233,7 @@ def test_options_that_viewers_always_send_are_accepted(ask):
 def test_missing_weights_are_an_error_that_names_the_remedy(ask, tmp_path, store):
     tasks = infers.build(Published(ModelStore(tmp_path / "empty")), ("cpu",))
     with pytest.raises(HTTPException) as caught:
-        infers.answer({"model": "ct", "image": "p1"}, tasks, store, None)
+        answers.answer({"model": "ct", "image": "p1"}, tasks, store, None)
     assert 400 <= caught.value.status_code < 500
     assert "no weights for ct: train it" in caught.value.detail
     assert tasks["ct"].info()["weights"] == {"ct": None}
@@ -259,6 +260,15 @@ def test_a_session_that_a_client_makes_up_is_refused(ask, store, name):
     forged = {"name": name, "image": store.get_image_uri("p1"), "path": str(store.root)}
     status, sentence = refusal(ask, "ct", forged["image"], session=forged)
     assert status == 404 and "no such session" in sentence
+
+
+def test_a_gpu_without_room_names_the_way_out(ask, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(infers, "detect", full)
+    status, sentence = refusal(ask, "ct")
+    assert status == 409 and "ask again with device cpu" in sentence
 
 
 def test_devices_put_the_preferred_one_first_and_refuse_an_absent_one(monkeypatch):

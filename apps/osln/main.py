@@ -1,23 +1,22 @@
 """OSLN Label as a MONAI Label app: registers what the tables of `osln` declare."""
 
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.config import settings
+from monailabel.interfaces.app import MONAILabelApp
+
+from lib import answers, batch, gate, infers, labels, startup, strategies, threads, trainers
+from lib.configuration import configuration
+from lib.datastore import OslnDatastore
+from lib.published import Published
 from lib.quiet import silence
+from lib.sessions import OslnSessions
+from osln import __version__
+from osln.weights import ModelStore
 
 silence()
-
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
-
-from fastapi import HTTPException  # noqa: E402
-from monailabel.config import settings  # noqa: E402
-from monailabel.interfaces.app import MONAILabelApp  # noqa: E402
-
-from lib import batch, gate, infers, labels, startup, strategies, threads, trainers  # noqa: E402
-from lib.configuration import configuration  # noqa: E402
-from lib.datastore import OslnDatastore  # noqa: E402
-from lib.published import Published  # noqa: E402
-from lib.sessions import OslnSessions  # noqa: E402
-from osln import __version__  # noqa: E402
-from osln.weights import ModelStore  # noqa: E402
 
 
 class OslnApp(MONAILabelApp):
@@ -57,7 +56,7 @@ class OslnApp(MONAILabelApp):
         return batch.Batch(self.configuration.devices)
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        return infers.answer(request, self._infers, datastore or self._datastore, self._sessions)
+        return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)
 
     def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> None:
         raise HTTPException(

@@ -136,7 +136,7 @@ def checked_start(stock: Callable) -> Callable:
         params = accepted(method, dict(request or {}), dict(params or {}))
         with _starting:
             busy = [task for task in tasks(method) if task["status"] in ("SUBMITTED", "RUNNING")]
-            if busy and not enqueue and not force_sync:
+            if busy and not enqueue:
                 return (
                     None,
                     f"a {method} task is already {busy[-1]['status'].lower()}: stop it, or wait for its end",

@@ -8,20 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastapi import HTTPException
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+import torch
+from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from lib.errors import translated
+from lib.errors import NotReadyError
 from lib.options import Choice, Option, Switch, checked, listed, shown
 from lib.published import ROWS, Published, described
 from lib.results import DTYPES, EXTENSIONS, plain, write_label_map
-from lib.sessions import OslnSessions
 from osln.detection import Detections, detect
 from osln.experiments import Experiment
 from osln.grid import read_volume
 from osln.imagefile import split_suffix
-from osln.inference import available_devices
+from osln.inference import Predictor, available_devices
 from osln.study import Study, build_study, companions, load_study
 
 LABELS = {"lymph node": 1}
@@ -119,9 +118,10 @@ class RowInfer(InferTask):
         threshold = self.published.thresholds(self.row.name)[
             options["operating_point"].removeprefix("precision ")
         ]
-        with _device_locks[device]:
+        # "cuda" and "cuda:0" are one device.
+        with _device_locks["cuda:0" if device == "cuda" else device]:
             begun = time.perf_counter()
-            found = detect(study, self.row, networks, threshold)
+            found = self.detections(study, networks, threshold, device)
         detected = time.perf_counter()
         labels = found.labels_on_ct(study) > 0
         path = write_label_map(
@@ -154,6 +154,19 @@ class RowInfer(InferTask):
                 "note": NOTE,
             }
         )
+
+    def detections(
+        self, study: Study, networks: Mapping[str, Predictor], threshold: float, device: str
+    ) -> Detections:
+        """Runs the networks; a GPU without room says so and keeps nothing of the attempt."""
+        try:
+            return detect(study, self.row, networks, threshold)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise NotReadyError(
+                f"{device} has no memory left for this case: ask again with device cpu, or when other "
+                "programs have left the GPU"
+            ) from error
 
     def study(self, ct: Path, *, in_session: bool) -> tuple[Study, list[str]]:
         """The case that this CT belongs to, without the approved nodes, which no network may see.
@@ -205,65 +218,3 @@ def entries(found: Detections) -> dict[str, Any]:
 def build(published: Published, devices: tuple[str, ...]) -> dict[str, InferTask]:
     """The tasks by row name; the fused pipeline leads."""
     return {name: RowInfer(row, published, devices) for name, row in ROWS.items()}
-
-
-def answer(
-    request: Mapping[str, Any],
-    tasks: Mapping[str, InferTask],
-    datastore: Datastore,
-    sessions: OslnSessions | None,
-) -> dict[str, Any]:
-    """Runs an inference request on a case of the store or the upload of a session, and on nothing else.
-
-    Args:
-        request: `model`, `image` (a case id) or `session`, and options.
-        tasks: From `build`.
-        datastore: Knows the case ids.
-        sessions: MONAI Label's sessions; None if they are switched off.
-
-    Returns:
-        What MONAI Label's routes expect: `file`, `label`, `tag`, `params`.
-
-    Raises:
-        HTTPException: 404 for an unknown model, case or session, 4xx otherwise; the detail says what to do.
-    """
-    name = request.get("model")
-    if name not in tasks:
-        raise HTTPException(404, f"there is no model {name!r}; the models are: {listed(tasks)}")
-    with translated():
-        image = request.get("image")
-        in_session = bool(request.get("session"))
-        path = session_file(request, sessions) if in_session else case_file(image, datastore)
-        own = {key: value for key, value in request.items() if key not in ("description", "session")}
-        own |= {"image": path} | ({"session": True} if in_session else {})
-        file, result = tasks[name](own)
-        label = file
-        if own.get("save_label") and not in_session:
-            try:
-                label = datastore.save_label(
-                    image, file, DefaultLabelTag.ORIGINAL, {"model": name, "params": result}
-                )
-            except BaseException:
-                Path(file).unlink(missing_ok=True)
-                raise
-    return {"label": label, "tag": DefaultLabelTag.ORIGINAL.value, "file": file, "params": result}
-
-
-def case_file(case: Any, datastore: Datastore) -> str:
-    """The CT of a case; anything that the store does not know as a case, a path for instance, is refused."""
-    path = datastore.get_image_uri(case) if isinstance(case, str) else ""
-    if not path:
-        raise HTTPException(
-            404, f"there is no case {case!r} in the store: GET /datastore/?output=all lists the cases"
-        )
-    return path
-
-
-def session_file(request: Mapping[str, Any], sessions: OslnSessions | None) -> str:
-    """The upload of the session that a request names, taken from the session store, not from the request."""
-    named = request["session"]
-    key = str(named.get("name", "")) if isinstance(named, Mapping) else ""
-    session = sessions.get_session(key) if sessions is not None else None
-    if session is None:
-        raise HTTPException(404, "there is no such session: open one with PUT /session/ and use its id")
-    return str(session.image)

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ class SegmenterTrainer(TrainTask):
         Raises:
             HTTPException: 4xx with a sentence if an option is not allowed or the labels do not suffice.
         """
-        began = datetime.now(UTC)
+        began = datetime.now(timezone.utc)
         state: dict[str, Any] = {
             "start_ts": int(began.timestamp()),
             "epoch": 0,
@@ -116,7 +116,7 @@ class SegmenterTrainer(TrainTask):
         }
 
         def store(**changes: Any) -> None:
-            seconds = round((datetime.now(UTC) - began).total_seconds())
+            seconds = round((datetime.now(timezone.utc) - began).total_seconds())
             state.update(changes, total_time=str(timedelta(seconds=seconds)))
             self.record.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.record, json.dumps(plain(state)).encode())

@@ -78,5 +78,5 @@ def test_thresholds_that_do_not_ascend_and_other_grids_are_refused():
 
 
 def test_the_thresholds_run_from_a_thousandth_to_near_certainty():
-    assert len(THRESHOLDS) == 45 and THRESHOLDS[0] == pytest.approx(0.001)
-    assert THRESHOLDS[-1] == pytest.approx(0.982, abs=1e-3) and (np.diff(THRESHOLDS) > 0).all()
+    assert len(THRESHOLDS) == 78 and THRESHOLDS[0] == pytest.approx(0.001)
+    assert THRESHOLDS[-1] == pytest.approx(1 / (1 + np.exp(-12))) and (np.diff(THRESHOLDS) > 0).all()

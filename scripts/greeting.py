@@ -45,7 +45,7 @@ def words(address: str, info: dict, store: dict) -> str:
     Returns:
         Lines for the terminal, with the exact commands.
     """
-    models = ", ".join(sorted(info.get("models") or {}))
+    models = ", ".join(info.get("models") or {})
     total = store.get("total", 0)
     return f"""
 ----------------------------------------------------------------------------------------------------

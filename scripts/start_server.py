@@ -98,6 +98,9 @@ def server_environment(studies: str) -> dict[str, str]:
         "MONAI_LABEL_SESSION_PATH": str(cache / "sessions"),
     }
     variables = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    # Said by every import of today's torch, before the app can have a say in it.
+    remark = "ignore:`torch.jit.interface` is deprecated"
+    variables["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), remark]))
     variables["VIRTUAL_ENV"] = str(bin_folder.parent)
     variables["PATH"] = os.pathsep.join([str(bin_folder), os.environ.get("PATH", "")])
     return variables

@@ -9,5 +9,5 @@ def test_the_greeting_names_address_cases_and_models():
     )
 
     assert "with 4 cases" in words
-    assert "Models: ct, osln" in words
+    assert "Models: osln, ct" in words
     assert 'MONAILabelClient("http://127.0.0.1:8000")' in words

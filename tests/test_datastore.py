@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+import threading
 import zipfile
 
 import numpy as np
@@ -147,6 +148,29 @@ def test_an_unknown_case_is_a_404_that_says_where_the_list_is(store):
     assert status == 404
     assert "no case 'three' in the store, which has 2" in detail
     assert "session has ended" in refusal(store.get_image_uri, "")[1]
+
+
+def test_files_that_are_moved_into_a_watched_store_are_noticed(root, tmp_path):
+    store, noticed = OslnDatastore(root, auto_reload=True), threading.Event()
+    refresh = store.refresh
+
+    def refreshed():
+        refresh()
+        if "three" in store.list_images():
+            noticed.set()
+
+    store.refresh = refreshed
+    try:
+        write(tmp_path / "three.nii.gz", ct()).replace(root / "three.nii.gz")
+        assert noticed.wait(60)
+    finally:
+        store._observer.stop()
+
+
+def test_an_error_while_watching_is_logged_and_does_not_end_the_watch(store, monkeypatch, caplog):
+    monkeypatch.setattr(store, "refresh", lambda: 1 / 0)
+    store._on_any_event("moved")
+    assert "could not be read again" in caplog.text
 
 
 def test_a_case_copied_into_the_folder_is_found_when_it_is_asked_for(store, root):

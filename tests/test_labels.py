@@ -192,6 +192,14 @@ def test_a_label_that_was_copied_into_the_store_is_kept_before_it_is_replaced(st
     assert [(r.revision, r.source) for r in history] == [(2, "submission"), (1, "external")]
 
 
+def test_a_label_of_another_format_beside_the_final_file_must_go_first(store, tmp_path):
+    other = tmp_path / "store" / "labels" / "final" / "one.nrrd"
+    other.write_bytes(b"")
+    assert "holds one.nrrd" in refused(store, tmp_path, nodes(NODE), status=409)
+    other.unlink()
+    assert submit(store, tmp_path, nodes(NODE))["revision"] == 1
+
+
 def test_an_outdated_base_revision_is_a_conflict(store, tmp_path):
     submit(store, tmp_path, nodes(NODE), ["lymph node"], base_revision=0)
     detail = refused(store, tmp_path, nodes(OTHER), ["lymph node"], status=409, base_revision=0)

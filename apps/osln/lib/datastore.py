@@ -223,6 +223,13 @@ class OslnDatastore(StoreIndex):
             there = ", ".join(sorted(self._datastore.objects[case].labels)) or "none"
             raise UnknownCaseError(f"case {case} has no label {tag!r}; it has: {there}")
 
+    def _on_any_event(self, event: Any) -> None:
+        try:
+            super()._on_any_event(event)
+        except Exception:
+            # An error here would end the folder watcher for good.
+            logger.exception("The store could not be read again after a change of its files")
+
     def _to_id(self, file: str) -> tuple[str, str]:
         return split_suffix(file)
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from isal import igzip
 
+from lib.errors import NotReadyError
 from lib.segments import split_segments
 from osln.changes import NodeChanges, compare_nodes, count_nodes
 from osln.grid import Volume, in_file_order, mask_box, read_volume, write_volume
-from osln.imagefile import nifti_bytes
+from osln.imagefile import nifti_bytes, twins
 from osln.labelmaps import read_label_file
 from osln.revisions import DiskFullError, Revision
 
@@ -83,6 +84,13 @@ def accept_submission(
     sent = split_segments(read_label_file(label_file, ct.grid), label_info, tag)
     nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
     common = {"by": _author(params), "source": "submission", "label_info": label_info or []}
+    for kept in (nodes_kept, tumor_kept):
+        # A .nii is taken over as a revision; other formats would stay beside ours as twins.
+        if others := [path.name for path in twins(kept.final) if path.suffix != ".nii"]:
+            raise NotReadyError(
+                f"labels/{kept.final.parent.name} holds {others[0]}, which programs would confuse with the "
+                "label to be stored; submit it to the server or move it away"
+            )
     with nodes_kept.lock(), tumor_kept.lock():
         nodes_kept.settle()
         tumor_kept.settle()
@@ -142,8 +150,8 @@ def accept_prediction(
     target = store.label_path(case, "original")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_volume(target, values, ct.grid, ct.file_grid)
-    for twin in (".nii", ".nrrd"):
-        target.with_name(case + twin).unlink(missing_ok=True)
+    for twin in twins(target):
+        twin.unlink()
     store.register_label(case, "original", info)
     _last.report = (None, None)
 

@@ -94,7 +94,7 @@ def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool =
 def _check_header(path: Path, ct: Grid) -> None:
     # A small file can unpack to a huge one: its header is compared before its voxels are read.
     try:
-        shape = nib.load(path).shape
+        shape = nib.load(path).shape  # type: ignore[attr-defined]
     except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
         raise ValueError(f"{path.name} cannot be read as a label: {str(error)[-200:]}") from error
     if sorted(n for n in shape if n > 1) != sorted(n for n in ct.shape if n > 1):

@@ -95,7 +95,8 @@ class Revisions:
         revision = self.head()
         while revision is not None:
             chain.append(revision)
-            revision = revision.base and _read_metadata(self._file(revision.base, ".json"))
+            base = revision.base
+            revision = None if base is None else _read_metadata(self._file(base, ".json"))
         return chain
 
     def path(self, number: int) -> Path:

@@ -77,6 +77,19 @@ def test_thresholds_that_do_not_ascend_and_other_grids_are_refused():
         sweep(np.zeros((2, 2, 2)), np.zeros((2, 2, 3), dtype=int))
 
 
-def test_the_thresholds_run_from_a_thousandth_to_near_certainty():
-    assert len(THRESHOLDS) == 78 and THRESHOLDS[0] == pytest.approx(0.001)
-    assert THRESHOLDS[-1] == pytest.approx(1 / (1 + np.exp(-12))) and (np.diff(THRESHOLDS) > 0).all()
+def test_the_thresholds_reach_both_ends_of_saturated_probabilities():
+    assert THRESHOLDS[0] == pytest.approx(0.0009, abs=1e-4) and THRESHOLDS[-1] == pytest.approx(
+        1 - 8e-7, abs=1e-7
+    )
+    assert 0.5 in THRESHOLDS
+    assert (np.diff(THRESHOLDS.astype(np.float32)) > 0).all()
+
+
+def test_a_precision_that_needs_a_threshold_near_one_is_found():
+    prob = np.zeros((20, 1, 1), dtype=np.float32)
+    prob[:4], prob[10:14] = 0.99999, 0.995
+    nodes = np.zeros(prob.shape, dtype=np.int32)
+    nodes[:4] = 1
+    found = sweep(prob, nodes)
+    clean = (found.false_predictions == 0) & (found.hit_nodes == 1)
+    assert clean.any() and THRESHOLDS[clean].min() > 0.995

@@ -20,6 +20,7 @@ from osln.experiments import PRESETS, SEGMENTERS
 from osln.inference import Predictor
 from osln.metrics import Counts
 from osln.operating import operating_points
+from osln.sweep import THRESHOLDS
 from osln.training import Progress, train
 from osln.weights import write_shipped
 
@@ -109,6 +110,7 @@ def train_network(plan: Plan, run: Run) -> None:
             resume_path=resume,
             on_progress=report,
         )
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(path, checkpoint)
         resume.unlink(missing_ok=True)
     else:
@@ -123,7 +125,7 @@ def evaluate_row(plan: Plan, row: str, seed: int) -> None:
     """Fuse the maps of a row's networks and count, on validation and test patients."""
     runs = ROWS[row].runs(seed, plan.seeds)
     target = plan.folder / "rows" / f"{row}-seed{seed}.npz"
-    if target.is_file():
+    if target.is_file() and np.array_equal(row_counts(plan, row, seed).thresholds, THRESHOLDS):
         return
     arrays: dict[str, np.ndarray] = {}
     for split in EVALUATED:

@@ -63,7 +63,7 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
     """
     half = [0.5 * size * step for size, step in zip(preset.window, preset.spacing_mm, strict=True)]
     box = [(c - h, c + h) for c, h in zip(CENTER_MM, half[:2], strict=True)]
-    plan = plan_patient(seed, parameters or PhantomParameters(), None)
+    plan = plan_patient(seed, parameters or PhantomParameters())
     phantom = image_patient(plan, grid_axes([*box, LENGTH_MM], preset.spacing_mm))
     grid = Grid(phantom.ct_hu.shape, phantom.affine)
     study = build_study(

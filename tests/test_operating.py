@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from osln import operating
+from osln.experiments import SEGMENTERS
+from osln.operating import operating_points
+from osln.sweep import THRESHOLDS
+from small_columns import small_column
+from small_store import untrained
+
+
+class TruthPredictor:
+    """Answers with the nodes at .9, or .3 for early fusion."""
+
+    def __init__(self, checkpoint, device="cpu"):
+        self.level = 0.3 if checkpoint.segmenter.startswith("ef") else 0.9
+
+    def probability(self, column):
+        return np.where(column.nodes > 0, self.level, 0.0).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def truth(monkeypatch):
+    monkeypatch.setattr(operating, "Predictor", TruthPredictor)
+
+
+def highest_below(level: float) -> float:
+    return float(THRESHOLDS[THRESHOLDS <= level][-1])
+
+
+def test_every_row_that_the_networks_can_make_has_a_threshold_for_each_precision():
+    points = operating_points({name: untrained(name) for name in SEGMENTERS}, [small_column(0)])
+    rows = {"osln", "lf", "ct-stratified", "ef-stratified", *SEGMENTERS}
+    assert set(points) == rows
+    assert points["lf"]["0.15"] == pytest.approx(highest_below(0.9))
+    assert points["ef"]["0.15"] == pytest.approx(highest_below(0.3))
+    assert set(points["ct"]) == {"0.10", "0.15", "0.20", "0.30"}
+
+
+def test_rows_without_their_networks_are_left_out():
+    assert set(operating_points({"ct": untrained("ct")}, [small_column(0)])) == {"ct"}
+
+
+def test_a_patient_without_pet_is_left_out_of_the_rows_that_need_it():
+    networks = {name: untrained(name) for name in ("ct", "ef")}
+    both = operating_points(networks, [small_column(0), small_column(1, pet=False)])
+    assert set(both) == {"ct", "ef", "lf"}
+    assert set(operating_points(networks, [small_column(1, pet=False)])) == {"ct"}

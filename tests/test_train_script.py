@@ -1,0 +1,105 @@
+import pytest
+
+import train as script
+from osln import cohort
+from osln.experiments import SEGMENTERS
+from osln.retraining import RetrainReport
+from osln.training import Progress
+from osln.weights import ModelStore
+from small_columns import small_column
+from small_store import untrained
+
+
+def report(name: str) -> RetrainReport:
+    return RetrainReport(
+        segmenter=name,
+        version="v1",
+        published=True,
+        sentence="v1 is published",
+        next_step="ask for the next case",
+        metric=0.5,
+        metric_before=0.4,
+        version_before="shipped",
+        cases={"a": {"after": {"found": 2}, "before": {"found": 1}}},
+        train_cases=["d"],
+        validation_cases=["a"],
+        skipped={"e": "no PET"},
+        training={},
+    )
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    made = []
+
+    def retrain(root, models, name, *, on_progress, **options):
+        made.append((name, options))
+        if options["seed"] == 9:
+            raise ValueError("no approved label")
+        on_progress(Progress(1, 1, 50, 50, 1.0, 0.5, {"recall": 0.5, "false_positives": None}, 0.0))
+        return report(name)
+
+    monkeypatch.setattr(script, "retrain", retrain)
+    return made
+
+
+def test_a_network_is_trained_from_a_store_and_the_outcome_told(calls, tmp_path, capsys):
+    options = ["--studies", str(tmp_path), "--model", "ef", "--iterations", "20", "--no-publish"]
+    assert script.main(options) == 0
+    ((name, given),) = calls
+    assert name == "ef" and given["iterations"] == 20 and given["publish"] is False
+    said = capsys.readouterr().out
+    assert "ef: v1 is published" in said and "left out e: no PET" in said and "next: ask" in said
+
+
+def test_all_trains_every_network_and_an_error_is_a_sentence(calls, tmp_path, capsys):
+    assert script.main(["--studies", str(tmp_path), "--model", "all", "--seed", "9"]) == 1
+    assert [name for name, _ in calls] == list(SEGMENTERS)
+    assert "ct-distal: no approved label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (["--model", "ct", "--device", "cuda:0,cuda:1"], "a training uses one device"),
+        (["--model", "unknown"], "invalid choice"),
+    ],
+)
+def test_several_devices_and_unknown_networks_are_refused_in_words(extra, sentence, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        script.main(["--studies", str(tmp_path), *extra])
+    assert sentence in capsys.readouterr().err
+
+
+def test_torchrun_with_several_processes_is_refused(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit):
+        script.main(["--studies", str(tmp_path), "--model", "ct"])
+    assert "batch normalization over several GPUs" in capsys.readouterr().err
+
+
+def test_the_weights_of_the_software_are_made_from_phantoms(monkeypatch, tmp_path, capsys):
+    seen = []
+
+    def train(segmenter, preset, columns, *, on_progress, **options):
+        seen.append((segmenter.name, [column.case for column in columns], options["trained_on"]))
+        return untrained(segmenter.name)
+
+    monkeypatch.setattr(script, "train", train)
+    monkeypatch.setattr(
+        cohort, "make_patient", lambda seed, *_: cohort.Patient(small_column(seed, case=f"p{seed}"), {}, {})
+    )
+    monkeypatch.setattr(script, "operating_points", lambda networks, columns, device: {"ct": {"0.15": 0.25}})
+    folder = tmp_path / "model" / "shipped"
+    options = ["--phantoms", "2", "--validation", "1", "--model", "all", "--work", str(tmp_path / "w")]
+    assert script.main([*options, "--output", str(folder)]) == 0
+    assert seen[0] == ("ct-proximal", ["p100000", "p100001"], "phantom") and len(seen) == 6
+    store = ModelStore(tmp_path / "model")
+    assert store.load("ef").trained_on == "phantom" and store.thresholds("ct") == {"0.15": 0.25}
+    assert "written to" in capsys.readouterr().out
+
+
+def test_the_weights_of_the_software_are_written_together(capsys):
+    with pytest.raises(SystemExit):
+        script.main(["--phantoms", "2", "--model", "ct"])
+    assert "use --model all" in capsys.readouterr().err

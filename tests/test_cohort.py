@@ -75,3 +75,9 @@ def test_counts_are_means_per_patient(patient):
     classes = [name for name in counts if name.startswith("nodes ")]
     assert sum(counts[name] for name in classes) == pytest.approx(len(patient.truth))
     assert count_patients([])["nodes"] == 0
+
+
+def test_a_detector_of_all_nodes_has_the_precision_of_their_shares(patient):
+    few = replace(patient, truth={1: patient.truth[1]}, others={"proximal": 1, "distal": 2})
+    most = replace(patient, truth={1: patient.truth[1]}, others={"proximal": 0, "distal": 1})
+    assert count_patients([few, most])["precision of finding every node"] == pytest.approx(0.375)

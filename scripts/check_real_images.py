@@ -1,0 +1,154 @@
+"""Sends real PET/CT pairs through the product and checks every result by other means.
+
+The patients are those of the soft-tissue sarcoma set of the Image Biomarker Standardisation Initiative
+(real CT in HU, PET in SUV, tumor contour; docs/real-images.md tells where they come from). They have no
+lymph nodes in the field: what is checked is geometry, never the quality of the candidates.
+
+    python scripts/check_real_images.py --data FOLDER            the library alone
+    python scripts/check_real_images.py --data FOLDER --start    and a server started for this
+    python scripts/check_real_images.py --data FOLDER --server URL --studies FOLDER
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "apps" / "osln"), str(ROOT / "scripts")]
+
+from monailabel.client import MONAILabelClient  # noqa: E402
+from monailabel.client.client import MONAILabelClientException  # noqa: E402
+
+from local_server import LocalServer  # noqa: E402
+from osln.detection import detect  # noqa: E402
+from osln.experiments import EXPERIMENTS  # noqa: E402
+from osln.grid import write_volume  # noqa: E402
+from osln.inference import Predictor  # noqa: E402
+from osln.study import companions, load_study  # noqa: E402
+from osln.weights import ModelStore  # noqa: E402
+from real_image_checks import (  # noqa: E402
+    check_column,
+    check_labels,
+    check_reply,
+    check_windows,
+    failures,
+    store_case,
+)
+
+SET = Path("ibsi-sts-petct") / "nifti"
+MODELS = ROOT / "apps" / "osln" / "model"
+ROW = "osln"
+
+
+def main() -> int:
+    """Runs the checks, prints a table in Markdown, and returns 1 if anything failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds ibsi-sts-petct")
+    parser.add_argument("--start", action="store_true", help="start a server on a free port of this computer")
+    parser.add_argument("--server", metavar="URL", help="a server that runs already")
+    parser.add_argument("--studies", type=Path, help="that server's store; the cases are copied into it")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder of weights")
+    parser.add_argument("--cases", type=int, help="only the first so many")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every measured error")
+    options = parser.parse_args()
+    sources = sorted(path.parent for path in (options.data / SET).glob("*/CT_image.nii.gz"))[: options.cases]
+    if not sources:
+        parser.error(f"no patient at {options.data / SET}: expected folders with CT_image.nii.gz")
+    if options.server and not options.studies:
+        parser.error("--server needs --studies: the folder that this server serves")
+
+    with tempfile.TemporaryDirectory(prefix="osln-real-") as folder:
+        root = options.studies or Path(folder) / "studies"
+        cases = [store_case(source, root) for source in sources]
+        with running(options, root, Path(folder)) as url:
+            rows = [check_case(case, root, options.models, url, Path(folder)) for case in cases]
+    sys.stdout.write(table(rows) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return int(any(row["failures"] for row in rows))
+
+
+@contextlib.contextmanager
+def running(options: argparse.Namespace, root: Path, folder: Path) -> Iterator[str | None]:
+    """Address of the server to ask, or None for the library alone."""
+    if options.start:
+        with LocalServer(root, folder / "server.log", {"models": str(options.models)}) as server:
+            yield server.url
+    else:
+        yield options.server
+
+
+def check_case(case: str, root: Path, models: Path, url: str | None, folder: Path) -> dict[str, Any]:
+    """One patient through the library and, if there is one, the server; what was found and measured."""
+    row: dict[str, Any] = {"case": case, "errors": {}, "failures": [], "refused": None, "seconds": None}
+    store, experiment = ModelStore(models), EXPERIMENTS[ROW]
+    networks = {name: Predictor(store.load(name)) for name in experiment.segmenters}
+    try:
+        study = load_study(companions(root, case))
+        begun = time.perf_counter()
+        found = detect(study, experiment, networks, store.thresholds(ROW)["0.15"])
+        row["seconds"] = round(time.perf_counter() - begun, 2)
+    except ValueError as error:
+        row["refused"] = str(error)
+        return row
+    grid = found.column.grid
+    expected = found.to_json() | {"grid": {"shape": grid.shape, "affine": grid.affine.tolist()}}
+    row |= {"candidates": len(found.candidates), "warnings": list(found.column.warnings)}
+    row["errors"] = check_column(found.column, root, case) | check_windows(
+        found.column, networks[experiment.segmenters[0]].preset
+    )
+    labels = folder / f"{case}-library.nii.gz"
+    write_volume(labels, found.labels_on_ct(study), study.ct.grid, study.ct.file_grid)
+    reply: dict[str, Any] = expected
+    if url:
+        begun = time.perf_counter()
+        try:
+            name, reply = MONAILabelClient(url, str(folder)).infer(ROW, case, params={})
+        except MONAILabelClientException as error:
+            row["refused"] = str(error)
+            return row
+        row["seconds"] = round(time.perf_counter() - begun, 2)
+        labels = Path(name)
+        row["errors"] |= check_reply(reply, expected)
+    row["errors"] |= check_labels(labels, root, case, reply)
+    row["failures"] = failures(row["errors"])
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The cases as a Markdown table, then how many passed."""
+    lines = [
+        "| case | result | candidates | s | CT, HU | PET, SUV | distance, mm | contour | label |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        errors = row["errors"]
+        if row["refused"]:
+            lines.append(f"| {row['case']} | refused: {row['refused']} | | | | | | | |")
+            continue
+        verdict = "; ".join(row["failures"]) or "passed"
+        warned = "".join(f" ({warning})" for warning in row["warnings"])
+        lines.append(
+            f"| {row['case']} | {verdict}{warned} | {row['candidates']} | {row['seconds']:.2f} | "
+            f"{errors['ct_hu']:.1e} | {errors['pet_suv']:.1e} | {errors['distance_mm']:.1e} | "
+            f"{errors['distance_to_contour_voxels']:.2f} | {errors['label_shift_voxels']:.2f} |"
+        )
+    refused = sum(bool(row["refused"]) for row in rows)
+    failed = sum(bool(row["failures"]) for row in rows)
+    lines += [
+        "",
+        f"{len(rows)} cases: {len(rows) - refused - failed} passed, {failed} failed, {refused} refused",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""The real server as a process of its own, for measurements and checks that talk to it as viewers do."""
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+import requests
+
+from start_server import parse, server_command, server_environment
+
+START_SECONDS = 300
+
+
+class LocalServer:
+    """A server on 127.0.0.1 at a free port; runs inside a `with` block.
+
+    Args:
+        studies: Store of the cases.
+        log: File for what the server says.
+        conf: Options of the app.
+
+    Attributes:
+        url: Where it answers.
+        start_seconds: From the start of the process to the first answer of `/info/`.
+    """
+
+    def __init__(self, studies: Path, log: Path, conf: dict[str, str] | None = None) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.start_seconds = 0.0
+        self._studies, self._log = studies, log
+        self._arguments = ["--studies", str(studies), "--port", str(port)]
+        for key, value in (conf or {}).items():
+            self._arguments += ["--conf", key, value]
+        self._process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "LocalServer":
+        options, others = parse(self._arguments)
+        own = {**os.environ, **server_environment(str(self._studies))}
+        begun = time.monotonic()
+        with self._log.open("a") as log:
+            command = server_command(options, others)
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=own)
+        while time.monotonic() < begun + START_SECONDS and self._process.poll() is None:
+            try:
+                if requests.get(f"{self.url}/info/", timeout=30).ok:
+                    self.start_seconds = time.monotonic() - begun
+                    return self
+            except requests.RequestException:
+                time.sleep(0.1)
+        self._stop()
+        raise RuntimeError(f"the server did not come up; it said:\n{self._log.read_text()[-3000:]}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()

@@ -37,6 +37,8 @@ def startup_lines(app: Any) -> list[str]:
     for name, version in app.published.versions().items():
         told = f"{version.name}, trained on {version.trained_on}" if version else "none: train it first"
         lines.append(f"    {name:14}{told}")
-    if any(version and version.trained_on == "phantom" for version in app.published.versions().values()):
+    if any(
+        version and version.trained_on.startswith("phantom") for version in app.published.versions().values()
+    ):
         lines.append("  weights trained on phantoms are not for clinical use")
     return lines

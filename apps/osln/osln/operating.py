@@ -12,7 +12,10 @@ from osln.metrics import Counts, operating_thresholds
 from osln.sampling import reason_not_usable, zone_of
 from osln.sweep import Sweep, sweep
 from osln.validation import inside_zone
-from osln.weights import Checkpoint
+from osln.weights import Checkpoint, ModelStore
+
+FEWEST_PATIENTS = 10
+"""Validation patients below which a new threshold would say more about them than about the network."""
 
 
 def operating_points(
@@ -59,3 +62,32 @@ def operating_points(
             else:
                 sweeps[name].append(sweep(prob, nodes))
     return {name: operating_thresholds(Counts.of(found)) for name, found in sweeps.items() if found}
+
+
+def renew_operating_points(
+    models: ModelStore, segmenter: str, columns: Sequence[Column], device: str = "cpu"
+) -> str:
+    """Sets the operating points of every row that asks a newly published network.
+
+    Args:
+        models: Store of the weights; the points are kept there.
+        segmenter: The network whose version has changed.
+        columns: Validation patients with nodes, on the grid of that network's preset.
+        device: Where to run.
+
+    Returns:
+        A sentence that says what was done: with fewer than `FEWEST_PATIENTS` patients the former points stay.
+    """
+    if len(columns) < FEWEST_PATIENTS:
+        return (
+            f"operating points are kept: {len(columns)} validation patients are too few to set them, "
+            f"{FEWEST_PATIENTS} are needed"
+        )
+    used = {name: models.load(name) for name in SEGMENTERS if models.published(name)}
+    alike = {name: one for name, one in used.items() if one.preset == used[segmenter].preset}
+    changed = []
+    for name, points in operating_points(alike, columns, device).items():
+        if segmenter in {**EXPERIMENTS, **SINGLE_SEGMENTERS}[name].segmenters:
+            models.set_thresholds(name, points)
+            changed.append(name)
+    return f"operating points of {', '.join(changed)} were set on {len(columns)} validation patients"

@@ -17,6 +17,7 @@ from osln.column import Column, prepare
 from osln.experiments import PRESETS, SEGMENTERS, Preset, Segmenter
 from osln.grid import Volume
 from osln.imagefile import SUFFIXES
+from osln.operating import renew_operating_points
 from osln.sampling import compact, reason_not_usable
 from osln.splits import assign
 from osln.study import companions, load_study
@@ -157,9 +158,10 @@ def retrain(
     better = metric is not None and (
         former is None or (metric_before is not None and metric >= metric_before)
     )
+    sentence, next_step = _verdict(version, before, metric, metric_before, better, publish, bool(compared))
     if better and publish:
         store.publish(segmenter_name, version.name)
-    sentence, next_step = _verdict(version, before, metric, metric_before, better, publish, bool(compared))
+        sentence += f"; {renew_operating_points(store, segmenter_name, compared, device)}"
     return RetrainReport(
         segmenter=segmenter_name,
         version=version.name,

@@ -2,11 +2,13 @@
 
 import json
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
+from osln import weights
 from osln.checkpoint import Checkpoint
 from osln.experiments import PRESETS, SEGMENTERS
 from osln.networks.unet3d import UNet3D
@@ -184,6 +186,25 @@ def test_operating_points_are_ones_own_then_the_shipped_then_one_half(store):
 
     assert store.thresholds("ct") == {"0.15": 0.4}
     assert ModelStore(store.root).thresholds("osln") == {"0.15": 0.2}
+
+
+def test_two_publications_at_once_are_both_kept(store, monkeypatch):
+    names = {name: store.add(checkpoint(name)).name for name in ("ct", "ct-distal")}
+    as_json = weights._json
+
+    def slowly(value):
+        # Long enough for the other thread to read the old state, if nothing held it back.
+        time.sleep(0.2)
+        return as_json(value)
+
+    monkeypatch.setattr(weights, "_json", slowly)
+    threads = [threading.Thread(target=ModelStore(store.root).publish, args=each) for each in names.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {name: store.published(name).name for name in names} == names
 
 
 def test_publishing_from_two_threads_loses_nothing_and_no_reader_sees_half_a_file(store):

@@ -62,7 +62,7 @@ def main() -> None:
     if options.server:
         from benchmark_server import measure_server
 
-        result["server"] = measure_server()
+        result["server"] = measure_server(options.model, options.pairs, options.seed)
     sys.stdout.write(report(result) + "\n")
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")

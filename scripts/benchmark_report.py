@@ -80,7 +80,8 @@ def report(result: dict[str, Any]) -> str:
         if key in result:
             lines += ["", *_verdict(title, result[key])]
     if "server" in result:
-        lines += ["", *(f"{name}: {value}" for name, value in result["server"].items())]
+        words = (f"{name.replace('_', ' ')} {value:.2f} s" for name, value in result["server"].items())
+        lines += ["", "through the server: " + ", ".join(words)]
     return "\n".join(lines)
 
 

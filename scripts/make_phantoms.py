@@ -5,16 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 
-from osln.phantom import PhantomParameters, make_phantom
+from osln.grid import Volume, read_volume
+from osln.phantom import Phantom, PhantomParameters, make_phantom
 from osln.phantom.cohort import COHORT_SIZES, case_names, split_sizes, write_case, write_splits
+from osln.phantom.contours import contour_mask
 from osln.phantom.counts import case_counts, counts_table
+from osln.phantom.dicom_ct import read_ct
+from osln.phantom.icrp import OrganVolumes, find_volumes
 from osln.phantom.imaging import FIELDS
+from osln.phantom.planting import plant
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -32,6 +39,18 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cohort", metavar="TRAIN,VAL,TEST", nargs="?", const=",".join(map(str, COHORT_SIZES)),
         help="make a cohort of these sizes (without sizes: the paper's %(const)s) and store its splits",
+    )  # fmt: skip
+    parser.add_argument(
+        "--anatomy", type=Path, metavar="PATH",
+        help="ICRP-110 organ volume (or a folder of them, taken in turn) instead of the built-in anatomy",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ct", type=Path, metavar="PATH",
+        help="plant into this real CT (image file or DICOM folder); it gives grid and field",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ct-tumor", metavar="PATH[:ROI]",
+        help="its tumor: a mask on the CT's grid, or an RTSTRUCT file and the region's name",
     )  # fmt: skip
     parser.add_argument("--approve", help="all, none or N: approve the true nodes of so many cases")
     parser.add_argument("--no-misregistration", action="store_true", help="align the PET exactly with the CT")
@@ -57,21 +76,41 @@ def print_counts(first: int, count: int) -> None:
         sys.stdout.write(f"{name:50s} {value}\n")
 
 
+def read_tumor(text: str, ct: Volume) -> np.ndarray:
+    """The tumor mask of --ct-tumor."""
+    name, separator, roi = text.rpartition(":")
+    if separator and Path(name).is_file():
+        return contour_mask(name, roi, ct)
+    volume = read_volume(text)
+    if not volume.grid.matches(ct.grid):
+        raise ValueError(f"{text} does not lie on the CT's grid: resample the mask to the CT first")
+    return volume.array > 0
+
+
+def phantom_maker(arguments: argparse.Namespace) -> Callable[[int], Phantom]:
+    """What makes the phantom of a seed: planted, on organ volumes, or built in."""
+    moved = not arguments.no_misregistration
+    if arguments.ct:
+        ct = read_ct(arguments.ct)
+        tumor = read_tumor(arguments.ct_tumor, ct) if arguments.ct_tumor else None
+        return lambda seed: plant(ct, seed, tumor=tumor, misregistered=moved)
+    options = {"spacing_mm": arguments.spacing, "field": arguments.field, "misregistered": moved}
+    if arguments.anatomy:
+        volumes = [OrganVolumes(path) for path in find_volumes(arguments.anatomy)]
+        return lambda seed: make_phantom(seed, anatomy=volumes[seed % len(volumes)], **options)
+    return lambda seed: make_phantom(seed, **options)
+
+
 def make_cases(arguments: argparse.Namespace) -> None:
     """Write the cases with a progress bar, then the splits of a cohort."""
     sizes = [int(n) for n in arguments.cohort.split(",")] if arguments.cohort else None
     cases = case_names(sum(sizes) if sizes else arguments.cases, arguments.prefix)
     splits = split_sizes(len(cases), sizes) if sizes else []
     approved = approved_count(arguments.approve, len(cases), cohort=bool(sizes))
+    make = phantom_maker(arguments)
     start = time.perf_counter()
     for i, case in enumerate(tqdm(cases, unit="case")):
-        phantom = make_phantom(
-            arguments.seed + i,
-            spacing_mm=arguments.spacing,
-            field=arguments.field,
-            misregistered=not arguments.no_misregistration,
-        )
-        write_case(arguments.output, case, phantom, approve=i < approved)
+        write_case(arguments.output, case, make(arguments.seed + i), approve=i < approved)
     if splits:
         write_splits(arguments.output, dict(zip(cases, splits, strict=True)))
     seconds = (time.perf_counter() - start) / len(cases)

@@ -28,6 +28,10 @@ class Background(Protocol):
     def own_noise_hu(self) -> float | None:
         """Noise of a real CT, given to what is painted into it; None where the CT is synthetic."""
 
+    @property
+    def fat_share(self) -> float:
+        """Share of its neighborhood that a node needs in fat."""
+
     def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
         """Paint HU into a float32 image in place."""
 
@@ -53,12 +57,14 @@ class ShapeBackground:
         hot: kind and shape of organs that light up on PET.
         name: for the sidecar.
         own_noise_hu: None, the CT is synthetic.
+        fat_share: share of its neighborhood that a node needs in fat.
     """
 
     shapes: list[Shape]
     hot: list[tuple[str, Shape]]
     name: str = "parametric"
     own_noise_hu: float | None = None
+    fat_share: float = 0.85
 
     def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
         """Paint HU into a float32 image in place."""

@@ -144,6 +144,8 @@ class OrganBackground:
     line_mm: np.ndarray
     hot: tuple[tuple[str, Shape], ...] = ()
     own_noise_hu: float | None = None
+    # The volumes have little fat between organs.
+    fat_share: float = 0.6
 
     def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
         """Fill a float32 image with HU."""

@@ -147,7 +147,7 @@ def _place(
     visible = short >= parameters.visible_short_mm
     avid_chance = _logistic((short - parameters.avid_middle_mm) / parameters.avid_width_mm)
     avid = malignant and visible and bool(draws[3] < avid_chance)
-    osln = visible and _counts(parameters, distance, short, avid, draws[4], draws[5])
+    osln = visible and counts_as_osln(parameters, distance, short, avid, draws[4], draws[5])
     if avid:
         suv = parameters.avid_suv[0] + draws[6] * (parameters.avid_suv[1] - parameters.avid_suv[0])
     else:
@@ -171,17 +171,30 @@ def _place(
     )  # fmt: skip
 
 
-def _counts(
-    parameters: PhantomParameters, distance: float, short: float, avid: bool, zone_draw: float, draw: float
+def counts_as_osln(
+    parameters: PhantomParameters,
+    distance_mm: float,
+    short_mm: float,
+    avid: bool,
+    zone_draw: float,
+    draw: float,
 ) -> bool:
-    """The clinical rule with its soft border: does a visible node count?"""
-    near = zone_draw < _logistic((parameters.rule_middle_mm - distance) / parameters.rule_width_mm)
-    if near:
-        fulfilled, chance, noise = True, parameters.proximal_counts, parameters.proximal_noise
-    else:
-        fulfilled = avid or short >= parameters.enlarged_short_mm
-        chance, noise = parameters.distal_counts, parameters.distal_noise
-    return bool(draw < (chance if fulfilled else noise))
+    """The clinical rule with its soft border: does a visible node count?
+
+    Args:
+        parameters: the rule's border, limits and label noise.
+        distance_mm: to the tumor.
+        short_mm: short axis.
+        avid: PET-avid.
+        zone_draw, draw: uniform numbers in [0, 1) that decide zone and label noise.
+
+    Reference: the paper's section 2.
+    """
+    middle, width = parameters.rule_middle_mm, parameters.rule_width_mm
+    if zone_draw < _logistic((middle - distance_mm) / width):
+        return bool(draw < parameters.proximal_counts)
+    fulfilled = avid or short_mm >= parameters.enlarged_short_mm
+    return bool(draw < (parameters.distal_counts if fulfilled else parameters.distal_noise))
 
 
 def _logistic(x: float) -> float:

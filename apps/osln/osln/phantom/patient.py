@@ -17,7 +17,7 @@ from .painting import Canvas, Warp
 from .parameters import PhantomParameters
 from .pet import misregistration
 from .shapes import Shape
-from .space import FAT_SHARE, FatSpace, fat_of, inner_boundary_mm
+from .space import FatSpace, fat_of, inner_boundary_mm
 from .tumor import primary_tumor
 
 # World box that holds every field of view with a margin; lattices cover it whatever is imaged.
@@ -155,7 +155,6 @@ def populate(
     boundary_mm: np.ndarray | None = None,
     stations: Sequence[Station] = STATIONS,
     find_fat: Callable[[np.ndarray], np.ndarray] = fat_of,
-    fat_share: float = FAT_SHARE,
 ) -> Patient:
     """Put a tumor, then mimics into the fat, then nodes into the fat that is left.
 
@@ -168,7 +167,6 @@ def populate(
         boundary_mm: boundary points of a tumor that the background already holds; None draws one.
         stations: where nodes may sit.
         find_fat: the fat of a CT (X, Y, Z) on that grid.
-        fat_share: share of its neighborhood that a node needs in fat.
 
     Returns:
         The patient.
@@ -186,11 +184,11 @@ def populate(
         canvas.paint(mask, tumor, [1.0] * len(tumor), hard=True)
         boundary = inner_boundary_mm(mask > 0, axes_mm)
         canvas.paint(ct_hu, tumor, [s.hu for s in tumor])
-    fat = FatSpace(axes_mm, find_fat(ct_hu), boundary, fat_share)
+    fat = FatSpace(axes_mm, find_fat(ct_hu), boundary, background.fat_share)
     mimics = anatomical_mimics(streams["mimics"], parameters, fat, space.to_anatomical)
     shapes = [shape for deposit in mimics for shape in deposit.shapes]
     canvas.paint(ct_hu, shapes, [s.hu for s in shapes])
-    fat = FatSpace(axes_mm, find_fat(ct_hu), boundary, fat_share)
+    fat = FatSpace(axes_mm, find_fat(ct_hu), boundary, background.fat_share)
     nodes = place_nodes(streams["nodes"], parameters, fat, space.to_world, stations)
     spots = hot_spots(streams["spots"], parameters, fat, space.to_world)
     spots += hot_organs(background.hot, space.to_world)

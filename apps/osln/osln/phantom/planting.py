@@ -21,8 +21,6 @@ from .space import fat_of, inner_boundary_mm
 
 _PLAN_SPACING_MM = (2.0, 2.0, 3.0)
 _STATIONS = 60
-# Real fat is crossed by small vessels: a node needs less of it around than in the synthetic anatomy.
-_FAT_SHARE = 0.6
 _MARGIN_MM = 12.0
 
 
@@ -80,7 +78,7 @@ def plant(
     boundary = None if tumor is None else inner_boundary_mm(tumor, axes)
     patient = populate(
         seed, parameters, background, space, plan_axes,
-        boundary_mm=boundary, stations=stations, find_fat=find_fat, fat_share=_FAT_SHARE,
+        boundary_mm=boundary, stations=stations, find_fat=find_fat,
     )  # fmt: skip
     crop = [
         slice(int(np.searchsorted(axis, low)), int(np.searchsorted(axis, high)))

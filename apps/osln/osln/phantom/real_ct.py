@@ -17,8 +17,9 @@ from .painting import Canvas
 from .patient import PatientSpace
 from .shapes import Shape
 
-_LUNG_HU = (-990.0, -500.0)
+_LUNG_HU = -500.0
 _SMALLEST_LUNG_MM3 = 2e5
+_SMALLEST_SHARE = 0.25
 # Uptake by CT value: air, lungs, fat, soft tissue, bone. Organs of one density cannot be told apart.
 _UPTAKE_HU = (-1000.0, -900.0, -120.0, -60.0, 10.0, 80.0, 250.0)
 _UPTAKE_SUV = (0.02, 0.45, FAT_SUV, FAT_SUV, 1.2, 1.2, 1.3)
@@ -46,6 +47,8 @@ class RealBackground:
     own_noise_hu: float | None
     space: PatientSpace
     hot: tuple[tuple[str, Shape], ...] = ()
+    # Real fat is crossed by small vessels.
+    fat_share: float = 0.6
 
     def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
         """Fill a float32 image with the CT's HU."""
@@ -80,13 +83,12 @@ def find_lungs(hu: np.ndarray, grid: Grid) -> np.ndarray:
     Raises:
         ValueError: if there is no such air.
     """
-    air = (hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1])
-    parts, count = ndimage.label(ndimage.binary_opening(air, np.ones((3, 3, 1))))
+    parts, count = ndimage.label(hu < _LUNG_HU)
     sizes = np.bincount(parts.ravel(), minlength=count + 1) * grid.voxel_mm3
     sizes[0] = 0.0
     sizes[np.unique(parts[[0, -1]])] = 0.0
     sizes[np.unique(parts[:, [0, -1]])] = 0.0
-    lungs = (sizes >= _SMALLEST_LUNG_MM3)[parts]
+    lungs = (sizes >= max(_SMALLEST_LUNG_MM3, _SMALLEST_SHARE * sizes.max()))[parts]
     if not lungs.any():
         raise ValueError(
             "no lungs found in the CT: planting needs a chest CT in HU with both lungs in the field"

@@ -10,7 +10,6 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 FAT_RANGE_HU = (-150.0, -55.0)
-FAT_SHARE = 0.85
 
 
 def inner_boundary_mm(mask: np.ndarray, axes_mm: Sequence[np.ndarray]) -> np.ndarray:
@@ -44,7 +43,7 @@ class FatSpace:
     axes_mm: Sequence[np.ndarray]
     free: np.ndarray
     boundary_mm: np.ndarray
-    fat_share: float = FAT_SHARE
+    fat_share: float
     taken: list[tuple[np.ndarray, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -96,7 +96,8 @@ def main() -> None:
     sizes = {"train": options.train, "validation": options.validation, "test": options.test}
     rows = ("ct",) if options.pilot else tuple(name for name in ROWS if name != "two-ct" or options.seeds > 1)
     seeds = 1 if options.pilot else options.seeds
-    plan = Plan(str(options.work), sizes, options.iterations, seeds, rows)
+    command = " ".join(["scripts/measure_stratification.py", *sys.argv[1:]])
+    plan = Plan(str(options.work), sizes, options.iterations, seeds, rows, command)
     options.work.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     try:
@@ -110,7 +111,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
         return
     measured = Measured(
-        command=" ".join(["scripts/measure_stratification.py", *sys.argv[1:]]),
+        command=command,
         sizes=sizes,
         iterations=options.iterations,
         seeds=seeds,

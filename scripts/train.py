@@ -149,7 +149,7 @@ def from_phantoms(options: argparse.Namespace, names: Sequence[str]) -> None:
             ),
         )
     points = operating_points(checkpoints, columns("validation", options.validation), options.device)
-    write_shipped(options.output, checkpoints, points)
+    write_shipped(options.output, checkpoints, points, " ".join(["scripts/train.py", *sys.argv[1:]]))
     for name in names:
         (cohort.folder / f"{name}.resume").unlink(missing_ok=True)
     sys.stdout.write(f"weights of {', '.join(names)} written to {options.output}\n")

@@ -29,7 +29,12 @@ def bias_in_use(store: ModelStore, name="ct") -> float:
 @pytest.fixture
 def store(tmp_path) -> ModelStore:
     """A store with shipped weights of `ct`, bias -1."""
-    write_shipped(tmp_path / "shipped", {"ct": checkpoint(bias=-1)}, {"ct": {"0.15": 0.31, "0.3": 0.62}})
+    write_shipped(
+        tmp_path / "shipped",
+        {"ct": checkpoint(bias=-1)},
+        {"ct": {"0.15": 0.31, "0.3": 0.62}},
+        command="scripts/train.py",
+    )
     return ModelStore(tmp_path)
 
 

@@ -43,6 +43,7 @@ class Plan:
     iterations: int
     seeds: int
     rows: tuple[str, ...]
+    command: str = ""
 
     @property
     def runs(self) -> list[Run]:
@@ -188,7 +189,7 @@ def ship(plan: Plan, folder: str) -> None:
         name: load_checkpoint(plan.folder / "networks" / f"{Run(name, 1, 0).name}.pt") for name in SEGMENTERS
     }
     points = operating_points(checkpoints, [patient.column for patient in plan.patients("validation")])
-    write_shipped(Path(folder), checkpoints, points)
+    write_shipped(Path(folder), checkpoints, points, plan.command)
 
 
 def jobs_of(plan: Plan, shipped: Path | None) -> dict[str, Job]:

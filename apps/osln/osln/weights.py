@@ -186,8 +186,17 @@ class ModelStore:
         return FileLock(self.root / ".published.lock")
 
 
-def write_shipped(folder: Path, checkpoints: Mapping[str, Checkpoint], thresholds: Mapping[str, Any]) -> None:
-    """Writes the weights that come with the software and their manifest with checksums."""
+def write_shipped(
+    folder: Path, checkpoints: Mapping[str, Checkpoint], thresholds: Mapping[str, Any], command: str
+) -> None:
+    """Writes the weights that come with the software and their manifest with checksums.
+
+    Args:
+        folder: Where to.
+        checkpoints: By segmenter name.
+        thresholds: Operating points by row, see `ModelStore.thresholds`.
+        command: The command line that made them, to make them again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     segmenters = {}
     for name, checkpoint in checkpoints.items():
@@ -199,7 +208,12 @@ def write_shipped(folder: Path, checkpoints: Mapping[str, Checkpoint], threshold
             "trained_on": checkpoint.trained_on,
             "metadata": plain(dict(checkpoint.metadata)),
         }
-    manifest = {"segmenters": segmenters, "thresholds": plain(thresholds), "not_for_clinical_use": True}
+    manifest = {
+        "command": command,
+        "not_for_clinical_use": True,
+        "segmenters": segmenters,
+        "thresholds": plain(thresholds),
+    }
     write_atomically(folder / "manifest.json", _json(manifest))
 
 

@@ -12,7 +12,7 @@ import requests
 from monailabel.client import MONAILabelClient
 
 APP = Path(__file__).resolve().parent.parent / "apps" / "osln"
-START_SECONDS = 300
+START_SECONDS = 600
 
 
 class RunningServer:
@@ -76,7 +76,7 @@ class RunningServer:
         except ValueError:
             return reply.status_code, reply.text
 
-    def wait_for(self, kind: str, seconds: float = 400) -> dict[str, Any]:
+    def wait_for(self, kind: str, seconds: float = 1800) -> dict[str, Any]:
         """The last task of a kind ("train/", "batch/infer") once it has ended."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -44,11 +44,29 @@ def test_openvino_and_torch_give_the_same_probabilities(require):
     patient = column()
 
     with_torch = Predictor(checkpoint("ef"), runtime="torch").probability(patient)
-    with_openvino = Predictor(checkpoint("ef"), runtime="openvino").probability(patient)
+    with_openvino = Predictor(checkpoint("ef"), runtime="openvino", precision="f32").probability(patient)
 
     assert with_torch.std() > 0.05
     assert with_openvino.dtype == with_torch.dtype == np.float32
     np.testing.assert_allclose(with_openvino, with_torch, atol=1e-4)
+
+
+def test_bfloat16_changes_probabilities_by_hundredths_only(require):
+    if not inference.HAS_OPENVINO:
+        require("openvino", "install requirements.txt")
+    patient = column()
+
+    exact = Predictor(checkpoint("ef"), runtime="openvino", precision="f32").probability(patient)
+    fast = Predictor(checkpoint("ef"), runtime="openvino", precision="bf16").probability(patient)
+
+    assert fast.dtype == np.float32
+    np.testing.assert_allclose(fast, exact, atol=0.05)
+    assert np.abs(fast - exact).mean() < 0.01
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="f32 or bf16"):
+        Predictor(checkpoint("ct"), precision="int8")
 
 
 def test_probabilities_are_those_of_the_network_itself():

@@ -119,7 +119,7 @@ def train_network(plan: Plan, run: Run) -> None:
     for split in EVALUATED:
         target = plan.folder / "maps" / f"{run.name}-{split}.npz"
         if not target.is_file():
-            _write_maps(target, Predictor(load_checkpoint(path)), plan.patients(split))
+            _write_maps(target, Predictor(load_checkpoint(path), precision="f32"), plan.patients(split))
 
 
 def evaluate_row(plan: Plan, row: str, seed: int) -> None:

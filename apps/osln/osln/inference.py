@@ -28,30 +28,43 @@ def available_devices() -> list[str]:
 class Predictor:
     """A trained network on a device.
 
-    On the CPU, OpenVINO in float32 runs these networks several times faster than torch, with
-    probabilities that differ by rounding only; on CUDA, torch with channels_last_3d and autocast does.
+    On the CPU, OpenVINO runs these networks several times faster than torch, with probabilities that
+    differ by rounding only; on CUDA, torch with channels_last_3d and autocast does. Processors that
+    multiply in bfloat16 use it by default: three times as fast, with probabilities that differ by up to
+    some hundredths; docs/performance.md counts what that changes.
     Compiled networks are kept by window size. Calls from several threads are served one by one.
 
     Args:
         checkpoint: Trained weights.
         device: "cpu", "cuda" or "cuda:N".
         runtime: "openvino" or "torch"; None chooses the fastest for the device.
+        precision: Of OpenVINO: "f32" or "bf16"; None chooses what the processor is made for. Figures that
+            must not depend on the computer ask for "f32".
 
     Raises:
-        ValueError: If the device or runtime is not there.
+        ValueError: If the device, runtime or precision is not there.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", runtime: str | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        runtime: str | None = None,
+        precision: str | None = None,
+    ) -> None:
         if device not in (available := available_devices()):
             raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
         runtime = runtime or ("openvino" if device == "cpu" and HAS_OPENVINO else "torch")
         if runtime == "openvino" and (device != "cpu" or not HAS_OPENVINO):
             raise ValueError("the OpenVINO runtime serves the CPU and needs the package openvino")
+        if precision not in (None, "f32", "bf16"):
+            raise ValueError(f"precision {precision!r} is not known: expected f32 or bf16")
         self.checkpoint = checkpoint
         self.segmenter = SEGMENTERS[checkpoint.segmenter]
         self.preset = PRESETS[checkpoint.preset]
         self.device = device
         self.runtime = runtime
+        self._precision = precision
         self._network = checkpoint.network()
         if runtime == "torch" and device != "cpu":
             self._network = self._network.to(device, memory_format=torch.channels_last_3d)
@@ -86,9 +99,11 @@ class Predictor:
         from osln.networks.unet3d_openvino import probability_graph
 
         graph = probability_graph(self._network, (1, len(self.segmenter.inputs), *window))
-        # Left alone, processors with AMX would run in bfloat16.
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        compiled = ov.Core().compile_model(graph, "CPU", settings)
+        core = ov.Core()
+        fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = self._precision or ("bf16" if fast else "f32")
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        compiled = core.compile_model(graph, "CPU", settings)
         return lambda images: compiled(images[None])[0][0, 0]
 
     def _with_torch(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:

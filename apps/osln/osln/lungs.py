@@ -44,12 +44,11 @@ def find_lung_center(ct: Volume) -> LungCenter:
         The lungs' center; without lungs in the field that of the tissue, without tissue the field's.
     """
     step = np.maximum(np.floor(SEARCH_SPACING_MM / ct.grid.spacing_mm).astype(int), 1)
-    hu = np.ascontiguousarray(ct.array[tuple(slice(None, None, n) for n in step)])
+    air = np.ascontiguousarray(ct.array[tuple(slice(None, None, n) for n in step)] < AIR_HU)
     affine = ct.grid.affine.copy()
     affine[:3, :3] = affine[:3, :3] * step
-    grid = Grid(hu.shape, affine)
+    grid = Grid(air.shape, affine)
 
-    air = hu < AIR_HU
     lungs = _large(_inside(air, ndimage.generate_binary_structure(3, 1)), grid)
     if not lungs.any():
         lungs = _large(_inside(air, IN_SLICE), grid)

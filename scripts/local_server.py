@@ -21,13 +21,16 @@ class LocalServer:
         studies: Store of the cases.
         log: File for what the server says.
         conf: Options of the app.
+        app: App folder; this repository's by default.
 
     Attributes:
         url: Where it answers.
         start_seconds: From the start of the process to the first answer of `/info/`.
     """
 
-    def __init__(self, studies: Path, log: Path, conf: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, studies: Path, log: Path, conf: dict[str, str] | None = None, app: Path | None = None
+    ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -35,6 +38,8 @@ class LocalServer:
         self.start_seconds = 0.0
         self._studies, self._log = studies, log
         self._arguments = ["--studies", str(studies), "--port", str(port)]
+        if app is not None:
+            self._arguments += ["--app", str(app)]
         for key, value in (conf or {}).items():
             self._arguments += ["--conf", key, value]
         self._process: subprocess.Popen | None = None

@@ -40,8 +40,8 @@ def draw_detections(found: Detections, truth: np.ndarray | None, title: str) -> 
     figure = Figure(figsize=(15, 6.4), facecolor="black", layout="constrained")
     grid = figure.add_gridspec(1, 4, width_ratios=[1.05, 1, 1, 1])
     planes = _planes(column, hits | misses if truth is not None else false)
-    for place, (axis, index) in zip(grid, planes, strict=True):
-        axes = figure.add_subplot(place)
+    for place, (axis, index) in enumerate(planes):
+        axes = figure.add_subplot(grid[0, place])
         _draw_plane(axes, column, axis, index)
         for mask, color in ((false, FALSE), (misses, MISS), (hits, HIT)):
             _outline(axes, column, mask, axis, index, color)

@@ -179,7 +179,7 @@ def counts_as_osln(
     zone_draw: float,
     draw: float,
 ) -> bool:
-    """The clinical rule with its soft border: does a visible node count?
+    """The clinical rule with its soft border: does a node count?
 
     Args:
         parameters: the rule's border, limits and label noise.
@@ -192,7 +192,8 @@ def counts_as_osln(
     """
     middle, width = parameters.rule_middle_mm, parameters.rule_width_mm
     if zone_draw < _logistic((middle - distance_mm) / width):
-        return bool(draw < parameters.proximal_counts)
+        fulfilled = avid or short_mm >= parameters.visible_short_mm
+        return bool(draw < (parameters.proximal_counts if fulfilled else parameters.proximal_noise))
     fulfilled = avid or short_mm >= parameters.enlarged_short_mm
     return bool(draw < (parameters.distal_counts if fulfilled else parameters.distal_noise))
 

@@ -70,6 +70,7 @@ class PhantomParameters:
     enlarged_short_mm: float = 10.0
     proximal_counts: float = 0.90
     distal_counts: float = 0.95
+    proximal_noise: float = 0.02
     distal_noise: float = 0.01
 
     # Mimics, Poisson means per patient

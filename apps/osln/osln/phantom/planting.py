@@ -21,6 +21,8 @@ from .space import fat_of, inner_boundary_mm
 
 _PLAN_SPACING_MM = (2.0, 2.0, 3.0)
 _STATIONS = 60
+# Real CTs have few places for nodes, so those near the tumor are not thinned out as in the cohorts.
+PLANTING = PhantomParameters(acceptance_near=0.6)
 _MARGIN_MM = 12.0
 
 
@@ -38,7 +40,7 @@ def plant(
         ct: CT in HU that shows both lungs.
         seed: of everything planted.
         tumor: bool on the CT's grid; None plants one along the esophagus.
-        parameters: default `PhantomParameters()`.
+        parameters: default `PLANTING`.
         misregistered: False aligns the PET exactly with the CT.
 
     Returns:
@@ -47,7 +49,7 @@ def plant(
     Raises:
         ValueError: if the lungs are not found or the tumor is empty or on another grid.
     """
-    parameters = parameters or PhantomParameters()
+    parameters = parameters or PLANTING
     hu = np.asarray(ct.array, np.float32)
     if tumor is not None and (tumor.shape != hu.shape or not tumor.any()):
         raise ValueError("the tumor mask must lie on the CT's grid and hold at least one voxel")

@@ -26,7 +26,7 @@ TRUTH = {label: {"zone": "proximal", "avid": False, "short_axis_mm": 7.0} for la
 class TruthPredictor:
     """Answers with the nodes."""
 
-    def __init__(self, checkpoint, device="cpu"):
+    def __init__(self, checkpoint, device="cpu", precision="auto"):
         pass
 
     def probability(self, column):

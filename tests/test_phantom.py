@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from osln.phantom import Phantom, PhantomParameters, make_phantom
-from osln.phantom.findings import sphere_radius_mm, zone_of
+from osln.phantom.findings import Finding, sphere_radius_mm, zone_of
 from osln.phantom.pet import shown_at
 from osln.phantom.space import inner_boundary_mm
 from osln.phantom.tags import TAGS
@@ -35,6 +35,12 @@ def pet_peak_near(case: Phantom, point_mm: np.ndarray, reach_mm: float) -> np.nd
     return np.average(mm[near][hot], axis=0, weights=suv[hot])
 
 
+def hottest_node(case: Phantom) -> Finding:
+    """The avid node with the largest uptake, away from the tumor's own glow."""
+    nodes = [f for f in case.findings if f.kind == "node" and f.avid and f.distance_mm > 50.0]
+    return max(nodes, key=lambda f: f.suv_max)
+
+
 def test_the_same_seed_gives_the_same_voxels() -> None:
     again = make_phantom(3, spacing_mm=COARSE_MM)
     first = phantom(3)
@@ -58,16 +64,17 @@ def test_the_training_column_has_the_documented_grid_and_types() -> None:
 
 
 def test_both_fields_show_the_same_patient() -> None:
-    column, body = phantom(3), make_phantom(3, spacing_mm=COARSE_MM, field="body")
+    spacing = (5.0, 5.0, 4.0)
+    column = make_phantom(3, spacing_mm=spacing)
+    body = make_phantom(3, spacing_mm=spacing, field="body")
     assert [f.center_mm for f in column.findings] == [f.center_mm for f in body.findings]
     assert [f.osln for f in column.findings] == [f.osln for f in body.findings]
-    shift = (column.affine[:3, 3] - body.affine[:3, 3]) / COARSE_MM
+    shift = (column.affine[:3, 3] - body.affine[:3, 3]) / spacing
     x, y, z = (round(float(v)) for v in shift)
     nx, ny, nz = column.ct_hu.shape
     part = body.ct_hu[x : x + nx, y : y + ny, z : z + nz].astype(int)
-    whole = np.abs(shift - np.round(shift)) < 1e-6
-    assert whole.all()
-    assert np.median(np.abs(part - column.ct_hu)) <= 1.0
+    assert np.allclose(shift, np.round(shift))
+    assert np.abs(part - column.ct_hu).max() <= 1
 
 
 def test_room_air_surrounds_the_body() -> None:
@@ -110,19 +117,20 @@ def test_seventy_millimeters_are_still_proximal() -> None:
 
 
 def test_an_aligned_pet_shows_an_avid_node_where_the_ct_shows_it() -> None:
-    case = phantom(4, aligned=True)
+    case = phantom(3, aligned=True)
     assert case.motion is None
-    node = max((f for f in case.findings if f.kind == "node" and f.avid), key=lambda f: f.suv_max)
+    node = hottest_node(case)
     peak = pet_peak_near(case, np.array(node.center_mm), 8.0)
     assert np.linalg.norm(peak - node.center_mm) < 2.0
 
 
 def test_the_misregistration_moves_an_avid_node_by_the_known_field() -> None:
-    case = phantom(4)
+    case = phantom(3)
     assert case.motion is not None
-    node = max((f for f in case.findings if f.kind == "node" and f.avid), key=lambda f: f.suv_max)
+    node = hottest_node(case)
     expected = shown_at(np.array([node.center_mm]), case.motion)[0]
     assert np.allclose(expected + case.motion.at(expected)[0], node.center_mm, atol=1e-3)
+    assert np.linalg.norm(expected - node.center_mm) > 2.0
     peak = pet_peak_near(case, expected, 8.0)
     assert np.linalg.norm(peak - expected) < 2.0
 

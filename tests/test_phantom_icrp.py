@@ -36,7 +36,8 @@ def small_volume(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "density", "hu"),
     [("residual tissue, trunk", 0.95, -100.0), ("muscle, trunk", 1.06, 50.0),
-     ("lung, left, tissue", 0.382, -840.0), ("blood vessels, trunk", 1.06, 40.0), ("lymphatic nodes, trunk", 1.03, -100.0)],
+     ("lung, left, tissue", 0.382, -840.0), ("blood vessels, trunk", 1.06, 40.0),
+     ("lymphatic nodes, trunk", 1.03, -100.0)],
 )  # fmt: skip
 def test_organs_become_hu_by_density_except_a_few(name: str, density: float, hu: float) -> None:
     assert Organ(name, density).hu == pytest.approx(hu)

@@ -110,7 +110,7 @@ def image_patient(
         The phantom; a tumor that was given with the CT is not in its mask.
     """
     motion = patient.motion if misregistered else None
-    canvas = _canvas(patient, axes_mm)
+    canvas = Canvas(axes_mm, patient.space.warp(axes_mm), patient.parameters.partial_volume_mm)
     tumor_image = np.zeros(canvas.shape, np.float32)
     canvas.paint(tumor_image, patient.tumor, [1.0] * len(patient.tumor), hard=True)
     nodes, counts, labels = _node_labels(patient, canvas)
@@ -134,14 +134,6 @@ def _field_of(axes_mm: Sequence[np.ndarray]) -> list[tuple[float, float]]:
     return [(float(a[0]) - h, float(a[-1]) + h) for a, h in zip(axes_mm, halves, strict=True)]
 
 
-def _canvas(patient: Patient, axes_mm: Sequence[np.ndarray]) -> Canvas:
-    """The canvas of a grid; the one the patient was planned on where it is the same."""
-    planned_on, _ = patient.reference
-    if all(np.array_equal(a, b) for a, b in zip(axes_mm, planned_on.axes_mm, strict=True)):
-        return planned_on
-    return Canvas(axes_mm, patient.space.warp(axes_mm), patient.parameters.partial_volume_mm)
-
-
 def axes_affine(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
     """Voxel index to RAS mm."""
     matrix = np.eye(4)
@@ -154,12 +146,8 @@ def axes_affine(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
 def _ct(patient: Patient, canvas: Canvas) -> np.ndarray:
     """The CT with texture and noise, int16 HU."""
     parameters = patient.parameters
-    planned_on, bare_hu = patient.reference
-    if canvas is planned_on:
-        image = bare_hu.copy()
-    else:
-        image = np.full(canvas.shape, -1000.0, np.float32)
-        patient.background.paint_ct(image, canvas)
+    image = np.full(canvas.shape, -1000.0, np.float32)
+    patient.background.paint_ct(image, canvas)
     canvas.paint(image, patient.foreground, [s.hu for s in patient.foreground])
     rng = np.random.default_rng(patient.streams["ct noise"])
     own_noise = patient.background.own_noise_hu

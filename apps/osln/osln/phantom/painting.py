@@ -9,10 +9,12 @@ from itertools import groupby
 import numba
 import numpy as np
 
-from .shapes import ANATOMICAL, CAPSULE, ELLIPSOID, STACK_Z_MM, WORLD, Shape
+from .shapes import ANATOMICAL, CAPSULE, ELLIPSOID, STACK, STACK_Z_MM, WORLD, Shape
 
 # Voxels along each side of the blocks that are skipped as a whole.
 BLOCK = 4
+# Stands for the distance to a stack where its cross-section tells nothing about it.
+FAR_MM = 1e3
 
 
 @numba.njit(cache=True)
@@ -40,18 +42,18 @@ def _distance(kind, numbers, table, x, y, z):  # type: ignore[no-untyped-def]
     row = z - STACK_Z_MM[0]
     i = int(row)
     if i < 0 or i >= table.shape[0] - 1:
-        return 1e3
+        return FAR_MM
     f = row - i
     a = table[i, 2] * (1 - f) + table[i + 1, 2] * f
     b = table[i, 3] * (1 - f) + table[i + 1, 3] * f
     if a < 0.5 or b < 0.5:
-        return 1e3
+        return FAR_MM
     px = x - (table[i, 0] * (1 - f) + table[i + 1, 0] * f)
     py = y - (table[i, 1] * (1 - f) + table[i + 1, 1] * f)
     u, v = (px / a) ** 2, (py / b) ** 2
     round_level = np.sqrt(u + v)
     if round_level > 2.0:
-        return 1e3
+        return FAR_MM
     level = (1.0 - numbers[0]) * round_level + numbers[0] * np.sqrt(np.sqrt(u * u + v * v))
     if round_level < 0.05:
         return -min(a, b)
@@ -78,8 +80,14 @@ def _block_bounds(points):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
+def _half_diagonal(cell):  # type: ignore[no-untyped-def]
+    """Half the diagonal of a block's bounds (3, 2)."""
+    return 0.5 * np.sqrt(((cell[:, 1] - cell[:, 0]) ** 2).sum())
+
+
+@numba.njit(cache=True)
 def _paint(  # type: ignore[no-untyped-def]
-    image, points, bounds, bumps, rough, kinds, numbers, lows, highs, tables, which, values, width
+    image, points, bounds, bumps, rough, kinds, numbers, lows, highs, tables, which, values, width, quick
 ):
     """Blend every shape into the image in the given order; blocks that a shape cannot reach are skipped."""
     nx, ny, nz = image.shape
@@ -97,17 +105,20 @@ def _paint(  # type: ignore[no-untyped-def]
                         continue
                     if cell[0, 1] < x0 or cell[0, 0] > x1:
                         continue
-                    half = 0.0
-                    for d in range(3):
-                        half += 0.25 * (cell[d, 1] - cell[d, 0]) ** 2
-                    safe = pad + 2.0 * np.sqrt(half)
+                    safe = pad + 2.0 * _half_diagonal(cell)
                     mx = 0.5 * (cell[0, 0] + cell[0, 1])
                     my = 0.5 * (cell[1, 0] + cell[1, 1])
                     mz = 0.5 * (cell[2, 0] + cell[2, 1])
-                    middle = _distance(kinds[s], numbers[s], tables[which[s]], mx, my, mz)
-                    if middle > safe:
+                    nearest = _distance(kinds[s], numbers[s], tables[which[s]], mx, my, mz)
+                    farthest = nearest
+                    if kinds[s] == STACK and not quick:
+                        for d in range(2):
+                            end = _distance(kinds[s], numbers[s], tables[which[s]], mx, my, cell[2, d])
+                            nearest, farthest = min(nearest, end), max(farthest, end)
+                    known = nearest < FAR_MM or quick or kinds[s] != STACK
+                    if nearest > safe and known:
                         continue
-                    if middle < -safe:
+                    if farthest < -safe:
                         image[
                             a * BLOCK : (a + 1) * BLOCK,
                             b * BLOCK : (b + 1) * BLOCK,
@@ -149,8 +160,19 @@ class Warp:
 class Canvas:
     """A grid that shapes are painted onto, with the patient's warp evaluated at its voxels."""
 
-    def __init__(self, axes_mm: Sequence[np.ndarray], warp: Warp, width_mm: float) -> None:
-        """Args: voxel-center coordinates per axis (ascending), the patient's warp there, the blur's width."""
+    def __init__(
+        self, axes_mm: Sequence[np.ndarray], warp: Warp, width_mm: float, *, quick: bool = False
+    ) -> None:
+        """Set up a grid.
+
+        Args:
+            axes_mm: voxel-center coordinates per axis, ascending.
+            warp: the patient's warp there.
+            width_mm: width of the partial volume at surfaces.
+            quick: judge whole blocks of a stack by their middle; good enough to plan on, but the ends
+                of stacks come out ragged.
+        """
+        self.quick = quick
         self.axes_mm = [np.ascontiguousarray(axis, float) for axis in axes_mm]
         self.warp = warp
         self.width_mm = float(width_mm)
@@ -208,4 +230,5 @@ class Canvas:
             np.maximum(np.cumsum([s.table is not None for s in shapes]) - 1, 0),
             np.array([value for _, value in run], np.float32),
             width_mm,
+            self.quick,
         )

@@ -80,7 +80,6 @@ class Patient:
         nodes: lymph nodes.
         spots: PET-only mimics.
         motion: misregistration between CT and PET.
-        reference: the canvas it was planned on and the background's HU there.
         given_boundary_mm: boundary points of a tumor that was given with the CT; None when it was drawn.
     """
 
@@ -93,7 +92,6 @@ class Patient:
     nodes: list[Deposit]
     spots: list[Deposit]
     motion: SplineField
-    reference: tuple[Canvas, np.ndarray]
     given_boundary_mm: np.ndarray | None = None
 
     @cached_property
@@ -172,10 +170,9 @@ def populate(
         The patient.
     """
     streams = {name: np.random.default_rng(s) for name, s in seed_streams(seed).items()}
-    canvas = Canvas(axes_mm, space.warp(axes_mm), parameters.partial_volume_mm)
-    bare_hu = np.full(canvas.shape, -1000.0, np.float32)
-    background.paint_ct(bare_hu, canvas)
-    ct_hu = bare_hu.copy()
+    canvas = Canvas(axes_mm, space.warp(axes_mm), parameters.partial_volume_mm, quick=True)
+    ct_hu = np.full(canvas.shape, -1000.0, np.float32)
+    background.paint_ct(ct_hu, canvas)
     tumor: list[Shape] = []
     boundary = boundary_mm
     if boundary is None:
@@ -194,8 +191,7 @@ def populate(
     spots += hot_organs(background.hot, space.to_world)
     motion = misregistration(streams["motion"], parameters, space.low_mm, space.high_mm)
     return Patient(
-        seed, parameters, space, background, tumor, mimics, nodes, spots, motion, (canvas, bare_hu),
-        boundary_mm,
+        seed, parameters, space, background, tumor, mimics, nodes, spots, motion, boundary_mm,
     )  # fmt: skip
 
 

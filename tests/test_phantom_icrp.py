@@ -1,6 +1,5 @@
 """Organ volumes as anatomy: a small volume made here, and the real ones where they are at hand."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +76,8 @@ def test_a_folder_without_volumes_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_reference_volumes_make_patients(require: Callable[[str, str], None]) -> None:
-    for path in find_volumes(reference_folder("icrp110", require)):
+def test_the_reference_volumes_make_patients() -> None:
+    for path in find_volumes(reference_folder("icrp110")):
         case = make_phantom(5, anatomy=OrganVolumes(path))
         assert case.tumor.any() and any(f.kind == "node" for f in case.findings)
         assert 0.05 < (case.ct_hu < -500).mean() < 0.6

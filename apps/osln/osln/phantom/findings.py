@@ -63,7 +63,7 @@ class Deposit:
     Attributes:
         outline: the shape(s) whose union is the thing itself.
         extra: shapes painted after it (a fatty hilum).
-        avid, osln, malignant: its state; mimics are never `osln`.
+        avid, osln: its state; mimics are never `osln`.
     """
 
     kind: str
@@ -75,7 +75,6 @@ class Deposit:
     extra: tuple[Shape, ...] = ()
     avid: bool = False
     osln: bool = False
-    malignant: bool = False
     tags: tuple[str, ...] = ()
     station: str = ""
 

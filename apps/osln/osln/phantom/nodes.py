@@ -167,7 +167,7 @@ def _place(
     )
     return Deposit(
         "node", center, short, long, float(4 / 3 * np.pi * radii.prod()), (outline,), core,
-        avid, osln, malignant, tuple(tags), station.name if near is None else "beside the tumor",
+        avid, osln, tuple(tags), station.name if near is None else "beside the tumor",
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from osln.candidates import find_candidates, sphere_radius_mm
+from osln.candidates import find_candidates
 from osln.column import Column
 from osln.grid import Grid
 
@@ -116,8 +116,3 @@ def test_centers_are_in_patient_space_on_an_oblique_grid():
 
     np.testing.assert_allclose(found.center_mm, (10 + 4 * c - 10 * s, 20 + 4 * s + 10 * c, 45))
     assert found.volume_mm3 == pytest.approx(5.0)
-
-
-def test_the_radius_is_that_of_the_sphere_of_the_volume():
-    assert sphere_radius_mm(4 / 3 * np.pi * 5**3) == pytest.approx(5)
-    assert sphere_radius_mm(0.0) == 0

@@ -42,6 +42,7 @@ def test_the_borders_of_the_radius_rule_belong_to_it():
 
 def test_the_radius_is_that_of_the_sphere_of_the_same_volume():
     assert radius_mm(4 / 3 * np.pi * 5**3) == pytest.approx(5)
+    assert radius_mm(0.0) == 0
 
 
 def test_of_several_predictions_on_one_node_the_best_counts_and_the_others_are_neither():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from osln.matching import radius_mm
 from osln.phantom import Phantom, PhantomParameters, make_phantom
-from osln.phantom.findings import Finding, sphere_radius_mm, zone_of
+from osln.phantom.findings import Finding, zone_of
 from osln.phantom.pet import shown_at
 from osln.phantom.space import inner_boundary_mm
 from osln.phantom.tags import TAGS
@@ -91,7 +92,7 @@ def test_every_osln_of_the_sidecar_is_in_the_label_map_with_its_volume(seed: int
         count = int((case.nodes == finding.label).sum())
         assert count > 0
         assert finding.volume_mm3 == pytest.approx(count * voxel_mm3(case))
-        assert finding.radius_mm == pytest.approx(sphere_radius_mm(finding.volume_mm3))
+        assert finding.radius_mm == pytest.approx(radius_mm(finding.volume_mm3))
     assert all(f.label == 0 for f in case.findings if not f.osln)
 
 

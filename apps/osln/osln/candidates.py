@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from osln.column import Column
 from osln.experiments import PROXIMAL_MM
+from osln.matching import radius_mm
 
 CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
 """26 neighbors."""
@@ -40,11 +41,6 @@ class Candidate:
     score: float
     suv_max: float | None
     suv_mean: float | None
-
-
-def sphere_radius_mm(volume_mm3: float) -> float:
-    """Radius of the sphere that has this volume."""
-    return (3.0 * volume_mm3 / (4.0 * np.pi)) ** (1.0 / 3.0)
 
 
 def find_candidates(prob: np.ndarray, threshold: float, column: Column) -> tuple[list[Candidate], np.ndarray]:
@@ -82,7 +78,7 @@ def find_candidates(prob: np.ndarray, threshold: float, column: Column) -> tuple
                 id=identity,
                 center_mm=tuple(float(x) for x in column.grid.index_to_mm(center)),  # type: ignore[arg-type]
                 volume_mm3=float(volume),
-                radius_mm=float(sphere_radius_mm(volume)),
+                radius_mm=float(radius_mm(volume)),
                 box=tuple((part.start, part.stop) for part in box),  # type: ignore[arg-type]
                 zone=None if distance is None else ("proximal" if distance <= PROXIMAL_MM else "distal"),
                 distance_mm=distance,

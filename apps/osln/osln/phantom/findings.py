@@ -87,8 +87,3 @@ class Deposit:
 def zone_of(distance_mm: float, border_mm: float = 70.0) -> str:
     """Zone of a point by its distance to the tumor ("proximal" up to and including the border)."""
     return "proximal" if distance_mm <= border_mm else "distal"
-
-
-def sphere_radius_mm(volume_mm3: float) -> float:
-    """Radius of the sphere with a volume."""
-    return float((3.0 * volume_mm3 / (4.0 * np.pi)) ** (1.0 / 3.0))

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
+from osln.matching import radius_mm
+
 from .fields import SplineField
-from .findings import Deposit, Finding, sphere_radius_mm, zone_of
+from .findings import Deposit, Finding, zone_of
 from .patient import Patient
 from .pet import shown_at
 
@@ -45,7 +47,7 @@ def measure_findings(
                 distance_mm=float(distances[i]),
                 center_mm=(float(x), float(y), float(z)),
                 volume_mm3=volume,
-                radius_mm=sphere_radius_mm(volume),
+                radius_mm=float(radius_mm(volume)),
                 short_axis_mm=float(deposit.short_axis_mm),
                 long_axis_mm=float(deposit.long_axis_mm),
                 suv_max=_suv_max(deposit, where, pet_suv, pet_grid),

@@ -96,7 +96,6 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "trained_on": trained_on,
         "threshold": threshold,
         "candidates": len(outcomes[OSLN]["scores"]),
-        "first_run_after_start_seconds": {side.name: side.first_seconds for side in sides},
         **{
             key: summary(runs[name], runs[OSLN], pairs[name]) | compare(outcomes[OSLN], outcomes[name])
             for key, name in (("whole_patient", "monai"), ("public_parts", "public-parts"))

@@ -74,8 +74,6 @@ def report(result: dict[str, Any]) -> str:
         lines.append(f"{step:18s}" + "".join(f"{stages[step]:15.3f}" for stages in result["stages"].values()))
     totals = [sum(stages.values()) for stages in result["stages"].values()]
     lines.append(f"{'sum':18s}" + "".join(f"{total:15.3f}" for total in totals))
-    first = result["first_run_after_start_seconds"]
-    lines.append(f"{'first run':18s}" + "".join(f"{first[name]:15.2f}" for name in result["stages"]))
     for key, title in (("whole_patient", "against MONAI"), ("public_parts", "against public parts")):
         if key in result:
             lines += ["", *_verdict(title, result[key])]

@@ -26,7 +26,6 @@ class Side:
         self, name: str, folder: Path, checkpoints: dict[str, Path], threads: int, precision: str | None
     ) -> None:
         self.name = name
-        self.first_seconds = 0.0
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
@@ -37,13 +36,10 @@ class Side:
 
     def ask(self, what: str, argument: Any) -> dict[str, Any]:
         """Sends one order and waits for its answer."""
-        begun = time.perf_counter()
         self._pipe.send((what, argument))
         answer = self._pipe.recv()
         if "error" in answer:
             raise RuntimeError(f"{self.name}: {answer['error']}")
-        if what == "run" and not self.first_seconds:
-            self.first_seconds = round(time.perf_counter() - begun, 2)
         return answer
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ lymph nodes in the field: what is checked is geometry, never the quality of the 
     python scripts/check_real_images.py --data FOLDER            the library alone
     python scripts/check_real_images.py --data FOLDER --start    and a server started for this
     python scripts/check_real_images.py --data FOLDER --server URL --studies FOLDER
+    python scripts/check_real_images.py --data FOLDER --also STORE   cases of a store too, e.g. planted ones
 """
 
 import argparse
@@ -37,6 +38,7 @@ from real_image_checks import (  # noqa: E402
     check_labels,
     check_reply,
     check_windows,
+    copy_cases,
     failures,
     store_case,
 )
@@ -56,7 +58,9 @@ def main() -> int:
     parser.add_argument("--server", metavar="URL", help="a server that runs already")
     parser.add_argument("--studies", type=Path, help="that server's store; the cases are copied into it")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of weights")
-    parser.add_argument("--cases", type=int, help="only the first so many")
+    parser.add_argument("--also", type=Path, metavar="STORE", help="check the cases of this store as well")
+    parser.add_argument("--precision", default="0.10", help="operating point: precision on validation")
+    parser.add_argument("--cases", type=int, help="only the first so many of the set")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every measured error")
     options = parser.parse_args()
     sources = sorted(path.parent for path in (options.data / SET).glob("*/CT_image.nii.gz"))[: options.cases]
@@ -68,8 +72,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="osln-real-") as folder:
         root = options.studies or Path(folder) / "studies"
         cases = [store_case(source, root) for source in sources]
+        if options.also:
+            cases += copy_cases(options.also, root)
         with running(options, root, Path(folder)) as url:
-            rows = [check_case(case, root, options.models, url, Path(folder)) for case in cases]
+            rows = [check_case(case, root, options, url, Path(folder)) for case in cases]
     sys.stdout.write(table(rows) + "\n")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -86,15 +92,17 @@ def running(options: argparse.Namespace, root: Path, folder: Path) -> Iterator[s
         yield options.server
 
 
-def check_case(case: str, root: Path, models: Path, url: str | None, folder: Path) -> dict[str, Any]:
+def check_case(
+    case: str, root: Path, options: argparse.Namespace, url: str | None, folder: Path
+) -> dict[str, Any]:
     """One patient through the library and, if there is one, the server; what was found and measured."""
     row: dict[str, Any] = {"case": case, "errors": {}, "failures": [], "refused": None, "seconds": None}
-    store, experiment = ModelStore(models), EXPERIMENTS[ROW]
+    store, experiment = ModelStore(options.models), EXPERIMENTS[ROW]
     networks = {name: Predictor(store.load(name)) for name in experiment.segmenters}
     try:
         study = load_study(companions(root, case))
         begun = time.perf_counter()
-        found = detect(study, experiment, networks, store.thresholds(ROW)["0.15"])
+        found = detect(study, experiment, networks, store.thresholds(ROW)[options.precision])
         row["seconds"] = round(time.perf_counter() - begun, 2)
     except ValueError as error:
         row["refused"] = str(error)
@@ -111,7 +119,9 @@ def check_case(case: str, root: Path, models: Path, url: str | None, folder: Pat
     if url:
         begun = time.perf_counter()
         try:
-            name, reply = MONAILabelClient(url, str(folder)).infer(ROW, case, params={})
+            name, reply = MONAILabelClient(url, str(folder)).infer(
+                ROW, case, params={"operating_point": f"precision {options.precision}"}
+            )
         except MONAILabelClientException as error:
             row["refused"] = str(error)
             return row

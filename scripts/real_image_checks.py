@@ -47,6 +47,16 @@ def store_case(source: Path, root: Path) -> str:
     return case
 
 
+def copy_cases(source: Path, root: Path) -> list[str]:
+    """Copies CT, PET and tumor of every case of a store into another; returns the cases' ids."""
+    cases = sorted(path.name.removesuffix(".nii.gz") for path in source.glob("*.nii.gz"))
+    for case in cases:
+        for folder in ("", "pet", "labels/gtv"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / folder / f"{case}.nii.gz", root / folder / f"{case}.nii.gz")
+    return cases
+
+
 def check_column(column: Column, root: Path, case: str) -> dict[str, float]:
     """Geometry, resampling and distance of the column against the files.
 
@@ -67,12 +77,15 @@ def check_column(column: Column, root: Path, case: str) -> dict[str, float]:
 
     contour = sitk.ReadImage(str(root / "labels" / "gtv" / f"{case}.nii.gz"), sitk.sitkUInt8)
     fine = _maurer(contour)
-    reference = sitk.GetImageFromArray(np.zeros(column.grid.shape[::-1], np.uint8))
-    reference.SetSpacing(column.grid.spacing_mm.tolist())
-    reference.SetOrigin((column.grid.affine[:3, 3] * TO_LPS).tolist())
-    reference.SetDirection((TO_LPS[:, None] * column.grid.direction).ravel().tolist())
-    on_column = sitk.Resample(contour, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    errors["distance_mm"] = float(np.abs(_clipped(_maurer(on_column)) - column.distance_mm).max())
+    # The tumor may reach beyond the column: its map is made on a grid that holds the whole contour.
+    margin = np.ceil(np.array(contour.GetSize()) * contour.GetSpacing() / column.grid.spacing_mm).astype(int)
+    wide = sitk.Resample(
+        contour, _reference(column.grid, margin), sitk.Transform(), sitk.sitkNearestNeighbor, 0
+    )
+    part = tuple(slice(m, m + n) for m, n in zip(margin, column.grid.shape, strict=True))
+    exact = np.clip(sitk.GetArrayFromImage(_maurer(wide)).T[part], -LIMIT_MM, LIMIT_MM)
+    errors["distance_mm"] = float(np.abs(exact - column.distance_mm).max())
+    reference = _reference(column.grid, np.zeros(3, dtype=int))
     linear = sitk.Resample(fine, reference, sitk.Transform(), sitk.sitkLinear, 2 * LIMIT_MM)
     linear = sitk.GetArrayFromImage(linear).T
     known = linear < 1.5 * LIMIT_MM
@@ -203,5 +216,11 @@ def _maurer(mask: sitk.Image) -> sitk.Image:
     )
 
 
-def _clipped(distance: sitk.Image) -> np.ndarray:
-    return np.clip(sitk.GetArrayFromImage(distance).T, -LIMIT_MM, LIMIT_MM)
+def _reference(grid: Grid, margin: np.ndarray) -> sitk.Image:
+    """An empty image on a grid with so many further voxels on each side."""
+    image = sitk.Image((np.array(grid.shape) + 2 * margin).tolist(), sitk.sitkUInt8)
+    first = grid.affine[:3, :3] @ -margin + grid.affine[:3, 3]
+    image.SetSpacing(grid.spacing_mm.tolist())
+    image.SetOrigin((first * TO_LPS).tolist())
+    image.SetDirection((TO_LPS[:, None] * grid.direction).ravel().tolist())
+    return image

@@ -15,8 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from environment import ROOT, ensure
-from installer import InstallError, environment_python, say
+import environment
+from environment import ROOT
+from installer import environment_python, say
 
 APP = ROOT / "apps" / "osln"
 STUDIES = ROOT / "sample-datastore"
@@ -145,14 +146,8 @@ def main() -> int:
             say(f"{name}={shlex.quote(variables[name])}")
         say(shlex.join(command))
         return 0
-    try:
-        ensure()
-    except InstallError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted: start again, and the installation goes on.\n")
-        return 130
+    if status := environment.main():
+        return status
     if options.host not in LOOPBACK:
         say("Warning: there is no login. Everybody who reaches this address can read and change the store.")
     address = f"http://{'127.0.0.1' if options.host in ('0.0.0.0', '::') else options.host}:{options.port}"

@@ -53,6 +53,9 @@ def test_a_stored_patient_is_read_as_it_was_made(patient, tmp_path, monkeypatch)
         assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
     assert again.column.grid.matches(patient.column.grid)
     assert again.truth == patient.truth and again.others == patient.others
+    assert again.findings == patient.findings and {"node", "vessel stub"} <= {
+        f["kind"] for f in again.findings
+    }
 
 
 def test_other_parameters_or_another_grid_are_another_folder():

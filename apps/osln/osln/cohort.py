@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,16 @@ from osln.phantom.patient import grid_axes, plan_patient
 from osln.sampling import compact
 from osln.study import build_study
 
-FIRST_SEED = {"train": 100_000, "validation": 200_000, "test": 300_000}
+FIRST_SEED = {
+    "train": 100_000,
+    "validation": 200_000,
+    "test": 300_000,
+    "stage two": 400_000,
+    "tagger": 500_000,
+}
 """First phantom seed of each split; patients of different splits never share a seed."""
+FORMAT = 2
+"""Of the stored files; another one makes them anew."""
 CENTER_MM = (0.0, -10.0)
 """Where the lungs of the phantoms lie in x and y on average, as `prepare` would find them."""
 LENGTH_MM = (0.0, 312.0)
@@ -32,16 +41,26 @@ class Patient:
         column: Compact column; `nodes` holds the instances that count.
         truth: Entry by instance label: zone, avid, short_axis_mm.
         others: Number of nodes that do not count, by zone.
+        findings: Every node and every mimic: kind, center_mm (RAS), short_axis_mm, long_axis_mm, tags.
     """
 
     column: Column
     truth: dict[int, dict[str, object]]
     others: dict[str, int]
+    findings: tuple[dict[str, Any], ...] = ()
 
 
 def cohort_key(preset: Preset, parameters: PhantomParameters) -> str:
     """Short name of everything that the columns depend on besides the seed."""
-    content = (GENERATOR_VERSION, asdict(parameters), preset.spacing_mm, preset.window, CENTER_MM, LENGTH_MM)
+    content = (
+        FORMAT,
+        GENERATOR_VERSION,
+        asdict(parameters),
+        preset.spacing_mm,
+        preset.window,
+        CENTER_MM,
+        LENGTH_MM,
+    )
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 
@@ -87,6 +106,14 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
             if finding.label
         },
         others={zone: others.count(zone) for zone in ("proximal", "distal")},
+        findings=tuple(
+            {
+                name: value
+                for name, value in finding.to_json().items()
+                if name in ("kind", "center_mm", "short_axis_mm", "long_axis_mm", "tags")
+            }
+            for finding in phantom.findings
+        ),
     )
 
 
@@ -130,6 +157,7 @@ def _write(path: Path, patient: Patient) -> None:
         "case": column.case,
         "truth": {str(label): entry for label, entry in patient.truth.items()},
         "others": patient.others,
+        "findings": patient.findings,
         "warnings": list(column.warnings),
     }
     temporary = path.with_name(f".{path.stem}.npz")
@@ -162,7 +190,7 @@ def _read(path: Path) -> Patient:
             warnings=tuple(description["warnings"]),
         )
     truth = {int(label): entry for label, entry in description["truth"].items()}
-    return Patient(column, truth, description["others"])
+    return Patient(column, truth, description["others"], tuple(description["findings"]))
 
 
 def count_patients(patients: Iterable[Patient]) -> dict[str, float]:

@@ -1,0 +1,74 @@
+"""Dates and times of DICOM attributes (DA, TM and DT of PS3.5 section 6.2), also when parts are missing."""
+
+import re
+from datetime import date, datetime, timedelta, timezone
+
+DAY = timedelta(days=1)
+
+
+def parse_date(value: object) -> date | None:
+    """A DA value (YYYYMMDD, or the older YYYY.MM.DD); None if it is empty or not a date."""
+    digits = str(value or "").strip().replace(".", "").replace("-", "")
+    try:
+        return datetime.strptime(digits[:8], "%Y%m%d").date() if len(digits) >= 8 else None
+    except ValueError:
+        return None
+
+
+def parse_time(value: object) -> timedelta | None:
+    """A TM value as the time since midnight; None if it is empty or not a time.
+
+    Minutes, seconds and their fraction may be missing; the older form with colons is read too.
+    """
+    digits = str(value or "").strip().replace(":", "")
+    found = re.fullmatch(r"(\d\d)(\d\d)?(\d\d(?:\.\d*)?)?", digits)
+    if not found:
+        return None
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    if hours > 23 or minutes > 59 or seconds >= 61:
+        return None
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def parse_datetime(value: object, local_offset: object = None) -> datetime | None:
+    """A DT value in the local time of the data set; None if it is empty, has no time or is not a time.
+
+    Args:
+        value: YYYYMMDDHHMMSS.FFFFFF&ZZXX; what follows the hour may be missing.
+        local_offset: TimezoneOffsetFromUTC of the data set. Without it the value counts as local, for an
+            offset in one attribute alone says nothing about the others.
+    """
+    text, offset = str(value or "").strip(), None
+    if found := re.search(r"[+-]\d{4}$", text):
+        text, offset = text[: found.start()], found.group()
+    day, time = parse_date(text[:8]), parse_time(text[8:])
+    if day is None or time is None:
+        return None
+    moment = at(day, time)
+    local = str(local_offset or "").strip()
+    if offset and re.fullmatch(r"[+-]\d{4}", local):
+        zoned = moment.replace(tzinfo=_zone(offset))
+        return zoned.astimezone(_zone(local)).replace(tzinfo=None)
+    return moment
+
+
+def at(day: date, time: timedelta) -> datetime:
+    """The moment at `time` after midnight of `day`."""
+    return datetime.combine(day, datetime.min.time()) + time
+
+
+def nearest(time: timedelta, moment: datetime) -> datetime:
+    """The moment with this time of day that lies within 12 hours of `moment`."""
+    same_day = at(moment.date(), time)
+    return min((same_day - DAY, same_day, same_day + DAY), key=lambda other: abs(other - moment))
+
+
+def last_before(time: timedelta, moment: datetime) -> datetime:
+    """The last moment with this time of day that is not after `moment`."""
+    same_day = at(moment.date(), time)
+    return same_day if same_day <= moment else same_day - DAY
+
+
+def _zone(offset: str) -> timezone:
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))

@@ -1,0 +1,261 @@
+"""Nodes as a DICOM Segmentation: the one place where such objects are written and read.
+
+Written: BINARY, one segment per node, named by content, frames only where a node is. Read: any BINARY
+object, after its frames have been checked against the CT (`osln.dicom.seg_frames`); segments by name.
+Reference: DICOM PS3.3, A.51 (IOD) and C.8.20 (segmentation).
+"""
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from osln import __version__
+from osln.dicom.colors import cielab
+from osln.dicom.nodes import NOTHING, Node, NodeSet
+from osln.dicom.rtstruct_write import COPIED, MANUFACTURER, title
+from osln.dicom.seg_frames import Placed, check_frames, place_segments
+from osln.dicom.source import CtSeries
+from osln.grid import Grid
+
+APPROVED, PREDICTED = "OSLN_APPROVED", "OSLN_PREDICTED"
+"""Content labels, by which objects of ours are told apart."""
+
+ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
+LYMPH_NODE = Code("59441001", "SCT", "Lymph node")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+
+
+def seg(nodes: NodeSet, ct: CtSeries) -> Dataset:
+    """The nodes as a DICOM Segmentation.
+
+    Segments have to be numbered 1, 2, 3, ... without gaps; the number that stays with a node is in its
+    label and tracking id. An object without segments or frames is not allowed (PS3.3, C.8.20.2 and
+    C.7.6.6): without nodes there is one segment "lymph node" with one frame, in which no pixel is set.
+
+    Args:
+        nodes: On the grid of `ct`.
+        ct: Series that the frames refer to.
+
+    Raises:
+        ValueError: If the nodes lie on another grid.
+    """
+    if not nodes.grid.matches(ct.grid, tolerance_mm=0.1):
+        raise ValueError(
+            "the nodes do not lie on the grid of the CT series; bring them onto it first "
+            f"(shape {nodes.grid.shape}, CT {ct.grid.shape})"
+        )
+    author, segments = nodes.author, nodes.nodes or (NOTHING,)
+    frames = ct.frames(nodes.labels)
+    slices = np.flatnonzero(frames.any(axis=(1, 2)))
+    if not len(slices):
+        slices = np.array([len(ct.headers) // 2])
+    renumbered = np.zeros(int(frames.max()) + 1, dtype=np.uint16 if len(segments) > 255 else np.uint8)
+    renumbered[[node.number for node in nodes.nodes]] = np.arange(1, len(nodes.nodes) + 1)
+    dataset = hd.seg.Segmentation(
+        source_images=[_complete(ct.headers[k]) for k in slices],
+        pixel_array=renumbered[frames[slices]],
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(i, node, nodes, ct) for i, node in enumerate(segments, start=1)],
+        series_instance_uid=generate_uid(prefix=None),
+        series_number=9002,
+        sop_instance_uid=generate_uid(prefix=None),
+        instance_number=author.revision or 1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name="osln",
+        software_versions=__version__,
+        device_serial_number="none",
+        content_label=APPROVED if author.approved else PREDICTED,
+        content_description=(author.note or title(author))[:64],
+        content_creator_name=_person_name(author.person) or None,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=bool(nodes.nodes),
+        series_description=title(author),
+    )
+    date, time = author.at.strftime("%Y%m%d"), author.at.strftime("%H%M%S")
+    for keyword, value in (
+        ("ContentDate", date),
+        ("ContentTime", time),
+        ("SeriesDate", date),
+        ("SeriesTime", time),
+    ):
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of an object that was read.
+
+    Attributes:
+        number: In the object; says nothing about the content.
+        name: Its label.
+        description: In words.
+        tracking_id, tracking_uid: "" if the object has none.
+        placed: Its voxels on the CT's grid.
+    """
+
+    number: int
+    name: str
+    description: str
+    tracking_id: str
+    tracking_uid: str
+    placed: Placed
+
+
+@dataclass(frozen=True)
+class SegFile:
+    """A DICOM Segmentation on the grid of its CT.
+
+    Attributes:
+        segments: In the object's order; they may overlap in objects of other programs.
+        grid: Of the CT, closest-RAS order.
+        ours: Written by this program.
+        approved: An approved label of ours.
+        revision: Its number; None for anything but an approved label of ours.
+        created: Date and time of the content, None if they are missing.
+        creator: Name of the annotator, "" if there is none.
+        sop_instance_uid: Of the object.
+    """
+
+    segments: tuple[Segment, ...]
+    grid: Grid
+    ours: bool
+    approved: bool
+    revision: int | None
+    created: datetime | None
+    creator: str
+    sop_instance_uid: str
+
+    def mask(self, *names: str) -> np.ndarray:
+        """Union of the segments of these names (any case), of all if none is given; (x, y, z) bool."""
+        wanted = {name.casefold() for name in names}
+        mask = np.zeros(self.grid.shape, dtype=bool, order="F")
+        for segment in self.segments:
+            if not wanted or segment.name.casefold() in wanted:
+                mask[segment.placed.box] |= segment.placed.voxels
+        return mask
+
+    def labels(self) -> np.ndarray:
+        """Number of the segment, (x, y, z) uint16; the later one where segments overlap."""
+        labels = np.zeros(self.grid.shape, dtype=np.uint16, order="F")
+        for segment in self.segments:
+            labels[segment.placed.box][segment.placed.voxels] = segment.number
+        return labels
+
+
+def read_seg(source: str | Path | Dataset, ct: CtSeries) -> SegFile:
+    """Reads a DICOM Segmentation onto the CT's grid, voxel by voxel, never by interpolation.
+
+    Args:
+        source: File or data set.
+        ct: The CT that it is expected to belong to.
+
+    Raises:
+        ValueError: Not a BINARY Segmentation, of another CT, or its frames do not lie where the CT's
+            images lie that they refer to.
+    """
+    if not isinstance(source, Dataset):
+        try:
+            source = pydicom.dcmread(source)
+        except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
+            raise ValueError(f"{Path(source).name} is not a DICOM file: {error}") from error
+    check_frames(source, ct, ours=is_ours(source))
+    placed = place_segments(source, ct)
+    segments = tuple(
+        Segment(
+            number=int(item.SegmentNumber),
+            name=str(item.get("SegmentLabel", "")).strip(),
+            description=str(item.get("SegmentDescription", "")),
+            tracking_id=str(item.get("TrackingID", "")),
+            tracking_uid=str(item.get("TrackingUID", "")),
+            placed=placed[int(item.SegmentNumber)],
+        )
+        for item in source.SegmentSequence
+    )
+    approved = is_ours(source) and source.get("ContentLabel") == APPROVED
+    return SegFile(
+        segments=segments,
+        grid=ct.grid,
+        ours=is_ours(source),
+        approved=approved,
+        revision=int(source.InstanceNumber) if approved else None,
+        created=_created(source),
+        creator=str(source.get("ContentCreatorName") or ""),
+        sop_instance_uid=str(source.SOPInstanceUID),
+    )
+
+
+def is_ours(dataset: Dataset) -> bool:
+    """Whether this program wrote the object, by its manufacturer and content label."""
+    labels = (APPROVED, PREDICTED)
+    return dataset.get("Manufacturer") == MANUFACTURER and dataset.get("ContentLabel") in labels
+
+
+def tracking_uid(nodes: NodeSet, node: Node, ct: CtSeries) -> str:
+    """UID of a node: the same in every revision of an approved label, and for every copy of a prediction."""
+    content = "approved"
+    if not nodes.author.approved:
+        content = hashlib.sha256(np.ascontiguousarray(ct.frames(nodes.labels)).tobytes()).hexdigest()
+    name = f"osln/{ct.series_uid}/{content}/{node.number}"
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"
+
+
+def _segment(number: int, node: Node, nodes: NodeSet, ct: CtSeries) -> hd.seg.SegmentDescription:
+    author = nodes.author
+    kind = "AUTOMATIC" if not author.approved else "SEMIAUTOMATIC" if author.algorithm else "MANUAL"
+    algorithm = None
+    if author.algorithm:
+        algorithm = hd.AlgorithmIdentificationSequence(
+            name=author.algorithm[:64],
+            family=ARTIFICIAL_INTELLIGENCE,
+            version=(author.version or "unknown")[:64],
+        )
+    segment = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=node.name,
+        segmented_property_category=ANATOMICAL_STRUCTURE,
+        segmented_property_type=LYMPH_NODE,
+        algorithm_type=kind,
+        algorithm_identification=algorithm,
+        tracking_uid=tracking_uid(nodes, node, ct),
+        tracking_id=node.name,
+    )
+    if node.description:
+        segment.SegmentDescription = node.description
+    segment.RecommendedDisplayCIELabValue = cielab(node.color)
+    return segment
+
+
+def _complete(header: Dataset) -> Dataset:
+    """The header with empty values for what a result copies from it and a bare CT may lack."""
+    copy = Dataset(header)
+    for name in COPIED:
+        if name not in copy:
+            setattr(copy, name, "")
+    return copy
+
+
+def _person_name(person: str) -> str:
+    # "^" and "=" divide the parts of a name in DICOM, "\" its values.
+    plain = "".join(
+        " " if character in "^=\\" or not character.isprintable() else character for character in person
+    )
+    plain = " ".join(plain.split())[:64]
+    return f"{plain}^" if plain else ""
+
+
+def _created(dataset: Dataset) -> datetime | None:
+    text = f"{dataset.get('ContentDate', '')}{str(dataset.get('ContentTime', ''))[:6]}"
+    try:
+        return datetime.strptime(text, "%Y%m%d%H%M%S")
+    except ValueError:
+        return None

@@ -105,7 +105,7 @@ def instance_box(mask: np.ndarray, grid: Grid, margin_mm: float = MARGIN_MM) -> 
     k = int(mask.sum(axis=(0, 1)).argmax())
     first, past = mask_box(mask[:, :, k : k + 1])
     middle = (first + past - 1) / 2
-    center = grid.index_to_mm([middle[0], middle[1], k])
+    center = grid.index_to_mm(np.array([middle[0], middle[1], k]))
     half = (past - first)[:2] * grid.spacing_mm[:2] / 2 + margin_mm
     low, high = center[:2] - half, center[:2] + half
     return ((float(low[0]), float(high[0])), (float(low[1]), float(high[1]))), float(center[2])

@@ -47,6 +47,8 @@ class LesaNet(nn.Module):
 
     def __init__(self, width: int = 64, embedding: int = 256) -> None:
         super().__init__()
+        self.width = width
+        self.embedding = embedding
         inputs = 3
         for block, (layers, factor) in enumerate(zip(LAYERS, WIDTHS, strict=True), start=1):
             outputs = width * factor

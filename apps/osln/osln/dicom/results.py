@@ -1,0 +1,187 @@
+"""Nodes of a store's predictions and approved labels, with what is known about each of them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from osln import __version__
+from osln.dicom.nodes import Author, Node, NodeSet, described, match_candidates, stable_numbers
+from osln.distance import tumor_distance_mm
+from osln.experiments import PROXIMAL_MM
+from osln.grid import Grid, Volume
+from osln.labelmaps import read_label_file
+from osln.revisions import Revisions
+from osln.study import StorePaths
+
+PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
+NOTE = "Research, not for clinical use"
+
+
+def predicted_nodes(labels: np.ndarray, grid: Grid, result: Mapping[str, Any], at: datetime) -> NodeSet:
+    """The candidates of a prediction.
+
+    Args:
+        labels: (x, y, z) on the CT's grid: candidate ids (`Detections.labels_on_ct`) or a mask of 0 and 1.
+        grid: The CT's, closest-RAS order.
+        result: JSON of the inference: `candidates`, `model`, `models`, `label_names`.
+        at: When it was made.
+
+    Raises:
+        ValueError: If candidates and label map do not belong together.
+    """
+    candidates = result.get("candidates")
+    if not isinstance(candidates, list):
+        raise ValueError("the result has no list of candidates; give the JSON that an inference returned")
+    names = result.get("label_names")
+    others = (
+        [value for name, value in names.items() if name != "lymph node"] if isinstance(names, dict) else []
+    )
+    labels = np.where(np.isin(labels, others), 0, labels) if others else labels
+    nodes = sorted((described(candidate) for candidate in candidates), key=lambda node: node.number)
+    present = set(np.unique(labels).tolist()) - {0}
+    if present != {node.number for node in nodes}:
+        labels = match_candidates(labels, grid, candidates)
+    return NodeSet(labels.astype(np.uint16), grid, tuple(nodes), _algorithm(result, at))
+
+
+def predicted(ct: Volume, label_map: str | Path, result: Mapping[str, Any]) -> NodeSet:
+    """The candidates of a stored label map; see `predicted_nodes`.
+
+    Raises:
+        ValueError: If the label map is missing, or does not belong to the CT or the result.
+    """
+    path = Path(label_map)
+    if not path.is_file():
+        raise ValueError(f"there is no label map {path}; store a prediction first, or say where it lies")
+    at = datetime.fromtimestamp(path.stat().st_mtime)
+    return predicted_nodes(read_label_file(path, ct.grid).layers[0], ct.grid, result, at)
+
+
+def approved(store: Path, paths: StorePaths, ct: Volume, warnings: list[str]) -> NodeSet:
+    """The approved nodes, numbered through all revisions, with what the last prediction knows about them.
+
+    Args:
+        store: Folder of the cases.
+        paths: Of the case.
+        ct: Of the case.
+        warnings: Takes what could not be used.
+
+    Raises:
+        ValueError: If no label is approved, or it does not lie on the CT.
+    """
+    case = paths.case
+    if paths.nodes is None:
+        raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
+    final = read_label_file(paths.nodes, ct.grid).layers[0]
+    revisions = Revisions(store / ".osln" / case, store / "labels" / "final" / f"{case}.nii.gz")
+    head = revisions.head()
+    if head and hashlib.sha256(paths.nodes.read_bytes()).hexdigest() == head.sha256:
+        author = Author(True, _local(head.at), person=head.by, revision=head.revision, note=NOTE)
+        former = revisions.history()[:0:-1]
+    else:
+        author = Author(True, datetime.fromtimestamp(paths.nodes.stat().st_mtime), note=NOTE)
+        former = revisions.history()[::-1]
+    history = []
+    for revision in former:
+        try:
+            history.append(read_label_file(revisions.path(revision.revision), ct.grid).layers[0])
+        except ValueError as error:
+            warnings.append(f"revision {revision.revision} was not used to number the nodes: {error}")
+    labels = stable_numbers([*history, final])
+    zones = _zones(labels, ct.grid, paths.tumor)
+    found, prediction = _former_prediction(store, case, ct, warnings)
+    nodes = []
+    for number in np.unique(labels[labels > 0]).tolist():
+        shared = np.bincount(prediction[labels == number], minlength=1)[1:] if found else np.zeros(0)
+        match = found.get(int(shared.argmax()) + 1) if shared.any() else None
+        node = replace(match, number=number) if match else Node(number)
+        nodes.append(replace(node, zone=zones.get(number, node.zone)))
+        if match and not author.algorithm:
+            author = replace(author, algorithm="osln", version=__version__)
+    return NodeSet(labels, ct.grid, tuple(nodes), author)
+
+
+def stored_result(store: Path, case: str) -> dict[str, Any]:
+    """JSON that the server noted beside the stored prediction of a case.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    index = store / "datastore_v2.json"
+    try:
+        labels = json.loads(index.read_text())["objects"][case]["labels"]
+        return dict(labels["original"]["info"]["params"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"case {case} has no stored prediction with candidates; run an inference with save_label or a "
+            "batch, or give the JSON of an inference"
+        ) from error
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """JSON of an inference from a file, alone or as `params` of a reply.
+
+    Raises:
+        ValueError: If the file is missing or no such JSON.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as the JSON of a result ({error}); give final, prediction or such a file"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("params"), dict):
+        content = content["params"]
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no JSON object; give the JSON that an inference returned")
+    return content
+
+
+def _algorithm(result: Mapping[str, Any], at: datetime) -> Author:
+    models = result.get("models")
+    weights = [entry for entry in (models or {}).values() if isinstance(entry, dict)]
+    digest = hashlib.sha256("".join(sorted(str(entry.get("sha256")) for entry in weights)).encode())
+    version = f"{__version__}, weights {digest.hexdigest()[:12]}" if weights else __version__
+    phantom = any(entry.get("trained_on") == "phantom" for entry in weights)
+    name = str(result.get("model") or result.get("experiment") or "osln")
+    return Author(False, at, algorithm=name, version=version, note=PHANTOM_NOTE if phantom else NOTE)
+
+
+def _former_prediction(
+    store: Path, case: str, ct: Volume, warnings: list[str]
+) -> tuple[dict[int, Node], np.ndarray]:
+    path = store / "labels" / "original" / f"{case}.nii.gz"
+    if not path.is_file():
+        return {}, np.zeros(0, dtype=np.uint16)
+    try:
+        nodes = predicted(ct, path, stored_result(store, case))
+    except ValueError as error:
+        warnings.append(f"scores were left out: {error}")
+        return {}, np.zeros(0, dtype=np.uint16)
+    return {node.number: node for node in nodes.nodes}, nodes.labels
+
+
+def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]:
+    """Zone of each node by the distance of its center to the tumor (paper, section 3.1)."""
+    mask = None if tumor is None else read_label_file(tumor, grid).layers[0] != 0
+    numbers = np.unique(labels[labels > 0]).tolist()
+    if mask is None or not mask.any() or not numbers:
+        return {}
+    distance = tumor_distance_mm(mask, grid.spacing_mm)
+    centers = np.rint(ndimage.center_of_mass(labels > 0, labels, numbers)).astype(int)
+    near = distance[tuple(centers.T)] <= PROXIMAL_MM
+    return {
+        number: "proximal" if is_near else "distal" for number, is_near in zip(numbers, near, strict=True)
+    }
+
+
+def _local(at: str) -> datetime:
+    # DICOM dates and times without an offset are local ones.
+    return datetime.fromisoformat(at).astimezone().replace(tzinfo=None)

@@ -7,70 +7,25 @@ stopped goes on where it was. The networks of seed 0 become the shipped weights 
 
 import argparse
 import json
-import multiprocessing
-import queue
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from osln.ablation import ROWS
-from osln.ablation_jobs import Plan, jobs_of, row_counts, row_figures, start_worker
+from osln.ablation_jobs import Plan, jobs_of, row_counts, row_figures
 from osln.ablation_report import Measured, write_report
 from osln.checkpoint import load_checkpoint
 from osln.cohort import count_patients
 from osln.experiments import PRESETS
+from osln.jobs import run_jobs
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SHIPPED = Path(__file__).resolve().parents[1] / "apps" / "osln" / "model" / "shipped"
 """Where the weights that come with the software lie."""
-
-
-def run_jobs(plan: Plan, processes: int, shipped: Path | None) -> None:
-    """Run all jobs in worker processes, the first possible one first, with one progress bar."""
-    jobs = jobs_of(plan, shipped)
-    context = multiprocessing.get_context("spawn")
-    channel = context.Queue()
-    done: set[str] = set()
-    running: dict[Future[None], str] = {}
-    with (
-        ProcessPoolExecutor(processes, context, start_worker, (channel,)) as pool,
-        tqdm(
-            total=sum(run.length * plan.iterations for run in plan.runs), unit="step", smoothing=0.05
-        ) as bar,
-    ):
-        while len(done) < len(jobs):
-            for name, job in jobs.items():
-                free = len(running) < processes and name not in done and name not in running.values()
-                if free and done.issuperset(job.needed):
-                    running[pool.submit(job.work, plan, *job.arguments)] = name
-            finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            _show(bar, channel, running)
-            for future in finished:
-                done.add(running.pop(future))
-                if future.exception() is not None:
-                    pool.shutdown(cancel_futures=True)
-                    future.result()
-
-
-def _show(bar: Any, channel: Any, running: dict[Any, str]) -> None:
-    """Move the bar by what the workers have sent."""
-    while True:
-        try:
-            name, steps, loss = channel.get_nowait()
-        except queue.Empty:
-            break
-        bar.update(steps)
-        if loss is not None:
-            bar.set_postfix_str(f"{name} Dice loss {loss:.3f}")
-    if running and all(name.startswith("phantoms") for name in running.values()):
-        bar.set_postfix_str("making phantoms")
 
 
 def main() -> None:
@@ -102,7 +57,8 @@ def main() -> None:
     began = time.monotonic()
     try:
         with FileLock(options.work / "lock", timeout=0):
-            run_jobs(plan, options.processes, options.ship)
+            steps = sum(run.length * plan.iterations for run in plan.runs)
+            run_jobs(jobs_of(plan, options.ship), plan, options.processes, steps)
     except Timeout:
         parser.error(f"another measurement is running in {options.work}: wait for it or give another --work")
     counts = {split: count_patients(plan.patients(split)) for split in sizes}

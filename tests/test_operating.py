@@ -14,7 +14,7 @@ class TruthPredictor:
     """Answers with the nodes at .9, or .3 for early fusion."""
 
     def __init__(self, checkpoint, device="cpu"):
-        self.level = 0.3 if checkpoint.segmenter.startswith("ef") else 0.9
+        self.level = 0.3 if checkpoint.name.startswith("ef") else 0.9
 
     def probability(self, column):
         return np.where(column.nodes > 0, self.level, 0.0).astype(np.float32)

@@ -108,7 +108,7 @@ def test_a_better_version_is_published_and_goes_on_from_the_former(root, models,
     former = published(models)
     report = retrain(root, models, "ct")
     ((preset, iterations, initial, learned, _),) = gate["calls"]
-    assert initial.segmenter == "ct" and learned == ["d", "f", "g"]
+    assert initial.name == "ct" and learned == ["d", "f", "g"]
     assert iterations == round(0.3 * preset.iterations)
     assert preset.learning_rate == pytest.approx(PRESETS["demo"].learning_rate / 4)
     assert report.published and models.published("ct").name == report.version

@@ -95,7 +95,7 @@ def test_the_checkpoint_holds_its_record_and_loads_with_weights_only(columns, tm
     checkpoint = quick(columns[:3], "ef-distal", validation_columns=columns[3:], trained_on="phantom")
     save_checkpoint(tmp_path / "weights.pt", checkpoint)
     loaded = load_checkpoint(tmp_path / "weights.pt")
-    assert loaded.segmenter == "ef-distal" and loaded.trained_on == "phantom"
+    assert loaded.name == "ef-distal" and loaded.trained_on == "phantom"
     assert loaded.metadata["train_cases"] == ["case0", "case1", "case2"]
     assert loaded.metadata["validation_cases"] == ["case3"]
     assert loaded.metadata["iterations"] == 10 and loaded.metadata["seed"] == 0

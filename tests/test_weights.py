@@ -63,7 +63,7 @@ def test_the_shipped_weights_are_in_use_until_others_are_published(store):
     assert bias_in_use(store) == -1
     manifest = json.loads((store.root / "shipped" / "manifest.json").read_text())
     assert manifest["not_for_clinical_use"] is True
-    assert manifest["segmenters"]["ct"]["sha256"] == version.sha256
+    assert manifest["networks"]["ct"]["sha256"] == version.sha256
 
 
 def test_a_stored_version_is_used_only_when_it_is_published(store):

@@ -1,12 +1,6 @@
-"""The work of the stratification experiment, cut into jobs for worker processes.
-
-Each job leaves its result in a file and does nothing if the file is there, so that a stopped experiment
-goes on where it was.
-"""
+"""The work of the stratification experiment, cut into jobs."""
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +12,7 @@ from osln.checkpoint import load_checkpoint, save_checkpoint
 from osln.cohort import Patient, PhantomCohort, split_seeds
 from osln.experiments import PRESETS, SEGMENTERS
 from osln.inference import Predictor
+from osln.jobs import Job, tell
 from osln.metrics import Counts
 from osln.operating import operating_points
 from osln.sweep import THRESHOLDS
@@ -29,9 +24,6 @@ CHUNK = 8
 """Phantoms that are made by one job."""
 KEPT = 0.0009
 """Probabilities below it reach no threshold of the sweep and are not kept."""
-
-progress: Any = None
-"""Queue to the main process, set in each worker."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +58,6 @@ class Plan:
         return list(self.cohort.patients(split_seeds(split, self.sizes[split])))
 
 
-@dataclass(frozen=True)
-class Job:
-    """Work for a worker process: called with the plan and the arguments when the needed jobs are done."""
-
-    work: Callable[..., None]
-    arguments: tuple[Any, ...]
-    needed: tuple[str, ...]
-
-
-def start_worker(channel: Any) -> None:
-    """Give a worker its queue and let it be polite: one thread, low priority."""
-    global progress
-    progress = channel
-    os.nice(5)
-
-
 def make_phantoms(plan: Plan, seeds: list[int]) -> None:
     """Make the phantoms of these seeds unless they are there."""
     for seed in seeds:
@@ -98,7 +74,7 @@ def train_network(plan: Plan, run: Run) -> None:
 
         def report(state: Progress) -> None:
             nonlocal done
-            progress.put((run.name, state.iteration - done, state.dice_loss))
+            tell(run.name, state.iteration - done, state.dice_loss)
             done = state.iteration
 
         checkpoint = train(
@@ -115,7 +91,7 @@ def train_network(plan: Plan, run: Run) -> None:
         save_checkpoint(path, checkpoint)
         resume.unlink(missing_ok=True)
     else:
-        progress.put((run.name, run.length * plan.iterations, None))
+        tell(run.name, run.length * plan.iterations, None)
     for split in EVALUATED:
         target = plan.folder / "maps" / f"{run.name}-{split}.npz"
         if not target.is_file():

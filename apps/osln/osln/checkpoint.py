@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from osln.experiments import PRESETS, SEGMENTERS
+from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
 from osln.imagefile import write_atomically
+from osln.networks.glnet import GLNet
 from osln.networks.unet3d import UNet3D
 from osln.transforms import Scaling
 
-FORMAT = "osln-segmenter-1"
+FORMAT = "osln-network-1"
 
 
 @dataclass(frozen=True)
@@ -23,22 +24,23 @@ class Checkpoint:
     """A trained network with everything that inference needs.
 
     Attributes:
-        segmenter: Row of `SEGMENTERS` that it was trained for.
+        name: Row of `SEGMENTERS` or `CLASSIFIERS` that it was trained for.
         preset: Row of `PRESETS`.
         scaling: Preprocessing numbers.
         state_dict: Weights.
         trained_on: "phantom" or a description of the cohort; shown with every result.
-        metadata: JSON values: seed, iterations, metrics, data, commit, base version, created.
+        metadata: JSON values: seed, iterations, metrics, data, commit, base version, created; of a network
+            that reads tags also the tagger, whose tags alone it understands.
     """
 
-    segmenter: str
+    name: str
     preset: str
     scaling: Scaling
     state_dict: Mapping[str, torch.Tensor]
     trained_on: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def network(self) -> UNet3D:
+    def network(self) -> UNet3D | GLNet:
         """The network with a copy of these weights, in evaluation mode.
 
         Raises:
@@ -54,10 +56,14 @@ class Checkpoint:
         """Compares names and shapes of the weights with the architecture; errors as in `network`."""
         self._empty_network()
 
-    def _empty_network(self) -> UNet3D:
-        preset, segmenter = PRESETS[self.preset], SEGMENTERS[self.segmenter]
+    def _empty_network(self) -> UNet3D | GLNet:
+        preset = PRESETS[self.preset]
+        network: UNet3D | GLNet
         with torch.device("meta"):
-            network = UNet3D(len(segmenter.inputs), preset.widths)
+            if self.name in SEGMENTERS:
+                network = UNet3D(len(SEGMENTERS[self.name].inputs), preset.widths)
+            else:
+                network = GLNet.of(CLASSIFIERS[self.name], preset.stage_two)
         wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         given = {name: tuple(tensor.shape) for name, tensor in self.state_dict.items()}
         if wanted != given:
@@ -67,7 +73,7 @@ class Checkpoint:
                 if wanted.get(name) != given.get(name)
             )
             raise ValueError(
-                f"these are not weights of {self.segmenter} ({self.preset}): {len(differing)} tensors "
+                f"these are not weights of {self.name} ({self.preset}): {len(differing)} tensors "
                 f"differ, first {'; '.join(differing[:3])}"
             )
         return network
@@ -83,7 +89,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     torch.save(
         {
             "format": FORMAT,
-            "segmenter": checkpoint.segmenter,
+            "name": checkpoint.name,
             "preset": checkpoint.preset,
             "scaling": plain(checkpoint.scaling.to_dict()),
             "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
@@ -114,9 +120,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
-    if content.get("segmenter") not in SEGMENTERS or content.get("preset") not in PRESETS:
+    if content.get("name") not in NETWORKS or content.get("preset") not in PRESETS:
         raise ValueError(
-            f"{path.name} is for {content.get('segmenter')!r}, {content.get('preset')!r}: both unknown here"
+            f"{path.name} is for {content.get('name')!r}, {content.get('preset')!r}: both unknown here"
         )
     parts = {"scaling": dict, "state_dict": dict, "trained_on": str, "metadata": dict}
     if lacking := [name for name, kind in parts.items() if not isinstance(content.get(name), kind)]:
@@ -124,7 +130,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not all(isinstance(tensor, torch.Tensor) for tensor in content["state_dict"].values()):
         raise ValueError(f"{path.name} holds weights that are not tensors; train again")
     checkpoint = Checkpoint(
-        segmenter=content["segmenter"],
+        name=content["name"],
         preset=content["preset"],
         scaling=Scaling.from_dict(content["scaling"]),
         state_dict=content["state_dict"],

@@ -16,8 +16,35 @@ EARLY_FUSION = ("ct", "pet", "distance")
 
 
 @dataclass(frozen=True)
+class StageTwo:
+    """How large GLNet is in a preset and how it is trained.
+
+    Attributes:
+        patch: Local patch in voxels of the working grid (x, y, z).
+        margin: Voxels of background that a large candidate keeps on each side.
+        jitter: Largest shift of each face of a candidate's box in training, in voxels.
+        widths: Channels of the four residual blocks.
+        features: Numbers that each block contributes to the score.
+        dropout: Share of the features that a training step leaves out.
+        batch: Candidates in a training step.
+        epochs: Passes through the candidates of a training from scratch.
+        learning_rate: Of Adam.
+    """
+
+    patch: tuple[int, int, int]
+    margin: int
+    jitter: int
+    widths: tuple[int, int, int, int]
+    features: int
+    dropout: float
+    batch: int
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Preset:
-    """How large a network is and how it is trained.
+    """How large the networks are and how they are trained.
 
     Attributes:
         name: Key in `PRESETS`.
@@ -32,6 +59,7 @@ class Preset:
         weight_decay: Decoupled weight decay.
         positive_weight: Weight of a node voxel in the cross-entropy.
         output_bias: Start of the last bias: the logit of a node's rarity.
+        stage_two: The same of GLNet.
     """
 
     name: str
@@ -46,6 +74,7 @@ class Preset:
     weight_decay: float
     positive_weight: float
     output_bias: float
+    stage_two: StageTwo
 
 
 PRESETS = {
@@ -66,6 +95,17 @@ PRESETS = {
             weight_decay=5e-4,
             positive_weight=1.0,
             output_bias=0.0,
+            stage_two=StageTwo(
+                patch=(48, 48, 32),
+                margin=8,
+                jitter=3,
+                widths=(32, 64, 128, 256),
+                features=256,
+                dropout=0.0,
+                batch=32,
+                epochs=10,
+                learning_rate=1e-4,
+            ),
         ),
         # Small enough to learn on two CPU cores (docs/method.md).
         Preset(
@@ -81,6 +121,18 @@ PRESETS = {
             weight_decay=5e-4,
             positive_weight=20.0,
             output_bias=-4.0,
+            # Millimeters much as in the paper in the axial plane: 50 of patch, 8 of margin, 3 of jitter.
+            stage_two=StageTwo(
+                patch=(20, 20, 16),
+                margin=3,
+                jitter=1,
+                widths=(8, 16, 32, 64),
+                features=256,
+                dropout=0.3,
+                batch=32,
+                epochs=6,
+                learning_rate=1e-3,
+            ),
         ),
     )
 }
@@ -123,35 +175,92 @@ SEGMENTERS = {
 
 
 @dataclass(frozen=True)
+class Classifier:
+    """One stage-two network: what it sees of a candidate (paper, section 4.5 and Table 2).
+
+    Attributes:
+        name: Key in `CLASSIFIERS`.
+        title: What viewers and tables show.
+        inputs: Channels of the local patch; empty for a network without local module.
+        tags: Whether it is given the 171 tags of the tagger (LesaNet).
+    """
+
+    name: str
+    title: str
+    inputs: tuple[str, ...]
+    tags: bool
+
+    @property
+    def needs_pet(self) -> bool:
+        return "pet" in self.inputs
+
+
+CLASSIFIERS = {
+    classifier.name: classifier
+    for classifier in (
+        Classifier("glnet", "GLNet: CT + PET + tags", ("ct", "pet"), tags=True),
+        Classifier("local-ct-pet", "CT + PET", ("ct", "pet"), tags=False),
+        Classifier("local-ct", "CT", CT, tags=False),
+        Classifier("tag", "tags", (), tags=True),
+    )
+}
+
+NETWORKS = (*SEGMENTERS, *CLASSIFIERS)
+"""Names of everything that has trained weights."""
+
+
+@dataclass(frozen=True)
 class Experiment:
-    """A row of Table 1b: which networks are asked and fused.
+    """A row of Table 1b or Table 2: which networks are asked and fused, and what scores the candidates.
 
     Attributes:
         name: Key in `EXPERIMENTS`; "osln" is the paper's method.
         title: What viewers and tables show.
         segmenters: Names in `SEGMENTERS`; networks of one zone are fused by max, zones by union.
+        classifier: Name in `CLASSIFIERS`; None leaves the candidates with their stage-one score.
     """
 
     name: str
     title: str
     segmenters: tuple[str, ...]
+    classifier: str | None = None
 
     @property
     def needs_pet(self) -> bool:
-        return any(SEGMENTERS[name].needs_pet for name in self.segmenters)
+        second = self.classifier is not None and CLASSIFIERS[self.classifier].needs_pet
+        return second or any(SEGMENTERS[name].needs_pet for name in self.segmenters)
 
     @property
     def needs_tumor(self) -> bool:
         return any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
 
+    @property
+    def needs_tags(self) -> bool:
+        return self.classifier is not None and CLASSIFIERS[self.classifier].tags
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of all networks that have to be trained."""
+        return self.segmenters if self.classifier is None else (*self.segmenters, self.classifier)
+
+    @property
+    def stage_one(self) -> str:
+        """Name of the row that ends with the candidates of this one."""
+        rows = (*EXPERIMENTS.values(), *SINGLE_SEGMENTERS.values())
+        return next(row.name for row in rows if row.classifier is None and row.segmenters == self.segmenters)
+
+
+LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
+"""The four networks of the paper's Figure 3."""
 
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
-        Experiment(
-            "osln",
-            "LF, stratified: the paper's stage one",
-            ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal"),
+        Experiment("osln", "LF, stratified, GLNet: the paper's method", LATE_FUSION, "glnet"),
+        Experiment("lf-stratified", "LF, stratified: the paper's stage one", LATE_FUSION),
+        *(
+            Experiment(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
+            for name in ("local-ct-pet", "local-ct", "tag")
         ),
         Experiment("ct", "CT", ("ct",)),
         Experiment("ef", "EF", ("ef",)),

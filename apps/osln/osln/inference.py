@@ -60,7 +60,7 @@ class Predictor:
         if precision not in (None, "f32", "bf16"):
             raise ValueError(f"precision {precision!r} is not known: expected f32 or bf16")
         self.checkpoint = checkpoint
-        self.segmenter = SEGMENTERS[checkpoint.segmenter]
+        self.segmenter = SEGMENTERS[checkpoint.name]
         self.preset = PRESETS[checkpoint.preset]
         self.device = device
         self.runtime = runtime

@@ -6,6 +6,7 @@ rows run from the patient's front to the back, columns from the patient's right 
 """
 
 import numpy as np
+from scipy import ndimage
 
 from osln.grid import Grid, Volume, mask_box
 
@@ -109,6 +110,24 @@ def instance_box(mask: np.ndarray, grid: Grid, margin_mm: float = MARGIN_MM) -> 
     half = (past - first)[:2] * grid.spacing_mm[:2] / 2 + margin_mm
     low, high = center[:2] - half, center[:2] + half
     return ((float(low[0]), float(high[0])), (float(low[1]), float(high[1]))), float(center[2])
+
+
+def lesion_places(labels: np.ndarray, grid: Grid) -> np.ndarray:
+    """Where the tagger looks for each of k objects: (k, 5) box x0, x1, y0, y1 and height z in RAS mm.
+
+    Args:
+        labels: (x, y, z) integers, 0 is background; rows of the result are in ascending order of the label.
+        grid: Of the labels.
+    """
+    places = []
+    for value, part in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False)), start=1):
+        if part is None:
+            continue
+        first = [side.start for side in part]
+        size = [side.stop - side.start for side in part]
+        (x, y), z = instance_box(labels[part] == value, grid.crop(first, size))
+        places.append([*x, *y, z])
+    return np.array(places, dtype=np.float64).reshape(-1, 5)
 
 
 def _pixels(count: int, pixel_mm: float, center: int) -> tuple[slice, np.ndarray]:

@@ -84,6 +84,48 @@ def radius_fits(predicted_voxels: np.ndarray, node_voxels: np.ndarray) -> np.nda
     return (ratio >= low - rounding) & (ratio <= high + rounding)
 
 
+@dataclass(frozen=True)
+class Overlaps:
+    """Which predictions share voxels with which nodes, before anything has a score.
+
+    Attributes:
+        prediction_labels: (p,) labels of the predictions, ascending.
+        node_labels: (n,) labels of the nodes, ascending.
+        predicted: (k,) prediction index of each overlapping pair.
+        touched: (k,) node index of each pair.
+        fits: (k,) bool: the pair's radii fit, so that it is a hit.
+    """
+
+    prediction_labels: np.ndarray
+    node_labels: np.ndarray
+    predicted: np.ndarray
+    touched: np.ndarray
+    fits: np.ndarray
+
+    def matching(self, scores: np.ndarray | None = None) -> Matching:
+        """The fates under these scores, one for each prediction label; all equal if omitted.
+
+        Raises:
+            ValueError: The number of scores is not that of the predictions.
+        """
+        values = np.ones(len(self.prediction_labels)) if scores is None else np.asarray(scores, np.float64)
+        if len(values) != len(self.prediction_labels):
+            raise ValueError(
+                f"{len(values)} scores for {len(self.prediction_labels)} predictions: give one score for "
+                "each label"
+            )
+        hits, hit_nodes = self.predicted[self.fits], self.touched[self.fits]
+        found_by = best_prediction(hits, hit_nodes, values, len(self.node_labels))
+        extra = np.zeros(len(values), dtype=bool)
+        extra[hits] = True
+        extra[found_by[found_by >= 0]] = False
+        overlapped = np.zeros(len(self.node_labels), dtype=bool)
+        overlapped[self.touched] = True
+        return Matching(
+            self.prediction_labels, self.node_labels, values, found_by, extra, overlapped & (found_by < 0)
+        )
+
+
 def match(predictions: np.ndarray, nodes: np.ndarray, scores: np.ndarray | None = None) -> Matching:
     """Match predicted instances to node instances.
 
@@ -108,29 +150,23 @@ def match(predictions: np.ndarray, nodes: np.ndarray, scores: np.ndarray | None 
     Reference:
         The paper, section 4.3 (hit criterion).
     """
+    return find_overlaps(predictions, nodes).matching(scores)
+
+
+def find_overlaps(predictions: np.ndarray, nodes: np.ndarray) -> Overlaps:
+    """The geometric part of `match`, which holds for any scores; arguments and errors as there."""
     if predictions.shape != nodes.shape:
         raise ValueError(f"predictions have shape {predictions.shape} and nodes {nodes.shape}: use one grid")
     inside = (predictions != 0) | (nodes != 0)
     p, n = predictions[inside], nodes[inside]
     prediction_labels, prediction_voxels = np.unique(p[p != 0], return_counts=True)
     node_labels, node_voxels = np.unique(n[n != 0], return_counts=True)
-    values = np.ones(len(prediction_labels)) if scores is None else np.asarray(scores, dtype=np.float64)
-    if len(values) != len(prediction_labels):
-        raise ValueError(
-            f"{len(values)} scores for {len(prediction_labels)} predictions: give one score for each label"
-        )
     both = (p != 0) & (n != 0)
     pairs = np.unique(np.stack([p[both], n[both]]).astype(np.int64), axis=1)
     predicted = np.searchsorted(prediction_labels, pairs[0])
     touched = np.searchsorted(node_labels, pairs[1])
     fits = radius_fits(prediction_voxels[predicted], node_voxels[touched])
-    found_by = best_prediction(predicted[fits], touched[fits], values, len(node_labels))
-    hitting = np.zeros(len(prediction_labels), dtype=bool)
-    hitting[predicted[fits]] = True
-    hitting[found_by[found_by >= 0]] = False
-    overlapped = np.zeros(len(node_labels), dtype=bool)
-    overlapped[touched] = True
-    return Matching(prediction_labels, node_labels, values, found_by, hitting, overlapped & (found_by < 0))
+    return Overlaps(prediction_labels, node_labels, predicted, touched, fits)
 
 
 def best_prediction(

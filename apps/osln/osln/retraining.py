@@ -271,7 +271,7 @@ def _verdict(
     compared: bool,
 ) -> tuple[str, str]:
     """What happened, and what to do now."""
-    by_hand = f"scripts/models.py publish {version.segmenter} {version.name}"
+    by_hand = f"scripts/models.py publish {version.network} {version.name}"
     if not compared or metric is None:
         lack = (
             "no approved validation patient"
@@ -294,5 +294,5 @@ def _verdict(
         return (f"{version.name} was trained and stored, not published as asked: {figures}", by_hand)
     return (
         f"{version.name} is published: {figures}",
-        f"ask for the nodes of the next case; scripts/models.py rollback {version.segmenter} undoes this",
+        f"ask for the nodes of the next case; scripts/models.py rollback {version.network} undoes this",
     )

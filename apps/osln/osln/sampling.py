@@ -169,23 +169,47 @@ class PatchSampler:
         return augment((inputs, target, mask), rng)  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A movement of a patch in the axial plane: quarter turns, then mirroring along the axes."""
+
+    quarters: int
+    flips: tuple[int, ...]
+    """0 mirrors x, 1 mirrors y."""
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, shape: Sequence[int]) -> "Turn":
+        """90, 180 or 270 degrees with p .5; x and y mirrored with p .25 each (paper, section 4.2).
+
+        A patch that is not square in the axial plane is only turned by 180 degrees.
+        """
+        quarters = int(rng.integers(1, 4)) if rng.random() < ROTATION_PROBABILITY else 0
+        if shape[0] != shape[1] and quarters % 2:
+            quarters = 2
+        return cls(quarters, tuple(axis for axis in (0, 1) if rng.random() < FLIP_PROBABILITY))
+
+    def of_patch(self, patch: np.ndarray) -> np.ndarray:
+        """(C, x, y, z) moved."""
+        turned = np.rot90(patch, self.quarters, axes=(1, 2))
+        return np.ascontiguousarray(np.flip(turned, [axis + 1 for axis in self.flips]))
+
+    def of_box(self, box: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """(3, 2) faces of a box in a patch of that shape (x, y, z), moved with the patch."""
+        x, y, z = box
+        width, depth = shape[:2]
+        for _ in range(self.quarters):
+            # A quarter turn takes y, counted from its end, to x, and x to y.
+            x, y = depth - y[::-1], x
+            width, depth = depth, width
+        x = width - x[::-1] if 0 in self.flips else x
+        y = depth - y[::-1] if 1 in self.flips else y
+        return np.stack([x, y, z])
+
+
 def augment(arrays: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Turn a patch by 90, 180 or 270 degrees in the axial plane with p .5; mirror x and y with p .25 each.
-
-    A patch that is not square in the axial plane is only turned by 180 degrees.
-
-    Args:
-        arrays: (C, x, y, z) arrays that are moved alike.
-        rng: Source of chance.
-
-    Reference:
-        The paper, section 4.2.
-    """
-    quarters = int(rng.integers(1, 4)) if rng.random() < ROTATION_PROBABILITY else 0
-    if arrays[0].shape[1] != arrays[0].shape[2] and quarters % 2:
-        quarters = 2
-    flips = [axis for axis in (1, 2) if rng.random() < FLIP_PROBABILITY]
-    return tuple(np.ascontiguousarray(np.flip(np.rot90(a, quarters, axes=(1, 2)), flips)) for a in arrays)
+    """Arrays (C, x, y, z) moved alike by a `Turn` drawn with the source of chance."""
+    turn = Turn.drawn(rng, arrays[0].shape[1:])
+    return tuple(turn.of_patch(array) for array in arrays)
 
 
 def _node_centers(nodes: np.ndarray) -> list[tuple[int, int, int]]:

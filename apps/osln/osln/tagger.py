@@ -164,6 +164,27 @@ class Tagger:
         images, boxes = zip(*patches, strict=True)
         return self.probabilities(np.stack(images), np.stack(boxes))
 
+    def tag_lesions(self, ct: Volume, lesions: np.ndarray) -> np.ndarray:
+        """Tag probabilities of lesions of one patient.
+
+        Args:
+            ct: HU, not clipped.
+            lesions: (N, 5) box x0, x1, y0, y1 and height z in RAS mm, as `lesion_places` gives them.
+
+        Returns:
+            (N, 171) float32.
+        """
+        if not len(lesions):
+            return np.zeros((0, len(TAG_NAMES)), dtype=np.float32)
+        patches = [lesion_patch(ct, ((x0, x1), (y0, y1)), z) for x0, x1, y0, y1, z in lesions]
+        images, boxes = zip(*patches, strict=True)
+        return self.probabilities(np.stack(images), np.stack(boxes))
+
+    @staticmethod
+    def checksum(path: str | Path) -> str:
+        """SHA-256 of a tagger's file, as `describe` says it of the loaded one."""
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
     def _of_some(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(
             self.device, memory_format=self._layout

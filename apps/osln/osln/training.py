@@ -7,8 +7,7 @@ thread of a CPU the result depends on seed and data alone, interrupted or not.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from osln.experiments import Preset, Segmenter
 from osln.networks.unet3d import UNet3D
 from osln.recipe import bf16_is_fast, learning_rate, masked_loss
 from osln.sampling import PatchSampler
+from osln.training_state import cpu_threads, load_state, save_state
 from osln.transforms import Scaling
 from osln.validation import evaluate
 from osln.weights import Checkpoint
@@ -120,7 +120,7 @@ def train(
         "torch": str(torch.__version__),
     }
     key = _run_key(record, preset, scaling, train_columns)
-    with _cpu_threads(threads):
+    with cpu_threads(threads):
         run = _Run(segmenter, preset, steps, seed, initial, device)
         if resume_path is not None:
             run.resume(Path(resume_path), key)
@@ -214,32 +214,23 @@ class _Run:
 
     def save(self, path: Path, key: str) -> None:
         """Write the state, whole or not at all."""
-        state = {
-            "key": key,
-            "iteration": self.iteration,
-            "seconds": self.seconds,
-            "losses": self.losses,
-            "validation": self.validation,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        save_state(
+            path,
+            key,
+            {
+                "iteration": self.iteration,
+                "seconds": self.seconds,
+                "losses": self.losses,
+                "validation": self.validation,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+        )
 
     def resume(self, path: Path, key: str) -> None:
         """Go on from the file if it belongs to this training, not if it is of other data."""
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except Exception as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise ValueError(
-                f"{path} cannot be read ({reason}): delete it to train from the start"
-            ) from error
-        if state["key"] != key:
+        state = load_state(path, key, self.device)
+        if state is None:
             return
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -248,20 +239,9 @@ class _Run:
         self.validation = state["validation"]
 
 
-@contextmanager
-def _cpu_threads(threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _check_initial(initial: Checkpoint, segmenter: Segmenter, preset: Preset) -> None:
-    if initial.segmenter != segmenter.name:
-        raise ValueError(f"the first weights are of {initial.segmenter}, not of {segmenter.name}")
+    if initial.name != segmenter.name:
+        raise ValueError(f"the first weights are of {initial.name}, not of {segmenter.name}")
     if initial.preset != preset.name:
         raise ValueError(
             f"the first weights have preset {initial.preset}, not {preset.name}: train from scratch instead"

@@ -42,7 +42,7 @@ def inside_zone(prob: np.ndarray, nodes: np.ndarray, zone: np.ndarray) -> tuple[
 def zone_counts(checkpoint: Checkpoint, columns: Sequence[Column], device: str = "cpu") -> Counts:
     """Stage-one counts of one network in its own zone; arguments as `evaluate`."""
     predictor = Predictor(checkpoint, device)
-    zone = SEGMENTERS[checkpoint.segmenter].zone
+    zone = SEGMENTERS[checkpoint.name].zone
     sweeps = []
     for column in columns:
         if column.nodes is None:
@@ -66,7 +66,7 @@ def evaluate(checkpoint: Checkpoint, columns: Sequence[Column], device: str = "c
         "cases" has nodes, found and false predictions of each patient at the operating point.
     """
     predictor = Predictor(checkpoint, device)
-    zone = SEGMENTERS[checkpoint.segmenter].zone
+    zone = SEGMENTERS[checkpoint.name].zone
     sweeps = []
     for column in columns:
         if column.nodes is None:

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from osln.checkpoint import Checkpoint, load_checkpoint, plain, save_checkpoint
-from osln.experiments import SEGMENTERS
+from osln.experiments import NETWORKS
 from osln.imagefile import write_atomically
 
 SHIPPED = "shipped"
@@ -22,7 +22,7 @@ DEFAULT_THRESHOLD = 0.5
 class Version:
     """One stored checkpoint: name (time and metric, or "shipped"), file, checksum and metadata."""
 
-    segmenter: str
+    network: str
     name: str
     path: Path
     sha256: str
@@ -31,10 +31,10 @@ class Version:
 
 
 class ModelStore:
-    """Versions of every segmenter's weights below one folder.
+    """Versions of every network's weights below one folder.
 
-    `shipped/` comes with the software and is read-only; `<segmenter>/<version>.pt` are trained here;
-    `published.json` names which version is in use. A segmenter without a published version uses the
+    `shipped/` comes with the software and is read-only; `<network>/<version>.pt` are trained here;
+    `published.json` names which version is in use. A network without a published version uses the
     shipped one.
 
     Args:
@@ -44,55 +44,53 @@ class ModelStore:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
-    def versions(self, segmenter: str) -> list[Version]:
+    def versions(self, network: str) -> list[Version]:
         """All versions, oldest first; the shipped one leads."""
-        _check_segmenter(segmenter)
-        shipped = self._shipped_manifest().get("segmenters", {}).get(segmenter)
-        found = [self._version(segmenter, SHIPPED, shipped)] if shipped else []
-        for path in sorted((self.root / segmenter).glob("*.json")):
-            found.append(self._version(segmenter, path.stem, json.loads(path.read_text())))
+        _check_network(network)
+        shipped = self._shipped_manifest().get("networks", {}).get(network)
+        found = [self._version(network, SHIPPED, shipped)] if shipped else []
+        for path in sorted((self.root / network).glob("*.json")):
+            found.append(self._version(network, path.stem, json.loads(path.read_text())))
         return found
 
-    def published(self, segmenter: str) -> Version | None:
+    def published(self, network: str) -> Version | None:
         """The version in use, or None if there is none at all."""
-        history = self._state()["published"].get(segmenter, [])
+        history = self._state()["published"].get(network, [])
         name = history[-1] if history else SHIPPED
-        return next((version for version in self.versions(segmenter) if version.name == name), None)
+        return next((version for version in self.versions(network) if version.name == name), None)
 
-    def load(self, segmenter: str, version: Version | None = None) -> Checkpoint:
+    def load(self, network: str, version: Version | None = None) -> Checkpoint:
         """The published checkpoint, or that of `version`, after its checksum was compared.
 
         Raises:
             ValueError: If there are no weights, or the file is not the one that was stored.
         """
-        version = version or self.published(segmenter)
-        if version is None and (history := self._state()["published"].get(segmenter)):
+        version = version or self.published(network)
+        if version is None and (history := self._state()["published"].get(network)):
             raise ValueError(
-                f"the published version {history[-1]} of {segmenter} is gone from {self.root / segmenter}; "
-                f"roll back (scripts/models.py rollback {segmenter}) or train again"
+                f"the published version {history[-1]} of {network} is gone from {self.root / network}; "
+                f"roll back (scripts/models.py rollback {network}) or train again"
             )
         if version is None:
             raise ValueError(
-                f"no weights for {segmenter}: train it (scripts/train.py --model {segmenter}) or put them at "
+                f"no weights for {network}: train it (scripts/train.py --model {network}) or put them at "
                 f"{self.root / SHIPPED}"
             )
         if not version.path.is_file() or _sha256(version.path) != version.sha256:
             raise ValueError(
-                f"the weights {version.path.name} of {segmenter} are missing or were changed after they were "
-                f"stored; roll back (scripts/models.py rollback {segmenter}) or train again"
+                f"the weights {version.path.name} of {network} are missing or were changed after they were "
+                f"stored; roll back (scripts/models.py rollback {network}) or train again"
             )
         checkpoint = load_checkpoint(version.path)
-        if checkpoint.segmenter != segmenter:
-            raise ValueError(
-                f"{version.path.name} holds weights of {checkpoint.segmenter}, not of {segmenter}"
-            )
+        if checkpoint.name != network:
+            raise ValueError(f"{version.path.name} holds weights of {checkpoint.name}, not of {network}")
         return checkpoint
 
     def add(self, checkpoint: Checkpoint, metric: float | None = None) -> Version:
         """Stores a checkpoint as a new version, not yet published."""
-        _check_segmenter(checkpoint.segmenter)
+        _check_network(checkpoint.name)
         checkpoint.check()
-        folder = self.root / checkpoint.segmenter
+        folder = self.root / checkpoint.name
         folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(timezone.utc)
         metric = plain(metric)
@@ -101,7 +99,7 @@ class ModelStore:
         path = folder / f"{name}.pt"
         save_checkpoint(path, checkpoint)
         entry = {
-            "file": f"{checkpoint.segmenter}/{path.name}",
+            "file": f"{checkpoint.name}/{path.name}",
             "sha256": _sha256(path),
             "trained_on": checkpoint.trained_on,
             "created": now.isoformat(timespec="seconds"),
@@ -109,34 +107,34 @@ class ModelStore:
             "metadata": plain(dict(checkpoint.metadata)),
         }
         write_atomically(folder / f"{name}.json", _json(entry))
-        return self._version(checkpoint.segmenter, name, entry)
+        return self._version(checkpoint.name, name, entry)
 
-    def publish(self, segmenter: str, name: str) -> Version:
+    def publish(self, network: str, name: str) -> Version:
         """Puts a stored version into use; one atomic rename."""
-        version = self._named(segmenter, name)
-        self.load(segmenter, version)
+        version = self._named(network, name)
+        self.load(network, version)
         with self._lock():
             state = self._state()
-            history = state["published"].setdefault(segmenter, [])
+            history = state["published"].setdefault(network, [])
             if not history or history[-1] != name:
                 history.append(name)
             write_atomically(self.root / "published.json", _json(state))
         return version
 
-    def rollback(self, segmenter: str) -> Version:
+    def rollback(self, network: str) -> Version:
         """Puts the version before the published one back into use.
 
         Raises:
             ValueError: If there is none.
         """
-        _check_segmenter(segmenter)
+        _check_network(network)
         with self._lock():
             state = self._state()
-            history = state["published"].get(segmenter, [])
+            history = state["published"].get(network, [])
             earlier = history[-2] if len(history) > 1 else SHIPPED
-            known = {version.name: version for version in self.versions(segmenter)}
+            known = {version.name: version for version in self.versions(network)}
             if not history or earlier not in known:
-                raise ValueError(f"{segmenter} has no earlier version to roll back to")
+                raise ValueError(f"{network} has no earlier version to roll back to")
             history.pop()
             write_atomically(self.root / "published.json", _json(state))
         return known[earlier]
@@ -157,21 +155,19 @@ class ModelStore:
             state.setdefault("thresholds", {})[experiment] = plain(thresholds)
             write_atomically(self.root / "published.json", _json(state))
 
-    def _named(self, segmenter: str, name: str) -> Version:
-        for version in self.versions(segmenter):
+    def _named(self, network: str, name: str) -> Version:
+        for version in self.versions(network):
             if version.name == name:
                 return version
-        known = ", ".join(version.name for version in self.versions(segmenter)) or "none"
-        raise ValueError(f"{segmenter} has no version {name!r}; known: {known}")
+        known = ", ".join(version.name for version in self.versions(network)) or "none"
+        raise ValueError(f"{network} has no version {name!r}; known: {known}")
 
-    def _version(self, segmenter: str, name: str, entry: Mapping[str, Any]) -> Version:
+    def _version(self, network: str, name: str, entry: Mapping[str, Any]) -> Version:
         metadata = {key: value for key, value in entry.items() if key in ("created", "metric")} | dict(
             entry.get("metadata", {})
         )
         folder = self.root / SHIPPED if name == SHIPPED else self.root
-        return Version(
-            segmenter, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata
-        )
+        return Version(network, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata)
 
     def _shipped_manifest(self) -> dict[str, Any]:
         path = self.root / SHIPPED / "manifest.json"
@@ -193,16 +189,16 @@ def write_shipped(
 
     Args:
         folder: Where to.
-        checkpoints: By segmenter name.
+        checkpoints: By network name.
         thresholds: Operating points by row, see `ModelStore.thresholds`.
         command: The command line that made them, to make them again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    segmenters = {}
+    networks = {}
     for name, checkpoint in checkpoints.items():
         path = folder / f"{name}.pt"
         save_checkpoint(path, checkpoint)
-        segmenters[name] = {
+        networks[name] = {
             "file": path.name,
             "sha256": _sha256(path),
             "trained_on": checkpoint.trained_on,
@@ -211,15 +207,15 @@ def write_shipped(
     manifest = {
         "command": command,
         "not_for_clinical_use": True,
-        "segmenters": segmenters,
+        "networks": networks,
         "thresholds": plain(thresholds),
     }
     write_atomically(folder / "manifest.json", _json(manifest))
 
 
-def _check_segmenter(name: str) -> None:
-    if name not in SEGMENTERS:
-        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(SEGMENTERS)}")
+def _check_network(name: str) -> None:
+    if name not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
 
 
 def _sha256(path: Path) -> str:

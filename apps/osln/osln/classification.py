@@ -1,0 +1,92 @@
+"""Runs a trained stage-two network on all candidates of a patient at once."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from osln.checkpoint import Checkpoint
+from osln.experiments import CLASSIFIERS, PRESETS
+from osln.inference import available_devices
+from osln.patches import Patches
+from osln.recipe import bf16_is_fast
+from osln.transforms import network_input
+
+LARGEST_BATCH = 64
+"""Candidates in one pass: a patient's are one, and a pathological number does not fill the memory."""
+
+
+class CandidateScorer:
+    """A trained row of `CLASSIFIERS` on a device.
+
+    Args:
+        checkpoint: Trained weights.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: "f32" or "bf16"; None chooses what the processor is made for.
+
+    Raises:
+        ValueError: If the device is not there.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
+        if device not in (available := available_devices()):
+            raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
+        self.checkpoint = checkpoint
+        self.classifier = CLASSIFIERS[checkpoint.name]
+        self.stage_two = PRESETS[checkpoint.preset].stage_two
+        self.device = torch.device(device)
+        self.half = bf16_is_fast(self.device) if precision is None else precision == "bf16"
+        self._network = checkpoint.network().to(self.device)
+        if self.classifier.inputs:
+            self._network = self._network.to(memory_format=torch.channels_last_3d)
+
+    @property
+    def tagger(self) -> dict[str, Any] | None:
+        """The tagger whose tags the network has learned from; None if it reads none."""
+        return self.checkpoint.metadata.get("tagger") if self.classifier.tags else None
+
+    def scores(self, patches: Patches, tags: np.ndarray | None = None) -> np.ndarray:
+        """Probability that each of n candidates is a node that counts.
+
+        Args:
+            patches: The candidates' patches.
+            tags: (n, 171) probabilities; only for a network that reads tags.
+
+        Returns:
+            (n,) float32; empty for no candidate.
+
+        Raises:
+            ValueError: If PET or tags are asked for and not there, or are not of these candidates.
+        """
+        count = len(patches)
+        if self.classifier.tags and (tags is None or len(tags) != count):
+            raise ValueError(f"{self.classifier.name} reads tags: give 171 probabilities for each candidate")
+        found = [
+            self._batch(patches, tags, slice(start, start + LARGEST_BATCH))
+            for start in range(0, count, LARGEST_BATCH)
+        ]
+        return np.concatenate(found) if found else np.zeros(0, dtype=np.float32)
+
+    def _batch(self, patches: Patches, tags: np.ndarray | None, part: slice) -> np.ndarray:
+        images = boxes = None
+        if self.classifier.inputs:
+            images = self._on_device(self._images(patches, part)).contiguous(
+                memory_format=torch.channels_last_3d
+            )
+            boxes = self._on_device(patches.boxes[part])
+        given = self._on_device(tags[part].astype(np.float32)) if self.classifier.tags else None  # type: ignore[index]
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return torch.sigmoid(self._network(images, boxes, given)).cpu().numpy()
+
+    def _images(self, patches: Patches, part: slice) -> np.ndarray:
+        pet = patches.pet_suv
+        # The channels of all candidates are scaled as one tall volume, then parted again.
+        stacked = {
+            "ct": patches.ct_hu[part].reshape(-1, *patches.ct_hu.shape[2:]),
+            "pet": None if pet is None else pet[part].reshape(-1, *pet.shape[2:]),
+        }
+        scaled = network_input(stacked, self.classifier.inputs, self.checkpoint.scaling)
+        return scaled.reshape(len(scaled), -1, *patches.ct_hu.shape[1:]).swapaxes(0, 1)
+
+    def _on_device(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -1,6 +1,7 @@
 """From the fused probability map to lymph-node candidates (paper, end of section 3.1)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -18,7 +19,7 @@ class Candidate:
     """One connected component of voxels above the operating point.
 
     Attributes:
-        id: 1, 2, ... by falling score; the value in the label map of `find_candidates`.
+        id: 1, 2, ... by falling score; the value in the label map.
         center_mm: Center of mass, RAS mm.
         volume_mm3: Volume.
         radius_mm: Radius of the sphere of that volume.
@@ -27,8 +28,12 @@ class Candidate:
             without a tumor.
         distance_mm: Signed distance of the center to the tumor boundary, clipped at 100 mm; None
             without a tumor.
-        score: Mean probability of its voxels (paper, section 4.5: the "#" rows).
+        score: What candidates are ranked by: the score of stage two if there was one, else of stage one.
+        stage_one_score: Mean probability of its voxels (paper, section 4.5: the "#" rows).
         suv_max, suv_mean: Over its voxels; None without a PET.
+        stage_two_score: Probability that stage two gives it; None without stage two.
+        kept: False if stage two rejects it.
+        tags: Likeliest tags, as `osln.tags.top_tags` gives them; None without a tagger.
     """
 
     id: int
@@ -39,8 +44,12 @@ class Candidate:
     zone: str | None
     distance_mm: float | None
     score: float
+    stage_one_score: float
     suv_max: float | None
     suv_mean: float | None
+    stage_two_score: float | None = None
+    kept: bool = True
+    tags: tuple[dict[str, Any], ...] | None = None
 
 
 def find_candidates(prob: np.ndarray, threshold: float, column: Column) -> tuple[list[Candidate], np.ndarray]:
@@ -83,6 +92,7 @@ def find_candidates(prob: np.ndarray, threshold: float, column: Column) -> tuple
                 zone=None if distance is None else ("proximal" if distance <= PROXIMAL_MM else "distal"),
                 distance_mm=distance,
                 score=score,
+                stage_one_score=score,
                 suv_max=None if suv is None else float(suv.max()),
                 suv_mean=None if suv is None else float(suv.mean()),
             )

@@ -1,19 +1,39 @@
-"""Stage one from images to lymph-node candidates: the upper half of the paper's Figure 3."""
+"""From images to lymph nodes: the paper's Figure 3, stage one above, stage two below."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from osln.candidates import Candidate, find_candidates
+from osln.classification import CandidateScorer
 from osln.column import Column, prepare
 from osln.experiments import Experiment
 from osln.fusion import late_fusion
 from osln.grid import paste_labels
 from osln.inference import Predictor
+from osln.lesion_patch import lesion_places
+from osln.patches import cut_patches
 from osln.study import Study
+from osln.tagger import Tagger
+from osln.tags import top_tags
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """Stage two: what scores the candidates again and rejects the poor ones.
+
+    Attributes:
+        scorer: Network of stage two.
+        tagger: Gives the tags that the network reads; may be None for a network that reads none.
+        threshold: Candidates below this score are rejected; 0 rejects none.
+    """
+
+    scorer: CandidateScorer
+    tagger: Tagger | None
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -23,11 +43,14 @@ class Detections:
     Attributes:
         experiment: Name of the row.
         threshold: Operating point on the fused probability.
-        candidates: By falling score; `id` is the value in `labels`.
+        candidates: By falling score, rejected ones too; `id` is the value in `labels`.
         labels: (x, y, z) int32 on the column's grid.
         prob: (x, y, z) float32 fused probability on the column's grid.
         column: What the networks saw.
         seconds: Time of each step.
+        classifier: Network that scored the candidates again; None without stage two.
+        score_threshold: Score below which it rejects; None without stage two.
+        tagger: What gave the tags, as `Tagger.describe` says it; None without one.
     """
 
     experiment: str
@@ -37,16 +60,22 @@ class Detections:
     prob: np.ndarray
     column: Column
     seconds: Mapping[str, float]
+    classifier: str | None = None
+    score_threshold: float | None = None
+    tagger: Mapping[str, Any] | None = None
 
     def labels_on_ct(self, study: Study) -> np.ndarray:
         """The candidates' label map on the CT's own grid, (x, y, z) int32 in canonical order."""
         return paste_labels(self.labels, self.column.grid, study.ct.grid)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: one entry per candidate (RAS mm, mm3, SUV), operating point, seconds, warnings."""
+        """Plain values: one entry per candidate (RAS mm, mm3, SUV), operating points, seconds, warnings."""
         return {
             "experiment": self.experiment,
             "threshold": self.threshold,
+            "classifier": self.classifier,
+            "score_threshold": self.score_threshold,
+            "tagger": None if self.tagger is None else dict(self.tagger),
             "candidates": [asdict(candidate) for candidate in self.candidates],
             "seconds": dict(self.seconds),
             "warnings": list(self.column.warnings),
@@ -54,24 +83,30 @@ class Detections:
 
 
 def detect(
-    study: Study, experiment: Experiment, networks: Mapping[str, Predictor], threshold: float
+    study: Study,
+    experiment: Experiment,
+    networks: Mapping[str, Predictor],
+    threshold: float,
+    second: SecondStage | None = None,
 ) -> Detections:
-    """Finds lymph-node candidates in one patient (paper, section 3.1).
+    """Finds lymph nodes in one patient (paper, section 3).
 
     The study is cropped to the lung-centered column; every network of the experiment gives its
     probability; streams are fused by max inside their zone and zones by union (Eq. 2); connected
-    components above the operating point are the candidates.
+    components above the operating point are the candidates. Stage two scores each from its local patch
+    and its tags, all in one batch, and rejects those below its own operating point.
 
     Args:
         study: CT, and PET and tumor if the experiment's networks use them.
         experiment: Which networks to ask.
         networks: A predictor for each of `experiment.segmenters`, all of one preset.
         threshold: Operating point on the fused probability, in (0, 1).
+        second: For an experiment with a classifier; None for one that ends with the candidates.
 
     Raises:
         ValueError: If PET, tumor or a network is missing, or the networks are of different presets.
     """
-    _check(study, experiment, networks, threshold)
+    _check(study, experiment, networks, threshold, second)
     clock = _Clock()
     column = prepare(study, networks[experiment.segmenters[0]].preset)
     clock.stop("prepare")
@@ -82,14 +117,64 @@ def detect(
     prob = late_fusion(probabilities, column.distance_mm)
     candidates, labels = find_candidates(prob, threshold, column)
     clock.stop("candidates")
-    return Detections(experiment.name, threshold, candidates, labels, prob, column, clock.seconds)
+    found = Detections(experiment.name, threshold, candidates, labels, prob, column, clock.seconds)
+    return found if second is None else _rescored(found, study, second, clock)
 
 
-def _check(study: Study, experiment: Experiment, networks: Mapping[str, Predictor], threshold: float) -> None:
+def _rescored(found: Detections, study: Study, second: SecondStage, clock: "_Clock") -> Detections:
+    """The same candidates under the scores of stage two (paper, section 3.2)."""
+    tags = None
+    if second.tagger is not None:
+        tags = second.tagger.tag_lesions(study.ct, lesion_places(found.labels, found.column.grid))
+        clock.stop("tags")
+    boxes = [candidate.box for candidate in found.candidates]
+    patches = cut_patches(found.column, boxes, second.scorer.stage_two)
+    scores = second.scorer.scores(patches, tags)
+    order = np.argsort(-scores, kind="stable")
+    renumbered = np.zeros(len(scores) + 1, dtype=np.int32)
+    renumbered[order + 1] = np.arange(1, len(scores) + 1)
+    candidates = [
+        replace(
+            found.candidates[index],
+            id=identity,
+            score=float(scores[index]),
+            stage_two_score=float(scores[index]),
+            kept=bool(scores[index] >= second.threshold),
+            tags=None if tags is None else tuple(top_tags(tags[index])),
+        )
+        for identity, index in enumerate(order, start=1)
+    ]
+    clock.stop("classifier")
+    return replace(
+        found,
+        candidates=candidates,
+        labels=renumbered[found.labels],
+        seconds=clock.seconds,
+        classifier=second.scorer.classifier.name,
+        score_threshold=second.threshold,
+        tagger=None if second.tagger is None else second.tagger.describe(),
+    )
+
+
+def _check(
+    study: Study,
+    experiment: Experiment,
+    networks: Mapping[str, Predictor],
+    threshold: float,
+    second: SecondStage | None,
+) -> None:
     missing = [name for name in experiment.segmenters if name not in networks]
     if missing:
         raise ValueError(f"experiment {experiment.name} needs the networks {', '.join(missing)}")
+    if experiment.classifier is None and second is not None:
+        raise ValueError(f"experiment {experiment.name} ends with stage one: give it no second stage")
+    if experiment.classifier is not None and second is None:
+        raise ValueError(
+            f"experiment {experiment.name} ends with {experiment.classifier}: give it that stage two"
+        )
     presets = {networks[name].preset.name for name in experiment.segmenters}
+    if second is not None:
+        presets.add(second.scorer.checkpoint.preset)
     if len(presets) > 1:
         raise ValueError(
             f"experiment {experiment.name} mixes networks of the presets {', '.join(sorted(presets))}; train "
@@ -107,6 +192,8 @@ def _check(study: Study, experiment: Experiment, networks: Mapping[str, Predicto
         )
     if not 0.0 < threshold < 1.0:
         raise ValueError(f"the threshold must lie between 0 and 1, got {threshold}")
+    if second is not None and not 0.0 <= second.threshold <= 1.0:
+        raise ValueError(f"the score of stage two lies between 0 and 1, got {second.threshold}")
 
 
 class _Clock:

@@ -72,6 +72,7 @@ class Series:
 
     @property
     def uid(self) -> str:
+        """Series instance UID."""
         return text(self.header, "SeriesInstanceUID")
 
     @property
@@ -166,7 +167,10 @@ class LocalSource:
             if not text(header, "SeriesInstanceUID") or not text(header, "SOPInstanceUID"):
                 self.problems.append(f"{path.relative_to(self._folder)}: it names no series or instance")
                 continue
-            found.setdefault(text(header, "SeriesInstanceUID"), []).append((path, header))
+            # Each structure set stands for itself, also where several revisions are one series.
+            alone = text(header, "Modality") == "RTSTRUCT"
+            key = text(header, "SOPInstanceUID" if alone else "SeriesInstanceUID")
+            found.setdefault(key, []).append((path, header))
         return [
             Series(
                 items[0][1],

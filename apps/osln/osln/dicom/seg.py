@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from osln import __version__
 from osln.dicom.colors import cielab
-from osln.dicom.nodes import NOTHING, Node, NodeSet
+from osln.dicom.nodes import NOTHING, Author, Node, NodeSet
 from osln.dicom.rtstruct_write import COPIED, MANUFACTURER, title
 from osln.dicom.seg_frames import Placed, check_frames, place_segments
 from osln.dicom.source import CtSeries
@@ -54,6 +54,7 @@ def seg(nodes: NodeSet, ct: CtSeries) -> Dataset:
             f"(shape {nodes.grid.shape}, CT {ct.grid.shape})"
         )
     author, segments = nodes.author, nodes.nodes or (NOTHING,)
+    uids = _tracking_uids(nodes, ct)
     frames = ct.frames(nodes.labels)
     slices = np.flatnonzero(frames.any(axis=(1, 2)))
     if not len(slices):
@@ -64,7 +65,9 @@ def seg(nodes: NodeSet, ct: CtSeries) -> Dataset:
         source_images=[_complete(ct.headers[k]) for k in slices],
         pixel_array=renumbered[frames[slices]],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(i, node, nodes, ct) for i, node in enumerate(segments, start=1)],
+        segment_descriptions=[
+            _segment(i, node, author, uids[node.number]) for i, node in enumerate(segments, start=1)
+        ],
         series_instance_uid=generate_uid(prefix=None),
         series_number=9002,
         sop_instance_uid=generate_uid(prefix=None),
@@ -200,17 +203,18 @@ def is_ours(dataset: Dataset) -> bool:
     return dataset.get("Manufacturer") == MANUFACTURER and dataset.get("ContentLabel") in labels
 
 
-def tracking_uid(nodes: NodeSet, node: Node, ct: CtSeries) -> str:
-    """UID of a node: the same in every revision of an approved label, and for every copy of a prediction."""
+def _tracking_uids(nodes: NodeSet, ct: CtSeries) -> dict[int, str]:
+    """UID by number: the same in all revisions of an approved label, and in all copies of a prediction."""
     content = "approved"
     if not nodes.author.approved:
         content = hashlib.sha256(np.ascontiguousarray(ct.frames(nodes.labels)).tobytes()).hexdigest()
-    name = f"osln/{ct.series_uid}/{content}/{node.number}"
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"
+    names = {
+        node.number: f"osln/{ct.series_uid}/{content}/{node.number}" for node in nodes.nodes or (NOTHING,)
+    }
+    return {number: f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}" for number, name in names.items()}
 
 
-def _segment(number: int, node: Node, nodes: NodeSet, ct: CtSeries) -> hd.seg.SegmentDescription:
-    author = nodes.author
+def _segment(number: int, node: Node, author: Author, uid: str) -> hd.seg.SegmentDescription:
     kind = "AUTOMATIC" if not author.approved else "SEMIAUTOMATIC" if author.algorithm else "MANUAL"
     algorithm = None
     if author.algorithm:
@@ -226,7 +230,7 @@ def _segment(number: int, node: Node, nodes: NodeSet, ct: CtSeries) -> hd.seg.Se
         segmented_property_type=LYMPH_NODE,
         algorithm_type=kind,
         algorithm_identification=algorithm,
-        tracking_uid=tracking_uid(nodes, node, ct),
+        tracking_uid=uid,
         tracking_id=node.name,
     )
     if node.description:

@@ -141,7 +141,7 @@ def test_candidates_and_masks_that_do_not_belong_together_are_refused(boxes, can
 
 
 def test_a_candidate_is_described_by_its_stage_two_score_where_it_has_one():
-    both = described({"id": 3, "score": 0.4, "glnet_score": 0.9, "zone": "distal", "suv_max": None})
+    both = described({"id": 3, "score": 0.4, "stage_two_score": 0.9, "zone": "distal", "suv_max": None})
 
     assert both == Node(3, 0.9, "GLNet", "distal", None)
     assert described({"id": 3, "score": 0.4}).description == "stage one score 0.40"

@@ -158,7 +158,7 @@ def described(candidate: Mapping[str, Any]) -> Node:
         ValueError: If the entry has no id, center, radius or score.
     """
     try:
-        glnet = candidate.get("glnet_score")
+        glnet = candidate.get("stage_two_score")
         suv = candidate.get("suv_max")
         return Node(
             number=int(candidate["id"]),

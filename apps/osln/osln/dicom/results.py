@@ -25,7 +25,7 @@ NOTE = "Research, not for clinical use"
 
 
 def predicted_nodes(labels: np.ndarray, grid: Grid, result: Mapping[str, Any], at: datetime) -> NodeSet:
-    """The candidates of a prediction.
+    """The candidates of a prediction, without those that stage two rejected.
 
     Args:
         labels: (x, y, z) on the CT's grid: candidate ids (`Detections.labels_on_ct`) or a mask of 0 and 1.
@@ -39,6 +39,7 @@ def predicted_nodes(labels: np.ndarray, grid: Grid, result: Mapping[str, Any], a
     candidates = result.get("candidates")
     if not isinstance(candidates, list):
         raise ValueError("the result has no list of candidates; give the JSON that an inference returned")
+    candidates = [one for one in candidates if not isinstance(one, dict) or one.get("kept", True)]
     names = result.get("label_names")
     others = (
         [value for name, value in names.items() if name != "lymph node"] if isinstance(names, dict) else []

@@ -1,22 +1,26 @@
 """Report of the stratification experiment: tables of intervals, paired differences and classes."""
 
-import json
-import platform
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from osln.ablation import DIFFERENCES, ROWS
-from osln.bootstrap import DRAWS, METRICS, Distribution, distribution, resamples
-from osln.grid import write_atomically
+from osln.bootstrap import DRAWS, METRICS, distribution, resamples
 from osln.metrics import Counts
-
-PACKAGES = ("torch", "numpy", "scipy", "openvino")
+from osln.reporting import (
+    ONLY_PHANTOMS,
+    PAIRED,
+    interval_cell,
+    plain_interval,
+    setting,
+    setting_lines,
+    table,
+    verdict,
+    write_sections,
+)
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,14 @@ def summarize(measured: Measured) -> dict[str, Any]:
     }
     differences = [
         {"row": a, "minus": b, "question": question}
-        | {name: _plain(rows[a][name] - rows[b][name]) for name in METRICS}
+        | {name: plain_interval(rows[a][name] - rows[b][name]) for name in METRICS}
         for a, b, question in DIFFERENCES
         if a in rows and b in rows
     ]
     return {
-        "rows": {row: {name: _plain(found) for name, found in by.items()} for row, by in rows.items()},
+        "rows": {
+            row: {name: plain_interval(found) for name, found in by.items()} for row, by in rows.items()
+        },
         "differences": differences,
     }
 
@@ -73,34 +79,25 @@ def write_report(measured: Measured, path: Path) -> None:
         path: Markdown file; the JSON file has the same name.
     """
     summary = summarize(measured)
-    setting = {
-        "command": measured.command,
-        "commit": _commit(),
-        "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        "patients": dict(measured.sizes),
-        "iterations": measured.iterations,
-        "seeds": measured.seeds,
-        "phantom": measured.phantom,
-        "bootstrap_draws": DRAWS,
-    }
-    content = {"setting": setting, **summary, "counts": measured.counts}
+    about = setting(
+        measured.command,
+        patients=dict(measured.sizes),
+        iterations=measured.iterations,
+        seeds=measured.seeds,
+        phantom=measured.phantom,
+    )
+    content = {"setting": about, **summary, "counts": measured.counts}
     content |= {"figures": measured.figures_by_row, "trainings": measured.trainings}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path.with_suffix(".json"), (json.dumps(content, indent=1) + "\n").encode())
-    write_atomically(path, "\n\n".join(_sections(measured, summary, setting)).encode() + b"\n")
+    write_sections(path, _sections(measured, summary, about), content)
 
 
-def _sections(measured: Measured, summary: dict[str, Any], setting: dict[str, Any]) -> Iterable[str]:
+def _sections(measured: Measured, summary: dict[str, Any], about: dict[str, Any]) -> Iterable[str]:
     rows = summary["rows"]
-    versions = ", ".join(f"{name} {value}" for name, value in setting["versions"].items())
     sizes = measured.sizes
     yield "# Streams, fusion and distance stratification on phantoms"
+    yield f"Shape of Table 1b of the paper, {ONLY_PHANTOMS}"
     yield (
-        "Shape of Table 1b of the paper, measured on generated phantoms. The figures are about these "
-        "phantoms and small networks; they are not comparable with the paper's, which are about patients."
-    )
-    yield (
-        f"- Command: `{setting['command']}`\n- Commit {setting['commit']}; {versions}\n"
+        f"{setting_lines(about)}\n"
         f"- {sizes['train']} training, {sizes['validation']} validation and {sizes['test']} test phantoms "
         f"({measured.phantom}), {measured.seeds} trainings of each network, {measured.iterations} steps "
         "each\n"
@@ -109,27 +106,24 @@ def _sections(measured: Measured, summary: dict[str, Any], setting: dict[str, An
         "trainings behind the slash"
     )
     yield "## Table"
-    table: list[Sequence[str]] = [("", "Recall@0.15", "mRecall", "networks x steps")]
+    paper: list[Sequence[str]] = [("", "Recall@0.15", "mRecall", "networks x steps")]
     for name in (name for name in rows if not ROWS[name].control):
-        table.append((ROWS[name].title, *_cells(rows[name]), _cost(name, measured)))
-    yield _table(table)
+        paper.append((ROWS[name].title, *_cells(rows[name]), _cost(name, measured)))
+    yield table(paper)
     yield "## Controls"
     controls: list[Sequence[str]] = [("", "Recall@0.15", "mRecall", "networks x steps")]
     for name in (name for name in rows if ROWS[name].control):
         controls.append((ROWS[name].title, *_cells(rows[name]), _cost(name, measured)))
-    yield _table(controls)
+    yield table(controls)
     yield "## Paired differences"
-    yield (
-        "Same test phantoms and same resamples on both sides. An interval that holds 0 shows no effect of "
-        "the size that this experiment can see, which is about half the interval's width."
-    )
+    yield PAIRED
     paired: list[Sequence[str]] = [
         ("Question", "Difference", "Recall@0.15", "mRecall", "mRecall differs from 0")
     ]
     for entry in summary["differences"]:
         title = f"{ROWS[entry['row']].title} - {ROWS[entry['minus']].title}"
-        paired.append((entry["question"], title, *_cells(entry, "+"), _verdict(entry["mean_recall"])))
-    yield _table(paired)
+        paired.append((entry["question"], title, *_cells(entry, "+"), verdict(entry["mean_recall"])))
+    yield table(paired)
     yield from _class_sections(measured)
     yield "## Trainings"
     losses: list[Sequence[str]] = [
@@ -140,13 +134,13 @@ def _sections(measured: Measured, summary: dict[str, Any], setting: dict[str, An
         losses.append(
             (name, str(record["iterations"]), f"{last:.3f}", f"{before:.3f}", f"{record['seconds']:.0f}")
         )
-    yield _table(losses)
+    yield table(losses)
     yield "## Phantoms"
     keys = list(dict.fromkeys(key for by in measured.counts.values() for key in by))
     counts: list[Sequence[str]] = [("per patient", *measured.counts)]
     for key in keys:
         counts.append((key, *(f"{by.get(key, 0):.3g}" for by in measured.counts.values())))
-    yield _table(counts)
+    yield table(counts)
 
 
 def _class_sections(measured: Measured) -> Iterable[str]:
@@ -160,7 +154,7 @@ def _class_sections(measured: Measured) -> Iterable[str]:
     figures = measured.figures_by_row
     names = sorted({name for by in figures.values() for one in by for name in one["table"]["classes"]})
     header = ("", *names, "FP proximal", "FP distal", "ceiling", "validation threshold: recall / precision")
-    table: list[Sequence[str]] = [header]
+    classes: list[Sequence[str]] = [header]
     for row, by in figures.items():
         cells = []
         for name in names:
@@ -173,54 +167,17 @@ def _class_sections(measured: Measured) -> Iterable[str]:
         recall = float(np.mean([one["recall"] for one in chosen]))
         precision = float(np.mean([one["precision"] or 0.0 for one in chosen]))
         cells += [f"{false[0]:.1f}", f"{false[1]:.1f}", f"{np.mean([one['ceiling'] for one in by]):.2f}"]
-        table.append((ROWS[row].title, *cells, f"{recall:.3f} / {precision:.3f}"))
-    yield _table(table)
+        classes.append((ROWS[row].title, *cells, f"{recall:.3f} / {precision:.3f}"))
+    yield table(classes)
     reached = [ROWS[row].title for row, by in figures.items() if not all(one["reached"] for one in by)]
     if reached:
         yield f"Precision .15 was not reached at any threshold by every training of: {', '.join(reached)}."
 
 
-def _plain(found: Distribution) -> dict[str, Any]:
-    return asdict(found.interval()) | {"per_seed": [round(float(value), 4) for value in found.per_seed]}
-
-
 def _cells(entry: Mapping[str, Any], sign: str = "") -> list[str]:
-    cells = []
-    for name in METRICS:
-        x = entry[name]
-        interval = f"[{x['low']:{sign}.3f}, {x['high']:{sign}.3f}]"
-        cells.append(
-            f"{x['value']:{sign}.3f} {interval} / " + " ".join(f"{v:{sign}.3f}" for v in x["per_seed"])
-        )
-    return cells
-
-
-def _verdict(entry: Mapping[str, Any]) -> str:
-    if entry["low"] > 0:
-        return "yes, above"
-    return "yes, below" if entry["high"] < 0 else "not shown"
+    return [interval_cell(entry[name], sign) for name in METRICS]
 
 
 def _cost(row: str, measured: Measured) -> str:
     lengths = [length for _, length, _ in ROWS[row].networks]
     return " + ".join(str(length * measured.iterations) for length in lengths)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def _commit() -> str:
-    """Commit of the software, with a mark if files differ from it; "unknown" outside a repository."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")

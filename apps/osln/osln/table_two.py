@@ -24,6 +24,10 @@ class Row:
         return f"{self.stage_one}+{self.classifier or 'nothing'}"
 
     @property
+    def reads_tags(self) -> bool:
+        return self.classifier is not None and CLASSIFIERS[self.classifier].tags
+
+    @property
     def title(self) -> str:
         setting = self.stage_one.split("-")[0].upper()
         return f"{setting}#" if not self.classifier else f"{setting} ({CLASSIFIERS[self.classifier].title})"

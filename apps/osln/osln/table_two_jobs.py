@@ -17,14 +17,18 @@ from osln.grid import Volume
 from osln.imagefile import write_atomically
 from osln.jobs import Job, tell
 from osln.matching import Scored
-from osln.table_two import Row, trained_rows
+from osln.operating import score_thresholds
+from osln.table_two import ROWS, Row, trained_rows
+from osln.table_two_report import Measured, count_candidates
 from osln.table_two_sets import STAGE_ONE_ROWS, PhantomSets
 from osln.tagger import Tagger
 from osln.training import Progress
-from osln.weights import ModelStore
+from osln.weights import ModelStore, add_shipped
 
 SPLITS = ("stage two", "validation", "test")
 EVALUATED = ("validation", "test")
+SHIPPED_SETTING = "lf-stratified"
+"""Candidates that the shipped classifiers have learned from: those of the paper's method."""
 CHUNK = 16
 """Phantoms of one job."""
 
@@ -57,8 +61,7 @@ class Plan:
 
     def folder(self, row: Row) -> Path:
         """Networks and scores of a row."""
-        reads_tags = row.classifier is not None and CLASSIFIERS[row.classifier].tags
-        told = f"-{_checksum(self.tagger)}" if reads_tags else ""
+        told = f"-{_checksum(self.tagger)}" if row.reads_tags else ""
         stage_two = PRESETS["demo"].stage_two
         recipe = f"{self.sizes['stage two']}-{self.epochs}-{'-'.join(map(str, stage_two.widths))}"
         return self.sets.folder / f"{row.name}-{recipe}{told}"
@@ -74,7 +77,7 @@ def make_sets(plan: Plan, split: str, start: int) -> None:
 
 def make_tags(plan: Plan, setting: str, split: str, start: int) -> None:
     """Ask the tagger for the candidates of some phantoms."""
-    wanted = [seed for seed in plan.seeds_of(split)[start : start + CHUNK]]
+    wanted = plan.seeds_of(split)[start : start + CHUNK]
     missing = [seed for seed in wanted if not tags_path(plan, setting, seed).is_file()]
     if not missing:
         return
@@ -98,15 +101,21 @@ def read_patients(plan: Plan, row: Row, split: str) -> tuple[list[CandidateSet],
     """Candidates and, if the row's classifier reads them, tags of a split."""
     seeds = plan.seeds_of(split)
     sets = plan.sets.read(row.stage_one, seeds)
-    if row.classifier is None or not CLASSIFIERS[row.classifier].tags:
+    if not row.reads_tags:
         return sets, None
     return sets, [np.load(tags_path(plan, row.stage_one, seed)) for seed in seeds]
 
 
+def weights_path(plan: Plan, row: Row, seed: int) -> Path:
+    """File of a trained classifier."""
+    return plan.folder(row) / f"seed{seed}.pt"
+
+
 def train_row(plan: Plan, row: Row, seed: int) -> None:
     """Train the classifier of a row, keep it, and keep its scores of the evaluated patients."""
-    assert row.classifier is not None
-    path = plan.folder(row) / f"seed{seed}.pt"
+    if row.classifier is None:
+        raise ValueError(f"{row.name} has nothing to train: it ends with the stage-one score")
+    path = weights_path(plan, row, seed)
     name = f"{row.name} seed {seed}"
     if not path.is_file():
         sets, tags = read_patients(plan, row, "stage two")
@@ -143,7 +152,7 @@ def row_patients(plan: Plan, row: Row, seed: int, split: str) -> list[Scored]:
     sets, _ = read_patients(plan, Row(row.stage_one, None), split)
     if row.classifier is None:
         return [one.scored() for one in sets]
-    stored = json.loads((plan.folder(row) / f"seed{seed}.json").read_text())[split]
+    stored = json.loads(weights_path(plan, row, seed).with_suffix(".json").read_text())[split]
     return [one.scored(np.array(scores)) for one, scores in zip(sets, stored, strict=True)]
 
 
@@ -164,6 +173,55 @@ def _checksum(path: str) -> str:
     return Tagger.checksum(path)[:12]
 
 
+def measured(plan: Plan) -> Measured:
+    """Everything that the report tells, from the files of the finished jobs."""
+    rows = {
+        split: {
+            name: [row_patients(plan, row, seed, split) for seed in range(plan.seeds)]
+            for name, row in ROWS.items()
+        }
+        for split in EVALUATED
+    }
+    return Measured(
+        command=plan.command,
+        sizes=plan.sizes,
+        epochs=plan.epochs,
+        seeds=plan.seeds,
+        phantom=plan.sets.cohort.folder.name,
+        tagger=Tagger.load(plan.tagger).describe(),
+        candidates={
+            setting: {split: _count(plan, setting, split) for split in SPLITS} for setting in STAGE_ONE_ROWS
+        },
+        test=rows["test"],
+        validation=rows["validation"],
+        trainings={
+            f"{row.name} seed {seed}": dict(load_checkpoint(weights_path(plan, row, seed)).metadata)
+            for row, seed in trained_rows(plan.seeds)
+        },
+    )
+
+
+def ship(plan: Plan, folder: str) -> None:
+    """Put the classifiers of late fusion's candidates, first training, beside the shipped stage-one weights.
+
+    The operating points are those of the validation phantoms. The tagger goes with them, because a
+    classifier that reads tags understands those of its own tagger only.
+    """
+    rows = {name: Row(SHIPPED_SETTING, name) for name in CLASSIFIERS}
+    add_shipped(
+        Path(folder),
+        {name: load_checkpoint(weights_path(plan, row, 0)) for name, row in rows.items()},
+        {name: score_thresholds(row_patients(plan, row, 0, "validation")) for name, row in rows.items()},
+        (Path(plan.tagger), Tagger.load(plan.tagger).describe()),
+        plan.command,
+    )
+
+
+def _count(plan: Plan, setting: str, split: str) -> dict[str, float]:
+    sets = plan.sets.read(setting, plan.seeds_of(split))
+    return count_candidates([one.scored() for one in sets], [one.n_candidates for one in sets])
+
+
 def jobs_of(plan: Plan) -> dict[str, Job]:
     """Every job by name, the most wanted first."""
     jobs: dict[str, Job] = {}
@@ -177,6 +235,5 @@ def jobs_of(plan: Plan) -> dict[str, Job]:
             jobs[f"tags {setting} {split} {start}"] = Job(make_tags, (setting, split, start), needed)
     for row, seed in trained_rows(plan.seeds):
         tags = tuple(name for name in jobs if name.startswith(f"tags {row.stage_one} "))
-        reads_tags = row.classifier is not None and CLASSIFIERS[row.classifier].tags
-        jobs[f"{row.name} seed {seed}"] = Job(train_row, (row, seed), made + (tags if reads_tags else ()))
+        jobs[f"{row.name} seed {seed}"] = Job(train_row, (row, seed), made + (tags if row.reads_tags else ()))
     return jobs

@@ -15,6 +15,7 @@ from osln.experiments import NETWORKS
 from osln.imagefile import write_atomically
 
 SHIPPED = "shipped"
+SHIPPED_TAGGER = "lesanet.safetensors"
 DEFAULT_THRESHOLD = 0.5
 
 
@@ -58,6 +59,11 @@ class ModelStore:
         history = self._state()["published"].get(network, [])
         name = history[-1] if history else SHIPPED
         return next((version for version in self.versions(network) if version.name == name), None)
+
+    def history(self, network: str) -> list[Version]:
+        """Versions that are or were in use and were not rolled back, oldest first; the shipped one leads."""
+        names = {SHIPPED, *self._state()["published"].get(network, [])}
+        return [version for version in self.versions(network) if version.name in names]
 
     def load(self, network: str, version: Version | None = None) -> Checkpoint:
         """The published checkpoint, or that of `version`, after its checksum was compared.
@@ -185,7 +191,9 @@ class ModelStore:
 def write_shipped(
     folder: Path, checkpoints: Mapping[str, Checkpoint], thresholds: Mapping[str, Any], command: str
 ) -> None:
-    """Writes the weights that come with the software and their manifest with checksums.
+    """Writes the stage-one weights that come with the software and their manifest with checksums.
+
+    Stage two leaves the manifest, because it has learned from the candidates of other networks.
 
     Args:
         folder: Where to.
@@ -194,23 +202,66 @@ def write_shipped(
         command: The command line that made them, to make them again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    networks = {}
+    manifest = {
+        "command": command,
+        "not_for_clinical_use": True,
+        "networks": _shipped_files(folder, checkpoints),
+        "thresholds": plain(thresholds),
+    }
+    write_atomically(folder / "manifest.json", _json(manifest))
+
+
+def add_shipped(
+    folder: Path,
+    checkpoints: Mapping[str, Checkpoint],
+    thresholds: Mapping[str, Any],
+    tagger: tuple[Path, Mapping[str, Any]],
+    command: str,
+) -> None:
+    """Adds the weights of stage two to the manifest that `write_shipped` wrote; its entries stay.
+
+    Args:
+        folder: With the manifest of stage one.
+        checkpoints: By network name.
+        thresholds: Operating points by network, see `ModelStore.thresholds`.
+        tagger: File and `Tagger.describe` of the tagger whose tags the networks read; it is copied into the
+            folder unless it is there.
+        command: The command line that made them, to make them again.
+
+    Raises:
+        ValueError: There is no stage one to add to.
+    """
+    if not (path := folder / "manifest.json").is_file():
+        raise ValueError(f"no {path}: ship stage one first (scripts/measure_stratification.py --ship)")
+    manifest = json.loads(path.read_text())
+    source, about = tagger
+    if source.resolve() != (target := folder / SHIPPED_TAGGER).resolve():
+        write_atomically(target, source.read_bytes())
+    manifest["networks"] |= _shipped_files(folder, checkpoints)
+    manifest["thresholds"] |= plain(thresholds)
+    manifest["tagger"] = {
+        "file": target.name,
+        "sha256": _sha256(target),
+        "origin": about["origin"],
+        "trained_on": about["trained_on"],
+    }
+    manifest["stage_two_command"] = command
+    write_atomically(path, _json(manifest))
+
+
+def _shipped_files(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:
+    """Writes the checkpoints and returns their entries of the manifest."""
+    entries = {}
     for name, checkpoint in checkpoints.items():
         path = folder / f"{name}.pt"
         save_checkpoint(path, checkpoint)
-        networks[name] = {
+        entries[name] = {
             "file": path.name,
             "sha256": _sha256(path),
             "trained_on": checkpoint.trained_on,
             "metadata": plain(dict(checkpoint.metadata)),
         }
-    manifest = {
-        "command": command,
-        "not_for_clinical_use": True,
-        "networks": networks,
-        "thresholds": plain(thresholds),
-    }
-    write_atomically(folder / "manifest.json", _json(manifest))
+    return entries
 
 
 def _check_network(name: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from osln.grid import Grid, Volume
-from osln.lesion_patch import instance_box, lesion_patch, slices_patch
+from osln.lesion_patch import instance_box, lesion_patch, lesion_places, slices_patch
 from small_geometry import turned
 
 
@@ -202,3 +202,14 @@ def test_the_box_of_an_object_is_that_of_its_largest_slice_with_a_margin():
 def test_an_empty_mask_has_no_box():
     with pytest.raises(ValueError, match="empty mask"):
         instance_box(np.zeros((3, 3, 3), dtype=bool), Grid((3, 3, 3), np.eye(4)))
+
+
+def test_places_of_all_objects_of_a_label_map_in_ascending_order():
+    grid = Grid((20, 20, 6), np.array([[2, 0, 0, 10], [0, 1, 0, 0], [0, 0, 3, -6], [0, 0, 0, 1.0]]))
+    labels = np.zeros(grid.shape, dtype=np.uint8)
+    labels[4:8, 10:13, 3] = 7
+    labels[0, 5, 2] = 2
+
+    # The single voxel reaches from 9 to 11 mm and from 4.5 to 5.5 mm; 5 mm of margin.
+    assert lesion_places(labels, grid).tolist() == [[4, 16, -0.5, 10.5, 0], [12, 30, 4.5, 17.5, 3]]
+    assert lesion_places(np.zeros_like(labels), grid).shape == (0, 5)

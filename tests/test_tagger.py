@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from osln.grid import Grid, Volume
-from osln.lesion_patch import lesion_patch
+from osln.lesion_patch import lesion_patch, lesion_places
 from osln.networks.lesanet import LesaNet
 from osln.tagger import CHUNK, Tagger, lesanet_of, save_tagger
 
@@ -141,26 +141,31 @@ def test_objects_of_a_label_map_are_seen_in_the_slice_of_their_largest_area():
     ct, labels, grid = two_objects()
     tagger = small_tagger()
 
-    found = tagger.tag_instances(ct, labels, grid, [3, 1])
+    found = tagger.tag_lesions(ct, lesion_places(labels, grid))
 
     # Voxels 10..13 of 2 mm: 10 + 20 - 1 to 10 + 26 + 1 mm; slice 4 at 5 + 10 mm; 5 mm of margin.
-    large = lesion_patch(ct, ((29 - 5, 37 + 5), (33 - 5, 39 + 5)), 15.0)
     single = lesion_patch(ct, ((19 - 5, 21 + 5), (21 - 5, 23 + 5)), 12.5)
-    images, boxes = (np.stack(part) for part in zip(large, single, strict=True))
+    large = lesion_patch(ct, ((29 - 5, 37 + 5), (33 - 5, 39 + 5)), 15.0)
+    images, boxes = (np.stack(part) for part in zip(single, large, strict=True))
     np.testing.assert_allclose(found, tagger.probabilities(images, boxes), atol=1e-6)
+    assert not np.allclose(found[0], found[1], atol=1e-4)
 
 
-def test_no_objects_a_missing_one_and_a_map_apart_from_the_ct():
-    ct, labels, grid = two_objects()
+def test_a_patient_without_lesions_and_a_lesion_outside_the_ct():
+    ct, _, _ = two_objects()
     tagger = small_tagger()
 
-    assert tagger.tag_instances(ct, labels, grid, []).shape == (0, 171)
-    for missing in (2, 4, 0):
-        with pytest.raises(ValueError, match=f"label {missing} is not in the label map, which goes up to 3"):
-            tagger.tag_instances(ct, labels, grid, [missing])
-    apart = Grid(grid.shape, grid.affine + np.array([[0, 0, 0, 900], *[[0] * 4] * 3]))
-    with pytest.raises(ValueError, match="lie apart"):
-        tagger.tag_instances(ct, labels, apart, [1])
+    assert tagger.tag_lesions(ct, np.zeros((0, 5))).shape == (0, 171)
+    inside, apart = [14.0, 26, 16, 28, 12.5], [900.0, 910, 16, 28, 12.5]
+    with pytest.raises(ValueError, match=r"lesion at \[905\.0, 22\.0, 12\.5\] mm lies outside the CT"):
+        tagger.tag_lesions(ct, np.array([inside, apart]))
+
+
+def test_the_checksum_of_a_file_is_that_of_the_loaded_tagger(tmp_path):
+    path = tmp_path / "tagger.safetensors"
+    save_tagger(path, small_network(), ABOUT)
+
+    assert Tagger.checksum(path) == Tagger.load(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_files_without_a_tagger_are_refused_with_what_to_do(tmp_path):

@@ -123,8 +123,8 @@ def lesion_places(labels: np.ndarray, grid: Grid) -> np.ndarray:
     for value, part in enumerate(ndimage.find_objects(labels.astype(np.int32, copy=False)), start=1):
         if part is None:
             continue
-        first = [side.start for side in part]
-        size = [side.stop - side.start for side in part]
+        first = np.array([side.start for side in part])
+        size = np.array([side.stop for side in part]) - first
         (x, y), z = instance_box(labels[part] == value, grid.crop(first, size))
         places.append([*x, *y, z])
     return np.array(places, dtype=np.float64).reshape(-1, 5)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from scipy import ndimage
 
 from osln.checkpoint import plain
-from osln.grid import Grid, Volume
+from osln.grid import Volume
 from osln.imagefile import write_atomically
-from osln.lesion_patch import PATCH_PIXELS, instance_box, lesion_patch
+from osln.lesion_patch import PATCH_PIXELS, lesion_patch
 from osln.networks.lesanet import LesaNet
 from osln.recipe import bf16_is_fast
 from osln.tags import TAG_NAMES
@@ -133,37 +132,6 @@ class Tagger:
             ]
         return np.concatenate([np.zeros((0, len(TAG_NAMES)), dtype=np.float32), *parts])
 
-    def tag_instances(self, ct: Volume, labels: np.ndarray, grid: Grid, ids: Sequence[int]) -> np.ndarray:
-        """Tag probabilities of objects in a label map, each seen in the axial slice of its largest area.
-
-        Args:
-            ct: HU, not clipped.
-            labels: (x, y, z) integers on `grid`.
-            grid: Overlaps the CT's; its axes may differ from the CT's in spacing only.
-            ids: Labels of the objects.
-
-        Returns:
-            (len(ids), 171) float32.
-
-        Raises:
-            ValueError: If an object is not in the map, or the map lies apart from the CT.
-        """
-        if not len(ids):
-            return np.zeros((0, len(TAG_NAMES)), dtype=np.float32)
-        start, stop = ct.grid.box_of(grid)
-        if (stop <= start).any():
-            raise ValueError("the label map and the CT lie apart: check that both are of one patient")
-        found = ndimage.find_objects(labels)
-        patches = []
-        for value in ids:
-            box = found[value - 1] if 0 < value <= len(found) else None
-            if box is None:
-                raise ValueError(f"label {value} is not in the label map, which goes up to {len(found)}")
-            part = grid.crop([side.start for side in box], [side.stop - side.start for side in box])
-            patches.append(lesion_patch(ct, *instance_box(labels[box] == value, part)))
-        images, boxes = zip(*patches, strict=True)
-        return self.probabilities(np.stack(images), np.stack(boxes))
-
     def tag_lesions(self, ct: Volume, lesions: np.ndarray) -> np.ndarray:
         """Tag probabilities of lesions of one patient.
 
@@ -173,9 +141,21 @@ class Tagger:
 
         Returns:
             (N, 171) float32.
+
+        Raises:
+            ValueError: If the center of a lesion lies outside the CT.
         """
         if not len(lesions):
             return np.zeros((0, len(TAG_NAMES)), dtype=np.float32)
+        x0, x1, y0, y1, z = np.asarray(lesions, dtype=np.float64).T
+        centers = np.stack([(x0 + x1) / 2, (y0 + y1) / 2, z], axis=1)
+        index = ct.grid.mm_to_index(centers)
+        outside = ((index < -1) | (index > np.asarray(ct.grid.shape))).any(axis=1)
+        if outside.any():
+            raise ValueError(
+                f"the lesion at {np.round(centers[outside][0], 1).tolist()} mm lies outside the CT: check that "
+                "both are of one patient"
+            )
         patches = [lesion_patch(ct, ((x0, x1), (y0, y1)), z) for x0, x1, y0, y1, z in lesions]
         images, boxes = zip(*patches, strict=True)
         return self.probabilities(np.stack(images), np.stack(boxes))

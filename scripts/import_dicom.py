@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from osln.dicom.deidentify import Deidentifier, read_key
 from osln.dicom.files import LocalSource, Source
-from osln.dicom.importing import PARTS, ImportOptions, ImportReport, import_studies
+from osln.dicom.import_case import PARTS
+from osln.dicom.importing import ImportOptions, ImportReport, import_studies
 from osln.dicom.roi_names import load_rules
 from osln.dicom.store_case import import_folder
 
@@ -82,8 +83,8 @@ def print_report(report: ImportReport, store: Path) -> None:
     for name, count in report.ambiguous.most_common():
         out(f'decide: --roi "{name}=tumor|node|ignore" ({count} studies)\n')
     out(
-        f"{len(report.imported)} imported, {len(report.present)} already there, {len(report.skipped)} skipped "
-        f"in {report.seconds} s; identity {report.deidentification['identity']}; "
+        f"{len(report.imported)} imported, {len(report.present)} already there, {len(report.skipped)} "
+        f"skipped in {report.seconds} s; identity {report.deidentification['identity']}; "
         f"report: {import_folder(store) / 'report.json'}\n"
     )
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName
 
 from osln.dicom.files import text
 from osln.dicom.times import parse_date
@@ -213,7 +214,7 @@ def _age(age: str) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value) if isinstance(value, float) else int(value)
-    if isinstance(value, (str, type(None))):
+    if isinstance(value, (str, PersonName, type(None))):
         return str(value or "")
     try:
         return [_plain(item) for item in value]

@@ -5,31 +5,20 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from osln.dicom.case_labels import AmbiguousNamesError, CaseLabels, case_labels, check_names
+from osln.dicom.case_labels import AmbiguousNamesError
 from osln.dicom.deidentify import Deidentifier, identifying_texts
-from osln.dicom.files import Series, Source, slices_of, text
+from osln.dicom.files import Series, Source, text
+from osln.dicom.import_case import CaseImport, Tell, fingerprint
 from osln.dicom.roi_names import RoiRules
-from osln.dicom.rtstruct import read_structures
-from osln.dicom.store_case import ImportedCase, import_folder, read_manifest, write_case
+from osln.dicom.store_case import import_folder, read_manifest
 from osln.dicom.studies import CasePlan, Skipped, plan_cases
-from osln.dicom.volume import read_ct, read_pet
-from osln.grid import Grid, Volume
 from osln.imagefile import write_atomically
-from osln.study import build_study
-
-PARTS = ("pet", "tumor", "nodes")
-LEAST_COVERED = 0.5
-
-Tell = Callable[[str, float], None]
-"""Called with what is going on and the share of the whole that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +138,8 @@ def _import_plans(
             if known := _known(store, case, plan, deidentifier, options):
                 report.present.append({"case": case, "state": known})
                 continue
-            manifest = _import_case(plan, case, source, store, deidentifier, options, share)
-            report.imported.append(manifest)
+            job = CaseImport(plan, case, source, store, deidentifier, options.rules, options.required, share)
+            report.imported.append(job.run())
         except AmbiguousNamesError as error:
             report.ambiguous.update(error.names)
             _skip(report, deidentifier, Skipped(plan.patient, plan.ct.name, str(error)), [plan.ct])
@@ -165,125 +154,6 @@ def _import_plans(
     return cases
 
 
-def _import_case(
-    plan: CasePlan,
-    case: str,
-    source: Source,
-    store: Path,
-    deidentifier: Deidentifier,
-    options: ImportOptions,
-    tell: Callable[[str, float], None],
-) -> dict[str, Any]:
-    begun = time.perf_counter()
-    warnings = list(plan.warnings)
-    labels = CaseLabels(None, None)
-    structures = None
-    if plan.structures:
-        structures = read_structures(source.paths(plan.structures[0])[0])
-        check_names(structures, options.rules)
-    tell("reading the CT", 0.0)
-    ct_slices = slices_of(source.paths(plan.ct))
-    if len(ct_slices) < plan.ct.count:
-        raise ValueError(f"{len(ct_slices)} of {plan.ct.count} images of the CT arrived; try again")
-    read = read_ct(ct_slices, lambda done, total: tell("reading the CT", 0.4 * done / total))
-    ct = read.volume
-    warnings += read.warnings
-    if structures:
-        tell("filling contours", 0.4)
-        labels = case_labels(structures, options.rules, ct.grid, plan.ct.frame)
-        warnings += labels.warnings
-        if labels.tumor is None:
-            warnings.append("no region is named as the primary tumor: contour it in the viewer")
-    pet, transform, pet_notes = _registered_pet(plan, ct, source, warnings, tell)
-    have = {"pet": pet, "tumor": labels.tumor, "nodes": labels.nodes}
-    if lacking := [part for part in options.required if have[part] is None]:
-        raise ValueError(f"it has no {' and no '.join(lacking)}, which was required; {'; '.join(warnings)}")
-    build_study(case, ct, pet, _on(ct, labels.tumor), _on(ct, labels.nodes))
-    headers = [ct_slices[0].header] + [s.header for s in (plan.pet, plan.pet_ct, *plan.structures) if s]
-    private = identifying_texts(headers)
-    manifest = {
-        "case": case,
-        "patient": deidentifier.patient(plan.patient),
-        "ct": {**_described(plan.ct, deidentifier, plan.patient), "values": read.explanation},
-        "pet": pet_notes and {**_described(plan.pet, deidentifier, plan.patient), **pet_notes},
-        "structures": {
-            **_described(plan.structures[0], deidentifier, plan.patient), "regions": labels.regions
-        } if plan.structures else None,
-        "nodes": labels.instances,
-        "chosen": [deidentifier.clean(sentence, private) for sentence in plan.chosen],
-        "warnings": [deidentifier.clean(sentence, private) for sentence in warnings],
-        "source": _fingerprint(plan, deidentifier, options),
-        "seconds": round(time.perf_counter() - begun, 1),
-    }  # fmt: skip
-    tell("writing", 0.9)
-    write_case(store, case, ImportedCase(ct, pet, labels.tumor, labels.nodes, transform, manifest))
-    return manifest
-
-
-def _registered_pet(
-    plan: CasePlan, ct: Volume, source: Source, warnings: list[str], tell: Callable[[str, float], None]
-) -> tuple[Volume | None, Any, dict[str, Any] | None]:
-    """PET on the CT's frame, the transform that brought it there and notes; a PET that fails is left out.
-
-    CT, tumor and nodes are worth having without it, so its failure is a warning.
-    """
-    if plan.pet is None:
-        return None, None, None
-    try:
-        tell("reading the PET", 0.5)
-        read = read_pet(slices_of(source.paths(plan.pet)))
-        pet, transform = read.volume, None
-        notes: dict[str, Any] = {"values": read.explanation}
-        warned = list(read.warnings)
-        if plan.registered:
-            notes["registration"] = "same frame of reference as the CT: not moved"
-            build_study("", ct, pet)
-        else:
-            # Loaded here: most imports need no registration.
-            from osln.registration import register_pet
-
-            pet_ct = read_ct(slices_of(source.paths(plan.pet_ct))).volume if plan.pet_ct else None
-            result = register_pet(
-                ct, pet, pet_ct, on_progress=lambda part, words: tell(words, 0.6 + 0.3 * part)
-            )
-            pet, transform = result.pet, result.transform
-            notes["registration"] = asdict(result.quality)
-            warned += result.warnings
-        covered = _covered(ct.grid, pet.grid)
-        notes["covers"] = round(covered, 3)
-        if covered < LEAST_COVERED:
-            warned.append(f"the PET covers {100 * covered:.0f} % of the CT only; outside it the SUV is 0")
-    except ValueError as error:
-        reason = str(error).removeprefix("case : ")
-        warnings.append(f"{plan.pet.name} was left out: {reason}")
-        return None, None, None
-    warnings += warned
-    return pet, transform, notes
-
-
-def _covered(ct: Grid, pet: Grid) -> float:
-    start, stop = ct.box_of(pet)
-    return float(np.prod((stop - start) / np.asarray(ct.shape)))
-
-
-def _on(ct: Volume, array: np.ndarray | None) -> Volume | None:
-    return None if array is None else Volume(array, ct.grid, ct.file_grid)
-
-
-def _described(series: Series | None, deidentifier: Deidentifier, patient: str) -> dict[str, Any]:
-    if series is None:
-        return {}
-    return {"images": series.count, **deidentifier.describe(series.header, patient)}
-
-
-def _fingerprint(plan: CasePlan, deidentifier: Deidentifier, options: ImportOptions) -> str:
-    parts = [f"{name}={kind}" for name, kind in options.rules.chosen.items()]
-    for series in (plan.ct, plan.pet, plan.pet_ct, *plan.structures[:1]):
-        if series is not None:
-            parts.append(f"{series.uid} {text(series.header, 'StructureSetDate')} {series.count}")
-    return deidentifier.fingerprint(parts)
-
-
 def _known(
     store: Path, case: str, plan: CasePlan, deidentifier: Deidentifier, options: ImportOptions
 ) -> str | None:
@@ -291,7 +161,7 @@ def _known(
     if not (store / f"{case}.nii.gz").exists():
         return None
     manifest = read_manifest(store, case)
-    if manifest and manifest.get("source") == _fingerprint(plan, deidentifier, options):
+    if manifest and manifest.get("source") == fingerprint(plan, deidentifier, options.rules):
         return "imported before"
     return "in the store, made from other images or decisions; move its files away to import it again"
 

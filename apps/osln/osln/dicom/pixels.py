@@ -85,7 +85,9 @@ def _stored(ds: Dataset, name: str) -> np.ndarray:
             warnings.simplefilter("ignore")
             stored = ds.pixel_array
     except Exception as error:
-        raise ValueError(f"the pixels of {name} cannot be decoded; it is damaged, copy it again") from error
+        raise ValueError(
+            f"the pixels of {name} cannot be decoded: it is truncated or damaged, copy it again"
+        ) from error
     unused = int(ds.BitsAllocated) - int(ds.BitsStored)
     if unused > 0 and stored.dtype.itemsize * 8 == int(ds.BitsAllocated):
         # Old scanners keep overlays in the unused high bits; the shift back keeps the sign.

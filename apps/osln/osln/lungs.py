@@ -49,16 +49,20 @@ def find_lung_center(ct: Volume) -> LungCenter:
     affine[:3, :3] = affine[:3, :3] * step
     grid = Grid(air.shape, affine)
 
-    lungs = _large(_inside(air, ndimage.generate_binary_structure(3, 1)), grid)
-    if not lungs.any():
-        lungs = _large(_inside(air, IN_SLICE), grid)
+    lungs = lungs_in(air, grid)
     if lungs.any():
         return LungCenter(_center_mm(lungs, grid), from_lungs=True)
     return LungCenter(_center_mm(~air if not air.all() else air, grid), from_lungs=False)
 
 
-def _inside(air: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
-    """Air whose connected component does not reach the first or last voxel along x or y."""
+def lungs_in(air: np.ndarray, grid: Grid) -> np.ndarray:
+    """Components of `air` (x, y, z) bool that are lungs, as `find_lung_center` tells; may be empty."""
+    lungs = _large(inside_air(air, ndimage.generate_binary_structure(3, 1)), grid)
+    return lungs if lungs.any() else _large(inside_air(air, IN_SLICE), grid)
+
+
+def inside_air(air: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
+    """Air (x, y, z) bool whose connected component does not reach the first or last voxel along x or y."""
     parts, count = ndimage.label(air, neighbors)
     inside = np.ones(count + 1, dtype=bool)
     inside[0] = False

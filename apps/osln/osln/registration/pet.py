@@ -1,0 +1,220 @@
+"""A PET brought onto a planning CT of another day: `register_pet`."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from osln.grid import Grid, Volume
+
+from .frames import resample_through
+from .quality import Agreement, Quality, agreement, covered_part, folding_share
+from .rigid import align_rigid, center_mm, translation
+from .shifts import ct_shift_mm, pet_shift_mm
+from .spline import align_splines
+from .working import WorkingImage, working_ct, working_pet
+
+ALIGNED_CT_MM = 1.5
+"""CTs closer than this are left alone: registration itself is no better (docs/registration.md)."""
+ALIGNED_PET_MM = 5.0
+"""The same for a PET without a CT of its own; breathing alone moves a PET by some mm."""
+ALIGNED_LUNG_DICE = 0.95
+_DOUBTFUL_LUNG_DICE = 0.9
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class RegisteredPet:
+    """A PET on the frame of a planning CT.
+
+    Attributes:
+        pet: SUV; the PET as it was if it lay right already, else interpolated once over the CT's field, at
+            the PET's own spacing, along the CT's axes.
+        quality: how well it lies.
+        transform: maps LPS points of the CT to points of the PET as it came; `sitk.WriteTransform` stores it.
+        warnings: sentences for the user.
+    """
+
+    pet: Volume
+    quality: Quality
+    transform: sitk.Transform
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Alignment:
+    """What is known on the way: transform, how it was found, agreement before and after."""
+
+    transform: sitk.Transform
+    method: str
+    before: Agreement
+    after: Agreement
+    folding: float = 0.0
+
+
+def register_pet(
+    ct: Volume, pet: Volume, pet_ct: Volume | None, *, on_progress: Progress | None = None
+) -> RegisteredPet:
+    """Bring a PET onto a planning CT.
+
+    The PET's own CT is aligned with the planning CT: centers of the lungs, rigidly by mutual information,
+    then by cubic B-splines coarse to fine. The spline counts only if no figure of quality is worse than
+    after the rigid step and nothing folds. Without a CT of the PET, PET and CT are aligned rigidly. Pairs
+    that lie right are recognized by trial shifts and lungs (one frame of reference proves nothing) and left
+    alone.
+
+    Args:
+        ct: planning CT in HU, canonical RAS.
+        pet: SUV, canonical RAS.
+        pet_ct: CT of the PET/CT in HU, in the PET's space; None if there is none.
+        on_progress: told the share that is done, 0 to 1, and what comes next.
+
+    Returns:
+        The PET, figures of quality and the transform.
+
+    Raises:
+        ValueError: If an image is too small, constant, holds values that are not finite, or if the images
+            have nothing in common.
+
+    Reference: the paper's section 4.1 with its reference [14] (Jin et al., MICCAI 2019).
+    """
+    begun = time.perf_counter()
+    tell = on_progress or (lambda share, words: None)
+    tell(0.0, "preparing the images")
+    fixed = working_ct(ct, "the planning CT")
+    small_pet = working_pet(pet)
+    warnings: list[str] = []
+    if pet_ct is None:
+        warnings.append(
+            "the PET came without its own CT and was compared with the planning CT directly: only a rigid "
+            "motion can be corrected; look at the result"
+        )
+        found = _pet_alone(fixed, small_pet, tell)
+    else:
+        moving = working_ct(pet_ct, "the PET's CT")
+        if not covered_part(small_pet.grid, moving.grid, sitk.Transform()).any():
+            raise ValueError(
+                "the PET and its own CT do not overlap: expected the CT of the same PET/CT examination"
+            )
+        found = _through_its_ct(fixed, moving, tell, warnings)
+    tell(0.95, "resampling the PET")
+    carried = pet
+    if found.method != "already aligned":
+        carried = _carried(pet, ct.grid, found.transform)
+    _warn_of_coverage(fixed, small_pet, found.transform, warnings)
+    before, after = found.before, found.after
+    quality = Quality(
+        found.method, before.lung_dice, after.lung_dice, before.body_dice, after.body_dice,
+        before.mutual_information, after.mutual_information, found.folding, time.perf_counter() - begun,
+    )  # fmt: skip
+    tell(1.0, "done")
+    return RegisteredPet(carried, quality, found.transform, warnings)
+
+
+def _through_its_ct(
+    fixed: WorkingImage, moving: WorkingImage, tell: Progress, warnings: list[str]
+) -> _Alignment:
+    """Planning CT and the PET's CT."""
+    identity = sitk.Transform(3, sitk.sitkIdentity)
+    before = agreement(fixed, moving, identity, masks=True)
+    lungs_fit = before.lung_dice is None or before.lung_dice >= ALIGNED_LUNG_DICE
+    if lungs_fit and ct_shift_mm(fixed, moving) <= ALIGNED_CT_MM:
+        return _Alignment(identity, "already aligned", before, before)
+
+    tell(0.1, "aligning the CTs rigidly")
+    lungs = fixed.lungs.any() and moving.lungs.any()
+    shift = np.zeros(3)
+    if lungs:
+        shift = center_mm(moving.lungs, moving.grid) - center_mm(fixed.lungs, fixed.grid)
+    transform: sitk.Transform = align_rigid(fixed, moving, shift)
+    after = agreement(fixed, moving, transform, masks=True)
+    if after.mutual_information < before.mutual_information:
+        transform, after = identity, before
+        warnings.append("no rigid motion made the CTs fit better than they did: none was applied")
+    rigid = _Alignment(transform, "rigid", before, after)
+    if not lungs:
+        warnings.append(
+            "no lungs are in view of both CTs: they were aligned rigidly only; look at the result"
+        )
+        return rigid
+
+    tell(0.3, "aligning the CTs by splines")
+    spline = _splined(fixed, moving, rigid, tell)
+    if spline.folding > 0 or spline.after.worse_than(rigid.after):
+        rigid.method = "rigid (spline was worse)"
+        warnings.append("the spline made the CTs fit worse, or folded them: the rigid alignment was kept")
+        spline = rigid
+    if (spline.after.lung_dice or 0.0) < _DOUBTFUL_LUNG_DICE:
+        warnings.append(
+            f"the lungs of both CTs overlap by a Dice of {spline.after.lung_dice or 0.0:.2f} only after "
+            "registration: look at the result before you use the PET"
+        )
+    return spline
+
+
+def _splined(fixed: WorkingImage, moving: WorkingImage, rigid: _Alignment, tell: Progress) -> _Alignment:
+    """The spline on top of the rigid transform."""
+    contrast = moving.contrast
+    moved = resample_through(contrast, moving.grid, fixed.grid, rigid.transform, fill=float(contrast.min()))
+    covered = covered_part(moving.grid, fixed.grid, rigid.transform)
+    near = ndimage.binary_dilation(fixed.body, iterations=3)
+    spline = align_splines(
+        fixed.contrast, moved, near, covered, fixed.grid,
+        on_progress=lambda share: tell(0.3 + 0.6 * share, "aligning the CTs by splines"),
+    )  # fmt: skip
+    # The transform added last is applied first.
+    both = sitk.CompositeTransform([rigid.transform, spline])
+    after = agreement(fixed, moving, both, masks=True)
+    return _Alignment(both, "spline", rigid.before, after, folding_share(both, fixed.grid))
+
+
+def _pet_alone(fixed: WorkingImage, pet: WorkingImage, tell: Progress) -> _Alignment:
+    """Planning CT and PET, in the space they share."""
+    identity = sitk.Transform(3, sitk.sitkIdentity)
+    if not covered_part(pet.grid, fixed.grid, identity).any():
+        raise ValueError(
+            "the PET lies wholly outside the planning CT and has no CT of its own: give the CT of the PET/CT"
+        )
+    before = agreement(fixed, pet, identity, masks=False)
+    if pet_shift_mm(fixed, pet) <= ALIGNED_PET_MM:
+        return _Alignment(identity, "already aligned", before, before)
+    tell(0.2, "aligning the PET rigidly")
+    transform: sitk.Transform = align_rigid(fixed, pet, np.zeros(3))
+    after = agreement(fixed, pet, transform, masks=False)
+    if after.mutual_information < before.mutual_information:
+        transform, after = translation(np.zeros(3)), before
+    return _Alignment(transform, "rigid PET to CT", before, after)
+
+
+def _carried(pet: Volume, ct_grid: Grid, transform: sitk.Transform) -> Volume:
+    """The PET over the CT's field, by cubic interpolation within the PET's own range of values.
+
+    Cubic, because linear interpolation flattens the peaks of small nodes; the range, because cubic rings.
+    """
+    extent = np.asarray(ct_grid.shape) * ct_grid.spacing_mm
+    shape = np.maximum(np.ceil(extent / pet.grid.spacing_mm - 1e-3).astype(int), 1)
+    affine = np.eye(4)
+    affine[:3, :3] = ct_grid.direction * pet.grid.spacing_mm
+    middle = ct_grid.index_to_mm((np.asarray(ct_grid.shape) - 1) / 2)
+    affine[:3, 3] = middle - affine[:3, :3] @ ((shape - 1) / 2)
+    grid = Grid(tuple(shape), affine)
+    values = resample_through(pet.array, pet.grid, grid, transform, interpolator=sitk.sitkBSpline)
+    values = np.clip(values, min(float(pet.array.min()), 0.0), float(pet.array.max()))
+    return Volume(values, grid, grid)
+
+
+def _warn_of_coverage(
+    fixed: WorkingImage, pet: WorkingImage, transform: sitk.Transform, warnings: list[str]
+) -> None:
+    """Says how much of the body the PET shows, or refuses if that is nothing."""
+    share = float(covered_part(pet.grid, fixed.grid, transform)[fixed.body].mean())
+    if share == 0:
+        raise ValueError("after registration no part of the PET lies on the planning CT's body")
+    if share < 0.99:
+        warnings.append(
+            f"the PET covers {100 * share:.0f} % of the body in the planning CT; outside it the SUV is 0"
+        )

@@ -14,7 +14,7 @@ from pathlib import Path
 APP = Path(__file__).resolve().parent.parent / "apps" / "osln"
 sys.path.insert(0, str(APP))
 
-from osln.experiments import SEGMENTERS  # noqa: E402
+from osln.experiments import NETWORKS  # noqa: E402
 from osln.weights import ModelStore, Version  # noqa: E402
 
 
@@ -29,25 +29,27 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("list", help="show all versions, the one in use with a star")
-    shown.add_argument("network", nargs="?", choices=SEGMENTERS, help="only this network")
+    shown.add_argument("network", nargs="?", choices=NETWORKS, help="only this network")
     chosen = commands.add_parser("publish", help="put a stored version into use")
-    chosen.add_argument("network", choices=SEGMENTERS)
+    chosen.add_argument("network", choices=NETWORKS)
     chosen.add_argument("version", help="name of the version, as `list` shows it")
     back = commands.add_parser("rollback", help="put the version before the one in use back into use")
-    back.add_argument("network", choices=SEGMENTERS)
+    back.add_argument("network", choices=NETWORKS)
     return parser.parse_args(arguments)
 
 
 def row(version: Version, in_use: bool) -> str:
-    """One version as a line: star, name, validation figure, origin, checksum."""
+    """One version as a line: star, name, validation figure, origin, checksum, patients left out."""
     metric = version.metadata.get("metric")
     figure = "      " if metric is None else f"{metric:6.3f}"
     star = "*" if in_use else " "
-    return f"  {star} {version.name:<28} {figure}  {version.trained_on:<12} {version.sha256[:12]}"
+    without = ", ".join(version.metadata.get("left_out", ()))
+    told = f"  without {without}" if without else ""
+    return f"  {star} {version.name:<28} {figure}  {version.trained_on:<12} {version.sha256[:12]}{told}"
 
 
 def show(store: ModelStore, networks: list[str]) -> None:
-    say(f"Model store {store.root}   (* in use; figure: mean recall on validation patients)")
+    say(f"Model store {store.root}   (* in use; figure on validation patients: mRecall, stage two mFROC)")
     for network in networks:
         used = store.published(network)
         versions = store.versions(network)
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     store = ModelStore(options.models)
     try:
         if options.command == "list":
-            show(store, [options.network] if options.network else list(SEGMENTERS))
+            show(store, [options.network] if options.network else list(NETWORKS))
         elif options.command == "publish":
             say(f"{options.network} now uses {store.publish(options.network, options.version).name}")
         else:

@@ -1,8 +1,9 @@
-"""Train stage-one networks on the approved cases of a store, or on generated phantoms.
+"""Train networks on the approved cases of a store, or those of stage one on generated phantoms.
 
 With --studies a network goes on from its published weights, is compared with them on the validation
-patients and published if it is at least as good: what the server does. With --phantoms all networks are
-trained from scratch and written as the weights that come with the software.
+patients and published if it is at least as good: what the server does. With --phantoms all networks of
+stage one are trained from scratch and written as the weights that come with the software; those of stage two
+are made by scripts/measure_stage_two.py.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 from tqdm import tqdm
 
 from osln.checkpoint import Checkpoint
+from osln.classifier_retraining import retrain_classifier
 from osln.cohort import PhantomCohort, split_seeds
 from osln.column import Column
-from osln.experiments import PRESETS, SEGMENTERS
+from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
 from osln.operating import operating_points
-from osln.retraining import RetrainReport, retrain
+from osln.publishing import RetrainReport
+from osln.retraining import retrain
 from osln.training import Progress, train
 from osln.weights import write_shipped
 
@@ -42,11 +46,17 @@ def command_line() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--studies", type=Path, help="store whose approved cases are learned from")
     source.add_argument("--phantoms", type=int, metavar="N", help="learn from N generated phantoms")
-    parser.add_argument("--model", required=True, choices=[*SEGMENTERS, "all"], help="network to train")
+    parser.add_argument("--model", required=True, choices=[*NETWORKS, "all"], help="network to train")
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of the versions")
     parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe")
     parser.add_argument(
-        "--iterations", type=int, help="training steps (default: the preset's, fewer to go on)"
+        "--iterations", type=int, help="stage one: training steps (default: the preset's, fewer to go on)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help="stage two: passes through the candidates (default: as for --iterations)"
+    )
+    parser.add_argument(
+        "--tagger", type=Path, help="with tags: LesaNet's weights (default: shipped/lesanet.safetensors)"
     )
     parser.add_argument("--learning-rate", type=float, help="(default: the preset's, lower to go on)")
     parser.add_argument("--seed", type=int, default=0, help="of first weights and patches")
@@ -71,35 +81,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if "," in options.device or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         parser.error(ONE_DEVICE)
-    names = list(SEGMENTERS) if options.model == "all" else [options.model]
     if options.phantoms is not None:
         if options.model != "all":
             parser.error("the weights that come with the software are written together: use --model all")
-        from_phantoms(options, names)
+        from_phantoms(options, list(SEGMENTERS))
         return 0
+    names = list(NETWORKS) if options.model == "all" else [options.model]
     failed = [name for name in names if not from_store(options, name)]
     return 1 if failed else 0
 
 
 def from_store(options: argparse.Namespace, name: str) -> bool:
     """Train one network on approved cases and tell what came out."""
+    tagger = options.tagger or options.models / "shipped" / "lesanet.safetensors"
+    common = {
+        "preset": options.preset,
+        "learning_rate": options.learning_rate,
+        "from_scratch": options.from_scratch,
+        "seed": options.seed,
+        "device": options.device,
+        "publish": not options.no_publish,
+        "tagger_path": tagger if options.tagger or tagger.is_file() else None,
+        "on_step": lambda sentence: tqdm.write(f"{name}: {sentence}", file=sys.stderr),
+    }
+    if name in CLASSIFIERS:
+        work = partial(retrain_classifier, options.studies, options.models, name, epochs=options.epochs)
+    else:
+        work = partial(retrain, options.studies, options.models, name, iterations=options.iterations)
     try:
-        report = with_bar(
-            name,
-            lambda show: retrain(
-                options.studies,
-                options.models,
-                name,
-                preset=options.preset,
-                iterations=options.iterations,
-                learning_rate=options.learning_rate,
-                from_scratch=options.from_scratch,
-                seed=options.seed,
-                device=options.device,
-                publish=not options.no_publish,
-                on_progress=show,
-            ),
-        )
+        report = with_bar(name, lambda show: work(**common, on_progress=show))
     except ValueError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return False
@@ -110,7 +120,7 @@ def from_store(options: argparse.Namespace, name: str) -> bool:
 def summary(report: RetrainReport) -> str:
     """The report in a few lines."""
     lines = [
-        f"{report.segmenter}: {report.sentence}",
+        f"{report.network}: {report.sentence}",
         f"  learned from {', '.join(report.train_cases)}; compared on "
         f"{', '.join(report.validation_cases) or 'none'}",
         *(f"  left out {case}: {reason}" for case, reason in report.skipped.items()),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from osln import retraining
+from osln.approved import approved_cases, load_columns
 from osln.experiments import PRESETS, SEGMENTERS
-from osln.retraining import approved_cases, load_columns, retrain
+from osln.retraining import retrain
 from osln.weights import ModelStore
 from small_columns import small_column, tiny_preset
 from small_store import untrained

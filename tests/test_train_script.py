@@ -3,7 +3,7 @@ import pytest
 import train as script
 from osln import cohort
 from osln.experiments import SEGMENTERS
-from osln.retraining import RetrainReport
+from osln.publishing import RetrainReport
 from osln.training import Progress
 from osln.weights import ModelStore
 from small_columns import small_column
@@ -12,11 +12,12 @@ from small_store import untrained
 
 def report(name: str) -> RetrainReport:
     return RetrainReport(
-        segmenter=name,
+        network=name,
         version="v1",
         published=True,
         sentence="v1 is published",
         next_step="ask for the next case",
+        metric_name="mRecall",
         metric=0.5,
         metric_before=0.4,
         version_before="shipped",

@@ -47,8 +47,9 @@ def trainer(tmp_path, monkeypatch):
 
 def test_there_is_one_trainer_for_each_network(tmp_path):
     built = trainers.build(tmp_path, tmp_path, PRESETS["demo"], ("cpu",))
-    assert list(built) == list(SEGMENTERS)
+    assert list(built) == [*SEGMENTERS, "glnet", "local-ct-pet", "local-ct", "tag"]
     assert "zone distal" in built["ef-distal"].info()["description"]
+    assert "stage two, GLNet: CT + PET + tags" in built["glnet"].info()["description"]
 
 
 def test_the_viewers_are_shown_the_options(trainer):
@@ -141,10 +142,10 @@ def test_what_is_not_allowed_is_refused(trainer, options, sentence):
 
 
 def test_a_training_that_goes_on_keeps_the_size_of_the_published_network(trainer):
-    store = ModelStore(trainer.models)
+    store = ModelStore(trainer.place.models)
     weights = replace(small_store.untrained("ct-distal"), metadata={"preset": "demo"})
     store.publish("ct-distal", store.add(weights).name)
-    trainer.preset = PRESETS["paper"]
+    trainer.place = replace(trainer.place, preset=PRESETS["paper"])
     assert trainer.preset_for({"from_scratch": False}) == "demo"
     assert trainer.preset_for({"from_scratch": True}) == "paper"
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from monailabel.interfaces.tasks.train import TrainTask
 from lib.errors import translated
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from lib.results import plain
-from osln.experiments import SEGMENTERS, Preset, Segmenter
+from osln.classifier_retraining import retrain_classifier
+from osln.experiments import CLASSIFIERS, SEGMENTERS, Classifier, Preset, Segmenter
 from osln.imagefile import write_atomically
 from osln.retraining import retrain
 from osln.training import Progress
@@ -31,40 +33,50 @@ OF_THE_SERVER = ("model", "local_rank", "gpus", "multi_gpu")
 """Keys that MONAI Label puts into a training request, besides the options."""
 
 
-class SegmenterTrainer(TrainTask):
-    """Trains one network on the approved labels and publishes it if it is at least as good.
+@dataclass(frozen=True)
+class Place:
+    """What all trainers of the app share.
 
-    Args:
-        segmenter: Which network.
+    Attributes:
         studies: Folder of the studies.
         models: Folder of the model store.
         preset: Size and recipe of a network trained from scratch; others keep theirs.
         devices: Devices that can be asked for, the default first.
+        tagger: File of the tagger in use; None if there is none.
     """
 
-    def __init__(
-        self, segmenter: Segmenter, studies: Path, models: Path, preset: Preset, devices: tuple[str, ...]
-    ) -> None:
-        inputs = " + ".join(segmenter.inputs)
-        super().__init__(
-            f"Trains {segmenter.name} (inputs {inputs}, zone {segmenter.zone}) on approved labels"
-        )
-        self.segmenter = segmenter
-        self.studies = studies
-        self.models = models
-        self.preset = preset
+    studies: Path
+    models: Path
+    preset: Preset
+    devices: tuple[str, ...]
+    tagger: Path | None = None
+
+
+class NetworkTrainer(TrainTask):
+    """Trains one network on the approved labels and publishes it if it is at least as good.
+
+    Args:
+        network: Which network.
+        place: What all trainers of the app share.
+    """
+
+    def __init__(self, network: Segmenter | Classifier, place: Place) -> None:
+        super().__init__(f"Trains {network.name} ({about(network)}) on approved labels")
+        self.network = network
+        self.place = place
+        self.length = "iterations" if isinstance(network, Segmenter) else "epochs"
         self.options: tuple[Option, ...] = (
             # 0 leaves the choice to the training: less of both when it goes on from published weights.
-            Number("iterations", 0, 0, 1_000_000),
+            Number(self.length, 0, 0, 1_000_000),
             Number("learning_rate", 0.0, 0.0, 1.0),
             Switch("from_scratch", False),
-            Choice("device", devices),
+            Choice("device", place.devices),
         )
 
     @property
     def record(self) -> Path:
         """Where the training process leaves its state for the server process."""
-        return self.models / "training" / f"{self.segmenter.name}.json"
+        return self.place.models / "training" / f"{self.network.name}.json"
 
     def config(self) -> dict[str, Any]:
         return shown(self.options)
@@ -85,8 +97,9 @@ class SegmenterTrainer(TrainTask):
 
     def preset_for(self, options: Mapping[str, Any]) -> str:
         """The preset of the published weights if the training goes on from them, else the app's."""
-        version = None if options["from_scratch"] else ModelStore(self.models).published(self.segmenter.name)
-        return version.metadata.get("preset", self.preset.name) if version else self.preset.name
+        store, preset = ModelStore(self.place.models), self.place.preset.name
+        version = None if options["from_scratch"] else store.published(self.network.name)
+        return version.metadata.get("preset", preset) if version else preset
 
     def stats(self) -> dict[str, Any]:
         """State of the running or the last training, as the viewers show it; {} before the first."""
@@ -123,7 +136,7 @@ class SegmenterTrainer(TrainTask):
 
         def on_progress(progress: Progress) -> None:
             figures = progress.validation or {}
-            logger.info("%s %s", self.segmenter.name, line(progress))
+            logger.info("%s %s", self.network.name, line(progress))
             metric = figures.get("metric")
             store(
                 epoch=progress.epoch,
@@ -136,28 +149,35 @@ class SegmenterTrainer(TrainTask):
                 status="running",
             )
 
+        def on_step(sentence: str) -> None:
+            logger.info("%s %s", self.network.name, sentence)
+            store(status="preparing", step=sentence)
+
         with translated():
             try:
                 options = self.check(request)
                 store(status="preparing")
-                report = retrain(
-                    self.studies,
-                    self.models,
-                    self.segmenter.name,
+                work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
+                report = work(
+                    self.place.studies,
+                    self.place.models,
+                    self.network.name,
                     preset=self.preset_for(options),
-                    iterations=options["iterations"] or None,
                     learning_rate=options["learning_rate"] or None,
                     from_scratch=options["from_scratch"],
                     device=options["device"],
+                    tagger_path=self.place.tagger,
                     on_progress=on_progress,
+                    on_step=on_step,
+                    **{self.length: options[self.length] or None},
                 )
             except ValueError as error:
-                logger.error("%s was not trained: %s", self.segmenter.name, error)
+                logger.error("%s was not trained: %s", self.network.name, error)
                 store(status="failed", error=str(error))
                 raise
         outcome = plain(report.to_json())
         store(status="done", report=outcome)
-        logger.info("%s: %s. Next: %s", self.segmenter.name, report.sentence, report.next_step)
+        logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
         return outcome
 
 
@@ -179,9 +199,17 @@ def line(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def build(studies: Path, models: Path, preset: Preset, devices: tuple[str, ...]) -> dict[str, TrainTask]:
-    """The trainers by the name of their network."""
-    return {
-        name: SegmenterTrainer(segmenter, studies, models, preset, devices)
-        for name, segmenter in SEGMENTERS.items()
-    }
+def about(network: Segmenter | Classifier) -> str:
+    """What a network sees, for the list of trainers."""
+    if isinstance(network, Segmenter):
+        return f"inputs {' + '.join(network.inputs)}, zone {network.zone}"
+    return f"stage two, {network.title}"
+
+
+def build(
+    studies: Path, models: Path, preset: Preset, devices: tuple[str, ...], tagger: Path | None = None
+) -> dict[str, TrainTask]:
+    """The trainers by the name of their network; arguments as in `Place`."""
+    place = Place(studies, models, preset, devices, tagger)
+    networks = (*SEGMENTERS.values(), *CLASSIFIERS.values())
+    return {network.name: NetworkTrainer(network, place) for network in networks}

@@ -16,12 +16,16 @@ from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
 from osln.classification import CandidateScorer
 from osln.experiments import Classifier, Preset
+from osln.matching import Scored
 from osln.metrics import MFROC_FALSE_POSITIVES, best_f1, froc
 from osln.networks.glnet import GLNet
 from osln.recipe import bf16_is_fast, learning_rate
 from osln.training import Progress
 from osln.training_state import cpu_threads, load_state, save_state
 from osln.transforms import Scaling
+
+SHOWN_FALSE_POSITIVES = 3.0
+"""Per patient, where a training shows what it finds."""
 
 
 def train_classifier(
@@ -140,22 +144,18 @@ def evaluate_classifier(
     Returns:
         JSON values. "metric" is mFROC, the figure that publishing is decided by (None without any node);
         "recall" at 3 false positives per patient, "f1" the best one, "stage_one" mFROC of the same
-        candidates under their stage-one scores; "cases" has nodes and found nodes of each patient.
+        candidates under their stage-one scores; "cases" has nodes, found and false candidates of each
+        patient at the score that gives at most 3 false positives per patient.
     """
-    scorer = CandidateScorer(checkpoint, device, precision)
-    given = [None] * len(sets) if tags is None else tags
-    patients = []
-    for one, told in zip(sets, given, strict=True):
-        count = one.n_candidates
-        scores = scorer.scores(one.patches.first(count), None if told is None else told[:count])
-        patients.append(one.scored(scores))
+    patients = scored_patients(checkpoint, sets, tags, device=device, precision=precision)
     if not sum(patient.n_nodes for patient in patients):
         return {"metric": None, "recall": None, "f1": None, "stage_one": None, "patients": len(sets)}
     curve = froc(patients)
+    least = curve.thresholds[curve.false_positives <= SHOWN_FALSE_POSITIVES][-1]
     return {
         "metric": curve.mean(),
-        "recall": float(curve.at([3.0])[0]),
-        "false_positives": 3.0,
+        "recall": float(curve.at([SHOWN_FALSE_POSITIVES])[0]),
+        "false_positives": SHOWN_FALSE_POSITIVES,
         "sensitivity": dict(
             zip(map(str, MFROC_FALSE_POSITIVES), curve.at(MFROC_FALSE_POSITIVES), strict=True)
         ),
@@ -163,10 +163,33 @@ def evaluate_classifier(
         "stage_one": froc([one.scored() for one in sets]).mean(),
         "patients": len(sets),
         "cases": {
-            one.case: {"nodes": patient.n_nodes, "found": int(patient.hits.sum())}
+            one.case: {
+                "nodes": patient.n_nodes,
+                "found": int((patient.hits & (patient.scores >= least)).sum()),
+                "false": int((~patient.hits & (patient.scores >= least)).sum()),
+            }
             for one, patient in zip(sets, patients, strict=True)
         },
     }
+
+
+def scored_patients(
+    checkpoint: Checkpoint,
+    sets: Sequence[CandidateSet],
+    tags: Sequence[np.ndarray] | None = None,
+    *,
+    device: str = "cpu",
+    precision: str | None = None,
+) -> list[Scored]:
+    """The (score, hit) pairs of each patient's stage-one candidates under a stage-two network's scores."""
+    scorer = CandidateScorer(checkpoint, device, precision)
+    given = [None] * len(sets) if tags is None else tags
+    patients = []
+    for one, told in zip(sets, given, strict=True):
+        count = one.n_candidates
+        scores = scorer.scores(one.patches.first(count), None if told is None else told[:count])
+        patients.append(one.scored(scores))
+    return patients
 
 
 class _Run:

@@ -1,27 +1,39 @@
-"""Operating points of every row of the table, from trained networks and validation patients."""
+"""Operating points of both stages, from trained networks and validation patients.
+
+Stage one: a threshold of the fused map for each offered precision. Stage two: a score for each offered
+number of false positives per patient.
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from osln.candidate_cache import Asked, CandidateCache
+from osln.checkpoint import Checkpoint
+from osln.classifier_training import scored_patients
 from osln.column import Column
-from osln.experiments import EXPERIMENTS, SEGMENTERS, SINGLE_SEGMENTERS
+from osln.experiments import EXPERIMENTS, PRESETS, SEGMENTERS, SINGLE_SEGMENTERS
 from osln.fusion import late_fusion
 from osln.inference import Predictor
-from osln.metrics import Counts, operating_thresholds
+from osln.matching import Scored
+from osln.metrics import Counts, froc, operating_thresholds
 from osln.sampling import reason_not_usable, zone_of
 from osln.sweep import Sweep, sweep
+from osln.tagger import Tagger
 from osln.validation import inside_zone
-from osln.weights import Checkpoint, ModelStore
+from osln.weights import ModelStore
 
 FEWEST_PATIENTS = 10
 """Validation patients below which a new threshold would say more about them than about the network."""
+OFFERED_FALSE_POSITIVES = ("0.5", "1", "2", "3", "4", "6")
+"""Per patient, in words as they are stored and shown; 3 is what is used unless asked otherwise."""
 
 
 def operating_points(
     checkpoints: Mapping[str, Checkpoint], columns: Sequence[Column], device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """Thresholds of the fused map at the offered precisions, for every row that the networks can make.
+    """Thresholds of the fused map at the offered precisions, for every row of stage one that can be made.
 
     A row that asks a single zone's network is judged inside its zone.
 
@@ -40,7 +52,7 @@ def operating_points(
     rows = {
         row.name: row
         for row in (*EXPERIMENTS.values(), *SINGLE_SEGMENTERS.values())
-        if checkpoints.keys() >= set(row.segmenters)
+        if row.classifier is None and checkpoints.keys() >= set(row.segmenters)
     }
     sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
     for column in columns:
@@ -91,3 +103,105 @@ def renew_operating_points(
             models.set_thresholds(name, points)
             changed.append(name)
     return f"operating points of {', '.join(changed)} were set on {len(columns)} validation patients"
+
+
+def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
+    """Score for each offered number of false positives per patient, as stored with a classifier.
+
+    The lowest score of any candidate from which on no more than that many candidates per patient are
+    false; equal scores stay together, and patients without nodes count.
+
+    Args:
+        patients: Validation patients under the classifier's scores.
+
+    Returns:
+        {"0.5": score, "1": ..., "6": ...}. Where the candidates of the highest score are already too
+        many, the next number above it, or 1 if that is the highest score; without any candidate 0.
+
+    Raises:
+        ValueError: No patient, or a score is not a number.
+    """
+    curve = froc(patients)
+    if len(curve.thresholds) == 1:
+        return dict.fromkeys(OFFERED_FALSE_POSITIVES, 0.0)
+    # Scores are single precision: the next number above must still differ when compared with one.
+    above = min(float(np.nextafter(np.float32(curve.thresholds[1]), np.float32(2))), 1.0)
+    scores = np.concatenate([[above], curve.thresholds[1:]])
+    rounding = 1e-9
+    return {
+        name: float(scores[curve.false_positives <= float(name) + rounding][-1])
+        for name in OFFERED_FALSE_POSITIVES
+    }
+
+
+def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence[Scored]) -> str:
+    """Stores the score thresholds of a classifier that was published, or keeps the former ones.
+
+    Args:
+        models: Store of the weights.
+        classifier: Row of `CLASSIFIERS`.
+        patients: Validation patients under its scores.
+
+    Returns:
+        A sentence that says what was done. With fewer than `FEWEST_PATIENTS` patients former thresholds
+        stay; if there are none, those of the few are better than none.
+    """
+    known = set(OFFERED_FALSE_POSITIVES) <= models.thresholds(classifier).keys()
+    if len(patients) < FEWEST_PATIENTS and (known or not patients):
+        return (
+            f"score thresholds of {classifier} are kept: {len(patients)} validation patients are too few to "
+            f"set them, {FEWEST_PATIENTS} are needed"
+        )
+    models.set_thresholds(classifier, score_thresholds(patients))
+    few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
+    return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
+
+
+def renew_score_thresholds(
+    models: ModelStore,
+    root: Path,
+    segmenter: str,
+    cases: Sequence[str],
+    tagger_path: Path | None = None,
+    device: str = "cpu",
+) -> str:
+    """Sets the score thresholds of every classifier whose candidates a newly published network changes.
+
+    Args:
+        models: Store of the weights; the thresholds are kept there.
+        root: Folder of the studies.
+        segmenter: The network whose version has changed.
+        cases: Approved validation cases.
+        tagger_path: File of the tagger in use, if there is one.
+        device: Where to run.
+
+    Returns:
+        Sentences that say what was done; "" if no trained classifier follows that network.
+    """
+    said = []
+    for row in EXPERIMENTS.values():
+        name = row.classifier
+        if name is None or segmenter not in row.segmenters or models.published(name) is None:
+            continue
+        checkpoint = models.load(name)
+        tagger = None
+        if row.needs_tags:
+            tagger = None if tagger_path is None else Tagger.load(tagger_path, device)
+            if tagger is None or not learned_from(checkpoint, tagger):
+                said.append(
+                    f"score thresholds of {name} are kept: it learned from the tags of another tagger"
+                )
+                continue
+        patients: list[Scored] = []
+        if len(cases) >= FEWEST_PATIENTS:
+            preset = PRESETS[checkpoint.preset]
+            cache = CandidateCache(root, models, row.stage_one, preset, tagger, device)
+            sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
+            patients = scored_patients(checkpoint, sets, tags, device=device)
+        said.append(set_score_thresholds(models, name, patients))
+    return "; ".join(said)
+
+
+def learned_from(checkpoint: Checkpoint, tagger: Tagger) -> bool:
+    """Whether a classifier learned from the tags of this very tagger, whose tags alone it understands."""
+    return (checkpoint.metadata.get("tagger") or {}).get("sha256") == tagger.sha256

@@ -1,0 +1,330 @@
+"""Training of the lesion tagger (LesaNet), the same for DeepLesion and for phantoms.
+
+The total loss is the authors' (Yan et al. 2019, sections 4.2 to 4.4): weighted cross-entropy of both
+score heads, reliable hard example mining of the first, and five times the triplet loss of the embedding.
+On one thread of a CPU the result depends on seed and data alone, interrupted or not.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from osln.lesion_patch import WINDOW_HU
+from osln.lesion_set import LesionSet
+from osln.networks.lesanet import LesaNet
+from osln.recipe import bf16_is_fast
+from osln.tagger_validation import mean_auc, tag_figures
+from osln.tagging_losses import hard_example_loss, tag_weights, triplet_loss, weighted_cross_entropy
+from osln.tags import TAG_NAMES
+from osln.training_state import cpu_threads, load_state, save_state
+
+REPORT_STEPS = 50
+"""Steps between two reports and two resume files."""
+TRIPLET_WEIGHT = 5.0
+LATER = 2 / 3
+"""Share of the steps after which the learning rate is a tenth."""
+
+
+@dataclass(frozen=True)
+class TaggerRecipe:
+    """Size of a tagger and how it is trained.
+
+    Attributes:
+        name: Key in `TAGGER_RECIPES`.
+        width, embedding: Of `LesaNet`.
+        epochs: How often each lesion is seen; may be a fraction.
+        batch: Lesions in a step.
+        learning_rate: Of SGD; twice that for biases; a tenth after two thirds of the steps.
+        momentum: Of SGD.
+        weight_decay: Of everything but biases.
+        largest_gradient: Norm to which the gradient is clipped.
+        shift_px: The box moves by up to this many millimeters in plane.
+        grow_px: Its sides move by up to this many millimeters.
+        noise_hu: Standard deviation of noise that is added to each pixel.
+    """
+
+    name: str
+    width: int
+    embedding: int
+    epochs: float
+    batch: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    largest_gradient: float = 10.0
+    shift_px: int = 0
+    grow_px: float = 0.0
+    noise_hu: float = 0.0
+
+
+TAGGER_RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        # As the authors trained on DeepLesion.
+        TaggerRecipe("paper", width=64, embedding=256, epochs=15, batch=128, learning_rate=0.01),
+        # Small enough to learn on two CPU cores from some thousand lesions of phantoms.
+        TaggerRecipe(
+            "demo", 16, 64, epochs=2, batch=32, learning_rate=0.02, shift_px=3, grow_px=2.0, noise_hu=10.0
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class TaggerProgress:
+    """State of a training.
+
+    Attributes:
+        step, steps: So far and in all.
+        losses: Means since the last report: "total", "tags" (both heads), "hard" and "triplet".
+        seconds_left: Estimate from the steps of this run.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class TrainedTagger:
+    """Outcome of a training: the network and what is told about it in its file."""
+
+    network: LesaNet
+    metadata: dict[str, Any]
+
+
+def train_tagger(
+    recipe: TaggerRecipe,
+    lesions: LesionSet,
+    validation: LesionSet,
+    *,
+    seed: int = 0,
+    origin: str = "trained here",
+    trained_on: str,
+    device: str = "cpu",
+    threads: int | None = 1,
+    resume_path: str | Path | None = None,
+    on_progress: Callable[[TaggerProgress], None] | None = None,
+) -> TrainedTagger:
+    """Train a tagger from random first weights and choose a threshold for each tag.
+
+    Args:
+        recipe: Size and numbers.
+        lesions: To learn from, at least one batch.
+        validation: Gives thresholds and AUC of the tags; may be empty, then there are none.
+        seed: Of first weights, order, augmentation and drawn cells.
+        origin, trained_on: What the weights say of themselves, see `osln.tagger.save_tagger`.
+        device: "cpu", "cuda" or "cuda:N".
+        threads: CPU threads during the training; as they are if None.
+        resume_path: File that holds the state after each report. If it belongs to exactly this training it
+            is gone on from, with the same result; otherwise it is written over. It is left in place.
+        on_progress: Called after each report.
+
+    Raises:
+        ValueError: Too few lesions, a damaged resume file, or a loss that is not a number.
+    """
+    if len(lesions) < recipe.batch:
+        raise ValueError(
+            f"{len(lesions)} lesions are too few to learn from in batches of {recipe.batch}: give more "
+            "lesions or a smaller batch"
+        )
+    steps = max(1, round(recipe.epochs * len(lesions) / recipe.batch))
+    key = _run_key(recipe, lesions, seed, steps, device)
+    with cpu_threads(threads):
+        run = _Run(recipe, lesions, steps, seed, device)
+        if resume_path is not None:
+            run.resume(Path(resume_path), key)
+        began, first = time.monotonic(), run.step
+        while run.step < steps:
+            losses = run.until(min((run.step // REPORT_STEPS + 1) * REPORT_STEPS, steps))
+            if resume_path is not None:
+                run.save(Path(resume_path), key)
+            if on_progress is not None:
+                left = (time.monotonic() - began) / (run.step - first) * (steps - run.step)
+                on_progress(TaggerProgress(run.step, steps, losses, left))
+        figures = tag_figures(tag_probabilities(run.network, validation, device), validation)
+    metadata = {
+        "origin": origin,
+        "trained_on": trained_on,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "steps": steps,
+        "seconds": round(run.seconds, 1),
+        "lesions": len(lesions),
+        "validation_lesions": len(validation),
+        "losses": run.losses,
+        "mean_auc": mean_auc(figures),
+        "tags": figures,
+        "torch": str(torch.__version__),
+    }
+    return TrainedTagger(run.network.to("cpu", memory_format=torch.contiguous_format).eval(), metadata)
+
+
+def tag_probabilities(
+    network: LesaNet, lesions: LesionSet, device: str = "cpu", batch: int = 64
+) -> np.ndarray:
+    """(N, 171) float32 of a network in evaluation mode, in 32-bit floats; (0, 171) for no lesions."""
+    network.eval()
+    found = [np.zeros((0, len(TAG_NAMES)), np.float32)]
+    with torch.inference_mode():
+        for i in range(0, len(lesions), batch):
+            images = torch.from_numpy(lesions.images[i : i + batch]).to(device).float()
+            boxes = torch.from_numpy(lesions.boxes[i : i + batch]).to(device)
+            found.append(torch.sigmoid(network(images, boxes).propagated).cpu().numpy())
+    return np.concatenate(found)
+
+
+def batch_indices(count: int, batch: int, step: int, seed: int) -> np.ndarray:
+    """(batch,) lesions of a step: epochs of all lesions in random order, one behind the other."""
+    positions = np.arange(step * batch, (step + 1) * batch)
+    orders = {
+        int(epoch): np.random.default_rng([seed, 1, int(epoch)]).permutation(count)
+        for epoch in np.unique(positions // count)
+    }
+    return np.array([orders[int(position // count)][position % count] for position in positions])
+
+
+def augment(
+    images: np.ndarray, boxes: np.ndarray, recipe: TaggerRecipe, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Moved, grown and noisy lesions; what moves in from outside repeats the edge.
+
+    Args:
+        images: (B, 3, rows, columns) float32.
+        boxes: (B, 4) float32.
+        recipe: Gives shift_px, grow_px and noise_hu; all 0 changes nothing.
+        rng: Decides.
+    """
+    boxes = boxes.copy()
+    moved = np.empty_like(images)
+    rows, columns = np.arange(images.shape[2]), np.arange(images.shape[3])
+    for i, image in enumerate(images):
+        down, right = rng.integers(-recipe.shift_px, recipe.shift_px + 1, 2)
+        taken = np.clip(rows + down, 0, rows[-1]), np.clip(columns + right, 0, columns[-1])
+        moved[i] = image[:, taken[0][:, None], taken[1][None, :]]
+    # Sides never cross: a box keeps at least one pixel.
+    largest = np.maximum((np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) - 1) / 2, 0)
+    grown = np.maximum(rng.uniform(-recipe.grow_px, recipe.grow_px, len(boxes)), -largest)[:, None]
+    boxes += (grown * [-1, -1, 1, 1]).astype(np.float32)
+    if recipe.noise_hu:
+        deviation = recipe.noise_hu / (WINDOW_HU[1] - WINDOW_HU[0])
+        moved += deviation * rng.standard_normal(moved.shape, dtype=np.float32)
+    return moved, np.maximum(boxes, 0)
+
+
+class _Run:
+    """Network, optimizer and position of a training."""
+
+    def __init__(self, recipe: TaggerRecipe, lesions: LesionSet, steps: int, seed: int, device: str) -> None:
+        self.recipe, self.lesions, self.steps, self.seed = recipe, lesions, steps, seed
+        self.device = torch.device(device)
+        self.bf16 = bf16_is_fast(self.device)
+        self.layout = torch.channels_last if self.bf16 else torch.contiguous_format
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = LesaNet(recipe.width, recipe.embedding)
+        self.network = network.to(self.device, memory_format=self.layout)
+        biases = [value for name, value in self.network.named_parameters() if name.endswith("bias")]
+        weights = [value for name, value in self.network.named_parameters() if not name.endswith("bias")]
+        self.optimizer = torch.optim.SGD(
+            [
+                {"params": weights, "weight_decay": recipe.weight_decay, "times": 1.0},
+                {"params": biases, "weight_decay": 0.0, "times": 2.0},
+            ],
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+        )
+        labels, certain = torch.from_numpy(lesions.labels), torch.from_numpy(lesions.certain)
+        self.weights = tuple(weight.to(self.device) for weight in tag_weights(labels, certain))
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: list[dict[str, float]] = []
+
+    def until(self, last: int) -> dict[str, float]:
+        """Steps up to `last`; returns the mean losses."""
+        began = time.monotonic()
+        self.network.train()
+        rows = []
+        while self.step < last:
+            rows.append(self._one_step())
+            self.step += 1
+        self.seconds += time.monotonic() - began
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        self.losses.append({"step": float(self.step), **{name: round(v, 4) for name, v in means.items()}})
+        return means
+
+    def _one_step(self) -> dict[str, float]:
+        recipe = self.recipe
+        rate = recipe.learning_rate * (0.1 if self.step >= LATER * self.steps else 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["times"]
+        index = batch_indices(len(self.lesions), recipe.batch, self.step, self.seed)
+        rng = np.random.default_rng([self.seed, 2, self.step])
+        draws = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        images, boxes = augment(
+            self.lesions.images[index].astype(np.float32), self.lesions.boxes[index], recipe, rng
+        )
+        labels, certain, reliable = (
+            torch.from_numpy(getattr(self.lesions, name)[index]).to(self.device)
+            for name in ("labels", "certain", "reliable")
+        )
+        x = torch.from_numpy(images).to(self.device, memory_format=self.layout)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            found = self.network(x, torch.from_numpy(boxes).to(self.device))
+        tags = weighted_cross_entropy(found.logits, labels, certain, self.weights)
+        tags = tags + weighted_cross_entropy(found.propagated, labels, certain, self.weights)
+        hard = hard_example_loss(found.logits, labels, reliable, draws)
+        triplet = triplet_loss(found.embedding, labels, draws)
+        total = tags + hard + TRIPLET_WEIGHT * triplet
+        if not torch.isfinite(total):
+            raise ValueError(
+                f"the loss is not a number at step {self.step + 1}: lower the learning rate (now {rate:.2g}) "
+                "or look for broken voxels in the training images"
+            )
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.largest_gradient)
+        self.optimizer.step()
+        return {
+            "total": total.item(),
+            "tags": tags.item(),
+            "hard": hard.item(),
+            "triplet": triplet.item(),
+        }
+
+    def save(self, path: Path, key: str) -> None:
+        """Write the state, whole or not at all."""
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        save_state(path, key, state)
+
+    def resume(self, path: Path, key: str) -> None:
+        """Go on from the file if it belongs to this training, not if it is of another one."""
+        state = load_state(path, key, self.device)
+        if state is None:
+            return
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+
+
+def _run_key(recipe: TaggerRecipe, lesions: LesionSet, seed: int, steps: int, device: str) -> str:
+    """Identity of a training: numbers, lesions and their tags."""
+    record = (asdict(recipe), seed, steps, device.split(":")[0], str(torch.__version__), lesions.cases)
+    digest = hashlib.sha256(repr(record).encode())
+    for array in (lesions.boxes, lesions.labels, lesions.certain, lesions.reliable):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(lesions.images.reshape(len(lesions), -1).sum(1, dtype=np.float64).tobytes())
+    return digest.hexdigest()

@@ -23,7 +23,8 @@ from osln.lesion_set import Lesion, LesionSet
 from osln.ontology import read_ontology
 from osln.phantom_lesions import patient_lesions, store_cases, store_lesions
 from osln.tagger import PHANTOM, TRAINED, save_tagger
-from osln.tagger_training import TAGGER_RECIPES, TaggerProgress, TaggerRecipe, train_tagger
+from osln.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
+from osln.tagger_training import TaggerProgress, train_tagger
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped" / "lesanet.safetensors"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from osln.lesion_set import Lesion, LesionSet
-from osln.tagger_training import TAGGER_RECIPES, TaggerRecipe
+from osln.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
 from osln.tags import TAG_INDEX, TAG_NAMES
 
 BRIGHT, WIDE = TAG_INDEX["calcified"], TAG_INDEX["large"]

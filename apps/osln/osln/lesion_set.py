@@ -60,6 +60,11 @@ class LesionSet:
         """The lesions in order; none give a set of length 0."""
         rows = [lesion._replace(image=lesion.image.astype(np.float16)) for lesion in lesions]
         tags = len(TAG_NAMES)
+        images = np.zeros((len(rows), 3, PATCH_PIXELS, PATCH_PIXELS), np.float16)
+        for i, row in enumerate(rows):
+            images[i] = row.image
+            # The lesion's own image is given back at once: there may be gigabytes of them.
+            rows[i] = row._replace(image=images[i])
 
         def stack(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
             stacked: np.ndarray = np.zeros((len(rows), *shape), dtype)
@@ -69,7 +74,7 @@ class LesionSet:
 
         return cls(
             cases=tuple(row.case for row in rows),
-            images=stack("image", (3, PATCH_PIXELS, PATCH_PIXELS), np.float16),
+            images=images,
             boxes=stack("box", (4,), np.float32),
             labels=stack("labels", (tags,), bool),
             certain=stack("certain", (tags,), bool),

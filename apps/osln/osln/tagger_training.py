@@ -1,6 +1,6 @@
 """Training of the lesion tagger (LesaNet), the same for DeepLesion and for phantoms.
 
-The total loss is the authors' (Yan et al. 2019, sections 4.2 to 4.4): weighted cross-entropy of both
+The total loss is the authors' (Yan et al. 2019, LesaNet): weighted cross-entropy of both
 score heads, reliable hard example mining of the first, and five times the triplet loss of the embedding.
 On one thread of a CPU the result depends on seed and data alone, interrupted or not.
 """
@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from osln.lesion_patch import WINDOW_HU
+from osln.lesion_sampling import augment, batch_indices
 from osln.lesion_set import LesionSet
 from osln.networks.lesanet import LesaNet
 from osln.recipe import bf16_is_fast
+from osln.tagger_recipe import TaggerRecipe
 from osln.tagger_validation import mean_auc, tag_figures
 from osln.tagging_losses import hard_example_loss, tag_weights, triplet_loss, weighted_cross_entropy
 from osln.tags import TAG_NAMES
@@ -29,51 +30,6 @@ REPORT_STEPS = 50
 TRIPLET_WEIGHT = 5.0
 LATER = 2 / 3
 """Share of the steps after which the learning rate is a tenth."""
-
-
-@dataclass(frozen=True)
-class TaggerRecipe:
-    """Size of a tagger and how it is trained.
-
-    Attributes:
-        name: Key in `TAGGER_RECIPES`.
-        width, embedding: Of `LesaNet`.
-        epochs: How often each lesion is seen; may be a fraction.
-        batch: Lesions in a step.
-        learning_rate: Of SGD; twice that for biases; a tenth after two thirds of the steps.
-        momentum: Of SGD.
-        weight_decay: Of everything but biases.
-        largest_gradient: Norm to which the gradient is clipped.
-        shift_px: The box moves by up to this many millimeters in plane.
-        grow_px: Its sides move by up to this many millimeters.
-        noise_hu: Standard deviation of noise that is added to each pixel.
-    """
-
-    name: str
-    width: int
-    embedding: int
-    epochs: float
-    batch: int
-    learning_rate: float
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    largest_gradient: float = 10.0
-    shift_px: int = 0
-    grow_px: float = 0.0
-    noise_hu: float = 0.0
-
-
-TAGGER_RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        # As the authors trained on DeepLesion.
-        TaggerRecipe("paper", width=64, embedding=256, epochs=15, batch=128, learning_rate=0.01),
-        # Small enough to learn on two CPU cores from some thousand lesions of phantoms.
-        TaggerRecipe(
-            "demo", 16, 64, epochs=2, batch=32, learning_rate=0.02, shift_px=3, grow_px=2.0, noise_hu=10.0
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -179,44 +135,6 @@ def tag_probabilities(
             boxes = torch.from_numpy(lesions.boxes[i : i + batch]).to(device)
             found.append(torch.sigmoid(network(images, boxes).propagated).cpu().numpy())
     return np.concatenate(found)
-
-
-def batch_indices(count: int, batch: int, step: int, seed: int) -> np.ndarray:
-    """(batch,) lesions of a step: epochs of all lesions in random order, one behind the other."""
-    positions = np.arange(step * batch, (step + 1) * batch)
-    orders = {
-        int(epoch): np.random.default_rng([seed, 1, int(epoch)]).permutation(count)
-        for epoch in np.unique(positions // count)
-    }
-    return np.array([orders[int(position // count)][position % count] for position in positions])
-
-
-def augment(
-    images: np.ndarray, boxes: np.ndarray, recipe: TaggerRecipe, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Moved, grown and noisy lesions; what moves in from outside repeats the edge.
-
-    Args:
-        images: (B, 3, rows, columns) float32.
-        boxes: (B, 4) float32.
-        recipe: Gives shift_px, grow_px and noise_hu; all 0 changes nothing.
-        rng: Decides.
-    """
-    boxes = boxes.copy()
-    moved = np.empty_like(images)
-    rows, columns = np.arange(images.shape[2]), np.arange(images.shape[3])
-    for i, image in enumerate(images):
-        down, right = rng.integers(-recipe.shift_px, recipe.shift_px + 1, 2)
-        taken = np.clip(rows + down, 0, rows[-1]), np.clip(columns + right, 0, columns[-1])
-        moved[i] = image[:, taken[0][:, None], taken[1][None, :]]
-    # Sides never cross: a box keeps at least one pixel.
-    largest = np.maximum((np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) - 1) / 2, 0)
-    grown = np.maximum(rng.uniform(-recipe.grow_px, recipe.grow_px, len(boxes)), -largest)[:, None]
-    boxes += (grown * [-1, -1, 1, 1]).astype(np.float32)
-    if recipe.noise_hu:
-        deviation = recipe.noise_hu / (WINDOW_HU[1] - WINDOW_HU[0])
-        moved += deviation * rng.standard_normal(moved.shape, dtype=np.float32)
-    return moved, np.maximum(boxes, 0)
 
 
 class _Run:

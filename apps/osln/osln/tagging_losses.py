@@ -1,4 +1,4 @@
-"""Losses of the lesion tagger (Yan et al. 2019, sections 4.2 to 4.4).
+"""Losses of the lesion tagger (Yan et al. 2019, LesaNet).
 
 Labels come from reports, which name what holds and are silent about the rest. The weighted
 cross-entropy counts every tag, rare ones as much as frequent ones. Reliable hard example mining looks

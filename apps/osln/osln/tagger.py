@@ -62,9 +62,7 @@ class Tagger:
         self.sha256 = sha256
         self.device = torch.device(device)
         self.precision = precision or ("bf16" if bf16_is_fast(self.device) else "f32")
-        layout = torch.channels_last if self.precision == "bf16" else torch.contiguous_format
-        self._network = network.eval().to(self.device, memory_format=layout)
-        self._layout = layout
+        self._network = network.eval().to(self.device, memory_format=torch.channels_last)
         self._lock = threading.Lock()
 
     @classmethod
@@ -152,9 +150,9 @@ class Tagger:
         index = ct.grid.mm_to_index(centers)
         outside = ((index < -1) | (index > np.asarray(ct.grid.shape))).any(axis=1)
         if outside.any():
+            place = np.round(centers[outside][0], 1).tolist()
             raise ValueError(
-                f"the lesion at {np.round(centers[outside][0], 1).tolist()} mm lies outside the CT: check that "
-                "both are of one patient"
+                f"the lesion at {place} mm lies outside the CT: check that both are of one patient"
             )
         patches = [lesion_patch(ct, ((x0, x1), (y0, y1)), z) for x0, x1, y0, y1, z in lesions]
         images, boxes = zip(*patches, strict=True)
@@ -167,7 +165,7 @@ class Tagger:
 
     def _of_some(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(
-            self.device, memory_format=self._layout
+            self.device, memory_format=torch.channels_last
         )
         at = torch.from_numpy(np.ascontiguousarray(boxes, dtype=np.float32)).to(self.device)
         fast = self.precision == "bf16"

@@ -185,7 +185,7 @@ class _StandIn(metaclass=_StandInClass):
     def add(self, value: Any) -> None: ...
 
 
-class _Attributed(dict):  # type: ignore[type-arg]
+class _Attributed(dict):
     """An ordered dict; torch hangs the versions of its modules on it, which are left out."""
 
     def __setstate__(self, state: Any) -> None: ...

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 
 from tqdm import tqdm
 
+from osln.dicom.credentials import ask_credentials
 from osln.dicom.deidentify import Deidentifier, read_key
 from osln.dicom.files import LocalSource, Source
 from osln.dicom.import_case import PARTS
@@ -49,7 +50,7 @@ def command_line() -> argparse.ArgumentParser:
 def open_source(options: argparse.Namespace) -> Source:
     """What the first argument names."""
     if options.source.lower().startswith(("http://", "https://")):
-        from osln.dicom.dicomweb import WebSource, ask_credentials
+        from osln.dicom.dicomweb import WebSource
 
         credentials = ask_credentials(options.source, options.user)
         return WebSource(options.source, credentials, patient=options.patient, timeout_s=options.timeout)

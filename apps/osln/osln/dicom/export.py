@@ -72,7 +72,8 @@ def export_case(
         path = Path(store) / "labels" / "original" / f"{case}.nii.gz"
         nodes, name = predicted(ct, path, stored_result(Path(store), case)), "prediction"
     else:
-        nodes, name = predicted(ct, label_map or _beside(Path(what)), read_result(what)), Path(what).stem
+        result = read_result(what)
+        nodes, name = predicted(ct, label_map or _beside(Path(what)), result), Path(what).stem
     nodes = replace(
         nodes, labels=on_ct_series(nodes.labels, nodes.grid, series, "the label map"), grid=series.grid
     )

@@ -98,12 +98,17 @@ class NodeSet:
     author: Author
 
     def __post_init__(self) -> None:
-        values, numbers = set(np.unique(self.labels).tolist()) - {0}, {node.number for node in self.nodes}
+        values, numbers = values_of(self.labels), {node.number for node in self.nodes}
         if values != numbers:
             raise ValueError(
                 f"the label map holds the values {sorted(values)}, the list of nodes the numbers "
                 f"{sorted(numbers)}; they must be the same"
             )
+
+
+def values_of(labels: np.ndarray) -> set[int]:
+    """The values of a label map other than 0, without sorting a whole CT as `np.unique` does."""
+    return {value for value, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None}
 
 
 def instances(labels: np.ndarray) -> tuple[np.ndarray, int]:
@@ -235,7 +240,7 @@ def match_candidates(mask: np.ndarray, grid: Grid, candidates: list[Mapping[str,
             own = own[[np.argmin(gap[own] - radii[own])]]
         distance = np.linalg.norm(places[its, None] - centers[None, own], axis=2) - radii[own]
         labels[tuple(voxels[its].T)] = np.array(numbers)[own[distance.argmin(axis=1)]]
-    covered = set(np.unique(labels).tolist())
+    covered = values_of(labels)
     if lost := [number for number in numbers if number not in covered]:
         raise ValueError(f"the candidates {lost} have no voxels of their own in the label map")
     return labels

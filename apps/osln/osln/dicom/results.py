@@ -12,7 +12,16 @@ import numpy as np
 from scipy import ndimage
 
 from osln import __version__
-from osln.dicom.nodes import Author, Node, NodeSet, described, match_candidates, stable_numbers
+from osln.dicom.nodes import (
+    NAME,
+    Author,
+    Node,
+    NodeSet,
+    described,
+    match_candidates,
+    stable_numbers,
+    values_of,
+)
 from osln.distance import tumor_distance_mm
 from osln.experiments import PROXIMAL_MM
 from osln.grid import Grid, Volume
@@ -39,16 +48,14 @@ def predicted_nodes(labels: np.ndarray, grid: Grid, result: Mapping[str, Any], a
     candidates = result.get("candidates")
     if not isinstance(candidates, list):
         raise ValueError("the result has no list of candidates; give the JSON that an inference returned")
-    candidates = [one for one in candidates if not isinstance(one, dict) or one.get("kept", True)]
-    names = result.get("label_names")
-    others = (
-        [value for name, value in names.items() if name != "lymph node"] if isinstance(names, dict) else []
-    )
-    labels = np.where(np.isin(labels, others), 0, labels) if others else labels
-    nodes = sorted((described(candidate) for candidate in candidates), key=lambda node: node.number)
-    present = set(np.unique(labels).tolist()) - {0}
-    if present != {node.number for node in nodes}:
-        labels = match_candidates(labels, grid, candidates)
+    kept = [one for one in candidates if not isinstance(one, dict) or one.get("kept", True)]
+    nodes = sorted((described(candidate) for candidate in kept), key=lambda node: node.number)
+    numbers, known = {node.number for node in nodes}, {described(one).number for one in candidates}
+    labels = _without_other_segments(labels, result.get("label_names"))
+    if numbers <= values_of(labels) <= known:
+        labels = np.where(np.isin(labels, list(numbers)), labels, 0)
+    else:
+        labels = match_candidates(labels, grid, kept)
     return NodeSet(labels.astype(np.uint16), grid, tuple(nodes), _algorithm(result, at))
 
 
@@ -99,7 +106,7 @@ def approved(store: Path, paths: StorePaths, ct: Volume, warnings: list[str]) ->
     zones = _zones(labels, ct.grid, paths.tumor)
     found, prediction = _former_prediction(store, case, ct, warnings)
     nodes = []
-    for number in np.unique(labels[labels > 0]).tolist():
+    for number in sorted(values_of(labels)):
         shared = np.bincount(prediction[labels == number], minlength=1)[1:] if found else np.zeros(0)
         match = found.get(int(shared.argmax()) + 1) if shared.any() else None
         node = replace(match, number=number) if match else Node(number)
@@ -145,6 +152,14 @@ def read_result(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def _without_other_segments(labels: np.ndarray, names: Any) -> np.ndarray:
+    """The label map without what its names call otherwise, for instance the tumor or rejected candidates."""
+    if not isinstance(names, dict) or not values_of(labels) <= set(names.values()):
+        return labels
+    others = [value for name, value in names.items() if name != NAME]
+    return np.where(np.isin(labels, others), 0, labels) if others else labels
+
+
 def _algorithm(result: Mapping[str, Any], at: datetime) -> Author:
     models = result.get("models")
     weights = [entry for entry in (models or {}).values() if isinstance(entry, dict)]
@@ -172,7 +187,7 @@ def _former_prediction(
 def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]:
     """Zone of each node by the distance of its center to the tumor (paper, section 3.1)."""
     mask = None if tumor is None else read_label_file(tumor, grid).layers[0] != 0
-    numbers = np.unique(labels[labels > 0]).tolist()
+    numbers = sorted(values_of(labels))
     if mask is None or not mask.any() or not numbers:
         return {}
     distance = tumor_distance_mm(mask, grid.spacing_mm)

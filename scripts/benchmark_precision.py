@@ -30,7 +30,7 @@ from osln.sweep import sweep  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
 
 PRECISIONS = ("f32", "bf16")
-ROW = EXPERIMENTS["osln"]
+ROW = EXPERIMENTS["lf-stratified"]
 SUMMED = ("candidates", "peer_candidates", "equal", "differing", "without_counterpart",
           "peer_without_counterpart", "voxels", "voxels_changed")  # fmt: skip
 

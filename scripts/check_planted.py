@@ -19,9 +19,7 @@ sys.path[:0] = [str(ROOT / "apps" / "osln"), str(ROOT / "scripts")]
 import numpy as np  # noqa: E402
 
 from osln.candidates import Candidate  # noqa: E402
-from osln.detection import detect  # noqa: E402
 from osln.experiments import EXPERIMENTS  # noqa: E402
-from osln.inference import Predictor  # noqa: E402
 from osln.matching import match  # noqa: E402
 from osln.study import companions, load_study  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
@@ -47,32 +45,28 @@ def main() -> None:
     )
     parser.add_argument("--studies", type=Path, required=True, help="store with truth/")
     parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
-    parser.add_argument("--row", choices=sorted(EXPERIMENTS), default="osln", help="networks to ask")
+    parser.add_argument("--row", choices=sorted(EXPERIMENTS), default="lf-stratified", help="networks to ask")
     parser.add_argument("--precision", default="0.15", help="operating point: precision on validation")
     options = parser.parse_args()
     cases = sorted(path.name.removesuffix(".nii.gz") for path in options.studies.glob("*.nii.gz"))
     if not cases:
         parser.error(f"no case in {options.studies}: expected CTs named <case>.nii.gz")
-    store, row = ModelStore(options.models), EXPERIMENTS[options.row]
-    networks = {name: Predictor(store.load(name)) for name in row.segmenters}
-    threshold = store.thresholds(row.name)[options.precision]
+    pipeline = load_pipeline(ModelStore(options.models), options.row, precision=options.precision)
     sys.stdout.write(f"| case | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}\n")
     rows = []
     for case in cases:
-        rows.append(check(options.studies, case, row, networks, threshold))
+        rows.append(check(options.studies, case, pipeline))
         sys.stdout.write(f"| {case} | {' | '.join(str(rows[-1][name]) for name in COLUMNS)} |\n")
     total = {name: _sum(rows, name) for name in COLUMNS}
     sys.stdout.write(f"| all | {' | '.join(str(total[name]) for name in COLUMNS)} |\n")
 
 
-def check(
-    root: Path, case: str, row: Any, networks: dict[str, Predictor], threshold: float
-) -> dict[str, Any]:
+def check(root: Path, case: str, pipeline: Pipeline) -> dict[str, Any]:
     """Planted OSLNs (all, and found of each zone), and what the false candidates lie on."""
     paths = companions(root, case)
     study = load_study(paths, use_truth=True)
     begun = time.perf_counter()
-    found = detect(study, row, networks, threshold)
+    found = pipeline.detect(study)
     seconds = time.perf_counter() - begun
     column = found.column
     findings = json.loads((root / "truth" / f"{case}.json").read_text())["findings"]

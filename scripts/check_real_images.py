@@ -45,7 +45,7 @@ from real_image_checks import (  # noqa: E402
 
 SET = Path("ibsi-sts-petct") / "nifti"
 MODELS = ROOT / "apps" / "osln" / "model"
-ROW = "osln"
+ROW = "lf-stratified"
 
 
 def main() -> int:

@@ -8,10 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "apps" / "osln"))
 
-from osln.detection import detect  # noqa: E402
 from osln.experiments import EXPERIMENTS  # noqa: E402
 from osln.grid import read_volume, resample  # noqa: E402
-from osln.inference import Predictor  # noqa: E402
 from osln.pictures import draw_detections, save_picture  # noqa: E402
 from osln.study import companions, load_study  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
@@ -29,17 +27,18 @@ def main() -> None:
 
     paths = companions(options.studies, options.case)
     study = load_study(replace(paths, nodes=None))
-    experiment = EXPERIMENTS[options.experiment]
-    models = ModelStore(options.models)
-    networks = {name: Predictor(models.load(name)) for name in experiment.segmenters}
-    found = detect(study, experiment, networks, models.thresholds(experiment.name)["0.15"])
+    pipeline = load_pipeline(ModelStore(options.models), options.experiment)
+    found = pipeline.detect(study)
     truth = None
     if paths.truth is not None:
         nodes = read_volume(paths.truth)
         truth = resample(nodes.array, nodes.grid, found.column.grid, nearest=True)
     kind = "synthetic phantom, " if paths.truth is not None else ""
-    save_picture(draw_detections(found, truth, f"{options.case} ({kind}{experiment.title})"), options.output)
-    sys.stdout.write(f"{options.output}: {len(found.candidates)} candidates\n")
+    save_picture(
+        draw_detections(found, truth, f"{options.case} ({kind}{pipeline.experiment.title})"), options.output
+    )
+    kept = sum(candidate.kept for candidate in found.candidates)
+    sys.stdout.write(f"{options.output}: {len(found.candidates)} candidates, {kept} kept\n")
 
 
 if __name__ == "__main__":

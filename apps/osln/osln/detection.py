@@ -64,6 +64,16 @@ class Detections:
     score_threshold: float | None = None
     tagger: Mapping[str, Any] | None = None
 
+    @property
+    def kept(self) -> list[Candidate]:
+        """The candidates that stage two does not reject; all of them without stage two."""
+        return [candidate for candidate in self.candidates if candidate.kept]
+
+    @property
+    def kept_labels(self) -> np.ndarray:
+        """`labels` without the rejected candidates."""
+        return np.where(np.isin(self.labels, [candidate.id for candidate in self.kept]), self.labels, 0)
+
     def labels_on_ct(self, study: Study) -> np.ndarray:
         """The candidates' label map on the CT's own grid, (x, y, z) int32 in canonical order."""
         return paste_labels(self.labels, self.column.grid, study.ct.grid)

@@ -16,6 +16,8 @@ from osln.matching import match
 WINDOW_HU = (-160.0, 240.0)
 SUV_RANGE = (1.5, 8.0)
 HIT, MISS, FALSE, TUMOR, BORDER = "#3ddc55", "#ff4fd8", "#4aa8ff", "#ffd23d", "#ffffff"
+REJECTED = "#ff4b3e"
+"""As in the paper's Figure 4."""
 # Low uptake must not darken the CT, so opacity rises with the SUV.
 PET_COLORS = LinearSegmentedColormap.from_list(
     "pet", [(1, 0.45, 0, 0), (1, 0.55, 0, 0.5), (1, 0.95, 0.6, 0.85)]
@@ -31,19 +33,19 @@ def draw_detections(found: Detections, truth: np.ndarray | None, title: str) -> 
         title: Heading; should say what kind of patient it is.
 
     Returns:
-        A figure; `save_picture` writes it. Found true nodes are green, false candidates blue, missed nodes
-        magenta, the tumor yellow, the border of the proximal zone dashed. Without truth all candidates are
-        blue.
+        A figure; `save_picture` writes it. Found true nodes are green, false candidates blue, candidates that
+        stage two rejects red, missed nodes magenta, the tumor yellow, the border of the proximal zone dashed.
+        Without truth all kept candidates are blue.
     """
     column = found.column
-    hits, misses, false = _sorted_out(found, truth)
+    hits, misses, false, rejected = _sorted_out(found, truth)
     figure = Figure(figsize=(15, 6.4), facecolor="black", layout="constrained")
     grid = figure.add_gridspec(1, 4, width_ratios=[1.05, 1, 1, 1])
     planes = _planes(column, hits | misses if truth is not None else false)
     for place, (axis, index) in enumerate(planes):
         axes = figure.add_subplot(grid[0, place])
         _draw_plane(axes, column, axis, index)
-        for mask, color in ((false, FALSE), (misses, MISS), (hits, HIT)):
+        for mask, color in ((rejected, REJECTED), (false, FALSE), (misses, MISS), (hits, HIT)):
             _outline(axes, column, mask, axis, index, color)
     names = [("primary tumor", TUMOR), ("70 mm from the tumor", BORDER)]
     names += (
@@ -51,9 +53,10 @@ def draw_detections(found: Detections, truth: np.ndarray | None, title: str) -> 
         if truth is not None
         else [("found", FALSE)]
     )
+    names += [("rejected", REJECTED)] if found.classifier else []
     lines = [Line2D([], [], color=color, label=name) for name, color in names]
     figure.legend(
-        handles=lines, loc="outside lower center", ncols=5, frameon=False, labelcolor="white", fontsize=12
+        handles=lines, loc="outside lower center", ncols=6, frameon=False, labelcolor="white", fontsize=12
     )
     figure.suptitle(title, color="white", fontsize=14)
     return figure
@@ -64,16 +67,18 @@ def save_picture(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=80, facecolor=figure.get_facecolor())
 
 
-def _sorted_out(found: Detections, truth: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Masks of the true candidates with their nodes, of the missed nodes and of the false candidates."""
-    labels = found.labels
+def _sorted_out(
+    found: Detections, truth: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Masks of true candidates, missed nodes, false candidates and rejected ones."""
+    labels = found.kept_labels
+    rejected = (found.labels > 0) & (labels == 0)
     if truth is None:
-        return np.zeros(labels.shape, bool), np.zeros(labels.shape, bool), labels > 0
-    scores = np.array([candidate.score for candidate in found.candidates])
-    matching = match(labels, truth, scores)
-    missed = np.isin(truth, np.asarray(matching.node_labels)[np.asarray(matching.found_by) < 0])
-    wrong = np.isin(labels, np.arange(1, len(scores) + 1)[np.asarray(matching.false_positive)])
-    return (labels > 0) & ~wrong, missed, wrong
+        return np.zeros(labels.shape, bool), np.zeros(labels.shape, bool), labels > 0, rejected
+    matching = match(labels, truth, np.array([candidate.score for candidate in found.kept]))
+    missed = np.isin(truth, matching.node_labels[matching.found_by < 0])
+    wrong = np.isin(labels, matching.prediction_labels[matching.false_positive])
+    return (labels > 0) & ~wrong, missed, wrong, rejected
 
 
 def _planes(column: Column, wanted: np.ndarray) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 from osln.candidates import Candidate  # noqa: E402
 from osln.experiments import EXPERIMENTS  # noqa: E402
 from osln.matching import match  # noqa: E402
+from osln.pipeline import Pipeline, load_pipeline  # noqa: E402
 from osln.study import companions, load_study  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
 
@@ -70,13 +71,12 @@ def check(root: Path, case: str, pipeline: Pipeline) -> dict[str, Any]:
     seconds = time.perf_counter() - begun
     column = found.column
     findings = json.loads((root / "truth" / f"{case}.json").read_text())["findings"]
-    scores = np.array([candidate.score for candidate in found.candidates])
-    fate = match(found.labels, column.nodes, scores)
+    fate = match(found.kept_labels, column.nodes, np.array([candidate.score for candidate in found.kept]))
     zones = {f["label"]: f["zone"] for f in findings if f.get("label")}
     hits = dict(zip(fate.node_labels.tolist(), (fate.found_by >= 0).tolist(), strict=True))
     wrong = [
         candidate
-        for candidate, true, extra in zip(found.candidates, fate.true_positive, fate.extra, strict=True)
+        for candidate, true, extra in zip(found.kept, fate.true_positive, fate.extra, strict=True)
         if not true and not extra
     ]
     kinds = [_lies_on(candidate, findings) for candidate in wrong]
@@ -88,7 +88,7 @@ def check(root: Path, case: str, pipeline: Pipeline) -> dict[str, Any]:
     return shares | {
         "planted": len(zones),
         "found": sum(hits.values()),
-        "candidates": len(found.candidates),
+        "candidates": len(found.kept),
         "false": len(wrong),
         "on benign nodes": kinds.count("node"),
         "on mimics": sum(kind not in (None, "node") for kind in kinds),

@@ -1,22 +1,33 @@
+import shutil
+
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 import main
+import small_app
 import small_store
 from lib.published import ROWS
-from osln.experiments import SEGMENTERS
+from osln.experiments import NETWORKS
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return small_app.make_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
-def build(tmp_path, monkeypatch):
+def build(tmp_path, template, monkeypatch):
     """Builds the app on a store of one case, as the server does."""
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     monkeypatch.setattr("lib.published.Predictor", small_store.BrightVoxels)
+    monkeypatch.setattr("lib.published.CandidateScorer", small_store.BrightnessScores)
     small_store.make_case(tmp_path / "studies", "p1")
-    small_store.publish(tmp_path / "models")
+    shutil.copytree(template, tmp_path / "models")
 
     def app(**conf: str) -> main.OslnApp:
         given = {"models": str(tmp_path / "models"), **conf}
@@ -34,12 +45,41 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
     assert info["name"] == "OSLN Label"
     assert info["labels"] == {"lymph node": 1, "tumor": 2}
     assert list(info["models"]) == list(ROWS) and next(iter(info["models"])) == "osln"
-    assert list(info["trainers"]) == list(SEGMENTERS)
+    assert list(info["trainers"]) == list(NETWORKS)
     assert set(info["strategies"]) == {"random", "first"}
     assert info["scoring"] == {}
     assert info["datastore"]["total"] == 1
     assert info["models"]["osln"]["weights"]["ef-distal"]["trained_on"] == "phantom"
     assert info["train_stats"]["ct"] == {}
+
+
+def test_info_says_which_tagger_is_in_use_and_which_network_reads_its_tags(build, tmp_path):
+    info = build().info()
+    assert (info["tagger"]["origin"], info["tagger"]["trained_on"]) == ("phantom", "phantom 0")
+    assert info["models"]["osln"]["tagger"] == info["tagger"]
+    assert info["models"]["osln"]["classifier"] == "glnet" and info["models"]["osln"]["warnings"] == []
+    (tmp_path / "models" / "shipped" / "lesanet.safetensors").unlink()
+    bare = build().info()
+    assert bare["tagger"] is None and bare["models"]["osln"]["tagger"] is None
+    assert bare["models"]["osln"]["classifier"] == "local-ct-pet"
+    assert "glnet reads tags and there is no tagger" in bare["models"]["osln"]["warnings"][0]
+
+
+def test_the_chosen_tagger_takes_the_place_of_the_shipped_one_in_tasks_and_trainers(build, tmp_path):
+    chosen = small_store.make_tagger(tmp_path / "own.safetensors", seed=3, origin="public LesaNet")
+    app = build(lesanet=str(chosen))
+    assert app.info()["tagger"]["origin"] == "public LesaNet"
+    assert app._trainers["glnet"].place.tagger == chosen
+
+
+def test_a_file_that_is_no_tagger_ends_the_start_with_the_difference(build, tmp_path):
+    wrong = tmp_path / "wrong.safetensors"
+    safetensors.torch.save_file({"conv1_1.weight": torch.zeros(64, 1, 3, 3)}, str(wrong))
+    with pytest.raises(ValueError, match=r"wrong\.safetensors: these are not weights of LesaNet") as caught:
+        build(lesanet=str(wrong))
+    assert "bn1_1.bias: missing instead of (64,)" in str(caught.value)
+    with pytest.raises(ValueError, match=r"no tagger at .*nowhere: convert the public one"):
+        build(lesanet=str(tmp_path / "nowhere"))
 
 
 def test_options_in_lists_are_strings_because_slicer_needs_them(build):
@@ -71,7 +111,7 @@ def test_a_case_goes_from_sample_to_prediction_to_approved_label(build):
 def test_batch_inference_runs_through_the_app(build, tmp_path):
     small_store.write(tmp_path / "studies" / "bad.nii.gz", np.zeros((9, 9, 9), np.int16))
     report = build().batch_infer({"model": "osln", "images": "all", "device": "cuda"})
-    assert report["p1"]["status"] == "done" and report["p1"]["candidates"] == 1
+    assert report["p1"]["status"] == "done" and (report["p1"]["candidates"], report["p1"]["kept"]) == (1, 1)
     assert report["bad"]["status"] == "failed" and "every voxel of the CT is 0" in report["bad"]["error"]
 
 

@@ -31,7 +31,7 @@ class Store:
 
 
 class Infer:
-    """Finds two candidates, unless the case is a bad one; keeps what it was asked."""
+    """Finds two candidates and keeps one, unless the case is a bad one; remembers what it was asked."""
 
     def __init__(self, folder, bad=None) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Infer:
             raise self.bad[request["image"]]
         file = self.folder / f"{request['image']}.nii.gz"
         file.touch()
-        params = {"candidates": [{}, {}], "warnings": []}
+        params = {"candidates": [{"kept": True}, {"kept": False}], "warnings": []}
         return {"file": str(file), "label": request["image"], "tag": "original", "params": params}
 
 
@@ -55,7 +55,8 @@ def test_the_stock_body_runs_on_a_computer_without_gpu(tmp_path):
     )
     assert list(report) == ["a", "b", "c"]
     assert {entry["status"] for entry in report.values()} == {"done"}
-    assert report["a"]["candidates"] == 2 and report["a"]["label"] == "a"
+    assert (report["a"]["candidates"], report["a"]["kept"]) == (2, 1)
+    assert report["a"]["label"] == "a"
     assert infer.requests[0] == {"model": "ct", "image": "a", "device": "cpu", "save_label": True}
     assert list(tmp_path.iterdir()) == [], "temporary label maps are deleted once they are stored"
 
@@ -81,10 +82,9 @@ def test_a_list_of_cases_and_a_limit_can_be_given(tmp_path):
 
 def test_options_of_the_row_are_handed_on(tmp_path):
     infer = Infer(tmp_path)
-    Batch(("cuda", "cpu"))(
-        {"model": "ct", "operating_point": "precision 0.20", "device": "cpu"}, Store(), infer
-    )
-    assert infer.requests[0]["operating_point"] == "precision 0.20" and infer.requests[0]["device"] == "cpu"
+    chosen = {"operating_point": "1 FP per patient", "score": 0.4, "show_rejected": True, "device": "cpu"}
+    Batch(("cuda", "cpu"))({"model": "osln", **chosen}, Store(), infer)
+    assert infer.requests[0] == {"model": "osln", "image": "a", "save_label": True, **chosen}
 
 
 @pytest.mark.parametrize(

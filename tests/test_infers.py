@@ -6,77 +6,50 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from fastapi import HTTPException
 
+import small_app
 import small_store
-from lib import answers, infers
-from lib.published import ROWS, Published
-from lib.sessions import OslnSessions
+from lib import infers
+from lib.published import ROWS
 from osln.weights import ModelStore
 
 LOWER_FRONT = small_store.AFFINE_LPS @ np.array([11.5, 21.0, 8.5, 1.0])
 """Center of the bright box in RAS mm."""
 
 
-class Store:
-    """The methods of a datastore that inference uses."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.saved = []
-
-    def list_images(self) -> list[str]:
-        return [path.name.removesuffix(".nii.gz") for path in self.root.glob("*.nii.gz")]
-
-    def get_image_uri(self, case: str) -> str:
-        return str(self.root / f"{case}.nii.gz") if case in self.list_images() else ""
-
-    def save_label(self, case: str, file: str, tag: str, info: dict) -> str:
-        self.saved.append((case, tag, info))
-        return case
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> Path:
+    return small_app.make_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
-def models(tmp_path, monkeypatch):
+def ask(tmp_path, template, monkeypatch):
+    """Asks for an inference of networks that find what is bright."""
     monkeypatch.setattr("lib.published.Predictor", small_store.BrightVoxels)
-    small_store.publish(tmp_path / "models")
-    return tmp_path / "models"
+    monkeypatch.setattr("lib.published.CandidateScorer", small_store.BrightnessScores)
+    asking = small_app.Asking(tmp_path, template)
+    yield asking
+    asking.clean()
 
 
 @pytest.fixture
-def store(tmp_path):
-    small_store.make_case(tmp_path / "studies", "p1")
-    return Store(tmp_path / "studies")
+def store(ask):
+    return ask.store
 
 
 @pytest.fixture
-def ask(tmp_path, models, store):
-    """Asks for an inference as the server does and cleans up the file that the server would delete."""
-    tasks = infers.build(Published(ModelStore(models)), ("cpu",))
-    sessions = OslnSessions(tmp_path)
-    files = []
-
-    def run(model: str = "osln", image: str = "p1", **options):
-        result = answers.answer({"model": model, "image": image, **options}, tasks, store, sessions)
-        files.append(Path(result["file"]))
-        return result
-
-    run.tasks, run.sessions = tasks, sessions
-    yield run
-    for file in files:
-        file.unlink(missing_ok=True)
+def models(ask):
+    return ask.models
 
 
 def refusal(run, *args, **options) -> tuple[int, str]:
-    with pytest.raises(HTTPException) as caught:
-        run(*args, **options)
-    return caught.value.status_code, caught.value.detail
+    return run.refusal(*args, **options)
 
 
 def test_the_fused_pipeline_leads_and_every_network_can_be_asked_alone(ask):
     assert next(iter(ask.tasks)) == "osln"
     assert set(ask.tasks) >= {"ct", "ef", "lf", "ct-proximal", "ct-distal", "ef-proximal", "ef-distal"}
-    info = ask.tasks["osln"].info()
+    info = ask.tasks["lf-stratified"].info()
     assert (info["type"], info["dimension"], info["labels"]) == ("segmentation", 3, {"lymph node": 1})
     assert info["config"] == {"operating_point": ["precision 0.15"], "device": ["cpu"]}
     assert info["needs"] == ["ct", "pet", "tumor"]
@@ -98,7 +71,7 @@ def test_slicer_gets_an_nrrd_in_the_same_voxel_order(ask):
 
 
 def test_the_result_tells_about_every_candidate_in_the_patient_system(ask):
-    result = ask()["params"]
+    result = ask("lf-stratified")["params"]
     (node,) = result["candidates"]
     np.testing.assert_allclose(node["center_mm"], LOWER_FRONT[:3], atol=1e-3)
     assert node["volume_mm3"] == pytest.approx(24 * 18.75)
@@ -197,7 +170,7 @@ def test_unusable_images_are_refused_with_the_reason(ask, store, file, array, af
 
 def test_an_unknown_model_is_refused_with_the_list(ask):
     status, sentence = refusal(ask, "vista3d")
-    assert status == 404 and "there is no model 'vista3d'" in sentence and "osln, ct" in sentence
+    assert status == 404 and "there is no model 'vista3d'" in sentence and "osln, lf-stratified" in sentence
 
 
 @pytest.mark.parametrize("image", ["nobody", "", "../p1", "/etc/passwd", None])
@@ -230,13 +203,11 @@ def test_options_that_viewers_always_send_are_accepted(ask):
     ask("ct", client_id="slicer", restore_label_idx=False, device=["cpu"], result_dtype="uint8")
 
 
-def test_missing_weights_are_an_error_that_names_the_remedy(ask, tmp_path, store):
-    tasks = infers.build(Published(ModelStore(tmp_path / "empty")), ("cpu",))
-    with pytest.raises(HTTPException) as caught:
-        answers.answer({"model": "ct", "image": "p1"}, tasks, store, None)
-    assert 400 <= caught.value.status_code < 500
-    assert "no weights for ct: train it" in caught.value.detail
-    assert tasks["ct"].info()["weights"] == {"ct": None}
+def test_missing_weights_are_an_error_that_names_the_remedy(ask, tmp_path):
+    ask.use(tmp_path / "empty", None)
+    status, sentence = refusal(ask, "ct")
+    assert 400 <= status < 500 and "no weights for ct: train it" in sentence
+    assert ask.tasks["ct"].info()["weights"] == {"ct": None}
 
 
 def test_changed_weights_are_refused(ask, models):

@@ -27,6 +27,12 @@ def test_names_of_the_tumor(name):
     assert NAMES["tumor"].fullmatch(name)
 
 
+@pytest.mark.parametrize("name", ["rejected candidate", "Rejected_Candidates", "rejected candidate_1"])
+def test_names_of_what_stage_two_rejected(name):
+    assert NAMES["rejected"].fullmatch(name)
+    assert not NAMES["node"].fullmatch(name)
+
+
 @pytest.mark.parametrize("name", ["", "liver", "Segment_1", "node liver", "no tumor", "GTVn", "lymphoma"])
 def test_other_names_are_neither(name):
     assert not any(pattern.fullmatch(name) for pattern in NAMES.values())

@@ -8,7 +8,7 @@ from osln.weights import Version
 from small_store import make_case
 
 
-def app(tmp_path, versions):
+def app(tmp_path, versions, tagger=None):
     make_case(tmp_path / "store", "one")
     make_case(tmp_path / "store", "two", gtv=False)
     (tmp_path / "store" / "two words.nii.gz").write_bytes(b"")
@@ -20,7 +20,11 @@ def app(tmp_path, versions):
         studies=str(tmp_path / "store"),
         datastore=lambda: store,
         _infers={"osln": None, "ct": None},
-        published=SimpleNamespace(store=SimpleNamespace(root="/app/model"), versions=lambda: versions),
+        published=SimpleNamespace(
+            store=SimpleNamespace(root="/app/model"),
+            versions=lambda: versions,
+            tagger=SimpleNamespace(path="/lesanet.safetensors", describe=lambda: tagger),
+        ),
     )
 
 
@@ -34,12 +38,34 @@ def test_the_block_says_version_app_studies_cases_models_and_weights(tmp_path):
         "cases    2: 0 approved, 0 predicted, 1 with a tumor contour",
         "left out two words.nii.gz cannot be a case id",
         "models   osln, ct",
+        "tagger   none",
+        "note     glnet reads tags and there is no tagger: convert the public LesaNet",
         "weights  /app/model",
         "ct            shipped, trained on phantom",
         "ef-distal     none: train it first",
         "not for clinical use",
     ):
         assert part in text
+
+
+def test_the_tagger_is_named_and_the_classifiers_that_cannot_use_it(tmp_path):
+    public = {"name": "LesaNet", "origin": "public LesaNet", "sha256": "ab" * 32, "trained_on": "DeepLesion"}
+    own = public | {"origin": "phantom", "sha256": "cd" * 32, "trained_on": "phantom 7"}
+    versions = {
+        "glnet": Version("glnet", "shipped", tmp_path, "0" * 64, "cohort", {"tagger": own}),
+        "tag": Version("tag", "shipped", tmp_path, "1" * 64, "cohort", {"tagger": public}),
+        "local-ct-pet": Version("local-ct-pet", "shipped", tmp_path, "2" * 64, "cohort", {}),
+    }
+    lines = startup_lines(app(tmp_path, versions, public))
+    name = "LesaNet (public LesaNet, trained on DeepLesion, abababababab)"
+    assert f"  tagger   {name}: /lesanet.safetensors" in lines
+    assert [line for line in lines if "note" in line] == [
+        "  note     glnet was trained with the tags of LesaNet (phantom, trained on phantom 7, cdcdcdcdcdcd)"
+        f", the tagger in use is {name}: retrain glnet (trainer glnet); until then local-ct-pet scores the "
+        "candidates"
+    ]
+    assert not any("not for clinical use" in line for line in lines)
+    assert any("not for clinical use" in line for line in startup_lines(app(tmp_path, versions, own)))
 
 
 def test_it_is_one_entry_of_the_log(tmp_path, caplog):

@@ -24,7 +24,7 @@ class OslnApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         self.configuration = configuration(conf or {}, app_dir, studies)
-        self.published = Published(ModelStore(self.configuration.models))
+        self.published = Published(ModelStore(self.configuration.models), self.configuration.tagger)
         super().__init__(
             app_dir,
             studies,
@@ -47,13 +47,16 @@ class OslnApp(MONAILabelApp):
 
     def init_trainers(self) -> dict[str, Any]:
         chosen = self.configuration
-        return trainers.build(Path(self.studies), chosen.models, chosen.preset, chosen.devices)
+        return trainers.build(Path(self.studies), chosen.models, chosen.preset, chosen.devices, chosen.tagger)
 
     def init_strategies(self) -> dict[str, Any]:
         return strategies.build()
 
     def init_batch_infer(self) -> batch.Batch:
         return batch.Batch(self.configuration.devices)
+
+    def info(self) -> dict[str, Any]:
+        return super().info() | {"tagger": self.published.tagger.describe()}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)

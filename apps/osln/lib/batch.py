@@ -38,10 +38,10 @@ class Batch(BatchInferTask):
             Choice("label_tag", (DefaultLabelTag.ORIGINAL.value,)),
             Number("max_batch_size", 0, 0, 1_000_000),
         )
-        self.passed_on = ("operating_point", "result_extension")
+        self.passed_on = ("operating_point", "score", "show_rejected", "result_extension")
 
     def check(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The checked options of a request; `operating_point` is checked by the row itself.
+        """The checked options of a request; those of the row are checked by the row itself.
 
         Raises:
             ValueError: If an option is unknown or not allowed.
@@ -117,6 +117,7 @@ def one_case(request: dict[str, Any], datastore: Datastore, infer: Callable) -> 
         "label": result["label"],
         "tag": result["tag"],
         "candidates": len(found["candidates"]),
+        "kept": sum(candidate["kept"] for candidate in found["candidates"]),
         "warnings": found["warnings"],
         "seconds": round(time.monotonic() - start, 2),
     }
@@ -126,4 +127,4 @@ def said(entry: Mapping[str, Any]) -> str:
     """One case's report as a line of the log."""
     if entry["status"] == "failed":
         return f"failed: {entry['error']}"
-    return f"{entry['candidates']} candidates in {entry['seconds']} s"
+    return f"{entry['kept']} of {entry['candidates']} candidates kept in {entry['seconds']} s"

@@ -3,27 +3,31 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lib.errors import NotReadyError
+from lib.operation import operation, row_options
 from lib.options import Choice, Option, Switch, checked, listed, shown
 from lib.published import ROWS, Published, described
-from lib.results import DTYPES, EXTENSIONS, plain, write_label_map
+from lib.results import DTYPES, EXTENSIONS, entries, plain, write_label_map
 from osln.detection import Detections, detect
 from osln.experiments import Experiment
 from osln.grid import read_volume
 from osln.imagefile import split_suffix
-from osln.inference import Predictor, available_devices
+from osln.inference import available_devices
 from osln.study import Study, build_study, companions, load_study
 
 LABELS = {"lymph node": 1}
+WITH_REJECTED = {**LABELS, "rejected candidate": 2}
 NOTE = "Research software, not for clinical use: every candidate is to be checked by a physician."
 FROM_SERVER = ("model", "image", "session", "restore_label_idx")
 """Keys of a request that the URL or a viewer sets and that are no options."""
@@ -60,13 +64,14 @@ class RowInfer(InferTask):
     """One row of the table as MONAI Label's inference task.
 
     Args:
-        row: Which networks are asked and fused.
+        row: Which networks are asked and fused, and which one scores the candidates again.
         published: The weights in use.
         devices: Devices that can be asked for, the default first.
     """
 
     def __init__(self, row: Experiment, published: Published, devices: tuple[str, ...]) -> None:
-        super().__init__(InferType.SEGMENTATION, LABELS, 3, f"{row.title}. {NOTE}")
+        labels = LABELS if row.classifier is None else WITH_REJECTED
+        super().__init__(InferType.SEGMENTATION, labels, 3, f"{row.title}. {NOTE}")
         self.row = row
         self.published = published
         self.devices = devices
@@ -77,23 +82,30 @@ class RowInfer(InferTask):
 
     def get_path(self, validate: bool = True) -> str | None:
         """The weights file of a row of one network, which `GET /model/NAME` hands out."""
-        if len(self.row.segmenters) > 1:
+        if len(self.row.networks) > 1:
             return None
-        version = self.published.versions()[self.row.segmenters[0]]
+        version = self.published.versions()[self.row.networks[0]]
         return str(version.path) if version else None
 
     def viewer_options(self) -> tuple[Option, ...]:
-        points = tuple(f"precision {name}" for name in self.published.thresholds(self.row.name))
-        return Choice("operating_point", points), Choice("device", self.devices)
+        return row_options(self.row, self.published, self.devices)
 
     def config(self) -> dict[str, Any]:
         return shown(self.viewer_options())
 
     def info(self) -> dict[str, Any]:
-        versions = self.published.versions()
-        weights = described({name: versions[name] for name in self.row.segmenters})
+        versions, answering = self.published.versions(), self.published.answering(self.row)
+        names = [*self.row.networks, *([answering.classifier] if answering else [])]
         needs = ["ct", *(["pet"] if self.row.needs_pet else []), *(["tumor"] if self.row.needs_tumor else [])]
-        return super().info() | {"needs": needs, "weights": weights}
+        told = {"needs": needs, "weights": described({name: versions[name] for name in names})}
+        if answering is not None:
+            tagger = self.published.tagger.describe() if self.row.needs_tags else None
+            told |= {
+                "classifier": answering.classifier,
+                "tagger": tagger,
+                "warnings": answering.warnings,
+            }
+        return super().info() | told
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Runs the row on one case.
@@ -111,21 +123,19 @@ class RowInfer(InferTask):
         options = checked(request, (*self.viewer_options(), *FILE_OPTIONS), FROM_SERVER)
         device = options["device"]
         start = time.perf_counter()
-        networks, versions = self.published.networks(self.row.name, device)
+        with room_on(device):
+            chosen = operation(self.row, self.published, options)
         loaded = time.perf_counter()
         study, warnings = self.study(Path(request["image"]), in_session="session" in request)
         read = time.perf_counter()
-        threshold = self.published.thresholds(self.row.name)[
-            options["operating_point"].removeprefix("precision ")
-        ]
         # "cuda" and "cuda:0" are one device.
-        with _device_locks["cuda:0" if device == "cuda" else device]:
+        with _device_locks["cuda:0" if device == "cuda" else device], room_on(device):
             begun = time.perf_counter()
-            found = self.detections(study, networks, threshold, device)
+            found = detect(study, self.row, chosen.networks, chosen.threshold, chosen.second)
         detected = time.perf_counter()
-        labels = found.labels_on_ct(study) > 0
+        with_rejected = bool(options.get("show_rejected"))
         path = write_label_map(
-            labels,
+            label_map(found, study, with_rejected=with_rejected),
             study.ct.grid,
             study.ct.file_grid,
             extension=options["result_extension"],
@@ -145,28 +155,15 @@ class RowInfer(InferTask):
             entries(found)
             | {
                 "model": self.row.name,
-                "operating_point": options["operating_point"],
+                "operating_point": chosen.point,
                 "device": device,
-                "warnings": [*warnings, *found.column.warnings],
-                "models": described(versions),
+                "warnings": [*chosen.warnings, *warnings, *found.column.warnings],
+                "models": described(chosen.versions),
                 "latencies": {step: round(seconds, 3) for step, seconds in latencies.items()},
-                "label_names": LABELS,
+                "label_names": WITH_REJECTED if with_rejected else LABELS,
                 "note": NOTE,
             }
         )
-
-    def detections(
-        self, study: Study, networks: Mapping[str, Predictor], threshold: float, device: str
-    ) -> Detections:
-        """Runs the networks; a GPU without room says so and keeps nothing of the attempt."""
-        try:
-            return detect(study, self.row, networks, threshold)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise NotReadyError(
-                f"{device} has no memory left for this case: ask again with device cpu, or when other "
-                "programs have left the GPU"
-            ) from error
 
     def study(self, ct: Path, *, in_session: bool) -> tuple[Study, list[str]]:
         """The case that this CT belongs to, without the approved nodes, which no network may see.
@@ -199,20 +196,29 @@ class RowInfer(InferTask):
         return build_study("session", read_volume(ct))
 
 
-def entries(found: Detections) -> dict[str, Any]:
-    """Candidates as JSON values, each with its box in millimeters, and the grid their voxel boxes mean."""
-    result = found.to_json()
-    del result["seconds"]
-    for entry in result["candidates"]:
-        corners = [[x, y, z] for x in entry["box"][0] for y in entry["box"][1] for z in entry["box"][2]]
-        # Voxel faces, half a voxel before the first and past the last center.
-        faces = found.column.grid.index_to_mm([[value - 0.5 for value in corner] for corner in corners])
-        entry["box_mm"] = [faces.min(axis=0), faces.max(axis=0)]
-    grid = found.column.grid
-    return result | {
-        "coordinates": "RAS patient system in millimeters (x to the right, y to the front, z to the head)",
-        "grid": {"shape": grid.shape, "affine": grid.affine, "meaning": "voxel boxes of the candidates"},
-    }
+@contextmanager
+def room_on(device: str) -> Iterator[None]:
+    """Where the networks are loaded and run; a GPU without room says so and keeps nothing of the attempt."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise NotReadyError(
+            f"{device} has no memory left for this case: ask again with device cpu, or when other "
+            "programs have left the GPU"
+        ) from error
+
+
+def label_map(found: Detections, study: Study, *, with_rejected: bool) -> np.ndarray:
+    """(x, y, z) uint8 on the CT's grid: 1 for nodes, and 2 for rejected candidates if they are asked for."""
+    # Candidates come by falling score: the kept ones have the smallest ids.
+    kept = sum(candidate.kept for candidate in found.candidates)
+    if not with_rejected:
+        found = replace(found, labels=np.where(found.labels <= kept, found.labels, 0))
+    labels = found.labels_on_ct(study)
+    values = (labels > 0).astype(np.uint8)
+    values += labels > kept
+    return values
 
 
 def build(published: Published, devices: tuple[str, ...]) -> dict[str, InferTask]:

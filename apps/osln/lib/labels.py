@@ -14,7 +14,7 @@ import numpy as np
 from isal import igzip
 
 from lib.errors import NotReadyError
-from lib.segments import split_segments
+from lib.segments import NAMES, split_segments
 from osln.changes import NodeChanges, compare_nodes, count_nodes
 from osln.grid import Volume, in_file_order, mask_box, read_volume, write_volume
 from osln.imagefile import nifti_bytes, twins
@@ -94,6 +94,8 @@ def accept_submission(
     with nodes_kept.lock(), tumor_kept.lock():
         nodes_kept.settle()
         tumor_kept.settle()
+        if sent.tumor is not None and not sent.named and tag == "final":
+            _check_guess(tumor_kept.final, sent.tumor, ct)
         new_tumor = sent.tumor is not None and not _same(tumor_kept.final, sent.tumor, ct)
         tumor = "absent" if sent.tumor is None else "updated" if new_tumor else "unchanged"
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
@@ -121,6 +123,8 @@ def accept_submission(
                 ) from error
             store.register_label(case, "gtv", _notes(params, tumor_revision))
     warnings = [] if only_tumor else _doubts(sent.nodes, ct)
+    if sent.rejected:
+        warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
     newest = revision or tumor_revision
     report = SubmissionReport(
         nodes=changes,
@@ -166,23 +170,47 @@ def _former_nodes(store: "OslnDatastore", case: str, ct: Volume) -> np.ndarray:
             except ValueError as error:
                 logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
                 continue
-            tumor = _tumor_value(store.get_label_info(case, tag)) if tag == "original" else None
-            return (former != 0) & (former != tumor) if tumor else former != 0
+            others = _other_values(store.get_label_info(case, tag)) if tag == "original" else []
+            return (former != 0) & ~np.isin(former, others) if others else former != 0
     return np.zeros(ct.grid.shape, dtype=bool, order="F")
 
 
-def _tumor_value(info: dict[str, Any]) -> int | None:
+def _other_values(info: dict[str, Any]) -> list[int]:
+    """Values of a prediction that mean no node: the tumor, rejected candidates."""
     names = (info.get("params") or {}).get("label_names") or {}
-    return names.get("tumor") if isinstance(names, dict) else None
+    if not isinstance(names, dict):
+        return []
+    return [value for name, value in names.items() if not NAMES["node"].fullmatch(name)]
+
+
+def _check_guess(stored: Path, tumor: np.ndarray, ct: Volume) -> None:
+    """Refuses a value that would be taken for the tumor although it lies elsewhere than the stored one.
+
+    In a prediction the same value means rejected candidates, and without names nothing else tells them apart.
+    """
+    former = _stored_mask(stored, ct)
+    if former is None:
+        return
+    if 2 * np.count_nonzero(former & tumor) < max(np.count_nonzero(former), np.count_nonzero(tumor)):
+        raise ValueError(
+            "without label_info the value 2 means tumor, and it shares less than half of its voxels with the "
+            "stored tumor: send label_info with the names, such as 'lymph node' and 'rejected candidate' or "
+            "'tumor'"
+        )
 
 
 def _same(path: Path, mask: np.ndarray, ct: Volume) -> bool:
+    former = _stored_mask(path, ct)
+    return former is not None and np.array_equal(former, mask)
+
+
+def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
     if not path.is_file():
-        return False
+        return None
     try:
-        return bool(np.array_equal(read_label_file(path, ct.grid).layers[0] != 0, mask))
+        return read_label_file(path, ct.grid).layers[0] != 0
     except ValueError:
-        return False
+        return None
 
 
 def _packed(mask: np.ndarray, ct: Volume) -> bytes:

@@ -4,10 +4,15 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from osln.experiments import EXPERIMENTS, SEGMENTERS, SINGLE_SEGMENTERS
+from lib.errors import NotReadyError
+from lib.second_stage import Answering, answering, measured_points
+from lib.taggers import TaggerInUse, stamp
+from osln.classification import CandidateScorer
+from osln.experiments import CLASSIFIERS, EXPERIMENTS, NETWORKS, SEGMENTERS, SINGLE_SEGMENTERS, Experiment
 from osln.inference import Predictor
+from osln.tagger import Tagger
 from osln.weights import SHIPPED, ModelStore, Version
 
 ROWS = EXPERIMENTS | SINGLE_SEGMENTERS
@@ -17,7 +22,7 @@ ROWS = EXPERIMENTS | SINGLE_SEGMENTERS
 @dataclass(frozen=True)
 class _Loaded:
     version: Version
-    predictor: Predictor
+    network: Predictor | CandidateScorer
 
 
 class Published:
@@ -28,61 +33,100 @@ class Published:
 
     Args:
         store: Versions of the weights.
+        tagger: File of the tagger in use; None if there is none.
+
+    Raises:
+        ValueError: If the file is no tagger.
     """
 
-    def __init__(self, store: ModelStore) -> None:
+    def __init__(self, store: ModelStore, tagger: Path | None = None) -> None:
         self.store = store
+        self.tagger = TaggerInUse(tagger)
         self._guard = threading.Lock()
         self._seen: tuple[Any, ...] = ()
         self._versions: dict[str, Version | None] = {}
         self._thresholds: dict[str, dict[str, float]] = {}
-        self._networks: dict[tuple[str, str], _Loaded] = {}
+        self._points: dict[str, dict[str, float]] = {}
+        self._loaded: dict[tuple[str, str], _Loaded] = {}
 
     def versions(self) -> Mapping[str, Version | None]:
-        """The version in use of every segmenter; None where there are no weights."""
+        """The version in use of every network; None where there are no weights."""
         self._refresh()
         return self._versions
 
-    def thresholds(self, row: str) -> Mapping[str, float]:
-        """Thresholds of a row by its precision on validation patients, the paper's 0.15 first."""
+    def thresholds(self, row: Experiment) -> Mapping[str, float]:
+        """Thresholds of a row's stage one by its precision on validation patients, the paper's 0.15 first."""
         self._refresh()
-        return self._thresholds[row]
+        return self._thresholds[row.stage_one]
 
-    def networks(self, row: str, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
-        """The networks of a row on a device, and the versions they were loaded from.
+    def points(self, classifier: str) -> Mapping[str, float]:
+        """Score thresholds of a network of stage two by false positives per patient; empty if unmeasured."""
+        self._refresh()
+        return self._points[classifier]
+
+    def answering(self, row: Experiment) -> Answering | None:
+        """Which network of stage two answers for a row now; None for a row that ends with stage one."""
+        if row.classifier is None:
+            return None
+        return answering(row.classifier, self.versions(), self.tagger.describe())
+
+    def networks(self, row: Experiment, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
+        """The networks of a row's stage one on a device, and the versions they were loaded from.
 
         Raises:
             ValueError: If a network has no weights, or its file is not the one that was stored.
         """
-        networks, versions = {}, {}
-        for name in ROWS[row].segmenters:
-            loaded = self._network(name, device)
-            networks[name], versions[name] = loaded.predictor, loaded.version
-        return networks, versions
+        loaded = {name: self._network(name, device) for name in row.segmenters}
+        return (
+            {name: cast(Predictor, one.network) for name, one in loaded.items()},
+            {name: one.version for name, one in loaded.items()},
+        )
+
+    def scorer(
+        self, row: Experiment, device: str
+    ) -> tuple[CandidateScorer, Version, Tagger | None, list[str]]:
+        """The network that answers for a row's stage two, on a device.
+
+        Returns:
+            The network, its version, the tagger if there is one and the row has to do with tags, and what
+            the reader of the result has to know.
+
+        Raises:
+            ValueError: If there are no weights, or their file is not the one that was stored.
+        """
+        wanted = cast(str, row.classifier)
+        tagger = self.tagger.on(device) if row.needs_tags else None
+        choice = answering(wanted, self.versions(), tagger and tagger.describe())
+        if choice.reason and not choice.ready:
+            raise NotReadyError(f"{choice.warnings[0]} ({row.stage_one})")
+        loaded = self._network(choice.classifier, device)
+        return cast(CandidateScorer, loaded.network), loaded.version, tagger, choice.warnings
 
     def _network(self, name: str, device: str) -> _Loaded:
         version = self.versions()[name]
         with self._guard:
-            loaded = self._networks.get((name, device))
+            loaded = self._loaded.get((name, device))
             if loaded is None or version is None or loaded.version.sha256 != version.sha256:
                 checkpoint = self.store.load(name, version)
-                loaded = _Loaded(version or self.store.published(name), Predictor(checkpoint, device))
-                self._networks[name, device] = loaded
+                make = Predictor if name in SEGMENTERS else CandidateScorer
+                loaded = _Loaded(version or self.store.published(name), make(checkpoint, device))
+                self._loaded[name, device] = loaded
             return loaded
 
     def _refresh(self) -> None:
         seen = (
-            _stamp(self.store.root / "published.json"),
-            _stamp(self.store.root / SHIPPED / "manifest.json"),
+            stamp(self.store.root / "published.json"),
+            stamp(self.store.root / SHIPPED / "manifest.json"),
         )
         with self._guard:
             if seen == self._seen:
                 return
-            self._versions = {name: self.store.published(name) for name in SEGMENTERS}
+            self._versions = {name: self.store.published(name) for name in NETWORKS}
             self._thresholds = {
                 row: dict(sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != "0.15"))
                 for row in ROWS
             }
+            self._points = {name: measured_points(self.store.thresholds(name)) for name in CLASSIFIERS}
             self._seen = seen
 
 
@@ -98,11 +142,3 @@ def described(versions: Mapping[str, Version | None]) -> dict[str, Any]:
         }
         for name, version in versions.items()
     }
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        return None
-    return state.st_mtime_ns, state.st_ino

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from osln.detection import Detections
 from osln.grid import Grid, in_file_order, write_volume
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
@@ -30,6 +31,22 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     return str(value)
+
+
+def entries(found: Detections) -> dict[str, Any]:
+    """Candidates as JSON values, each with its box in millimeters, and the grid their voxel boxes mean."""
+    result = found.to_json()
+    del result["seconds"]
+    for entry in result["candidates"]:
+        corners = [[x, y, z] for x in entry["box"][0] for y in entry["box"][1] for z in entry["box"][2]]
+        # Voxel faces, half a voxel before the first and past the last center.
+        faces = found.column.grid.index_to_mm([[value - 0.5 for value in corner] for corner in corners])
+        entry["box_mm"] = [faces.min(axis=0), faces.max(axis=0)]
+    grid = found.column.grid
+    return result | {
+        "coordinates": "RAS patient system in millimeters (x to the right, y to the front, z to the head)",
+        "grid": {"shape": grid.shape, "affine": grid.affine, "meaning": "voxel boxes of the candidates"},
+    }
 
 
 def write_label_map(

@@ -1,4 +1,4 @@
-"""What each value of a submitted label map means: lymph node, primary tumor, or a refusal.
+"""What each value of a submitted label map means: lymph node, primary tumor, neither, or a refusal.
 
 3D Slicer numbers the values of a label map by the order of the segments in its scene and not by the
 model's labels, and sends the names beside it (`label_info`). So the names decide, and values only where
@@ -6,6 +6,7 @@ there are none.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ NUMBERED = r"(?:[ _#-]*\d+)?"
 NAMES = {
     "node": re.compile(rf"(?:lymph[ _-]?nodes?|osln|ln|nodes?){NUMBERED}", re.IGNORECASE),
     "tumor": re.compile(rf"(?:(?:primary[ _-]?)?tumou?r|gtv(?:[ _-]?[pt])?){NUMBERED}", re.IGNORECASE),
+    "rejected": re.compile(rf"rejected[ _-]?(?:candidates?|nodes?){NUMBERED}", re.IGNORECASE),
     "background": re.compile(r"background", re.IGNORECASE),
 }
 KNOWN_NAMES = "'lymph node' (or 'lymph node 1', 'lymph node 2', ...) and 'tumor' (or 'gtv')"
@@ -31,10 +33,15 @@ class Segments:
         nodes: Mask (x, y, z) on the CT's grid; None if the file says nothing about nodes. All False means
             that there are no nodes.
         tumor: Mask; None if the file holds no tumor.
+        named: Whether names say which is which, of the file or sent beside it; otherwise values do.
+        rejected: Whether the file also holds candidates that stage two rejected, which are no nodes and
+            are left out.
     """
 
     nodes: np.ndarray | None
     tumor: np.ndarray | None
+    named: bool = True
+    rejected: bool = False
 
 
 def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
@@ -46,7 +53,8 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
         tag: "final" (nodes, perhaps with the tumor) or "gtv" (the tumor only).
 
     Raises:
-        ValueError: A value without a known name; says which names and values are known.
+        ValueError: A value without a known name, which says the known names and values, or nothing but
+            rejected candidates.
     """
     values = [(i, int(v)) for i, layer in enumerate(file.layers) for v in np.unique(layer[layer != 0])]
     sent = _sent_names(label_info)
@@ -63,6 +71,8 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
         mentioned = {name for name, _ in sent}
     else:
         kinds, mentioned = _kinds_without_names(values, tag), set()
+    named = bool(file.names or sent)
+    rejected = "rejected" in kinds.values()
     tumor = _mask(file, kinds, "tumor")
     nodes = _mask(file, kinds, "node")
     if tag == "gtv":
@@ -70,11 +80,20 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
             raise ValueError("the tag 'gtv' holds the tumor only, this label has nodes; use the tag 'final'")
         if tumor is None:
             raise ValueError("the tumor label is empty; contour the primary tumor and submit it again")
-        return Segments(None, tumor)
-    says_nodes = any(NAMES["node"].fullmatch(name.strip()) for name in mentioned)
+        return Segments(None, tumor, named, rejected)
+    says_nodes = _mentions("node", mentioned)
+    if _mentions("rejected", mentioned) and nodes is None and tumor is None and not says_nodes:
+        raise ValueError(
+            "the label holds rejected candidates only, which are no nodes: move those that are nodes to a "
+            "segment 'lymph node', or submit an empty segment 'lymph node' if the patient has none"
+        )
     if nodes is None and (says_nodes or tumor is None):
         nodes = np.zeros_like(file.layers[0], dtype=bool)
-    return Segments(nodes, tumor)
+    return Segments(nodes, tumor, named, rejected)
+
+
+def _mentions(kind: str, names: Collection[str]) -> bool:
+    return any(NAMES[kind].fullmatch(name.strip()) for name in names)
 
 
 def _mask(file: LabelFile, kinds: dict[tuple[int, int], str], kind: str) -> np.ndarray | None:

@@ -5,6 +5,9 @@ from typing import Any
 
 import monailabel
 
+from lib.second_stage import answering, told
+from osln.experiments import CLASSIFIERS
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,12 +36,18 @@ def startup_lines(app: Any) -> list[str]:
     if not status["total"]:
         lines.append("  no case yet: put CT volumes as <case>.nii.gz into the studies folder")
     lines.append(f"  models   {', '.join(app._infers) or 'none'}")
+    tagger = app.published.tagger.describe()
+    lines.append(f"  tagger   {told(tagger)}{f': {app.published.tagger.path}' if tagger else ''}")
     lines.append(f"  weights  {app.published.store.root}")
     for name, version in app.published.versions().items():
-        told = f"{version.name}, trained on {version.trained_on}" if version else "none: train it first"
-        lines.append(f"    {name:14}{told}")
-    if any(
-        version and version.trained_on.startswith("phantom") for version in app.published.versions().values()
-    ):
+        weights = f"{version.name}, trained on {version.trained_on}" if version else "none: train it first"
+        lines.append(f"    {name:14}{weights}")
+    for wanted in CLASSIFIERS:
+        lines += [
+            f"  note     {warning}"
+            for warning in answering(wanted, app.published.versions(), tagger).warnings
+        ]
+    trained_on = [version.trained_on for version in app.published.versions().values() if version]
+    if any(name.startswith("phantom") for name in (*trained_on, (tagger or {}).get("trained_on", ""))):
         lines.append("  weights trained on phantoms are not for clinical use")
     return lines

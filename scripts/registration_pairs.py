@@ -28,8 +28,8 @@ STEP_MM = 55.0
 # The PET/CT shows more of the body than the planning CT, as it does in a hospital.
 CT_BOX_MM = ((-180.0, 180.0), (-125.0, 125.0), (16.0, 296.0))
 PET_CT_BOX_MM = ((-180.0, 180.0), (-125.0, 125.0), (-8.0, 320.0))
-CT_SPACING_MM = (1.5, 1.5, 3.0)
-PET_CT_SPACING_MM = (1.37, 1.37, 3.27)
+CT_SPACING_MM = (2.0, 2.0, 3.0)
+PET_CT_SPACING_MM = (1.8, 1.8, 3.27)
 _PET_CT_NOISE_HU = 20.0
 _NOISE_STEP_MM = 2.5
 
@@ -91,7 +91,7 @@ def phantom_pair(seed: int, *, still: bool = False) -> KnownPair:
     patient = replace(patient, motion=motion)
     phantom = image_patient(patient, grid_axes(CT_BOX_MM, CT_SPACING_MM), pet_box_mm=PET_CT_BOX_MM)
     quiet = replace(patient, parameters=replace(parameters, ct_noise_hu=0.0))
-    wide_axes = grid_axes(((-186.0, 186.0), (-131.0, 131.0), (-14.0, 326.0)), (2.0, 2.0, 2.0))
+    wide_axes = grid_axes(((-186.0, 186.0), (-131.0, 131.0), (-14.0, 326.0)), (2.5, 2.5, 2.5))
     clean = image_patient(quiet, wide_axes, misregistered=False)
     pet_ct = second_ct(
         _volume(clean.ct_hu, clean.affine), motion, grid_axes(PET_CT_BOX_MM, PET_CT_SPACING_MM), rng

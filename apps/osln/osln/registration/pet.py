@@ -64,7 +64,7 @@ def register_pet(
     The PET's own CT is aligned with the planning CT: centers of the lungs, rigidly by mutual information,
     then by cubic B-splines coarse to fine. The spline counts only if no figure of quality is worse than
     after the rigid step and nothing folds. Without a CT of the PET, PET and CT are aligned rigidly. Pairs
-    that lie right are recognized by trial shifts and lungs (one frame of reference proves nothing) and left
+    that lie right are recognized by local shifts and lungs (one frame of reference proves nothing) and left
     alone.
 
     Args:
@@ -105,7 +105,7 @@ def register_pet(
     carried = pet
     if found.method != "already aligned":
         carried = _carried(pet, ct.grid, found.transform)
-    _warn_of_coverage(fixed, small_pet, found.transform, warnings)
+    _warn_of_coverage(fixed, pet.grid, found.transform, warnings)
     before, after = found.before, found.after
     quality = Quality(
         found.method, before.lung_dice, after.lung_dice, before.body_dice, after.body_dice,
@@ -207,11 +207,9 @@ def _carried(pet: Volume, ct_grid: Grid, transform: sitk.Transform) -> Volume:
     return Volume(values, grid, grid)
 
 
-def _warn_of_coverage(
-    fixed: WorkingImage, pet: WorkingImage, transform: sitk.Transform, warnings: list[str]
-) -> None:
+def _warn_of_coverage(fixed: WorkingImage, pet: Grid, transform: sitk.Transform, warnings: list[str]) -> None:
     """Says how much of the body the PET shows, or refuses if that is nothing."""
-    share = float(covered_part(pet.grid, fixed.grid, transform)[fixed.body].mean())
+    share = float(covered_part(pet, fixed.grid, transform)[fixed.body].mean())
     if share == 0:
         raise ValueError("after registration no part of the PET lies on the planning CT's body")
     if share < 0.99:

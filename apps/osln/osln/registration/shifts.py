@@ -1,4 +1,4 @@
-"""How far an image lies from a CT, measured by trial shifts: what tells that a pair needs no registration."""
+"""How far an image lies from a CT as it is: what tells that a pair needs no registration."""
 
 import itertools
 
@@ -14,14 +14,17 @@ from .working import WorkingImage
 _BLOCKS = (4, 3, 5)
 _SMALLEST_SHARE = 0.3
 _LEAST_CONTRAST = 25.0
+# HU per mm, about what noise alone makes of the mean of two images on voxels of 4 mm.
+_NOISE_SLOPE = 1.5
 _REACH = 2
 
 
 def ct_shift_mm(fixed: WorkingImage, moving: WorkingImage) -> float:
     """90th percentile over blocks of the body of the distance between two CTs as they lie.
 
-    In each block the sum of squares is taken with one image moved by a voxel to either side of every axis;
-    the parabola through the three sums has its minimum at the shift. It is followed for one voxel, 4 mm.
+    In each block one least-squares step is made from the differences and the mean gradient of both images
+    (Lucas and Kanade, IJCAI 1981). It is right for small shifts, which is what is asked, and too small for
+    large ones. Along an axis along which nothing changes but noise it stays near 0.
 
     Args:
         fixed, moving: CTs in one patient space.
@@ -35,21 +38,20 @@ def ct_shift_mm(fixed: WorkingImage, moving: WorkingImage) -> float:
     known = covered_part(moving.grid, fixed.grid, identity) & fixed.body
     if known.sum() < 0.5 * fixed.body.sum():
         return float("inf")
+    gradient = np.stack(np.gradient((one + other) / 2, *fixed.grid.spacing_mm))
     low, high = mask_box(fixed.body)
     edges = [np.linspace(a, b, n + 1).astype(int) for a, b, n in zip(low, high, _BLOCKS, strict=True)]
     found = []
     for corner in itertools.product(*(range(n) for n in _BLOCKS)):
-        box = tuple(
-            slice(max(e[i], 1), min(e[i + 1], n - 1))
-            for e, i, n in zip(edges, corner, one.shape, strict=True)
-        )
+        box = tuple(slice(e[i], e[i + 1]) for e, i in zip(edges, corner, strict=True))
         inside = known[box]
         if not inside.size or inside.mean() < _SMALLEST_SHARE or one[box][inside].std() < _LEAST_CONTRAST:
             continue
-        found.append(_block_shift(one, other, box, inside))
-    if not found:
-        return float("inf")
-    return float(np.percentile(np.linalg.norm(np.array(found) * fixed.grid.spacing_mm, axis=1), 90))
+        slopes = gradient[(slice(None), *box)][:, inside].astype(np.float64)
+        difference = (other - one)[box][inside].astype(np.float64)
+        damped = slopes @ slopes.T + len(difference) * _NOISE_SLOPE**2 * np.eye(3)
+        found.append(np.linalg.norm(np.linalg.solve(damped, slopes @ difference)))
+    return float(np.percentile(found, 90)) if found else float("inf")
 
 
 def pet_shift_mm(fixed: WorkingImage, moving: WorkingImage) -> float:
@@ -77,23 +79,6 @@ def pet_shift_mm(fixed: WorkingImage, moving: WorkingImage) -> float:
 def _inner(array: np.ndarray, axis: int) -> np.ndarray:
     """Without the voxels that a roll along `axis` carries around the end."""
     return np.take(array, range(_REACH, array.shape[axis] - _REACH), axis)
-
-
-def _block_shift(
-    one: np.ndarray, other: np.ndarray, box: tuple[slice, ...], inside: np.ndarray
-) -> list[float]:
-    """Shift of a block in voxels along each axis."""
-    shift = []
-    for axis in range(3):
-        sums = []
-        for step in (-1, 0, 1):
-            moved = tuple(
-                slice(part.start - step, part.stop - step) if axis == d else part
-                for d, part in enumerate(box)
-            )
-            sums.append(float((((one[box] - other[moved]) ** 2)[inside]).sum()))
-        shift.append(_vertex(*sums))
-    return shift
 
 
 def _vertex(before: float, here: float, after: float) -> float:

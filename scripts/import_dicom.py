@@ -31,7 +31,9 @@ def command_line() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--roi-rules", type=Path, metavar="FILE", help="YAML with rules of your hospital")
     parser.add_argument("--require", nargs="+", choices=PARTS, default=[], help="skip studies without these")
-    parser.add_argument("--ct", action="append", default=[], metavar="UID", help="take this CT series")
+    parser.add_argument(
+        "--ct", action="append", default=[], metavar="UID", help="take this CT series (UID or number)"
+    )
     parser.add_argument(
         "--keep-identity", action="store_true", help="write names, dates and UIDs as they are"
     )

@@ -155,14 +155,14 @@ def test_pet_that_cannot_be_used_is_left_out_with_its_reason(tmp_path, tags, wor
 
 
 def test_several_cts_without_a_structure_set_ask_which_one(tmp_path):
-    write_dicom(tmp_path / "in", [*ct_slices(), *ct_slices(name="second")])
+    write_dicom(tmp_path / "in", [*ct_slices(), *ct_slices(name="second", SeriesNumber=7)])
 
     report = run(tmp_path / "in", tmp_path / "store")
-    assert "2 CTs: say which one is meant with --ct" in report.skipped[0]["reason"]
+    reason = report.skipped[0]["reason"]
+    assert "2 CTs (CT series" in reason and "CT series 7 (12 files)" in reason and "--ct NUMBER" in reason
 
-    wanted = ct_slices(name="second")[0].SeriesInstanceUID
-    [manifest] = run(tmp_path / "in", tmp_path / "store", wanted_cts=(wanted,)).imported
-    assert "asked for" in manifest["chosen"][0]
+    [manifest] = run(tmp_path / "in", tmp_path / "store", wanted_cts=("7",)).imported
+    assert "asked for" in manifest["chosen"][0] and manifest["ct"]["SeriesNumber"] == 7
 
 
 def test_only_ct_without_a_structure_set_is_a_case_without_tumor(tmp_path):

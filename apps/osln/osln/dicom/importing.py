@@ -28,7 +28,7 @@ class ImportOptions:
     Attributes:
         rules: What names of regions mean.
         required: Of "pet", "tumor" and "nodes": studies without them are skipped.
-        wanted_cts: UIDs of CT series to take instead of the planning CTs.
+        wanted_cts: UIDs or numbers of CT series to take instead of the planning CTs.
         link_table: CSV file outside the store that tells which patient became which case; None: none.
     """
 

@@ -61,7 +61,7 @@ def plan_cases(
 
     Args:
         series: All that were found, of any patients.
-        wanted_cts: UIDs of the CT series that are to be cases; all planning CTs if empty.
+        wanted_cts: UIDs or numbers of the CT series that are to be cases; all planning CTs if empty.
     """
     skipped: list[Skipped] = []
     patients: dict[str, list[Series]] = {}
@@ -125,7 +125,7 @@ def _plan_patient(
                 lost = lost or "PET" not in (reason or "")
                 skipped.append(Skipped(patient, item.name, reason or ""))
     if wanted:
-        planning = [by_uid[uid] for uid in wanted if uid in by_uid]
+        planning = [ct for ct in cts if ct.uid in wanted or text(ct.header, "SeriesNumber") in wanted]
     else:
         planning = [by_uid[uid] for uid in drawn_on]
     plans = []
@@ -177,7 +177,8 @@ def _why_none(cts: Sequence[Series], pets: Sequence[Series], lost: bool) -> str:
         return f"there is no CT{' (only a PET)' if pets else ''}; add the planning CT"
     if lost:
         return "its structure set cannot be used, so the planning CT is not known"
-    return f"there is no structure set and {len(cts)} CTs: say which one is meant with --ct SERIES_UID"
+    told = ", ".join(ct.name for ct in cts)
+    return f"there is no structure set and {len(cts)} CTs ({told}): say which one is meant with --ct NUMBER"
 
 
 def _choose_pet(plan: CasePlan, pets: Sequence[Series], cts: Sequence[Series]) -> None:

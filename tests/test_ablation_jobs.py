@@ -1,5 +1,3 @@
-import queue
-
 import numpy as np
 import pytest
 
@@ -47,7 +45,6 @@ def plan(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ablation_jobs, "train", train)
     monkeypatch.setattr(ablation_jobs, "Predictor", TruthPredictor)
-    monkeypatch.setattr(ablation_jobs, "progress", queue.Queue())
     monkeypatch.setattr(cohort, "make_patient", make_patient)
     found = Plan(str(tmp_path), {"train": 2, "validation": 2, "test": 2}, 10, 2, ("ct", "two-ct"))
     object.__setattr__(found, "made", made)

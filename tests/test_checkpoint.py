@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from osln.checkpoint import Checkpoint, load_checkpoint, plain, save_checkpoint
-from osln.experiments import PRESETS, SEGMENTERS
+from osln.checkpoint import FORMAT, Checkpoint, load_checkpoint, plain, save_checkpoint
+from osln.experiments import CLASSIFIERS, PRESETS, SEGMENTERS
+from osln.networks.glnet import GLNet
 from osln.networks.unet3d import UNet3D
 from osln.transforms import Scaling
 
@@ -23,6 +24,12 @@ def checkpoint(name="ct-distal", **changed) -> Checkpoint:
         ),
         **changed,
     )
+
+
+def classifier(name) -> Checkpoint:
+    torch.manual_seed(1)
+    state = GLNet.of(CLASSIFIERS[name], PRESETS["demo"].stage_two).state_dict()
+    return Checkpoint(name, "demo", Scaling(0.7, 1.9), state, "phantom", {"tagger": {"sha256": "ab"}})
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -49,6 +56,28 @@ def test_the_network_has_the_weights_and_does_not_share_them():
     with torch.no_grad():
         network.output.weight += 1
     assert all(torch.equal(tensor, before[name]) for name, tensor in trained.state_dict.items())
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_is_saved_and_loaded_like_a_segmenter(name, tmp_path):
+    save_checkpoint(tmp_path / "a.pt", classifier(name))
+
+    loaded = load_checkpoint(tmp_path / "a.pt")
+
+    network = loaded.network()
+    assert isinstance(network, GLNet) and not network.training
+    assert loaded.metadata["tagger"] == {"sha256": "ab"}
+    for key, tensor in classifier(name).state_dict.items():
+        assert torch.equal(network.state_dict()[key], tensor)
+
+
+def test_weights_of_another_classifier_are_refused_with_the_tensors_that_differ():
+    with pytest.raises(
+        ValueError,
+        match=r"not weights of local-ct-pet \(demo\): 1 tensors differ, first score.weight: "
+        r"\(1, 1195\) instead of \(1, 1024\)",
+    ):
+        replace(classifier("glnet"), name="local-ct-pet").check()
 
 
 def test_building_the_network_draws_no_random_number():
@@ -103,7 +132,7 @@ class Trap:
 
 def test_foreign_objects_are_refused_and_never_executed(tmp_path):
     trap = tmp_path / "executed"
-    whole = {"format": "osln-segmenter-1", "segmenter": "ct", "preset": "demo", "metadata": Trap(trap)}
+    whole = {"format": FORMAT, "name": "ct", "preset": "demo", "metadata": Trap(trap)}
     for content in (Trap(trap), whole):
         torch.save(content, tmp_path / "a.pt")
         with pytest.raises(ValueError, match=r"a\.pt cannot be read as weights \(damaged, or not written by"):
@@ -133,7 +162,7 @@ def content_of(tmp_path) -> dict:
     ("change", "words"),
     [
         ({"format": "other"}, "holds no weights of this software"),
-        ({"segmenter": "mr"}, "is for 'mr', 'demo': both unknown here"),
+        ({"name": "mr"}, "is for 'mr', 'demo': both unknown here"),
         ({"preset": None}, "is for 'ct-distal', None"),
         ({"scaling": None}, "is incomplete: it has no scaling"),
         ({"metadata": 3, "trained_on": None}, "is incomplete: it has no trained_on, metadata"),

@@ -4,19 +4,27 @@ import dataclasses
 
 import pytest
 
-from osln.experiments import EXPERIMENTS, PRESETS, PROXIMAL_MM, SEGMENTERS, SINGLE_SEGMENTERS
+from osln.experiments import (
+    CLASSIFIERS,
+    EXPERIMENTS,
+    NETWORKS,
+    PRESETS,
+    PROXIMAL_MM,
+    SEGMENTERS,
+    SINGLE_SEGMENTERS,
+)
 
 
 def test_the_first_row_is_the_papers_method():
     first = next(iter(EXPERIMENTS.values()))
 
-    assert first.name == "osln"
+    assert first.name == "osln" and first.classifier == "glnet"
     assert sorted(first.segmenters) == ["ct-distal", "ct-proximal", "ef-distal", "ef-proximal"]
     assert PROXIMAL_MM == 70
 
 
 def test_every_key_is_the_rows_own_name():
-    for table in (PRESETS, SEGMENTERS, EXPERIMENTS, SINGLE_SEGMENTERS):
+    for table in (PRESETS, SEGMENTERS, CLASSIFIERS, EXPERIMENTS, SINGLE_SEGMENTERS):
         assert [row.name for row in table.values()] == list(table)
 
 
@@ -31,6 +39,8 @@ def test_every_row_asks_networks_that_exist_and_no_name_means_two_things():
     ("name", "pet", "tumor"),
     [
         ("osln", True, True),
+        ("osln-local-ct", True, True),
+        ("lf-stratified", True, True),
         ("ct", False, False),
         ("ef", True, True),
         ("lf", True, True),
@@ -40,6 +50,35 @@ def test_every_row_asks_networks_that_exist_and_no_name_means_two_things():
 )
 def test_rows_say_which_images_they_need(name, pet, tumor):
     assert (EXPERIMENTS[name].needs_pet, EXPERIMENTS[name].needs_tumor) == (pet, tumor)
+
+
+def test_the_classifiers_are_the_rows_of_table_2():
+    seen = {row.name: (row.inputs, row.tags) for row in CLASSIFIERS.values()}
+    assert seen == {
+        "glnet": (("ct", "pet"), True),
+        "local-ct-pet": (("ct", "pet"), False),
+        "local-ct": (("ct",), False),
+        "tag": ((), True),
+    }
+    assert [CLASSIFIERS[name].needs_pet for name in ("glnet", "local-ct", "tag")] == [True, False, False]
+    assert NETWORKS == (*SEGMENTERS, *CLASSIFIERS) and len(set(NETWORKS)) == len(NETWORKS)
+
+
+def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
+    rows = {row.classifier: row for row in EXPERIMENTS.values() if row.classifier}
+    assert set(rows) == set(CLASSIFIERS)
+    for row in rows.values():
+        assert row.stage_one == "lf-stratified" and row.networks == (*row.segmenters, row.classifier)
+    assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag"}
+    assert EXPERIMENTS["ct"].stage_one == "ct" and EXPERIMENTS["ct"].networks == ("ct",)
+    assert SINGLE_SEGMENTERS["ct-distal"].stage_one == "ct-distal"
+
+
+def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
+    paper = PRESETS["paper"].stage_two
+    assert (paper.patch, paper.margin, paper.jitter) == ((48, 48, 32), 8, 3)
+    assert (paper.widths, paper.features) == ((32, 64, 128, 256), 256)
+    assert (paper.batch, paper.epochs, paper.learning_rate) == (32, 10, 1e-4)
 
 
 def test_streams_have_the_papers_inputs():

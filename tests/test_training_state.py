@@ -1,0 +1,44 @@
+"""State of a training on disk: whole, of this training, or none."""
+
+import pytest
+import torch
+
+from osln.training_state import cpu_threads, load_state, save_state
+
+CPU = torch.device("cpu")
+
+
+def test_what_is_saved_under_a_key_is_loaded_under_it_alone(tmp_path):
+    path = tmp_path / "folder" / "state"
+    save_state(path, "key", {"epoch": 3, "network": {"a": torch.arange(4.0)}})
+    state = load_state(path, "key", CPU)
+    assert state["epoch"] == 3 and state["network"]["a"].tolist() == [0, 1, 2, 3]
+    assert load_state(path, "other", CPU) is None
+    assert load_state(tmp_path / "none", "key", CPU) is None
+    assert [one.name for one in path.parent.iterdir()] == ["state"]
+
+
+def test_a_file_that_cannot_be_read_is_told_with_the_way_out(tmp_path):
+    path = tmp_path / "state"
+    save_state(path, "key", {"epoch": 1})
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"state"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"state cannot be read \(.*\): delete it to train from the sta"):
+            load_state(path, "key", CPU)
+
+
+def test_a_state_that_would_execute_something_is_not_loaded(tmp_path):
+    torch.save({"key": "key", "epoch": print}, tmp_path / "state")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_state(tmp_path / "state", "key", CPU)
+
+
+def test_threads_are_set_for_a_while_and_after_an_error_too():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise RuntimeError
+    assert torch.get_num_threads() == before
+    with cpu_threads(None):
+        assert torch.get_num_threads() == before

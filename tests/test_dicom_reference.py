@@ -1,4 +1,4 @@
-"""Import of real studies: a planning CT with RTSTRUCT, and a PET/CT pair; compared with what others made of them."""
+"""Import of real studies, compared with what others made of them: a planning CT, and a PET/CT pair."""
 
 import tarfile
 

@@ -28,7 +28,7 @@ from osln.operating import operating_points
 from osln.publishing import RetrainReport
 from osln.retraining import retrain
 from osln.training import Progress, train
-from osln.weights import write_shipped
+from osln.weights import SHIPPED, SHIPPED_TAGGER, write_shipped
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "apps" / "osln" / "model"
@@ -64,7 +64,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--no-publish", action="store_true", help="store the new version only")
     parser.add_argument(
-        "--output", type=Path, default=MODELS / "shipped", help="with --phantoms: where to write"
+        "--output", type=Path, default=MODELS / SHIPPED, help="with --phantoms: where to write"
     )
     parser.add_argument(
         "--validation", type=int, default=30, help="with --phantoms: for the operating points"
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def from_store(options: argparse.Namespace, name: str) -> bool:
     """Train one network on approved cases and tell what came out."""
-    tagger = options.tagger or options.models / "shipped" / "lesanet.safetensors"
+    tagger = options.tagger or options.models / SHIPPED / SHIPPED_TAGGER
     common = {
         "preset": options.preset,
         "learning_rate": options.learning_rate,

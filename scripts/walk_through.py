@@ -1,5 +1,7 @@
 """One round of learning on a copy of the sample cases: start, infer, correct, submit, train, infer again.
 
+A network of stage one learns first, then GLNet, each from the same submitted labels.
+
 Drives a real server over HTTP with MONAI Label's client, as 3D Slicer does, and prints what comes back.
 The annotator is played by the phantoms' true nodes.
 
@@ -33,8 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--network", default="ct-distal", help="which network learns")
-    parser.add_argument("--iterations", type=int, default=150, help="training steps")
+    parser.add_argument("--network", default="ct-distal", help="which network of stage one learns")
+    parser.add_argument("--iterations", type=int, default=150, help="its training steps")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="osln-walk-") as name:
         folder = Path(name)
@@ -56,18 +58,24 @@ def walk(client: MONAILabelClient, folder: Path, options: argparse.Namespace) ->
         say(f"infer       {case}: {summary(result['candidates'])}")
         answer = client.save_label(case, corrected(folder, case), params={"label_info": LABELS})
         say(f"submit      {case}: {answer['message']}")
-    client.train_start(options.network, {"iterations": options.iterations})
+    learn(client, options.network, {"iterations": options.iterations})
+    learn(client, "glnet", {})
+
+
+def learn(client: MONAILabelClient, network: str, settings: dict[str, Any]) -> None:
+    """Trains one network on what was submitted, and asks for the first case again."""
+    client.train_start(network, settings)
     while (details := client.train_status())["status"] in ("SUBMITTED", "RUNNING"):
         time.sleep(1)
-    say(f"train       {options.network}: {details['status']}")
+    say(f"train       {network}: {details['status']}")
     for line in details["details"]:
         # A log line is "[time] [process] [thread] [level] (where) - what".
         text = line.split(") - ", 1)[-1].strip()
-        if text.startswith(options.network):
+        if text.startswith(network):
             say(f"            {text}")
     label, result = client.infer("osln", ANNOTATED[0], params={})
     Path(label).unlink()
-    say(f"infer       {ANNOTATED[0]} with {result['models'][options.network]['version']}")
+    say(f"infer       {ANNOTATED[0]} with {result['models'][network]['version']}")
     say(f"            {summary(result['candidates'])}")
 
 
@@ -80,12 +88,13 @@ def corrected(folder: Path, case: str) -> str:
 
 
 def summary(candidates: list[dict[str, Any]]) -> str:
-    """How many candidates, and the best one."""
+    """How many candidates, how many of them stage two keeps, and the best one."""
     if not candidates:
         return "no candidates"
     best = candidates[0]
+    kept = sum(candidate["kept"] for candidate in candidates)
     return (
-        f"{len(candidates)} candidates, the first: score {best['score']:.2f}, {best['zone']}, "
+        f"{len(candidates)} candidates, {kept} kept, the first: score {best['score']:.2f}, {best['zone']}, "
         f"{best['distance_mm']:.0f} mm from the tumor, radius {best['radius_mm']:.1f} mm, "
         f"SUVmax {best['suv_max']:.1f}"
     )

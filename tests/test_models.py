@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 import models
@@ -46,3 +48,12 @@ def test_what_cannot_be_done_is_said_and_ends_with_status_1(store, capsys):
     assert run(store[0], "rollback", "ef") == 1
     errors = capsys.readouterr().err
     assert "ct has no version 'yesterday'; known:" in errors and "no earlier version" in errors
+
+
+def test_networks_of_stage_two_and_versions_without_some_patients_are_shown(store, capsys):
+    store, *_ = store
+    version = store.add(replace(small_store.untrained("ct"), metadata={"left_out": ["case-1", "case-7"]}))
+    assert run(store, "list") == 0
+    said = capsys.readouterr().out
+    assert "glnet: no weights" in said
+    assert any(version.name in line and line.endswith("without case-1, case-7") for line in said.splitlines())

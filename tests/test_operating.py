@@ -1,13 +1,21 @@
 import numpy as np
 import pytest
 
-from osln import operating
-from osln.experiments import SEGMENTERS
-from osln.operating import operating_points, renew_operating_points
+from osln import candidate_cache, operating
+from osln.experiments import PRESETS, SEGMENTERS
+from osln.matching import Scored
+from osln.operating import (
+    operating_points,
+    renew_operating_points,
+    renew_score_thresholds,
+    score_thresholds,
+    set_score_thresholds,
+)
 from osln.sweep import THRESHOLDS
 from osln.weights import ModelStore
 from small_columns import small_column
 from small_store import untrained
+from small_studies import FindsBright, add_case, publish_stage_one, published, tiny_stage_two
 
 
 class TruthPredictor:
@@ -64,3 +72,82 @@ def test_with_few_validation_patients_the_former_points_stay(tmp_path):
     models.publish("ct", models.add(untrained("ct")).name)
     assert "9 validation patients are too few" in renew_operating_points(models, "ct", [small_column(0)] * 9)
     assert models.thresholds("ct") == {"0.15": 0.5}
+
+
+def scored(scores: list[float], hits: list[bool], n_nodes: int = 2) -> Scored:
+    return Scored(np.array(scores, dtype=np.float32).astype(float), np.array(hits, dtype=bool), n_nodes)
+
+
+def test_a_score_threshold_is_the_lowest_score_with_few_enough_false_positives():
+    # By falling score, with the false ones so far in brackets, of two patients: .875 (0), .75 (1),
+    # .625 (1), twice .5 (3), .375 (4), .25 (5).
+    patients = [
+        scored([0.875, 0.75, 0.5, 0.5], [True, False, False, False]),
+        scored([0.625, 0.375, 0.25], [True, False, False]),
+    ]
+    assert score_thresholds(patients) == {
+        "0.5": 0.625,  # one false in two patients
+        "1": 0.625,  # the two at .5 would make three
+        "2": 0.375,
+        "3": 0.25,
+        "4": 0.25,
+        "6": 0.25,
+    }
+
+
+def test_patients_without_nodes_or_candidates_count_for_the_score_threshold():
+    busy = scored([0.75, 0.5, 0.25], [False, False, False])
+    assert score_thresholds([busy])["1"] == 0.75
+    assert score_thresholds([busy, scored([], [], 0)])["1"] == 0.5
+
+
+def test_a_score_threshold_above_all_candidates_rejects_the_best_one_too():
+    points = score_thresholds([scored([0.75, 0.75], [False, True])])
+    assert points["0.5"] > 0.75 and np.float32(points["0.5"]) > np.float32(0.75) and points["1"] == 0.75
+    assert score_thresholds([scored([1.0], [False])])["0.5"] == 1.0
+
+
+def test_without_any_candidate_nothing_is_rejected():
+    assert score_thresholds([scored([], [])]) == dict.fromkeys(("0.5", "1", "2", "3", "4", "6"), 0.0)
+
+
+def test_score_thresholds_of_few_patients_do_not_replace_those_of_many(tmp_path):
+    models, patient = ModelStore(tmp_path), scored([0.75, 0.25], [True, False])
+    assert "were set on 1 validation patients, which are few" in set_score_thresholds(
+        models, "glnet", [patient]
+    )
+    assert models.thresholds("glnet")["0.5"] == 0.75
+    other = scored([0.5], [True])
+    assert "9 validation patients are too few" in set_score_thresholds(models, "glnet", [other] * 9)
+    assert models.thresholds("glnet")["0.5"] == 0.75
+    assert set_score_thresholds(models, "glnet", [other] * 10).endswith("were set on 10 validation patients")
+    assert models.thresholds("glnet")["0.5"] == 0.5
+
+
+@pytest.fixture
+def cohort(tmp_path, monkeypatch):
+    """A store with a patient, stage one that finds its bright balls, and a trained local-ct-pet."""
+    monkeypatch.setitem(PRESETS, "demo", tiny_stage_two())
+    monkeypatch.setattr(candidate_cache, "Predictor", FindsBright)
+    monkeypatch.setattr(operating, "FEWEST_PATIENTS", 1)
+    models = ModelStore(tmp_path / "models")
+    publish_stage_one(models)
+    published(models, untrained("local-ct-pet"))
+    add_case(tmp_path / "studies", "a", deleted=(2,))
+    return tmp_path / "studies", models
+
+
+def test_a_published_network_of_stage_one_sets_the_scores_of_the_classifiers_behind_it(cohort):
+    root, models = cohort
+    said = renew_score_thresholds(models, root, "ct-distal", ["a"])
+    assert said == "score thresholds of local-ct-pet were set on 1 validation patients"
+    assert set(models.thresholds("local-ct-pet")) == set(operating.OFFERED_FALSE_POSITIVES)
+    assert renew_score_thresholds(models, root, "ef", ["a"]) == "", "no classifier follows it"
+
+
+def test_the_scores_of_a_classifier_of_another_tagger_are_kept(cohort):
+    root, models = cohort
+    published(models, untrained("glnet"), tagger={"sha256": "e" * 64})
+    said = renew_score_thresholds(models, root, "ct-distal", ["a"])
+    assert "score thresholds of glnet are kept: it learned from the tags of another tagger" in said
+    assert models.thresholds("glnet") == {"0.15": 0.5}

@@ -1,44 +1,20 @@
 import json
 from dataclasses import replace
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from osln import retraining
-from osln.approved import approved_cases, load_columns
-from osln.experiments import PRESETS, SEGMENTERS
+from osln.experiments import PRESETS
 from osln.retraining import retrain
 from osln.weights import ModelStore
-from small_columns import small_column, tiny_preset
+from small_columns import tiny_preset
 from small_store import untrained
-
-# Splits by the hash of the id: c and a validate, d, f and g train, b tests.
-TRAIN, VALIDATION, TEST = ("d", "f", "g"), ("a", "c"), ("b",)
+from small_studies import TEST, TRAIN, VALIDATION, add_case
 
 
 @pytest.fixture(autouse=True)
 def tiny_networks(monkeypatch):
     monkeypatch.setitem(PRESETS, "demo", tiny_preset())
-
-
-def write(path, array, affine):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array, affine), path)
-
-
-def add_case(root, case, *, pet=True, approved=True, truth=False, nodes=4):
-    column = small_column(ord(case), case=case, nodes=nodes)
-    affine = column.grid.affine
-    write(root / f"{case}.nii.gz", column.ct_hu, affine)
-    if pet:
-        write(root / "pet" / f"{case}.nii.gz", column.pet_suv.astype(np.float32), affine)
-    tumor = (column.distance_mm <= 0).astype(np.uint8)
-    write(root / "labels" / "gtv" / f"{case}.nii.gz", tumor, affine)
-    if approved:
-        write(root / "labels" / "final" / f"{case}.nii.gz", (column.nodes > 0).astype(np.uint8), affine)
-    if truth:
-        write(root / "truth" / f"{case}.nii.gz", column.nodes, affine)
 
 
 @pytest.fixture
@@ -74,17 +50,6 @@ def gate(monkeypatch):
 
 def published(models, name="ct"):
     return models.publish(name, models.add(untrained(name)).name)
-
-
-def test_approved_cases_are_those_with_a_final_label(root):
-    add_case(root, "h", approved=False)
-    (root / "labels" / "final" / ".d.tmp.nii.gz").write_bytes(b"")
-    assert approved_cases(root) == ["a", "b", "c", "d", "f", "g"]
-
-
-def test_the_components_of_an_approved_label_are_the_nodes(root):
-    columns, skipped, synthetic = load_columns(root, ["d"], SEGMENTERS["ef"], PRESETS["demo"])
-    assert np.unique(columns[0].nodes).tolist() == [0, 1, 2, 3, 4] and not skipped and not synthetic
 
 
 def test_a_network_is_trained_stored_and_published_from_files(root, models):

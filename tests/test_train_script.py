@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 import train as script
 from osln import cohort
-from osln.experiments import SEGMENTERS
+from osln.experiments import NETWORKS
 from osln.publishing import RetrainReport
 from osln.training import Progress
 from osln.weights import ModelStore
@@ -41,6 +43,7 @@ def calls(monkeypatch):
         return report(name)
 
     monkeypatch.setattr(script, "retrain", retrain)
+    monkeypatch.setattr(script, "retrain_classifier", retrain)
     return made
 
 
@@ -53,9 +56,22 @@ def test_a_network_is_trained_from_a_store_and_the_outcome_told(calls, tmp_path,
     assert "ef: v1 is published" in said and "left out e: no PET" in said and "next: ask" in said
 
 
+def test_a_network_of_stage_two_takes_epochs_and_a_tagger(calls, tmp_path):
+    store = ["--studies", str(tmp_path), "--models", str(tmp_path)]
+    assert script.main([*store, "--model", "glnet", "--epochs", "3", "--tagger", "own.safetensors"]) == 0
+    assert script.main([*store, "--model", "tag"]) == 0
+    (tmp_path / "shipped").mkdir()
+    shipped = tmp_path / "shipped" / "lesanet.safetensors"
+    shipped.write_bytes(b"")
+    assert script.main([*store, "--model", "tag"]) == 0
+    (name, own), (_, none), (_, found) = calls
+    assert name == "glnet" and own["epochs"] == 3 and own["tagger_path"] == Path("own.safetensors")
+    assert none["tagger_path"] is None and found["tagger_path"] == shipped
+
+
 def test_all_trains_every_network_and_an_error_is_a_sentence(calls, tmp_path, capsys):
     assert script.main(["--studies", str(tmp_path), "--model", "all", "--seed", "9"]) == 1
-    assert [name for name, _ in calls] == list(SEGMENTERS)
+    assert [name for name, _ in calls] == list(NETWORKS)
     assert "ct-distal: no approved label" in capsys.readouterr().err
 
 

@@ -38,7 +38,6 @@ def trainer(tmp_path, monkeypatch):
         on_progress(Progress(2, 2, 100, 100, 0.75, 0.5, FIGURES, 0.0))
         return Report()
 
-    retrain.__module__ = "osln.retraining"
     monkeypatch.setattr(trainers, "retrain", retrain)
     built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",))
     built["ct-distal"].calls = calls
@@ -152,3 +151,23 @@ def test_a_training_that_goes_on_keeps_the_size_of_the_published_network(trainer
 
 def test_one_gpu_may_be_named(trainer):
     trainer.check({"model": "ct-distal", "gpus": "1", "multi_gpu": False})
+
+
+def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_path, monkeypatch):
+    calls = []
+
+    def retrain_classifier(root, models, name, *, on_step, **options):
+        on_step("looking for the candidates of case-1 (1 of 2)")
+        calls.append((name, options, json.loads((models / "training" / "glnet.json").read_text())))
+        return Report()
+
+    monkeypatch.setattr(trainers, "retrain_classifier", retrain_classifier)
+    tagger = tmp_path / "lesanet.safetensors"
+    built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",), tagger)
+    glnet = built["glnet"]
+    assert glnet.config() == {"epochs": 0, "learning_rate": 0.0, "from_scratch": False, "device": ["cpu"]}
+    glnet({"model": "glnet", "epochs": 3}, None)
+    ((name, options, state),) = calls
+    assert name == "glnet" and options["epochs"] == 3 and options["tagger_path"] == tagger
+    assert state["status"] == "preparing" and state["step"] == "looking for the candidates of case-1 (1 of 2)"
+    assert glnet.stats()["status"] == "done"

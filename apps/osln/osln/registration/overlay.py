@@ -32,7 +32,7 @@ def draw_registration(ct: Volume, pet_ct: Volume, transform: sitk.Transform, tit
     grid = body.grid.resampled(_SHOWN_SPACING_MM)
     identity = sitk.Transform(3, sitk.sitkIdentity)
     fixed = resample_through(ct.array, ct.grid, grid, identity, fill=-1000.0)
-    figure = Figure(figsize=(11, 9.5), facecolor="black", layout="constrained")
+    figure = Figure(figsize=(9, 7), facecolor="black", layout="constrained")
     figure.suptitle(title, color="white", fontsize=13)
     axes = figure.subplots(2, 2)
     for column, (name, through) in enumerate((("before", identity), ("after", transform))):

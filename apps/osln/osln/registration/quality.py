@@ -112,7 +112,7 @@ def mutual_information(one: np.ndarray, other: np.ndarray) -> float:
     joint = np.bincount(numbers[0] * _BINS + numbers[1], minlength=_BINS**2).reshape(_BINS, _BINS) / one.size
     alone = joint.sum(1)[:, None] * joint.sum(0)[None]
     some = joint > 0
-    return float((joint[some] * np.log2(joint[some] / alone[some])).sum())
+    return max(float((joint[some] * np.log2(joint[some] / alone[some])).sum()), 0.0)
 
 
 def folding_share(transform: sitk.Transform, grid: Grid) -> float:

@@ -2,8 +2,8 @@
 
 The displacement's coefficients minimize robust squared differences plus bending energy (Rueckert et al.,
 IEEE TMI 18, 1999, for the lattice and the energy). Both are sums of products of one matrix per axis, so a
-step solves its normal equations by conjugate gradients without ever building them. SimpleITK's own B-spline
-optimizers reach the same place in several times the time (docs/registration.md).
+step solves its normal equations by conjugate gradients without ever building them. Every voxel counts, and
+the result does not depend on random samples.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Export of a store's cases: the right nodes on the right CT, and no file where anything does not fit."""
+"""Export of a store's cases: the right nodes with what is known about them, at the right places."""
 
 import json
 import subprocess
@@ -7,88 +7,26 @@ import sys
 import numpy as np
 import pydicom
 import pytest
-from isal import igzip
 
-from osln.dicom.export import export_case
-from osln.dicom.seg import read_seg
-from osln.dicom.source import read_ct_series
-from osln.imagefile import nifti_bytes, write_atomically
-from osln.revisions import Revisions
 from small_contours import regions_of
-from small_dicom import AXIAL, OBLIQUE, SHAPE, body, ct_slices, uid, write_dicom
+from small_dicom import AXIAL, OBLIQUE, SHAPE, body, ct_slices, write_dicom
+from small_export import (
+    FEET,
+    HEAD,
+    RESULT,
+    at,
+    export,
+    mask_of,
+    predict,
+    result,
+    seg_of,
+    store,
+    submit,
+    write,
+)
 from small_nodes import check_with_dciodvfy
 
-HEAD = (slice(4, 8), slice(5, 8), slice(8, 10))
-FEET = (slice(11, 14), slice(9, 12), slice(2, 4))
-RESULT = {
-    "model": "osln",
-    "models": {"ct": {"version": "a", "sha256": "12ab", "trained_on": "phantom"}},
-    "label_names": {"lymph node": 1},
-}
-
-
-def to_mm(box, affine=AXIAL):
-    center = np.array([(part.start + part.stop - 1) / 2 for part in box])
-    return (affine[:3, :3] @ center + affine[:3, 3]).tolist()
-
-
-def result(affine=AXIAL):
-    """JSON of an inference with a candidate at the feet and one at the head."""
-    feet = {"id": 1, "center_mm": to_mm(FEET, affine), "radius_mm": 3.5, "score": 0.8, "zone": "proximal"}
-    head = {"id": 2, "center_mm": to_mm(HEAD, affine), "radius_mm": 4.5, "score": 0.3, "stage_two_score": 0.6}
-    return RESULT | {"candidates": [feet | {"suv_max": 5.5}, head | {"zone": "distal", "suv_max": None}]}
-
-
-def mask_of(*boxes):
-    mask = np.zeros(SHAPE, dtype=np.uint8)
-    for box in boxes:
-        mask[box] = 1
-    return mask
-
-
-def write(path, array, affine=AXIAL):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, igzip.compress(nifti_bytes(array, affine)))
-
-
-def submit(store, mask, affine=AXIAL, by="Anna Nadel"):
-    kept = Revisions(store / ".osln" / "p1", store / "labels" / "final" / "p1.nii.gz")
-    kept.final.parent.mkdir(parents=True, exist_ok=True)
-    with kept.lock():
-        return kept.submit(igzip.compress(nifti_bytes(mask, affine)), by=by, source="submission")
-
-
-def predict(store, mask, params, affine=AXIAL):
-    write(store / "labels" / "original" / "p1.nii.gz", mask, affine)
-    labels = {"original": {"info": {"params": params}}}
-    (store / "datastore_v2.json").write_text(json.dumps({"objects": {"p1": {"labels": labels}}}))
-
-
-@pytest.fixture
-def store(tmp_path):
-    """A store with one case without labels; its CT's DICOM files lie in the folder ct."""
-    write(tmp_path / "store" / "p1.nii.gz", body())
-    write_dicom(tmp_path / "ct", ct_slices())
-    return tmp_path / "store"
-
-
-def export(store, **options):
-    return export_case(store, "p1", store.parent / "ct", store.parent / "out", **options)
-
-
-def seg_of(exported, store):
-    (path,) = (path for path in exported.paths if path.name.endswith(".seg.dcm"))
-    return read_seg(path, read_ct_series(store.parent / "ct"))
-
-
-def at(read, name, affine=AXIAL):
-    """Voxels (i, j, k) of a segment in the order of the case's file."""
-    mask = np.zeros(SHAPE, dtype=np.uint8)
-    for voxel in np.argwhere(read.mask(name)):
-        mm = read.grid.index_to_mm(voxel)
-        i, j, k = np.rint(np.linalg.solve(affine[:3, :3], mm - affine[:3, 3])).astype(int)
-        mask[i, j, k] = 1
-    return mask
+__all__ = ["store"]
 
 
 def test_an_approved_label_becomes_one_region_per_connected_part(store, require):
@@ -233,92 +171,6 @@ def test_a_patient_without_nodes_is_exported_as_such(what, store, require):
     assert not seg_of(exported, store).mask().any()
     for path in exported.paths:
         check_with_dciodvfy(path, require)
-
-
-def refused(store, words, **options):
-    with pytest.raises(ValueError, match=words):
-        export(store, **options)
-    assert not (store.parent / "out").exists()
-
-
-def replaced_ct(store, slices):
-    for path in (store.parent / "ct").iterdir():
-        path.unlink()
-    write_dicom(store.parent / "ct", slices)
-
-
-def moved():
-    affine = AXIAL.copy()
-    affine[0, 3] += 1.0
-    return ct_slices(affine=affine)
-
-
-@pytest.mark.parametrize(
-    ("slices", "words"),
-    [
-        (moved, "the CT of case p1 does not lie on the voxels of this CT series"),
-        (lambda: ct_slices(affine=OBLIQUE), "the CT of case p1 does not lie on the voxels"),
-        (lambda: ct_slices()[:-1], "the CT of case p1 does not lie on the voxels"),
-        (lambda: ct_slices()[:4] + ct_slices()[6:], "slices of the CT are missing"),
-        (lambda: ct_slices(body() + np.int16(30)), "another patient or another reconstruction"),
-        (lambda: ct_slices() + ct_slices(name="other"), "holds 2 CT series"),
-        (lambda: ct_slices(FrameOfReferenceUID=None), "the CT images have no FrameOfReferenceUID"),
-        (lambda: [], "there are no CT images"),
-    ],
-)
-def test_another_ct_than_the_case_s_is_refused_in_words(slices, words, store):
-    submit(store, mask_of(FEET))
-    replaced_ct(store, slices())
-
-    refused(store, words)
-
-
-def test_a_tilted_ct_is_refused_since_its_volume_is_resampled(store):
-    slices = ct_slices()
-    for k, image in enumerate(slices):
-        x, y, z = image.ImagePositionPatient
-        image.ImagePositionPatient = [x, float(y) + 0.5 * k, z]
-    submit(store, mask_of(FEET))
-    replaced_ct(store, slices)
-
-    refused(store, "gantry tilt")
-
-
-def test_one_of_several_series_is_chosen_by_its_uid(store):
-    submit(store, mask_of(FEET))
-    replaced_ct(store, ct_slices() + ct_slices(name="other"))
-
-    exported = export(store, series_uid=uid("other-series"), formats=("rtstruct",))
-    assert exported.nodes == 1
-    with pytest.raises(ValueError, match=r"no CT series 1\.2"):
-        export(store, series_uid="1.2")
-
-
-def test_what_is_not_there_is_told(store):
-    refused(store, "no approved nodes yet")
-    refused(store, "no stored prediction with candidates", what="prediction")
-    refused(store, "cannot be read as the JSON of a result", what="aproved")
-    refused(store, "there is no format dicom", formats=("dicom",))
-    (store.parent / "answer.json").write_text("[1]")
-    refused(store, "no JSON object", what=str(store.parent / "answer.json"))
-    with pytest.raises(ValueError, match="no case 'p2'"):
-        export_case(store, "p2", store.parent / "ct", store.parent / "out")
-    with pytest.raises(ValueError, match="there is no folder"):
-        export_case(store, "p1", store.parent / "nowhere", store.parent / "out")
-
-
-def test_a_result_without_its_label_map_or_with_another_is_refused(store):
-    answer = store.parent / "answer.json"
-    answer.write_text(json.dumps(result()))
-    refused(store, "expected one label map beside answer.json", what=str(answer))
-    refused(store, "there is no label map", what=str(answer), label_map=store / "none.nii.gz")
-    write(store.parent / "answer.nii.gz", mask_of(FEET))
-    refused(store, r"candidates \[2\] have no voxels", what=str(answer))
-    write(store.parent / "answer.nii.gz", mask_of(FEET), OBLIQUE)
-    refused(store, "the label lies on another grid than the CT", what=str(answer))
-    write(store.parent / "answer.nii.gz", mask_of(FEET))
-    answer.write_text(json.dumps(RESULT))
-    refused(store, "no list of candidates", what=str(answer), label_map=store.parent / "answer.nii.gz")
 
 
 def test_the_command_line_writes_files_and_refuses_without_a_traceback(store, repository):

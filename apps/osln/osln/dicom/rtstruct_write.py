@@ -80,8 +80,7 @@ def _header(ct: CtSeries, author: Author) -> FileDataset:
         dataset.SpecificCharacterSet = first.SpecificCharacterSet
     else:
         dataset.SpecificCharacterSet = "ISO_IR 192"
-    for keyword in COPIED:
-        setattr(dataset, keyword, first.get(keyword, ""))
+    restore_identity(dataset, ct)
     dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", generate_uid(prefix=None)
     dataset.SeriesNumber, dataset.InstanceNumber = 9001, author.revision or 1
     dataset.SeriesDescription = title(author)
@@ -100,6 +99,18 @@ def _header(ct: CtSeries, author: Author) -> FileDataset:
         dataset.StructureSetDescription = author.note
     dataset.ApprovalStatus = "UNAPPROVED"
     return dataset
+
+
+def restore_identity(dataset: Dataset, ct: CtSeries) -> None:
+    """Patient and study as the CT has them, and whether its identity was removed (PS3.3, C.7.1.1)."""
+    first = ct.headers[0]
+    for keyword in COPIED:
+        setattr(dataset, keyword, first.get(keyword, ""))
+    if first.get("PatientIdentityRemoved") == "YES":
+        dataset.PatientIdentityRemoved = "YES"
+        if codes := first.get("DeidentificationMethodCodeSequence"):
+            dataset.DeidentificationMethodCodeSequence = codes
+        dataset.DeidentificationMethod = first.get("DeidentificationMethod") or "as the CT; not stated there"
 
 
 def title(author: Author) -> str:

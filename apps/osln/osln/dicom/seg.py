@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from osln import __version__
 from osln.dicom.colors import cielab
 from osln.dicom.nodes import NOTHING, Author, Node, NodeSet
-from osln.dicom.rtstruct_write import COPIED, MANUFACTURER, title
+from osln.dicom.rtstruct_write import COPIED, MANUFACTURER, restore_identity, title
 from osln.dicom.seg_frames import Placed, check_frames, place_segments
 from osln.dicom.source import CtSeries
 from osln.grid import Grid
@@ -83,6 +83,7 @@ def seg(nodes: NodeSet, ct: CtSeries) -> Dataset:
         omit_empty_frames=bool(nodes.nodes),
         series_description=title(author),
     )
+    restore_identity(dataset, ct)
     date, time = author.at.strftime("%Y%m%d"), author.at.strftime("%H%M%S")
     for keyword, value in (
         ("ContentDate", date),
@@ -240,10 +241,13 @@ def _segment(number: int, node: Node, author: Author, uid: str) -> hd.seg.Segmen
 
 
 def _complete(header: Dataset) -> Dataset:
-    """The header with empty values for what a result copies from it and a bare CT may lack."""
+    """The header with empty values for what a bare CT may lack, and without names.
+
+    Names of one part, as pseudonyms are, would be warned about with the name itself, which belongs in no log.
+    """
     copy = Dataset(header)
     for name in COPIED:
-        if name not in copy:
+        if name not in copy or name in ("PatientName", "ReferringPhysicianName"):
             setattr(copy, name, "")
     return copy
 

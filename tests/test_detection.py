@@ -18,6 +18,7 @@ AFFINE = np.array([[-4.0, 0, 0, 200.0], [0, -4.0, 0, 130.0], [0, 0, 4.0, -80.0],
 """A CT stored from left to right and from back to front, finer than the networks' grid."""
 TUMOR = np.array([25.0, 30.0, 100.0])
 NEAR, FAR = np.array([40.0, 50.0, 80.0]), np.array([-20.0, -60.0, -50.0])
+LF = EXPERIMENTS["lf-stratified"]
 PRESET = replace(PRESETS["demo"], spacing_mm=(6.0, 6.0, 6.0), window=(44, 32, 64))
 
 
@@ -50,7 +51,7 @@ def networks(**replaced):
 
 
 def test_nodes_are_found_at_their_place_in_their_zone(study):
-    found = detect(study, EXPERIMENTS["osln"], networks(), 0.5)
+    found = detect(study, LF, networks(), 0.5)
 
     near, far = sorted(found.candidates, key=lambda candidate: -candidate.center_mm[2])
     np.testing.assert_allclose(near.center_mm, NEAR, atol=1.5)
@@ -68,7 +69,7 @@ def test_nodes_are_found_at_their_place_in_their_zone(study):
 def test_only_the_networks_of_a_zone_find_what_lies_in_it(study):
     blind = {"ct-proximal": Network(FAR), "ef-proximal": Network(FAR), "ct-distal": Network(NEAR)}
 
-    found = detect(study, EXPERIMENTS["osln"], networks(**blind), 0.5)
+    found = detect(study, LF, networks(**blind), 0.5)
 
     (only,) = found.candidates  # Of ef-distal.
     np.testing.assert_allclose(only.center_mm, FAR, atol=1.5)
@@ -77,7 +78,7 @@ def test_only_the_networks_of_a_zone_find_what_lies_in_it(study):
 def test_candidates_are_ordered_by_score_and_labels_carry_their_numbers(study):
     weak = {"ct-proximal": Network(NEAR, value=0.6), "ef-proximal": Network(NEAR, value=0.7)}
 
-    found = detect(study, EXPERIMENTS["osln"], networks(**weak), 0.5)
+    found = detect(study, LF, networks(**weak), 0.5)
 
     np.testing.assert_allclose([c.score for c in found.candidates], [0.9, 0.7], rtol=1e-6)
     for candidate in found.candidates:
@@ -86,7 +87,7 @@ def test_candidates_are_ordered_by_score_and_labels_carry_their_numbers(study):
 
 
 def test_labels_on_the_ct_lie_there_for_an_independent_reader(study, tmp_path):
-    found = detect(study, EXPERIMENTS["osln"], networks(), 0.5)
+    found = detect(study, LF, networks(), 0.5)
 
     labels = found.labels_on_ct(study)
     write_volume(tmp_path / "nodes.nii.gz", labels, study.ct.grid, study.ct.file_grid)
@@ -103,21 +104,21 @@ def test_labels_on_the_ct_lie_there_for_an_independent_reader(study, tmp_path):
 
 
 def test_nothing_found_is_an_empty_list_and_an_empty_map(study):
-    found = detect(study, EXPERIMENTS["osln"], networks(), 0.95)
+    found = detect(study, LF, networks(), 0.95)
 
     assert found.candidates == [] and not found.labels_on_ct(study).any()
     assert found.to_json()["candidates"] == []
 
 
 def test_the_result_is_plain_json(study):
-    found = detect(study, EXPERIMENTS["osln"], networks(), 0.5)
+    found = detect(study, LF, networks(), 0.5)
 
     told = json.loads(json.dumps(found.to_json(), allow_nan=False))
 
-    assert told["experiment"] == "osln" and told["threshold"] == 0.5 and told["warnings"] == []
+    assert told["experiment"] == "lf-stratified" and told["threshold"] == 0.5 and told["warnings"] == []
     assert [c["id"] for c in told["candidates"]] == [1, 2]
     assert {c["zone"] for c in told["candidates"]} == {"proximal", "distal"}
-    assert list(told["seconds"]) == ["prepare", *EXPERIMENTS["osln"].segmenters, "candidates"]
+    assert list(told["seconds"]) == ["prepare", *LF.segmenters, "candidates"]
     assert all(seconds >= 0 for seconds in told["seconds"].values())
 
 
@@ -130,9 +131,9 @@ def test_a_ct_alone_is_enough_for_the_row_that_needs_no_more(study):
 
 def test_a_missing_pet_is_told_with_the_way_out(study):
     with pytest.raises(
-        ValueError, match=r"p1 has no PET, which osln needs: put pet/p1.nii.gz .*or use ct-str"
+        ValueError, match=r"p1 has no PET, which lf-stratified needs: put pet/p1.nii.gz .*or use ct-str"
     ):
-        detect(replace(study, pet=None), EXPERIMENTS["osln"], networks(), 0.5)
+        detect(replace(study, pet=None), LF, networks(), 0.5)
     detect(replace(study, pet=None), EXPERIMENTS["ct-stratified"], networks(), 0.5)
 
 
@@ -144,8 +145,10 @@ def test_a_missing_tumor_is_told_with_the_way_out(study):
 
 
 def test_missing_networks_are_named(study):
-    with pytest.raises(ValueError, match="experiment osln needs the networks ef-proximal, ct-distal"):
-        detect(study, EXPERIMENTS["osln"], {"ct-proximal": Network(), "ef-distal": Network()}, 0.5)
+    with pytest.raises(
+        ValueError, match="experiment lf-stratified needs the networks ef-proximal, ct-distal"
+    ):
+        detect(study, LF, {"ct-proximal": Network(), "ef-distal": Network()}, 0.5)
 
 
 def test_networks_of_two_presets_are_refused(study):
@@ -154,10 +157,10 @@ def test_networks_of_two_presets_are_refused(study):
     with pytest.raises(
         ValueError, match="mixes networks of the presets demo, paper; train all of them with one"
     ):
-        detect(study, EXPERIMENTS["osln"], mixed, 0.5)
+        detect(study, LF, mixed, 0.5)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, 2.0, float("nan")])
 def test_thresholds_that_are_none_are_refused(study, threshold):
     with pytest.raises(ValueError, match="the threshold must lie between 0 and 1"):
-        detect(study, EXPERIMENTS["osln"], networks(), threshold)
+        detect(study, LF, networks(), threshold)

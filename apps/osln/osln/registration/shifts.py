@@ -47,7 +47,8 @@ def ct_shift_mm(fixed: WorkingImage, moving: WorkingImage) -> float:
         inside = known[box]
         if not inside.size or inside.mean() < _SMALLEST_SHARE or one[box][inside].std() < _LEAST_CONTRAST:
             continue
-        slopes = gradient[(slice(None), *box)][:, inside].astype(np.float64)
+        every = (slice(None), *box)
+        slopes = gradient[every][:, inside].astype(np.float64)
         difference = (other - one)[box][inside].astype(np.float64)
         damped = slopes @ slopes.T + len(difference) * _NOISE_SLOPE**2 * np.eye(3)
         found.append(np.linalg.norm(np.linalg.solve(damped, slopes @ difference)))

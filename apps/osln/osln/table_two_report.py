@@ -147,7 +147,7 @@ def _sections(measured: Measured, summary: dict[str, Any], about: dict[str, Any]
         f"{setting_lines(about)}\n"
         f"- {sizes['stage two']} phantoms for the training of stage two, which no stage-one network has "
         f"seen, {sizes['validation']} validation and {sizes['test']} test phantoms ({measured.phantom}), "
-        f"{measured.seeds} trainings of each row, {measured.epochs} epochs each\n"
+        f"trainings of each row: {measured.seeds}, of {measured.epochs} epochs\n"
         f"- Tagger: {tagger['name']}, {tagger['origin']}, width {tagger['width']}, trained on "
         f"{tagger['trained_on']}, sha256 {str(tagger['sha256'])[:12]}\n"
         "- Candidates at macro precision .15 of stage one; # ranks them by their mean probability\n"

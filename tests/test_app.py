@@ -139,7 +139,7 @@ def test_settings_choose_device_preset_and_threads(build, monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", threads.append)
     app = build(device="cpu", preset="paper", threads="3")
     assert app.configuration.devices[0] == "cpu"
-    assert app._trainers["ct"].preset.name == "paper"
+    assert app._trainers["ct"].place.preset.name == "paper"
     assert threads == [3]
 
 

@@ -211,13 +211,12 @@ def room_on(device: str) -> Iterator[None]:
 
 def label_map(found: Detections, study: Study, *, with_rejected: bool) -> np.ndarray:
     """(x, y, z) uint8 on the CT's grid: 1 for nodes, and 2 for rejected candidates if they are asked for."""
-    # Candidates come by falling score: the kept ones have the smallest ids.
-    kept = sum(candidate.kept for candidate in found.candidates)
     if not with_rejected:
-        found = replace(found, labels=np.where(found.labels <= kept, found.labels, 0))
+        found = replace(found, labels=found.kept_labels)
     labels = found.labels_on_ct(study)
     values = (labels > 0).astype(np.uint8)
-    values += labels > kept
+    # Candidates come by falling score: the kept ones have the smallest ids.
+    values += labels > len(found.kept)
     return values
 
 

@@ -280,6 +280,21 @@ def test_pet_of_another_frame_is_registered_by_its_own_ct(tmp_path, monkeypatch)
     assert any("PT series 1 (6 files) was left out: after registration" in w for w in manifest["warnings"])
 
 
+def test_counts_of_philips_become_suv_by_the_private_factor(tmp_path):
+    ct, images = ct_slices(), pet(Units="CNTS", slopes=[1.0] * 6)
+    for ds in images:
+        ds.add_new((0x7053, 0x0010), "LO", "Philips PET Private Group")
+        ds.add_new((0x7053, 0x1000), "DS", "0.0002")
+    write_dicom(tmp_path / "in", [*ct, structure_set(ct, regions())])
+    write_dicom(tmp_path / "in", images, "pt")
+
+    [manifest] = run(tmp_path / "in", tmp_path / "store").imported
+
+    stored = np.asarray(nib.load(tmp_path / "store/pet" / f"{manifest['case']}.nii.gz").dataobj)
+    assert np.unique(stored) == pytest.approx([1.0, 6.0])
+    assert "private factor" not in str(manifest) and "Philips' SUV factor" in manifest["pet"]["values"]
+
+
 def test_another_import_into_the_store_is_waited_for_by_the_user(tmp_path):
     store = tmp_path / "store"
     (store / ".osln/import").mkdir(parents=True)

@@ -126,6 +126,20 @@ def test_same_id_of_two_hospitals_are_two_patients():
     assert len(found) == 1 and found[0].pet is None and "only a PET" in skipped[0].reason
 
 
+def test_an_issuer_that_one_system_leaves_out_makes_no_other_patient():
+    ct = ct_slices(IssuerOfPatientID="A")
+
+    plan, skipped = single(plan_cases([series(ct), plan_of(ct), series(pet())]))
+    assert plan.structures and plan.pet is not None and skipped == []
+
+
+def test_screenshots_that_call_themselves_ct_are_no_ct():
+    shots = ct_slices(name="shots", SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+
+    plan, _ = single(plan_cases([series(ct_slices()), series(shots)]))
+    assert plan.ct.uid == uid("ct-series")
+
+
 def test_series_without_a_patient_id_belong_together_inside_a_study_only():
     ct = ct_slices(PatientID="")
     inside, outside = pet(PatientID=""), pet(name="x", PatientID="", StudyInstanceUID=uid("study 2"))

@@ -83,15 +83,15 @@ class WebSource:
 
     def series(self, on_progress: Progress | None = None) -> list[Series]:
         """All CT, PET and RTSTRUCT series; the attributes of one instance of each."""
-        listed = [item for modality in MODALITIES for item in self._search(modality)]
+        listed = [(modality, item) for modality in MODALITIES for item in self._search(modality)]
         found: list[Series] = []
-        for done, item in enumerate(listed, start=1):
+        for done, (modality, item) in enumerate(listed, start=1):
             if on_progress:
                 on_progress("asking the PACS", done, len(listed))
             study, series = text(item, "StudyInstanceUID"), text(item, "SeriesInstanceUID")
             with self._told():
                 instances = self._instances(study, series)
-                alone = text(item, "Modality") == "RTSTRUCT"
+                alone = modality == "RTSTRUCT"
                 for instance in instances if alone else instances[:1]:
                     header = _dataset(
                         self._client.retrieve_instance_metadata(

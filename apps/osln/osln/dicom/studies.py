@@ -14,6 +14,13 @@ from osln.dicom.suv import refusal
 from osln.dicom.times import parse_date
 
 DISTANT_DAYS = 60
+CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.128",
+    "1.2.840.10008.5.1.4.1.1.130",
+)
+"""CT and PET images, single and enhanced; screenshots and dose reports call themselves CT too."""
 NO_IMAGE = ("LOCALIZER", "MIP", "PROJECTION IMAGE")
 
 
@@ -65,32 +72,43 @@ def plan_cases(
     """
     skipped: list[Skipped] = []
     patients: dict[str, list[Series]] = {}
+    owner = _patient_keys(series)
     for item in series:
         if len(item.patients) > 1:
             reason = f"it holds images of {len(item.patients)} patients; separate them at the source"
             skipped.append(Skipped("", item.name, reason))
         else:
-            patients.setdefault(patient_key(item), []).append(item)
+            patients.setdefault(owner[id(item)], []).append(item)
     plans: list[CasePlan] = []
     wanted = set(wanted_cts)
     for patient, own in sorted(patients.items()):
         if conflict := _two_people(own):
             skipped.append(Skipped(patient, f"patient with {len(own)} series", conflict))
             continue
-        strangers = {other.uid for other in series if patient_key(other) != patient}
+        strangers = {other.uid for other in series if owner[id(other)] != patient}
         found, left = _plan_patient(patient, own, strangers, wanted)
         plans += found
         skipped += left
     return plans, skipped
 
 
-def patient_key(series: Series) -> str:
-    """Patient id and issuer; series without an id count as one patient inside one study only."""
-    patient = text(series.header, "PatientID")
-    if not patient:
-        return f"study {text(series.header, 'StudyInstanceUID')}"
-    issuer = text(series.header, "IssuerOfPatientID")
-    return f"{patient} ({issuer})" if issuer else patient
+def _patient_keys(series: Sequence[Series]) -> dict[int, str]:
+    """Patient of each series, by its `id()`: patient id, and issuer where one id has several.
+
+    Planning systems often leave the issuer out, so a missing one is no other one. Series without a patient id
+    count as one patient inside one study only.
+    """
+    issuers: dict[str, set[str]] = {}
+    for item in series:
+        issuers.setdefault(text(item.header, "PatientID"), set()).add(text(item.header, "IssuerOfPatientID"))
+    keys = {}
+    for item in series:
+        patient, issuer = text(item.header, "PatientID"), text(item.header, "IssuerOfPatientID")
+        if not patient:
+            keys[id(item)] = f"study {text(item.header, 'StudyInstanceUID')}"
+        else:
+            keys[id(item)] = f"{patient} ({issuer})" if len(issuers[patient] - {""}) > 1 else patient
+    return keys
 
 
 def _two_people(series: Sequence[Series]) -> str | None:
@@ -232,4 +250,4 @@ def _drawn_at(structures: Series) -> datetime:
 
 def _no_image(series: Series) -> bool:
     kinds = [str(word).upper() for word in series.header.get("ImageType") or []]
-    return any(word in NO_IMAGE for word in kinds)
+    return any(word in NO_IMAGE for word in kinds) or text(series.header, "SOPClassUID") not in CLASSES

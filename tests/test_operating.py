@@ -143,6 +143,8 @@ def test_a_published_network_of_stage_one_sets_the_scores_of_the_classifiers_beh
     assert said == "score thresholds of local-ct-pet were set on 1 validation patients"
     assert set(models.thresholds("local-ct-pet")) == set(operating.OFFERED_FALSE_POSITIVES)
     assert renew_score_thresholds(models, root, "ef", ["a"]) == "", "no classifier follows it"
+    kept = renew_score_thresholds(models, root, "ct-distal", [])
+    assert kept == "score thresholds of local-ct-pet are kept: 0 validation patients are too few"
 
 
 def test_the_scores_of_a_classifier_of_another_tagger_are_kept(cohort):

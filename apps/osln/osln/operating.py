@@ -178,27 +178,28 @@ def renew_score_thresholds(
     Returns:
         Sentences that say what was done; "" if no trained classifier follows that network.
     """
+    rows = [
+        row
+        for row in EXPERIMENTS.values()
+        if row.classifier and segmenter in row.segmenters and all(map(models.published, row.networks))
+    ]
+    if rows and len(cases) < FEWEST_PATIENTS:
+        names = ", ".join(str(row.classifier) for row in rows)
+        return f"score thresholds of {names} are kept: {len(cases)} validation patients are too few"
     said = []
-    for row in EXPERIMENTS.values():
-        name = row.classifier
-        if name is None or segmenter not in row.segmenters or models.published(name) is None:
+    for row in rows:
+        checkpoint = models.load(str(row.classifier))
+        tagger = Tagger.load(tagger_path, device) if row.needs_tags and tagger_path is not None else None
+        if row.needs_tags and (tagger is None or not learned_from(checkpoint, tagger)):
+            said.append(
+                f"score thresholds of {checkpoint.name} are kept: it learned from the tags of another tagger"
+            )
             continue
-        checkpoint = models.load(name)
-        tagger = None
-        if row.needs_tags:
-            tagger = None if tagger_path is None else Tagger.load(tagger_path, device)
-            if tagger is None or not learned_from(checkpoint, tagger):
-                said.append(
-                    f"score thresholds of {name} are kept: it learned from the tags of another tagger"
-                )
-                continue
-        patients: list[Scored] = []
-        if len(cases) >= FEWEST_PATIENTS:
-            preset = PRESETS[checkpoint.preset]
-            cache = CandidateCache(root, models, row.stage_one, preset, tagger, device)
-            sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
-            patients = scored_patients(checkpoint, sets, tags, device=device)
-        said.append(set_score_thresholds(models, name, patients))
+        preset = PRESETS[checkpoint.preset]
+        cache = CandidateCache(root, models, row.stage_one, preset, tagger, device)
+        sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
+        patients = scored_patients(checkpoint, sets, tags, device=device)
+        said.append(set_score_thresholds(models, checkpoint.name, patients))
     return "; ".join(said)
 
 

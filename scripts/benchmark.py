@@ -2,7 +2,9 @@
 
 Each side lives in a process of its own, warm, with the same number of threads; the parent asks them in
 turn (peer, product, next peer, product, ...), so that whatever else the computer does falls on all of
-them. A run begins with the files on disk and ends with the label map on the CT's own grid.
+them. A run begins with the files on disk and ends with the label map on the CT's own grid. The peers end with
+the candidates of stage one, with which the product's stage one is compared; the share of its stage two in
+a patient's time is told beside it.
 
     python scripts/benchmark.py                     table
     python scripts/benchmark.py --json result.json  and the numbers for machines
@@ -22,9 +24,9 @@ sys.path[:0] = [str(ROOT / "apps" / "osln"), str(ROOT / "scripts")]
 
 import numpy as np  # noqa: E402
 
-from benchmark_patient import networks, write_patient  # noqa: E402
+from benchmark_patient import weights, write_patient  # noqa: E402
 from benchmark_report import compare, describe, report  # noqa: E402
-from benchmark_sides import OSLN, PEERS, Side  # noqa: E402
+from benchmark_sides import OSLN, PEERS, STAGE_TWO, Side  # noqa: E402
 from osln.experiments import PRESETS  # noqa: E402
 
 
@@ -65,9 +67,10 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All sides on one patient: ratios, stages, memory and whether the candidates agree."""
     say("making the patient")
     write_patient(folder, options.seed)
-    paths, threshold, trained_on = networks(options.model, options.preset, folder)
+    files = weights(options.model, options.preset, folder)
+    threshold = files.threshold
     names = (OSLN, *options.peers)
-    sides = [Side(name, folder, paths, options.threads, options.precision) for name in names]
+    sides = [Side(name, folder, files, options.threads, options.precision) for name in names]
     ours, peers = sides[0], sides[1:]
     try:
         say("warming up")
@@ -85,7 +88,11 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
                 say(f"pair {index + 1} of {options.pairs}: {peer.name} and {OSLN}")
                 for side in (peer, ours):
                     runs[side.name].append(side.ask("run", threshold))
-                pairs[peer.name].append(runs[peer.name][-1]["seconds"] / runs[OSLN][-1]["seconds"])
+                ours_seconds = runs[OSLN][-1]["stage_one_seconds"]
+                pairs[peer.name].append(runs[peer.name][-1]["seconds"] / ours_seconds)
+            if not peers:
+                say(f"run {index + 1} of {options.pairs}: {OSLN}")
+                runs[OSLN].append(ours.ask("run", threshold))
         outcomes = {name: dict(np.load(entries[-1]["outcome"])) for name, entries in runs.items()}
     finally:
         for side in sides:
@@ -93,7 +100,8 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "computer": describe(options.threads),
         "preset": options.preset,
-        "trained_on": trained_on,
+        "trained_on": files.trained_on,
+        "stage_two_trained_on": files.stage_two_trained_on,
         "threshold": threshold,
         "candidates": len(outcomes[OSLN]["scores"]),
         **{
@@ -101,6 +109,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             for key, name in (("whole_patient", "monai"), ("public_parts", "public-parts"))
             if name in pairs
         },
+        "stage_two": share(runs[OSLN]),
         "stages": {
             name: {step: median(entry["stages"][step] for entry in entries) for step in entries[0]["stages"]}
             for name, entries in runs.items()
@@ -109,17 +118,30 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary(peer: list[dict[str, Any]], ours: list[dict[str, Any]], ratios: list[float]) -> dict[str, Any]:
-    """Medians of both sides; time is peer / product, memory is product / peer."""
+    """Medians of both sides in stage one; time is peer / product, memory is product / peer."""
     return {
         "time_ratio": round(median(ratios), 3),
         "time_ratio_range": [round(min(ratios), 3), round(max(ratios), 3)],
-        "seconds": round(median(entry["seconds"] for entry in ours), 3),
+        "seconds": round(median(entry["stage_one_seconds"] for entry in ours), 3),
         "peer_seconds": round(median(entry["seconds"] for entry in peer), 3),
         "memory_ratio": round(median(e["peak_mb"] for e in ours) / median(e["peak_mb"] for e in peer), 3),
         "peak_mb": round(median(entry["peak_mb"] for entry in ours)),
         "peer_peak_mb": round(median(entry["peak_mb"] for entry in peer)),
         "rise_mb": round(median(entry["rise_mb"] for entry in ours)),
         "peer_rise_mb": round(median(entry["rise_mb"] for entry in peer)),
+    }
+
+
+def share(ours: list[dict[str, Any]]) -> dict[str, float]:
+    """What stage two adds to a patient of the product: median seconds, and its share of the whole."""
+    second = [sum(entry["stages"][step] for step in STAGE_TWO) for entry in ours]
+    parts = [one / entry["seconds"] for one, entry in zip(second, ours, strict=True)]
+    return {
+        "seconds": round(median(entry["seconds"] for entry in ours), 3),
+        "stage_one_seconds": round(median(entry["stage_one_seconds"] for entry in ours), 3),
+        "stage_two_seconds": round(median(second), 3),
+        "share": round(median(parts), 4),
+        "share_range": [round(min(parts), 4), round(max(parts), 4)],
     }
 
 

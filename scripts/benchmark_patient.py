@@ -1,16 +1,25 @@
 """The benchmark's patient: a phantom of clinical size in a store, and the networks that look at it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from osln.experiments import EXPERIMENTS, PRESETS, SEGMENTERS
+from osln.checkpoint import Checkpoint, save_checkpoint
+from osln.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, SEGMENTERS
 from osln.grid import Grid, write_volume
+from osln.networks.glnet import GLNet
+from osln.networks.lesanet import LesaNet
 from osln.networks.unet3d import UNet3D
 from osln.phantom import make_phantom
+from osln.tagger import save_tagger
+from osln.tagger_recipe import TAGGER_RECIPES
 from osln.transforms import Scaling
-from osln.weights import Checkpoint, ModelStore, save_checkpoint
+from osln.weights import SHIPPED, SHIPPED_TAGGER, ModelStore
+
+ROW = EXPERIMENTS["osln"]
+UNTRAINED = "nothing: freshly initialized"
 
 CASE = "patient"
 CT_SHAPE, CT_SPACING_MM = (512, 512, 150), (0.977, 0.977, 2.5)
@@ -36,28 +45,69 @@ def write_patient(root: Path, seed: int) -> None:
         write_volume(root / folder / f"{CASE}.nii.gz", array, grid, _lps(grid))
 
 
-def networks(model_folder: Path, preset: str, target: Path) -> tuple[dict[str, Path], float | None, str]:
-    """Checkpoint files of the fused experiment's networks, its operating point, and where they are from.
+@dataclass(frozen=True)
+class Weights:
+    """Files of everything that a patient meets.
 
-    Weights in use are taken if they are of this preset; otherwise networks are initialized afresh, which
-    costs the same time but finds nothing meaningful (operating point None: take a quantile).
+    Attributes:
+        segmenters: Checkpoints of stage one by name.
+        classifier: Checkpoint of stage two.
+        tagger: LesaNet.
+        threshold: Operating point of stage one; None for networks that find nothing meaningful.
+        trained_on: Where the stage-one weights are from.
+        stage_two_trained_on: Where those of stage two are from.
     """
-    store, names = ModelStore(model_folder), EXPERIMENTS["osln"].segmenters
-    versions = [store.published(name) for name in names]
-    checkpoints = {name: store.load(name) for name, version in zip(names, versions, strict=True) if version}
-    if len(checkpoints) == len(names) and {c.preset for c in checkpoints.values()} == {preset}:
-        threshold, source = store.thresholds("osln")["0.15"], checkpoints[names[0]].trained_on
-    else:
-        torch.manual_seed(0)
-        threshold, source = None, "nothing: freshly initialized"
-        for name in names:
-            network = UNet3D(len(SEGMENTERS[name].inputs), PRESETS[preset].widths)
-            checkpoints[name] = Checkpoint(name, preset, Scaling(1.0, 1.5), network.state_dict(), source)
+
+    segmenters: dict[str, Path]
+    classifier: Path
+    tagger: Path
+    threshold: float | None
+    trained_on: str
+    stage_two_trained_on: str
+
+
+def weights(model_folder: Path, preset: str, target: Path) -> Weights:
+    """Networks of the paper's method: those in use if they are of this preset.
+
+    Otherwise they are initialized afresh, which costs the same time but finds nothing meaningful
+    (operating point None: take a quantile).
+    """
+    store = ModelStore(model_folder)
+    found = _in_use(store, ROW.segmenters, preset)
+    threshold = store.thresholds(ROW.stage_one)["0.15"] if found else None
+    torch.manual_seed(0)
+    segmenters = found or {name: _fresh(name, preset) for name in ROW.segmenters}
+    name: str = ROW.classifier  # type: ignore[assignment]
+    tagger = model_folder / SHIPPED / SHIPPED_TAGGER
+    second = _in_use(store, (name,), preset) if tagger.is_file() else {}
+    if not second:
+        second, tagger = {name: _fresh(name, preset)}, target / SHIPPED_TAGGER
+        recipe = TAGGER_RECIPES[preset]
+        about = {"origin": "trained here", "trained_on": UNTRAINED}
+        save_tagger(tagger, LesaNet(recipe.width, recipe.embedding), about)
     paths = {}
-    for name, checkpoint in checkpoints.items():
-        paths[name] = target / f"{name}.pt"
-        save_checkpoint(paths[name], checkpoint)
-    return paths, threshold, source
+    for key, checkpoint in {**segmenters, **second}.items():
+        paths[key] = target / f"{key}.pt"
+        save_checkpoint(paths[key], checkpoint)
+    source = next(iter(segmenters.values())).trained_on
+    classifier = paths.pop(name)
+    return Weights(paths, classifier, tagger, threshold, source, second[name].trained_on)
+
+
+def _in_use(store: ModelStore, names: tuple[str, ...], preset: str) -> dict[str, Checkpoint]:
+    """Published checkpoints of all these networks, or none if one is missing or of another preset."""
+    found = {name: store.load(name) for name in names if store.published(name)}
+    return found if len(found) == len(names) and {c.preset for c in found.values()} == {preset} else {}
+
+
+def _fresh(name: str, preset: str) -> Checkpoint:
+    size = PRESETS[preset]
+    network = (
+        UNet3D(len(SEGMENTERS[name].inputs), size.widths)
+        if name in SEGMENTERS
+        else GLNet.of(CLASSIFIERS[name], size.stage_two)
+    )
+    return Checkpoint(name, preset, Scaling(1.0, 1.5), network.state_dict(), UNTRAINED)
 
 
 def _inside(field: np.ndarray, part: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, Grid]:

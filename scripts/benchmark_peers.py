@@ -1,4 +1,4 @@
-"""The same patient done with public parts: what `scripts/benchmark.py` compares the product with.
+"""Stage one on the same patient with public parts: what `scripts/benchmark.py` compares the product with.
 
 Both peers get the same files, networks, windows and threads as the product, and the place of the
 lung-centered column for nothing. Their windows are weighed by the same Gaussian, and their distance is
@@ -22,6 +22,7 @@ from osln.weights import Checkpoint
 from osln.windows import OVERLAP, SIGMA
 
 CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
+ROW = EXPERIMENTS["lf-stratified"]
 
 
 @dataclass
@@ -228,7 +229,7 @@ def _fuse_and_label(
     """Maximum inside each zone, union of zones, scipy components and their scores and places."""
     proximal = np.clip(distance_mm, -LIMIT_MM, LIMIT_MM) <= PROXIMAL_MM
     prob = np.zeros(distance_mm.shape, dtype=np.float32)
-    for name in EXPERIMENTS["osln"].segmenters:
+    for name in ROW.segmenters:
         zone = proximal if SEGMENTERS[name].zone == "proximal" else ~proximal
         prob = np.maximum(prob, np.where(zone, probabilities[name], 0))
     labels, _ = ndimage.label(prob >= threshold, CONNECTIVITY)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-ORDER = ("read", "prepare", "networks", "candidates", "back on the CT")
+ORDER = ("read", "prepare", "networks", "candidates", "tags", "classifier", "back on the CT")
 
 
 def compare(ours: dict[str, np.ndarray], peer: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -71,10 +71,24 @@ def report(result: dict[str, Any]) -> str:
         f"{'median seconds':18s}" + "".join(f"{name:>15s}" for name in result["stages"]),
     ]
     for step in ORDER:
-        lines.append(f"{step:18s}" + "".join(f"{stages[step]:15.3f}" for stages in result["stages"].values()))
+        cells = (
+            f"{stages[step]:15.3f}" if step in stages else f"{'':15s}" for stages in result["stages"].values()
+        )
+        lines.append(f"{step:18s}" + "".join(cells))
     totals = [sum(stages.values()) for stages in result["stages"].values()]
     lines.append(f"{'sum':18s}" + "".join(f"{total:15.3f}" for total in totals))
-    for key, title in (("whole_patient", "against MONAI"), ("public_parts", "against public parts")):
+    second = result["stage_two"]
+    low, high = second["share_range"]
+    lines += [
+        "",
+        f"stage two (tags and classifier, trained on {result['stage_two_trained_on']}), "
+        f"{result['candidates']} candidates: {second['stage_two_seconds']:.3f} s of "
+        f"{second['seconds']:.3f} s, {second['share']:.1%} of the patient ({low:.1%} to {high:.1%})",
+    ]
+    for key, title in (
+        ("whole_patient", "stage one against MONAI"),
+        ("public_parts", "stage one against public parts"),
+    ):
         if key in result:
             lines += ["", *_verdict(title, result[key])]
     if "server" in result:

@@ -11,25 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from benchmark_patient import CASE
-from osln.experiments import EXPERIMENTS, PRESETS
+from benchmark_patient import CASE, ROW, Weights
+from osln.experiments import PRESETS
 
 OSLN = "osln"
 PEERS = ("monai", "public-parts")
-EXPERIMENT = EXPERIMENTS["osln"]
+STAGE_TWO = ("tags", "classifier")
+"""Steps that the peers do not have: they end with the candidates."""
 
 
 class Side:
     """One way to do the work, in a process of its own that stays warm between runs."""
 
     def __init__(
-        self, name: str, folder: Path, checkpoints: dict[str, Path], threads: int, precision: str | None
+        self, name: str, folder: Path, weights: Weights, threads: int, precision: str | None
     ) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, name, folder, checkpoints, threads, precision)
+            target=_serve, args=(theirs, name, folder, weights, threads, precision)
         )
         self._process.start()
         theirs.close()
@@ -67,7 +68,7 @@ def _serve(
     pipe: Connection,
     name: str,
     folder: Path,
-    checkpoints: dict[str, Path],
+    weights: Weights,
     threads: int,
     precision: str | None,
 ) -> None:
@@ -78,12 +79,10 @@ def _serve(
     import torch
 
     from osln.study import companions
-    from osln.weights import load_checkpoint
 
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     paths = companions(folder, CASE)
-    loaded = {key: load_checkpoint(path) for key, path in checkpoints.items()}
     patient: Any = None
     while True:
         try:
@@ -92,7 +91,7 @@ def _serve(
             return
         try:
             if what == "start":
-                patient, answer = _build(name, loaded, argument, paths, precision)
+                patient, answer = _build(name, weights, argument, paths, precision)
             else:
                 answer = _run(patient, paths, argument, folder / f"{name}.npz")
             pipe.send(answer)
@@ -101,25 +100,32 @@ def _serve(
 
 
 def _build(
-    name: str, checkpoints: dict[str, Any], column: Any, paths: Any, precision: str | None
+    name: str, weights: Weights, column: Any, paths: Any, precision: str | None
 ) -> tuple[Any, dict[str, Any]]:
     import benchmark_peers
+    from osln.checkpoint import load_checkpoint
+    from osln.classification import CandidateScorer
     from osln.column import prepare
+    from osln.detection import SecondStage
     from osln.inference import Predictor
     from osln.study import load_study
+    from osln.tagger import Tagger
 
+    checkpoints = {key: load_checkpoint(path) for key, path in weights.segmenters.items()}
     if name != OSLN:
         return benchmark_peers.PEERS[name](checkpoints, column), {}
     predictors = {key: Predictor(checkpoint, precision=precision) for key, checkpoint in checkpoints.items()}
+    scorer = CandidateScorer(load_checkpoint(weights.classifier), precision=precision)
+    second = SecondStage(scorer, Tagger.load(weights.tagger, precision=precision), 0.0)
     preset = PRESETS[next(iter(checkpoints.values())).preset]
-    return Product(predictors), {"column": prepare(load_study(paths), preset).grid}
+    return Product(predictors, second), {"column": prepare(load_study(paths), preset).grid}
 
 
 class Product:
     """The product's own way: `load_study`, `detect`, label map on the CT's grid."""
 
-    def __init__(self, predictors: dict[str, Any]) -> None:
-        self.predictors = predictors
+    def __init__(self, predictors: dict[str, Any], second: Any) -> None:
+        self.predictors, self.second = predictors, second
 
     def __call__(self, paths: Any, threshold: float, stop: Steps) -> Any:
         """One patient; `stop(step)` ends the step that ran."""
@@ -130,17 +136,18 @@ class Product:
 
         study = load_study(paths)
         stop("read")
-        found = detect(study, EXPERIMENT, self.predictors, threshold)
+        found = detect(study, ROW, self.predictors, threshold, self.second)
         stop("detect")
         on_ct = in_file_order(found.labels_on_ct(study), study.ct.grid, study.ct.file_grid)
         stop("back on the CT")
         del stop.seconds["detect"]
         stop.seconds |= {
             "prepare": found.seconds["prepare"],
-            "networks": round(sum(found.seconds[name] for name in EXPERIMENT.segmenters), 4),
+            "networks": round(sum(found.seconds[name] for name in ROW.segmenters), 4),
             "candidates": found.seconds["candidates"],
+            **{step: found.seconds[step] for step in STAGE_TWO},
         }
-        return Outcome(found.labels, [c.score for c in found.candidates], found.prob, on_ct)
+        return Outcome(found.labels, [c.stage_one_score for c in found.candidates], found.prob, on_ct)
 
 
 def _run(patient: Any, paths: Any, threshold: float, target: Path) -> dict[str, Any]:
@@ -152,9 +159,10 @@ def _run(patient: Any, paths: Any, threshold: float, target: Path) -> dict[str, 
     seconds = time.perf_counter() - begun
     peak = _memory_mb("VmHWM")
     np.savez(target, labels=outcome.labels, scores=np.array(outcome.scores), prob=outcome.prob)
+    second = sum(steps.seconds.get(step, 0.0) for step in STAGE_TWO)
     return {
-        "seconds": seconds, "stages": steps.seconds, "peak_mb": peak, "rise_mb": peak - before,
-        "outcome": str(target),
+        "seconds": seconds, "stage_one_seconds": seconds - second, "stages": steps.seconds, "peak_mb": peak,
+        "rise_mb": peak - before, "outcome": str(target),
     }  # fmt: skip
 
 

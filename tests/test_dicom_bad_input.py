@@ -1,5 +1,6 @@
 """What arrives damaged, incomplete or mixed up: an error in words, never half a case."""
 
+import re
 import shutil
 
 import numpy as np
@@ -172,6 +173,19 @@ def test_only_ct_without_a_structure_set_is_a_case_without_tumor(tmp_path):
 
     assert files_in(tmp_path / "store") == [f"{manifest['case']}.nii.gz"]
     assert "no structure set: contour the primary tumor in the viewer" in manifest["warnings"]
+
+
+def test_attribute_of_the_wrong_kind_is_told_without_a_traceback(tmp_path):
+    ct = ct_slices()
+    plan = structure_set(ct, regions())
+    write_dicom(tmp_path / "in", [*ct, plan])
+    for path in (tmp_path / "in").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"-1024", b"-1x24"))
+
+    report = run(tmp_path / "in", tmp_path / "store")
+
+    assert report.imported == [] and files_in(tmp_path / "store") == []
+    assert re.search("damaged|cannot be read", report.skipped[0]["reason"] + " ".join(report.problems))
 
 
 def test_constant_ct_is_refused(tmp_path):

@@ -260,6 +260,8 @@ def changed(k, **tags):
         (changed(3, FrameOfReferenceUID=uid("other")), "frames of reference differ"),
         (changed(3, PatientID="somebody else"), "2 patients"),
         (changed(3, ImagePositionPatient=None), "lacks ImagePositionPatient"),
+        (changed(3, ImageOrientationPatient=[1, 0, 0]), "lacks ImageOrientationPatient"),
+        (ct_slices(RescaleIntercept=None), "lacks RescaleIntercept"),
         (changed(3, NumberOfFrames=2), "several frames"),
         (changed(3, PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1"),
         (changed(3, RescaleSlope=0), "RescaleSlope"),

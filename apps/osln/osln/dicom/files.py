@@ -50,6 +50,9 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
 )
 """What tells series apart; the rest of a header is read for the chosen series only, to save memory."""
 
+DAMAGED = (TypeError, AttributeError, KeyError, IndexError, ArithmeticError)
+"""What attributes of the wrong kind or number raise where they are used; told as such, not as a traceback."""
+
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, the steps done and their number (0: not known)."""
 

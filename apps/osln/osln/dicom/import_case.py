@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from osln.dicom.case_labels import CaseLabels, case_labels, check_names
 from osln.dicom.deidentify import Deidentifier, identifying_texts
-from osln.dicom.files import Series, Source, slices_of, text
+from osln.dicom.files import DAMAGED, Series, Source, slices_of, text
 from osln.dicom.roi_names import RoiRules
 from osln.dicom.rtstruct import StructureSet, read_structures
 from osln.dicom.slices import Slice
@@ -140,7 +140,7 @@ class CaseImport:
                 pet, transform, registration, more = self._registered(ct, pet)
                 warned += more
             covers = _covered(ct.grid, pet.grid)
-        except ValueError as error:
+        except (ValueError, *DAMAGED) as error:
             reason = str(error).removeprefix(f"case {self.case}: ")
             self.warnings.append(f"{series.name} was left out: {reason}")
             return None, None, None

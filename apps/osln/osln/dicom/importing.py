@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from osln.dicom.case_labels import AmbiguousNamesError
 from osln.dicom.deidentify import Deidentifier, identifying_texts
-from osln.dicom.files import Series, Source, text
+from osln.dicom.files import DAMAGED, Series, Source, text
 from osln.dicom.import_case import CaseImport, Tell, fingerprint
 from osln.dicom.roi_names import RoiRules
 from osln.dicom.store_case import import_folder, read_manifest
@@ -143,10 +143,8 @@ def _import_plans(
         except AmbiguousNamesError as error:
             report.ambiguous.update(error.names)
             _skip(report, deidentifier, Skipped(plan.patient, plan.ct.name, str(error)), [plan.ct])
-        except (ValueError, OSError) as error:
-            reason = (
-                str(error) if isinstance(error, ValueError) else f"it could not be stored: {error.strerror}"
-            )
+        except (ValueError, OSError, *DAMAGED) as error:
+            reason = _reason(error)
             reason = deidentifier.clean(reason, identifying_texts(headers))
             _skip(report, deidentifier, Skipped(plan.patient, plan.ct.name, reason), [plan.ct])
         finally:
@@ -164,6 +162,15 @@ def _known(
     if manifest and manifest.get("source") == fingerprint(plan, deidentifier, options.rules):
         return "imported before"
     return "in the store, made from other images or decisions; move its files away to import it again"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"it could not be stored: {error.strerror}"
+    number = str(error).startswith(("could not convert", "invalid literal", "cannot convert"))
+    if isinstance(error, ValueError) and not number:
+        return str(error)
+    return f"an attribute of its DICOM files is damaged ({str(error)[:100]}); export the study again"
 
 
 def _skip(report: ImportReport, deidentifier: Deidentifier, item: Skipped, found: list[Series]) -> None:

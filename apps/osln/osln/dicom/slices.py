@@ -24,14 +24,17 @@ LONGEST_GAP_MM = 5.0
 """Slices up to this distance, or up to twice the usual one, are interpolated between; more is missing."""
 SHEAR = 1e-3
 """Slope of the stack against its normal that `osln.grid.Grid` takes for perpendicular."""
-NEEDED = (
-    "SOPInstanceUID",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "Rows",
-    "Columns",
-)
+NEEDED = {
+    "SOPInstanceUID": 1,
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+    "Rows": 1,
+    "Columns": 1,
+    "RescaleSlope": 1,
+    "RescaleIntercept": 1,
+}
+"""Attributes of every slice, with their number of values."""
 
 
 class Slice(NamedTuple):
@@ -126,14 +129,18 @@ def _without_copies(slices: Sequence[Slice], what: str, warnings: list[str]) -> 
     localizers = 0
     for item in slices:
         lacking = [
-            name for name in NEEDED if name not in item.header or item.header[name].value in (None, "")
+            name
+            for name, count in NEEDED.items()
+            if name not in item.header
+            or item.header[name].value in (None, "")
+            or item.header[name].VM != count
         ]
         if "LOCALIZER" in [str(word).upper() for word in item.header.get("ImageType") or []]:
             localizers += 1
         elif lacking:
             raise ValueError(
-                f"an image of the {what} series lacks {', '.join(lacking)}; export the series as single "
-                "slices with their positions"
+                f"an image of the {what} series lacks {', '.join(lacking)}; export the series again, as "
+                "single slices"
             )
         else:
             seen.setdefault(str(item.header.SOPInstanceUID), item)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from osln.dicom.files import Series, text
+from osln.dicom.files import DAMAGED, Series, text
 from osln.dicom.rtstruct import drawn, referenced
 from osln.dicom.suv import refusal
 from osln.dicom.times import parse_date
@@ -86,7 +86,11 @@ def plan_cases(
             skipped.append(Skipped(patient, f"patient with {len(own)} series", conflict))
             continue
         strangers = {other.uid for other in series if owner[id(other)] != patient}
-        found, left = _plan_patient(patient, own, strangers, wanted)
+        try:
+            found, left = _plan_patient(patient, own, strangers, wanted)
+        except DAMAGED:
+            reason = "attributes of its DICOM files are damaged; export the studies again"
+            found, left = [], [Skipped(patient, f"patient with {len(own)} series", reason)]
         plans += found
         skipped += left
     return plans, skipped

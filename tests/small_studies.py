@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from osln import candidate_cache
 from osln.checkpoint import Checkpoint
 from osln.experiments import LATE_FUSION, PRESETS, Preset
 from osln.weights import ModelStore, Version
@@ -50,6 +51,13 @@ def tiny_stage_two() -> Preset:
     """The tiny recipe with a GLNet that trains in a second."""
     small = {"patch": (8, 8, 8), "margin": 2, "widths": (4, 4, 8, 8), "features": 8, "batch": 8, "epochs": 4}
     return tiny_preset(stage_two=replace(PRESETS["demo"].stage_two, **small))
+
+
+def use_tiny_networks(monkeypatch) -> None:
+    """A tiny demo preset whose stage one is `FindsBright`."""
+    monkeypatch.setitem(PRESETS, "demo", tiny_stage_two())
+    monkeypatch.setattr(candidate_cache, "Predictor", FindsBright)
+    monkeypatch.setattr(FindsBright, "asked", [])
 
 
 def publish_stage_one(models: ModelStore, **metadata: object) -> dict[str, Version]:

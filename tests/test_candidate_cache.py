@@ -3,20 +3,24 @@ import os
 import numpy as np
 import pytest
 
-from osln import candidate_cache
 from osln.candidate_cache import Asked, CandidateCache
 from osln.candidate_sets import load_set
 from osln.experiments import PRESETS
 from osln.weights import ModelStore
 from small_store import untrained
-from small_studies import BrightnessTags, FindsBright, add_case, publish_stage_one, published, tiny_stage_two
+from small_studies import (
+    BrightnessTags,
+    FindsBright,
+    add_case,
+    publish_stage_one,
+    published,
+    use_tiny_networks,
+)
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(PRESETS, "demo", tiny_stage_two())
-    monkeypatch.setattr(candidate_cache, "Predictor", FindsBright)
-    monkeypatch.setattr(FindsBright, "asked", [])
+    use_tiny_networks(monkeypatch)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from osln import candidate_cache, classifier_retraining
+from osln import classifier_retraining
 from osln.candidate_cache import Asked, CandidateCache
 from osln.classification import CandidateScorer
 from osln.classifier_retraining import retrain_classifier
@@ -21,7 +21,7 @@ from small_studies import (
     add_case,
     publish_stage_one,
     published,
-    tiny_stage_two,
+    use_tiny_networks,
 )
 
 TAGGER = BrightnessTags()
@@ -30,9 +30,7 @@ OTHER = BrightnessTags("e" * 64)
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(PRESETS, "demo", tiny_stage_two())
-    monkeypatch.setattr(candidate_cache, "Predictor", FindsBright)
-    monkeypatch.setattr(FindsBright, "asked", [])
+    use_tiny_networks(monkeypatch)
     monkeypatch.setattr(
         classifier_retraining.Tagger, "load", lambda path, device: {"t": TAGGER, "o": OTHER}[path]
     )

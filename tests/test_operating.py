@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from osln import candidate_cache, operating
-from osln.experiments import PRESETS, SEGMENTERS
+from osln import operating
+from osln.experiments import SEGMENTERS
 from osln.matching import Scored
 from osln.operating import (
     operating_points,
@@ -15,7 +15,7 @@ from osln.sweep import THRESHOLDS
 from osln.weights import ModelStore
 from small_columns import small_column
 from small_store import untrained
-from small_studies import FindsBright, add_case, publish_stage_one, published, tiny_stage_two
+from small_studies import add_case, publish_stage_one, published, use_tiny_networks
 
 
 class TruthPredictor:
@@ -127,8 +127,7 @@ def test_score_thresholds_of_few_patients_do_not_replace_those_of_many(tmp_path)
 @pytest.fixture
 def cohort(tmp_path, monkeypatch):
     """A store with a patient, stage one that finds its bright balls, and a trained local-ct-pet."""
-    monkeypatch.setitem(PRESETS, "demo", tiny_stage_two())
-    monkeypatch.setattr(candidate_cache, "Predictor", FindsBright)
+    use_tiny_networks(monkeypatch)
     monkeypatch.setattr(operating, "FEWEST_PATIENTS", 1)
     models = ModelStore(tmp_path / "models")
     publish_stage_one(models)

@@ -147,6 +147,7 @@ class NetworkTrainer(TrainTask):
                 false_positives_per_patient=figures.get("false_positives"),
                 seconds_left=progress.seconds_left,
                 status="running",
+                step=None,
             )
 
         def on_step(sentence: str) -> None:
@@ -176,7 +177,7 @@ class NetworkTrainer(TrainTask):
                 store(status="failed", error=str(error))
                 raise
         outcome = plain(report.to_json())
-        store(status="done", report=outcome)
+        store(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
         return outcome
 

@@ -8,7 +8,7 @@ import pytest
 
 from osln.dicom.files import LocalSource, read_header
 from small_dicom import AXIAL, box_contours, ct_slices, pet_slices, structure_set, uid, write_dicom
-from test_dicom_importing import TUMOR, pet, regions, run, study
+from small_study import TUMOR, pet, regions, run, study
 
 
 def files_in(store):

@@ -20,7 +20,7 @@ from osln.dicom.importing import ImportOptions, import_studies
 from osln.dicom.roi_names import load_rules
 from osln.study import companions, load_study
 from small_dicom import body, ct_slices, structure_set
-from test_dicom_importing import KEY, pet, regions
+from small_study import KEY, pet, regions
 
 SECRET = "s3cret-pass"
 

@@ -1,7 +1,7 @@
 """scripts/import_dicom.py as a person runs it."""
 
 import import_dicom
-from test_dicom_importing import study
+from small_study import study
 
 
 def test_a_folder_is_imported_and_told(tmp_path, capsys):

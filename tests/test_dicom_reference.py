@@ -10,7 +10,7 @@ from osln.dicom.volume import read_pet
 from osln.grid import read_volume
 from osln.study import companions, load_study
 from reference_data import reference_folder
-from test_dicom_importing import run
+from small_study import run
 
 
 @pytest.mark.slow

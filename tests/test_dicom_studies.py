@@ -5,7 +5,7 @@ import pytest
 from osln.dicom.files import Series
 from osln.dicom.studies import plan_cases
 from small_dicom import AXIAL, box_contours, ct_slices, structure_set, uid
-from test_dicom_importing import pet
+from small_study import pet
 
 CONTOURS = box_contours(AXIAL, (5, 9), (6, 9), range(4, 7))
 

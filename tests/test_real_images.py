@@ -59,7 +59,7 @@ def test_column_and_windows_agree_with_raw_files_scipy_and_simpleitk(case, prese
 def test_candidates_lie_where_the_label_file_and_the_pet_file_say(case, tmp_path):
     root, name = case
     study = load_study(companions(root, name))
-    row = EXPERIMENTS["osln"]
+    row = EXPERIMENTS["lf-stratified"]
     networks = {segmenter: predictor(segmenter) for segmenter in row.segmenters}
     threshold = float(np.quantile(detect(study, row, networks, 0.5).prob, 0.99))
 

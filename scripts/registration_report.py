@@ -30,8 +30,8 @@ writes the PET on the planning CT's frame (at its own spacing, interpolated once
    information, lung Dice or body Dice is lower than after the rigid step, or if the transform folds
    anywhere (Jacobian <= 0).
 5. **Without a CT of the PET:** rigid PET-to-CT by mutual information, with a warning; left alone if trial
-   shifts of 8 mm say that it lies within 5 mm. **Without lungs in view** of both CTs: rigid only, with a
-   warning.
+   shifts of 8 mm say that it lies within 5 mm. If the planning CT shows no lungs either, the PET is not moved
+   (see the last table). **Without lungs in view** of both CTs: rigid only, with a warning.
 
 The same input gives the same output on one thread (fixed seeds). With several threads in NumPy's linear
 algebra the sums, and with them the last digits, may differ.
@@ -47,7 +47,7 @@ of the PET/CT is the patient without CT noise, moved by a smooth field (lattice 
 the nodes) plus 12 mm of shift and about 3 degrees of rotation, sampled on other voxels, with stronger noise
 of its own; the PET moves along. Target registration error (TRE) at all lymph nodes inside the planning CT,
 in mm. "Peak": highest SUV of the registered PET over an avid node by that of the PET as it came, median
-over the nodes.
+over the nodes. The weight of the bending energy was chosen on two other phantoms.
 """
 
 PHANTOM_HEAD = """
@@ -101,7 +101,7 @@ def _summary(rows: list[Row]) -> str:
         f"\nMean over {len(rows)} phantoms: {before} before, {lungs} after the lung centers, {rigid} after "
         f"the rigid step, **{after} at the end** (median {median(ends):.2f}, worst patient {max(ends):.2f}; "
         f"{sum(e < 2.5 for e in ends)} of {len(rows)} below 2.5 mm). Largest share of folding: "
-        f"{max(row['folding'] for row in rows):.4f}. Methods: {_counted(rows)}. "
+        f"{max(row['folding'] for row in rows):.2g}. Methods: {_counted(rows)}. "
         f"{mean(row['cpu_s'] for row in rows):.1f} s on average.\n"
     )
 
@@ -131,20 +131,23 @@ image tells of motion along a surface.
 def _sarcomas(rows: dict[str, Row]) -> str:
     if not rows:
         return ""
-    aligned = sum(row["method"] == "already aligned" for row in rows.values())
+    moved = sum(row["moved_mm"] > 0 for row in rows.values())
     text = """
-## PET/CT pairs that lie right
+## PET/CT pairs without lungs and without a second CT
 
-PET and CT of one examination (soft-tissue sarcomas, docs/real-images.md), given without a second CT. They
-are crops of limbs and trunk without lungs. "Contours": distance of the centers of the set's own tumor
-contours on CT and on PET.
-"Estimate": what the trial shifts of 8 mm say. "Moved": by how much the middle of the CT was moved.
+PET and CT of one examination (soft-tissue sarcomas, docs/real-images.md): crops of limbs and trunk.
+"Contours": distance of the centers of the set's own tumor contours on CT and on PET; only in STS_019 the
+PET is shifted. "MI shift": what mutual information at trial shifts of 8 mm would have it. It contradicts
+contours and eye in the five that fit, and rigid registration by mutual information would have moved all six
+by 7 to 15 mm; probably because a crop shows the skin on one side only and the PET blurs it. Smoothing the
+CT like a PET did not mend it. This is why such a PET is left where it is, with a warning. **A shifted PET
+(STS_019) is not recognized as such here.**
 
-| case | method | contours, mm | estimate, mm | moved, mm | mutual information, bits | CPU s |
+| case | method | contours, mm | MI shift, mm | moved, mm | mutual information, bits | CPU s |
 |---|---|---|---|---|---|---|
 """
     for name, row in rows.items():
         before, after = row["mutual_information_before"], row["mutual_information_after"]
         text += f"| {name} | {row['method']} | {row['contours_mm']:.1f} | {row['shift_mm']:.1f} | "
         text += f"{row['moved_mm']:.1f} | {before:.3f} to {after:.3f} | {row['cpu_s']:.1f} |\n"
-    return text + f"\n{aligned} of {len(rows)} were recognized and left alone.\n"
+    return text + f"\n{moved} of {len(rows)} were moved.\n"

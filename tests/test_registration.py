@@ -218,3 +218,13 @@ def test_a_pet_of_a_part_of_the_body_says_so():
     result = register_pet(ct_shifted_by(), half, ct_shifted_by(noise_seed=1))
 
     assert any("covers 50 % of the body" in sentence for sentence in result.warnings)
+
+
+def test_a_pet_without_its_ct_on_a_ct_without_lungs_is_not_moved_and_says_why():
+    pet = pet_of(by((9.0, -6.0, 8.0)))
+
+    result = register_pet(filled(ct_shifted_by()), pet, None)
+
+    assert result.quality.method == "left alone (no lungs in view)"
+    assert result.pet is pet
+    assert any("cannot be told without its own CT" in sentence for sentence in result.warnings)

@@ -25,7 +25,8 @@ class Quality:
     information is that of PET and CT.
 
     Attributes:
-        method: "already aligned", "rigid", "spline", "rigid (spline was worse)" or "rigid PET to CT".
+        method: "already aligned", "rigid", "spline", "rigid (spline was worse)", "rigid PET to CT" or
+            "left alone (no lungs in view)".
         lung_dice_before, lung_dice_after: 0 to 1; None if either shows no lungs.
         body_dice_before, body_dice_after: 0 to 1; None without a CT of the PET.
         mutual_information_before, mutual_information_after: in bits, of 32 x 32 bins.

@@ -7,7 +7,7 @@ from osln.table_two_sets import STAGE_ONE_ROWS
 
 def test_each_setting_of_stage_one_has_every_classifier_and_the_score_of_stage_one():
     assert set(CLASSIFIER_ORDER) == {None, *CLASSIFIERS}
-    assert len(ROWS) == 15 and all(row.name == name for name, row in ROWS.items())
+    assert len(ROWS) == 18 and all(row.name == name for name, row in ROWS.items())
     assert {(row.stage_one, row.classifier) for row in ROWS.values()} == {
         (setting, classifier) for setting in STAGE_ONE_ROWS for classifier in CLASSIFIER_ORDER
     }
@@ -18,6 +18,13 @@ def test_titles_are_those_of_the_paper():
     assert Row("lf-stratified", None).title == "LF#"
     assert Row("ct-stratified", "glnet").title == "CT (GLNet: CT + PET + tags)"
     assert {row.classifier for row in ROWS.values() if row.reads_tags} == {"glnet", "tag"}
+
+
+def test_one_row_a_setting_adds_what_stage_one_knows():
+    joint = [row for row in ROWS.values() if row.joint]
+    assert [row.stage_one for row in joint] == list(STAGE_ONE_ROWS)
+    assert joint[-1].title == "LF (GLNet: CT + PET + tags and stage-one score)"
+    assert joint[-1].name == "lf-stratified+glnet+score"
 
 
 def test_every_difference_is_between_rows_of_the_table():

@@ -187,3 +187,9 @@ def test_another_tagger_is_another_training_only_where_tags_are_read(plan, tmp_p
     changed = replace(plan, tagger=str(other))
     assert changed.folder(LOCAL) == plan.folder(LOCAL) and changed.folder(GLNET) != plan.folder(GLNET)
     assert replace(plan, epochs=2).folder(LOCAL) != plan.folder(LOCAL)
+
+
+def test_the_joint_score_is_the_sum_of_the_log_odds():
+    odds = table_two_jobs._logit(np.array([0.5, 0.75, 0.0, 1.0]))
+    assert odds[:2] == pytest.approx([0.0, np.log(3)])
+    assert np.isfinite(odds).all() and odds[2] == pytest.approx(-odds[3])

@@ -14,14 +14,17 @@ class Row:
     Attributes:
         stage_one: Row of `EXPERIMENTS` that gives the candidates.
         classifier: Row of `CLASSIFIERS`, or None for the stage-one score itself ("#" in the paper).
+        joint: Candidates are ranked by the sum of the logits of both stages. Not in the paper: it tells what
+            a classifier misses that stage one knows, the distance to the tumor above all.
     """
 
     stage_one: str
     classifier: str | None
+    joint: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.stage_one}+{self.classifier or 'nothing'}"
+        return f"{self.stage_one}+{self.classifier or 'nothing'}" + ("+score" if self.joint else "")
 
     @property
     def reads_tags(self) -> bool:
@@ -30,14 +33,20 @@ class Row:
     @property
     def title(self) -> str:
         setting = self.stage_one.split("-")[0].upper()
-        return f"{setting}#" if not self.classifier else f"{setting} ({CLASSIFIERS[self.classifier].title})"
+        if not self.classifier:
+            return f"{setting}#"
+        return (
+            f"{setting} ({CLASSIFIERS[self.classifier].title}{' and stage-one score' if self.joint else ''})"
+        )
 
 
 # As in the paper: weaker classifiers first.
 CLASSIFIER_ORDER = (None, "tag", "local-ct", "local-ct-pet", "glnet")
 
 ROWS = {
-    row.name: row for row in (Row(setting, name) for setting in STAGE_ONE_ROWS for name in CLASSIFIER_ORDER)
+    row.name: row
+    for setting in STAGE_ONE_ROWS
+    for row in (*(Row(setting, name) for name in CLASSIFIER_ORDER), Row(setting, "glnet", joint=True))
 }
 
 _QUESTIONS = (
@@ -48,13 +57,24 @@ _QUESTIONS = (
     ("local-ct", "tag", "Is a patch more than tags?"),
 )
 
-DIFFERENCES: tuple[tuple[str, str, str], ...] = tuple(
-    (Row(setting, better).name, Row(setting, other).name, question)
-    for setting in STAGE_ONE_ROWS
-    for better, other, question in _QUESTIONS
-) + tuple(
-    (Row("lf-stratified", "glnet").name, Row(other, "glnet").name, "Do candidates of late fusion help GLNet?")
-    for other in ("ct-stratified", "ef-stratified")
+DIFFERENCES: tuple[tuple[str, str, str], ...] = (
+    tuple(
+        (Row(setting, better).name, Row(setting, other).name, question)
+        for setting in STAGE_ONE_ROWS
+        for better, other, question in _QUESTIONS
+    )
+    + tuple(
+        (
+            Row("lf-stratified", "glnet").name,
+            Row(other, "glnet").name,
+            "Do candidates of late fusion help GLNet?",
+        )
+        for other in ("ct-stratified", "ef-stratified")
+    )
+    + tuple(
+        (Row(setting, "glnet", joint=True).name, Row(setting, "glnet").name, "Does stage one know more?")
+        for setting in STAGE_ONE_ROWS
+    )
 )
 """Paired comparisons: row, minus row, and the question that the difference answers."""
 

@@ -152,8 +152,18 @@ def row_patients(plan: Plan, row: Row, seed: int, split: str) -> list[Scored]:
     sets, _ = read_patients(plan, Row(row.stage_one, None), split)
     if row.classifier is None:
         return [one.scored() for one in sets]
-    stored = json.loads(weights_path(plan, row, seed).with_suffix(".json").read_text())[split]
-    return [one.scored(np.array(scores)) for one, scores in zip(sets, stored, strict=True)]
+    trained = Row(row.stage_one, row.classifier)
+    stored = json.loads(weights_path(plan, trained, seed).with_suffix(".json").read_text())[split]
+    found = [np.array(scores) for scores in stored]
+    if row.joint:
+        found = [_logit(new) + _logit(one.stage_one_scores) for one, new in zip(sets, found, strict=True)]
+    return [one.scored(scores) for one, scores in zip(sets, found, strict=True)]
+
+
+def _logit(probability: np.ndarray) -> np.ndarray:
+    """Log odds; probabilities that are 0 or 1 in single precision stay finite."""
+    inside = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.log(inside / (1 - inside))
 
 
 def _scores(

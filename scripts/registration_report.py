@@ -73,7 +73,7 @@ def report(rows: dict[str, Row], versions: str) -> str:
         text += "\n![Before and after](images/registration-phantom.png)\n"
     still = [row for name, row in rows.items() if name.startswith("still")]
     if still:
-        text += "\nThe same patients without any motion (other noise, other voxels): " + ", ".join(
+        text += "\nThe first patient without any motion (other noise, other voxels): " + ", ".join(
             f"{row['method']} (without the PET's CT: {row['method_without_ct']})" for row in still
         )
         text += ".\n"

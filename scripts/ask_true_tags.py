@@ -1,0 +1,81 @@
+"""Why tags alone score candidates poorly: the tags of the tagger against the true ones of the phantoms.
+
+Trains the row "tag" on the late-fusion candidates that scripts/measure_stage_two.py has left in --work, once
+with the tagger's probabilities and once with the tags that the phantom's sidecar lists for the finding under
+the candidate, and prints mFROC and best F1 on the test phantoms.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "apps" / "osln"))
+
+import numpy as np  # noqa: E402
+
+from osln.candidate_sets import CandidateSet  # noqa: E402
+from osln.classification import CandidateScorer  # noqa: E402
+from osln.classifier_training import train_classifier  # noqa: E402
+from osln.cohort import Patient  # noqa: E402
+from osln.experiments import CLASSIFIERS, PRESETS  # noqa: E402
+from osln.metrics import best_f1, froc  # noqa: E402
+from osln.table_two import Row  # noqa: E402
+from osln.table_two_jobs import Plan, read_patients  # noqa: E402
+from osln.tags import TAG_INDEX, TAG_NAMES  # noqa: E402
+
+MODELS = ROOT / "apps" / "osln" / "model"
+NEAR_MM = 3.0
+"""From a candidate's box center to a finding's surface; farther away there is no tag."""
+EPOCHS = 30
+"""A single linear layer takes seconds."""
+
+
+def main() -> None:
+    """Trains both and prints two lines."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=Path(".osln-measure"), help="of measure_stage_two.py")
+    options = parser.parse_args()
+    sizes = {"stage two": 320, "validation": 60, "test": 96}
+    tagger = MODELS / "shipped" / "lesanet.safetensors"
+    plan = Plan(str(options.work), str(MODELS), str(tagger), sizes, EPOCHS, 1)
+    row = Row("lf-stratified", "tag")
+    told: dict[str, dict[str, list[np.ndarray]]] = {"tagger": {}, "true tags": {}}
+    sets: dict[str, list[CandidateSet]] = {}
+    for split in ("stage two", "test"):
+        sets[split], found = read_patients(plan, row, split)
+        told["tagger"][split] = found or []
+        patients = plan.sets.cohort.patients(plan.seeds_of(split))
+        told["true tags"][split] = [
+            true_tags(one, patient) for one, patient in zip(sets[split], patients, strict=True)
+        ]
+    for name, tags in told.items():
+        checkpoint = train_classifier(
+            CLASSIFIERS["tag"], PRESETS["demo"], sets["stage two"], tags["stage two"], epochs=EPOCHS
+        )
+        scorer = CandidateScorer(checkpoint, precision="f32")
+        scored = []
+        for one, given in zip(sets["test"], tags["test"], strict=True):
+            count = one.n_candidates
+            scored.append(one.scored(scorer.scores(one.patches.first(count), given[:count])))
+        figures = f"mFROC {froc(scored).mean():.3f}, best F1 {best_f1(scored).f1:.3f}"
+        sys.stdout.write(f"{name:10} {figures}\n")
+
+
+def true_tags(content: CandidateSet, patient: Patient) -> np.ndarray:
+    """(n, 171) ones for the tags of the finding that each candidate lies on."""
+    centers = np.array([finding["center_mm"] for finding in patient.findings])
+    radii = [min(finding["long_axis_mm"], 2 * finding["short_axis_mm"]) / 2 for finding in patient.findings]
+    tags = np.zeros((len(content.lesions), len(TAG_NAMES)), dtype=np.float32)
+    for entry, (x0, x1, y0, y1, z) in zip(tags, content.lesions, strict=True):
+        gaps = np.linalg.norm(centers - [(x0 + x1) / 2, (y0 + y1) / 2, z], axis=1) - radii
+        nearest = int(gaps.argmin())
+        if gaps[nearest] <= NEAR_MM:
+            entry[[TAG_INDEX[name] for name in patient.findings[nearest]["tags"]]] = 1.0
+    return tags
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ Easy on purpose (large avid nodes, no mimics), so that 40 training steps make a 
 better beyond doubt; how good networks get on hard phantoms is measured elsewhere.
 """
 
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -18,6 +19,7 @@ from osln.phantom import PhantomParameters, make_phantom
 from osln.study import build_study
 from osln.training import train
 from osln.weights import SHIPPED, SHIPPED_TAGGER, ModelStore
+from running_server import APP
 
 NETWORK = "ef-distal"
 TRAINING = ("case-01", "case-02", "case-03")
@@ -71,8 +73,13 @@ def make_cohort(root: Path) -> dict[str, np.ndarray]:
 
 
 def publish_undertrained(models: Path) -> str:
-    """Publishes untrained networks, and for `NETWORK` one of two training steps; returns its version."""
-    tagger = small_store.make_tagger(models / SHIPPED / SHIPPED_TAGGER)
+    """Publishes untrained networks, and for `NETWORK` one of two training steps; returns its version.
+
+    The tagger is the one that comes with the software, whose GLNet is published later on.
+    """
+    tagger = models / SHIPPED / SHIPPED_TAGGER
+    tagger.parent.mkdir(parents=True)
+    shutil.copy(APP / "model" / SHIPPED / SHIPPED_TAGGER, tagger)
     small_store.publish(models, [name for name in NETWORKS if name != NETWORK], tagger=tagger)
     phantom = make_phantom(99, parameters=EASY)
     grid, pet_grid = (

@@ -253,22 +253,23 @@ def from_nodes_mm(candidate: dict, truth: np.ndarray, ct: Path) -> float:
 def test_a_false_positive_that_was_deleted_scores_lower_after_glnet_was_retrained(product, client):
     if not client.info()["datastore"]["completed"]:
         pytest.fail("needs the labels of the tests before: run the whole file")
-    # The stage one that comes with the software finds nodes and more, and has seen none of these patients.
+    # The networks that come with the software find nodes and more, and have seen none of these patients.
     store = ModelStore(product.models)
-    for name in LATE_FUSION:
+    for name in (*LATE_FUSION, "glnet"):
         shipped = load_checkpoint(APP / "model" / SHIPPED / f"{name}.pt")
         store.publish(name, store.add(shipped).name)
-    case = TRAINING[1]
+    case = TRAINING[0]
     ct, nodes = product.studies / f"{case}.nii.gz", product.truth[case]
     _, before = client.infer("osln", case, {})
     deleted = next(found for found in before["candidates"] if from_nodes_mm(found, nodes, ct) > 20)
 
-    client.train_start("glnet", {"epochs": 12, "learning_rate": 1e-3})
+    client.train_start("glnet", {"epochs": 6, "learning_rate": 5e-4})
     task = product.wait_for("train/")
     assert task["status"] == "DONE", task["details"]
     assert any(f"glnet looking for the candidates of {case}" in line for line in task["details"])
     stats = client.info()["train_stats"]["glnet"]
-    assert stats["report"]["published"] is True and stats["report"]["metric_name"] == "mFROC"
+    assert stats["report"]["published"] is True, stats["report"]["sentence"]
+    assert stats["report"]["metric_name"] == "mFROC"
     assert set(stats["report"]["cases"]) == set(VALIDATION)
 
     _, after = client.infer("osln", case, {})
@@ -279,7 +280,7 @@ def test_a_false_positive_that_was_deleted_scores_lower_after_glnet_was_retraine
     )
     assert again["center_mm"] == pytest.approx(deleted["center_mm"])
     assert again["stage_one_score"] == pytest.approx(deleted["stage_one_score"])
-    assert again["stage_two_score"] < deleted["stage_two_score"] - 0.02
+    assert again["stage_two_score"] < deleted["stage_two_score"] - 0.05
     assert not list((product.models / "training").glob("*.resume"))
 
 

@@ -64,19 +64,37 @@ class Checkpoint:
                 network = UNet3D(len(SEGMENTERS[self.name].inputs), preset.widths)
             else:
                 network = GLNet.of(CLASSIFIERS[self.name], preset.stage_two)
-        wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        given = {name: tuple(tensor.shape) for name, tensor in self.state_dict.items()}
-        if wanted != given:
-            differing = sorted(
-                f"{name}: {given.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
-                for name in wanted.keys() | given.keys()
-                if wanted.get(name) != given.get(name)
-            )
+        if differing := differing_tensors(network.state_dict(), self.state_dict):
             raise ValueError(
                 f"these are not weights of {self.name} ({self.preset}): {len(differing)} tensors "
                 f"differ, first {'; '.join(differing[:3])}"
             )
         return network
+
+
+def differing_tensors(
+    wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], ignored: str | None = None
+) -> list[str]:
+    """In words, sorted: tensors that are missing, of another shape or too many; empty if all fit.
+
+    Args:
+        wanted: Tensors of the architecture by name.
+        given: Tensors of the file.
+        ignored: End of the names that do not matter.
+    """
+    shapes = [
+        {
+            name: tuple(tensor.shape)
+            for name, tensor in state.items()
+            if ignored is None or not name.endswith(ignored)
+        }
+        for state in (wanted, given)
+    ]
+    return sorted(
+        f"{name}: {shapes[1].get(name, 'missing')} instead of {shapes[0].get(name, 'nothing')}"
+        for name in shapes[0].keys() | shapes[1].keys()
+        if shapes[0].get(name) != shapes[1].get(name)
+    )
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from osln.checkpoint import plain
+from osln.checkpoint import differing_tensors, plain
 from osln.grid import Volume
 from osln.imagefile import write_atomically
 from osln.lesion_patch import PATCH_PIXELS, lesion_patch
@@ -216,27 +216,17 @@ def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: in
     """
     with torch.device("meta"):
         network = LesaNet(width, embedding)
-    wanted = _shapes(network.state_dict())
-    given = _shapes(state)
-    if wanted != given:
-        differing = sorted(
-            f"{name}: {given.get(name, 'missing')} instead of {wanted.get(name, 'nothing')}"
-            for name in wanted.keys() | given.keys()
-            if wanted.get(name) != given.get(name)
-        )
+    if differing := differing_tensors(network.state_dict(), state, ignored=COUNTER):
+        count = sum(not name.endswith(COUNTER) for name in network.state_dict())
         raise ValueError(
             f"these are not weights of LesaNet (width {width}, embedding {embedding}): {len(differing)} of "
-            f"{len(wanted)} tensors differ: {'; '.join(differing[:6])}{'; ...' if len(differing) > 6 else ''}"
+            f"{count} tensors differ: {'; '.join(differing[:6])}{'; ...' if len(differing) > 6 else ''}"
         )
     # Random starting weights would only be overwritten.
     network.to_empty(device="cpu")
     counters = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(COUNTER)}
     network.load_state_dict({**counters, **state}, strict=True)
     return network.eval()
-
-
-def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in state.items() if not name.endswith(COUNTER)}
 
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:

@@ -1,4 +1,5 @@
 import json
+import tempfile
 from pathlib import Path
 
 import nibabel as nib
@@ -66,8 +67,17 @@ def test_the_voxel_type_is_the_one_that_was_asked_for(tmp_path):
         path.unlink()
 
 
+def test_a_client_that_saves_the_file_under_its_name_in_the_temporary_folder_has_a_copy_of_its_own(tmp_path):
+    volume = read_volume(small_store.write(tmp_path / "p.nii.gz", small_store.ct()))
+    path = write_label_map(volume.array > 100, volume.grid, volume.file_grid)
+    try:
+        assert path.parent != Path(tempfile.gettempdir()) and path.parent.name.startswith("osln-results-")
+    finally:
+        path.unlink()
+
+
 def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("lib.results._folder", lambda: str(tmp_path))
     volume = read_volume(small_store.write(tmp_path / "in" / "p.nii.gz", small_store.ct()))
     with pytest.raises(ValueError, match="is not the file's grid"):
         write_label_map(volume.array > 100, volume.grid, volume.file_grid.crop((0, 0, 0), (4, 4, 4)))

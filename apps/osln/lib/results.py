@@ -1,8 +1,11 @@
 """What an inference hands back: a label map in the CT's own voxel order, and JSON without surprises."""
 
+import atexit
 import math
 import os
+import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +77,7 @@ def write_label_map(
     Returns:
         The path of the file, which nobody else could have created before.
     """
-    handle, name = tempfile.mkstemp(prefix="osln-", suffix=extension)
+    handle, name = tempfile.mkstemp(prefix="osln-", suffix=extension, dir=_folder())
     os.close(handle)
     path = Path(name)
     voxels = labels.astype(dtype)
@@ -86,6 +89,19 @@ def write_label_map(
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    return path
+
+
+@cache
+def _folder() -> str:
+    """A folder of this process for results on their way.
+
+    MONAI Label's client saves a result under the server's file name, by default in the temporary folder.
+    Were the server's own file there too, a client on the same computer would lose its copy when the
+    server removes that file after sending it.
+    """
+    path = tempfile.mkdtemp(prefix="osln-results-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 
 

@@ -11,40 +11,13 @@ from lib.datastore import OslnDatastore
 from lib.labels import report_for
 from osln.grid import read_volume
 from small_store import AFFINE_LPS, NODE, SHAPE, make_case, tumor, write
-
-OTHER = np.s_[28:31, 10:13, 15:17]
+from small_submissions import OTHER, nodes, refused, stored, submit
 
 
 @pytest.fixture
 def store(tmp_path):
     make_case(tmp_path / "store", "one", gtv=False)
     return OslnDatastore(tmp_path / "store")
-
-
-def nodes(*boxes, value=1):
-    label = np.zeros(SHAPE, dtype=np.uint8)
-    for box in boxes:
-        label[box] = value
-    return label
-
-
-def submit(store, tmp_path, label, names=None, tag="final", **params):
-    path = write(tmp_path / "upload.nii.gz", label)
-    if names is not None:
-        params["label_info"] = [{"name": name, "idx": i} for i, name in enumerate(names, 1)]
-    store.save_label("one", str(path), tag, {"client_id": "anna", **params})
-    return report_for("one")
-
-
-def stored(store, tag="final"):
-    return np.asarray(nib.load(store.get_label_uri("one", tag)).dataobj)
-
-
-def refused(store, tmp_path, *args, status=422, **options):
-    with pytest.raises(HTTPException) as caught:
-        submit(store, tmp_path, *args, **options)
-    assert caught.value.status_code == status
-    return caught.value.detail
 
 
 def test_the_first_submission_is_stored_on_the_cts_grid_and_counted(store, tmp_path):
@@ -256,51 +229,3 @@ def test_the_report_is_told_once_and_only_for_its_case(store, tmp_path):
     store.save_label("one", str(path), "final", {})
     assert json.dumps(report_for("one"))
     assert report_for("one") == {}
-
-
-def test_a_segment_of_rejected_candidates_never_becomes_approved_nodes(store, tmp_path):
-    label = nodes(NODE) + nodes(OTHER, value=2)
-    report = submit(store, tmp_path, label, ["lymph node", "rejected candidate"])
-    assert report["nodes"]["added"] == 1
-    assert "rejected candidates were left out" in report["message"] and len(report["warnings"]) == 1
-    np.testing.assert_array_equal(stored(store), nodes(NODE))
-    assert report["tumor"] == "absent" and not store.label_path("one", "gtv").exists()
-
-
-def test_rejected_candidates_are_left_out_however_slicer_numbers_them(store, tmp_path):
-    label = nodes(OTHER) + nodes(NODE, value=2) + 3 * tumor()
-    report = submit(store, tmp_path, label, ["rejected candidate", "lymph node", "tumor"])
-    assert report["nodes"]["added"] == 1 and report["tumor"] == "updated"
-    np.testing.assert_array_equal(stored(store), nodes(NODE))
-    np.testing.assert_array_equal(stored(store, "gtv"), tumor())
-
-
-def test_an_empty_node_segment_beside_rejected_candidates_approves_a_patient_without_nodes(store, tmp_path):
-    report = submit(store, tmp_path, nodes(OTHER, value=2), ["lymph node", "rejected candidate"])
-    assert report["revision"] == 1 and not stored(store).any()
-
-
-def test_rejected_candidates_alone_say_nothing_about_nodes(store, tmp_path):
-    detail = refused(store, tmp_path, nodes(OTHER), ["rejected candidate"])
-    assert "rejected candidates only" in detail and "'lymph node'" in detail
-    report = submit(store, tmp_path, nodes(OTHER) + 2 * tumor(), ["rejected candidate", "tumor"])
-    assert report["tumor"] == "updated" and report["nodes"]["added"] == 0
-    assert store.get_label_uri("one", "gtv")
-
-
-def test_a_nameless_prediction_with_rejected_candidates_does_not_replace_the_tumor(store, tmp_path):
-    submit(store, tmp_path, tumor(), tag="gtv")
-    detail = refused(store, tmp_path, nodes(NODE) + nodes(OTHER, value=2))
-    assert "without label_info the value 2 means tumor" in detail and "'rejected candidate'" in detail
-    np.testing.assert_array_equal(stored(store, "gtv"), tumor())
-    grown = tumor()
-    grown[24, 16:20, 10:14] = 1
-    assert submit(store, tmp_path, nodes(NODE) + 2 * grown)["tumor"] == "updated"
-
-
-def test_rejected_candidates_of_the_prediction_are_no_former_nodes(store, tmp_path):
-    path = write(tmp_path / "prediction.nii.gz", nodes(NODE) + nodes(OTHER, value=2))
-    names = {"lymph node": 1, "rejected candidate": 2}
-    store.save_label("one", str(path), "original", {"params": {"label_names": names}})
-    report = submit(store, tmp_path, nodes(NODE), ["lymph node"])
-    assert report["nodes"] == {"added": 0, "removed": 0, "changed": 0, "unchanged": 1}

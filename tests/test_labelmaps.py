@@ -206,6 +206,17 @@ def test_a_cropped_segmentation_that_leaves_the_ct_is_refused(tmp_path):
         read_label_file(path, ct_grid())
 
 
+def test_slicers_empty_segments_are_one_voxel_anywhere(tmp_path):
+    ct = Grid(SHAPE, RAS)
+    path = segmentation(tmp_path / "s.seg.nrrd", [np.zeros((1, 1, 1))], np.eye(4), [(0, 1, "lymph node")])
+    read = read_label_file(path, ct)
+    assert read.layers[0].shape == SHAPE and not read.layers[0].any()
+    assert read.names == {(0, 1): "lymph node"}
+    path = segmentation(tmp_path / "s.seg.nrrd", [np.ones((1, 1, 1))], np.eye(4), [(0, 1, "lymph node")])
+    with pytest.raises(ValueError, match="another grid"):
+        read_label_file(path, ct)
+
+
 def test_a_plain_nrrd_is_not_filled_up(tmp_path):
     box = ct_grid().crop((3, 2, 1), (2, 4, 3))
     path = segmentation(tmp_path / "s.nrrd", [np.ones((2, 4, 3))], box.affine, [])

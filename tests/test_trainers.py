@@ -100,6 +100,19 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
     monkeypatch.setattr(trainers, "retrain", retrain)
     trainer({"model": "ct-distal"}, None)
     assert seen[0]["epoch"] == 1 and seen[0]["status"] == "running" and seen[0]["best_metric"] == 0.0
+    assert "total_time" not in seen[0], "Slicer would show no progress"
+
+
+def test_slicer_can_divide_by_the_epochs_before_the_first_one(trainer, monkeypatch):
+    seen = []
+    monkeypatch.setattr(trainers, "retrain", lambda *_, **__: seen.append(trainer.stats()) or Report())
+    trainer({"model": "ct-distal"}, None)
+    assert (seen[0]["epoch"], seen[0]["total_epochs"]) == (0, 1)
+
+
+def test_the_latest_training_comes_first_and_those_that_never_ran_last():
+    stats = {"a": {}, "b": {"start_ts": 5}, "c": {"start_ts": 9}}
+    assert list(trainers.newest_first(stats)) == ["c", "b", "a"]
 
 
 def test_before_the_first_training_there_are_no_stats(trainer):

@@ -124,15 +124,20 @@ class NetworkTrainer(TrainTask):
         state: dict[str, Any] = {
             "start_ts": int(began.timestamp()),
             "epoch": 0,
-            "total_epochs": 0,
+            # Slicer divides by it before the first epoch has ended.
+            "total_epochs": 1,
             "best_metric": 0.0,
         }
 
         def store(**changes: Any) -> None:
-            seconds = round((datetime.now(timezone.utc) - began).total_seconds())
-            state.update(changes, total_time=str(timedelta(seconds=seconds)))
+            state.update(changes)
             self.record.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.record, json.dumps(plain(state)).encode())
+
+        def store_end(**changes: Any) -> None:
+            # Slicer shows no progress of a training that has a total time.
+            seconds = round((datetime.now(timezone.utc) - began).total_seconds())
+            store(total_time=str(timedelta(seconds=seconds)), **changes)
 
         def on_progress(progress: Progress) -> None:
             figures = progress.validation or {}
@@ -174,12 +179,17 @@ class NetworkTrainer(TrainTask):
                 )
             except ValueError as error:
                 logger.error("%s was not trained: %s", self.network.name, error)
-                store(status="failed", error=str(error))
+                store_end(status="failed", error=str(error))
                 raise
         outcome = plain(report.to_json())
-        store(status="done", step=None, report=outcome)
+        store_end(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
         return outcome
+
+
+def newest_first(stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The states of all trainers by name, the latest training first: Slicer shows the first one only."""
+    return dict(sorted(stats.items(), key=lambda item: -item[1].get("start_ts", 0)))
 
 
 def line(progress: Progress) -> str:

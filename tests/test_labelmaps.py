@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from osln.grid import Grid, in_file_order, read_volume
 from osln.labelmaps import map_exactly, read_label_file
+from small_segmentation import segmentation
 from small_store import write
 
 SHAPE = (9, 7, 5)
@@ -158,26 +159,6 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
         (tmp_path / name).write_bytes(b"not an image")
         with pytest.raises(ValueError, match="cannot be read"):
             read_label_file(tmp_path / name, ct_grid())
-
-
-def segmentation(path, arrays, affine, segments):
-    """Writes a Slicer segmentation: arrays (x, y, z) by layer, segments as (layer, value, name)."""
-    lps = np.diag([-1, -1, 1, 1]) @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    layers = []
-    for array in arrays:
-        image = sitk.GetImageFromArray(np.ascontiguousarray(array.T.astype(np.uint8)))
-        image.SetSpacing(spacing.tolist())
-        image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-        image.SetOrigin(lps[:3, 3].tolist())
-        layers.append(image)
-    image = layers[0] if len(layers) == 1 else sitk.Compose(layers)
-    for number, (layer, value, name) in enumerate(segments):
-        image.SetMetaData(f"Segment{number}_Name", name)
-        image.SetMetaData(f"Segment{number}_Layer", str(layer))
-        image.SetMetaData(f"Segment{number}_LabelValue", str(value))
-    sitk.WriteImage(image, str(path))
-    return path
 
 
 def test_overlapping_segments_of_a_slicer_segmentation_keep_their_layers_and_names(tmp_path):

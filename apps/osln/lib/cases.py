@@ -63,8 +63,8 @@ def read_ct(case: str, path: Path) -> Volume:
     build_study(case, ct)
     if ct.array.min() >= 0:
         raise ValueError(
-            f"the lowest value of the image is {ct.array.min():g}, a CT in HU has air at -1000: is it a PET or "
-            "another image? 3D Slicer sends the first volume of its scene, so load the CT first"
+            f"the lowest value of the image is {ct.array.min():g}, a CT in HU has air at -1000: is it a PET "
+            "or another image? 3D Slicer sends the first volume of its scene, so load the CT first"
         )
     return ct
 

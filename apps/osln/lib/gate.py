@@ -18,6 +18,7 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
+from lib import answers
 from lib.errors import translated
 
 OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
@@ -69,7 +70,8 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
         params: The body of the request.
 
     Raises:
-        HTTPException: 404 for an unknown model, 422 for a parameter that is not allowed.
+        HTTPException: 404 for an unknown model, 422 for a parameter that is not allowed or a training that
+            has no case.
     """
     app = app_instance()
     name = request.get("method" if method == "scoring" else "model")
@@ -85,6 +87,8 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
     task = known[name] if method == "train" else app._batch_infer
     with translated():
         task.check(request | own)
+        if method == "train":
+            task.check_cases()
     return own
 
 
@@ -113,6 +117,9 @@ def checked_inference(stock: Callable) -> Callable:
         if not image and not session_id:
             raise HTTPException(422, "say which case: /infer/MODEL?image=CASE, or ?session_id=SESSION")
         options_of(params)
+        if session_id:
+            # The stock function would go on with a case of the store that has the image's name.
+            answers.session_file({"session": {"name": session_id}}, app_instance().sessions())
         return stock(background_tasks, model, image, session_id, params, None, None, output)
 
     return run_inference

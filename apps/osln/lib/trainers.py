@@ -16,10 +16,13 @@ from monailabel.interfaces.tasks.train import TrainTask
 from lib.errors import translated
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from lib.results import plain
+from osln.approved import approved_cases
 from osln.classifier_retraining import retrain_classifier
 from osln.experiments import CLASSIFIERS, SEGMENTERS, Classifier, Preset, Segmenter
 from osln.imagefile import write_atomically
+from osln.publishing import nothing_to_learn
 from osln.retraining import retrain
+from osln.splits import assign
 from osln.training import Progress
 from osln.weights import ModelStore
 
@@ -94,6 +97,19 @@ class NetworkTrainer(TrainTask):
                 "would give other results than over one; choose the GPU with device (cuda:1, ...)"
             )
         return checked(request, self.options, OF_THE_SERVER)
+
+    def check_cases(self) -> None:
+        """Looks before a training starts whether it has anything to learn from.
+
+        Slicer shows why a training is refused, but not why one has ended.
+
+        Raises:
+            ValueError: If no approved case is one to train with.
+        """
+        approved = approved_cases(self.place.studies)
+        splits = assign(self.place.studies, approved)
+        if "train" not in splits.values():
+            raise ValueError(nothing_to_learn(self.network.name, approved, splits, {}))
 
     def preset_for(self, options: Mapping[str, Any]) -> str:
         """The preset of the published weights if the training goes on from them, else the app's."""

@@ -25,11 +25,15 @@ SIZES = np.diag([2.5, 2.5, 3.0])
 GEOMETRIES = {
     "lps": small_store.AFFINE_LPS,
     "ras": affine_of(SIZES, (-50.0, -40.0, -30.0)),
+    "las": affine_of(SIZES @ np.diag([-1, 1, 1]), (50.0, -40.0, -30.0)),
     "feet-first": affine_of(SIZES @ np.diag([-1, 1, -1]), (60.0, -50.0, 40.0)),
     "sagittal": affine_of(np.array([[0, 0, 2.5], [2.5, 0, 0], [0, -3.0, 0]]), (-30.0, -40.0, 50.0)),
     "oblique": affine_of(turned(20, 12) @ SIZES @ np.diag([-1, -1, 1]), (60.0, 50.0, -30.0)),
 }
-"""Affine of the CT's file by case; its voxels are of the demo preset's size, so that nothing is resampled."""
+"""Affine of the CT's file by case; its voxels are of the demo preset's size, so that nothing is resampled.
+
+The axes of "las" and "sagittal" are left-handed, which Slicer turns on reading.
+"""
 LEVEL_HU = 100.0
 CERTAIN_HU = 150.0
 """Above it the score of a candidate is more than one half."""

@@ -84,9 +84,15 @@ class Scene:
             self.segmentation.GetBinaryLabelmapRepresentation(identity, image)
             matrix = vtk.vtkMatrix4x4()
             image.GetImageToWorldMatrix(matrix)
-            node = self._export([identity])
-            self._told(node, f"{folder}/{segment.GetName()}.npy")
-            self.mrml.RemoveNode(node)
+            scalars = image.GetPointData().GetScalars()
+            file = f"{folder}/{segment.GetName()}.npy"
+            if scalars is None or not vtk_to_numpy(scalars).any():
+                # Of an empty segment on turned axes Slicer makes no image.
+                np.save(file, np.zeros(self.ct.GetImageData().GetDimensions(), np.uint8))
+            else:
+                node = self._export([identity])
+                self._told(node, file)
+                self.mrml.RemoveNode(node)
             told.append(
                 {
                     "name": segment.GetName(),

@@ -117,7 +117,7 @@ def test_a_seg_nrrd_result_is_a_segmentation_with_names_and_colors(desk):
     assert (first["name"], second["name"]) == ("lymph node", "rejected candidate")
     assert (first["value"], second["value"]) == (1, 2)
     np.testing.assert_allclose(np.multiply(first["color"], 255), (68, 172, 100), atol=1e-3)
-    np.testing.assert_allclose(first["affine"], desk.ct["affine"], atol=1e-4)
+    np.testing.assert_allclose(first["affine"], desk.file_affine, atol=1e-4)
     assert first["extent"] == [0, 39, 0, 35, 0, 23]
     np.testing.assert_array_equal(desk.segment("lymph node"), slicer_store.kept())
     np.testing.assert_array_equal(desk.segment("rejected candidate"), REJECTED)

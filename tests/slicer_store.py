@@ -4,6 +4,8 @@ The weights are set by hand: the segmenters pass the CT on and compare it with a
 candidate by its mean. So the server computes as always, and every voxel of its answers is known beforehand.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -34,6 +36,12 @@ GEOMETRIES = {
 
 The axes of "las" and "sagittal" are left-handed, which Slicer turns on reading.
 """
+TUMOR = small_store.tumor() > 0
+PAINTED = np.zeros(small_store.SHAPE, bool)
+PAINTED[28:32, 9:12, 13:15] = PAINTED[31:34, 11:13, 14:17] = True
+"""A node that an annotator paints, in the voxel order of the CT's file."""
+TOUCHING = PAINTED | np.roll(TUMOR, (1, 2, -1), axis=(0, 1, 2))
+"""Nodes that share voxels with the tumor."""
 LEVEL_HU = 100.0
 CERTAIN_HU = 150.0
 """Above it the score of a candidate is more than one half."""
@@ -72,11 +80,16 @@ def make_models(models: Path) -> None:
         store.publish(name, store.add(checkpoint).name)
 
 
-def start(folder: Path, cases: tuple[str, ...] = tuple(GEOMETRIES)) -> RunningServer:
+@contextmanager
+def serving(folder: Path, cases: tuple[str, ...] = tuple(GEOMETRIES)) -> Iterator[RunningServer]:
     """A server with these cases and networks."""
     make_store(folder / "studies", cases)
     make_models(folder / "models")
-    return RunningServer(folder / "studies", folder / "models", folder / "server.log")
+    running = RunningServer(folder / "studies", folder / "models", folder / "server.log")
+    try:
+        yield running
+    finally:
+        running.stop()
 
 
 def stored(server: RunningServer, case: str, tag: str = "final") -> np.ndarray:

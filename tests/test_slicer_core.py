@@ -8,32 +8,27 @@ import pytest
 
 import slicer_store
 import small_store
-from conftest import missing
 from slicer_plugin import Plugin
 from slicer_process import SlicerCore, interpreter
-from slicer_store import GEOMETRIES, stored
+from slicer_store import GEOMETRIES, PAINTED, TOUCHING, TUMOR, stored
 
 pytestmark = pytest.mark.server
 
-TUMOR = small_store.tumor() > 0
-PAINTED = np.zeros(small_store.SHAPE, bool)
-PAINTED[28:32, 9:12, 13:15] = PAINTED[31:34, 11:13, 14:17] = True
 REJECTED = slicer_store.bright() & ~slicer_store.kept()
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory):
+def core(require, tmp_path_factory):
     """Slicer's process, before the server, which need not start where Slicer is missing."""
-    running = SlicerCore(interpreter(missing), tmp_path_factory.mktemp("core") / "slicer.log")
+    running = SlicerCore(interpreter(require), tmp_path_factory.mktemp("core") / "slicer.log")
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="module")
 def server(core, tmp_path_factory):
-    running = slicer_store.start(tmp_path_factory.mktemp("slicer"))
-    yield running
-    running.stop()
+    with slicer_store.serving(tmp_path_factory.mktemp("slicer")) as running:
+        yield running
 
 
 @pytest.fixture(params=GEOMETRIES)
@@ -163,7 +158,7 @@ def test_a_label_map_that_slicer_exports_is_stored_as_it_was_edited(server, desk
 @pytest.mark.parametrize("compressed", [True, False], ids=["compressed", "raw"])
 @pytest.mark.parametrize("cropped", [True, False], ids=["cropped", "whole"])
 def test_overlapping_segments_that_slicer_saves_are_stored_apart(server, desk, case, cropped, compressed):
-    nodes = PAINTED | np.roll(TUMOR, (1, 2, -1), axis=(0, 1, 2))
+    nodes = TOUCHING
     desk.paint("lymph node", nodes)
     desk.paint("tumor", TUMOR)
     names = desk.core.save_segmentation(desk.folder / "scene.seg.nrrd", cropped, compressed)

@@ -20,9 +20,8 @@ CASES = ("lps", "lps.again", "feet-first", "oblique", "sagittal")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    running = slicer_store.start(tmp_path_factory.mktemp("slicer"), CASES)
-    yield running
-    running.stop()
+    with slicer_store.serving(tmp_path_factory.mktemp("slicer"), CASES) as running:
+        yield running
 
 
 @pytest.fixture

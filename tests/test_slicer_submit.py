@@ -12,22 +12,16 @@ import slicer_store
 import small_store
 from osln.grid import Grid
 from slicer_plugin import Plugin
-from slicer_store import GEOMETRIES, stored
+from slicer_store import GEOMETRIES, PAINTED, TOUCHING, TUMOR, stored
 from small_segmentation import segmentation
 
 pytestmark = pytest.mark.server
 
-TUMOR = small_store.tumor() > 0
-PAINTED = np.zeros(small_store.SHAPE, bool)
-PAINTED[28:32, 9:12, 13:15] = PAINTED[31:34, 11:13, 14:17] = True
-"""A node that the annotator paints."""
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    running = slicer_store.start(tmp_path_factory.mktemp("slicer"))
-    yield running
-    running.stop()
+    with slicer_store.serving(tmp_path_factory.mktemp("slicer")) as running:
+        yield running
 
 
 @pytest.fixture(params=GEOMETRIES)
@@ -76,7 +70,7 @@ def test_a_tumor_that_is_drawn_again_replaces_the_former_one_and_leaves_the_node
 @pytest.mark.parametrize("compress", [True, False], ids=["compressed", "raw"])
 @pytest.mark.parametrize("cropped", [False, True], ids=["whole", "cropped"])
 def test_segments_that_overlap_are_stored_apart(server, slicer, case, tmp_path, cropped, compress):
-    nodes = PAINTED | np.roll(TUMOR, (1, 2, -1), axis=(0, 1, 2))
+    nodes = TOUCHING
     assert (nodes & TUMOR).any()
     grid, box = Grid(small_store.SHAPE, nib.load(slicer.ct).affine), np.s_[:, :, :]
     if cropped:

@@ -129,6 +129,17 @@ def test_starting_all_trainers_hands_each_its_own_options(start):
     assert task["request"] == {"model": "ct", "iterations": 5}
 
 
+def test_the_status_is_that_of_the_running_task_and_not_of_the_last_in_the_queue(monkeypatch):
+    queue = [{"id": 1, "status": "DONE"}, {"id": 2, "status": "RUNNING"}, {"id": 3, "status": "SUBMITTED"}]
+    monkeypatch.setattr(gate, "tasks", lambda method: queue)
+    status = gate.running_first(lambda *asked: ("stock", asked))
+    assert status("train") == (queue[1], None)
+    assert status("train", True) == ("stock", ("train", True, False))
+    assert status("train", False, True) == ("stock", ("train", False, True))
+    queue[1]["status"] = "DONE"
+    assert status("train") == ("stock", ("train", False, False))
+
+
 @pytest.mark.parametrize(
     ("method", "request_", "params", "status", "sentence"),
     [

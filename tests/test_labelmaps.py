@@ -187,6 +187,20 @@ def test_a_cropped_segmentation_that_leaves_the_ct_is_refused(tmp_path):
         read_label_file(path, ct_grid())
 
 
+@pytest.mark.parametrize(
+    ("space", "sign"), [("left-posterior-superior", -1), ("right-anterior-superior", 1)], ids=["LPS", "RAS"]
+)
+def test_the_space_that_an_nrrd_names_is_minded(tmp_path, space, sign):
+    header = (
+        f"NRRD0004\ntype: unsigned char\ndimension: 3\nspace: {space}\nsizes: 9 7 5\n"
+        f"space directions: ({sign * 1.0},0,0) (0,{sign * 1.5},0) (0,0,2.5)\nkinds: domain domain domain\n"
+        f"encoding: raw\nspace origin: ({sign * -10},{sign * 20},-30)\n\n"
+    )
+    label = asymmetric().astype(np.uint8)
+    (tmp_path / "label.nrrd").write_bytes(header.encode() + label.tobytes(order="F"))
+    np.testing.assert_array_equal(read_label_file(tmp_path / "label.nrrd", Grid(SHAPE, RAS)).layers[0], label)
+
+
 def test_slicers_empty_segments_are_one_voxel_anywhere(tmp_path):
     ct = Grid(SHAPE, RAS)
     path = segmentation(tmp_path / "s.seg.nrrd", [np.zeros((1, 1, 1))], np.eye(4), [(0, 1, "lymph node")])

@@ -33,6 +33,7 @@ def install() -> None:
         infer_endpoint.run_inference = checked_inference(infer_endpoint.run_inference)
     if not hasattr(AsyncTask.run, "__wrapped__"):
         AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
+        AsyncTask.status = staticmethod(running_first(AsyncTask.status))
 
 
 def options_of(text: str | None) -> dict[str, Any]:
@@ -153,3 +154,20 @@ def checked_start(stock: Callable) -> Callable:
         return stock(method, request, params, force_sync, enqueue)
 
     return run
+
+
+def running_first(stock: Callable) -> Callable:
+    """MONAI Label's status of a task: that of the running one, if one runs.
+
+    Of several in the queue the stock function tells the last one, which waits, and 3D Slicer takes the
+    training for ended.
+    """
+
+    @wraps(stock)
+    def status(method: str, all: bool = False, check_if_running: bool = False) -> Any:
+        running = [task for task in tasks(method) if task["status"] == "RUNNING"]
+        if running and not all and not check_if_running:
+            return running[0], None
+        return stock(method, all, check_if_running)
+
+    return status

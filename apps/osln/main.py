@@ -56,7 +56,9 @@ class OslnApp(MONAILabelApp):
         return batch.Batch(self.configuration.devices)
 
     def info(self) -> dict[str, Any]:
-        return super().info() | {"tagger": self.published.tagger.describe()}
+        told = super().info()
+        stats = trainers.newest_first(told["train_stats"])
+        return told | {"train_stats": stats, "tagger": self.published.tagger.describe()}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from osln.matching import best_prediction, radius_fits
+from osln.assignment import best_prediction
+from osln.matching import radius_fits
 
 THRESHOLDS = 1 / (1 + np.exp(-np.linspace(-7.0, 14.0, 85)))
 """85 logit-spaced thresholds from 0.0009 to 0.9999992, with 0.5 among them.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from osln.criteria import PAPER_AVERAGING, Averaging
 from osln.froc import MFROC_FALSE_POSITIVES, Ranked
 from osln.matching import Scored
 from osln.metrics import (
@@ -84,7 +85,9 @@ class Distribution:
         return Distribution(self.value - other.value, self.draws - other.draws, seeds)
 
 
-def distribution(seeds: Sequence[Counts], metric: Metric, weights: np.ndarray) -> Distribution:
+def distribution(
+    seeds: Sequence[Counts], metric: Metric, weights: np.ndarray, averaging: Averaging = PAPER_AVERAGING
+) -> Distribution:
     """Figure of a row, averaged over its training seeds inside every resample of the patients.
 
     The interval thus speaks of other patients of the same kind; the spread over `per_seed` shows what
@@ -94,9 +97,10 @@ def distribution(seeds: Sequence[Counts], metric: Metric, weights: np.ndarray) -
         seeds: Counts of the same patients in the same order, one for each training seed.
         metric: Figure of (recall, precision) curves, for instance `mean_recall`.
         weights: (D, P) from `resamples`; the same array for rows that are compared.
+        averaging: Of the precision.
     """
-    per_seed = np.array([float(metric(*macro_curves(counts))) for counts in seeds])
-    draws = np.mean([metric(*macro_curves(counts, weights)) for counts in seeds], axis=0)
+    per_seed = np.array([float(metric(*macro_curves(counts, None, averaging))) for counts in seeds])
+    draws = np.mean([metric(*macro_curves(counts, weights, averaging)) for counts in seeds], axis=0)
     return Distribution(float(per_seed.mean()), draws, per_seed)
 
 

@@ -9,6 +9,9 @@ import numpy as np
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
+CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
+"""26 neighbors."""
+
 BLOCK_BYTES = 1024
 """Label maps are nearly all background: blocks of this size are looked at as a whole first."""
 
@@ -60,6 +63,15 @@ class Instances:
         """(n, 3) voxel nearest to each object's center of mass."""
         sums = [np.bincount(self.owner, along, minlength=len(self.labels)) for along in self.index]
         return np.rint(np.stack(sums, axis=1) / self.sizes[:, None]).astype(np.intp)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(n,) mean of an image inside each object.
+
+        Args:
+            values: (X, Y, Z) on the label map's grid.
+        """
+        inside = values[tuple(self.index)].astype(np.float64)
+        return np.bincount(self.owner, inside, minlength=len(self.labels)) / self.sizes
 
     def _edges(self, spacing: np.ndarray) -> np.ndarray:
         edges = np.zeros((3, len(self.labels)))

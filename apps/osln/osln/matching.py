@@ -80,13 +80,13 @@ class Matching:
         """(p,) bool: the prediction hits no node."""
         return ~self.true_positive & ~self.extra
 
-    def ignoring(self, touches: np.ndarray) -> "Matching":
-        """The same, with predictions that touch an ignored finding and hit no node neither true nor false.
+    def ignoring(self, hitting: np.ndarray) -> "Matching":
+        """The same, with predictions that hit an ignored finding and no node neither true nor false.
 
         Args:
-            touches: (p,) bool, as `Overlaps.touching` gives it.
+            hitting: (p,) bool, as `Overlaps.hitting` gives it.
         """
-        return replace(self, extra=self.extra | (touches & ~self.true_positive))
+        return replace(self, extra=self.extra | (hitting & ~self.true_positive))
 
     def scored(self) -> Scored:
         """The (score, hit) pairs: one for each found node, one for each false positive."""
@@ -131,9 +131,9 @@ class Overlaps:
     fits: np.ndarray
 
     @property
-    def touching(self) -> np.ndarray:
-        """(p,) bool: the prediction overlaps something, whether it is a hit or not."""
-        return np.isin(np.arange(len(self.prediction_labels)), self.predicted)
+    def hitting(self) -> np.ndarray:
+        """(p,) bool: the prediction hits something."""
+        return np.isin(np.arange(len(self.prediction_labels)), self.predicted[self.fits])
 
     def matching(self, scores: np.ndarray | None = None, criterion: Criterion = PAPER) -> Matching:
         """The fates under these scores, one for each prediction label; all equal if omitted.

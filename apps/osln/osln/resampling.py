@@ -35,7 +35,7 @@ def resampled_figures(
         nodes (precision: no predictions).
     """
     targets = np.asarray(false_positives, dtype=np.float64)
-    if len(targets) == 0 or np.any(np.diff(targets) <= 0) or targets[0] < 0:
+    if len(targets) == 0 or not np.isfinite(targets).all() or np.any(np.diff(targets, prepend=-1e-9) <= 0):
         raise ValueError(f"false positives per patient must ascend from 0, got {list(false_positives)}")
     gains, divisors = ranked.gains(averaging)
     weights = np.ascontiguousarray(weights, dtype=np.float64)

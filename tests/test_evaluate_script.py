@@ -33,10 +33,9 @@ def marks(tmp_path) -> Path:
 
 
 def luna16(folder: Path, *more: str | Path) -> tuple[str | Path, ...]:
-    return (
-        "marks", folder / "mine.csv", folder / "annotations.csv", "--ignore", folder / "annotations_excluded.csv",
-        "--patients", folder / "seriesuids.csv", "--criterion", "luna16", "--resamples", "50", *more,
-    )  # fmt: skip
+    tables = (folder / "mine.csv", folder / "annotations.csv")
+    others = ("--ignore", folder / "annotations_excluded.csv", "--patients", folder / "seriesuids.csv")
+    return ("marks", *tables, *others, "--criterion", "luna16", "--resamples", "50", *more)
 
 
 def test_marks_as_in_luna16_give_a_table_json_markdown_and_a_curve(marks):

@@ -5,13 +5,8 @@ from osln.bootstrap import resamples
 from osln.criteria import AVERAGINGS
 from osln.evaluation import Cohort, differences, evaluate
 from osln.froc import best_f1, f1_at, froc
-from osln.matching import Scored
 from osln.sweep import THRESHOLDS, Sweep
-
-
-def scored(scores: list[float], hits: list[int], nodes: int) -> Scored:
-    return Scored(np.array(scores, dtype=float), np.array(hits, dtype=bool), nodes)
-
+from small_scored import scored
 
 PATIENTS = {
     "a": scored([0.9, 0.5, 0.8], [1, 1, 0], 2),

@@ -2,18 +2,13 @@ import csv
 import io
 import json
 
-import numpy as np
 import pytest
 
 from osln.bootstrap import resamples
 from osln.criteria import PAPER, PAPER_AVERAGING
 from osln.evaluation import Cohort, evaluate
 from osln.evaluation_report import Report, curve_csv
-from osln.matching import Scored
-
-
-def scored(scores: list[float], hits: list[int], nodes: int) -> Scored:
-    return Scored(np.array(scores, dtype=float), np.array(hits, dtype=bool), nodes)
+from small_scored import scored
 
 
 def report(compare: bool = False) -> Report:

@@ -170,7 +170,7 @@ def test_a_probability_map_that_is_missing_and_two_sources_of_scores_are_refused
     maps = write("maps", b=rows(dtype=np.float32))
     with pytest.raises(ValueError, match="case a has no probability map"):
         map_cohort(MapFolders(two.predictions, two.truth, probabilities=maps), PAPER)
-    with pytest.raises(ValueError, match="give one of the two"):
+    with pytest.raises(ValueError, match="give one of the three"):
         both = MapFolders(two.predictions, two.truth, scores=tmp_path / "x.csv", probabilities=maps)
         map_cohort(both, PAPER)
     (two.predictions / "scores.json").write_text("{}")

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from osln.candidates import CONNECTIVITY
 from osln.cohort import Patient
 from osln.experiments import PROXIMAL_MM
 from osln.fusion import late_fusion
+from osln.instances import CONNECTIVITY
 from osln.matching import match
 from osln.metrics import Counts, operating_index, stage_one
 from osln.sweep import THRESHOLDS, sweep

@@ -51,7 +51,7 @@ def read_label_file(path: str | Path, ct: Grid) -> LabelFile:
         _check_header(path, ct)
         volume = read_volume(path)
         layers, affine, names, cropped = [volume.array], volume.grid.affine, {}, False
-    whole = [_whole_numbers(layer) for layer in layers]
+    whole = [whole_numbers(layer) for layer in layers]
     if cropped and all(layer.size == 1 and not layer.any() for layer in whole):
         # Slicer stores segments that are all empty as one voxel at the origin, wherever the CT lies.
         return LabelFile([np.zeros(ct.shape, dtype=np.uint8, order="F")], names)
@@ -134,7 +134,12 @@ def _read_nrrd(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[tuple[int
     return [part.T for part in parts], affine, names, any(key.startswith("Segment") for key in tags)
 
 
-def _whole_numbers(labels: np.ndarray) -> np.ndarray:
+def whole_numbers(labels: np.ndarray) -> np.ndarray:
+    """The voxels of a label file as uint8 or uint16.
+
+    Raises:
+        ValueError: If they hold anything but whole numbers of 0 to 65535.
+    """
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
             raise ValueError("the label holds NaN or infinite values; export a label map of whole numbers")

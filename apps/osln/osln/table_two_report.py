@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from osln.bootstrap import CANDIDATE_METRICS, DRAWS, candidate_distributions, resamples
+from osln.froc import best_f1, froc
 from osln.matching import Scored
-from osln.metrics import best_f1, froc
 from osln.reporting import (
     ONLY_PHANTOMS,
     PAIRED,

@@ -147,19 +147,20 @@ def test_images_used_least_recently_give_way_and_labels_never(pacs, tmp_path, mo
 
 
 CHILD = """
-import sys; sys.path[:0] = {path!r}
-import small_pacs
-from types import SimpleNamespace
+import sys; sys.path.insert(0, {path!r})
 from pathlib import Path
-mirror = small_pacs.mirror_of(SimpleNamespace(url={url!r}, auth=None), Path({root!r}))
+from osln.dicom.credentials import Credentials
+from osln.dicom.roi_names import load_rules
+from osln.dicom.web import WebClient
+from osln.pacs.mirror import PacsMirror
+mirror = PacsMirror(Path({root!r}), WebClient({url!r}, Credentials()), load_rules())
 mirror.listing.refresh()
 mirror.ensure({case!r})
 """
 
 
 def test_processes_and_threads_that_want_one_case_fetch_it_once(pacs, tmp_path, monkeypatch):
-    here = Path(__file__).parent
-    path = [str(here), str(here.parent / "apps" / "osln"), str(here.parent / "scripts")]
+    path = str(Path(__file__).parent.parent / "apps" / "osln")
     code = CHILD.format(path=path, url=pacs.url, root=str(tmp_path / "mirror"), case=CASE)
     children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
     assert [child.wait(120) for child in children] == [0, 0]

@@ -19,6 +19,9 @@ WAIT_S = 5.0
 PAUSES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 """Between tries while the PACS does not answer."""
 
+IDLE_S = 30.0
+"""Between looks into an empty outbox, for labels that another process puts there."""
+
 
 class PacsKeeper:
     """Keeps the list of cases fresh without letting a slow PACS hold up the viewers.
@@ -100,13 +103,13 @@ class PacsKeeper:
                 logger.exception("The labels that wait could not be sent")
             self._submitted.wait(self._until_next())
 
-    def _until_next(self) -> float | None:
-        """Seconds until a label is to be tried again; None if none waits."""
+    def _until_next(self) -> float:
+        """Seconds until a label is to be tried again."""
         try:
             entries = self.store.outbox.entries()
         except ValueError:
             return PAUSES_S[-1]
-        return max(0.5, entries[0].next_try - time.time()) if entries else None
+        return max(0.5, entries[0].next_try - time.time()) if entries else IDLE_S
 
     def _told(self, error: str) -> None:
         if error and error != self._error:

@@ -1,10 +1,12 @@
 """The real server on a real PACS with a password: list, infer, submit, a PACS that dies, restarts of both."""
 
+import json
 import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import requests
 from monailabel.client import MONAILabelClient
@@ -86,6 +88,21 @@ def test_labels_survive_a_pacs_and_a_server_that_die(pacs, tmp_path, monkeypatch
         count, stored = newest_on_pacs(pacs, ct)
         assert count == 1
         np.testing.assert_array_equal(stored, expected)
+
+        for query in ("", "&what=final&format=rtstruct"):
+            reply = requests.get(f"{server.url}/osln/export?image={PET}{query}", timeout=60)
+            (tmp_path / "export.dcm").write_bytes(reply.content)
+            made = pydicom.dcmread(tmp_path / "export.dcm")
+            assert made.Modality == ("RTSTRUCT" if query else "SEG")
+            assert made.Manufacturer == "OSLN Label" and made.PatientID == "H-123456"
+        asked = {"params": json.dumps(LABELS)}
+        reply = requests.post(f"{server.url}/infer/osln?image={CASE}&output=dicom_seg", asked, timeout=300)
+        (tmp_path / "predicted.dcm").write_bytes(reply.content)
+        made = pydicom.dcmread(tmp_path / "predicted.dcm")
+        kept = [candidate for candidate in result["candidates"] if candidate["kept"]]
+        names = [segment.SegmentLabel for segment in made.SegmentSequence]
+        assert names == sorted(names) == [f"lymph node {one['id']}" for one in kept]
+        assert made.ContentLabel == "OSLN_PREDICTED"
 
         pacs.kill()
         expected[np.argwhere(expected)[0][0] + 3, 20:24, 5:8] = True

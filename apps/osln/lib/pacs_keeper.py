@@ -24,7 +24,7 @@ IDLE_S = 30.0
 
 
 class PacsKeeper:
-    """Keeps the list of cases fresh without letting a slow PACS hold up the viewers.
+    """Keeps the list of cases fresh, and sends labels, without letting a slow PACS hold up the viewers.
 
     Args:
         store: The store of the PACS.
@@ -39,6 +39,7 @@ class PacsKeeper:
         self._listed = ""
         self._error = ""
         self._submitted = threading.Event()
+        self._ended = False
 
     def start(self) -> None:
         """Begins; the threads end with the process."""
@@ -46,6 +47,13 @@ class PacsKeeper:
         self.store.after_submission = self._submitted.set
         for work in (self._list, self._deliver):
             threading.Thread(target=work, name=f"PACS {work.__name__}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Has the threads end after what they are doing."""
+        with self._wake:
+            self._ended, self._wanted = True, True
+            self._wake.notify_all()
+        self._submitted.set()
 
     def wait_for_list(self) -> None:
         """Has the PACS listed if the list is old, and waits a little, but not while the PACS is down."""
@@ -70,7 +78,7 @@ class PacsKeeper:
 
     def _list(self) -> None:
         failures = 0
-        while True:
+        while not self._ended:
             try:
                 self.store.look()
                 if self._error:
@@ -86,7 +94,7 @@ class PacsKeeper:
                 failures += 1
             with self._wake:
                 self._rounds += 1
-                self._wanted = False
+                self._wanted = self._ended
                 if not failures:
                     self._listed_at = time.monotonic()
                     self._listed = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -95,7 +103,7 @@ class PacsKeeper:
                 self._wake.wait_for(lambda: self._wanted, pause)
 
     def _deliver(self) -> None:
-        while True:
+        while not self._ended:
             self._submitted.clear()
             try:
                 deliver(self.store.mirror, self.store.outbox, time.time())

@@ -18,7 +18,7 @@ class LocalServer:
     """A server on 127.0.0.1 at a free port; runs inside a `with` block.
 
     Args:
-        studies: Store of the cases.
+        studies: Store of the cases: a folder, or the address of a PACS.
         log: File for what the server says.
         conf: Options of the app.
         app: App folder; this repository's by default.
@@ -29,7 +29,7 @@ class LocalServer:
     """
 
     def __init__(
-        self, studies: Path, log: Path, conf: dict[str, str] | None = None, app: Path | None = None
+        self, studies: Path | str, log: Path, conf: dict[str, str] | None = None, app: Path | None = None
     ) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

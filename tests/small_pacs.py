@@ -1,0 +1,50 @@
+"""A real PACS with small studies, and a mirror of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import requests
+
+from lib.pacs_datastore import PacsDatastore
+from osln.dicom.credentials import Credentials
+from osln.dicom.roi_names import load_rules
+from osln.dicom.web import WebClient
+from osln.pacs.mirror import PacsMirror
+from small_dicom import AXIAL, ct_slices, structure_set, write_dicom
+from small_study import pet, regions
+
+CASE = str(ct_slices()[0].SeriesInstanceUID)
+PET = str(pet()[0].SeriesInstanceUID)
+
+
+def store_study(pacs, folder, affine=AXIAL, named=None):
+    """Stores CT, PET of the same frame of reference and RTSTRUCT, with a tumor only if not `named`."""
+    ct = ct_slices(affine=affine)
+    drawn = structure_set(ct, named or {"GTVp": regions(affine)["GTVp"]})
+    store(pacs, folder, [*ct, *pet(affine @ np.diag([2.0, 2.0, 2.0, 1.0])), drawn])
+
+
+def empty(pacs):
+    """Deletes all patients."""
+    for patient in requests.get(f"{pacs.root}/patients", timeout=10).json():
+        requests.delete(f"{pacs.root}/patients/{patient}", timeout=10).raise_for_status()
+
+
+def store(pacs, folder, datasets):
+    for path in write_dicom(folder, datasets):
+        pacs.store(path)
+
+
+def mirror_of(pacs, root, **options):
+    """A mirror, as a program makes one that starts."""
+    web = WebClient(pacs.url, Credentials(*(pacs.auth or ())), timeout_s=options.pop("timeout_s", 10.0))
+    choices = options.pop("choices", ())
+    return PacsMirror(root, web, load_rules(None, choices), **options)
+
+
+def fresh_store(pacs, root, look=True, **options):
+    """The store of a program that starts, after its first listing if the PACS answers."""
+    store = PacsDatastore(mirror_of(pacs, root, **options))
+    if look:
+        store.look()
+    return store

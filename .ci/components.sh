@@ -3,14 +3,16 @@
 # Elsewhere it says so and goes on; the tests then name what they miss.
 #   program        package      for
 #   dciodvfy       dicom3tools  DICOM files written here are checked by somebody else's program
+#   Orthanc        orthanc      a real PACS; its DICOMweb service is the package orthanc-dicomweb
 set -euo pipefail
 
-PROGRAMS=(dciodvfy)
-PACKAGES=(dicom3tools)
+PROGRAMS=(dciodvfy Orthanc)
+PACKAGES=(dicom3tools "orthanc orthanc-dicomweb")
 
 lacking=()
 for i in "${!PROGRAMS[@]}"; do
-    command -v "${PROGRAMS[$i]}" > /dev/null || lacking+=("${PACKAGES[$i]}")
+    # shellcheck disable=SC2206 # several packages for one program are several words
+    command -v "${PROGRAMS[$i]}" > /dev/null || lacking+=(${PACKAGES[$i]})
 done
 if [ ${#lacking[@]} -eq 0 ]; then
     exit 0

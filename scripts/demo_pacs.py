@@ -176,6 +176,8 @@ def main() -> int:
     except KeyboardInterrupt:
         say("\nServer and PACS have ended.")
         return 0
+    except requests.RequestException as error:
+        sys.stderr.write(f"The PACS cannot be reached or refuses: {error}\n")
     except OSError as error:
         sys.stderr.write(f"{error.filename}: {error.strerror}\n")
     except RuntimeError as error:

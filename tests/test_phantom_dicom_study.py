@@ -16,8 +16,10 @@ from osln.grid import Grid, read_volume
 from osln.phantom import Phantom, make_phantom
 from osln.phantom.dicom_study import PET, PET_CT, PLANNING, STRUCTURES, dicom_series, write_dicom_case
 from osln.phantom.pet import shown_at
+from osln.phantom.planting import plant
 from osln.study import companions, load_study
 from small_nodes import check_with_dciodvfy
+from small_planting import given_ct
 from small_study import run
 
 
@@ -142,7 +144,17 @@ def test_the_same_phantom_has_the_same_files_and_another_one_other_uids():
         assert {image.SOPInstanceUID for image in one[name]}.isdisjoint(
             image.SOPInstanceUID for image in other[name]
         )
-    assert one[PLANNING][0].QualityControlImage == "YES"
+
+
+def test_every_image_says_what_is_synthetic():
+    for made, told in (
+        (phantom(), "Synthetic phantom"),
+        (plant(given_ct(), 1), "Real CT with synthetic nodes"),
+    ):
+        series = dicom_series("phantom-01", made, approve=False)
+        for image in (*series[PLANNING], *series[PET]):
+            assert image.QualityControlImage == "YES" and image.ImageComments.startswith(told)
+        assert series[STRUCTURES][0].StructureSetDescription.startswith(told)
 
 
 @pytest.mark.parametrize("misregistered", [True, False])

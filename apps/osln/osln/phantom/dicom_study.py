@@ -4,8 +4,8 @@ Planning CT and structure set are one study. A misregistered phantom has had its
 another study with its own frame of reference and the PET's own CT, which an import has to register. The PET
 of an aligned phantom is a further series of the planning study.
 
-The patients are called PHANTOM and every image is marked as one of a phantom (QualityControlImage), so that
-nobody takes them for people. The same phantom has the same UIDs, dates and doses in every run.
+The patients are called PHANTOM, and every image says what in it is synthetic, so that nobody takes them for
+people. The same phantom has the same UIDs, dates and doses in every run.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ from .imaging import Phantom
 from .parameters import GENERATOR_VERSION
 from .patient import seed_streams
 from .pet_ct import pet_ct
+from .real_ct import RealBackground
 
 TUMOR_NAME = "GTVp"
 NODE_NAME = "GTVn"
 TUMOR_COLOR = (255, 200, 0)
 PLANNING, STRUCTURES, PET, PET_CT = "planning-ct", "structures", "pet", "pet-ct"
 """Folders of the series, and their names in `dicom_series`."""
+SYNTHETIC = "Synthetic phantom, not a person"
+PLANTED = "Real CT with synthetic nodes and PET, not for any patient"
 
 _FIRST_DAY = datetime(2024, 1, 8, 9, 30)
 _FRAME_MS = 150_000
@@ -70,7 +73,8 @@ def dicom_series(case: str, phantom: Phantom, *, approve: bool) -> dict[str, lis
     weight_kg, dose_mbq_per_kg = round(float(rng.uniform(50, 100)), 1), float(rng.uniform(3.0, 4.5))
     origin_mm = rng.uniform(-40, 40, 3)
 
-    person = _person(case, weight_kg)
+    planted = isinstance(phantom.patient.background, RealBackground)
+    person = _person(case, weight_kg, PLANTED if planted else SYNTHETIC)
     planning = _study(person, uid, "planning", "Radiotherapy planning", planned_at)
     ct = _axial(phantom.ct_hu, phantom.affine)
     common = _ct_common(planning, uid, "planning", 2, "Planning CT", planned_at)
@@ -118,14 +122,15 @@ def _shifted(affine: np.ndarray, shift_mm: np.ndarray) -> np.ndarray:
     return moved
 
 
-def _person(case: str, weight_kg: float) -> Dataset:
-    """A patient that cannot be mistaken for one."""
+def _person(case: str, weight_kg: float, note: str) -> Dataset:
+    """A patient that cannot be mistaken for one, and what the images show instead."""
     person = Dataset()
     person.SpecificCharacterSet = "ISO_IR 192"
     person.PatientName = case.upper().replace("-", "^", 1)
     person.PatientID = case.upper()
     person.PatientBirthDate, person.PatientSex = "19500101", "O"
     person.PatientWeight = str(weight_kg)
+    person.QualityControlImage, person.ImageComments = "YES", note
     return person
 
 
@@ -139,7 +144,6 @@ def _study(person: Dataset, uid: Callable[[str], str], name: str, title: str, at
     study.InstitutionName = "Phantom cohort"
     study.Manufacturer, study.ManufacturerModelName = MANUFACTURER, "osln.phantom"
     study.SoftwareVersions = GENERATOR_VERSION
-    study.QualityControlImage, study.ImageComments = "YES", "Synthetic phantom, not a person"
     return study
 
 
@@ -220,7 +224,7 @@ def _structures(
         ]
     drawn = "structures with nodes" if approve else "structures"
     heading = Heading(
-        "Phantom: contours", "PHANTOM", at + timedelta(days=1), note="Synthetic phantom, not a person",
+        "Phantom: contours", "PHANTOM", at + timedelta(days=1), note=planning[0].ImageComments,
         series_uid=uid(f"{drawn} series"), instance_uid=uid(drawn),
     )  # fmt: skip
     return structure_set(labels, Grid(labels.shape, phantom.affine), rois, ct, heading)

@@ -11,7 +11,6 @@ people. The same phantom has the same UIDs, dates and doses in every run.
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -29,7 +28,6 @@ from osln.dicom.slices import Slice
 from osln.dicom.source import ct_series
 from osln.grid import Grid, Volume, canonical
 
-from .cohort import sidecar
 from .imaging import Phantom
 from .parameters import GENERATOR_VERSION
 from .patient import seed_streams
@@ -61,12 +59,7 @@ def dicom_series(case: str, phantom: Phantom, *, approve: bool) -> dict[str, lis
     Returns:
         "planning-ct", "structures" and "pet", and "pet-ct" where the phantom is misregistered.
     """
-    described = json.dumps(sidecar(case, phantom, approved=False), sort_keys=True)
-    owner = hashlib.sha256(described.encode()).hexdigest()
-
-    def uid(what: str) -> str:
-        return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{owner} {what}').int}"
-
+    uid = _uids(case, phantom)
     rng = np.random.default_rng(seed_streams(phantom.seed)["examinations"])
     planned_at = _FIRST_DAY + timedelta(days=int(rng.integers(0, 365)), minutes=int(rng.integers(0, 300)))
     days, waited_min = int(rng.integers(3, 15)), float(rng.uniform(55, 75))
@@ -106,6 +99,13 @@ def write_dicom_case(root: str | Path, case: str, phantom: Phantom, *, approve: 
         folder.mkdir(parents=True, exist_ok=True)
         for image in images:
             dcmwrite(folder / f"{int(image.InstanceNumber):04d}.dcm", image, write_like_original=False)
+
+
+def _uids(case: str, phantom: Phantom) -> Callable[[str], str]:
+    """Makes the UID of something of this patient; other images of the same patient have others."""
+    made = (GENERATOR_VERSION, case, phantom.seed, phantom.motion is None, phantom.affine.tolist())
+    owner = hashlib.sha256(repr(made).encode() + phantom.ct_hu.tobytes()).hexdigest()
+    return lambda what: f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{owner} {what}').int}"
 
 
 def _axial(array: np.ndarray, affine: np.ndarray) -> Volume:

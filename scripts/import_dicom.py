@@ -53,9 +53,11 @@ def open_source(options: argparse.Namespace) -> Source:
     """What the first argument names."""
     if options.source.lower().startswith(("http://", "https://")):
         from osln.dicom.dicomweb import WebSource
+        from osln.dicom.web import WebClient
 
         credentials = ask_credentials(options.source, options.user)
-        return WebSource(options.source, credentials, patient=options.patient, timeout_s=options.timeout)
+        web = WebClient(options.source, credentials, timeout_s=options.timeout)
+        return WebSource(web, patient=options.patient)
     return LocalSource(options.source)
 
 

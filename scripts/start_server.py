@@ -13,6 +13,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
 
 import environment
@@ -67,15 +68,28 @@ def is_url(studies: str) -> bool:
     return studies.startswith(("http://", "https://"))
 
 
+def without_credentials(studies: str) -> tuple[str, dict[str, str]]:
+    """A DICOMweb address without its user and password, and the variables that the server gets them by.
+
+    A command line is seen by everybody on the computer, and MONAI Label writes it into its log.
+    """
+    parts = urllib.parse.urlsplit(studies)
+    host = parts.netloc.rpartition("@")[2]
+    found = {"OSLN_DICOMWEB_USER": parts.username, "OSLN_DICOMWEB_PASSWORD": parts.password}
+    variables = {name: urllib.parse.unquote(value) for name, value in found.items() if value}
+    return urllib.parse.urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", "")), variables
+
+
 def server_command(options: argparse.Namespace, others: list[str]) -> list[str]:
     """Command line of the server, through the environment's own interpreter.
 
     The `monailabel` command is a shell script that calls whatever `python` comes first and splits arguments
     at blanks; the module behind it does neither.
     """
-    studies = (
-        options.studies if is_url(options.studies) else str(Path(options.studies).expanduser().resolve())
-    )
+    if is_url(options.studies):
+        studies, _ = without_credentials(options.studies)
+    else:
+        studies = str(Path(options.studies).expanduser().resolve())
     command = [str(environment_python(ROOT)), "-m", "monailabel.main", "start_server"]
     command += ["--app", str(Path(options.app).resolve()), "--studies", studies]
     command += ["--host", options.host, "--port", str(options.port)]
@@ -99,6 +113,8 @@ def server_environment(studies: str) -> dict[str, str]:
         "MONAI_LABEL_SESSION_PATH": str(cache / "sessions"),
     }
     variables = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    if is_url(studies):
+        variables |= without_credentials(studies)[1]
     # Said by every import of today's torch, before the app can have a say in it.
     remark = "ignore:`torch.jit.interface` is deprecated"
     variables["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), remark]))
@@ -148,7 +164,8 @@ def main() -> int:
     command, variables = server_command(options, others), server_environment(options.studies)
     if options.dry_run:
         for name in sorted(variables):
-            say(f"{name}={shlex.quote(variables[name])}")
+            hidden = name.endswith("PASSWORD")
+            say(f"{name}={'(not shown)' if hidden else shlex.quote(variables[name])}")
         say(shlex.join(command))
         return 0
     if status := environment.main():

@@ -143,11 +143,6 @@ def test_settings_choose_device_preset_and_threads(build, monkeypatch):
     assert threads == [3]
 
 
-def test_studies_of_a_dicomweb_server_are_refused_in_words(tmp_path):
-    with pytest.raises(ValueError, match="DICOMweb server are not supported"):
-        main.OslnApp(str(tmp_path), "https://pacs/dicom-web", {})
-
-
 def test_the_model_store_of_the_app_is_the_default(build):
     assert build(models="").configuration.models.parts[-2:] == ("app", "model")
 

@@ -18,6 +18,7 @@ from osln.dicom.deidentify import Deidentifier
 from osln.dicom.dicomweb import WebSource
 from osln.dicom.importing import ImportOptions, import_studies
 from osln.dicom.roi_names import load_rules
+from osln.dicom.web import PacsError, WebClient
 from osln.study import companions, load_study
 from small_dicom import body, ct_slices, structure_set
 from small_study import KEY, pet, regions
@@ -105,8 +106,9 @@ def url(server):
     return f"http://127.0.0.1:{server.server_port}/dicom-web"
 
 
-def run(server, store, credentials=None, **options):
-    with WebSource(url(server), credentials or Credentials(), **options) as source:
+def run(server, store, credentials=None, patient=None, **options):
+    web = WebClient(url(server), credentials or Credentials(), **options)
+    with WebSource(web, patient=patient) as source:
         report = import_studies(source, store, Deidentifier(KEY), ImportOptions(load_rules()))
         source_folder = source._folder
     assert not source_folder.exists()
@@ -165,7 +167,7 @@ def test_password_opens_the_pacs_and_is_written_nowhere(pacs, tmp_path, caplog, 
     caplog.set_level(logging.DEBUG)
     credentials = ask_credentials(url(pacs).replace("//", f"//user:{SECRET}@"), None)
 
-    with pytest.raises(ValueError, match=r"refuses \(401\): give --user"):
+    with pytest.raises(ValueError, match=r"refuses \(401\): give name and password"):
         run(pacs, tmp_path / "store", Credentials("user", "wrong"))
     report = run(pacs, tmp_path / "store", credentials)
 
@@ -178,8 +180,8 @@ def test_password_opens_the_pacs_and_is_written_nowhere(pacs, tmp_path, caplog, 
 
 
 def test_address_with_a_password_does_not_show_it(pacs):
-    with WebSource(url(pacs).replace("//", f"//user:{SECRET}@"), Credentials("user", SECRET)) as source:
-        assert SECRET not in source.place and SECRET not in source._client.base_url
+    web = WebClient(url(pacs).replace("//", f"//user:{SECRET}@"), Credentials("user", SECRET))
+    assert SECRET not in web.place and SECRET not in web.url and SECRET not in web._client.base_url
 
 
 def test_credentials_come_from_variables_or_the_keyboard(monkeypatch):
@@ -258,11 +260,8 @@ def test_pacs_that_fails_in_the_middle_skips_the_study_and_leaves_nothing(pacs, 
     assert re.search("cut off|broke the connection|images of the CT arrived", report.skipped[0]["reason"])
 
 
-def test_nobody_listening_is_told(tmp_path):
-    with (
-        WebSource("http://127.0.0.1:9/dicom-web", Credentials()) as source,
-        pytest.raises(ValueError, match="cannot be reached"),
-    ):
-        source.series()
+def test_nobody_listening_is_told():
+    with pytest.raises(PacsError, match="cannot be reached"):
+        WebClient("http://127.0.0.1:9/dicom-web", Credentials()).search_series({"Modality": "CT"})
     with pytest.raises(ValueError, match="expected a DICOMweb address"):
-        WebSource("ftp://pacs", Credentials())
+        WebClient("ftp://pacs", Credentials())

@@ -1,5 +1,6 @@
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import pytest
@@ -12,6 +13,13 @@ from osln.training import Progress
 from osln.weights import ModelStore
 
 FIGURES = {"metric": 0.5, "recall": 0.625, "false_positives": 2.25}
+
+
+class Folder:
+    """Stands in for a store whose images lie in the folder already."""
+
+    def at_hand(self, on_step):
+        return nullcontext()
 
 
 @dataclass
@@ -68,7 +76,7 @@ def test_a_training_gets_the_checked_options_and_returns_the_comparison(trainer,
         "gpus": "all",
         "local_rank": 0,
     }
-    outcome = trainer({**request, "client_id": "slicer"}, None)
+    outcome = trainer({**request, "client_id": "slicer"}, Folder())
     assert outcome == {"published": True, "metric": 0.5, "before": None}
     ((root, models, name, options),) = trainer.calls
     assert (root, models, name) == (tmp_path / "studies", tmp_path / "models", "ct-distal")
@@ -78,7 +86,7 @@ def test_a_training_gets_the_checked_options_and_returns_the_comparison(trainer,
 
 def test_progress_is_in_the_log_and_in_the_stats_that_viewers_show(trainer, caplog):
     caplog.set_level(logging.INFO)
-    trainer({"model": "ct-distal"}, None)
+    trainer({"model": "ct-distal"}, Folder())
     said = [record.getMessage() for record in caplog.records]
     assert "ct-distal epoch 1/2, loss 1.250, 0:01:15 left" in said
     assert "ct-distal epoch 2/2, loss 0.750, lesion recall 0.62, FP per patient 2.25, 0:00:00 left" in said
@@ -98,7 +106,7 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
         return Report()
 
     monkeypatch.setattr(trainers, "retrain", retrain)
-    trainer({"model": "ct-distal"}, None)
+    trainer({"model": "ct-distal"}, Folder())
     assert seen[0]["epoch"] == 1 and seen[0]["status"] == "running" and seen[0]["best_metric"] == 0.0
 
 
@@ -114,7 +122,7 @@ def test_damaged_stats_do_not_break_the_server(trainer):
 
 def test_a_training_that_cannot_start_says_why_in_log_and_stats(trainer, caplog):
     with pytest.raises((HTTPException, ValueError), match="no approved label"):
-        trainer({"model": "ct-distal", "learning_rate": 1.0}, None)
+        trainer({"model": "ct-distal", "learning_rate": 1.0}, Folder())
     assert "ct-distal was not trained: no approved label" in caplog.text
     assert trainer.stats()["status"] == "failed"
     json.dumps(trainer.stats(), allow_nan=False)
@@ -136,7 +144,7 @@ def test_what_is_not_allowed_is_refused(trainer, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         trainer.check({"model": "ct-distal", **options})
     with pytest.raises(HTTPException, match=sentence):
-        trainer({"model": "ct-distal", **options}, None)
+        trainer({"model": "ct-distal", **options}, Folder())
     assert trainer.calls == []
 
 
@@ -166,7 +174,7 @@ def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_
     built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",), tagger)
     glnet = built["glnet"]
     assert glnet.config() == {"epochs": 0, "learning_rate": 0.0, "from_scratch": False, "device": ["cpu"]}
-    glnet({"model": "glnet", "epochs": 3}, None)
+    glnet({"model": "glnet", "epochs": 3}, Folder())
     ((name, options, state),) = calls
     assert name == "glnet" and options["epochs"] == 3 and options["tagger_path"] == tagger
     assert state["status"] == "preparing" and state["step"] == "looking for the candidates of case-1 (1 of 2)"

@@ -1,15 +1,27 @@
 """OSLN Label as a MONAI Label app: registers what the tables of `osln` declare."""
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
-from lib import answers, batch, gate, infers, labels, startup, strategies, threads, trainers
+from lib import (
+    answers,
+    batch,
+    gate,
+    infers,
+    labels,
+    pacs_datastore,
+    pacs_settings,
+    startup,
+    strategies,
+    threads,
+    trainers,
+)
 from lib.configuration import configuration
 from lib.datastore import OslnDatastore
+from lib.pacs_keeper import PacsKeeper
 from lib.published import Published
 from lib.quiet import silence
 from lib.sessions import OslnSessions
@@ -23,11 +35,13 @@ class OslnApp(MONAILabelApp):
     """Finds, and learns to find, oncology-significant lymph nodes in CT and PET."""
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        self.configuration = configuration(conf or {}, app_dir, studies)
+        self.configuration = configuration(conf or {}, app_dir)
+        self._given = studies
+        self._keeper: PacsKeeper | None = None
         self.published = Published(ModelStore(self.configuration.models), self.configuration.tagger)
         super().__init__(
             app_dir,
-            studies,
+            pacs_settings.shown(studies),
             conf or {},
             name="OSLN Label",
             description=f"Oncology-significant lymph nodes in radiotherapy CT and PET. {infers.NOTE}",
@@ -36,18 +50,21 @@ class OslnApp(MONAILabelApp):
         )
 
     def init_datastore(self) -> OslnDatastore:
-        return OslnDatastore(
-            self.studies,
-            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
-            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
-        )
+        kinds = {
+            "auto_reload": settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            "read_only": settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        }
+        if pacs_settings.is_pacs(self._given):
+            return pacs_datastore.open_pacs(self._given, self.app_dir, self.configuration.pacs, **kinds)
+        return OslnDatastore(self.studies, **kinds)
 
     def init_infers(self) -> dict[str, Any]:
         return infers.build(self.published, self.configuration.devices)
 
     def init_trainers(self) -> dict[str, Any]:
         chosen = self.configuration
-        return trainers.build(Path(self.studies), chosen.models, chosen.preset, chosen.devices, chosen.tagger)
+        folder = self._datastore.root
+        return trainers.build(folder, chosen.models, chosen.preset, chosen.devices, chosen.tagger)
 
     def init_strategies(self) -> dict[str, Any]:
         return strategies.build()
@@ -56,7 +73,8 @@ class OslnApp(MONAILabelApp):
         return batch.Batch(self.configuration.devices)
 
     def info(self) -> dict[str, Any]:
-        return super().info() | {"tagger": self.published.tagger.describe()}
+        pacs = {"pacs": self._keeper.status()} if self._keeper else {}
+        return super().info() | {"tagger": self.published.tagger.describe()} | pacs
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)
@@ -72,10 +90,14 @@ class OslnApp(MONAILabelApp):
         super().on_init_complete()
         gate.install()
         threads.unfreeze(app)
+        if isinstance(self._datastore, pacs_datastore.PacsDatastore):
+            pacs_settings.hide(self._given)
+            self._keeper = PacsKeeper(self._datastore)
+            self._keeper.start()
         startup.log_startup(self)
 
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
-        return labels.report_for(image_id)
+        return labels.report_for(label_id) | self._datastore.about_delivery()
 
     def _load_sessions(self, load: bool = False) -> OslnSessions | None:
-        return OslnSessions(self.studies, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
+        return OslnSessions(self._datastore.root, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None

@@ -7,6 +7,8 @@ through, so that no request reads or writes outside the store. Uploads are read 
 import logging
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,9 @@ from lib.cases import (
 from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.index import StoreIndex
 from lib.labels import accept_prediction, accept_submission
+from osln.grid import Volume, read_volume
 from osln.imagefile import split_suffix, twins, write_atomically
-from osln.revisions import Revisions
+from osln.revisions import Revisions, label_revisions
 from osln.study import check_case
 
 logger = logging.getLogger(__name__)
@@ -66,12 +69,31 @@ class OslnDatastore(StoreIndex):
 
     def revisions(self, case: str, tag: str) -> Revisions:
         """The kept versions of a case's approved nodes ("final") or tumor ("gtv")."""
-        folder = self.root / ".osln" / case
-        return Revisions(folder / tag if tag == "gtv" else folder, self.label_path(case, tag))
+        return label_revisions(self.root, case, tag)
 
     def label_path(self, case: str, tag: str) -> Path:
         """Where a label of ours is stored, whether it exists or not."""
         return self.root / "labels" / tag / f"{case}.nii.gz"
+
+    def ct(self, case: str) -> Volume:
+        """The CT that labels of a case are checked against."""
+        return read_volume(self.get_image_uri(case))
+
+    def announce(self, case: str, tag: str) -> None:
+        """Called before a submitted label is stored, inside its lock; for stores that pass labels on."""
+
+    def about_delivery(self) -> dict[str, Any]:
+        """What the reply to a submission says besides what was stored."""
+        return {}
+
+    @contextmanager
+    def at_hand(self, on_step: Callable[[str], None]) -> Iterator[None]:
+        """Inside, the images of all approved cases lie in the folder, for those who read it directly.
+
+        Args:
+            on_step: Told what goes on, in a sentence.
+        """
+        yield
 
     def register_label(self, case: str, tag: str, info: dict[str, Any]) -> None:
         """Notes a stored label in the index."""

@@ -17,6 +17,7 @@ from monailabel.interfaces.exception import (
     MONAILabelException,
 )
 
+from osln.dicom.web import PacsError
 from osln.revisions import ConflictError, DiskFullError
 
 OUR_PACKAGES = ("osln", "lib", "main")
@@ -38,7 +39,7 @@ def translated() -> Iterator[None]:
     """Turns refusals into `fastapi.HTTPException`; usable as `with translated():` and as `@translated()`.
 
     404 unknown case, label, model or revision; 409 conflict, or something is not there yet; 422 anything else
-    that the request got wrong; 507 disk full.
+    that the request got wrong; 502 the PACS does not do its part; 507 disk full.
     """
     try:
         yield
@@ -46,6 +47,8 @@ def translated() -> Iterator[None]:
         raise HTTPException(409, str(error)) from error
     except NotReadyError as error:
         raise HTTPException(409, str(error)) from error
+    except PacsError as error:
+        raise HTTPException(502, str(error)) from error
     except DiskFullError as error:
         raise HTTPException(507, str(error)) from error
     except MONAILabelException as error:

@@ -16,7 +16,7 @@ from isal import igzip
 from lib.errors import NotReadyError
 from lib.segments import NAMES, split_segments
 from osln.changes import NodeChanges, compare_nodes, count_nodes
-from osln.grid import Volume, in_file_order, mask_box, read_volume, write_volume
+from osln.grid import Volume, in_file_order, mask_box, write_volume
 from osln.imagefile import nifti_bytes, twins
 from osln.labelmaps import read_label_file
 from osln.revisions import DiskFullError, Revision
@@ -79,7 +79,7 @@ def accept_submission(
         ConflictError: Somebody else was faster; nothing was stored.
         DiskFullError: The sentence says what was stored, if anything.
     """
-    ct = read_volume(store.get_image_uri(case))
+    ct = store.ct(case)
     label_info = params.get("label_info")
     sent = split_segments(read_label_file(label_file, ct.grid), label_info, tag)
     nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
@@ -92,6 +92,8 @@ def accept_submission(
                 "label to be stored; submit it to the server or move it away"
             )
     with nodes_kept.lock(), tumor_kept.lock():
+        for kept_tag in ("final", "gtv"):
+            store.announce(case, kept_tag)
         nodes_kept.settle()
         tumor_kept.settle()
         if sent.tumor is not None and not sent.named and tag == "final":
@@ -146,7 +148,7 @@ def accept_prediction(
     Raises:
         ValueError: If it is not one label map of whole numbers on the CT's grid.
     """
-    ct = read_volume(store.get_image_uri(case))
+    ct = store.ct(case)
     layers = read_label_file(label_file, ct.grid).layers
     if len(layers) != 1:
         raise ValueError(f"a prediction is one label map, this file has {len(layers)} layers")

@@ -14,6 +14,8 @@ LOGGERS = {
     "monailabel.utils.async_tasks": logging.WARNING,
     # Names of the modules that a reload takes away.
     "monailabel.utils.others.class_utils": logging.WARNING,
+    # One line per request to a PACS.
+    "dicomweb_client": logging.WARNING,
     "watchdog": logging.WARNING,
 }
 

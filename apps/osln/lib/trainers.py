@@ -159,19 +159,20 @@ class NetworkTrainer(TrainTask):
                 options = self.check(request)
                 store(status="preparing")
                 work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
-                report = work(
-                    self.place.studies,
-                    self.place.models,
-                    self.network.name,
-                    preset=self.preset_for(options),
-                    learning_rate=options["learning_rate"] or None,
-                    from_scratch=options["from_scratch"],
-                    device=options["device"],
-                    tagger_path=self.place.tagger,
-                    on_progress=on_progress,
-                    on_step=on_step,
-                    **{self.length: options[self.length] or None},
-                )
+                with datastore.at_hand(on_step):
+                    report = work(
+                        self.place.studies,
+                        self.place.models,
+                        self.network.name,
+                        preset=self.preset_for(options),
+                        learning_rate=options["learning_rate"] or None,
+                        from_scratch=options["from_scratch"],
+                        device=options["device"],
+                        tagger_path=self.place.tagger,
+                        on_progress=on_progress,
+                        on_step=on_step,
+                        **{self.length: options[self.length] or None},
+                    )
             except ValueError as error:
                 logger.error("%s was not trained: %s", self.network.name, error)
                 store(status="failed", error=str(error))

@@ -236,6 +236,12 @@ class Revisions:
         return 1 + max((int(name) for name in names if name.isdigit()), default=0)
 
 
+def label_revisions(root: Path, case: str, tag: str) -> Revisions:
+    """The revisions of a case's approved nodes ("final") or tumor ("gtv") in a store."""
+    folder = root / ".osln" / case
+    return Revisions(folder / tag if tag == "gtv" else folder, root / "labels" / tag / f"{case}.nii.gz")
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

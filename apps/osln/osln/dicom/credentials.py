@@ -4,7 +4,7 @@ import getpass
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
@@ -44,10 +44,10 @@ def ask_credentials(url: str, user: str | None, ask: Callable[[str], str] = getp
     """
     parts = urlsplit(url)
     token = os.environ.get("OSLN_DICOMWEB_TOKEN", "")
-    name = user or os.environ.get("OSLN_DICOMWEB_USER", "") or parts.username or ""
+    name = user or os.environ.get("OSLN_DICOMWEB_USER", "") or unquote(parts.username or "")
     if token and not name:
         return Credentials(token=token)
-    password = os.environ.get("OSLN_DICOMWEB_PASSWORD", "") or parts.password or ""
+    password = os.environ.get("OSLN_DICOMWEB_PASSWORD", "") or unquote(parts.password or "")
     if name and not password:
         password = ask(f"password of {name}: ")
     return Credentials(name, password)

@@ -43,6 +43,7 @@ class CaseImport:
         rules: What names of regions mean.
         required: Of `PARTS`; without them the study is refused.
         tell: Progress of this case.
+        kept: Of "tumor" and "nodes": labels that the store has already, and that are not written.
         warnings: What a person should look at; grows.
     """
 
@@ -54,6 +55,7 @@ class CaseImport:
     rules: RoiRules
     required: tuple[str, ...]
     tell: Tell
+    kept: tuple[str, ...] = ()
     warnings: list[str] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
@@ -93,7 +95,7 @@ class CaseImport:
         manifest = {
             "case": self.case,
             "patient": self.deidentifier.patient(plan.patient),
-            "ct": {**described, "values": read.explanation},
+            "ct": {**described, "values": read.explanation, "instances": self._instances(ct_slices)},
             "pet": about_pet,
             "structures": self._about_structures(labels),
             "nodes": labels.instances,
@@ -103,7 +105,9 @@ class CaseImport:
             "seconds": round(time.perf_counter() - begun, 1),
         }
         self.tell("writing", 0.9)
-        content = ImportedCase(ct, pet, labels.tumor, labels.nodes, transform, manifest)
+        tumor = None if "tumor" in self.kept else labels.tumor
+        nodes = None if "nodes" in self.kept else labels.nodes
+        content = ImportedCase(ct, pet, tumor, nodes, transform, manifest)
         write_case(self.store, self.case, content)
         return manifest
 
@@ -123,6 +127,10 @@ class CaseImport:
         if len(paths) < series.count:
             raise ValueError(f"{len(paths)} of {series.count} images of the {what} arrived; try again")
         return slices_of(paths)
+
+    def _instances(self, slices: list[Slice]) -> str:
+        """Tells whether a series still holds these images, without telling which they are."""
+        return self.deidentifier.fingerprint(text(item.header, "SOPInstanceUID") for item in slices)
 
     def _pet(self, ct: Volume) -> tuple[Volume | None, sitk.Transform | None, dict[str, Any] | None]:
         """The PET on the CT's frame, the transform if it was registered, and what the manifest says."""

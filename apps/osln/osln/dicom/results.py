@@ -26,7 +26,7 @@ from osln.distance import tumor_distance_mm
 from osln.experiments import PROXIMAL_MM
 from osln.grid import Grid, Volume
 from osln.labelmaps import read_label_file
-from osln.revisions import Revisions
+from osln.revisions import label_revisions
 from osln.study import StorePaths
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
@@ -88,7 +88,7 @@ def approved(store: Path, paths: StorePaths, ct: Volume, warnings: list[str]) ->
     if paths.nodes is None:
         raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
     final = read_label_file(paths.nodes, ct.grid).layers[0]
-    revisions = Revisions(store / ".osln" / case, store / "labels" / "final" / f"{case}.nii.gz")
+    revisions = label_revisions(store, case, "final")
     head = revisions.head()
     if head and hashlib.sha256(paths.nodes.read_bytes()).hexdigest() == head.sha256:
         author = Author(True, _local(head.at), person=head.by, revision=head.revision, note=NOTE)

@@ -7,7 +7,7 @@ The rules and how they are written: `osln/data/roi_names.yaml`. Names differ bet
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,10 @@ class RoiRules:
                 reason = "a gross tumor volume without a word more, beside others that could be the tumor"
                 found[name] = Meaning("ambiguous", reason), True
         return {name: meaning for name, (meaning, _) in found.items()}
+
+    def ignoring(self, names: Iterable[str]) -> "RoiRules":
+        """The same rules, but these names mean nothing."""
+        return replace(self, chosen={**self.chosen, **{_key(name): "ignore" for name in names}})
 
     def _match(self, name: str) -> tuple[Meaning, bool]:
         if kind := self.chosen.get(_key(name)):

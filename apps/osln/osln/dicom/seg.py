@@ -192,7 +192,7 @@ def read_seg(source: str | Path | Dataset, ct: CtSeries) -> SegFile:
         ours=is_ours(source),
         approved=approved,
         revision=int(source.InstanceNumber) if approved else None,
-        created=_created(source),
+        created=when_created(source),
         creator=str(source.get("ContentCreatorName") or ""),
         sop_instance_uid=str(source.SOPInstanceUID),
     )
@@ -261,7 +261,8 @@ def _person_name(person: str) -> str:
     return f"{plain}^" if plain else ""
 
 
-def _created(dataset: Dataset) -> datetime | None:
+def when_created(dataset: Dataset) -> datetime | None:
+    """Date and time of the content, local time; None if they are missing."""
     text = f"{dataset.get('ContentDate', '')}{str(dataset.get('ContentTime', ''))[:6]}"
     try:
         return datetime.strptime(text, "%Y%m%d%H%M%S")

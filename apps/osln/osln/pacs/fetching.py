@@ -1,0 +1,167 @@
+"""One case of a PACS into the mirror: an import whose failures leave as much as can be used."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from osln.dicom.case_labels import AmbiguousNamesError
+from osln.dicom.deidentify import Deidentifier
+from osln.dicom.dicomweb import WebSource
+from osln.dicom.import_case import CaseImport, Tell, fingerprint
+from osln.dicom.roi_names import RoiRules
+from osln.dicom.store_case import read_manifest
+from osln.dicom.studies import CasePlan
+from osln.dicom.web import PacsError, WebClient
+from osln.grid import Grid, Volume, canonical, read_volume
+from osln.imagefile import write_atomically
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What is remembered of a case, also when its images have given way.
+
+    Attributes:
+        source: Fingerprint of the series and decisions that it was made from.
+        study: UID of the CT's study.
+        images: Number of images of the CT.
+        shape, affine: Grid of the CT's file.
+        warnings: What a person should look at.
+    """
+
+    source: str
+    study: str
+    images: int
+    shape: tuple[int, ...]
+    affine: tuple[tuple[float, ...], ...]
+    warnings: tuple[str, ...]
+
+    def empty_ct(self) -> Volume:
+        """The CT's grid with zeros, which take no memory."""
+        grid = Grid(self.shape, np.array(self.affine))
+        return canonical(np.broadcast_to(np.int16(0), self.shape), grid)
+
+
+def read_fetched(root: Path, case: str) -> Fetched | None:
+    """What is remembered; None if the case was never fetched."""
+    try:
+        values = json.loads(_file(root, case).read_text())
+    except (OSError, ValueError):
+        return None
+    for name in ("shape", "warnings"):
+        values[name] = tuple(values[name])
+    values["affine"] = tuple(tuple(row) for row in values["affine"])
+    return Fetched(**values)
+
+
+def ever_fetched(root: Path) -> set[str]:
+    """All cases that something is remembered of."""
+    return {path.name.removesuffix(".json") for path in (root / ".osln" / "pacs" / "cases").glob("*.json")}
+
+
+def reason_to_fetch(
+    root: Path, case: str, plan: CasePlan, source: str, kept: Sequence[str]
+) -> tuple[bool, str | None]:
+    """Whether the images have to be fetched, and what to warn of if they are not although they differ.
+
+    Args:
+        root: Folder of the mirror.
+        case: Id of the case.
+        plan: Its series as the PACS lists them now.
+        source: Fingerprint of the plan.
+        kept: Labels that the mirror has.
+    """
+    known = read_fetched(root, case)
+    if known is None or not (root / f"{case}.nii.gz").is_file():
+        return True, None
+    if known.source == source:
+        return False, None
+    if known.images != plan.ct.count and kept:
+        return False, (
+            f"the CT has {plan.ct.count} images on the PACS now, but the labels were drawn on "
+            f"{known.images}: the stored images stay"
+        )
+    return True, None
+
+
+def fetch_case(
+    plan: CasePlan,
+    case: str,
+    root: Path,
+    web: WebClient,
+    deidentifier: Deidentifier,
+    rules: RoiRules,
+    kept: Sequence[str] = (),
+    tell: Tell | None = None,
+) -> Fetched:
+    """Imports a case into the mirror.
+
+    A structure set with an ambiguous name is taken without that region, one that cannot be used is left out;
+    both is told. An annotator can contour the tumor, but not make a CT.
+
+    Args:
+        plan: Its series.
+        case: Id of the case.
+        root: Folder of the mirror.
+        web: The PACS.
+        deidentifier: For the manifest.
+        rules: What names of regions mean.
+        kept: Of "tumor" and "nodes": labels that the mirror has already and that are not written.
+        tell: Progress.
+
+    Raises:
+        PacsError: If the PACS fails.
+        ValueError: If the CT cannot be used.
+        OSError: If it cannot be stored.
+    """
+    source = fingerprint(plan, deidentifier, rules)
+
+    def attempt(plan: CasePlan, rules: RoiRules) -> dict[str, Any]:
+        try:
+            with WebSource(web) as opened:
+                silent: Tell = tell or (lambda words, share: None)
+                job = CaseImport(plan, case, opened, root, deidentifier, rules, (), silent, kept=tuple(kept))
+                return job.run()
+        except PacsError:
+            raise
+        except AmbiguousNamesError as error:
+            told = (
+                f"regions with ambiguous names were left out ({', '.join(map(repr, error.names))}): decide "
+                f'with --conf roi "{error.names[0]}=tumor" (or =node, =ignore), or with --conf roi_rules FILE'
+            )
+            return attempt(replace(plan, warnings=[*plan.warnings, told]), rules.ignoring(error.names))
+        except ValueError as error:
+            if not plan.structures:
+                raise
+            told = f"the structure set was left out: {error}"
+            return attempt(replace(plan, structures=[], warnings=[*plan.warnings, told]), rules)
+
+    manifest = attempt(plan, rules)
+    ct = read_volume(root / f"{case}.nii.gz").file_grid
+    known = Fetched(
+        source=source,
+        study=str(plan.ct.header.StudyInstanceUID),
+        images=plan.ct.count,
+        shape=ct.shape,
+        affine=tuple(tuple(float(value) for value in row) for row in ct.affine),
+        warnings=tuple(manifest["warnings"]),
+    )
+    _file(root, case).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(_file(root, case), json.dumps(asdict(known)).encode())
+    return known
+
+
+def same_images(root: Path, case: str, headers: Sequence[Dataset], deidentifier: Deidentifier) -> bool:
+    """Whether these are the images that the case was made from; True where nothing was noted."""
+    manifest = read_manifest(root, case)
+    noted = manifest["ct"].get("instances") if manifest else None
+    uids = sorted(str(header.SOPInstanceUID) for header in headers)
+    return noted is None or noted == deidentifier.fingerprint(uids)
+
+
+def _file(root: Path, case: str) -> Path:
+    return root / ".osln" / "pacs" / "cases" / f"{case}.json"

@@ -1,0 +1,164 @@
+"""What a PACS holds: its CT, PET and RTSTRUCT series, and the segmentations that this program stored there.
+
+Kept on the disk, so that a listing asks about new and changed series only, a restart about none, and a PACS
+that is down does not empty the list. Attributes are asked for, pixels never.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydicom.dataset import Dataset
+
+from osln.dicom.dicomweb import MODALITIES, series_of
+from osln.dicom.files import SCANNED, Progress, Series, text
+from osln.dicom.seg import is_ours, when_created
+from osln.dicom.web import WebClient
+from osln.imagefile import write_atomically
+
+KEPT = (*SCANNED, "StudyTime")
+FORMAT = 1
+"""Of the file; another one is listed anew."""
+
+
+@dataclass(frozen=True)
+class StoredSeg:
+    """A segmentation of ours on the PACS.
+
+    Attributes:
+        ct: Series of the CT that it was drawn on.
+        study, series, instance: Its UIDs.
+        content: `osln.dicom.seg.APPROVED`, `PREDICTED` or `TUMOR`.
+        created: ISO 8601, local time of whoever made it; "" if it does not say.
+        number: Of the revision.
+        by: Annotator.
+    """
+
+    ct: str
+    study: str
+    series: str
+    instance: str
+    content: str
+    created: str
+    number: int
+    by: str
+
+
+class Listing:
+    """The series of a PACS.
+
+    Args:
+        file: Where the list is kept.
+        web: The PACS.
+        filters: Attributes that all series must have, besides the modality.
+    """
+
+    def __init__(self, file: Path, web: WebClient, filters: Mapping[str, str] | None = None) -> None:
+        self.file = file
+        self._web = web
+        self._filters = dict(filters or {})
+        self._stamp: tuple[int, int] | None = None
+        self._read: tuple[list[Series], list[StoredSeg]] = ([], [])
+
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """Changes with the list; None before the first."""
+        try:
+            found = self.file.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def content(self) -> tuple[list[Series], list[StoredSeg]]:
+        """Images and structure sets, and the segmentations of ours, as of the last refresh by anybody."""
+        if (stamp := self.stamp) != self._stamp:
+            kept = self._kept()
+            series = [_series(item) for entry in kept["series"].values() for item in entry["items"]]
+            segs = [StoredSeg(**entry["seg"]) for entry in kept["segs"].values() if entry["seg"]]
+            self._read, self._stamp = (series, segs), stamp
+        return self._read
+
+    def refresh(self, on_progress: Progress | None = None) -> bool:
+        """Asks the PACS; returns whether anything has changed.
+
+        Raises:
+            PacsError: If the PACS does not answer as it should; the list stays as it was.
+        """
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.file.with_suffix(".lock")):
+            before = self._kept()
+            found = [
+                (modality, item)
+                for modality in (*MODALITIES, "SEG")
+                for item in self._web.search_series({"Modality": modality, **self._filters})
+            ]
+            after: dict[str, Any] = {"format": FORMAT, "series": {}, "segs": {}}
+            for done, (modality, item) in enumerate(found, start=1):
+                uid, count = text(item, "SeriesInstanceUID"), text(item, "NumberOfSeriesRelatedInstances")
+                kind = "segs" if modality == "SEG" else "series"
+                known = before[kind].get(uid)
+                if known is None or known["listed"] != count:
+                    if on_progress:
+                        on_progress("asking the PACS", done, len(found))
+                    known = {"listed": count, **self._described(kind, item)}
+                after[kind][uid] = known
+            if after == before:
+                return False
+            write_atomically(self.file, json.dumps(after).encode())
+            return True
+
+    def _described(self, kind: str, item: Dataset) -> dict[str, Any]:
+        if kind == "series":
+            return {"items": [_as_json(series) for series in series_of(self._web, item)]}
+        study, series = text(item, "StudyInstanceUID"), text(item, "SeriesInstanceUID")
+        for instance in self._web.search_instances(study, series)[:1]:
+            header = self._web.header(study, series, text(instance, "SOPInstanceUID"))
+            referenced = header.get("ReferencedSeriesSequence")
+            if is_ours(header) and referenced:
+                created = when_created(header)
+                seg = StoredSeg(
+                    ct=text(referenced[0], "SeriesInstanceUID"),
+                    study=study,
+                    series=series,
+                    instance=text(header, "SOPInstanceUID"),
+                    content=text(header, "ContentLabel"),
+                    created=created.isoformat() if created else "",
+                    number=int(header.get("InstanceNumber") or 0),
+                    by=text(header, "ContentCreatorName").rstrip("^"),
+                )
+                return {"seg": asdict(seg)}
+        return {"seg": None}
+
+    def _kept(self) -> dict[str, Any]:
+        try:
+            kept = json.loads(self.file.read_text())
+        except (OSError, ValueError):
+            kept = {}
+        return kept if kept.get("format") == FORMAT else {"format": FORMAT, "series": {}, "segs": {}}
+
+
+def newest(segs: list[StoredSeg]) -> StoredSeg | None:
+    """The one made last; None if there is none."""
+
+    def age(seg: StoredSeg) -> tuple[datetime, int, str]:
+        created = datetime.fromisoformat(seg.created) if seg.created else datetime.min
+        return created, seg.number, seg.instance
+
+    return max(segs, key=age, default=None)
+
+
+def _as_json(series: Series) -> dict[str, Any]:
+    kept = Dataset()
+    for tag in KEPT:
+        if tag in series.header:
+            kept.add(series.header[tag])
+    return {"header": kept.to_json_dict(), "count": series.count, "patients": sorted(series.patients)}
+
+
+def _series(values: dict[str, Any]) -> Series:
+    header = Dataset.from_json(values["header"])
+    return Series(header, int(values["count"]), frozenset(values["patients"]))

@@ -1,0 +1,146 @@
+"""A folder that mirrors a PACS: which cases there are, and the files of one of them when it is asked for.
+
+The folder is an ordinary store (README). All processes that use it may do so at one time.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from osln.dicom.deidentify import Deidentifier, read_key
+from osln.dicom.files import text
+from osln.dicom.import_case import fingerprint
+from osln.dicom.roi_names import RoiRules
+from osln.dicom.store_case import import_folder
+from osln.dicom.studies import CasePlan
+from osln.dicom.web import PacsError, WebClient
+from osln.grid import Volume
+from osln.pacs.cases import Cases, find_cases
+from osln.pacs.fetching import Fetched, ever_fetched, fetch_case, read_fetched, reason_to_fetch
+from osln.pacs.listing import Listing
+from osln.pacs.room import Room
+from osln.revisions import label_revisions
+
+logger = logging.getLogger(__name__)
+
+TAGS = {"tumor": "gtv", "nodes": "final"}
+"""Label tag by part of an import."""
+
+
+class PacsMirror:
+    """The mirror of one PACS.
+
+    Args:
+        root: Its folder; made readable for its owner alone, since it holds patient data.
+        web: The PACS.
+        rules: What names of regions mean.
+        cache_gb: Room for images; see `Room`.
+        filters: Attributes that all series must have, for instance {"StudyDate": "20260101-"}.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        web: WebClient,
+        rules: RoiRules,
+        cache_gb: float = 20.0,
+        filters: Mapping[str, str] | None = None,
+    ) -> None:
+        self.root, self.web, self.rules = root.resolve(), web, rules
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        self.deidentifier = Deidentifier(read_key(import_folder(self.root) / "key"))
+        self.room = Room(self.root, cache_gb)
+        self.listing = Listing(self.root / ".osln" / "pacs" / "listing.json", web, filters)
+        self._cases: tuple[object, Cases] = (None, Cases({}, {}, ()))
+
+    def cases(self) -> Cases:
+        """The cases as of the last listing."""
+        stamp = self.listing.stamp
+        if self._cases[0] != stamp:
+            self._cases = (stamp, find_cases(self.listing.content()[0]))
+        return self._cases[1]
+
+    def all_cases(self) -> set[str]:
+        """The listed cases, and those that were fetched once: they keep their labels whatever is listed."""
+        return set(self.cases().plans) | ever_fetched(self.root)
+
+    def ensure(self, case: str) -> str | None:
+        """Fetches the images of a case if they are not here, or not those that the PACS has now.
+
+        Where the PACS cannot be asked, images that are here are used as they are.
+
+        Returns:
+            What a person should know although the images can be used; None if there is nothing.
+
+        Raises:
+            PacsError: If they are not here and the PACS fails.
+            ValueError: If the CT cannot be used; the sentence says why.
+        """
+        with self.room.using(case):
+            here = (self.root / f"{case}.nii.gz").is_file()
+            plan = self.cases().plans.get(case)
+            if plan is None:
+                if here:
+                    return None
+                raise PacsError(f"case {case} is not on the PACS any more, and its images have given way")
+            source = fingerprint(plan, self.deidentifier, self.rules)
+            kept = [part for part, tag in TAGS.items() if self._has_label(case, tag)]
+            needed, remark = reason_to_fetch(self.root, case, plan, source, kept)
+            if not needed:
+                return remark
+            try:
+                self._fetch(case, plan, kept)
+            except PacsError as error:
+                if not here:
+                    raise
+                return f"the PACS has newer images, but: {error}"
+        for gone in self.room.make():
+            logger.info("The images of case %s gave way to others", gone)
+        return None
+
+    def ct_grid(self, case: str) -> Volume | None:
+        """The grid of a case that was fetched once, with zeros as voxels; None if it never was."""
+        known = read_fetched(self.root, case)
+        return known.empty_ct() if known else None
+
+    def study_of(self, case: str) -> str:
+        """UID of the study of a case's CT.
+
+        Raises:
+            PacsError: If it is not known.
+        """
+        if plan := self.cases().plans.get(case):
+            return text(plan.ct.header, "StudyInstanceUID")
+        if known := read_fetched(self.root, case):
+            return known.study
+        raise PacsError(f"case {case} is not on the PACS")
+
+    def fetched(self, case: str) -> Fetched | None:
+        """What is remembered of a case."""
+        return read_fetched(self.root, case)
+
+    @contextmanager
+    def holding(self, cases: Iterable[str]) -> Iterator[dict[str, str]]:
+        """Inside, the images of these cases are here, and stay; yields why some are not, by case."""
+        wanted, lacking = sorted(cases), {}
+        with self.room.holding(wanted):
+            for case in wanted:
+                try:
+                    self.ensure(case)
+                except ValueError as error:
+                    lacking[case] = str(error)
+            yield lacking
+
+    def _fetch(self, case: str, plan: CasePlan, kept: list[str]) -> None:
+        begun = time.monotonic()
+        known = fetch_case(plan, case, self.root, self.web, self.deidentifier, self.rules, kept)
+        logger.info("Case %s fetched from the PACS in %.1f s", case, time.monotonic() - begun)
+        for warning in known.warnings:
+            logger.info("Case %s: %s", case, warning)
+
+    def _has_label(self, case: str, tag: str) -> bool:
+        kept = label_revisions(self.root, case, tag)
+        return kept.final.is_file() or kept.head() is not None

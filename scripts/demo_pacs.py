@@ -21,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 
 import pydicom
 import requests
-from dicomweb_client.api import DICOMwebClient
 
 from installer import say
 from local_orthanc import LocalOrthanc, installed
 from local_server import LocalServer
+from osln.dicom.credentials import ask_credentials
+from osln.dicom.web import WebClient, bare_address
 from osln.phantom import make_phantom
 from osln.phantom.dicom_study import PLANNING, write_dicom_case
 from start_server import port_refusal
@@ -99,19 +100,19 @@ def upload(url: str, studies: list[Path]) -> int:
     """Stores what the PACS does not have yet, by STOW-RS; returns the number of images stored.
 
     Raises:
-        RuntimeError: If the PACS does not take an image.
+        ValueError: If the PACS cannot be reached, refuses or does not take an image.
     """
-    client = DICOMwebClient(url)
+    web = WebClient(url, ask_credentials(url, None))
     stored = 0
     for folder in sorted(path for study in studies for path in study.iterdir()):
         images = [pydicom.dcmread(path) for path in sorted(folder.glob("*.dcm"))]
-        study, series = images[0].StudyInstanceUID, images[0].SeriesInstanceUID
-        listed = client.search_for_instances(study, series, limit=len(images))
-        there = {pydicom.Dataset.from_json(item).SOPInstanceUID for item in listed}
-        lacking = [image for image in images if image.SOPInstanceUID not in there]
-        if lacking and (failed := client.store_instances(lacking).get("FailedSOPSequence")):
-            raise RuntimeError(f"the PACS did not take {len(failed)} of {len(lacking)} images of {folder}")
-        stored += len(lacking)
+        listed = web.search_instances(images[0].StudyInstanceUID, images[0].SeriesInstanceUID)
+        there = {item.SOPInstanceUID for item in listed}
+        for image in images:
+            if image.SOPInstanceUID not in there:
+                if web.store(image).get("FailedSOPSequence"):
+                    raise ValueError(f"the PACS did not take an image of {folder}; its own log says why")
+                stored += 1
     return stored
 
 
@@ -167,22 +168,18 @@ def main() -> int:
     try:
         if options.store_in:
             studies = make_studies(options.work.resolve() / "dicom", options.patients)
-            say(f"{upload(options.store_in, studies)} images were stored in {options.store_in}")
+            say(f"{upload(options.store_in, studies)} images were stored in {bare_address(options.store_in)}")
             return 0
         if told := refusal(options):
             sys.stderr.write(f"{told}\n")
             return 1
         return run(options)
     except KeyboardInterrupt:
-        say("\nServer and PACS have ended.")
+        say("\nEverything that was started has ended.")
         return 0
-    except requests.RequestException as error:
-        sys.stderr.write(f"The PACS cannot be reached or refuses: {error}\n")
-    except OSError as error:
-        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
-    except RuntimeError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-    return 1
+        return 1
 
 
 if __name__ == "__main__":

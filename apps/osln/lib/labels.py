@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from isal import igzip
 
 from lib.errors import NotReadyError
 from lib.segments import NAMES, split_segments
 from osln.changes import NodeChanges, compare_nodes, count_nodes
-from osln.grid import Volume, in_file_order, mask_box, write_volume
-from osln.imagefile import nifti_bytes, twins
-from osln.labelmaps import read_label_file
+from osln.grid import Volume, mask_box, write_volume
+from osln.imagefile import twins
+from osln.labelmaps import packed_mask, read_label_file
 from osln.revisions import DiskFullError, Revision
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def accept_submission(
         if not only_tumor:
             changes = compare_nodes(_former_nodes(store, case, ct), sent.nodes)
             revision = nodes_kept.submit(
-                _packed(sent.nodes, ct),
+                packed_mask(sent.nodes, ct.grid, ct.file_grid),
                 expected=_base_revision(params),
                 counts={"nodes": count_nodes(sent.nodes), "voxels": int(sent.nodes.sum())},
                 **common,
@@ -115,7 +114,9 @@ def accept_submission(
         if new_tumor:
             try:
                 counts = {"voxels": int(sent.tumor.sum())}
-                tumor_revision = tumor_kept.submit(_packed(sent.tumor, ct), counts=counts, **common)
+                tumor_revision = tumor_kept.submit(
+                    packed_mask(sent.tumor, ct.grid, ct.file_grid), counts=counts, **common
+                )
             except DiskFullError as error:
                 if revision is None:
                     raise
@@ -213,11 +214,6 @@ def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
         return read_label_file(path, ct.grid).layers[0] != 0
     except ValueError:
         return None
-
-
-def _packed(mask: np.ndarray, ct: Volume) -> bytes:
-    voxels = in_file_order(mask.astype(np.uint8), ct.grid, ct.file_grid)
-    return igzip.compress(nifti_bytes(voxels, ct.file_grid.affine))
 
 
 def _author(params: dict[str, Any]) -> str:

@@ -20,6 +20,8 @@ from osln.dicom.web import PacsError, WebClient
 from osln.grid import Volume
 from osln.pacs.cases import told
 from osln.pacs.mirror import PacsMirror
+from osln.pacs.outbox import Outbox
+from osln.pacs.returning import take_label, wanted_labels
 from osln.study import check_case
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,9 @@ class PacsDatastore(OslnDatastore):
         self.mirror = mirror
         self._asked = 0.0
         self._remarks: dict[str, str] = {}
+        self._not_taken: set[str] = set()
+        self.outbox = Outbox(mirror.root)
+        self.after_submission: Callable[[], None] = lambda: None
         self.before_listing: Callable[[], None] = lambda: None
         super().__init__(mirror.root, auto_reload=auto_reload, read_only=read_only)
 
@@ -70,6 +75,27 @@ class PacsDatastore(OslnDatastore):
                 return grid
             raise
         return super().ct(case)
+
+    def announce(self, case: str, tag: str) -> None:
+        self.outbox.announce(case, tag)
+
+    @translated()
+    def save_label(
+        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
+    ) -> str:
+        case = super().save_label(image_id, label_filename, label_tag, label_info)
+        self.after_submission()
+        return case
+
+    def about_delivery(self) -> dict[str, Any]:
+        return {"pacs": self.waiting()}
+
+    def waiting(self) -> dict[str, Any]:
+        """Number of revisions that the PACS does not have yet, and why the last try failed."""
+        entries = self.outbox.entries()
+        errors = [entry.error for entry in entries if entry.error]
+        number = sum(len(self.outbox.waiting(entry)) for entry in entries)
+        return {"waiting": number, "last_error": errors[-1] if errors else ""}
 
     @translated()
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -121,6 +147,27 @@ class PacsDatastore(OslnDatastore):
         if changed:
             self.refresh()
         return changed
+
+    def take_labels(self) -> None:
+        """Takes over labels that are newer on the PACS than here.
+
+        Raises:
+            PacsError: If the PACS fails.
+        """
+        for case, tag, stored in list(wanted_labels(self.mirror)):
+            if stored.instance in self._not_taken:
+                continue
+            try:
+                revision = take_label(self.mirror, case, tag, stored)
+            except PacsError:
+                raise
+            except ValueError as error:
+                logger.warning("A segmentation of case %s on the PACS was not taken: %s", case, error)
+                self._not_taken.add(stored.instance)
+                continue
+            if revision:
+                notes = {"revision": revision.revision, "by": revision.by, "source": revision.source}
+                self.register_label(case, tag, notes)
 
     def _ask_for(self, case: str) -> None:
         if time.monotonic() - self._asked > UNKNOWN_S:

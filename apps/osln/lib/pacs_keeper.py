@@ -1,4 +1,4 @@
-"""What goes on between a server and its PACS beside the requests: listing, in a thread of its own."""
+"""What goes on between a server and its PACS beside the requests: listing and delivery, in two threads."""
 
 import logging
 import threading
@@ -8,6 +8,7 @@ from typing import Any
 
 from lib.pacs_datastore import PacsDatastore
 from osln.dicom.web import PacsError
+from osln.pacs.delivery import deliver
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +35,14 @@ class PacsKeeper:
         self._listed_at = -FRESH_S
         self._listed = ""
         self._error = ""
+        self._submitted = threading.Event()
 
     def start(self) -> None:
         """Begins; the threads end with the process."""
         self.store.before_listing = self.wait_for_list
-        threading.Thread(target=self._list, name="PACS list", daemon=True).start()
+        self.store.after_submission = self._submitted.set
+        for work in (self._list, self._deliver):
+            threading.Thread(target=work, name=f"PACS {work.__name__}", daemon=True).start()
 
     def wait_for_list(self) -> None:
         """Has the PACS listed if the list is old, and waits a little, but not while the PACS is down."""
@@ -56,6 +60,7 @@ class PacsKeeper:
             "address": mirror.web.url,
             "listed": self._listed,
             "error": self._error,
+            **self.store.waiting(),
             "left_out": len(mirror.cases().left_out),
             "cache_gb": {"used": round(mirror.room.size() / 1e9, 3), "limit": mirror.room.limit / 1e9},
         }
@@ -65,7 +70,11 @@ class PacsKeeper:
         while True:
             try:
                 self.store.look()
+                if self._error:
+                    self.store.outbox.hurry()
+                    self._submitted.set()
                 self._told("")
+                self.store.take_labels()
                 failures = 0
             except Exception as error:
                 if not isinstance(error, PacsError):
@@ -81,6 +90,23 @@ class PacsKeeper:
                 self._wake.notify_all()
                 pause = PAUSES_S[min(failures, len(PAUSES_S)) - 1] if failures else None
                 self._wake.wait_for(lambda: self._wanted, pause)
+
+    def _deliver(self) -> None:
+        while True:
+            self._submitted.clear()
+            try:
+                deliver(self.store.mirror, self.store.outbox, time.time())
+            except Exception:
+                logger.exception("The labels that wait could not be sent")
+            self._submitted.wait(self._until_next())
+
+    def _until_next(self) -> float | None:
+        """Seconds until a label is to be tried again; None if none waits."""
+        try:
+            entries = self.store.outbox.entries()
+        except ValueError:
+            return PAUSES_S[-1]
+        return max(0.5, entries[0].next_try - time.time()) if entries else None
 
     def _told(self, error: str) -> None:
         if error and error != self._error:

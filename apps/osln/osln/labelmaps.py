@@ -11,8 +11,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from isal import igzip
 
-from osln.grid import Grid, read_volume
+from osln.grid import Grid, in_file_order, read_volume
+from osln.imagefile import nifti_bytes
 
 GRID_TOLERANCE = 0.1
 """How far the corners of a label may lie from the CT's, in voxels: what rounding in a header can do."""
@@ -89,6 +91,12 @@ def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool =
     filled = np.zeros(target.shape, dtype=labels.dtype, order="F")
     filled[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = turned
     return filled
+
+
+def packed_mask(mask: np.ndarray, grid: Grid, file_grid: Grid) -> bytes:
+    """A mask (x, y, z) of `grid` as the bytes of a .nii.gz file in the order of `file_grid`."""
+    voxels = in_file_order(mask.astype(np.uint8), grid, file_grid)
+    return igzip.compress(nifti_bytes(voxels, file_grid.affine))
 
 
 def _check_header(path: Path, ct: Grid) -> None:

@@ -47,6 +47,7 @@ class Revision:
         source: What made it: "submission", "external" (a file that appeared in the store), ...
         label_info: Names of the segments as they were sent.
         counts: Numbers about the content, for instance nodes and voxels.
+        reference: What it was read from, for instance the SOP Instance UID of a segmentation.
     """
 
     revision: int
@@ -57,6 +58,7 @@ class Revision:
     source: str
     label_info: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    reference: str = ""
 
 
 class Revisions:
@@ -120,6 +122,8 @@ class Revisions:
         expected: int | None = None,
         label_info: list[dict[str, Any]] | None = None,
         counts: Mapping[str, int] | None = None,
+        reference: str = "",
+        at: datetime | None = None,
     ) -> Revision:
         """Stores a label as the new head and copies it to the final file. Call it inside `lock()`.
 
@@ -130,6 +134,8 @@ class Revisions:
             expected: Revision that was edited (0 for "none yet"); not checked when None.
             label_info: Names of the segments as they were sent.
             counts: Numbers to keep beside it.
+            reference: What it was read from.
+            at: When it was made, if that was not now.
 
         Raises:
             ConflictError: If the head is not `expected`; says who stored the head and when.
@@ -141,12 +147,13 @@ class Revisions:
         revision = Revision(
             revision=self._next_number(),
             by=by,
-            at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            at=(at or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds"),
             base=head.revision if head else None,
             sha256=hashlib.sha256(data).hexdigest(),
             source=source,
             label_info=list(label_info or []),
             counts=dict(counts or {}),
+            reference=reference,
         )
         metadata = json.dumps(asdict(revision), indent=2).encode()
         label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")

@@ -65,16 +65,16 @@ def companions(root: str | Path, case: str) -> StorePaths:
         ValueError: If the id is not valid, the CT is missing, or a file has a twin name.
     """
     root, case = Path(root), check_case(case)
-    ct = _one_file(root, case)
+    ct = one_file(root, case)
     if ct is None:
         raise ValueError(f"no case {case!r} in {root}: expected a CT named {case}.nii.gz there")
     return StorePaths(
         case=case,
         ct=ct,
-        pet=_one_file(root / "pet", case),
-        tumor=_one_file(root / "labels" / "gtv", case),
-        nodes=_one_file(root / "labels" / "final", case),
-        truth=_one_file(root / "truth", case),
+        pet=one_file(root / "pet", case),
+        tumor=one_file(root / "labels" / "gtv", case),
+        nodes=one_file(root / "labels" / "final", case),
+        truth=one_file(root / "truth", case),
     )
 
 
@@ -124,7 +124,12 @@ def build_study(
     return Study(case, ct, pet, tumor, nodes)
 
 
-def _one_file(folder: Path, name: str) -> Path | None:
+def one_file(folder: Path, name: str) -> Path | None:
+    """The image of this name, whatever its suffix; None if there is none.
+
+    Raises:
+        ValueError: If there are several.
+    """
     found = [folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)

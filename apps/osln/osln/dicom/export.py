@@ -1,6 +1,6 @@
 """Predictions and approved labels of a store as DICOM files that refer to the CT they were made on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 
+from osln.dicom.nodes import NodeSet
 from osln.dicom.results import approved, predicted, read_result, stored_result
 from osln.dicom.rtstruct_write import rtstruct
 from osln.dicom.seg import seg
@@ -18,7 +19,7 @@ from osln.imagefile import SUFFIXES, write_atomically
 from osln.labelmaps import map_exactly
 from osln.study import companions
 
-WRITERS = {"seg": seg, "rtstruct": rtstruct}
+WRITERS: dict[str, Callable[[NodeSet, CtSeries], Dataset]] = {"seg": seg, "rtstruct": rtstruct}
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,13 @@ def export_case(
     check_same_ct(case, on_series, series)
     warnings: list[str] = []
     if what == "final":
-        nodes, name = approved(Path(store), paths, ct, warnings), "final"
+        nodes, name = approved(Path(store), case, ct.grid, warnings), "final"
     elif what == "prediction":
         path = Path(store) / "labels" / "original" / f"{case}.nii.gz"
-        nodes, name = predicted(ct, path, stored_result(Path(store), case)), "prediction"
+        nodes, name = predicted(ct.grid, path, stored_result(Path(store), case)), "prediction"
     else:
         result = read_result(what)
-        nodes, name = predicted(ct, label_map or _beside(Path(what)), result), Path(what).stem
+        nodes, name = predicted(ct.grid, label_map or _beside(Path(what)), result), Path(what).stem
     nodes = replace(
         nodes, labels=on_ct_series(nodes.labels, nodes.grid, series, "the label map"), grid=series.grid
     )

@@ -24,10 +24,10 @@ from osln.dicom.nodes import (
 )
 from osln.distance import tumor_distance_mm
 from osln.experiments import PROXIMAL_MM
-from osln.grid import Grid, Volume
+from osln.grid import Grid
 from osln.labelmaps import read_label_file
 from osln.revisions import label_revisions
-from osln.study import StorePaths
+from osln.study import one_file
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
 NOTE = "Research, not for clinical use"
@@ -59,7 +59,7 @@ def predicted_nodes(labels: np.ndarray, grid: Grid, result: Mapping[str, Any], a
     return NodeSet(labels.astype(np.uint16), grid, tuple(nodes), _algorithm(result, at))
 
 
-def predicted(ct: Volume, label_map: str | Path, result: Mapping[str, Any]) -> NodeSet:
+def predicted(grid: Grid, label_map: str | Path, result: Mapping[str, Any]) -> NodeSet:
     """The candidates of a stored label map; see `predicted_nodes`.
 
     Raises:
@@ -69,42 +69,46 @@ def predicted(ct: Volume, label_map: str | Path, result: Mapping[str, Any]) -> N
     if not path.is_file():
         raise ValueError(f"there is no label map {path}; store a prediction first, or say where it lies")
     at = datetime.fromtimestamp(path.stat().st_mtime)
-    return predicted_nodes(read_label_file(path, ct.grid).layers[0], ct.grid, result, at)
+    return predicted_nodes(read_label_file(path, grid).layers[0], grid, result, at)
 
 
-def approved(store: Path, paths: StorePaths, ct: Volume, warnings: list[str]) -> NodeSet:
+def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: int | None = None) -> NodeSet:
     """The approved nodes, numbered through all revisions, with what the last prediction knows about them.
 
     Args:
         store: Folder of the cases.
-        paths: Of the case.
-        ct: Of the case.
+        case: Id of the case.
+        grid: Of its CT.
         warnings: Takes what could not be used.
+        revision: Number of an older revision; the label that lies in the store if None.
 
     Raises:
         ValueError: If no label is approved, or it does not lie on the CT.
+        LookupError: If there is no such revision.
     """
-    case = paths.case
-    if paths.nodes is None:
-        raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
-    final = read_label_file(paths.nodes, ct.grid).layers[0]
     revisions = label_revisions(store, case, "final")
-    head = revisions.head()
-    if head and hashlib.sha256(paths.nodes.read_bytes()).hexdigest() == head.sha256:
-        author = Author(True, _local(head.at), person=head.by, revision=head.revision, note=NOTE)
-        former = revisions.history()[:0:-1]
+    chain = revisions.history()
+    path = one_file(store / "labels" / "final", case) if revision is None else revisions.path(revision)
+    if path is None:
+        raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
+    final = read_label_file(path, grid).layers[0]
+    if revision is not None:
+        chain = [one for one in chain if one.revision <= revision]
+    if chain and hashlib.sha256(path.read_bytes()).hexdigest() == chain[0].sha256:
+        head, former = chain[0], chain[:0:-1]
+        author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
     else:
-        author = Author(True, datetime.fromtimestamp(paths.nodes.stat().st_mtime), note=NOTE)
-        former = revisions.history()[::-1]
+        author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
+        former = chain[::-1]
     history = []
-    for revision in former:
+    for one in former:
         try:
-            history.append(read_label_file(revisions.path(revision.revision), ct.grid).layers[0])
+            history.append(read_label_file(revisions.path(one.revision), grid).layers[0])
         except ValueError as error:
-            warnings.append(f"revision {revision.revision} was not used to number the nodes: {error}")
+            warnings.append(f"revision {one.revision} was not used to number the nodes: {error}")
     labels = stable_numbers([*history, final])
-    zones = _zones(labels, ct.grid, paths.tumor)
-    found, prediction = _former_prediction(store, case, ct, warnings)
+    zones = _zones(labels, grid, one_file(store / "labels" / "gtv", case))
+    found, prediction = _former_prediction(store, case, grid, warnings)
     nodes = []
     for number in sorted(values_of(labels)):
         shared = np.bincount(prediction[labels == number], minlength=1)[1:] if found else np.zeros(0)
@@ -113,7 +117,7 @@ def approved(store: Path, paths: StorePaths, ct: Volume, warnings: list[str]) ->
         nodes.append(replace(node, zone=zones.get(number, node.zone)))
         if match and not author.algorithm:
             author = replace(author, algorithm="osln", version=__version__)
-    return NodeSet(labels, ct.grid, tuple(nodes), author)
+    return NodeSet(labels, grid, tuple(nodes), author)
 
 
 def stored_result(store: Path, case: str) -> dict[str, Any]:
@@ -171,13 +175,13 @@ def _algorithm(result: Mapping[str, Any], at: datetime) -> Author:
 
 
 def _former_prediction(
-    store: Path, case: str, ct: Volume, warnings: list[str]
+    store: Path, case: str, grid: Grid, warnings: list[str]
 ) -> tuple[dict[int, Node], np.ndarray]:
     path = store / "labels" / "original" / f"{case}.nii.gz"
     if not path.is_file():
         return {}, np.zeros(0, dtype=np.uint16)
     try:
-        nodes = predicted(ct, path, stored_result(store, case))
+        nodes = predicted(grid, path, stored_result(store, case))
     except ValueError as error:
         warnings.append(f"scores were left out: {error}")
         return {}, np.zeros(0, dtype=np.uint16)
@@ -198,6 +202,7 @@ def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]
     }
 
 
-def _local(at: str) -> datetime:
+def local_time(at: str) -> datetime:
+    """The time of a revision as DICOM objects have it."""
     # DICOM dates and times without an offset are local ones.
     return datetime.fromisoformat(at).astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Nodes as a DICOM Segmentation: the one place where such objects are written and read.
+"""Nodes as a DICOM Segmentation, and the one place where such objects are read.
 
 Written: BINARY, one segment per node, named by content, frames only where a node is. Read: any BINARY
 object, after its frames have been checked against the CT (`osln.dicom.seg_frames`); segments by name.
@@ -16,25 +16,24 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from osln import __version__
 from osln.dicom.colors import cielab
 from osln.dicom.nodes import NOTHING, Author, Node, NodeSet
-from osln.dicom.rtstruct_write import COPIED, MANUFACTURER, restore_identity, title
+from osln.dicom.rtstruct_write import MANUFACTURER, title
 from osln.dicom.seg_frames import Placed, check_frames, place_segments
+from osln.dicom.seg_write import segmentation
 from osln.dicom.source import CtSeries
 from osln.grid import Grid
 
-APPROVED, PREDICTED = "OSLN_APPROVED", "OSLN_PREDICTED"
-"""Content labels, by which objects of ours are told apart."""
+APPROVED, PREDICTED, TUMOR = "OSLN_APPROVED", "OSLN_PREDICTED", "OSLN_TUMOR"
+"""Content labels, by which objects of ours are told apart: nodes, predicted nodes, the primary tumor."""
 
 ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
 LYMPH_NODE = Code("59441001", "SCT", "Lymph node")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 
-def seg(nodes: NodeSet, ct: CtSeries) -> Dataset:
+def seg(nodes: NodeSet, ct: CtSeries, object_uids: tuple[str, str] | None = None) -> Dataset:
     """The nodes as a DICOM Segmentation.
 
     Segments have to be numbered 1, 2, 3, ... without gaps; the number that stays with a node is in its
@@ -44,6 +43,7 @@ def seg(nodes: NodeSet, ct: CtSeries) -> Dataset:
     Args:
         nodes: On the grid of `ct`.
         ct: Series that the frames refer to.
+        object_uids: UIDs of the object's series and of itself; random ones if None.
 
     Raises:
         ValueError: If the nodes lie on another grid.
@@ -56,43 +56,17 @@ def seg(nodes: NodeSet, ct: CtSeries) -> Dataset:
     author, segments = nodes.author, nodes.nodes or (NOTHING,)
     uids = _tracking_uids(nodes, ct)
     frames = ct.frames(nodes.labels)
-    slices = np.flatnonzero(frames.any(axis=(1, 2)))
-    if not len(slices):
-        slices = np.array([len(ct.headers) // 2])
     renumbered = np.zeros(int(frames.max()) + 1, dtype=np.uint16 if len(segments) > 255 else np.uint8)
     renumbered[[node.number for node in nodes.nodes]] = np.arange(1, len(nodes.nodes) + 1)
-    dataset = hd.seg.Segmentation(
-        source_images=[_complete(ct.headers[k]) for k in slices],
-        pixel_array=renumbered[frames[slices]],
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[
-            _segment(i, node, author, uids[node.number]) for i, node in enumerate(segments, start=1)
-        ],
-        series_instance_uid=generate_uid(prefix=None),
-        series_number=9002,
-        sop_instance_uid=generate_uid(prefix=None),
-        instance_number=author.revision or 1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name="osln",
-        software_versions=__version__,
-        device_serial_number="none",
-        content_label=APPROVED if author.approved else PREDICTED,
-        content_description=(author.note or title(author))[:64],
-        content_creator_name=_person_name(author.person) or None,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=bool(nodes.nodes),
-        series_description=title(author),
+    return segmentation(
+        renumbered[frames],
+        [_segment(i, node, author, uids[node.number]) for i, node in enumerate(segments, start=1)],
+        ct,
+        author,
+        content=APPROVED if author.approved else PREDICTED,
+        description=title(author),
+        uids=object_uids,
     )
-    restore_identity(dataset, ct)
-    date, time = author.at.strftime("%Y%m%d"), author.at.strftime("%H%M%S")
-    for keyword, value in (
-        ("ContentDate", date),
-        ("ContentTime", time),
-        ("SeriesDate", date),
-        ("SeriesTime", time),
-    ):
-        setattr(dataset, keyword, value)
-    return dataset
 
 
 @dataclass(frozen=True)
@@ -200,7 +174,7 @@ def read_seg(source: str | Path | Dataset, ct: CtSeries) -> SegFile:
 
 def is_ours(dataset: Dataset) -> bool:
     """Whether this program wrote the object, by its manufacturer and content label."""
-    labels = (APPROVED, PREDICTED)
+    labels = (APPROVED, PREDICTED, TUMOR)
     return dataset.get("Manufacturer") == MANUFACTURER and dataset.get("ContentLabel") in labels
 
 
@@ -238,27 +212,6 @@ def _segment(number: int, node: Node, author: Author, uid: str) -> hd.seg.Segmen
         segment.SegmentDescription = node.description
     segment.RecommendedDisplayCIELabValue = cielab(node.color)
     return segment
-
-
-def _complete(header: Dataset) -> Dataset:
-    """The header with empty values for what a bare CT may lack, and without names.
-
-    Names of one part, as pseudonyms are, would be warned about with the name itself, which belongs in no log.
-    """
-    copy = Dataset(header)
-    for name in COPIED:
-        if name not in copy or name in ("PatientName", "ReferringPhysicianName"):
-            setattr(copy, name, "")
-    return copy
-
-
-def _person_name(person: str) -> str:
-    # "^" and "=" divide the parts of a name in DICOM, "\" its values.
-    plain = "".join(
-        " " if character in "^=\\" or not character.isprintable() else character for character in person
-    )
-    plain = " ".join(plain.split())[:64]
-    return f"{plain}^" if plain else ""
 
 
 def when_created(dataset: Dataset) -> datetime | None:

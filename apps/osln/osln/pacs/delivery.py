@@ -1,0 +1,113 @@
+"""Approved labels of the mirror to the PACS, as DICOM Segmentations on the CT as the PACS has it now."""
+
+import logging
+import uuid
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydicom.dataset import Dataset
+
+from osln.dicom.nodes import Author
+from osln.dicom.results import NOTE, approved, local_time
+from osln.dicom.seg import seg
+from osln.dicom.slices import Slice
+from osln.dicom.source import CtSeries, ct_series
+from osln.dicom.tumor_seg import tumor_seg
+from osln.dicom.web import PacsError
+from osln.labelmaps import read_label_file
+from osln.pacs.fetching import same_images
+from osln.pacs.mirror import PacsMirror
+from osln.pacs.outbox import Entry, Outbox
+from osln.pacs.stow import store_object
+from osln.revisions import Revision, label_revisions
+
+logger = logging.getLogger(__name__)
+
+
+def deliver(mirror: PacsMirror, outbox: Outbox, now: float) -> int:
+    """Sends what waits and is due, each revision once, oldest first.
+
+    A PACS that fails ends the round; a label that cannot be sent for its own reason does not hold up others.
+
+    Args:
+        mirror: The mirror.
+        outbox: Its outbox.
+        now: Seconds since the epoch; what is to be tried later is left.
+
+    Returns:
+        Number of revisions that were sent.
+    """
+    sent = 0
+    try:
+        # One process at a time: two would send the same, although it would become one object.
+        with FileLock(mirror.root / ".osln" / "outbox" / ".deliver.lock", timeout=0):
+            for entry in outbox.entries():
+                if entry.next_try > now:
+                    break
+                try:
+                    sent += _deliver_label(mirror, outbox, entry)
+                except PacsError as error:
+                    outbox.failed(entry, str(error))
+                    break
+                except (ValueError, LookupError, OSError) as error:
+                    logger.warning("The label of case %s cannot be sent: %s", entry.case, error)
+                    outbox.failed(entry, str(error))
+    except Timeout:
+        pass
+    return sent
+
+
+def label_uids(case: str, tag: str, revision: Revision) -> tuple[str, str]:
+    """UIDs of the series and the object that a revision becomes: the same however often it is sent."""
+    made = f"osln/{case}/{tag}/{revision.revision}/{revision.at}/{revision.sha256}"
+    series, instance = (uuid.uuid5(uuid.NAMESPACE_OID, f"{made}/{what}") for what in ("series", "instance"))
+    return f"2.25.{series.int}", f"2.25.{instance.int}"
+
+
+def series_on_pacs(mirror: PacsMirror, case: str) -> CtSeries:
+    """The CT of a case by its headers, which are asked for; its pixels stay where they are.
+
+    Raises:
+        PacsError: If the PACS fails.
+        ValueError: If it has other images now than those that were fetched, or no object can refer to them.
+    """
+    headers = mirror.web.headers(mirror.study_of(case), case)
+    if not same_images(mirror.root, case, headers, mirror.deidentifier):
+        raise ValueError(
+            f"the images of the CT of case {case} on the PACS are not those that were labeled; send the "
+            "former images to the PACS again"
+        )
+    return ct_series([Slice(Path(), header) for header in headers])
+
+
+def as_object(mirror: PacsMirror, case: str, tag: str, revision: Revision) -> Dataset:
+    """A revision as a DICOM Segmentation.
+
+    Raises:
+        PacsError, ValueError: As `series_on_pacs`.
+    """
+    ct = series_on_pacs(mirror, case)
+    uids = label_uids(case, tag, revision)
+    if tag == "final":
+        warnings: list[str] = []
+        nodes = approved(mirror.root, case, ct.grid, warnings, revision.revision)
+        for warning in warnings:
+            logger.warning("Case %s: %s", case, warning)
+        return seg(nodes, ct, uids)
+    path = label_revisions(mirror.root, case, tag).path(revision.revision)
+    at = local_time(revision.at)
+    author = Author(True, at, person=revision.by, revision=revision.revision, note=NOTE)
+    return tumor_seg(read_label_file(path, ct.grid).layers[0], ct, author, uids)
+
+
+def _deliver_label(mirror: PacsMirror, outbox: Outbox, entry: Entry) -> int:
+    waiting = outbox.waiting(entry)
+    for revision in waiting:
+        item = as_object(mirror, entry.case, entry.tag, revision)
+        store_object(mirror.web, item)
+        outbox.delivered(entry, revision, str(item.SOPInstanceUID))
+        logger.info(
+            "Revision %d of label %s of case %s is on the PACS", revision.revision, entry.tag, entry.case
+        )
+    outbox.close(entry)
+    return len(waiting)

@@ -1,0 +1,80 @@
+"""Labels that were approved elsewhere, or before the mirror was lost, from the PACS into the mirror.
+
+Only segmentations of ours count, and of them the latest: a foreign one says nothing about whether a case was
+reviewed here.
+"""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from osln.changes import count_nodes
+from osln.dicom.results import local_time
+from osln.dicom.seg import APPROVED, TUMOR, read_seg
+from osln.labelmaps import packed_mask
+from osln.pacs.delivery import label_uids, series_on_pacs
+from osln.pacs.listing import StoredSeg, newest
+from osln.pacs.mirror import PacsMirror
+from osln.revisions import Revision, label_revisions
+
+logger = logging.getLogger(__name__)
+
+CONTENT = {"final": APPROVED, "gtv": TUMOR}
+
+
+def wanted_labels(mirror: PacsMirror) -> Iterator[tuple[str, str, StoredSeg]]:
+    """Case, tag and segmentation of every label that is newer on the PACS than here."""
+    plans = mirror.cases().plans
+    by_label: dict[tuple[str, str], list[StoredSeg]] = {}
+    for seg in mirror.listing.content()[1]:
+        by_label.setdefault((seg.ct, seg.content), []).append(seg)
+    for (case, content), segs in by_label.items():
+        for tag, its in CONTENT.items():
+            best = newest(segs)
+            if its == content and case in plans and best and _is_newer(mirror.root, case, tag, best):
+                yield case, tag, best
+
+
+def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Revision | None:
+    """Fetches a segmentation and makes it the newest revision of a label.
+
+    What was there stays: a label without revisions, for instance nodes of a structure set, becomes one first.
+
+    Returns:
+        The revision; None if a newer one was submitted meanwhile.
+
+    Raises:
+        PacsError: If the PACS fails.
+        ValueError: If the segmentation does not lie on the CT.
+    """
+    ct = series_on_pacs(mirror, case)
+    read = read_seg(mirror.web.instance(stored.study, stored.series, stored.instance), ct)
+    mask = read.mask()
+    kept = label_revisions(mirror.root, case, tag)
+    with kept.lock():
+        if not _is_newer(mirror.root, case, tag, stored):
+            return None
+        kept.settle()
+        counts = {"voxels": int(mask.sum())} | ({"nodes": count_nodes(mask)} if tag == "final" else {})
+        created = datetime.fromisoformat(stored.created).astimezone() if stored.created else None
+        revision = kept.submit(
+            packed_mask(mask, ct.grid, ct.file_grid),
+            by=stored.by or "unknown",
+            source="pacs",
+            counts=counts,
+            reference=stored.instance,
+            at=created,
+        )
+    logger.info("Label %s of case %s taken from the PACS", tag, case)
+    return revision
+
+
+def _is_newer(root: Path, case: str, tag: str, stored: StoredSeg) -> bool:
+    history = label_revisions(root, case, tag).history()
+    if not history:
+        return True
+    known = {revision.reference or label_uids(case, tag, revision)[1] for revision in history}
+    if stored.instance in known or not stored.created:
+        return False
+    return datetime.fromisoformat(stored.created) > local_time(history[0].at)

@@ -1,0 +1,47 @@
+"""One object to the PACS by STOW-RS, and whether it is there afterwards.
+
+Reference: DICOM PS3.18, 10.5 (store transaction), table 10.5.3-1 (answers) and PS3.4, B.2.3 (reasons).
+"""
+
+from pydicom.dataset import Dataset
+
+from osln.dicom.files import text
+from osln.dicom.web import PacsError, WebClient
+
+REASONS = {
+    0x0110: "it failed while it worked on the object",
+    0x0122: "it does not take DICOM Segmentations (SOP class not supported)",
+    0x0124: "it does not allow that",
+    0xA700: "it has no room left",
+    0xA900: "the object does not fit what it has of this patient or study",
+    0xC000: "it does not understand the object",
+}
+
+
+def store_object(web: WebClient, item: Dataset) -> None:
+    """Sends an object; one that is there already counts as sent.
+
+    Raises:
+        PacsError: If the PACS cannot be reached or does not take it; the sentence says why.
+    """
+    try:
+        answer = web.store(item)
+        failed = answer.get("FailedSOPSequence")
+    except PacsError:
+        # Some answer with an error to what they have; a connection can break after the object was stored.
+        if is_there(web, item):
+            return
+        raise
+    if failed and not is_there(web, item):
+        code = int(failed[0].get("FailureReason") or 0)
+        reason = REASONS.get(code, "it does not say why")
+        raise PacsError(f"the PACS at {web.place} does not take the object: {reason} ({code:04X}H)")
+
+
+def is_there(web: WebClient, item: Dataset) -> bool:
+    """Whether the PACS has an object of this UID; False where it cannot be asked."""
+    try:
+        found = web.search_instances(text(item, "StudyInstanceUID"), text(item, "SeriesInstanceUID"))
+    except PacsError:
+        return False
+    return text(item, "SOPInstanceUID") in {text(instance, "SOPInstanceUID") for instance in found}

@@ -27,6 +27,7 @@ from local_orthanc import LocalOrthanc, installed
 from local_server import LocalServer
 from osln.dicom.credentials import ask_credentials
 from osln.dicom.web import WebClient, bare_address
+from osln.pacs.stow import store_object
 from osln.phantom import make_phantom
 from osln.phantom.dicom_study import PLANNING, write_dicom_case
 from start_server import port_refusal
@@ -100,7 +101,7 @@ def upload(url: str, studies: list[Path]) -> int:
     """Stores what the PACS does not have yet, by STOW-RS; returns the number of images stored.
 
     Raises:
-        ValueError: If the PACS cannot be reached, refuses or does not take an image.
+        PacsError: If the PACS cannot be reached, refuses or does not take an image.
     """
     web = WebClient(url, ask_credentials(url, None))
     stored = 0
@@ -110,8 +111,7 @@ def upload(url: str, studies: list[Path]) -> int:
         there = {item.SOPInstanceUID for item in listed}
         for image in images:
             if image.SOPInstanceUID not in there:
-                if web.store(image).get("FailedSOPSequence"):
-                    raise ValueError(f"the PACS did not take an image of {folder}; its own log says why")
+                store_object(web, image)
                 stored += 1
     return stored
 

@@ -5,32 +5,27 @@ through, so that no request reads or writes outside the store. Uploads are read 
 """
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
+from lib.case_files import put_away, take_ct
 from lib.cases import (
     TAGS,
-    UPLOAD_SUFFIXES,
     checked_notes,
     checked_tag,
     is_case_id,
-    read_ct,
     reason_against,
 )
 from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.index import StoreIndex
 from lib.labels import accept_prediction, accept_submission
-from lib.options import listed
-from osln.grid import Volume, read_volume, write_volume
-from osln.imagefile import split_suffix, twins, write_atomically
+from osln.grid import Volume, read_volume
+from osln.imagefile import split_suffix
 from osln.revisions import Revisions, label_revisions
 from osln.study import check_case
 
@@ -144,66 +139,22 @@ class OslnDatastore(StoreIndex):
 
     @translated()
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """Stores an uploaded CT as a case, after reading it.
+        """Stores an uploaded CT as a case; see `lib.case_files`."""
+        return take_ct(self, image_id, image_filename, image_info)
 
-        A CT that the case has already is no conflict: 3D Slicer uploads it when an annotator has opened a
-        stored CT by hand, to correct a label that was submitted before.
-
-        Raises:
-            HTTPException: 422 if it is not a CT in a format that is read, 409 if the case exists already with
-                another CT.
-        """
-        source = Path(image_filename)
-        name, suffix = split_suffix(source)
-        if suffix not in UPLOAD_SUFFIXES:
-            raise ValueError(
-                f"a CT is uploaded as one of {listed(UPLOAD_SUFFIXES)}, got a file named *{source.suffix}"
-            )
-        case = check_case(image_id or name)
-        ct = read_ct(case, source)
-        target = self.root / f"{case}{'.nii.gz' if suffix == '.nrrd' else suffix}"
-        with self.revisions(case, "final").lock():
-            if others := [path for path in (target, *twins(target)) if path.exists()]:
-                if len(others) == 1 and _same_image(read_volume(others[0]), ct):
-                    return case
-                raise NotReadyError(
-                    f"case {case} exists already with another CT ({others[0].name}); remove it first (DELETE "
-                    "/datastore/image) or choose another id (in 3D Slicer: rename the volume)"
-                )
-            if suffix == ".nrrd":
-                write_volume(target, ct.array, ct.grid, ct.file_grid)
-            else:
-                write_atomically(target, source.read_bytes())
-            info = {**checked_notes(image_info or {}), "ts": int(time.time()), "name": target.name}
-            with self.transaction():
-                self._datastore.objects[case] = ImageLabelModel(
-                    image=DataModel(info=info, ext=split_suffix(target)[1])
-                )
-                self._update_datastore_file()
-        return case
+    def register_case(self, case: str, file: Path, info: dict[str, Any]) -> None:
+        """Notes a stored CT in the index."""
+        noted = {**checked_notes(info or {}), "ts": int(time.time()), "name": file.name}
+        with self.transaction():
+            entry = DataModel(info=noted, ext=split_suffix(file)[1])
+            self._datastore.objects[case] = ImageLabelModel(image=entry)
+            self._update_datastore_file()
 
     @translated()
     def remove_image(self, image_id: str) -> None:
-        """Takes a case out of the store; its companions and revisions are moved to `.osln/.removed`.
-
-        They must not stay in place: a CT stored later under the same id would get another patient's PET.
-        """
+        """Takes a case out of the store; its labels are kept (`lib.case_files`)."""
         case = self.known(image_id)
-        ct = Path(super().get_image_uri(case))
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
-        archive = self.root / ".osln" / ".removed" / f"{case}-{stamp}"
-        archive.mkdir(parents=True)
-        for tag in ("final", "gtv"):
-            kept = self.revisions(case, tag)
-            with kept.lock():
-                kept.settle()
-        for folder in ("pet", "truth", "labels/gtv", "labels/final", "labels/original"):
-            for path in (self.root / folder).glob(f"{case}.*"):
-                if split_suffix(path)[0] in (case, f"{case}.json"):
-                    (archive / folder).mkdir(parents=True, exist_ok=True)
-                    shutil.move(path, archive / folder / path.name)
-        shutil.move(self.root / ".osln" / case, archive / "revisions")
-        ct.unlink()
+        put_away(self, case, Path(super().get_image_uri(case)))
         self.refresh()
 
     @translated()
@@ -295,7 +246,3 @@ class OslnDatastore(StoreIndex):
 
     def _add_non_existing_labels(self, tag: str) -> int:
         return super()._add_non_existing_labels(tag) if tag in TAGS else 0
-
-
-def _same_image(one: Volume, other: Volume) -> bool:
-    return one.grid.matches(other.grid) and np.array_equal(one.array, other.array)

@@ -21,11 +21,13 @@ from osln.metrics import MFROC_FALSE_POSITIVES, best_f1, froc
 from osln.networks.glnet import GLNet
 from osln.recipe import bf16_is_fast, learning_rate
 from osln.training import Progress
-from osln.training_state import cpu_threads, load_state, save_state
+from osln.training_state import StateFile, cpu_threads
 from osln.transforms import Scaling
 
 SHOWN_FALSE_POSITIVES = 3.0
 """Per patient, where a training shows what it finds."""
+SMALLEST_BF16_PATCH = 16
+"""Three halvings make maps of two voxels of it."""
 
 
 def train_classifier(
@@ -63,7 +65,7 @@ def train_classifier(
         trained_on: What the weights may claim.
         device: "cpu", "cuda" or "cuda:N".
         threads: CPU threads during the training; as they are if None.
-        resume_path: File that holds the state after each epoch; see `training.train`.
+        resume_path: File that holds the state after each step; see `training.train`.
         on_progress: Called after each epoch.
 
     Raises:
@@ -96,13 +98,12 @@ def train_classifier(
     with cpu_threads(threads):
         run = _Run(classifier, preset, sampler, passes, seed, initial, device)
         key = _run_key(record, preset, scaling, sampler, run)
-        if resume_path is not None:
-            run.resume(Path(resume_path), key)
+        state = StateFile(None if resume_path is None else Path(resume_path), key)
+        run.resume(state)
         began, first = time.monotonic(), run.epoch
         while run.epoch < passes:
-            run.losses.append(run.train_epoch())
-            if resume_path is not None:
-                run.save(Path(resume_path), key)
+            run.train_epoch(state)
+            state.save(run.content, at_once=True)
             figures = None
             if on_progress is not None:
                 if validation[0]:
@@ -217,10 +218,13 @@ class _Run:
         if classifier.inputs:
             self.network = self.network.to(memory_format=torch.channels_last_3d)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=preset.stage_two.learning_rate)
-        self.half = bf16_is_fast(self.device)
+        # On CPUs the bf16 weight gradient of a map two voxels wide is not computed whole (oneDNN 3).
+        self.half = bf16_is_fast(self.device) and min(preset.stage_two.patch[:2]) > SMALLEST_BF16_PATCH
         self.epoch = 0
         self.seconds = 0.0
         self.losses: list[float] = []
+        self.steps_of_epoch: list[float] = []
+        """Loss of each step of the epoch that is not over."""
 
     def checkpoint(self, scaling: Scaling, record: Mapping[str, Any]) -> Checkpoint:
         """The network as it is now."""
@@ -230,53 +234,62 @@ class _Run:
         }
         return Checkpoint(self.classifier.name, self.preset.name, scaling, weights, "", dict(record))
 
-    def train_epoch(self) -> float:
-        """One pass through the candidates; returns the mean loss."""
-        began = time.monotonic()
+    def train_epoch(self, state: StateFile) -> None:
+        """One pass through the candidates, or the rest of it after an interruption."""
         self.network.train()
         weight = torch.tensor(self.sampler.positive_weight, device=self.device)
-        total = 0.0
+        steps = self.sampler.epoch_steps
+        while (step := len(self.steps_of_epoch)) < steps:
+            began = time.monotonic()
+            self.steps_of_epoch.append(self._step(self.epoch * steps + step, weight))
+            self.seconds += time.monotonic() - began
+            if step + 1 < steps:
+                # After the last one the epoch's mean belongs to the state; `train_classifier` saves it.
+                state.save(self.content)
+        self.losses.append(sum(self.steps_of_epoch) / steps)
+        self.steps_of_epoch = []
+        self.epoch += 1
+
+    def _step(self, number: int, weight: torch.Tensor) -> float:
+        """One training step; returns its loss."""
+        rate = learning_rate(self.preset.stage_two.learning_rate, number, self.steps)
+        self.optimizer.param_groups[0]["lr"] = rate
+        arrays = self.sampler.batch(number)
+        patches, boxes, tags, truth = (
+            None if array is None else torch.from_numpy(array).to(self.device) for array in arrays
+        )
+        if patches is not None:
+            patches = patches.contiguous(memory_format=torch.channels_last_3d)
+        self.optimizer.zero_grad(set_to_none=True)
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from torch's own source, which must not depend on what ran before.
-            torch.manual_seed(self.seed * 100_003 + self.epoch)
-            for step in range(self.sampler.epoch_steps):
-                number = self.epoch * self.sampler.epoch_steps + step
-                rate = learning_rate(self.preset.stage_two.learning_rate, number, self.steps)
-                self.optimizer.param_groups[0]["lr"] = rate
-                arrays = self.sampler.batch(number)
-                patches, boxes, tags, truth = (
-                    None if array is None else torch.from_numpy(array).to(self.device) for array in arrays
-                )
-                if patches is not None:
-                    patches = patches.contiguous(memory_format=torch.channels_last_3d)
-                self.optimizer.zero_grad(set_to_none=True)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                    logits = self.network(patches, boxes, tags)
-                loss = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)
-                if not torch.isfinite(loss):
-                    raise ValueError(
-                        f"the loss is not a number in epoch {self.epoch + 1}: lower the learning rate (now "
-                        f"{rate:.2g}) or look for broken voxels in the training images"
-                    )
-                loss.backward()
-                self.optimizer.step()
-                total += loss.item()
-        self.epoch += 1
-        self.seconds += time.monotonic() - began
-        return total / self.sampler.epoch_steps
+            torch.manual_seed(self.seed * 1_000_003 + number)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                logits = self.network(patches, boxes, tags)
+        loss = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the loss is not a number in epoch {self.epoch + 1}: lower the learning rate (now "
+                f"{rate:.2g}) or look for broken voxels in the training images"
+            )
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
 
-    def save(self, path: Path, key: str) -> None:
-        """Write the state, whole or not at all."""
+    def content(self) -> dict[str, Any]:
+        """All that the training goes on from."""
         parts = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        save_state(path, key, {"epoch": self.epoch, "seconds": self.seconds, "losses": self.losses, **parts})
+        figures = {"losses": self.losses, "steps_of_epoch": self.steps_of_epoch, "seconds": self.seconds}
+        return {"epoch": self.epoch, **figures, **parts}
 
-    def resume(self, path: Path, key: str) -> None:
+    def resume(self, file: StateFile) -> None:
         """Go on from the file if it belongs to this training."""
-        state = load_state(path, key, self.device)
+        state = file.load(self.device)
         if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.seconds, self.losses = state["epoch"], state["seconds"], list(state["losses"])
+            self.epoch, self.seconds = state["epoch"], state["seconds"]
+            self.losses, self.steps_of_epoch = list(state["losses"]), list(state["steps_of_epoch"])
 
 
 def _run_key(

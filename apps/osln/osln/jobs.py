@@ -7,6 +7,7 @@ where it was. Where there are GPUs, each has a worker of its own for the jobs th
 import multiprocessing
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -133,8 +134,8 @@ def _check(future: "Future[float]", name: str, pools: Sequence[Any]) -> None:
         pool.shutdown(wait=False, cancel_futures=True)
     if isinstance(error, BrokenProcessPool):
         raise RuntimeError(
-            f"the process that worked on {name!r} was killed, perhaps for memory: run the same command again, "
-            "it goes on where it was"
+            f"the process that worked on {name!r} was killed, perhaps for memory: run the same command "
+            "again, it goes on where it was"
         ) from error
     raise error
 
@@ -189,9 +190,11 @@ class _Bar:
     def __init__(self, costs: Mapping[str, float]) -> None:
         self.costs = costs
         self.shares = dict.fromkeys(costs, 0.0)
-        form = "{percentage:3.0f}%|{bar}| {elapsed} run, {remaining} left{postfix}"
+        form = "{percentage:3.0f}%|{bar:30}| {elapsed} run, {remaining} left{postfix}"
         # Rates of the kinds of jobs differ: only the mean of all tells the time left.
-        self.bar = tqdm(total=sum(costs.values()), smoothing=0, bar_format=form)
+        every = 0.5 if sys.stderr.isatty() else 30.0
+        total = sum(costs.values())
+        self.bar = tqdm(total=total, smoothing=0, bar_format=form, mininterval=every, maxinterval=2 * every)
 
     def __enter__(self) -> "_Bar":
         return self
@@ -208,7 +211,7 @@ class _Bar:
                 return
             if name in self.shares:
                 self._move(name, share)
-                self.bar.set_postfix_str(f"{name} {words}".strip())
+                self.bar.set_postfix_str(f"{name} {words}".strip(), refresh=False)
 
     def finish(self, name: str) -> None:
         """The job is done."""

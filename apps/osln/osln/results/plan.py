@@ -1,0 +1,188 @@
+"""What a run of the tables is made of, and where each part of it is kept.
+
+Everything lies under one folder in files whose names hold a key of all that they depend on: the cohort's
+files, the recipe, the seed, and the keys of what they are made from. So tables, runs and later runs with
+other sizes share what is equal, and nothing old is ever taken for new.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from osln.experiments import CLASSIFIERS, SEGMENTERS, Preset
+from osln.results.cohort import Cohort
+from osln.tables import STAGE_ONE_ROWS, Row, rows_of
+from osln.tagger import Tagger
+
+FORMAT = 1
+"""Of everything that is kept here; another one makes it anew."""
+EVALUATED = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One training of stage one.
+
+    Attributes:
+        segmenter: Row of `SEGMENTERS`.
+        length: Training steps in units of the preset's.
+        seed: Of first weights and patches.
+        left_out: Training cases that it does not see.
+    """
+
+    segmenter: str
+    length: int
+    seed: int
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run; the same in every process.
+
+    Attributes:
+        work: Folder for everything made.
+        cohort: The patients.
+        preset: Sizes and recipes.
+        tables: Names in `TABLES`.
+        seeds: Trainings of each network.
+        tagger: File of the tagger.
+        command: As typed.
+    """
+
+    work: Path
+    cohort: Cohort
+    preset: Preset
+    tables: tuple[str, ...]
+    seeds: int
+    tagger: Path
+    command: str = ""
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        return rows_of(self.tables)
+
+    @cached_property
+    def tagger_sha256(self) -> str:
+        return Tagger.checksum(self.tagger)
+
+    def networks(self, row: Row, seed: int, left_out: tuple[str, ...] = ()) -> list[Network]:
+        """The trainings whose maps are fused to the row's, for one of the run's seeds.
+
+        Copies take the seeds that follow: the second of two CT networks is the first of the next seed.
+        """
+        return [
+            Network(name, row.length, seed + copy, left_out)
+            for copy in range(row.copies)
+            for name in STAGE_ONE_ROWS[row.stage_one].segmenters
+        ]
+
+    def steps(self, network: Network) -> int:
+        """Training steps of a network."""
+        return network.length * self.preset.iterations
+
+    def learned_cases(self, network: Network) -> list[str]:
+        """Cases that a network learns from."""
+        return [case for case in self.cohort.cases("train") if case not in network.left_out]
+
+    def network_folder(self, network: Network) -> Path:
+        """Weights and maps of a network."""
+        if network not in self._folders:
+            self._folders[network] = self._network_folder(network)
+        return self._folders[network]
+
+    @cached_property
+    def _folders(self) -> dict[Network, Path]:
+        """Found so far: keys of a hundred cases are asked for thousands of times."""
+        return {}
+
+    def _network_folder(self, network: Network) -> Path:
+        recipe = {name: value for name, value in asdict(self.preset).items() if name != "stage_two"}
+        key = _key(
+            asdict(SEGMENTERS[network.segmenter]),
+            recipe,
+            self.steps(network),
+            network.seed,
+            self._marks(self.learned_cases(network)),
+        )
+        return self.work / "networks" / f"{network.segmenter}-x{network.length}-seed{network.seed}-{key}"
+
+    def weights_path(self, network: Network) -> Path:
+        """File of a trained network."""
+        return self.network_folder(network) / "weights.pt"
+
+    def map_path(self, network: Network, case: str) -> Path:
+        """File of a network's map of a case."""
+        return self.network_folder(network) / "maps" / f"{self._file_name(case)}.npz"
+
+    def setting_folder(self, row: Row, seed: int) -> Path:
+        """Counts and candidates of what a row's networks give together."""
+        keys = [self.network_folder(network).name for network in self.networks(row, seed)]
+        key = _key(keys, *(self._marks(self.cohort.cases(split)) for split in EVALUATED))
+        return self.work / "settings" / f"{row.setting.name}-seed{seed}-{key}"
+
+    def counts_path(self, row: Row, seed: int) -> Path:
+        """Counts of the fused maps of the evaluated patients."""
+        return self.setting_folder(row, seed) / "counts.npz"
+
+    def candidates_path(self, row: Row, seed: int, case: str) -> Path:
+        """Candidates of a case; of "stage two" those of networks that have not seen it."""
+        asked = self.networks(row, seed, self._unseen(case))
+        stage_two = self.preset.stage_two
+        cut = _key(
+            [self.network_folder(network).name for network in asked],
+            asdict(stage_two),
+        )
+        return self.setting_folder(row, seed) / f"candidates-{cut}" / f"{self._file_name(case)}.npz"
+
+    def tags_path(self, row: Row, seed: int, case: str) -> Path:
+        """Tags of a case's candidates."""
+        candidates = self.candidates_path(row, seed, case)
+        return candidates.with_name(f"{candidates.stem}-tags-{self.tagger_sha256[:12]}.npy")
+
+    def row_folder(self, row: Row, seed: int) -> Path:
+        """Weights and scores of a row's classifier; the same for its joint row."""
+        name = str(row.classifier)
+        classifier = CLASSIFIERS[name]
+        learned = [str(self.candidates_path(row, seed, case)) for case in self.cohort.cases("stage two")]
+        key = _key(
+            asdict(classifier),
+            asdict(self.preset.stage_two),
+            [path.removeprefix(str(self.work)) for path in learned],
+            self.tagger_sha256 if classifier.tags else "",
+        )
+        return self.work / "classifiers" / f"{row.setting.name}+{name}-seed{seed}-{key}"
+
+    def classifier_path(self, row: Row, seed: int) -> Path:
+        """File of a trained classifier."""
+        return self.row_folder(row, seed) / "weights.pt"
+
+    def scores_path(self, row: Row, seed: int) -> Path:
+        """Scores that it gives to the evaluated patients' candidates."""
+        return self.row_folder(row, seed) / "scores.json"
+
+    def unseen(self, row: Row, seed: int, case: str) -> list[Network]:
+        """The trainings whose maps give the candidates of a case of any split."""
+        return self.networks(row, seed, self._unseen(case))
+
+    def _unseen(self, case: str) -> tuple[str, ...]:
+        return self.cohort.unseen_part(case) if case in self._taught else ()
+
+    @cached_property
+    def _taught(self) -> frozenset[str]:
+        return frozenset(self.cohort.cases("stage two"))
+
+    def _file_name(self, case: str) -> str:
+        return f"{case}-{_key(self.cohort.fingerprint(case))[:8]}"
+
+    def _marks(self, cases: Sequence[str]) -> list[str]:
+        return [self.cohort.fingerprint(case) for case in cases]
+
+
+def _key(*content: Any) -> str:
+    text = json.dumps([FORMAT, *content], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

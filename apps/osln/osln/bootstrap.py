@@ -169,22 +169,6 @@ class FrocCounts:
         }
         return {"f1": f1.max(axis=1), "f1_chosen": f1[:, kept], "mfroc": sensitivity.mean(axis=1), **at}
 
-    def chance(self, weights: np.ndarray) -> np.ndarray:
-        """(D,) mFROC that the same candidates have on average if their scores are drawn by chance.
-
-        Whatever share of them is kept, the same share of the found nodes and of the false positives is left:
-        the curve is a straight line from (0, 0) to that of all candidates, and stays at its end.
-        """
-        found, false = (
-            weights @ part[:, -1] if part.shape[1] else np.zeros(len(weights))
-            for part in (self.found, self.false)
-        )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = np.array(MFROC_FALSE_POSITIVES) / (false / weights.sum(axis=1))[:, None]
-            return (found / (weights @ self.n_nodes)) * np.minimum(np.nan_to_num(share, nan=1.0), 1.0).mean(
-                axis=1
-            )
-
 
 CANDIDATE_METRICS = ("f1", "f1_chosen", "mfroc", *(f"{target:g}" for target in MFROC_FALSE_POSITIVES))
 """Figures of a row of Table 2; see `FrocCounts.figures`."""
@@ -210,12 +194,3 @@ def candidate_distributions(
         draws = np.mean([figures[name] for figures in drawn], axis=0)
         found[name] = Distribution(float(per_seed.mean()), draws, per_seed)
     return found
-
-
-def candidate_chance(seeds: Sequence[Sequence[Scored]], weights: np.ndarray) -> Distribution:
-    """mFROC of the same candidates under scores drawn by chance; subtract it from that of the row."""
-    counts = [FrocCounts.of(patients) for patients in seeds]
-    whole = np.ones((1, weights.shape[1]))
-    per_seed = np.array([float(one.chance(whole)[0]) for one in counts])
-    draws = np.mean([one.chance(weights) for one in counts], axis=0)
-    return Distribution(float(per_seed.mean()), draws, per_seed)

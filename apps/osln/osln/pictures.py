@@ -86,15 +86,10 @@ def draw_inputs(column: Column, title: str) -> Figure:
     }
     panels = figure.subplots(1, len(shown))
     for axes, (words, (part, with_nodes)) in zip(panels, shown.items(), strict=True):
-        _draw_plane(axes, part, axis, index)
+        _draw_plane(axes, part, axis, index, shaded=True)
         axes.set_title(words, color="white", fontsize=12)
         if with_nodes:
             _outline(axes, column, nodes, axis, index, HIT)
-        if part.distance_mm is not None:
-            distance = _plane(part.distance_mm, axis, index)
-            axes.imshow(
-                distance, cmap="viridis_r", vmin=0, vmax=LIMIT_MM, alpha=0.35, origin="lower", zorder=1
-            )
     figure.suptitle(title, color="white", fontsize=14)
     return figure
 
@@ -131,7 +126,8 @@ def _planes(column: Column, wanted: np.ndarray) -> list[tuple[int, int]]:
     return [(1, y), *((2, z) for z in sorted(axial, reverse=True))]
 
 
-def _draw_plane(axes: Axes, column: Column, axis: int, index: int) -> None:
+def _draw_plane(axes: Axes, column: Column, axis: int, index: int, *, shaded: bool = False) -> None:
+    """CT with what the column has besides; `shaded` draws the distance in color."""
     ct = _plane(column.ct_hu, axis, index)
     axes.imshow(
         ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear", origin="lower"
@@ -150,6 +146,8 @@ def _draw_plane(axes: Axes, column: Column, axis: int, index: int) -> None:
         _outline(axes, column, column.tumor, axis, index, TUMOR)
     if column.distance_mm is not None:
         distance = _plane(column.distance_mm, axis, index)
+        if shaded:
+            axes.imshow(distance, cmap="viridis_r", vmin=0, vmax=LIMIT_MM, alpha=0.35, origin="lower")
         if distance.min() < PROXIMAL_MM < distance.max():
             axes.contour(distance, [PROXIMAL_MM], colors=BORDER, linestyles="dashed", linewidths=0.8)
     spacing = column.grid.spacing_mm

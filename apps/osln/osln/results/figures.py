@@ -9,7 +9,6 @@ import numpy as np
 from osln.bootstrap import (
     METRICS,
     Distribution,
-    candidate_chance,
     candidate_distributions,
     distribution,
     resamples,
@@ -17,6 +16,7 @@ from osln.bootstrap import (
 from osln.matching import Scored
 from osln.metrics import Counts, best_f1, froc
 from osln.reporting import plain_interval
+from osln.results.chance import chance_distribution
 from osln.tables import FIGURES, Row, Table
 
 LEADING = {kind: next(iter(figures)) for kind, figures in FIGURES.items()}
@@ -90,7 +90,7 @@ def row_figures(result: Result, weights: np.ndarray) -> Figures:
         if ends
         else ()
     )
-    return Figures(found, candidate_chance(result.test, weights), notes)
+    return Figures(found, chance_distribution(result.test, weights), notes)
 
 
 def table_figures(table: Table, figures: Mapping[Row, Figures]) -> dict[str, Any]:

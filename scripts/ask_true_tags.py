@@ -19,7 +19,7 @@ from osln.classification import CandidateScorer  # noqa: E402
 from osln.classifier_training import train_classifier  # noqa: E402
 from osln.cohort import Patient  # noqa: E402
 from osln.experiments import CLASSIFIERS, PRESETS  # noqa: E402
-from osln.metrics import best_f1, froc  # noqa: E402
+from osln.froc import best_f1, froc  # noqa: E402
 from osln.table_two import Row  # noqa: E402
 from osln.table_two_jobs import Plan, read_patients  # noqa: E402
 from osln.tags import TAG_INDEX, TAG_NAMES  # noqa: E402

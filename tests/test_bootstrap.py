@@ -6,13 +6,13 @@ import pytest
 from osln.bootstrap import (
     CANDIDATE_METRICS,
     METRICS,
-    FrocCounts,
     candidate_distributions,
     distribution,
     resamples,
 )
+from osln.froc import f1_at
 from osln.matching import Scored
-from osln.metrics import Counts, best_f1, f1_at, froc, macro_curves
+from osln.metrics import Counts, macro_curves
 
 
 def cohort(found: list[int], nodes: int = 2) -> Counts:
@@ -100,38 +100,6 @@ PATIENTS = [
 ]
 
 
-def test_figures_of_a_resample_are_exactly_those_of_the_resampled_list_of_patients():
-    weights = np.vstack([resamples(5, draws=60), np.ones((1, 5)), [[0, 0, 5, 0, 0]], [[1, 0, 0, 4, 0]]])
-    figures = FrocCounts.of(PATIENTS).figures(weights, threshold=0.5)
-    for draw, weight in enumerate(weights):
-        drawn = [PATIENTS[index] for index in np.repeat(np.arange(5), weight.astype(int))]
-        curve = froc(drawn)
-        wanted = [best_f1(drawn).f1, f1_at(drawn, 0.5), curve.mean(), *curve.at([2, 3, 4, 6])]
-        assert [figures[name][draw] for name in CANDIDATE_METRICS] == pytest.approx(wanted, abs=0, rel=0)
-
-
-def test_figures_of_a_resample_are_known_by_hand():
-    # Twice: hit .9, false .8, hit .5, false .2; 6 nodes. Best F1 at .5: 4 found, 2 false -> 8 / 12.
-    figures = FrocCounts.of(PATIENTS[:1]).figures(np.array([[2.0]]), threshold=0.85)
-    assert figures["f1"] == pytest.approx([8 / 12]) and figures["f1_chosen"] == pytest.approx([4 / 8])
-    # The curve ends at 2 false positives per patient with 4 of 6 nodes.
-    assert figures["2"] == figures["6"] == figures["mfroc"] == pytest.approx([4 / 6])
-
-
-def test_a_resample_without_nodes_has_no_figure_and_one_without_candidates_finds_nothing():
-    figures = FrocCounts.of(PATIENTS).figures(np.array([[0, 0, 0, 5.0, 0], [0, 0, 5.0, 0, 0]]), threshold=0.1)
-    for name in CANDIDATE_METRICS:
-        assert np.isnan(figures[name][0]) and figures[name][1] == 0
-
-
-def test_many_resamples_are_the_same_in_parts():
-    weights = resamples(5, draws=250)
-    counts = FrocCounts.of(PATIENTS)
-    whole = counts.figures(weights, 0.5)
-    for name in CANDIDATE_METRICS:
-        assert np.array_equal(whole[name][240:], counts.figures(weights[240:], 0.5)[name], equal_nan=True)
-
-
 def test_rows_of_candidates_average_their_seeds_each_at_its_own_threshold():
     weights = resamples(5, draws=50)
     other = [replace(one, scores=one.scores / 2) for one in PATIENTS]
@@ -144,3 +112,8 @@ def test_rows_of_candidates_average_their_seeds_each_at_its_own_threshold():
     apart = candidate_distributions([PATIENTS, other], [0.5, np.nan], weights)["f1_chosen"]
     assert apart.per_seed.tolist() == pytest.approx([f1_at(PATIENTS, 0.5), 0])
     assert apart.value == pytest.approx(f1_at(PATIENTS, 0.5) / 2)
+
+
+def test_where_no_resample_has_a_node_there_is_no_interval():
+    nothing = distribution([cohort([0, 0], nodes=0)], METRICS["recall"], resamples(2)).interval()
+    assert np.isnan([nothing.value, nothing.low, nothing.high]).all() and not nothing.excludes_zero

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from osln.matching import match, radius_fits, radius_mm
+from osln.instances import radius_mm
+from osln.matching import match, radius_fits
 
 
 def line(*runs: tuple[int, int, int], length: int = 200) -> np.ndarray:

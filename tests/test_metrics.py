@@ -1,12 +1,9 @@
 import numpy as np
 import pytest
 
-from osln.matching import Scored
+from osln.criteria import AVERAGINGS
 from osln.metrics import (
     Counts,
-    best_f1,
-    f1_at,
-    froc,
     macro_curves,
     mean_recall,
     operating_index,
@@ -21,10 +18,6 @@ def counts(*patients: tuple[list[int], list[int], list[int], int]) -> Counts:
     """Counts from (true predictions, false predictions, hit nodes, nodes) of each patient."""
     sweeps = [Sweep(np.array(t), np.array(f), np.array(h), n) for t, f, h, n in patients]
     return Counts.of(sweeps, np.linspace(0.1, 0.9, len(patients[0][0])))
-
-
-def scored(scores: list[float], hits: list[bool], n_nodes: int) -> Scored:
-    return Scored(np.array(scores, dtype=float), np.array(hits, dtype=bool), n_nodes)
 
 
 TWO = counts(([2, 1], [2, 0], [2, 1], 2), ([1, 0], [9, 0], [1, 0], 4))
@@ -92,57 +85,15 @@ def test_the_most_precise_threshold_stands_in_where_none_is_precise_enough():
     assert operating_index(poor) == 1 and not stage_one(poor).reached and stage_one(poor).recall == 0.0
 
 
-def test_froc_of_two_patients_by_hand():
-    curve = froc([scored([0.9, 0.8, 0.3], [True, False, True], 2), scored([0.8, 0.2], [False, False], 2)])
-    assert curve.thresholds.tolist() == [np.inf, 0.9, 0.8, 0.3, 0.2]
-    assert curve.false_positives.tolist() == [0, 0, 1, 1, 1.5]
-    assert curve.sensitivity.tolist() == [0, 0.25, 0.25, 0.5, 0.5]
+def test_precision_over_all_patients_is_1_for_nothing_said_of_nothing_there_and_0_for_a_missed_patient():
+    # Precisions: 1/4, nothing predicted and nothing there, nothing predicted and two nodes missed.
+    three = counts(([1], [3], [1], 1), ([0], [0], [0], 0), ([0], [0], [0], 2))
+    recall, precision = macro_curves(three, averaging=AVERAGINGS["all-patients"])
+    assert precision.tolist() == pytest.approx([(0.25 + 1 + 0) / 3])
+    assert recall.tolist() == macro_curves(three)[0].tolist() == pytest.approx([0.5])
+    assert macro_curves(three)[1].tolist() == pytest.approx([0.25])
 
 
-def test_equal_scores_move_together():
-    curve = froc([scored([0.5, 0.5], [True, False], 1)])
-    assert curve.false_positives.tolist() == [0, 1] and curve.sensitivity.tolist() == [0, 1]
-
-
-def test_the_lowest_score_is_kept():
-    curve = froc([scored([0.9, 0.2, 0.8, 0.3], [False, True, True, False], 2)])
-    assert curve.sensitivity[-1] == 1.0
-
-
-def test_beyond_its_end_the_curve_keeps_its_last_value_and_says_so():
-    short = froc([scored([0.9, 0.5], [True, False], 2)])
-    assert short.clamped and short.mean() == pytest.approx(0.5)
-    long = froc([scored([0.9] + [0.5] * 6, [True] + [False] * 6, 2)])
-    assert not long.clamped
-
-
-def test_mfroc_is_the_mean_at_2_3_4_and_6_false_positives():
-    scores = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
-    curve = froc([scored(scores, [True, False, False, True, False, False, True, False, False], 4)])
-    # Sensitivities at 2, 3, 4 and 6 false positives: .5, .5, .75, .75 (the upper end of each step).
-    assert curve.at([2, 3, 4, 6]).tolist() == pytest.approx([0.5, 0.5, 0.75, 0.75])
-    assert curve.mean() == pytest.approx(0.625)
-
-
-def test_patients_without_nodes_count_in_the_divisor_and_a_cohort_without_nodes_is_nan():
-    curve = froc([scored([0.9], [True], 1), scored([0.8], [False], 0)])
-    assert curve.false_positives.tolist() == [0, 0, 0.5]
-    assert np.isnan(froc([scored([0.8], [False], 0)]).mean())
-
-
-def test_best_f1_and_f1_at_a_chosen_threshold_by_hand():
-    patients = [scored([0.9, 0.8, 0.3], [True, False, True], 2)]
-    # F1 at .9: 2/(1+0+2) = .667, at .8: 2/4 = .5, at .3: 4/(2+1+2) = .8.
-    best = best_f1(patients)
-    assert best.f1 == pytest.approx(0.8) and best.threshold == 0.3
-    assert f1_at(patients, 0.85) == pytest.approx(2 / 3) and f1_at(patients, 0.95) == 0.0
-    assert np.isnan(best_f1([scored([0.5], [False], 0)]).f1) and best_f1([scored([], [], 3)]).f1 == 0.0
-
-
-def test_no_patient_and_scores_that_are_not_numbers_are_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        froc([])
+def test_no_patient_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         Counts.of([])
-    with pytest.raises(ValueError, match="not a number"):
-        froc([scored([np.nan], [True], 1)])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from osln.matching import radius_mm
+from osln.instances import radius_mm
 from osln.phantom import Phantom, PhantomParameters, make_phantom
 from osln.phantom.findings import Finding, zone_of
 from osln.phantom.pet import shown_at

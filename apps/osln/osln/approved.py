@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from osln.candidates import CONNECTIVITY
 from osln.column import Column, prepare
 from osln.experiments import Preset, Segmenter
 from osln.grid import Volume
 from osln.imagefile import SUFFIXES
+from osln.instances import CONNECTIVITY
 from osln.sampling import compact, reason_not_usable
 from osln.study import StorePaths, Study, companions, load_study
 

@@ -8,10 +8,7 @@ from scipy import ndimage
 
 from osln.column import Column
 from osln.experiments import PROXIMAL_MM
-from osln.matching import radius_mm
-
-CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
-"""26 neighbors."""
+from osln.instances import CONNECTIVITY, radius_mm
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
 from osln.classification import CandidateScorer
 from osln.experiments import Classifier, Preset
+from osln.froc import MFROC_FALSE_POSITIVES, best_f1, froc
 from osln.matching import Scored
-from osln.metrics import MFROC_FALSE_POSITIVES, best_f1, froc
 from osln.networks.glnet import GLNet
 from osln.recipe import bf16_is_fast, learning_rate
 from osln.training import Progress

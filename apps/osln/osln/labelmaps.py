@@ -51,7 +51,7 @@ def read_label_file(path: str | Path, ct: Grid) -> LabelFile:
         _check_header(path, ct)
         volume = read_volume(path)
         layers, affine, names, cropped = [volume.array], volume.grid.affine, {}, False
-    whole = [_whole_numbers(layer) for layer in layers]
+    whole = [whole_numbers(layer) for layer in layers]
     grid = Grid(whole[0].shape, affine)
     return LabelFile([map_exactly(layer, grid, ct, cropped=cropped) for layer in whole], names)
 
@@ -131,7 +131,12 @@ def _read_nrrd(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[tuple[int
     return [part.T for part in parts], affine, names, any(key.startswith("Segment") for key in tags)
 
 
-def _whole_numbers(labels: np.ndarray) -> np.ndarray:
+def whole_numbers(labels: np.ndarray) -> np.ndarray:
+    """The voxels of a label file as uint8 or uint16.
+
+    Raises:
+        ValueError: If they hold anything but whole numbers of 0 to 65535.
+    """
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
             raise ValueError("the label holds NaN or infinite values; export a label map of whole numbers")

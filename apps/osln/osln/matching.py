@@ -1,12 +1,16 @@
 """Which predictions hit which nodes: the geometric half of the evaluation.
 
-The statistics in `metrics` never see a voxel. What crosses over is, for each patient, a list of
-(score, hit) pairs and the number of nodes.
+The statistics in `froc` and `metrics` never see a voxel. What crosses over is, for each patient, a list
+of (score, hit) pairs and the number of nodes. The words are defined in `osln.metrics`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from osln.assignment import best_prediction, one_for_each
+from osln.criteria import PAPER, Criterion
+from osln.instances import Instances, instances, radius_mm
 
 RADIUS_RATIO = (0.5, 1.5)
 """Accepted predicted radius over node radius (paper, section 4.3)."""
@@ -14,17 +18,35 @@ RADIUS_RATIO = (0.5, 1.5)
 
 @dataclass(frozen=True)
 class Scored:
-    """One patient as the statistics see it.
+    """One patient as the statistics see it; also made by hand from anybody's (score, hit) pairs.
 
     Attributes:
-        scores: (n,) float64, one entry for each hit node and each false positive.
-        hits: (n,) bool, True for a hit node.
+        scores: (n,) float64, one entry for each found node and each false positive.
+        hits: (n,) bool, True for a found node.
         n_nodes: Nodes of the patient, found or not.
+
+    Raises:
+        ValueError: Lengths differ, a score is not a number, or more nodes are found than there are.
     """
 
     scores: np.ndarray
     hits: np.ndarray
     n_nodes: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scores", np.asarray(self.scores, dtype=np.float64))
+        object.__setattr__(self, "hits", np.asarray(self.hits, dtype=bool))
+        if self.scores.shape != self.hits.shape or self.scores.ndim != 1:
+            raise ValueError(
+                f"{self.scores.shape} scores for {self.hits.shape} hits: give one score for each"
+            )
+        if np.isnan(self.scores).any():
+            raise ValueError("a score is not a number: check the network's output before the evaluation")
+        if self.hits.sum() > self.n_nodes:
+            raise ValueError(
+                f"{self.hits.sum()} hits for {self.n_nodes} nodes: list each found node once, with "
+                "its best score"
+            )
 
 
 @dataclass(frozen=True)
@@ -36,8 +58,9 @@ class Matching:
         node_labels: (n,) labels of the nodes, ascending.
         scores: (p,) float64 score of each prediction.
         found_by: (n,) index into `prediction_labels` of the prediction that counts, -1 for a missed node.
-        extra: (p,) bool: hits a node that a better prediction has taken; neither true nor false.
-        radius_only: (n,) bool: missed although some prediction overlaps it, only for the radius rule.
+        extra: (p,) bool: neither true nor false, since it only hits nodes that better predictions have
+            found, or a finding that is to be ignored.
+        radius_only: (n,) bool: missed although some prediction overlaps it: no radius (or IoU) fits.
     """
 
     prediction_labels: np.ndarray
@@ -57,6 +80,14 @@ class Matching:
         """(p,) bool: the prediction hits no node."""
         return ~self.true_positive & ~self.extra
 
+    def ignoring(self, hitting: np.ndarray) -> "Matching":
+        """The same, with predictions that hit an ignored finding and no node neither true nor false.
+
+        Args:
+            hitting: (p,) bool, as `Overlaps.hitting` gives it.
+        """
+        return replace(self, extra=self.extra | (hitting & ~self.true_positive))
+
     def scored(self) -> Scored:
         """The (score, hit) pairs: one for each found node, one for each false positive."""
         found = self.found_by[self.found_by >= 0]
@@ -68,20 +99,17 @@ class Matching:
         )
 
 
-def radius_mm(volume_mm3: np.ndarray | float) -> np.ndarray:
-    """Radius of the sphere of the same volume, (3V / 4 pi)^(1/3)."""
-    return np.cbrt(np.asarray(volume_mm3, dtype=np.float64) * 3 / (4 * np.pi))
-
-
-def radius_fits(predicted_voxels: np.ndarray, node_voxels: np.ndarray) -> np.ndarray:
-    """Whether the predicted radius is within a factor of 0.5 to 1.5 of the node's, borders included.
-
-    Radii of one grid are compared, so the volumes may be counts of voxels.
-    """
-    ratio = radius_mm(predicted_voxels) / radius_mm(node_voxels)
+def ratio_fits(predicted_radius: np.ndarray, node_radius: np.ndarray) -> np.ndarray:
+    """Whether the predicted radius is 0.5 to 1.5 times the node's, borders included."""
+    ratio = predicted_radius / node_radius
     low, high = RADIUS_RATIO
     rounding = 1e-9
     return (ratio >= low - rounding) & (ratio <= high + rounding)
+
+
+def radius_fits(predicted_voxels: np.ndarray, node_voxels: np.ndarray) -> np.ndarray:
+    """`ratio_fits` for spheres of the same volume; of one grid, so that volumes may be counts of voxels."""
+    return ratio_fits(radius_mm(predicted_voxels), radius_mm(node_voxels))
 
 
 @dataclass(frozen=True)
@@ -93,7 +121,7 @@ class Overlaps:
         node_labels: (n,) labels of the nodes, ascending.
         predicted: (k,) prediction index of each overlapping pair.
         touched: (k,) node index of each pair.
-        fits: (k,) bool: the pair's radii fit, so that it is a hit.
+        fits: (k,) bool: the pair is a hit, its radii fit (and its IoU, where that is asked for).
     """
 
     prediction_labels: np.ndarray
@@ -102,8 +130,17 @@ class Overlaps:
     touched: np.ndarray
     fits: np.ndarray
 
-    def matching(self, scores: np.ndarray | None = None) -> Matching:
+    @property
+    def hitting(self) -> np.ndarray:
+        """(p,) bool: the prediction hits something."""
+        return np.isin(np.arange(len(self.prediction_labels)), self.predicted[self.fits])
+
+    def matching(self, scores: np.ndarray | None = None, criterion: Criterion = PAPER) -> Matching:
         """The fates under these scores, one for each prediction label; all equal if omitted.
+
+        Args:
+            scores: (p,) score of each prediction.
+            criterion: The one the overlaps were found with; says who finds a node that several hit.
 
         Raises:
             ValueError: The number of scores is not that of the predictions.
@@ -115,10 +152,12 @@ class Overlaps:
                 "each label"
             )
         hits, hit_nodes = self.predicted[self.fits], self.touched[self.fits]
-        found_by = best_prediction(hits, hit_nodes, values, len(self.node_labels))
+        choose = one_for_each if criterion.one_node else best_prediction
+        found_by = choose(hits, hit_nodes, values, len(self.node_labels))
         extra = np.zeros(len(values), dtype=bool)
-        extra[hits] = True
-        extra[found_by[found_by >= 0]] = False
+        if criterion.extras == "ignored":
+            extra[hits] = True
+            extra[found_by[found_by >= 0]] = False
         overlapped = np.zeros(len(self.node_labels), dtype=bool)
         overlapped[self.touched] = True
         return Matching(
@@ -126,64 +165,74 @@ class Overlaps:
         )
 
 
-def match(predictions: np.ndarray, nodes: np.ndarray, scores: np.ndarray | None = None) -> Matching:
+def match(
+    predictions: np.ndarray,
+    nodes: np.ndarray,
+    scores: np.ndarray | None = None,
+    criterion: Criterion = PAPER,
+    spacing_mm: np.ndarray | None = None,
+) -> Matching:
     """Match predicted instances to node instances.
 
-    A prediction hits a node if they share a voxel and the radius of the prediction is 0.5 to 1.5
-    times that of the node, radius meaning that of the sphere of the same volume. Overlap without a
+    By default a prediction hits a node if they share a voxel and the radius of the prediction is 0.5 to
+    1.5 times that of the node, radius meaning that of the sphere of the same volume. Overlap without a
     fitting radius is no hit: the prediction is a false positive (unless it hits another node) and
     the node stays missed. If several predictions hit one node the one with the highest score counts
     (the lowest label among equals) and the others are neither true nor false. A prediction that
     overlaps several nodes is tested with each on its own and may find all of them.
 
     Args:
-        predictions: (X, Y, Z) integer instance labels, 0 is background.
+        predictions: (X, Y, Z) integer instance labels, 0 is background; any memory order.
         nodes: (X, Y, Z) integer instance labels on the same grid, 0 is background.
         scores: Score of each prediction in ascending order of its label; all equal if omitted.
+        criterion: Row of `osln.criteria.CRITERIA`, or one made from it.
+        spacing_mm: (3,) voxel size; only radii other than "sphere" need it.
 
     Returns:
         The matching; with no prediction or no node its arrays are empty.
 
     Raises:
-        ValueError: The maps differ in shape, or the number of scores is not that of the predictions.
+        ValueError: The maps differ in shape, the number of scores is not that of the predictions, or the
+            voxel size is needed.
 
     Reference:
         The paper, section 4.3 (hit criterion).
     """
-    return find_overlaps(predictions, nodes).matching(scores)
+    return find_overlaps(predictions, nodes, criterion, spacing_mm).matching(scores, criterion)
 
 
-def find_overlaps(predictions: np.ndarray, nodes: np.ndarray) -> Overlaps:
+def find_overlaps(
+    predictions: np.ndarray,
+    nodes: np.ndarray,
+    criterion: Criterion = PAPER,
+    spacing_mm: np.ndarray | None = None,
+) -> Overlaps:
     """The geometric part of `match`, which holds for any scores; arguments and errors as there."""
     if predictions.shape != nodes.shape:
         raise ValueError(f"predictions have shape {predictions.shape} and nodes {nodes.shape}: use one grid")
-    inside = (predictions != 0) | (nodes != 0)
-    p, n = predictions[inside], nodes[inside]
-    prediction_labels, prediction_voxels = np.unique(p[p != 0], return_counts=True)
-    node_labels, node_voxels = np.unique(n[n != 0], return_counts=True)
-    both = (p != 0) & (n != 0)
-    pairs = np.unique(np.stack([p[both], n[both]]).astype(np.int64), axis=1)
-    predicted = np.searchsorted(prediction_labels, pairs[0])
-    touched = np.searchsorted(node_labels, pairs[1])
-    fits = radius_fits(prediction_voxels[predicted], node_voxels[touched])
-    return Overlaps(prediction_labels, node_labels, predicted, touched, fits)
+    found, true = instances(predictions), instances(nodes)
+    predicted, touched, shared = _pairs(predictions, nodes, found, true, criterion)
+    fits = np.ones(len(predicted), dtype=bool)
+    if criterion.overlap == "iou":
+        union = found.sizes[predicted] + true.sizes[touched] - shared
+        fits &= shared >= criterion.least_iou * union - 1e-9
+    if criterion.radius is not None:
+        of_predictions, of_nodes = (one.radius_mm(criterion.radius, spacing_mm) for one in (found, true))
+        fits &= ratio_fits(of_predictions[predicted], of_nodes[touched])
+    return Overlaps(found.labels, true.labels, predicted, touched, fits)
 
 
-def best_prediction(
-    predicted: np.ndarray, touched: np.ndarray, scores: np.ndarray, n_nodes: int
-) -> np.ndarray:
-    """For each node the hitting prediction with the highest score, the first among equals.
-
-    Args:
-        predicted: (k,) prediction index of each hit.
-        touched: (k,) node index of each hit.
-        scores: Score of every prediction.
-        n_nodes: Number of nodes.
-
-    Returns:
-        (n_nodes,) prediction index, -1 where no prediction hits.
-    """
-    found_by = np.full(n_nodes, -1)
-    worst_first = np.lexsort((-predicted, scores[predicted]))
-    found_by[touched[worst_first]] = predicted[worst_first]
-    return found_by
+def _pairs(
+    predictions: np.ndarray, nodes: np.ndarray, found: Instances, true: Instances, criterion: Criterion
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prediction, node and common voxels of each overlapping pair, by prediction, then node."""
+    if criterion.overlap == "center":
+        value = nodes[tuple(found.centers().T)]
+        predicted = np.flatnonzero(value)
+        return predicted, np.searchsorted(true.labels, value[predicted]), np.ones(len(predicted))
+    value = predictions[tuple(true.index)]
+    inside = value != 0
+    at = np.searchsorted(found.labels, value[inside]) * max(len(true.labels), 1) + true.owner[inside]
+    pairs, shared = np.unique(at, return_counts=True)
+    predicted, touched = np.divmod(pairs, max(len(true.labels), 1))
+    return predicted, touched, shared

@@ -1,22 +1,33 @@
-"""Statistics of a detection experiment, from counts and (score, hit) pairs; geometry is in `matching`.
+"""What every figure of a detection experiment means, and the figures of stage one.
 
-The words of every table, and what they mean here:
+Hits are found in `matching` (label maps) and `marks` (centers), curves over scores are in `froc`,
+intervals in `bootstrap`. All of them hold to the words below; a variant, where there is one, is named in
+brackets: a row of `criteria.CRITERIA` or of `criteria.AVERAGINGS`.
 
-- *hit*: a prediction shares a voxel with a node and its radius is 0.5 to 1.5 times the node's, radius
-  meaning that of the sphere of the same volume. Overlap without the radius is a false positive and the
-  node stays missed.
-- *several predictions on one node*: the best counts, the others are neither true nor false. One
-  prediction over several nodes is tested with each on its own.
+- *hit*: a prediction shares a voxel with a node [`iou-0.1`, `luna16`: other overlaps] and its radius is
+  0.5 to 1.5 times the node's, borders included, radius meaning (3V / 4 pi)^(1/3) in mm, that of the
+  sphere of the same volume [`radius-axial`, `radius-box`; `overlap`: any]. Overlap without the radius is
+  a false positive and the node stays missed.
+- *several predictions on one node*: the best counts, the others are neither true nor false [`one-to-one`:
+  they are false]. One prediction over several nodes is tested with each on its own and may find all of
+  them [`one-node`, `one-to-one`: at most one].
+- *ignored findings*: a prediction that overlaps one, whatever its radius, and hits no node is neither
+  true nor false.
 - *recall, precision of stage one*: the voxel threshold of the fused map is swept, components are
   recomputed, and both figures are averaged over patients: recall over patients with nodes, precision
-  over patients with predictions. How many were left out is part of the result.
+  over patients with predictions [`all-patients`]. How many were left out is part of the result. Every
+  prediction that finds a node counts once in the precision.
 - *recall at precision p*: the highest recall among the thresholds whose precision is at least p; 0 if
   no threshold is that precise. *mRecall*: its mean over p = .10, .11, ... .20.
-- *FROC*: pooled sensitivity against mean false positives per patient at one threshold for all
-  patients. Every distinct score is a point, equal scores move together, the lowest score is kept.
-  Patients without nodes count in the divisor. *mFROC*: mean sensitivity at 2, 3, 4 and 6; beyond the
-  end of the curve the last value, and the result says so.
-- *best F1*: maximum over the score threshold of the pooled F1, found nodes being the true positives.
+- *FROC*: pooled sensitivity [`macro-froc`: mean of the patients' sensitivities] against mean false
+  positives per patient at one threshold for all patients. Every distinct score is a point, equal scores
+  move together, the lowest score is kept. Between points it is linear. Patients without nodes count in
+  the divisor; a cohort without nodes has no sensitivity, NaN. *mFROC*: mean sensitivity at 2, 3, 4 and
+  6; beyond the end of the curve the last value, and the result says so.
+- *best F1*: maximum over the score threshold of the pooled F1, found nodes being the true positives;
+  beside it F1 at a threshold that was chosen on other patients.
+- *intervals*: 2.5 and 97.5 percentiles over resamples of the patients; differences are paired, that is
+  made from the same resamples.
 
 Reference:
     The paper, section 4.3; its silent points are settled as stated above.
@@ -27,13 +38,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.matching import Scored
+from osln.criteria import PAPER_AVERAGING, Averaging
 from osln.sweep import THRESHOLDS, Sweep
 
 OPERATING_PRECISION = 0.15
 OFFERED_PRECISIONS = (0.10, 0.15, 0.20, 0.30)
 MRECALL_PRECISIONS = np.linspace(0.10, 0.20, 11)
-MFROC_FALSE_POSITIVES = (2.0, 3.0, 4.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -68,12 +78,15 @@ class Counts:
         )
 
 
-def macro_curves(counts: Counts, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def macro_curves(
+    counts: Counts, weights: np.ndarray | None = None, averaging: Averaging = PAPER_AVERAGING
+) -> tuple[np.ndarray, np.ndarray]:
     """Macro recall and macro precision at every threshold.
 
     Args:
         counts: Counts of P patients at T thresholds.
         weights: (..., P) how often each patient counts, for the bootstrap; once each if omitted.
+        averaging: Says which patients the precision is averaged over.
 
     Returns:
         recall and precision, both (..., T); NaN where no patient has nodes or predictions.
@@ -84,6 +97,9 @@ def macro_curves(counts: Counts, weights: np.ndarray | None = None) -> tuple[np.
     with_nodes = counts.n_nodes > 0
     recalls = counts.hit_nodes / np.maximum(counts.n_nodes, 1)[:, None] * with_nodes[:, None]
     precisions = counts.true_predictions / np.maximum(predictions, 1)
+    if averaging.precision == "all":
+        precisions = np.where(predicted, precisions, ~with_nodes[:, None])
+        predicted = np.ones_like(predicted)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = (w @ recalls) / (w @ with_nodes.astype(float))[..., None]
         precision = (w @ precisions) / (w @ predicted.astype(float))
@@ -164,92 +180,3 @@ def stage_one(counts: Counts) -> StageOne:
         without_predictions=int((predictions[:, at] == 0).sum()),
         reached=bool((precision >= OPERATING_PRECISION - 1e-12).any()),
     )
-
-
-@dataclass(frozen=True)
-class Froc:
-    """Free-response curve from (0, 0) on, one point for each distinct score, descending.
-
-    Attributes:
-        false_positives: (k,) mean false positives per patient, ascending.
-        sensitivity: (k,) pooled; NaN if the cohort has no nodes.
-        thresholds: (k,) score of each point, infinity for the first.
-    """
-
-    false_positives: np.ndarray
-    sensitivity: np.ndarray
-    thresholds: np.ndarray
-
-    def at(self, false_positives: Sequence[float]) -> np.ndarray:
-        """Sensitivity at mean false positives per patient, linear between points, clamped at the end."""
-        return np.interp(false_positives, self.false_positives, self.sensitivity)
-
-    def mean(self) -> float:
-        """mFROC: mean sensitivity at 2, 3, 4 and 6 false positives per patient."""
-        return float(self.at(MFROC_FALSE_POSITIVES).mean())
-
-    @property
-    def clamped(self) -> bool:
-        """The curve ends before 6 false positives per patient, so its last value stands in."""
-        return bool(self.false_positives[-1] < max(MFROC_FALSE_POSITIVES))
-
-
-def froc(patients: Sequence[Scored]) -> Froc:
-    """FROC of a cohort; patients without nodes or predictions belong in the list too.
-
-    Raises:
-        ValueError: No patient, or a score is not a number.
-    """
-    scores, found, false, n_nodes = _pooled(patients)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sensitivity = np.concatenate([[0], found]) / np.float64(n_nodes)
-    return Froc(
-        false_positives=np.concatenate([[0], false]) / len(patients),
-        sensitivity=sensitivity,
-        thresholds=np.concatenate([[np.inf], scores]),
-    )
-
-
-@dataclass(frozen=True)
-class BestF1:
-    """Largest pooled F1 and the score threshold that gives it; NaN where there is none."""
-
-    f1: float
-    threshold: float
-
-
-def best_f1(patients: Sequence[Scored]) -> BestF1:
-    """Largest F1 over all score thresholds, found nodes as true positives.
-
-    Raises:
-        ValueError: No patient, or a score is not a number.
-    """
-    scores, found, false, n_nodes = _pooled(patients)
-    if n_nodes == 0 or len(scores) == 0:
-        return BestF1(np.nan if n_nodes == 0 else 0.0, np.nan)
-    values = 2 * found / (found + false + n_nodes)
-    at = int(np.argmax(values))
-    return BestF1(float(values[at]), float(scores[at]))
-
-
-def f1_at(patients: Sequence[Scored], threshold: float) -> float:
-    """F1 at a score threshold chosen elsewhere, for instance on validation; NaN if there are no nodes."""
-    scores, found, false, n_nodes = _pooled(patients)
-    if n_nodes == 0:
-        return float("nan")
-    kept = int((scores >= threshold).sum()) - 1
-    return 0.0 if kept < 0 else float(2 * found[kept] / (found[kept] + false[kept] + n_nodes))
-
-
-def _pooled(patients: Sequence[Scored]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Distinct scores descending, found nodes and false positives down to each, number of nodes."""
-    if not patients:
-        raise ValueError("no patient to evaluate: give at least one")
-    scores = np.concatenate([p.scores for p in patients])
-    hits = np.concatenate([p.hits for p in patients]).astype(bool)
-    if np.isnan(scores).any():
-        raise ValueError("a score is not a number: check the network's output before the evaluation")
-    distinct, group = np.unique(-scores, return_inverse=True)
-    found = np.cumsum(np.bincount(group[hits], minlength=len(distinct)))
-    false = np.cumsum(np.bincount(group[~hits], minlength=len(distinct)))
-    return -distinct, found, false, sum(p.n_nodes for p in patients)

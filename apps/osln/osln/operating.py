@@ -14,10 +14,11 @@ from osln.checkpoint import Checkpoint
 from osln.classifier_training import scored_patients
 from osln.column import Column
 from osln.experiments import EXPERIMENTS, PRESETS, SEGMENTERS, SINGLE_SEGMENTERS
+from osln.froc import froc
 from osln.fusion import late_fusion
 from osln.inference import Predictor
 from osln.matching import Scored
-from osln.metrics import Counts, froc, operating_thresholds
+from osln.metrics import Counts, operating_thresholds
 from osln.sampling import reason_not_usable, zone_of
 from osln.sweep import Sweep, sweep
 from osln.tagger import Tagger

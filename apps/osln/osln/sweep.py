@@ -9,8 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from scipy import ndimage
 
-from osln.matching import best_prediction, radius_fits
+from osln.assignment import best_prediction
+from osln.criteria import PAPER, Criterion
+from osln.instances import CONNECTIVITY, instances
+from osln.matching import match, radius_fits
 
 THRESHOLDS = 1 / (1 + np.exp(-np.linspace(-7.0, 14.0, 85)))
 """85 logit-spaced thresholds from 0.0009 to 0.9999992, with 0.5 among them.
@@ -38,7 +42,13 @@ class Sweep:
     n_nodes: int
 
 
-def sweep(prob: np.ndarray, nodes: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> Sweep:
+def sweep(
+    prob: np.ndarray,
+    nodes: np.ndarray,
+    thresholds: np.ndarray = THRESHOLDS,
+    criterion: Criterion = PAPER,
+    spacing_mm: np.ndarray | None = None,
+) -> Sweep:
     """Match the 26-connected components of `prob >= threshold` to the nodes at every threshold.
 
     Each threshold gives what `matching.match` gives for the components and their mean probabilities.
@@ -47,6 +57,8 @@ def sweep(prob: np.ndarray, nodes: np.ndarray, thresholds: np.ndarray = THRESHOL
         prob: (X, Y, Z) probability of a node.
         nodes: (X, Y, Z) integer node instances, 0 is background.
         thresholds: (T,) ascending.
+        criterion: Anything but the default costs a labeling of the map at each threshold.
+        spacing_mm: (3,) voxel size, for criteria that need it.
 
     Returns:
         The counts; zeros where nothing reaches a threshold.
@@ -59,6 +71,8 @@ def sweep(prob: np.ndarray, nodes: np.ndarray, thresholds: np.ndarray = THRESHOL
     thresholds = np.asarray(thresholds, dtype=np.float64)
     if thresholds.ndim != 1 or np.any(np.diff(thresholds) <= 0):
         raise ValueError("thresholds must be one ascending list without repeats")
+    if criterion != PAPER:
+        return _labeled_sweep(prob, nodes, thresholds, criterion, spacing_mm)
     padded = np.pad(prob.astype(np.float32), 1)
     flat = padded.ravel()
     # Compared in float32 like the map itself: a voxel exactly on a threshold belongs to it.
@@ -95,6 +109,23 @@ def sweep(prob: np.ndarray, nodes: np.ndarray, thresholds: np.ndarray = THRESHOL
         found = found_by[found_by >= 0]
         counts[:, level] = len(np.unique(found)), components - len(predicted), len(found)
     return Sweep(counts[0], counts[1], counts[2], len(node_labels))
+
+
+def _labeled_sweep(
+    prob: np.ndarray,
+    nodes: np.ndarray,
+    thresholds: np.ndarray,
+    criterion: Criterion,
+    spacing_mm: np.ndarray | None,
+) -> Sweep:
+    """The counts by labeling and matching at every threshold, as slow as it is plain."""
+    counts = np.zeros((3, len(thresholds)), dtype=np.int64)
+    for level, threshold in enumerate(thresholds.astype(np.float32)):
+        labels, n = ndimage.label(prob >= threshold, CONNECTIVITY)
+        matching = match(labels, nodes, instances(labels).means(prob) if n else None, criterion, spacing_mm)
+        found = (matching.found_by >= 0).sum()
+        counts[:, level] = matching.true_positive.sum(), matching.false_positive.sum(), found
+    return Sweep(counts[0], counts[1], counts[2], len(np.unique(nodes[nodes != 0])))
 
 
 def _neighbor_offsets(shape: tuple[int, ...]) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from osln.candidates import CONNECTIVITY
 from osln.dicom.colors import node_color
 from osln.grid import Grid
+from osln.instances import CONNECTIVITY
 
 NAME = "lymph node"
 

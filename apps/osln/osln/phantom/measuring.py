@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
-from osln.matching import radius_mm
+from osln.instances import radius_mm
 
 from .fields import SplineField
 from .findings import Deposit, Finding, zone_of

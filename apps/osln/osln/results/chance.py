@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from osln.bootstrap import Distribution
+from osln.froc import MFROC_FALSE_POSITIVES
 from osln.matching import Scored
-from osln.metrics import MFROC_FALSE_POSITIVES
 
 
 def chance_mfroc(patients: Sequence[Scored], weights: np.ndarray) -> np.ndarray:

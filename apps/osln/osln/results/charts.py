@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from osln.froc import MFROC_FALSE_POSITIVES, froc
 from osln.matching import Scored
-from osln.metrics import MFROC_FALSE_POSITIVES, OPERATING_PRECISION, Counts, froc, macro_curves
+from osln.metrics import OPERATING_PRECISION, Counts, macro_curves
 
 LARGEST_FALSE_POSITIVES = 10.0
 

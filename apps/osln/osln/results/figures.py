@@ -13,8 +13,9 @@ from osln.bootstrap import (
     distribution,
     resamples,
 )
+from osln.froc import best_f1, froc
 from osln.matching import Scored
-from osln.metrics import Counts, best_f1, froc
+from osln.metrics import Counts
 from osln.reporting import plain_interval
 from osln.results.chance import chance_distribution
 from osln.tables import FIGURES, Row, Table

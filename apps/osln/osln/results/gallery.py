@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from osln.column import Column
 from osln.detection import Detections
 from osln.experiments import PROXIMAL_MM
-from osln.metrics import best_f1
+from osln.froc import best_f1
 from osln.pictures import draw_detections, draw_inputs
 from osln.results.charts import froc_chart, recall_precision_chart, volume_chart
 from osln.results.classes import node_volumes_mm3

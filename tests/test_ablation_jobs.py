@@ -13,7 +13,7 @@ from osln.ablation_jobs import (
     train_network,
 )
 from osln.cohort import Patient
-from osln.experiments import SEGMENTERS
+from osln.experiments import SERVED_SEGMENTERS
 from osln.sweep import THRESHOLDS
 from small_columns import small_column
 from small_store import untrained
@@ -66,7 +66,7 @@ def test_a_job_waits_for_what_it_needs(plan):
 def test_the_weights_are_shipped_as_soon_as_seed_0_is_trained(tmp_path):
     whole = Plan(str(tmp_path), {"train": 2, "validation": 2, "test": 2}, 10, 3, tuple(ROWS))
     jobs = jobs_of(whole, tmp_path / "shipped")
-    assert set(jobs["ship"].needed) == {Run(name, 1, 0).name for name in SEGMENTERS}
+    assert set(jobs["ship"].needed) == {Run(name, 1, 0).name for name in SERVED_SEGMENTERS}
     assert list(jobs).index("ship") < list(jobs).index("ct-x1-seed0")
 
 

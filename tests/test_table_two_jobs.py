@@ -11,7 +11,7 @@ import torch
 from osln import cohort, table_two_jobs, table_two_sets
 from osln.candidate_sets import LEFT_OUT
 from osln.cohort import Patient
-from osln.experiments import CLASSIFIERS, PRESETS, SEGMENTERS
+from osln.experiments import CLASSIFIERS, PRESETS, SERVED_SEGMENTERS
 from osln.networks.lesanet import LesaNet
 from osln.table_two import ROWS, Row
 from osln.table_two_jobs import (
@@ -62,7 +62,8 @@ def plan(tmp_path, monkeypatch) -> Plan:
     )
     models = tmp_path / "model"
     rows = {row: {"0.15": 0.5} for row in table_two_sets.STAGE_ONE_ROWS}
-    write_shipped(models / "shipped", {name: untrained(name) for name in SEGMENTERS}, rows, "stage one")
+    networks = {name: untrained(name) for name in SERVED_SEGMENTERS}
+    write_shipped(models / "shipped", networks, rows, "stage one")
     torch.manual_seed(0)
     tagger = tmp_path / "tagger.safetensors"
     save_tagger(tagger, LesaNet(width=1, embedding=2), {"origin": "phantom", "trained_on": "phantom"})

@@ -10,7 +10,7 @@ import numpy as np
 from osln.ablation import ROWS, Run, all_runs, class_table, count, fuse, judge
 from osln.checkpoint import load_checkpoint, save_checkpoint
 from osln.cohort import Patient, PhantomCohort, split_seeds
-from osln.experiments import PRESETS, SEGMENTERS
+from osln.experiments import PRESETS, SEGMENTERS, SERVED_SEGMENTERS
 from osln.inference import Predictor
 from osln.jobs import Job, tell
 from osln.metrics import Counts
@@ -161,8 +161,9 @@ def _counts(arrays: Any, split: str) -> Counts:
 
 def ship(plan: Plan, folder: str) -> None:
     """Write the networks of seed 0 as the weights that come with the software."""
+    networks = plan.folder / "networks"
     checkpoints = {
-        name: load_checkpoint(plan.folder / "networks" / f"{Run(name, 1, 0).name}.pt") for name in SEGMENTERS
+        name: load_checkpoint(networks / f"{Run(name, 1, 0).name}.pt") for name in SERVED_SEGMENTERS
     }
     points = operating_points(checkpoints, [patient.column for patient in plan.patients("validation")])
     write_shipped(Path(folder), checkpoints, points, plan.command)
@@ -176,7 +177,7 @@ def jobs_of(plan: Plan, shipped: Path | None) -> dict[str, Job]:
         jobs[f"phantoms {start}"] = Job(make_phantoms, (seeds[start : start + CHUNK],), ())
     made = tuple(jobs)
     if shipped is not None:
-        jobs["ship"] = Job(ship, (str(shipped),), tuple(Run(name, 1, 0).name for name in SEGMENTERS))
+        jobs["ship"] = Job(ship, (str(shipped),), tuple(Run(name, 1, 0).name for name in SERVED_SEGMENTERS))
     for run in plan.runs:
         jobs[run.name] = Job(train_network, (run,), made)
     for seed in range(plan.seeds):

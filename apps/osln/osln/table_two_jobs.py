@@ -12,7 +12,7 @@ from osln.checkpoint import load_checkpoint, save_checkpoint
 from osln.classification import CandidateScorer
 from osln.classifier_training import train_classifier
 from osln.cohort import PhantomCohort, split_seeds
-from osln.experiments import CLASSIFIERS, PRESETS
+from osln.experiments import CLASSIFIERS, PRESETS, SERVED_CLASSIFIERS
 from osln.grid import Volume
 from osln.imagefile import write_atomically
 from osln.jobs import Job, tell
@@ -217,7 +217,7 @@ def ship(plan: Plan, folder: str) -> None:
     The operating points are those of the validation phantoms. The tagger goes with them, because a
     classifier that reads tags understands those of its own tagger only.
     """
-    rows = {name: Row(SHIPPED_SETTING, name) for name in CLASSIFIERS}
+    rows = {name: Row(SHIPPED_SETTING, name) for name in SERVED_CLASSIFIERS}
     add_shipped(
         Path(folder),
         {name: load_checkpoint(weights_path(plan, row, 0)) for name, row in rows.items()},

@@ -1,6 +1,8 @@
 """The table of networks and rows says what the paper says."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,9 @@ from osln.experiments import (
     NETWORKS,
     PRESETS,
     PROXIMAL_MM,
+    ROWS,
     SEGMENTERS,
+    SERVED_NETWORKS,
     SINGLE_SEGMENTERS,
 )
 
@@ -74,6 +78,13 @@ def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
     assert SINGLE_SEGMENTERS["ct-distal"].stage_one == "ct-distal"
 
 
+def test_the_server_offers_the_rows_that_weights_are_shipped_of():
+    manifest = Path(__file__).parents[1] / "apps" / "osln" / "model" / "shipped" / "manifest.json"
+
+    assert set(SERVED_NETWORKS) == set(json.loads(manifest.read_text())["networks"])
+    assert "osln" in ROWS and "ct-distal" in ROWS and not ROWS["ef-psnn"].served
+
+
 def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
     paper = PRESETS["paper"].stage_two
     assert (paper.patch, paper.margin, paper.jitter) == ((48, 48, 32), 8, 3)
@@ -84,7 +95,9 @@ def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
 def test_streams_have_the_papers_inputs():
     for name, segmenter in SEGMENTERS.items():
         assert segmenter.inputs == (("ct", "pet", "distance") if name.startswith("ef") else ("ct",))
-        assert segmenter.zone == [*name.split("-"), "all"][1]
+        _, _, kind = name.partition("-")
+        assert segmenter.zone == (kind if kind in ("proximal", "distal") else "all")
+        assert segmenter.backbone == ("unet" if kind in ("", "proximal", "distal") else kind)
 
 
 def test_windows_and_patches_fit_the_poolings_of_their_networks():

@@ -26,6 +26,17 @@ def test_voxels_outside_the_mask_have_no_gradient():
     assert (gradient[:2] != 0).all() and (gradient[2:] == 0).all()
 
 
+def test_the_loss_of_several_maps_is_the_mean_of_theirs():
+    mask = torch.ones_like(TARGET)
+    maps = torch.cat([LOGITS, 2 * LOGITS, -LOGITS], dim=1)
+
+    loss, dice = masked_loss(maps, TARGET, mask, 20.0)
+
+    pairs = [masked_loss(one, TARGET, mask, 20.0) for one in (LOGITS, 2 * LOGITS, -LOGITS)]
+    assert loss.item() == pytest.approx(sum(one.item() for one, _ in pairs) / 3)
+    assert dice.item() == pytest.approx(sum(one.item() for _, one in pairs) / 3)
+
+
 def test_a_perfect_answer_costs_nearly_nothing():
     logits = (TARGET * 2 - 1) * 30
     assert masked_loss(logits, TARGET, torch.ones_like(TARGET), 20.0)[0].item() == pytest.approx(0, abs=1e-6)

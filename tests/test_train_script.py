@@ -4,7 +4,7 @@ import pytest
 
 import train as script
 from osln import cohort
-from osln.experiments import NETWORKS
+from osln.experiments import SERVED_NETWORKS
 from osln.publishing import RetrainReport
 from osln.training import Progress
 from osln.weights import ModelStore
@@ -71,7 +71,7 @@ def test_a_network_of_stage_two_takes_epochs_and_a_tagger(calls, tmp_path):
 
 def test_all_trains_every_network_and_an_error_is_a_sentence(calls, tmp_path, capsys):
     assert script.main(["--studies", str(tmp_path), "--model", "all", "--seed", "9"]) == 1
-    assert [name for name, _ in calls] == list(NETWORKS)
+    assert [name for name, _ in calls] == list(SERVED_NETWORKS)
     assert "ct-distal: no approved label" in capsys.readouterr().err
 
 

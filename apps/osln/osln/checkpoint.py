@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
 from osln.imagefile import write_atomically
-from osln.networks.glnet import GLNet
-from osln.networks.unet3d import UNet3D
+from osln.networks.build import classifier_network, segmenter_network
 from osln.transforms import Scaling
 
 FORMAT = "osln-network-1"
@@ -40,7 +40,7 @@ class Checkpoint:
     trained_on: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def network(self) -> UNet3D | GLNet:
+    def network(self) -> nn.Module:
         """The network with a copy of these weights, in evaluation mode.
 
         Raises:
@@ -56,14 +56,13 @@ class Checkpoint:
         """Compares names and shapes of the weights with the architecture; errors as in `network`."""
         self._empty_network()
 
-    def _empty_network(self) -> UNet3D | GLNet:
+    def _empty_network(self) -> nn.Module:
         preset = PRESETS[self.preset]
-        network: UNet3D | GLNet
         with torch.device("meta"):
             if self.name in SEGMENTERS:
-                network = UNet3D(len(SEGMENTERS[self.name].inputs), preset.widths)
+                network = segmenter_network(SEGMENTERS[self.name], preset)
             else:
-                network = GLNet.of(CLASSIFIERS[self.name], preset.stage_two)
+                network = classifier_network(CLASSIFIERS[self.name], preset)
         if differing := differing_tensors(network.state_dict(), self.state_dict):
             raise ValueError(
                 f"these are not weights of {self.name} ({self.preset}): {len(differing)} tensors "

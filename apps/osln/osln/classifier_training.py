@@ -18,7 +18,7 @@ from osln.classification import CandidateScorer
 from osln.experiments import Classifier, Preset
 from osln.froc import MFROC_FALSE_POSITIVES, best_f1, froc
 from osln.matching import Scored
-from osln.networks.glnet import GLNet
+from osln.networks.build import classifier_network
 from osln.recipe import bf16_is_fast, learning_rate
 from osln.training import Progress
 from osln.training_state import StateFile, cpu_threads
@@ -211,7 +211,7 @@ class _Run:
         self.seed, self.device = seed, torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = GLNet.of(classifier, preset.stage_two)
+            network = classifier_network(classifier, preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
         self.network = network.to(self.device)

@@ -13,12 +13,17 @@ def masked_loss(
     """Batch Dice plus weighted cross-entropy of the voxels inside the mask.
 
     Args:
-        logits, target, mask: (B, 1, x, y, z) float32; target and mask hold 0 and 1.
+        logits: (B, L, x, y, z) float32: L maps, each of which the loss is asked of (deep supervision).
+        target, mask: (B, 1, x, y, z) float32 of 0 and 1.
         positive_weight: Weight of a node voxel in the cross-entropy.
 
     Returns:
-        The loss and its Dice part. An empty mask gives a cross-entropy of 0.
+        The loss, the mean over the maps, and its Dice part. An empty mask gives a cross-entropy of 0.
     """
+    if logits.shape[1] > 1:
+        pairs = [masked_loss(one, target, mask, positive_weight) for one in logits.split(1, dim=1)]
+        loss, dice = (torch.stack(part).mean() for part in zip(*pairs, strict=True))
+        return loss, dice
     prob = torch.sigmoid(logits) * mask
     target = target * mask
     # One voxel of smoothing keeps the loss defined for a batch without nodes.

@@ -11,9 +11,9 @@ Reference:
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from osln.experiments import CLASSIFIERS, EXPERIMENTS, SEGMENTERS, SINGLE_SEGMENTERS
+from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS
 
-STAGE_ONE_ROWS = {name: row for name, row in (EXPERIMENTS | SINGLE_SEGMENTERS).items() if not row.classifier}
+STAGE_ONE_ROWS = {name: row for name, row in ROWS.items() if not row.classifier}
 """Rows that end with the fused map."""
 
 

@@ -17,7 +17,7 @@ import torch
 
 from osln.column import Column
 from osln.experiments import Preset, Segmenter
-from osln.networks.unet3d import UNet3D
+from osln.networks.build import segmenter_network
 from osln.recipe import bf16_is_fast, learning_rate, masked_loss
 from osln.sampling import PatchSampler
 from osln.training_state import StateFile, cpu_threads
@@ -109,6 +109,7 @@ def train(
     sampler = PatchSampler(train_columns, segmenter, preset, scaling, seed)
     record: dict[str, Any] = {
         "segmenter": segmenter.name,
+        "backbone": segmenter.backbone,
         "preset": preset.name,
         "seed": seed,
         "iterations": steps,
@@ -158,7 +159,7 @@ class _Run:
         self.preset, self.steps = preset, steps
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = UNet3D(len(segmenter.inputs), preset.widths, output_bias=preset.output_bias)
+            network = segmenter_network(segmenter, preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
         # Without channels_last_3d a bf16 step takes 70 times as long on a CPU.

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from osln.experiments import Classifier, StageTwo
+from osln.networks.residual import ResidualBlock
 from osln.tags import TAG_NAMES
 
 
@@ -39,7 +40,7 @@ class GLNet(nn.Module):
         local = list(widths) if in_channels else []
         inputs = [in_channels, *local[:-1]] if local else []
         self.blocks = nn.ModuleList(
-            _ResidualBlock(before, width, stride=1 if level == 0 else 2)
+            ResidualBlock(before, width, stride=1 if level == 0 else 2)
             for level, (before, width) in enumerate(zip(inputs, local, strict=True))
         )
         self.scales = nn.ModuleList(nn.Linear(width, features) for width in local)
@@ -100,20 +101,3 @@ def roi_average(features: torch.Tensor, boxes: torch.Tensor, stride: int) -> tor
         covered = (torch.minimum(past, low + stride) - torch.maximum(first, low)).clamp(min=0.0)
         weights.append(covered / covered.sum(dim=1, keepdim=True).clamp(min=1e-6))
     return torch.einsum("ncxyz,nx,ny,nz->nc", features.float(), *weights)
-
-
-class _ResidualBlock(nn.Module):
-    """Two 3 x 3 x 3 convolutions with batch normalization around a shortcut (He et al. 2016, in 3D)."""
-
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Conv3d(inputs, width, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm3d(width)
-        self.second = nn.Conv3d(width, width, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm3d(width)
-        self.shortcut = nn.Conv3d(inputs, width, 1, stride=stride, bias=False)
-        self.shortcut_norm = nn.BatchNorm3d(width)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.first_norm(self.first(x)))
-        return F.relu(self.second_norm(self.second(y)) + self.shortcut_norm(self.shortcut(x)))

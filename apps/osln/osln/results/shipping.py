@@ -13,7 +13,7 @@ from osln.weights import add_shipped, write_shipped
 
 
 def ship(plan: Plan, folder: Path) -> None:
-    """Writes the networks of every row of `EXPERIMENTS` with their operating points on validation patients.
+    """Writes the networks of the rows that the server offers, with operating points of validation patients.
 
     The tagger goes with them, because a classifier that reads tags understands those of its own tagger only.
 
@@ -23,7 +23,7 @@ def ship(plan: Plan, folder: Path) -> None:
     networks: dict[str, Checkpoint] = {}
     classifiers: dict[str, Checkpoint] = {}
     scores: dict[str, dict[str, float]] = {}
-    for experiment in EXPERIMENTS.values():
+    for experiment in (row for row in EXPERIMENTS.values() if row.served):
         row = Row(experiment.stage_one)
         if experiment.classifier is not None:
             row = candidate_row(experiment.stage_one, experiment.classifier)

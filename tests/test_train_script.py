@@ -104,7 +104,7 @@ def test_the_weights_of_the_software_are_made_from_phantoms(monkeypatch, tmp_pat
 
     monkeypatch.setattr(script, "train", train)
     monkeypatch.setattr(
-        cohort, "make_patient", lambda seed, *_: cohort.Patient(small_column(seed, case=f"p{seed}"), {}, {})
+        cohort, "make_patient", lambda seed, *_: cohort.Patient(small_column(seed, case=f"p{seed}"))
     )
     monkeypatch.setattr(script, "operating_points", lambda networks, columns, device: {"ct": {"0.15": 0.25}})
     folder = tmp_path / "model" / "shipped"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from osln.experiments import CLASSIFIERS
+from osln.experiments import CLASSIFIERS, SEGMENTERS
 from osln.jobs import Job
 from osln.results.cohort import SPLITS
 from osln.results.plan import EVALUATED, Network, Plan
@@ -15,9 +15,11 @@ CHUNK = 16
 """Patients of one job."""
 CANDIDATES_PER_PATIENT = 28
 """Of late fusion at precision .15 on phantoms, true nodes added; for the estimate of time alone."""
-SECONDS = {"step": 0.28, "map": 0.5, "count": 0.15, "candidates": 0.06, "tag": 0.009, "candidate": 0.0035}
-"""What one core took with the demo preset: a training step of 8 patches, a map, a patient's counts and its
-candidates, a tag, and a candidate of a training step. They weigh the progress bar and the order."""
+SECONDS = {"map": 0.5, "count": 0.15, "candidates": 0.06, "tag": 0.009, "candidate": 0.0035}
+"""What one core took with the demo preset: for a map, for a patient's counts and candidates, for a tag, and
+for a candidate in a training step. They weigh the progress bar and the order."""
+STEP_SECONDS = {"unet": 0.3, "se-unet": 0.36, "hrnet": 0.06, "psnn": 0.15}
+"""The same of a training step of 8 patches, by backbone."""
 
 
 def jobs_of(plan: Plan) -> dict[str, Job]:
@@ -74,7 +76,7 @@ def _add_network(jobs: dict[str, Job], plan: Plan, network: Network) -> str:
     needed = tuple(
         key for key, job in jobs.items() if job.work is prepare_cases and learned & set(job.arguments[0])
     )
-    cost = SECONDS["step"] * plan.steps(network)
+    cost = STEP_SECONDS[SEGMENTERS[network.segmenter].backbone] * plan.steps(network)
     targets = (plan.weights_path(network),)
     jobs.setdefault(name, Job(train_network, (name, network), needed, targets, cost, True))
     return name

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from osln.candidate_sampling import CandidateSampler
+from osln.candidate_sampling import Batch, CandidateSampler
 from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
 from osln.classification import CandidateScorer
@@ -19,15 +19,13 @@ from osln.experiments import Classifier, Preset
 from osln.froc import MFROC_FALSE_POSITIVES, best_f1, froc
 from osln.matching import Scored
 from osln.networks.build import classifier_network
-from osln.recipe import bf16_is_fast, learning_rate
+from osln.recipe import bf16_is_sound, learning_rate
 from osln.training import Progress
 from osln.training_state import StateFile, cpu_threads
 from osln.transforms import Scaling
 
 SHOWN_FALSE_POSITIVES = 3.0
 """Per patient, where a training shows what it finds."""
-SMALLEST_BF16_PATCH = 16
-"""Three halvings make maps of two voxels of it."""
 
 
 def train_classifier(
@@ -218,8 +216,8 @@ class _Run:
         if classifier.inputs:
             self.network = self.network.to(memory_format=torch.channels_last_3d)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=preset.stage_two.learning_rate)
-        # On CPUs the bf16 weight gradient of a map two voxels wide is not computed whole (oneDNN 3).
-        self.half = bf16_is_fast(self.device) and min(preset.stage_two.patch[:2]) > SMALLEST_BF16_PATCH
+        patches, boxes, tags, _ = self._on_device(sampler.batch(0))
+        self.half = bf16_is_sound(self.device, self.network, lambda: self.network(patches, boxes, tags))
         self.epoch = 0
         self.seconds = 0.0
         self.losses: list[float] = []
@@ -254,12 +252,7 @@ class _Run:
         """One training step; returns its loss."""
         rate = learning_rate(self.preset.stage_two.learning_rate, number, self.steps)
         self.optimizer.param_groups[0]["lr"] = rate
-        arrays = self.sampler.batch(number)
-        patches, boxes, tags, truth = (
-            None if array is None else torch.from_numpy(array).to(self.device) for array in arrays
-        )
-        if patches is not None:
-            patches = patches.contiguous(memory_format=torch.channels_last_3d)
+        patches, boxes, tags, truth = self._on_device(self.sampler.batch(number))
         self.optimizer.zero_grad(set_to_none=True)
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from torch's own source, which must not depend on what ran before.
@@ -275,6 +268,15 @@ class _Run:
         loss.backward()
         self.optimizer.step()
         return loss.item()
+
+    def _on_device(self, arrays: Batch) -> list[Any]:
+        """A batch as tensors where the network is."""
+        moved: list[Any] = [
+            None if array is None else torch.from_numpy(array).to(self.device) for array in arrays
+        ]
+        if moved[0] is not None:
+            moved[0] = moved[0].contiguous(memory_format=torch.channels_last_3d)
+        return moved
 
     def content(self) -> dict[str, Any]:
         """All that the training goes on from."""

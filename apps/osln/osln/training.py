@@ -18,7 +18,7 @@ import torch
 from osln.column import Column
 from osln.experiments import Preset, Segmenter
 from osln.networks.build import segmenter_network
-from osln.recipe import bf16_is_fast, learning_rate, masked_loss
+from osln.recipe import bf16_is_sound, learning_rate, masked_loss
 from osln.sampling import PatchSampler
 from osln.training_state import StateFile, cpu_threads
 from osln.transforms import Scaling
@@ -171,7 +171,9 @@ class _Run:
             weight_decay=preset.weight_decay,
             decoupled_weight_decay=True,
         )
-        self.bf16 = bf16_is_fast(self.device)
+        shape = (1, len(segmenter.inputs), *preset.patch)
+        empty = torch.zeros(shape, device=self.device).to(memory_format=torch.channels_last_3d)
+        self.bf16 = bf16_is_sound(self.device, self.network, lambda: self.network(empty))
         self.iteration = 0
         self.seconds = 0.0
         self.losses: list[tuple[int, float, float]] = []

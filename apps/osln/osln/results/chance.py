@@ -13,7 +13,8 @@ def chance_mfroc(patients: Sequence[Scored], weights: np.ndarray) -> np.ndarray:
     """mFROC that the same candidates have in expectation if their scores are drawn at random.
 
     Whatever share of them is kept, the same share of the found nodes and of the false positives is left
-    in the mean: the curve is a straight line from (0, 0) to the point of all candidates, then level.
+    in the mean: the curve is a straight line from (0, 0) to the point of all candidates, then level. (Exact
+    up to one false positive of the whole cohort.)
 
     Args:
         patients: P patients under any scores.

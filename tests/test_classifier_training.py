@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from osln import classifier_training
+from osln import classifier_training, training_state
+from osln.candidate_sampling import CandidateSampler
 from osln.classification import CandidateScorer
 from osln.classifier_training import evaluate_classifier, fit_scaling, train_classifier
 from osln.experiments import CLASSIFIERS, PRESETS
@@ -69,6 +70,28 @@ def test_a_stopped_training_goes_on_with_the_same_result(tmp_path):
     assert [state.epoch for state in told] == [3]
     assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
     assert whole.scaling == resumed.scaling
+
+
+def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_alone(tmp_path, monkeypatch):
+    whole = trained(epochs=2, seed=3)
+    asked = []
+    batch = CandidateSampler.batch
+
+    def counted(self, number):
+        asked.append(number)
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        return batch(self, number)
+
+    monkeypatch.setattr(training_state, "LARGEST_SHARE", float("inf"))
+    monkeypatch.setattr(CandidateSampler, "batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(epochs=2, seed=3, resume_path=tmp_path / "state")
+    stopped = asked[-1]
+    resumed = trained(epochs=2, seed=3, resume_path=tmp_path / "state")
+    # The first batch shows the shapes; the step that was under way is the only one that is made twice.
+    assert [asked[0], *asked[6:8]] == [0, 0, stopped]
+    assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
 
 
 def test_the_state_of_another_training_is_not_gone_on_with(tmp_path):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from osln import training
+from osln import training, training_state
 from osln.checkpoint import load_checkpoint, save_checkpoint
 from osln.experiments import PRESETS, SEGMENTERS
+from osln.sampling import PatchSampler
 from osln.training import fit_scaling, train
 from osln.validation import evaluate
 from small_columns import small_column, tiny_preset
@@ -65,6 +66,30 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(columns, tmp_pat
     assert same(whole, resumed)
     assert [loss[:1] for loss in resumed.metadata["losses"]] == [(5,), (10,), (15,)]
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_alone(
+    columns, tmp_path, monkeypatch
+):
+    whole = quick(columns, iterations=12)
+    path = tmp_path / "run.resume"
+    asked = []
+    batch = PatchSampler.batch
+
+    def counted(self, number):
+        asked.append(number)
+        if len(asked) == 9:
+            raise KeyboardInterrupt
+        return batch(self, number)
+
+    monkeypatch.setattr(training_state, "LARGEST_SHARE", float("inf"))
+    monkeypatch.setattr(PatchSampler, "batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        quick(columns, iterations=12, resume_path=path)
+    resumed = quick(columns, iterations=12, resume_path=path)
+    # The ninth step was under way: it is the only one that is made twice.
+    assert asked == [*range(9), *range(8, 12)]
+    assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
 
 
 def test_a_resume_file_of_other_labels_or_settings_is_not_used(columns, tmp_path):

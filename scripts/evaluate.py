@@ -1,8 +1,8 @@
 """Scores anybody's detections against the truth: label maps, marks or bare (score, hit) lists.
 
-    scripts/evaluate.py maps  PREDICTIONS TRUTH            folders with one image for each case
-    scripts/evaluate.py marks PREDICTIONS.csv TRUTH.csv    centers in mm, with radius or diameter
-    scripts/evaluate.py lists PAIRS.csv NODES.csv          score and hit of every prediction
+    python scripts/evaluate.py maps  PREDICTIONS TRUTH            folders with one image for each case
+    python scripts/evaluate.py marks PREDICTIONS.csv TRUTH.csv    centers in mm, with radius or diameter
+    python scripts/evaluate.py lists PAIRS.csv NODES.csv          score and hit of every prediction
 
 Definitions, columns and the layout of the JSON: docs/evaluation.md.
 """

@@ -11,8 +11,8 @@ from osln.bootstrap import (
     resamples,
 )
 from osln.froc import f1_at
-from osln.matching import Scored
 from osln.metrics import Counts, macro_curves
+from small_scored import PATIENTS
 
 
 def cohort(found: list[int], nodes: int = 2) -> Counts:
@@ -85,19 +85,6 @@ def test_differences_of_other_resamples_and_empty_cohorts_are_refused():
         row - other
     with pytest.raises(ValueError, match="at least one"):
         resamples(0)
-
-
-def scored(scores: list[float], hits: list[int], nodes: int) -> Scored:
-    return Scored(np.array(scores, dtype=float), np.array(hits, dtype=bool), nodes)
-
-
-PATIENTS = [
-    scored([0.9, 0.5, 0.8, 0.2], [1, 1, 0, 0], 3),
-    scored([0.8, 0.7, 0.5, 0.5, 0.1], [0, 0, 1, 0, 0], 1),
-    scored([], [], 2),
-    scored([0.6, 0.6, 0.3, 0.3, 0.3, 0.3], [0, 0, 0, 0, 0, 0], 0),
-    scored([0.95, 0.4], [1, 1], 2),
-]
 
 
 def test_rows_of_candidates_average_their_seeds_each_at_its_own_threshold():

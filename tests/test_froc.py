@@ -4,10 +4,7 @@ import pytest
 from osln.criteria import AVERAGINGS
 from osln.froc import best_f1, f1_at, froc
 from osln.matching import Scored
-
-
-def scored(scores: list[float], hits: list[bool], n_nodes: int) -> Scored:
-    return Scored(np.array(scores, dtype=float), np.array(hits, dtype=bool), n_nodes)
+from small_scored import scored
 
 
 def test_froc_of_two_patients_by_hand():

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from osln.instances import radius_mm
-from osln.matching import match, radius_fits
+from osln.matching import Scored, match, radius_fits
 
 
 def line(*runs: tuple[int, int, int], length: int = 200) -> np.ndarray:
@@ -39,11 +38,6 @@ def test_the_borders_of_the_radius_rule_belong_to_it():
     # Half the radius is an eighth of the volume; 1.5 times the radius 3.375 times the volume.
     assert radius_fits(np.array([1, 27]), np.array([8, 8])).all()
     assert not radius_fits(np.array([1, 28]), np.array([9, 8])).any()
-
-
-def test_the_radius_is_that_of_the_sphere_of_the_same_volume():
-    assert radius_mm(4 / 3 * np.pi * 5**3) == pytest.approx(5)
-    assert radius_mm(0.0) == 0
 
 
 def test_of_several_predictions_on_one_node_the_best_counts_and_the_others_are_neither():
@@ -91,3 +85,31 @@ def test_maps_of_different_grids_and_wrong_numbers_of_scores_are_refused():
         match(line(), line(length=10))
     with pytest.raises(ValueError, match="2 scores for 1 predictions"):
         match(line((0, 4, 1)), line(), np.array([0.1, 0.2]))
+
+
+def test_maps_in_any_memory_order_match_alike():
+    rng = np.random.default_rng(5)
+    predictions, nodes = ((rng.random((9, 8, 7)) < 0.3) * rng.integers(1, 5, (9, 8, 7)) for _ in range(2))
+    plain = match(predictions, nodes)
+    turned = match(
+        np.asfortranarray(predictions[::-1])[::-1], nodes.astype(np.uint8).transpose(2, 1, 0).copy().T
+    )
+    assert (plain.found_by >= 0).any()
+    for name in ("prediction_labels", "node_labels", "found_by", "extra", "radius_only"):
+        assert getattr(plain, name).tolist() == getattr(turned, name).tolist()
+
+
+def test_a_prediction_that_also_hits_an_ignored_finding_still_counts_for_its_node():
+    # The first hits the node, the second nothing but is to be ignored, the third is false.
+    matching = match(line((0, 4, 1), (10, 4, 2), (20, 4, 3)), line((0, 4, 1)), np.array([0.5, 0.6, 0.7]))
+    scored = matching.ignoring(np.array([True, True, False])).scored()
+    assert scored.scores.tolist() == [0.5, 0.7] and scored.hits.tolist() == [True, False]
+
+
+def test_pairs_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="not a number"):
+        Scored(np.array([np.nan]), np.array([False]), 0)
+    with pytest.raises(ValueError, match="2 hits for 1 nodes"):
+        Scored(np.array([0.1, 0.2]), np.array([True, True]), 1)
+    with pytest.raises(ValueError, match="one score for each"):
+        Scored(np.array([0.1, 0.2]), np.array([True]), 1)

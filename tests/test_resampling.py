@@ -4,21 +4,8 @@ import pytest
 from osln.bootstrap import CANDIDATE_METRICS, resamples
 from osln.criteria import AVERAGINGS
 from osln.froc import Ranked, best_f1, f1_at, froc
-from osln.matching import Scored
 from osln.resampling import resampled_figures
-
-
-def scored(scores: list[float], hits: list[int], nodes: int) -> Scored:
-    return Scored(np.array(scores, dtype=float), np.array(hits, dtype=bool), nodes)
-
-
-PATIENTS = [
-    scored([0.9, 0.5, 0.8, 0.2], [1, 1, 0, 0], 3),
-    scored([0.8, 0.7, 0.5, 0.5, 0.1], [0, 0, 1, 0, 0], 1),
-    scored([], [], 2),
-    scored([0.6, 0.6, 0.3, 0.3, 0.3, 0.3], [0, 0, 0, 0, 0, 0], 0),
-    scored([0.95, 0.4], [1, 1], 2),
-]
+from small_scored import PATIENTS
 
 
 def test_figures_of_a_resample_are_exactly_those_of_the_resampled_list_of_patients():

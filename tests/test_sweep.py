@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from osln.criteria import CRITERIA, PAPER
 from osln.matching import match
 from osln.sweep import THRESHOLDS, sweep
 
@@ -93,3 +96,38 @@ def test_a_precision_that_needs_a_threshold_near_one_is_found():
     found = sweep(prob, nodes)
     clean = (found.false_predictions == 0) & (found.hit_nodes == 1)
     assert clean.any() and THRESHOLDS[clean].min() > 0.995
+
+
+@pytest.mark.parametrize("name", ["one-to-one", "radius-box", "overlap"])
+def test_a_variant_at_every_threshold_is_labeling_and_matching_under_it(name):
+    prob = np.zeros((12, 3, 3), dtype=np.float32)
+    prob[1:3, 1, 1] = 0.9
+    prob[5:7, 1, 1] = 0.6
+    nodes = np.zeros(prob.shape, dtype=np.int32)
+    nodes[1:8, 1, 1] = 1
+    found = sweep(prob, nodes, np.array([0.5, 0.7]), CRITERIA[name], np.ones(3))
+    # Two predictions of 2 voxels on a node of 7: sphere ratio .66; mean edges 4/3 and 9/3, ratio .44.
+    wanted = {
+        "one-to-one": ([1, 1], [1, 0], [1, 1]),
+        "radius-box": ([0, 0], [2, 1], [0, 0]),
+        "overlap": ([1, 1], [0, 0], [1, 1]),
+    }[name]
+    assert (
+        found.true_predictions.tolist(),
+        found.false_predictions.tolist(),
+        found.hit_nodes.tolist(),
+    ) == wanted
+    assert found.n_nodes == 1
+
+
+def test_the_plain_way_and_the_single_pass_give_the_same_counts():
+    rng = np.random.default_rng(8)
+    prob = ndimage.gaussian_filter(rng.random((16, 14, 12)), 1.0).astype(np.float32)
+    prob = (prob - prob.min()) / (prob.max() - prob.min())
+    nodes, _ = ndimage.label(ndimage.gaussian_filter(rng.random(prob.shape), 1.0) > 0.58, CONNECTED)
+    levels = np.array([0.3, 0.5, 0.6, 0.7, 0.8])
+    one = sweep(prob, nodes, levels)
+    other = sweep(prob, nodes, levels, replace(PAPER, name="paper by labeling"))
+    assert one.hit_nodes.max() > 1
+    for name in ("true_predictions", "false_predictions", "hit_nodes", "n_nodes"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))

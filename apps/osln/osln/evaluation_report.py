@@ -59,7 +59,11 @@ class Report:
 
     def markdown(self) -> str:
         """The same as a document."""
-        return "\n\n".join(["# Evaluation", *self._about(), table(self._rows()), *self._remarks("- ")]) + "\n"
+        about, remarks = (
+            "\n".join(f"- {line}" for line in lines) for lines in (self._about(), self._remarks())
+        )
+        parts = ("# Evaluation", about, table(self._rows()), remarks)
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     def text(self) -> str:
         """The same for the screen."""
@@ -69,7 +73,7 @@ class Report:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
         ]
-        return "\n".join([*self._about(), "", *lines, "", *self._remarks("")]) + "\n"
+        return "\n".join([*self._about(), "", *lines, "", *self._remarks()]) + "\n"
 
     def _differences(self) -> Mapping[str, Distribution]:
         if len(self.sets) < 2:
@@ -101,7 +105,7 @@ class Report:
             rows.append([_title(name, evaluations[0]), *cells, *change])
         return rows
 
-    def _remarks(self, mark: str) -> list[str]:
+    def _remarks(self) -> list[str]:
         remarks = []
         for name, one in self.sets.items():
             reached = one.curve.false_positives[-1]
@@ -114,7 +118,7 @@ class Report:
                 )
             remarks += [f"{name}: left out: {text}" for text in one.cohort.left_out]
             remarks += [f"{name}: {text}" for text in one.cohort.notes]
-        return [mark + remark for remark in remarks]
+        return remarks
 
 
 def curve_csv(sets: Mapping[str, Evaluation]) -> str:

@@ -78,30 +78,28 @@ def map_cohort(folders: MapFolders, criterion: Criterion) -> Cohort:
     single = True
     for case in cases:
         reference = _read(case, "truth", true[case])
+        grid = reference.grid
         nodes = _labels(case, "truth", reference)
         if folders.split_truth:
             nodes = ndimage.label(nodes != 0, CONNECTIVITY)[0]
         single = single and nodes.max() <= 1
-        image = _read(case, "prediction", found[case], reference.grid)
-        prob = None
+        image = _read(case, "prediction", found[case], grid)
         if folders.level is not None:
             prob = _probability(case, image)
             labels = ndimage.label(prob >= np.float32(folders.level), CONNECTIVITY)[0]
+            values: np.ndarray | None = instances(labels).means(prob)
+            if not ignored:
+                sweeps[case] = sweep(prob, nodes, criterion=criterion, spacing_mm=grid.spacing_mm)
         else:
             labels = _labels(case, "prediction", image)
-            if folders.probabilities:
-                if case not in maps:
-                    raise ValueError(f"case {case} has no probability map in {folders.probabilities}")
-                prob = _probability(case, _read(case, "probability map", maps[case], reference.grid))
-        values = instances(labels).means(prob) if prob is not None else scores_of(case, labels, scores)
-        spacing = reference.grid.spacing_mm
-        matchings[case] = match(labels, nodes, values, criterion, spacing)
+            values = (
+                _mean_probabilities(case, labels, maps, grid) if maps else scores_of(case, labels, scores)
+            )
+        matchings[case] = match(labels, nodes, values, criterion, grid.spacing_mm)
         if case in ignored:
-            other = _labels(case, "ignored findings", _read(case, "ignored", ignored[case], reference.grid))
-            touched = find_overlaps(labels, other, replace(criterion, radius=None))
-            matchings[case] = matchings[case].ignoring(touched.hitting)
-        if folders.level is not None and prob is not None and not ignored:
-            sweeps[case] = sweep(prob, nodes, criterion=criterion, spacing_mm=spacing)
+            other = _labels(case, "ignored findings", _read(case, "ignored findings", ignored[case], grid))
+            hitting = find_overlaps(labels, other, replace(criterion, radius=None)).hitting
+            matchings[case] = matchings[case].ignoring(hitting)
     if single and not folders.split_truth:
         notes.append(
             "no truth holds more than one label: if its nodes are not told apart by their values, use "
@@ -160,9 +158,12 @@ def _common_cases(
 
 
 def _scores(folders: MapFolders, cases: list[str]) -> tuple[Scores | None, list[str]]:
+    sources = (folders.level, folders.probabilities, folders.scores)
+    if sum(source is not None for source in sources) > 1:
+        raise ValueError(
+            "scores come from a file, from probability maps, or by a level: give one of the three"
+        )
     if folders.level is not None or folders.probabilities is not None:
-        if folders.scores is not None:
-            raise ValueError("scores come from a file or from probability maps: give one of the two")
         return None, []
     beside = [folders.predictions / name for name in SCORE_FILES if (folders.predictions / name).is_file()]
     if folders.scores is None and len(beside) > 1:
@@ -196,6 +197,12 @@ def _labels(case: str, what: str, volume: Volume) -> np.ndarray:
         return whole_numbers(volume.array)
     except ValueError as error:
         raise ValueError(f"case {case}, {what}: {error}") from error
+
+
+def _mean_probabilities(case: str, labels: np.ndarray, maps: Mapping[str, Path], grid: Grid) -> np.ndarray:
+    if case not in maps:
+        raise ValueError(f"case {case} has no probability map: give one for each case")
+    return instances(labels).means(_probability(case, _read(case, "probability map", maps[case], grid)))
 
 
 def _probability(case: str, volume: Volume) -> np.ndarray:

@@ -3,7 +3,7 @@
 With --studies a network goes on from its published weights, is compared with them on the validation
 patients and published if it is at least as good: what the server does. With --phantoms all networks of
 stage one are trained from scratch and written as the weights that come with the software; those of stage two
-are made by scripts/measure_stage_two.py.
+are made by scripts/run_table.py --table all --ship.
 """
 
 import argparse

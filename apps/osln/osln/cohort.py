@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class PhantomCohort:
     parameters: PhantomParameters = field(default_factory=PhantomParameters)
     sizes: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         return self.root / f"phantoms-{cohort_key(self.preset, self.parameters)}"
 

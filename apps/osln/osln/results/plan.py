@@ -7,7 +7,7 @@ other sizes share what is equal, and nothing old is ever taken for new.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,14 +91,7 @@ class Plan:
 
     def network_folder(self, network: Network) -> Path:
         """Weights and maps of a network."""
-        if network not in self._folders:
-            self._folders[network] = self._network_folder(network)
-        return self._folders[network]
-
-    @cached_property
-    def _folders(self) -> dict[Network, Path]:
-        """Found so far: keys of a hundred cases are asked for thousands of times."""
-        return {}
+        return self._once(("network", network), lambda: self._network_folder(network))
 
     def _network_folder(self, network: Network) -> Path:
         recipe = {name: value for name, value in asdict(self.preset).items() if name != "stage_two"}
@@ -121,6 +114,9 @@ class Plan:
 
     def setting_folder(self, row: Row, seed: int) -> Path:
         """Counts and candidates of what a row's networks give together."""
+        return self._once(("setting", row.setting, seed), lambda: self._setting_folder(row, seed))
+
+    def _setting_folder(self, row: Row, seed: int) -> Path:
         keys = [self.network_folder(network).name for network in self.networks(row, seed)]
         key = _key(keys, *(self._marks(self.cohort.cases(split)) for split in EVALUATED))
         return self.work / "settings" / f"{row.setting.name}-seed{seed}-{key}"
@@ -131,13 +127,13 @@ class Plan:
 
     def candidates_path(self, row: Row, seed: int, case: str) -> Path:
         """Candidates of a case; of "stage two" those of networks that have not seen it."""
-        asked = self.networks(row, seed, self._unseen(case))
-        stage_two = self.preset.stage_two
-        cut = _key(
-            [self.network_folder(network).name for network in asked],
-            asdict(stage_two),
-        )
+        left_out = self._unseen(case)
+        cut = self._once(("cut", row.setting, seed, left_out), lambda: self._cut(row, seed, left_out))
         return self.setting_folder(row, seed) / f"candidates-{cut}" / f"{self._file_name(case)}.npz"
+
+    def _cut(self, row: Row, seed: int, left_out: tuple[str, ...]) -> str:
+        asked = self.networks(row, seed, left_out)
+        return _key([self.network_folder(network).name for network in asked], asdict(self.preset.stage_two))
 
     def tags_path(self, row: Row, seed: int, case: str) -> Path:
         """Tags of a case's candidates."""
@@ -146,13 +142,18 @@ class Plan:
 
     def row_folder(self, row: Row, seed: int) -> Path:
         """Weights and scores of a row's classifier; the same for its joint row."""
-        name = str(row.classifier)
+        return self._once(
+            ("row", row.setting, row.classifier, seed),
+            lambda: self._row_folder(row, str(row.classifier), seed),
+        )
+
+    def _row_folder(self, row: Row, name: str, seed: int) -> Path:
         classifier = CLASSIFIERS[name]
-        learned = [str(self.candidates_path(row, seed, case)) for case in self.cohort.cases("stage two")]
+        learned = [self.candidates_path(row, seed, case) for case in self.cohort.cases("stage two")]
         key = _key(
             asdict(classifier),
             asdict(self.preset.stage_two),
-            [path.removeprefix(str(self.work)) for path in learned],
+            [str(path.relative_to(self.work)) for path in learned],
             self.tagger_sha256 if classifier.tags else "",
         )
         return self.work / "classifiers" / f"{row.setting.name}+{name}-seed{seed}-{key}"
@@ -172,12 +173,23 @@ class Plan:
     def _unseen(self, case: str) -> tuple[str, ...]:
         return self.cohort.unseen_part(case) if case in self._taught else ()
 
+    def _once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once: keys of hundreds of cases are asked for thousands of times."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[Hashable, Any]:
+        return {}
+
     @cached_property
     def _taught(self) -> frozenset[str]:
         return frozenset(self.cohort.cases("stage two"))
 
     def _file_name(self, case: str) -> str:
-        return f"{case}-{_key(self.cohort.fingerprint(case))[:8]}"
+        mark = self._once(("case", case), lambda: _key(self.cohort.fingerprint(case))[:8])
+        return f"{case}-{mark}"
 
     def _marks(self, cases: Sequence[str]) -> list[str]:
         return [self.cohort.fingerprint(case) for case in cases]

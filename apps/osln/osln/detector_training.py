@@ -19,7 +19,7 @@ from osln.column import Column
 from osln.detectors import DETECTOR_RECIPES, Detector, DetectorRecipe
 from osln.experiments import Preset
 from osln.networks.mulan import SliceTarget, TagLoss, build_mulan
-from osln.recipe import bf16_is_fast
+from osln.recipe import bf16_is_fast, learning_rate
 from osln.slice_sampling import NodeTags, SliceSampler
 from osln.slices import canvas_size
 from osln.tagging_losses import tag_weights
@@ -29,8 +29,6 @@ from osln.transforms import Scaling
 
 REPORT_STEPS = 20
 """Steps between two reports and two resume files."""
-LATER, LAST = 1 / 2, 3 / 4
-"""Shares of the steps after which the learning rate is a tenth and a hundredth, as published."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +129,6 @@ def train_detector(
     return Checkpoint(detector.name, preset.name, scaling, weights, trained_on, record)
 
 
-def learning_rate(recipe: DetectorRecipe, step: int, steps: int) -> float:
-    """Rises linearly at first; a tenth after half of the steps, a hundredth after three quarters."""
-    if step < recipe.warm_up:
-        return recipe.learning_rate * (step + 1) / recipe.warm_up
-    return recipe.learning_rate * (0.01 if step >= LAST * steps else 0.1 if step >= LATER * steps else 1.0)
-
-
 class _Run:
     """Network, optimizer and position of a training."""
 
@@ -149,19 +140,7 @@ class _Run:
             torch.manual_seed(sampler.seed)
             network = build_mulan(sampler.detector, self.recipe)
         self.network = network.to(self.device, memory_format=torch.channels_last)
-        named = list(self.network.named_parameters())
-        self.optimizer = torch.optim.SGD(
-            [
-                {
-                    "params": [value for name, value in named if name.endswith("bias") == is_bias],
-                    "weight_decay": decay,
-                    "times": times,
-                }
-                for is_bias, decay, times in ((False, self.recipe.weight_decay, 1.0), (True, 0.0, 2.0))
-            ],
-            lr=self.recipe.learning_rate,
-            momentum=self.recipe.momentum,
-        )
+        self.optimizer = _optimizer(self.network, self.recipe)
         self.tag_weights = self._tag_weights()
         self.step = 0
         self.seconds = 0.0
@@ -170,7 +149,9 @@ class _Run:
     def _tag_weights(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights by tag over all training nodes whose tags are known."""
         rows = [tags for nodes in self.sampler.tags for tags in nodes.values()]
-        labels = torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, len(TAG_NAMES), dtype=torch.bool)
+        labels = (
+            torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, len(TAG_NAMES), dtype=torch.bool)
+        )
         positive, negative = tag_weights(labels, torch.ones_like(labels))
         return positive.to(self.device), negative.to(self.device)
 
@@ -188,7 +169,7 @@ class _Run:
         return means
 
     def _one_step(self) -> dict[str, float]:
-        rate = learning_rate(self.recipe, self.step, self.steps)
+        rate = learning_rate(self.recipe.learning_rate, self.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["times"]
         batch = self.sampler.batch(self.step)
@@ -233,6 +214,22 @@ class _Run:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds, self.losses = (state[name] for name in ("step", "seconds", "losses"))
+
+
+def _optimizer(network: torch.nn.Module, recipe: DetectorRecipe) -> torch.optim.Optimizer:
+    """The recipe's; biases do not decay and move twice as fast."""
+    named = list(network.named_parameters())
+    groups = [
+        {
+            "params": [value for name, value in named if name.endswith("bias") == is_bias],
+            "weight_decay": decay,
+            "times": times,
+        }
+        for is_bias, decay, times in ((False, recipe.weight_decay, 1.0), (True, 0.0, 2.0))
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
+    return torch.optim.RAdam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), decoupled_weight_decay=True)
 
 
 def _run_key(

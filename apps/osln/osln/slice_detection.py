@@ -74,24 +74,30 @@ class SliceDetector:
         Raises:
             ValueError: If the column lacks an input (PET) of this network.
         """
+        z, boxes, scores, masks = self._all_slices(column)
+        chains = link_boxes(z, boxes, scores)
+        width, depth, height = column.ct_hu.shape
+        labels, painted = paint_chains(chains, z, boxes, masks, (width, depth, height))
+        return FoundNodes(labels, np.array([scores[chains[i][0]] for i in painted], dtype=np.float64))
+
+    def _all_slices(self, column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Slice, box in edges of voxels, score and mask of everything that is found in the slices."""
         canvas = Canvas.whole(column, self.recipe.pixel_mm)
-        heights, boxes, scores = [np.zeros(0, int)], [np.zeros((0, 4))], [np.zeros(0)]
+        heights, boxes, scores = [np.zeros(0, np.int64)], [np.zeros((0, 4))], [np.zeros(0)]
         masks = [np.zeros((0, MASK_PIXELS, MASK_PIXELS), np.float32)]
-        for first in range(0, column.ct_hu.shape[2], CHUNK):
-            keys = min(CHUNK, column.ct_hu.shape[2] - first)
-            start, stop = first - REACH, first + keys + REACH
-            images = as_images(
-                canvas.draw(read_slices(column, self.detector.inputs, self.scaling, start, stop))
+        last = column.ct_hu.shape[2]
+        for first in range(0, last, CHUNK):
+            keys = min(CHUNK, last - first)
+            slices = read_slices(
+                column, self.detector.inputs, self.scaling, first - REACH, first + keys + REACH
             )
-            for z, found in enumerate(self._detections(images, keys), start=first):
+            for z, found in enumerate(self._detections(as_images(canvas.draw(slices)), keys), start=first):
                 heights.append(np.full(len(found.scores), z))
                 boxes.append(canvas.to_voxels(found.boxes.cpu().numpy()))
                 scores.append(found.scores.cpu().numpy().astype(np.float64))
                 masks.append(found.masks.cpu().numpy())
-        z, box, score, mask = (np.concatenate(parts) for parts in (heights, boxes, scores, masks))
-        chains = link_boxes(z, box, score)
-        labels, painted = paint_chains(chains, z, box, mask, column.ct_hu.shape)
-        return FoundNodes(labels, np.array([score[chains[i][0]] for i in painted], dtype=np.float64))
+        z = np.concatenate(heights)
+        return z, np.concatenate(boxes), np.concatenate(scores), np.concatenate(masks)
 
     def _detections(self, images: torch.Tensor, keys: int) -> list[SliceDetections]:
         images = images.to(self._device, memory_format=torch.channels_last)

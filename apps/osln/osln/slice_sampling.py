@@ -103,9 +103,7 @@ class SliceSampler:
         recipe, column = self.recipe, self.columns[index]
         zoom = rng.uniform(*recipe.scale)
         down, right = rng.integers(-recipe.shift_px, recipe.shift_px + 1, size=2)
-        canvas = Canvas.whole(column, recipe.pixel_mm).moved(
-            self.size, zoom, (int(down), int(right)), column
-        )
+        canvas = Canvas.whole(column, recipe.pixel_mm).moved(self.size, zoom, (int(down), int(right)), column)
         slices = canvas.draw(key_slices(column, self.detector.inputs, self.scaling, key))
         labels = torch.from_numpy(column.nodes[:, :, key].T.astype(np.float32))  # type: ignore[index]
         drawn = canvas.draw(labels[None, None], mode="nearest")[0, 0]

@@ -42,7 +42,9 @@ class Canvas:
         size = [_multiple(n * factor) for n, factor in zip(voxels, scale, strict=True)]
         return cls((size[0], size[1]), (scale[0], scale[1]), (0.0, 0.0))
 
-    def moved(self, size: tuple[int, int], zoom: float, shift_px: tuple[int, int], column: Column) -> "Canvas":
+    def moved(
+        self, size: tuple[int, int], zoom: float, shift_px: tuple[int, int], column: Column
+    ) -> "Canvas":
         """A canvas of another size around the slice's center, magnified and shifted, for training."""
         scale = (self.scale[0] * zoom, self.scale[1] * zoom)
         voxels = column.ct_hu.shape[1::-1]

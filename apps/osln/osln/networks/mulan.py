@@ -10,20 +10,21 @@ from torch.nn import functional as F
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
+from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
 from osln.detectors import Detector, DetectorRecipe
 from osln.networks.mulan_heads import (
     CLASSES,
-    MASK_PIXELS,
     MASK_POOLED,
     POOLED,
     MaskHead,
-    Refinement,
     TagHead,
+    box_masks,
+    dice_loss,
 )
+from osln.networks.mulan_refinement import Refinement
 from osln.networks.mulan_trunk import Trunk
 from osln.tagging_losses import hard_example_loss, weighted_cross_entropy
 
@@ -31,12 +32,11 @@ ASPECTS = (0.5, 1.0, 2.0)
 BACKGROUND_OVERLAP = 0.3
 PROPOSAL_SAMPLES = 32
 PROPOSAL_NMS = 0.7
-SMALLEST_PX = 8.0
-"""Shortest side of a proposal."""
+SMALLEST_MM = 6.4
+"""Shortest side of a proposal, 8 pixels of the published size."""
 NODE_OVERLAP = 0.5
 NODE_SHARE = 0.25
 BOX_WEIGHT = 10.0
-DICE_SMOOTHING = 0.01
 DETECTION_NMS = 0.5
 LEAST_SCORE = 0.05
 MOST_DETECTIONS = 50
@@ -122,7 +122,7 @@ class Mulan(nn.Module):
             post_nms_top_n=left,
             nms_thresh=PROPOSAL_NMS,
         )
-        self.proposals.min_size = SMALLEST_PX
+        self.proposals.min_size = SMALLEST_MM / recipe.pixel_mm
         self.boxes = RoIHeads(
             MultiScaleRoIAlign(["map"], POOLED, sampling_ratio=2),
             TwoMLPHead(recipe.channels * POOLED**2, recipe.box_features),
@@ -160,7 +160,10 @@ class Mulan(nn.Module):
             part in are 0.
         """
         wanted = [
-            {"boxes": target.boxes, "labels": torch.ones(len(target.boxes), dtype=torch.int64).to(maps.device)}
+            {
+                "boxes": target.boxes,
+                "labels": torch.ones(len(target.boxes), dtype=torch.int64).to(maps.device),
+            }
             for target in targets
         ]
         images, features = _as_torchvision(maps, size)
@@ -211,22 +214,20 @@ class Mulan(nn.Module):
         of_node: list[torch.Tensor],
         labels: list[torch.Tensor],
     ) -> torch.Tensor:
-        """Mean Dice loss of the boxes that hold a node."""
+        """Mean Dice loss and cross-entropy of the boxes that hold a node."""
         boxes = [region[label > 0] for region, label in zip(regions, labels, strict=True)]
         if not sum(map(len, boxes)):
             return features["map"].sum() * 0
         pooled = self.mask_pool(features, boxes, [size] * len(boxes))
-        probability = torch.sigmoid(self.mask_head(pooled)).flatten(1)
+        logits = self.mask_head(pooled).flatten(1)
         truth = torch.cat(
             [
-                project_masks_on_boxes(target.masks, box, chosen[label > 0], MASK_PIXELS)
+                box_masks(target.masks[chosen[label > 0]], box)
                 for target, box, chosen, label in zip(targets, boxes, of_node, labels, strict=True)
                 if len(box)
             ]
         ).flatten(1)
-        shared = (probability * truth).sum(1)
-        both = probability.sum(1) + truth.sum(1)
-        return (1 - (2 * shared + DICE_SMOOTHING) / (both + DICE_SMOOTHING)).mean()
+        return dice_loss(torch.sigmoid(logits), truth) + F.binary_cross_entropy_with_logits(logits, truth)
 
     def detections(self, maps: torch.Tensor, size: tuple[int, int]) -> list[SliceDetections]:
         """What is found in slices; the module must be in evaluation mode. Arguments as in `losses`."""
@@ -234,7 +235,7 @@ class Mulan(nn.Module):
         proposals, _ = self.proposals(images, features)
         pooled = self.boxes.box_roi_pool(features, proposals, images.image_sizes)
         classes, moves = self.boxes.box_predictor(self.boxes.box_head(pooled))
-        decoded = self.boxes.box_coder.decode(moves, proposals)[:, 1]
+        decoded = self.boxes.box_coder.decode(moves, proposals).view(-1, CLASSES, 4)[:, 1]
         counts = [len(proposal) for proposal in proposals]
         kept = [
             _kept(boxes, logits, size)
@@ -264,9 +265,7 @@ def _kept(
     return boxes[chosen], logits[chosen]
 
 
-def _as_torchvision(
-    maps: torch.Tensor, size: tuple[int, int]
-) -> tuple[ImageList, dict[str, torch.Tensor]]:
+def _as_torchvision(maps: torch.Tensor, size: tuple[int, int]) -> tuple[ImageList, dict[str, torch.Tensor]]:
     """The maps as torchvision's parts take them; of the images they read nothing but the size."""
     images = maps.new_empty((1, 1, 1, 1)).expand(len(maps), 1, *size)
     return ImageList(images, [size] * len(maps)), {"map": maps}

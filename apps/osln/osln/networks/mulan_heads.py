@@ -1,9 +1,10 @@
-"""Heads of MULAN on boxes of a slice: tags, mask, and the layer that refines scores by tags."""
+"""Tag head and mask head of MULAN; its box head is torchvision's."""
 
 import torch
 from torch import nn
 from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops import roi_align
 
 from osln.tags import TAG_NAMES
 
@@ -12,6 +13,7 @@ POOLED = 7
 MASK_POOLED = 14
 MASK_PIXELS = 28
 MASK_LAYERS = 4
+DICE_SMOOTHING = 0.01
 CLASSES = 2
 """Background and node."""
 
@@ -54,25 +56,26 @@ class MaskHead(nn.Module):
         return logits
 
 
-class Refinement(nn.Module):
-    """Score refinement layer: lets class and tags of a box correct each other (MULAN, section 2.2).
+def box_masks(masks: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """What the mask head should answer: the share of the node in each of the 28 x 28 cells of its box.
 
-    It starts as identity.
+    torchvision's `project_masks_on_boxes` takes pixel i to lie at i, half a pixel beside its center; nodes of
+    a few pixels would be painted in the wrong place.
+
+    Args:
+        masks: (N, rows, columns) float32, one for each box.
+        boxes: (N, 4) x1, y1, x2, y2 in edges of pixels.
+
+    Returns:
+        (N, 28, 28).
     """
+    index = torch.arange(len(boxes), dtype=boxes.dtype, device=boxes.device)[:, None]
+    regions = torch.cat([index, boxes], dim=1)
+    return roi_align(masks[:, None], regions, MASK_PIXELS, aligned=True)[:, 0]
 
-    def __init__(self) -> None:
-        super().__init__()
-        together = CLASSES + len(TAG_NAMES)
-        self.classes = nn.Linear(together, CLASSES)
-        self.tags = nn.Linear(together, len(TAG_NAMES))
-        with torch.no_grad():
-            for layer, start in ((self.classes, 0), (self.tags, CLASSES)):
-                layer.weight.zero_()
-                layer.bias.zero_()
-                size = layer.out_features
-                layer.weight[:, start : start + size] = torch.eye(size)
 
-    def forward(self, classes: torch.Tensor, tags: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Refined logits (N, 2) and (N, 171) from those of the heads."""
-        together = torch.cat([classes, tags], dim=1)
-        return self.classes(together), self.tags(together)
+def dice_loss(probability: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean over N masks of 1 - Dice; both (N, cells) float32, N at least 1."""
+    shared = (probability * truth).sum(1)
+    both = probability.sum(1) + truth.sum(1)
+    return (1 - (2 * shared + DICE_SMOOTHING) / (both + DICE_SMOOTHING)).mean()

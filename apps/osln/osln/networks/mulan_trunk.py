@@ -24,7 +24,7 @@ class SliceFusion(nn.Module):
         with torch.no_grad():
             self.conv.weight.zero_()
             self.conv.weight[:, channels : 2 * channels, 0, 0] = torch.eye(channels)
-            nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(self.conv.bias)
 
     def forward(self, below: torch.Tensor, key: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) of the three."""

@@ -38,6 +38,7 @@ def test_the_mask_of_a_box_is_what_lies_between_its_edges():
 
     whole, quarter = box_masks(masks, boxes)
 
-    # The second box has the node in its last rows and columns; cells between two pixels are interpolated.
-    assert whole[1:-1, 1:-1].min() > 0.5
-    assert (quarter[16:, 16:] > 0.5).all() and (quarter[:12] < 0.5).all() and (quarter[:, :12] < 0.5).all()
+    # Cells of 1 / 7 pixel; between centers of pixels it is interpolated, so that a border lies at one half.
+    assert whole[7:21, 4:24].min() > 0.99
+    assert quarter[18:24, 18:].min() > 0.8
+    assert (quarter[:14] < 0.5).all() and (quarter[:, :14] < 0.5).all()

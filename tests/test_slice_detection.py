@@ -49,7 +49,8 @@ def answer_with_truth(monkeypatch, column, recipe, score) -> None:
 
 @pytest.mark.parametrize("pixel_mm", [2.5, 1.25])
 def test_true_boxes_become_the_true_nodes(monkeypatch, pixel_mm):
-    recipe = use_tiny(monkeypatch, pixel_mm=pixel_mm)
+    # With this margin the box of a ball's tip overlaps the next slice's by (1 + 6.4)^2 / (3 + 6.4)^2 = .62.
+    recipe = use_tiny(monkeypatch, pixel_mm=pixel_mm, margin_mm=8.0)
     column = small_column(0)
     answer_with_truth(monkeypatch, column, recipe, 0.75)
 

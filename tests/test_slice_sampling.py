@@ -102,7 +102,7 @@ def test_patients_that_cannot_be_learned_from_are_refused():
         sampler([])
     with pytest.raises(ValueError, match="case0: no PET"):
         sampler([small_column(0, pet=False)], detector="mulan-ct-pet")
-    with pytest.raises(ValueError, match="case0 has no approved nodes"):
+    with pytest.raises(ValueError, match="case case0: no approved nodes"):
         sampler([replace(small_column(0), nodes=None)])
     with pytest.raises(ValueError, match="none of 1 training patients has a node"):
         sampler([small_column(0, nodes=0)])

@@ -24,6 +24,10 @@ class Detector:
     def needs_pet(self) -> bool:
         return "pet" in self.inputs
 
+    @property
+    def needs_tumor(self) -> bool:
+        return False
+
 
 DETECTORS = {
     detector.name: detector
@@ -137,7 +141,7 @@ DETECTOR_RECIPES = {
             regions=32,
             batch=4,
             empty_share=0.25,
-            iterations=800,
+            iterations=600,
             optimizer="radam",
             learning_rate=0.003,
         ),

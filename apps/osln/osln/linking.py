@@ -6,7 +6,7 @@ it made nodes of them. Here boxes that overlap from slice to slice are one node.
 
 import numpy as np
 
-LEAST_OVERLAP = 0.3
+LEAST_OVERLAP = 0.5
 """IoU of two boxes of neighboring slices from which they show one node."""
 
 

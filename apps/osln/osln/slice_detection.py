@@ -91,13 +91,14 @@ class SliceDetector:
             slices = read_slices(
                 column, self.detector.inputs, self.scaling, first - REACH, first + keys + REACH
             )
-            for z, found in enumerate(self._detections(as_images(canvas.draw(slices)), keys), start=first):
-                heights.append(np.full(len(found.scores), z))
+            for height, found in enumerate(
+                self._detections(as_images(canvas.draw(slices)), keys), start=first
+            ):
+                heights.append(np.full(len(found.scores), height))
                 boxes.append(canvas.to_voxels(found.boxes.cpu().numpy()))
                 scores.append(found.scores.cpu().numpy().astype(np.float64))
                 masks.append(found.masks.cpu().numpy())
-        z = np.concatenate(heights)
-        return z, np.concatenate(boxes), np.concatenate(scores), np.concatenate(masks)
+        return np.concatenate(heights), np.concatenate(boxes), np.concatenate(scores), np.concatenate(masks)
 
     def _detections(self, images: torch.Tensor, keys: int) -> list[SliceDetections]:
         images = images.to(self._device, memory_format=torch.channels_last)

@@ -14,6 +14,7 @@ import torch
 from osln.column import Column
 from osln.detectors import Detector, DetectorRecipe
 from osln.networks.mulan import IMAGES, SliceTarget
+from osln.sampling import reason_not_usable
 from osln.slices import SLICES, Canvas, as_images, key_slices
 from osln.tags import TAG_NAMES
 from osln.transforms import Scaling
@@ -72,11 +73,10 @@ class SliceSampler:
             raise ValueError(f"no training patient for {self.detector.name}: give at least one")
         full, empty = [], []
         for index, column in enumerate(self.columns):
-            if column.nodes is None:
-                raise ValueError(f"case {column.case} has no approved nodes: review and submit it first")
-            if self.detector.needs_pet and column.pet_suv is None:
-                raise ValueError(f"{self.detector.name} cannot learn from case {column.case}: no PET")
-            has_node = column.nodes.any(axis=(0, 1))
+            if reason := reason_not_usable(column, self.detector):
+                raise ValueError(f"{self.detector.name} cannot learn from case {column.case}: {reason}")
+            nodes: np.ndarray = column.nodes  # type: ignore[assignment]
+            has_node = nodes.any(axis=(0, 1))
             full += [(index, z) for z in np.flatnonzero(has_node)]
             empty += [(index, z) for z in np.flatnonzero(~has_node)]
         if not full:

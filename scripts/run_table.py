@@ -48,6 +48,7 @@ def command_line() -> argparse.ArgumentParser:
         help="phantoms to train, validate and test with, and for stage two (default: the preset's)",
     )
     parser.add_argument("--iterations", type=int, help="training steps of a network (default: the preset's)")
+    parser.add_argument("--detector-iterations", type=int, help="the same of an end-to-end detector")
     parser.add_argument("--epochs", type=int, help="passes of a classifier (default: the preset's)")
     parser.add_argument(
         "--ship",
@@ -89,7 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = " ".join(["scripts/run_table.py", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         cohort = open_cohort(options.data, options.work, preset, sizes)
-        plan = Plan(options.work, cohort, preset, tables, options.seeds, options.tagger, command)
+        detector_steps = options.detector_iterations
+        plan = Plan(
+            options.work, cohort, preset, tables, options.seeds, options.tagger, command, detector_steps
+        )
         run_tables(plan, output, options.processes)
         if options.ship is not None:
             ship(plan, options.ship)

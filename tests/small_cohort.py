@@ -71,6 +71,9 @@ class TinyCohort:
         column = self.column(case)
         return Volume(column.ct_hu, column.grid, column.grid)
 
+    def findings(self, case: str) -> tuple:
+        return ()
+
     def fingerprint(self, case: str) -> str:
         return f"{case}/{self.nodes}"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from osln.results.end_to_end import detect_nodes, train_end_to_end
 from osln.results.graph import CHUNK, jobs_of
 from osln.results.stage_one import count_row, make_maps, prepare_cases, train_network
 from osln.results.stage_two import make_candidates, make_tags, score_row, train_row
@@ -25,6 +26,8 @@ def test_every_row_ends_in_its_files_and_no_file_is_made_twice(everything):
     for row in rows_of(TABLES):
         if row.stage_one:
             assert everything.counts_path(row, 0) in made
+        if row.detector:
+            assert {everything.detector_path(row, 0), everything.found_path(row, 0)} <= set(made)
         if row.classifier:
             assert {everything.classifier_path(row, 0), everything.scores_path(row, 0)} <= set(made)
     assert all(needed in jobs for job in jobs.values() for needed in job.needed)
@@ -72,8 +75,16 @@ def test_a_job_waits_for_all_that_it_reads(tmp_path):
 def test_networks_and_classifiers_use_a_gpu_and_counting_does_not(everything):
     on_gpu = {job.work for job in jobs_of(everything).values() if job.on_gpu}
     on_cpu = {job.work for job in jobs_of(everything).values() if not job.on_gpu}
-    assert {train_network, make_maps, train_row, score_row, make_tags} <= on_gpu
-    assert {prepare_cases, count_row, make_candidates} <= on_cpu and not on_gpu & on_cpu
+    assert {
+        train_network,
+        make_maps,
+        train_row,
+        score_row,
+        make_tags,
+        train_end_to_end,
+        detect_nodes,
+    } == on_gpu
+    assert {prepare_cases, count_row, make_candidates} == on_cpu
 
 
 def test_a_cohort_that_teaches_both_stages_trains_networks_without_each_fold(tmp_path):

@@ -10,12 +10,13 @@ import run_table
 from osln import jobs
 from osln.checkpoint import load_checkpoint
 from osln.experiments import PRESETS, SERVED_NETWORKS
-from osln.results import run, stage_one, stage_two
+from osln.results import end_to_end, run, stage_one, stage_two
 from osln.results.graph import jobs_of
 from osln.results.plan import Network
 from osln.tables import TABLES, Row, candidate_row, rows_of
 from osln.weights import ModelStore
 from small_cohort import TinyCohort, make_plan, tiny_preset
+from small_detectors import use_tiny
 
 
 class NodesAndNoise:
@@ -35,6 +36,7 @@ class NodesAndNoise:
 def small(tmp_path, monkeypatch):
     """Threads instead of processes, tiny networks and patients, and maps that are known."""
     monkeypatch.setattr(jobs, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    use_tiny(monkeypatch)
     monkeypatch.setitem(PRESETS, "demo", tiny_preset(iterations=3))
     monkeypatch.setattr(stage_one, "Predictor", NodesAndNoise)
     monkeypatch.setattr(run, "open_cohort", lambda *_: TinyCohort(tmp_path))
@@ -44,7 +46,7 @@ def small(tmp_path, monkeypatch):
 def arguments(folder, *more):
     plan = make_plan(folder)
     given = ["--table", "all", "--data", "phantom", "--work", str(plan.work), "--tagger", str(plan.tagger)]
-    return [*given, "--output", str(folder / "out"), "--processes", "1", *more]
+    return [*given, "--output", str(folder / "out"), "--processes", "1", "--detector-iterations", "2", *more]
 
 
 @pytest.mark.slow
@@ -85,7 +87,12 @@ def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monk
     assert all(store.load(name).trained_on == "phantom" for name in SERVED_NETWORKS)
     assert set(store.thresholds("glnet")) == {"0.5", "1", "2", "3", "4", "6"}
 
-    for module, name in ((stage_one, "train"), (stage_two, "train_classifier"), (stage_one, "Predictor")):
+    for module, name in (
+        (stage_one, "train"),
+        (stage_two, "train_classifier"),
+        (stage_one, "Predictor"),
+        (end_to_end, "train_detector"),
+    ):
         monkeypatch.setattr(module, name, None)
     assert run_table.main(arguments(small)) == 0
     assert json.loads((out / "table-2.json").read_text())["lines"] == found["lines"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from osln.detectors import DETECTORS
 from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS
 from osln.tables import COHORT_SIZES, FIGURES, STAGE_ONE_ROWS, TABLES, Row, candidate_row, rows_of
 
@@ -44,6 +45,8 @@ TABLE_2 = {
     "LF (CT)": (0.513, 0.576),
     "LF (CT + PET)": (0.526, 0.594),
     "LF (GLNet: CT + PET + tags)": (0.552, 0.645),
+    "MULAN on CT": (0.335, 0.348),
+    "MULAN on CT + PET": (0.436, 0.475),
 }
 
 
@@ -69,6 +72,7 @@ def test_no_network_classifier_or_row_is_left_out():
         name for name in STAGE_ONE_ROWS if name in SEGMENTERS and SEGMENTERS[name].zone != "all"
     } == set(STAGE_ONE_ROWS)
     assert {row.classifier for row in rows if row.classifier} == set(CLASSIFIERS)
+    assert {row.detector for row in rows if row.detector} == set(DETECTORS)
     asked = {name for row in rows if row.stage_one for name in STAGE_ONE_ROWS[row.stage_one].segmenters}
     assert asked == set(SEGMENTERS)
 

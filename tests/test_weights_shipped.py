@@ -66,8 +66,6 @@ def test_stage_two_is_added_to_what_is_shipped_and_stage_one_stays(store, tmp_pa
 def test_stage_two_alone_is_not_shipped(tmp_path):
     tagger = tmp_path / "trained.safetensors"
     tagger.write_bytes(b"tagger")
-    with pytest.raises(
-        ValueError, match=r"ship stage one first \(scripts/run_table\.py --ship\)"
-    ):
+    with pytest.raises(ValueError, match=r"ship stage one first \(scripts/run_table\.py --ship\)"):
         add_shipped(tmp_path, {"tag": classifier("tag")}, {}, (tagger, ABOUT), "x")
     assert [path.name for path in tmp_path.iterdir()] == ["trained.safetensors"]

@@ -43,7 +43,7 @@ class Patient:
     """
 
     column: Column
-    findings: tuple[dict[str, Any], ...] = ()
+    findings: tuple[Mapping[str, Any], ...] = ()
 
 
 def cohort_key(preset: Preset, parameters: PhantomParameters) -> str:
@@ -161,6 +161,10 @@ class PhantomCohort:
         """CT for the tagger: the column's."""
         column = self.column(case)
         return Volume(column.ct_hu, column.grid, column.grid)
+
+    def findings(self, case: str) -> tuple[Mapping[str, Any], ...]:
+        """Every node and every mimic of the case."""
+        return self.patient(_seed(case)).findings
 
     def fingerprint(self, case: str) -> str:
         """What a case's column depends on."""

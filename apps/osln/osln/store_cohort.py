@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from osln import column_file
 from osln.approved import approved_cases, approved_study
@@ -108,6 +109,10 @@ class StoreCohort:
     def ct(self, case: str) -> Volume:
         """CT for the tagger: the file's own, which is finer than the column."""
         return read_volume(companions(self.root, case).ct)
+
+    def findings(self, case: str) -> tuple[Mapping[str, Any], ...]:
+        """Nothing: nobody has told."""
+        return ()
 
     def fingerprint(self, case: str) -> str:
         """What a case's column depends on."""

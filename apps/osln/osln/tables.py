@@ -11,6 +11,7 @@ Reference:
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from osln.detectors import DETECTORS
 from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS
 
 STAGE_ONE_ROWS = {name: row for name, row in ROWS.items() if not row.classifier}
@@ -46,7 +47,7 @@ class Row:
     Attributes:
         stage_one: Row of `STAGE_ONE_ROWS` that gives the map; "" for an end-to-end detector.
         classifier: Row of `CLASSIFIERS` that scores the candidates again.
-        detector: Row of `experiments.DETECTORS`.
+        detector: Row of `DETECTORS`.
         ranked: Candidates under their stage-one score are measured ("#" in the paper), not the map.
         length: Training steps of each network in units of the preset's.
         copies: Trainings of each network that are fused by their maximum.
@@ -267,6 +268,9 @@ def _table_2() -> Table:
         for name, figures in by.items()
         if name is None or name in CLASSIFIERS
     ]
+    lines += [
+        Line(DETECTORS[name].title, Row(detector=name), _froc(figures)) for name, figures in _MULAN.items()
+    ]
     known = {line.row for line in lines}
     asked = [
         ("glnet", None, "Does GLNet beat the stage-one score?"),
@@ -291,6 +295,13 @@ def _table_2() -> Table:
             candidate_row(other, "glnet"),
         )
         for other in ("ct-stratified", "ef-stratified")
+    ]
+    ct, both = (Row(detector=name) for name in _MULAN)
+    questions += [
+        Question("Does GLNet beat MULAN on CT + PET (LF)?", best, both),
+        Question("Does GLNet beat MULAN on CT + PET (CT)?", candidate_row("ct-stratified", "glnet"), both),
+        Question("Does stage one alone (LF#)?", candidate_row("lf-stratified", None), both),
+        Question("Does PET help MULAN?", both, ct),
     ]
     return Table("2", "Both stages", tuple(lines), tuple(questions))
 

@@ -127,7 +127,7 @@ def training_cells(trainings: Mapping[str, Mapping[str, Any]]) -> Cells:
         learned += (
             f", {record['candidates']} candidates ({record['nodes']} nodes)" if "candidates" in record else ""
         )
-        losses = [one[1] if isinstance(one, list | tuple) else one for one in record["losses"]]
+        losses = [_loss(one) for one in record["losses"]]
         length = str(record.get("iterations", record.get("epochs", "")))
         rows.append(
             [name, learned, length, f"{losses[0]:.3f}", f"{losses[-1]:.3f}", f"{record['seconds']:.0f}"]
@@ -139,6 +139,13 @@ def cohort_cells(cohort: Mapping[str, Mapping[str, float]]) -> Cells:
     """What the patients of each split have."""
     names = list(dict.fromkeys(name for by in cohort.values() for name in by))
     return [["", *cohort], *([name, *(f"{by.get(name, 0):.3g}" for by in cohort.values())] for name in names)]
+
+
+def _loss(entry: Any) -> float:
+    """Of a pass, of a number of steps with its figures, or of a detector's report."""
+    if isinstance(entry, Mapping):
+        return float(entry["total"])
+    return float(entry[1] if isinstance(entry, list | tuple) else entry)
 
 
 def _mean(values: Any) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from osln.column import Column
 from osln.grid import Volume
@@ -41,6 +41,9 @@ class Cohort(Protocol):
 
     def ct(self, case: str) -> Volume:
         """CT that the tagger looks at."""
+
+    def findings(self, case: str) -> Sequence[Mapping[str, Any]]:
+        """What is known to be in the case, as `cohort.Patient.findings`; nothing of a patient."""
 
     def fingerprint(self, case: str) -> str:
         """Changes if anything that the column is made of does."""

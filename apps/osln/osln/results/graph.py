@@ -6,6 +6,7 @@ from dataclasses import replace
 from osln.experiments import CLASSIFIERS, SEGMENTERS
 from osln.jobs import Job
 from osln.results.cohort import SPLITS
+from osln.results.end_to_end import detect_nodes, train_end_to_end
 from osln.results.plan import EVALUATED, Network, Plan
 from osln.results.stage_one import count_row, make_maps, prepare_cases, train_network
 from osln.results.stage_two import make_candidates, make_tags, score_row, train_row
@@ -15,9 +16,18 @@ CHUNK = 16
 """Patients of one job."""
 CANDIDATES_PER_PATIENT = 28
 """Of late fusion at precision .15 on phantoms, true nodes added; for the estimate of time alone."""
-SECONDS = {"map": 0.5, "count": 0.15, "candidates": 0.06, "tag": 0.009, "candidate": 0.0035}
-"""What one core took with the demo preset: for a map, for a patient's counts and candidates, for a tag, and
-for a candidate in a training step. They weigh the progress bar and the order."""
+SECONDS = {
+    "map": 0.5,
+    "count": 0.15,
+    "candidates": 0.06,
+    "tag": 0.009,
+    "candidate": 0.0035,
+    "slices": 0.3,
+    "detect": 2.0,
+}
+"""What one core took with the demo preset: for a map, for a patient's counts and candidates, for a tag, for a
+candidate in a training step, for a detector's training step and for its look at a patient. They weigh the
+progress bar and the order."""
 STEP_SECONDS = {"unet": 0.3, "se-unet": 0.36, "hrnet": 0.06, "psnn": 0.15}
 """The same of a training step of 8 patches, by backbone."""
 
@@ -45,6 +55,9 @@ def _prepare(plan: Plan) -> Iterable[tuple[str, Job]]:
 def _add_row(jobs: dict[str, Job], plan: Plan, row: Row, seed: int) -> None:
     """The jobs of one row, those of other rows that it needs among them."""
     evaluated = [case for split in EVALUATED for case in plan.cohort.cases(split)]
+    if row.detector:
+        _add_detector(jobs, plan, row, seed, evaluated)
+        return
     maps = [_add_maps(jobs, plan, network, evaluated) for network in plan.networks(row, seed)]
     counted = f"counts of {row.setting.name} seed {seed}"
     targets = (plan.counts_path(row, seed),)
@@ -70,12 +83,30 @@ def _add_row(jobs: dict[str, Job], plan: Plan, row: Row, seed: int) -> None:
     jobs.setdefault(scored, Job(score_row, (scored, row, seed), (trained, *names), (scores,), cost, True))
 
 
+def _add_detector(jobs: dict[str, Job], plan: Plan, row: Row, seed: int, evaluated: Sequence[str]) -> None:
+    """The jobs of an end-to-end detector."""
+    trained, found = (f"{word} {row.detector} seed {seed}" for word in ("detector", "nodes of"))
+    learned = _preparing(jobs, plan.cohort.cases("train"))
+    cost = SECONDS["slices"] * plan.detector_steps
+    targets = (plan.detector_path(row, seed),)
+    jobs[trained] = Job(train_end_to_end, (trained, row, seed), learned, targets, cost, True)
+    needed = (trained, *_preparing(jobs, evaluated))
+    cost = SECONDS["detect"] * len(evaluated)
+    targets = (plan.found_path(row, seed),)
+    jobs[found] = Job(detect_nodes, (found, row, seed), needed, targets, cost, True)
+
+
+def _preparing(jobs: dict[str, Job], cases: Iterable[str]) -> tuple[str, ...]:
+    """Names of the jobs that prepare these cases."""
+    wanted = set(cases)
+    return tuple(
+        name for name, job in jobs.items() if job.work is prepare_cases and wanted & set(job.arguments[0])
+    )
+
+
 def _add_network(jobs: dict[str, Job], plan: Plan, network: Network) -> str:
     name = network_name(network)
-    learned = set(plan.learned_cases(network))
-    needed = tuple(
-        key for key, job in jobs.items() if job.work is prepare_cases and learned & set(job.arguments[0])
-    )
+    needed = _preparing(jobs, plan.learned_cases(network))
     cost = STEP_SECONDS[SEGMENTERS[network.segmenter].backbone] * plan.steps(network)
     targets = (plan.weights_path(network),)
     jobs.setdefault(name, Job(train_network, (name, network), needed, targets, cost, True))
@@ -86,12 +117,11 @@ def _add_maps(jobs: dict[str, Job], plan: Plan, network: Network, cases: Sequenc
     """The job of a network's maps of these cases, that of the network before it."""
     trained = _add_network(jobs, plan, network)
     name = f"maps of {trained} from {cases[0]}"
-    prepared = tuple(
-        key for key, job in jobs.items() if job.work is prepare_cases and set(job.arguments[0]) & set(cases)
-    )
     targets = tuple(plan.map_path(network, case) for case in cases)
     cost = SECONDS["map"] * len(cases)
-    job = Job(make_maps, (name, network, tuple(cases)), (trained, *prepared), targets, cost, True)
+    job = Job(
+        make_maps, (name, network, tuple(cases)), (trained, *_preparing(jobs, cases)), targets, cost, True
+    )
     jobs.setdefault(name, job)
     return name
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from osln.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.experiments import CLASSIFIERS, SEGMENTERS, Preset
 from osln.results.cohort import Cohort
 from osln.tables import STAGE_ONE_ROWS, Row, rows_of
@@ -52,6 +53,7 @@ class Plan:
         seeds: Trainings of each network.
         tagger: File of the tagger.
         command: As typed.
+        detector_iterations: Training steps of an end-to-end detector; its recipe's if None.
     """
 
     work: Path
@@ -61,6 +63,7 @@ class Plan:
     seeds: int
     tagger: Path
     command: str = ""
+    detector_iterations: int | None = None
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -165,6 +168,33 @@ class Plan:
     def scores_path(self, row: Row, seed: int) -> Path:
         """Scores that it gives to the evaluated patients' candidates."""
         return self.row_folder(row, seed) / "scores.json"
+
+    def detector_folder(self, row: Row, seed: int) -> Path:
+        """Weights and findings of an end-to-end detector."""
+        return self._once(("detector", row.detector, seed), lambda: self._detector_folder(row, seed))
+
+    def _detector_folder(self, row: Row, seed: int) -> Path:
+        recipe = asdict(DETECTOR_RECIPES[self.preset.name])
+        key = _key(
+            asdict(DETECTORS[str(row.detector)]),
+            recipe | {"iterations": self.detector_steps},
+            (self.preset.spacing_mm, self.preset.window),
+            *(self._marks(self.cohort.cases(split)) for split in ("train", *EVALUATED)),
+        )
+        return self.work / "detectors" / f"{row.detector}-seed{seed}-{key}"
+
+    @property
+    def detector_steps(self) -> int:
+        """Training steps of an end-to-end detector."""
+        return self.detector_iterations or DETECTOR_RECIPES[self.preset.name].iterations
+
+    def detector_path(self, row: Row, seed: int) -> Path:
+        """File of a trained detector."""
+        return self.detector_folder(row, seed) / "weights.pt"
+
+    def found_path(self, row: Row, seed: int) -> Path:
+        """What it finds in the evaluated patients."""
+        return self.detector_folder(row, seed) / "found.json"
 
     def unseen(self, row: Row, seed: int, case: str) -> list[Network]:
         """The trainings whose maps give the candidates of a case of any split."""

@@ -17,6 +17,7 @@ from osln.jobs import available_gpus, run_jobs
 from osln.reporting import setting
 from osln.results.classes import node_classes, node_volumes_mm3
 from osln.results.cohort import SPLITS, Cohort
+from osln.results.end_to_end import detected_patients
 from osln.results.figures import CandidateResult, MapResult, Result, all_figures, table_figures
 from osln.results.files import write_json
 from osln.results.gallery import draw_all
@@ -107,7 +108,8 @@ def read_result(plan: Plan, row: Row) -> Result:
             [row_counts(plan, row, seed, split) for seed in seeds] for split in ("test", "chance")
         )
         return MapResult(test, chance)
-    found = {split: [row_patients(plan, row, seed, split) for seed in seeds] for split in EVALUATED}
+    read = detected_patients if row.detector else row_patients
+    found = {split: [read(plan, row, seed, split) for seed in seeds] for split in EVALUATED}
     return CandidateResult(found["test"], found["validation"])
 
 
@@ -174,6 +176,9 @@ def _trainings(plan: Plan) -> dict[str, dict[str, Any]]:
     paths: dict[str, Path] = {}
     for seed in range(plan.seeds):
         for row in plan.rows:
+            if row.detector:
+                paths[f"{row.name} seed {seed}"] = plan.detector_path(row, seed)
+                continue
             paths |= {network_name(one): plan.weights_path(one) for one in plan.networks(row, seed)}
             if row.classifier:
                 name = replace(row, joint=False).name

@@ -20,7 +20,7 @@ from osln.approved import approved_cases, load_columns
 from osln.checkpoint import Checkpoint, save_checkpoint
 from osln.cohort import PhantomCohort, split_seeds
 from osln.column import Column
-from osln.detector_training import DetectorProgress, train_detector
+from osln.detector_training import train_detector
 from osln.detectors import DETECTORS
 from osln.experiments import PRESETS
 from osln.metrics import best_f1, froc
@@ -28,6 +28,7 @@ from osln.node_tags import node_tags
 from osln.slice_detection import SliceDetector
 from osln.slice_sampling import NodeTags
 from osln.splits import assign
+from osln.step_run import StepProgress
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     resume = options.output.with_suffix(".resume")
     with tqdm(desc=options.model, unit="step") as bar:
 
-        def show(state: DetectorProgress) -> None:
+        def show(state: StepProgress) -> None:
             bar.total = state.steps
             bar.set_postfix({"loss": round(state.losses["total"], 3)})
             bar.update(state.step - bar.n)

@@ -5,9 +5,8 @@ thread of a CPU it depends on seed and data alone, interrupted or not.
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,14 @@ from osln.networks.mulan import SliceTarget, TagLoss, build_mulan
 from osln.recipe import bf16_is_fast, learning_rate
 from osln.slice_sampling import NodeTags, SliceSampler
 from osln.slices import canvas_size
+from osln.step_run import StepProgress, StepRun, set_rate, weight_groups
 from osln.tagging_losses import tag_weights
 from osln.tags import TAG_NAMES
-from osln.training_state import cpu_threads, load_state, save_state
+from osln.training_state import cpu_threads
 from osln.transforms import Scaling
 
 REPORT_STEPS = 20
 """Steps between two reports and two resume files."""
-
-
-@dataclass(frozen=True)
-class DetectorProgress:
-    """State of a training at a report.
-
-    Attributes:
-        step, steps: So far and in all.
-        losses: Means since the last report by the names of `Mulan.losses`, and their sum as "total".
-        seconds_left: Estimate from the steps of this run.
-    """
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    seconds_left: float
 
 
 def train_detector(
@@ -60,7 +44,7 @@ def train_detector(
     device: str = "cpu",
     threads: int | None = 1,
     resume_path: str | Path | None = None,
-    on_progress: Callable[[DetectorProgress], None] | None = None,
+    on_progress: Callable[[StepProgress], None] | None = None,
 ) -> Checkpoint:
     """Train a detector from random first weights.
 
@@ -111,16 +95,7 @@ def train_detector(
     key = _run_key(record, scaling, columns, known)
     with cpu_threads(threads):
         run = _Run(sampler, steps, device)
-        if resume_path is not None:
-            run.resume(Path(resume_path), key)
-        began, first = time.monotonic(), run.step
-        while run.step < steps:
-            losses = run.until(min((run.step // REPORT_STEPS + 1) * REPORT_STEPS, steps))
-            if resume_path is not None:
-                run.save(Path(resume_path), key)
-            if on_progress is not None:
-                left = (time.monotonic() - began) / (run.step - first) * (steps - run.step)
-                on_progress(DetectorProgress(run.step, steps, losses, left))
+        run.finish(REPORT_STEPS, None if resume_path is None else Path(resume_path), key, on_progress)
     record |= {"seconds": round(run.seconds, 1), "losses": run.losses}
     weights = {
         name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
@@ -129,22 +104,19 @@ def train_detector(
     return Checkpoint(detector.name, preset.name, scaling, weights, trained_on, record)
 
 
-class _Run:
+class _Run(StepRun):
     """Network, optimizer and position of a training."""
 
     def __init__(self, sampler: SliceSampler, steps: int, device: str) -> None:
-        self.sampler, self.recipe, self.steps = sampler, sampler.recipe, steps
-        self.device = torch.device(device)
-        self.bf16 = bf16_is_fast(self.device)
+        self.sampler, self.recipe = sampler, sampler.recipe
+        where = torch.device(device)
+        self.bf16 = bf16_is_fast(where)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sampler.seed)
-            network = build_mulan(sampler.detector, self.recipe)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.optimizer = _optimizer(self.network, self.recipe)
+            self.mulan = build_mulan(sampler.detector, self.recipe)
+        self.mulan = self.mulan.to(where, memory_format=torch.channels_last)
+        super().__init__(self.mulan, _optimizer(self.mulan, self.recipe), steps, where)
         self.tag_weights = self._tag_weights()
-        self.step = 0
-        self.seconds = 0.0
-        self.losses: list[dict[str, float]] = []
 
     def _tag_weights(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weights by tag over all training nodes whose tags are known."""
@@ -155,23 +127,9 @@ class _Run:
         positive, negative = tag_weights(labels, torch.ones_like(labels))
         return positive.to(self.device), negative.to(self.device)
 
-    def until(self, last: int) -> dict[str, float]:
-        """Steps up to `last`; returns the mean losses."""
-        began = time.monotonic()
-        self.network.train()
-        rows = []
-        while self.step < last:
-            rows.append(self._one_step())
-            self.step += 1
-        self.seconds += time.monotonic() - began
-        means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-        self.losses.append({"step": float(self.step), **{name: round(v, 4) for name, v in means.items()}})
-        return means
-
-    def _one_step(self) -> dict[str, float]:
+    def one_step(self) -> dict[str, float]:
         rate = learning_rate(self.recipe.learning_rate, self.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["times"]
+        set_rate(self.optimizer, rate)
         batch = self.sampler.batch(self.step)
         rows, columns = batch.images.shape[2:]
         targets = [SliceTarget(*(part.to(self.device) for part in target)) for target in batch.targets]
@@ -183,8 +141,8 @@ class _Run:
             torch.manual_seed(int(np.random.default_rng([self.sampler.seed, 1, self.step]).integers(2**62)))
             images = batch.images.to(self.device, memory_format=torch.channels_last)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                maps = self.network.trunk(images, batch.triples.to(self.device))
-            losses = self.network.losses(maps.float(), (rows, columns), targets, tagging)
+                maps = self.mulan.trunk(images, batch.triples.to(self.device))
+            losses = self.mulan.losses(maps.float(), (rows, columns), targets, tagging)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise ValueError(
@@ -196,37 +154,10 @@ class _Run:
         self.optimizer.step()
         return {"total": total.item(), **{name: value.item() for name, value in losses.items()}}
 
-    def save(self, path: Path, key: str) -> None:
-        """Write the state, whole or not at all."""
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "losses": self.losses,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        save_state(path, key, state)
-
-    def resume(self, path: Path, key: str) -> None:
-        """Go on from the file if it belongs to this training, not if it is of another one."""
-        state = load_state(path, key, self.device)
-        if state is not None:
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step, self.seconds, self.losses = (state[name] for name in ("step", "seconds", "losses"))
-
 
 def _optimizer(network: torch.nn.Module, recipe: DetectorRecipe) -> torch.optim.Optimizer:
     """The recipe's; biases do not decay and move twice as fast."""
-    named = list(network.named_parameters())
-    groups = [
-        {
-            "params": [value for name, value in named if name.endswith("bias") == is_bias],
-            "weight_decay": decay,
-            "times": times,
-        }
-        for is_bias, decay, times in ((False, recipe.weight_decay, 1.0), (True, 0.0, 2.0))
-    ]
+    groups = weight_groups(network, recipe.weight_decay)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
     return torch.optim.RAdam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), decoupled_weight_decay=True)

@@ -141,7 +141,7 @@ DETECTOR_RECIPES = {
             regions=32,
             batch=4,
             empty_share=0.25,
-            iterations=1000,
+            iterations=600,
             optimizer="radam",
             learning_rate=0.003,
         ),

@@ -1,4 +1,10 @@
-"""MULAN: finds, outlines and tags nodes on axial slices (Yan et al. 2019, MICCAI)."""
+"""MULAN: finds, outlines and tags nodes on axial slices (Yan et al. 2019, MICCAI).
+
+What differs from the published network: random first weights instead of those of ImageNet; further channels
+for a PET; fusions that start as the key image's map; masks that are placed by centers of pixels and learned
+with cross-entropy beside Dice; a refinement layer without box, height, age and sex. docs/method.md has the
+whole list, with reasons, that of training and inference included.
+"""
 
 import math
 from dataclasses import dataclass

@@ -40,7 +40,7 @@ def same(a, b) -> bool:
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_row_learns_to_tell_bright_candidates_from_the_others(name, monkeypatch):
     # One linear layer on tags between 0 and 1 needs larger steps; they cost nothing.
-    rate, epochs = (0.05, 12) if name == "tag" else (0.02, 5)
+    rate, epochs = {"tag": (0.05, 12), "random-views": (0.01, 20)}.get(name, (0.02, 5))
     monkeypatch.setitem(PRESETS, "tiny", tiny_preset(learning_rate=rate, dropout=0.0))
     checkpoint = trained(name, epochs=epochs, seed=1)
     losses = checkpoint.metadata["losses"]
@@ -139,6 +139,7 @@ def test_pet_is_scaled_by_what_lies_around_the_candidates():
     scaling = fit_scaling(CLASSIFIERS["glnet"], SETS)
     assert (scaling.pet_mean, scaling.pet_sd) == pytest.approx((voxels.mean(), voxels.std()), rel=1e-6)
     assert fit_scaling(CLASSIFIERS["local-ct"], SETS) == Scaling()
+    assert fit_scaling(CLASSIFIERS["random-views"], SETS) == Scaling(ct_window_hu=(-100.0, 200.0))
 
 
 def test_what_cannot_be_trained_is_refused_in_words():

@@ -18,6 +18,9 @@ from osln.experiments import (
     SINGLE_SEGMENTERS,
 )
 
+BEYOND = ("glnet-context", "local-context", "set-glnet")
+"""Classifiers that the paper does not have."""
+
 
 def test_the_first_row_is_the_papers_method():
     first = next(iter(EXPERIMENTS.values()))
@@ -57,12 +60,14 @@ def test_rows_say_which_images_they_need(name, pet, tumor):
 
 
 def test_the_classifiers_are_the_rows_of_table_2():
-    seen = {row.name: (row.inputs, row.tags) for row in CLASSIFIERS.values()}
+    assert {name for name, row in CLASSIFIERS.items() if row.context} == set(BEYOND)
+    seen = {row.name: (row.inputs, row.tags) for row in CLASSIFIERS.values() if row.name not in BEYOND}
     assert seen == {
         "glnet": (("ct", "pet"), True),
         "local-ct-pet": (("ct", "pet"), False),
         "local-ct": (("ct",), False),
         "tag": ((), True),
+        "random-views": (("ct",), False),
     }
     assert [CLASSIFIERS[name].needs_pet for name in ("glnet", "local-ct", "tag")] == [True, False, False]
     assert NETWORKS == (*SEGMENTERS, *CLASSIFIERS) and len(set(NETWORKS)) == len(NETWORKS)
@@ -73,7 +78,7 @@ def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
         assert row.stage_one == "lf-stratified" and row.networks == (*row.segmenters, row.classifier)
-    assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag"}
+    assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
     assert EXPERIMENTS["ct"].stage_one == "ct" and EXPERIMENTS["ct"].networks == ("ct",)
     assert SINGLE_SEGMENTERS["ct-distal"].stage_one == "ct-distal"
 

@@ -11,7 +11,7 @@ import torch
 from osln import cohort, table_two_jobs, table_two_sets
 from osln.candidate_sets import LEFT_OUT
 from osln.cohort import Patient
-from osln.experiments import CLASSIFIERS, PRESETS, SERVED_SEGMENTERS
+from osln.experiments import PRESETS, SERVED_CLASSIFIERS, SERVED_SEGMENTERS
 from osln.networks.lesanet import LesaNet
 from osln.table_two import ROWS, Row
 from osln.table_two_jobs import (
@@ -156,7 +156,7 @@ def test_the_whole_experiment_ends_in_a_report_and_shipped_weights(plan, tmp_pat
     shipped = Path(plan.models) / "shipped"
     ship(plan, str(shipped))
     store = ModelStore(plan.models)
-    for name in CLASSIFIERS:
+    for name in SERVED_CLASSIFIERS:
         assert store.load(name).trained_on == "phantom"
         points = store.thresholds(name)
         assert set(points) == {"0.5", "1", "2", "3", "4", "6"} and points["0.5"] >= points["6"]

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from osln.candidate_sampling import CandidateSampler
 from osln.candidate_sets import CandidateSet
@@ -18,12 +17,14 @@ from osln.classification import CandidateScorer
 from osln.experiments import Classifier, Preset
 from osln.matching import Scored
 from osln.metrics import MFROC_FALSE_POSITIVES, best_f1, froc
-from osln.networks.build import classifier_network
-from osln.recipe import bf16_is_fast, learning_rate
+from osln.networks.build import classifier_network, on_device
+from osln.recipe import bf16_is_fast, candidate_loss, learning_rate
 from osln.training import Progress
 from osln.training_state import cpu_threads, load_state, save_state
 from osln.transforms import Scaling
 
+VIEWS_HU = (-100.0, 200.0)
+"""Window of the random views (Roth et al. 2016, published code)."""
 SHOWN_FALSE_POSITIVES = 3.0
 """Per patient, where a training shows what it finds."""
 
@@ -86,7 +87,7 @@ def train_classifier(
         "epochs": passes,
         "learning_rate": recipe.learning_rate,
         "candidates": len(sampler.truth),
-        "nodes": int(sampler.truth.sum()),
+        "nodes": int((sampler.truth == 1).sum()),
         "train_cases": [one.case for one in sets],
         "validation_cases": [one.case for one in validation[0]],
         "tagger": dict(tagger) if tagger and classifier.tags else None,
@@ -128,7 +129,8 @@ def train_classifier(
 def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling:
     """Preprocessing numbers: fitted to the PET around the training candidates if the network sees PET."""
     pets = [one.patches.pet_suv for one in sets if one.patches.pet_suv is not None]
-    return Scaling.fit(pets if classifier.needs_pet else [])
+    scaling = Scaling.fit(pets if classifier.needs_pet else [])
+    return replace(scaling, ct_window_hu=VIEWS_HU) if classifier.network == "random-views" else scaling
 
 
 def evaluate_classifier(
@@ -213,9 +215,7 @@ class _Run:
             network = classifier_network(classifier, preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
-        self.network = network.to(self.device)
-        if classifier.inputs:
-            self.network = self.network.to(memory_format=torch.channels_last_3d)
+        self.network = on_device(network, self.device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=preset.stage_two.learning_rate)
         self.half = bf16_is_fast(self.device)
         self.epoch = 0
@@ -244,15 +244,15 @@ class _Run:
                 rate = learning_rate(self.preset.stage_two.learning_rate, number, self.steps)
                 self.optimizer.param_groups[0]["lr"] = rate
                 arrays = self.sampler.batch(number)
-                patches, boxes, tags, truth = (
+                patches, boxes, known, truth = (
                     None if array is None else torch.from_numpy(array).to(self.device) for array in arrays
                 )
                 if patches is not None:
                     patches = patches.contiguous(memory_format=torch.channels_last_3d)
                 self.optimizer.zero_grad(set_to_none=True)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                    logits = self.network(patches, boxes, tags)
-                loss = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)
+                    logits = self.network(patches, boxes, known)
+                loss = candidate_loss(logits, truth, weight)
                 if not torch.isfinite(loss):
                     raise ValueError(
                         f"the loss is not a number in epoch {self.epoch + 1}: lower the learning rate (now "
@@ -282,10 +282,10 @@ class _Run:
 def _run_key(
     record: Mapping[str, Any], preset: Preset, scaling: Scaling, sampler: CandidateSampler, run: _Run
 ) -> str:
-    """Identity of a training: settings, first weights, candidates and tags."""
+    """Identity of a training: settings, first weights, candidates and what is known of them."""
     digest = hashlib.sha256(repr((sorted(record.items()), asdict(preset), scaling.to_dict())).encode())
     digest.update(sampler.truth.tobytes())
-    for array in (*sampler.images.values(), sampler.tags):
+    for array in (*sampler.images.values(), sampler.known):
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
     for _, value in sorted(run.network.state_dict().items()):

@@ -10,12 +10,12 @@ import numpy as np
 from osln.candidates import Candidate, find_candidates
 from osln.classification import CandidateScorer
 from osln.column import Column, prepare
+from osln.context import candidate_patches
 from osln.experiments import Experiment
 from osln.fusion import late_fusion
 from osln.grid import paste_labels
 from osln.inference import Predictor
 from osln.lesion_patch import lesion_places
-from osln.patches import cut_patches
 from osln.study import Study
 from osln.tagger import Tagger
 from osln.tags import top_tags
@@ -137,8 +137,7 @@ def _rescored(found: Detections, study: Study, second: SecondStage, clock: "_Clo
     if second.tagger is not None:
         tags = second.tagger.tag_lesions(study.ct, lesion_places(found.labels, found.column.grid))
         clock.stop("tags")
-    boxes = [candidate.box for candidate in found.candidates]
-    patches = cut_patches(found.column, boxes, second.scorer.stage_two)
+    patches = candidate_patches(found.column, found.candidates, second.scorer.stage_two)
     scores = second.scorer.scores(patches, tags)
     order = np.argsort(-scores, kind="stable")
     renumbered = np.zeros(len(scores) + 1, dtype=np.int32)

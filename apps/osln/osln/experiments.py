@@ -74,12 +74,16 @@ class Classifier:
         title: What viewers and tables show.
         inputs: Channels of the local patch; empty for a network without local module.
         tags: Whether it is given the 171 tags of the tagger (LesaNet).
+        context: Whether it is given what stage one knows: score, size, and place seen from the tumor.
+        network: "glnet", "set-glnet" (the candidates of a patient are judged together) or "random-views".
     """
 
     name: str
     title: str
     inputs: tuple[str, ...]
     tags: bool
+    context: bool = False
+    network: str = "glnet"
 
     @property
     def needs_pet(self) -> bool:
@@ -93,6 +97,15 @@ CLASSIFIERS = {
         Classifier("local-ct-pet", "CT + PET", ("ct", "pet"), tags=False),
         Classifier("local-ct", "CT", CT, tags=False),
         Classifier("tag", "tags", (), tags=True),
+        Classifier("random-views", "random views", CT, tags=False, network="random-views"),
+        # Not in the paper.
+        Classifier("glnet-context", "GLNet + score, size and place", ("ct", "pet"), tags=True, context=True),
+        Classifier(
+            "local-context", "CT + PET + score, size and place", ("ct", "pet"), tags=False, context=True
+        ),
+        Classifier(
+            "set-glnet", "GLNet over the set", ("ct", "pet"), tags=False, context=True, network="set-glnet"
+        ),
     )
 }
 
@@ -126,7 +139,8 @@ class Experiment:
 
     @property
     def needs_tumor(self) -> bool:
-        return any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
+        second = self.classifier is not None and CLASSIFIERS[self.classifier].context
+        return second or any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
 
     @property
     def needs_tags(self) -> bool:
@@ -156,6 +170,12 @@ EXPERIMENTS = {
         *(
             Experiment(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
             for name in ("local-ct-pet", "local-ct", "tag")
+        ),
+        *(
+            Experiment(
+                f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name, served=False
+            )
+            for name in ("random-views", "glnet-context", "local-context", "set-glnet")
         ),
         Experiment("ct", "CT", ("ct",)),
         Experiment("ef", "EF", ("ef",)),

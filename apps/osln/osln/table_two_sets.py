@@ -18,6 +18,8 @@ from osln.weights import ModelStore
 
 STAGE_ONE_ROWS = ("ct-stratified", "ef-stratified", "lf-stratified")
 """Settings of stage one, the three blocks of Table 2."""
+FORMAT = 2
+"""Of the stored sets; another one makes them anew."""
 PRECISION = "0.15"
 """Operating point whose candidates go to stage two (paper, section 4.3)."""
 
@@ -37,7 +39,7 @@ class PhantomSets:
         versions = [models.published(name) for name in self.segmenters]
         content = (sorted(self.thresholds.items()), [version and version.sha256 for version in versions])
         cut = (cohort.preset.stage_two.patch, cohort.preset.stage_two.margin)
-        key = hashlib.sha256(repr((content, *cut)).encode()).hexdigest()[:12]
+        key = hashlib.sha256(repr((FORMAT, content, *cut)).encode()).hexdigest()[:12]
         self.folder = cohort.root / f"{cohort.folder.name.replace('phantoms', 'candidates')}-{key}"
 
     @property

@@ -22,6 +22,7 @@ from osln.recipe import bf16_is_fast, candidate_loss, learning_rate
 from osln.training import Progress
 from osln.training_state import cpu_threads, load_state, save_state
 from osln.transforms import Scaling
+from osln.turning import mean_scores
 
 VIEWS_HU = (-100.0, 200.0)
 """Window of the random views (Roth et al. 2016, published code)."""
@@ -182,14 +183,18 @@ def scored_patients(
     *,
     device: str = "cpu",
     precision: str | None = None,
+    turns: int = 1,
 ) -> list[Scored]:
-    """The (score, hit) pairs of each patient's stage-one candidates under a stage-two network's scores."""
+    """The (score, hit) pairs of each patient's stage-one candidates under a stage-two network's scores.
+
+    With `turns` the scores are means over that many turned views of the patches.
+    """
     scorer = CandidateScorer(checkpoint, device, precision)
     given = [None] * len(sets) if tags is None else tags
     patients = []
     for one, told in zip(sets, given, strict=True):
         count = one.n_candidates
-        scores = scorer.scores(one.patches.first(count), None if told is None else told[:count])
+        scores = mean_scores(scorer, one.patches.first(count), None if told is None else told[:count], turns)
         patients.append(one.scored(scores))
     return patients
 

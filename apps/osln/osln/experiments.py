@@ -28,8 +28,8 @@ class Segmenter:
         inputs: Channels in order: "ct", "pet", "distance".
         zone: "proximal", "distal", or "all" for an unstratified network.
         backbone: "unet" (3D U-Net), "se-unet", "hrnet" or "psnn".
-        gate: "hard" or "soft" for one network with a head for each zone, between which the distance to the
-            tumor chooses or blends; None for a network with one head.
+        gate: "hard" or "soft" for one U-Net with a head for each zone, between which the distance to the
+            tumor chooses or blends (not in the paper); None for a network with one head.
     """
 
     name: str
@@ -61,6 +61,7 @@ SEGMENTERS = {
             for backbone in ("se-unet", "hrnet", "psnn")
             for stream, inputs in (("ct", CT), ("ef", EARLY_FUSION))
         ),
+        *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft")),
     )
 }
 
@@ -122,6 +123,9 @@ class Experiment:
         title: What viewers and tables show.
         segmenters: Names in `SEGMENTERS`; networks of one zone are fused by max, zones by union.
         classifier: Name in `CLASSIFIERS`; None leaves the candidates with their stage-one score.
+        turns: Turned and mirrored views of the patient that both stages answer for and average (not in the
+            paper): 1 for none, 2, 4 or 8. Both stages take that many times as long. The operating points are
+            those of the row without turns.
         served: Whether the server offers it; others are of interest to researchers, and no weights of them
             are shipped.
     """
@@ -130,6 +134,7 @@ class Experiment:
     title: str
     segmenters: tuple[str, ...]
     classifier: str | None = None
+    turns: int = 1
     served: bool = True
 
     @property
@@ -153,7 +158,7 @@ class Experiment:
 
     @property
     def stage_one(self) -> str:
-        """Name of the row that ends with the candidates of this one."""
+        """Name of the row that ends with the candidates of this one, without turns."""
         return next(
             row.name for row in ROWS.values() if row.classifier is None and row.segmenters == self.segmenters
         )
@@ -188,6 +193,19 @@ EXPERIMENTS = {
             )
             for backbone, title in (("se-unet", "SE-UNet"), ("hrnet", "HRNet"), ("psnn", "PSNN"))
             for stream in ("ct", "ef")
+        ),
+        # Not in the paper.
+        Experiment("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
+        Experiment("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
+        Experiment("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
+        Experiment("lf-turned", "LF, stratified, mean of 4 turns", LATE_FUSION, turns=4, served=False),
+        Experiment(
+            "osln-turned",
+            "LF, stratified, GLNet, mean of 4 turns",
+            LATE_FUSION,
+            "glnet",
+            turns=4,
+            served=False,
         ),
     )
 }

@@ -52,7 +52,7 @@ def operating_points(
     rows = {
         row.name: row
         for row in ROWS.values()
-        if row.classifier is None and checkpoints.keys() >= set(row.segmenters)
+        if row.classifier is None and row.turns == 1 and checkpoints.keys() >= set(row.segmenters)
     }
     sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
     for column in columns:

@@ -3,7 +3,9 @@
 import torch
 from torch import nn
 
-from osln.experiments import Classifier, Preset, Segmenter
+from osln.distance import LIMIT_MM
+from osln.experiments import PROXIMAL_MM, Classifier, Preset, Segmenter
+from osln.networks.gated_unet import GatedUNet
 from osln.networks.glnet import GLNet
 from osln.networks.hrnet3d import HRNet3D
 from osln.networks.psnn import PSNN
@@ -24,6 +26,16 @@ def segmenter_network(segmenter: Segmenter, preset: Preset) -> nn.Module:
         ValueError: The row names a backbone that is not there.
     """
     channels, bias = len(segmenter.inputs), preset.output_bias
+    if segmenter.gate is not None:
+        return GatedUNet(
+            channels,
+            preset.widths,
+            distance=segmenter.inputs.index("distance"),
+            border=PROXIMAL_MM / LIMIT_MM,
+            unit_mm=LIMIT_MM,
+            soft=segmenter.gate == "soft",
+            output_bias=bias,
+        )
     if segmenter.backbone == "unet":
         return UNet3D(channels, preset.widths, output_bias=bias)
     if segmenter.backbone == "se-unet":

@@ -53,7 +53,7 @@ def _weighed(blocks: nn.ModuleList, widths: Sequence[int]) -> nn.ModuleList:
 
 
 class _Excitation(nn.Module):
-    """Squeeze and excitation; MONAI has the same block, but its import takes seconds and loads a web server."""
+    """Squeeze and excitation; MONAI has the block, but its import takes seconds and loads a web server."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()

@@ -18,8 +18,11 @@ SIZES = {
     ("ct-hrnet", "demo"): 204_577,
     ("ct-psnn", "paper"): 7_028_740,
     ("ct-psnn", "demo"): 220_516,
+    # Two heads of 27 w w + w + 2 w + w + 1 instead of w + 1, with w = 64 and 8; a width.
+    ("ef", "paper"): 19_074_497,
+    ("gated-hard", "paper"): 19_074_497 - 65 + 2 * (27 * 64 * 64 + 4 * 64 + 1),
+    ("gated-soft", "demo"): 409_329 - 9 + 2 * (27 * 8 * 8 + 4 * 8 + 1) + 1,
 }
-BACKBONES = ("ct-se-unet", "ct-hrnet", "ct-psnn")
 
 
 def built(name: str, preset: str = "demo") -> torch.nn.Module:

@@ -19,7 +19,7 @@ def moved(network: torch.nn.Module) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("name", ["ef", "ef-se-unet", "ef-hrnet", "ef-psnn"])
+@pytest.mark.parametrize("name", ["ef", "ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft"])
 def test_the_graph_gives_the_probability_of_the_torch_network(name):
     from osln.networks.openvino_graph import probability_graph
 

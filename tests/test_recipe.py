@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from osln import recipe
-from osln.recipe import bf16_is_fast, bf16_is_sound, learning_rate, masked_loss
+from osln.recipe import bf16_is_fast, bf16_is_sound, candidate_loss, learning_rate, masked_loss
 
 LOGITS = torch.tensor([0.0, 0.0, 2.0, -2.0]).reshape(1, 1, 4, 1, 1)
 TARGET = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(1, 1, 4, 1, 1)
@@ -37,6 +37,17 @@ def test_the_loss_of_several_maps_is_the_mean_of_theirs():
     pairs = [masked_loss(one, TARGET, mask, 20.0) for one in (LOGITS, 2 * LOGITS, -LOGITS)]
     assert loss.item() == pytest.approx(sum(one.item() for one, _ in pairs) / 3)
     assert dice.item() == pytest.approx(sum(one.item() for _, one in pairs) / 3)
+
+
+def test_candidates_that_are_neither_a_node_nor_none_cost_nothing():
+    logits = torch.tensor([0.0, 0.0, 5.0])
+    weight = torch.tensor(3.0)
+
+    loss = candidate_loss(logits, torch.tensor([1.0, 0.0, -1.0]), weight)
+
+    # Each ln 2, the node three times.
+    assert loss.item() == pytest.approx((3 + 1) * math.log(2) / 2)
+    assert candidate_loss(logits, torch.tensor([-1.0, -1.0, -1.0]), weight).item() == 0.0
 
 
 def test_a_perfect_answer_costs_nearly_nothing():

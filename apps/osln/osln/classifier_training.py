@@ -9,23 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from osln.candidate_sampling import Batch, CandidateSampler
 from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
-from osln.classification import CandidateScorer
+from osln.classifier_validation import evaluate_classifier
 from osln.experiments import Classifier, Preset
-from osln.froc import MFROC_FALSE_POSITIVES, best_f1, froc
-from osln.matching import Scored
-from osln.networks.build import classifier_network
-from osln.recipe import bf16_is_sound, learning_rate
+from osln.networks.build import classifier_network, on_device
+from osln.recipe import bf16_is_sound, candidate_loss, learning_rate
 from osln.training import Progress
 from osln.training_state import StateFile, cpu_threads
 from osln.transforms import Scaling
 
-SHOWN_FALSE_POSITIVES = 3.0
-"""Per patient, where a training shows what it finds."""
+VIEWS_HU = (-100.0, 200.0)
+"""Window of the random views (Roth et al. 2016, published code)."""
 
 
 def train_classifier(
@@ -86,7 +83,7 @@ def train_classifier(
         "epochs": passes,
         "learning_rate": recipe.learning_rate,
         "candidates": len(sampler.truth),
-        "nodes": int(sampler.truth.sum()),
+        "nodes": int((sampler.truth == 1).sum()),
         "train_cases": [one.case for one in sets],
         "validation_cases": [one.case for one in validation[0]],
         "tagger": dict(tagger) if tagger and classifier.tags else None,
@@ -127,68 +124,8 @@ def train_classifier(
 def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling:
     """Preprocessing numbers: fitted to the PET around the training candidates if the network sees PET."""
     pets = [one.patches.pet_suv for one in sets if one.patches.pet_suv is not None]
-    return Scaling.fit(pets if classifier.needs_pet else [])
-
-
-def evaluate_classifier(
-    checkpoint: Checkpoint,
-    sets: Sequence[CandidateSet],
-    tags: Sequence[np.ndarray] | None = None,
-    *,
-    device: str = "cpu",
-    precision: str | None = None,
-) -> dict[str, Any]:
-    """Figures of a stage-two network on patients whose nodes are known.
-
-    Returns:
-        JSON values. "metric" is mFROC, the figure that publishing is decided by (None without any node);
-        "recall" at 3 false positives per patient, "f1" the best one, "stage_one" mFROC of the same
-        candidates under their stage-one scores; "cases" has nodes, found and false candidates of each
-        patient at the score that gives at most 3 false positives per patient.
-    """
-    patients = scored_patients(checkpoint, sets, tags, device=device, precision=precision)
-    if not sum(patient.n_nodes for patient in patients):
-        return {"metric": None, "recall": None, "f1": None, "stage_one": None, "patients": len(sets)}
-    curve = froc(patients)
-    least = curve.thresholds[curve.false_positives <= SHOWN_FALSE_POSITIVES][-1]
-    return {
-        "metric": curve.mean(),
-        "recall": float(curve.at([SHOWN_FALSE_POSITIVES])[0]),
-        "false_positives": SHOWN_FALSE_POSITIVES,
-        "sensitivity": dict(
-            zip(map(str, MFROC_FALSE_POSITIVES), curve.at(MFROC_FALSE_POSITIVES), strict=True)
-        ),
-        "f1": best_f1(patients).f1,
-        "stage_one": froc([one.scored() for one in sets]).mean(),
-        "patients": len(sets),
-        "cases": {
-            one.case: {
-                "nodes": patient.n_nodes,
-                "found": int((patient.hits & (patient.scores >= least)).sum()),
-                "false": int((~patient.hits & (patient.scores >= least)).sum()),
-            }
-            for one, patient in zip(sets, patients, strict=True)
-        },
-    }
-
-
-def scored_patients(
-    checkpoint: Checkpoint,
-    sets: Sequence[CandidateSet],
-    tags: Sequence[np.ndarray] | None = None,
-    *,
-    device: str = "cpu",
-    precision: str | None = None,
-) -> list[Scored]:
-    """The (score, hit) pairs of each patient's stage-one candidates under a stage-two network's scores."""
-    scorer = CandidateScorer(checkpoint, device, precision)
-    given = [None] * len(sets) if tags is None else tags
-    patients = []
-    for one, told in zip(sets, given, strict=True):
-        count = one.n_candidates
-        scores = scorer.scores(one.patches.first(count), None if told is None else told[:count])
-        patients.append(one.scored(scores))
-    return patients
+    scaling = Scaling.fit(pets if classifier.needs_pet else [])
+    return replace(scaling, ct_window_hu=VIEWS_HU) if classifier.network == "random-views" else scaling
 
 
 class _Run:
@@ -212,9 +149,7 @@ class _Run:
             network = classifier_network(classifier, preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
-        self.network = network.to(self.device)
-        if classifier.inputs:
-            self.network = self.network.to(memory_format=torch.channels_last_3d)
+        self.network = on_device(network, self.device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=preset.stage_two.learning_rate)
         patches, boxes, tags, _ = self._on_device(sampler.batch(0))
         self.half = bf16_is_sound(self.device, self.network, lambda: self.network(patches, boxes, tags))
@@ -259,7 +194,7 @@ class _Run:
             torch.manual_seed(self.seed * 1_000_003 + number)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                 logits = self.network(patches, boxes, tags)
-        loss = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)
+        loss = candidate_loss(logits, truth, weight)
         if not torch.isfinite(loss):
             raise ValueError(
                 f"the loss is not a number in epoch {self.epoch + 1}: lower the learning rate (now "
@@ -297,10 +232,10 @@ class _Run:
 def _run_key(
     record: Mapping[str, Any], preset: Preset, scaling: Scaling, sampler: CandidateSampler, run: _Run
 ) -> str:
-    """Identity of a training: settings, first weights, candidates and tags."""
+    """Identity of a training: settings, first weights, candidates and what is known of them."""
     digest = hashlib.sha256(repr((sorted(record.items()), asdict(preset), scaling.to_dict())).encode())
     digest.update(sampler.truth.tobytes())
-    for array in (*sampler.images.values(), sampler.tags):
+    for array in (*sampler.images.values(), sampler.known):
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
     for _, value in sorted(run.network.state_dict().items()):

@@ -28,8 +28,8 @@ class Segmenter:
         inputs: Channels in order: "ct", "pet", "distance".
         zone: "proximal", "distal", or "all" for an unstratified network.
         backbone: "unet" (3D U-Net), "se-unet", "hrnet" or "psnn".
-        gate: "hard" or "soft" for one network with a head for each zone, between which the distance to the
-            tumor chooses or blends; None for a network with one head.
+        gate: "hard" or "soft" for one U-Net with a head for each zone, between which the distance to the
+            tumor chooses or blends (not in the paper); None for a network with one head.
     """
 
     name: str
@@ -61,6 +61,7 @@ SEGMENTERS = {
             for backbone in ("se-unet", "hrnet", "psnn")
             for stream, inputs in (("ct", CT), ("ef", EARLY_FUSION))
         ),
+        *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft")),
     )
 }
 
@@ -74,12 +75,16 @@ class Classifier:
         title: What viewers and tables show.
         inputs: Channels of the local patch; empty for a network without local module.
         tags: Whether it is given the 171 tags of the tagger (LesaNet).
+        context: Whether it is given what stage one knows: score, size, and place seen from the tumor.
+        network: "glnet", "set-glnet" (the candidates of a patient are judged together) or "random-views".
     """
 
     name: str
     title: str
     inputs: tuple[str, ...]
     tags: bool
+    context: bool = False
+    network: str = "glnet"
 
     @property
     def needs_pet(self) -> bool:
@@ -93,6 +98,15 @@ CLASSIFIERS = {
         Classifier("local-ct-pet", "CT + PET", ("ct", "pet"), tags=False),
         Classifier("local-ct", "CT", CT, tags=False),
         Classifier("tag", "tags", (), tags=True),
+        Classifier("random-views", "random views", CT, tags=False, network="random-views"),
+        # Not in the paper.
+        Classifier("glnet-context", "GLNet + score, size and place", ("ct", "pet"), tags=True, context=True),
+        Classifier(
+            "local-context", "CT + PET + score, size and place", ("ct", "pet"), tags=False, context=True
+        ),
+        Classifier(
+            "set-glnet", "GLNet over the set", ("ct", "pet"), tags=False, context=True, network="set-glnet"
+        ),
     )
 }
 
@@ -109,6 +123,9 @@ class Experiment:
         title: What viewers and tables show.
         segmenters: Names in `SEGMENTERS`; networks of one zone are fused by max, zones by union.
         classifier: Name in `CLASSIFIERS`; None leaves the candidates with their stage-one score.
+        turns: Turned and mirrored views of the patient that both stages answer for and average (not in the
+            paper): 1 for none, 2, 4 or 8. Both stages take that many times as long. The operating points are
+            those of the row without turns.
         served: Whether the server offers it; others are of interest to researchers, and no weights of them
             are shipped.
     """
@@ -117,6 +134,7 @@ class Experiment:
     title: str
     segmenters: tuple[str, ...]
     classifier: str | None = None
+    turns: int = 1
     served: bool = True
 
     @property
@@ -126,7 +144,8 @@ class Experiment:
 
     @property
     def needs_tumor(self) -> bool:
-        return any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
+        second = self.classifier is not None and CLASSIFIERS[self.classifier].context
+        return second or any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
 
     @property
     def needs_tags(self) -> bool:
@@ -139,7 +158,7 @@ class Experiment:
 
     @property
     def stage_one(self) -> str:
-        """Name of the row that ends with the candidates of this one."""
+        """Name of the row that ends with the candidates of this one, without turns."""
         return next(
             row.name for row in ROWS.values() if row.classifier is None and row.segmenters == self.segmenters
         )
@@ -157,6 +176,12 @@ EXPERIMENTS = {
             Experiment(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
             for name in ("local-ct-pet", "local-ct", "tag")
         ),
+        *(
+            Experiment(
+                f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name, served=False
+            )
+            for name in ("random-views", "glnet-context", "local-context", "set-glnet")
+        ),
         Experiment("ct", "CT", ("ct",)),
         Experiment("ef", "EF", ("ef",)),
         Experiment("lf", "LF", ("ct", "ef")),
@@ -168,6 +193,19 @@ EXPERIMENTS = {
             )
             for backbone, title in (("se-unet", "SE-UNet"), ("hrnet", "HRNet"), ("psnn", "PSNN"))
             for stream in ("ct", "ef")
+        ),
+        # Not in the paper.
+        Experiment("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
+        Experiment("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
+        Experiment("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
+        Experiment("lf-turned", "LF, stratified, mean of 4 turns", LATE_FUSION, turns=4, served=False),
+        Experiment(
+            "osln-turned",
+            "LF, stratified, GLNet, mean of 4 turns",
+            LATE_FUSION,
+            "glnet",
+            turns=4,
+            served=False,
         ),
     )
 }

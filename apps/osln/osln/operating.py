@@ -11,7 +11,7 @@ import numpy as np
 
 from osln.candidate_cache import Asked, CandidateCache
 from osln.checkpoint import Checkpoint
-from osln.classifier_training import scored_patients
+from osln.classifier_validation import scored_patients
 from osln.column import Column
 from osln.experiments import EXPERIMENTS, PRESETS, ROWS, SEGMENTERS
 from osln.froc import froc
@@ -53,7 +53,7 @@ def operating_points(
     rows = {
         row.name: row
         for row in ROWS.values()
-        if row.classifier is None and checkpoints.keys() >= set(row.segmenters)
+        if row.classifier is None and row.turns == 1 and checkpoints.keys() >= set(row.segmenters)
     }
     sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
     for column in columns:

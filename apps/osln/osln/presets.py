@@ -19,6 +19,50 @@ class HighResolution:
 
 
 @dataclass(frozen=True)
+class RandomViews:
+    """How large the 2.5D classifier of random views is in a preset, and how it looks.
+
+    Attributes:
+        pixels: Of a view's side.
+        edges_mm: Sides that a view may have.
+        translations: Places of a view at test, the first of them the candidate's center.
+        shift_mm: Farthest place from the center.
+        rotations: Directions of a view at test, the first of them the image's axes.
+        widths: Channels of the two convolutions and the two locally connected layers.
+        hidden: Width of the fully connected layer.
+    """
+
+    pixels: int
+    edges_mm: tuple[float, ...]
+    translations: int
+    shift_mm: float
+    rotations: int
+    widths: tuple[int, int, int, int]
+    hidden: int
+
+    @property
+    def count(self) -> int:
+        """Views of a candidate at test."""
+        return len(self.edges_mm) * self.translations * self.rotations
+
+
+@dataclass(frozen=True)
+class SetAttention:
+    """How large the attention over a patient's candidates is.
+
+    Attributes:
+        width: Numbers of a candidate.
+        heads, layers: Of the transformer encoder.
+        dropout: Share left out in a training step.
+    """
+
+    width: int
+    heads: int
+    layers: int
+    dropout: float
+
+
+@dataclass(frozen=True)
 class StageTwo:
     """How large GLNet is in a preset and how it is trained.
 
@@ -32,6 +76,8 @@ class StageTwo:
         batch: Candidates in a training step.
         epochs: Passes through the candidates of a training from scratch.
         learning_rate: Of Adam.
+        views: Size of the classifier of random views.
+        attention: Size of the attention over a patient's candidates.
     """
 
     patch: tuple[int, int, int]
@@ -43,6 +89,8 @@ class StageTwo:
     batch: int
     epochs: int
     learning_rate: float
+    views: RandomViews
+    attention: SetAttention
 
 
 @dataclass(frozen=True)
@@ -113,6 +161,17 @@ PRESETS = {
                 batch=32,
                 epochs=10,
                 learning_rate=1e-4,
+                # Roth et al. 2016: 4 scales, 5 translations, 5 rotations, 100 views.
+                views=RandomViews(
+                    pixels=32,
+                    edges_mm=(30.0, 35.0, 40.0, 45.0),
+                    translations=5,
+                    shift_mm=3.0,
+                    rotations=5,
+                    widths=(64, 64, 64, 32),
+                    hidden=512,
+                ),
+                attention=SetAttention(width=128, heads=4, layers=2, dropout=0.1),
             ),
         ),
         # Small enough to learn on two CPU cores (docs/method.md).
@@ -142,6 +201,16 @@ PRESETS = {
                 batch=32,
                 epochs=6,
                 learning_rate=1e-3,
+                views=RandomViews(
+                    pixels=32,
+                    edges_mm=(30.0, 35.0, 40.0, 45.0),
+                    translations=5,
+                    shift_mm=3.0,
+                    rotations=5,
+                    widths=(16, 16, 16, 8),
+                    hidden=64,
+                ),
+                attention=SetAttention(width=64, heads=4, layers=2, dropout=0.1),
             ),
         ),
     )

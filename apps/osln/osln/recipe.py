@@ -36,6 +36,23 @@ def masked_loss(
     return dice + entropy / mask.sum().clamp(min=1), dice
 
 
+def candidate_loss(logits: torch.Tensor, truth: torch.Tensor, positive_weight: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the candidates that are a node or none.
+
+    Args:
+        logits: (N,).
+        truth: (N,) float32: 1, 0, or negative for neither.
+        positive_weight: Weight of a node.
+
+    Returns:
+        The loss; 0 if no candidate counts.
+    """
+    counted = truth >= 0
+    if not counted.any():
+        return 0.0 * logits.sum()
+    return F.binary_cross_entropy_with_logits(logits[counted], truth[counted], pos_weight=positive_weight)
+
+
 def learning_rate(peak: float, iteration: int, iterations: int) -> float:
     """Constant for the first half of the steps, then linear down to 2 % at the last one."""
     half = iterations // 2

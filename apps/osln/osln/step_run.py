@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from osln.training_state import load_state, save_state
+from osln.training_state import StateFile
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class StepRun(ABC):
         self.step = 0
         self.seconds = 0.0
         self.losses: list[dict[str, float]] = []
+        self.steps_of_report: list[dict[str, float]] = []
+        """Losses of each step since the last report."""
 
     @abstractmethod
     def one_step(self) -> dict[str, float]:
@@ -60,55 +63,59 @@ class StepRun(ABC):
         """Do the steps that are left.
 
         Args:
-            report_steps: Steps between two reports and two resume files.
-            resume_path: File of the state; gone on from if it belongs to the training that `key` identifies,
-                written over if not, left in place at the end. None keeps nothing.
+            report_steps: Steps between two reports.
+            resume_path: File of the state after each step (`StateFile`); gone on from if it belongs to the
+                training that `key` identifies, written over if not, left in place at the end. None keeps
+                nothing.
             key: Identity of the training.
             on_progress: Called after each report.
         """
-        if resume_path is not None:
-            self._resume(resume_path, key)
+        state = StateFile(resume_path, key)
+        self._resume(state)
         began, first = time.monotonic(), self.step
         while self.step < self.steps:
-            losses = self._until(min((self.step // report_steps + 1) * report_steps, self.steps))
-            if resume_path is not None:
-                self._save(resume_path, key)
+            losses = self._until(min((self.step // report_steps + 1) * report_steps, self.steps), state)
+            state.save(self._content, at_once=True)
             if on_progress is not None:
                 left = (time.monotonic() - began) / (self.step - first) * (self.steps - self.step)
                 on_progress(StepProgress(self.step, self.steps, losses, left))
 
-    def _until(self, last: int) -> dict[str, float]:
-        """Steps up to `last`; returns the mean losses."""
-        began = time.monotonic()
+    def _until(self, last: int, state: StateFile) -> dict[str, float]:
+        """Steps up to `last`; returns the mean losses since the last report."""
         self.network.train()
-        rows = []
         while self.step < last:
-            rows.append(self.one_step())
+            began = time.monotonic()
+            self.steps_of_report.append(self.one_step())
             self.step += 1
-        self.seconds += time.monotonic() - began
+            self.seconds += time.monotonic() - began
+            if self.step < last:
+                # After the last one the report's own figures belong to the state; `finish` saves it.
+                state.save(self._content)
+        rows, self.steps_of_report = self.steps_of_report, []
         means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         self.losses.append({"step": float(self.step), **{name: round(v, 4) for name, v in means.items()}})
         return means
 
-    def _save(self, path: Path, key: str) -> None:
-        """Write the state, whole or not at all."""
-        state = {
+    def _content(self) -> dict[str, Any]:
+        """All that the training goes on from."""
+        return {
             "step": self.step,
             "seconds": self.seconds,
             "losses": self.losses,
+            "steps_of_report": self.steps_of_report,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        save_state(path, key, state)
 
-    def _resume(self, path: Path, key: str) -> None:
+    def _resume(self, file: StateFile) -> None:
         """Go on from the file if it belongs to this training, not if it is of another one."""
-        state = load_state(path, key, self.device)
+        state = file.load(self.device)
         if state is None:
             return
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.steps_of_report = state["steps_of_report"]
 
 
 def weight_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from monai.networks.blocks import ChannelSELayer
+import torch
 from torch import nn
 
 from osln.networks.unet3d import UNet3D
@@ -47,6 +47,19 @@ class SEUNet(UNet3D):
 
 def _weighed(blocks: nn.ModuleList, widths: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(
-        nn.Sequential(block, ChannelSELayer(3, width, r=max(1, min(REDUCTION, width // FEWEST_CHANNELS))))
+        nn.Sequential(block, _Excitation(width, max(FEWEST_CHANNELS, width // REDUCTION)))
         for block, width in zip(blocks, widths, strict=True)
     )
+
+
+class _Excitation(nn.Module):
+    """Squeeze and excitation; MONAI has the block, but its import takes seconds and loads a web server."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(
+            nn.Linear(width, inner), nn.ReLU(inplace=True), nn.Linear(inner, width), nn.Sigmoid()
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weigh(x.mean(dim=(2, 3, 4)))[:, :, None, None, None]

@@ -7,7 +7,7 @@ import numpy as np
 
 from osln.checkpoint import load_checkpoint, save_checkpoint
 from osln.cohort import Patient
-from osln.detector_training import DetectorProgress, train_detector
+from osln.detector_training import train_detector
 from osln.detectors import DETECTORS
 from osln.jobs import device, tell
 from osln.matching import Scored
@@ -15,6 +15,7 @@ from osln.node_tags import node_tags
 from osln.results.files import write_json
 from osln.results.plan import EVALUATED, Plan
 from osln.slice_detection import SliceDetector
+from osln.step_run import StepProgress
 from osln.tables import Row
 
 
@@ -42,7 +43,7 @@ def train_end_to_end(plan: Plan, name: str, row: Row, seed: int) -> None:
     resume.unlink(missing_ok=True)
 
 
-def _told(name: str, state: DetectorProgress) -> None:
+def _told(name: str, state: StepProgress) -> None:
     tell(name, state.step / state.steps, f"loss {state.losses['total']:.3f}")
 
 

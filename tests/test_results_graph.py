@@ -100,6 +100,21 @@ def test_a_cohort_that_teaches_both_stages_trains_networks_without_each_fold(tmp
     assert len(prepared) == len(set(prepared)) == 4 + 2 + 3
 
 
+def test_turned_views_have_maps_and_candidates_of_their_own_and_the_trainings_of_the_row_without(tmp_path):
+    plan = make_plan(tmp_path, ("beyond",))
+    jobs = jobs_of(plan)
+    scores = jobs["scores of lf-turned+glnet seed 0"]
+    assert "classifier lf-stratified+glnet seed 0" in scores.needed
+    assert not [name for name in jobs if name.startswith("classifier lf-turned")]
+    counts = jobs["counts of lf-turned seed 0"]
+    assert {jobs[name].arguments[3] for name in counts.needed} == {4}
+    assert {jobs[name].needed[0] for name in counts.needed} == {
+        jobs[name].needed[0] for name in jobs["counts of lf-stratified seed 0"].needed
+    }
+    # Nobody learns from turned candidates.
+    assert not [name for name in jobs if name.startswith("candidates of lf-turned") and "stage-two" in name]
+
+
 def test_many_patients_are_many_jobs(tmp_path):
     sizes = {**SPLITS, "test": CHUNK + 1}
     jobs = jobs_of(make_plan(tmp_path, ("2",), cohort=TinyCohort(tmp_path, sizes)))

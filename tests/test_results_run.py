@@ -20,13 +20,13 @@ from small_detectors import use_tiny
 
 
 class NodesAndNoise:
-    """Stands in for a predictor: all nodes but the first are found, and six places without a node."""
+    """Stands in for a predictor: the bright nodes are found, and six places without a node."""
 
     def __init__(self, checkpoint, device="cpu", precision=None):
         pass
 
     def probability(self, column):
-        prob = np.where(column.nodes > 1, 0.8, 0.0).astype(np.float32)
+        prob = np.where(column.ct_hu > 20, 0.8, 0.0).astype(np.float32)
         for k in range(6):
             prob[2, 2, 10 * k + 3] = 0.9 - k / 100
         return prob
@@ -68,11 +68,12 @@ def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monk
                 assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
     assert rows == {row.name for row in rows_of(TABLES)}
 
-    # Three of four nodes are found, and six places that are none.
+    # Four of four nodes are found, and six places that are none, which have the higher probability.
     found = json.loads((out / "table-2.json").read_text())
     lines = {line["row"]: line for line in found["lines"]}
-    assert lines["lf-stratified#"]["figures"]["6"]["value"] == pytest.approx(0.75)
-    assert "| lf-stratified, test | 4.0 | 9.0 | 6.0 | 0.750 |" in (out / "report.md").read_text()
+    assert lines["lf-stratified#"]["figures"]["4"]["value"] == 0
+    assert lines["lf-stratified#"]["figures"]["6"]["value"] == pytest.approx(1.0)
+    assert "| lf-stratified, test | 4.0 | 10.0 | 6.0 | 1.000 |" in (out / "report.md").read_text()
 
     pictures = {path.stem.split("-phantom")[0] for path in (out / "pictures").glob("*.png")}
     assert {"froc-2", "recall-precision-1b", "node-volumes"} <= pictures

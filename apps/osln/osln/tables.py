@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from osln.detectors import DETECTORS
-from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS
+from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS, Experiment
 
 STAGE_ONE_ROWS = {name: row for name, row in ROWS.items() if not row.classifier}
 """Rows that end with the fused map."""
@@ -82,6 +82,16 @@ class Row:
     def setting(self) -> "Row":
         """The row that ends with the map of this one."""
         return replace(self, classifier=None, ranked=False, joint=False)
+
+    @property
+    def teacher(self) -> "Row":
+        """The row whose candidates its classifier learns from: the same without turned views."""
+        return replace(self, stage_one=STAGE_ONE_ROWS[self.stage_one].stage_one, joint=False)
+
+    @property
+    def turns(self) -> int:
+        """Turned views of a patient whose answers are averaged."""
+        return STAGE_ONE_ROWS[self.stage_one].turns if self.stage_one else 1
 
     @property
     def units(self) -> int:
@@ -315,29 +325,33 @@ def _candidate_title(setting: str, classifier: str | None) -> str:
     return f"{_stream(setting)} ({CLASSIFIERS[classifier].title})" if classifier else f"{_stream(setting)}#"
 
 
+def row_of(experiment: Experiment) -> Row:
+    """The row of the tables that an experiment is."""
+    if experiment.classifier is None:
+        return Row(experiment.name)
+    alike = (experiment.segmenters, experiment.turns)
+    setting = next(name for name, row in STAGE_ONE_ROWS.items() if (row.segmenters, row.turns) == alike)
+    return Row(setting, experiment.classifier)
+
+
 def _beyond(others: Iterable[Table]) -> Table:
     """What no other table has, beside the paper's method."""
-    used = [row for table in others for row in table.rows]
+    used = {row for table in others for row in table.rows}
     best, first = candidate_row("lf-stratified", "glnet"), Row("lf-stratified")
     lines = [Line("LF, with stratification (Table 1b)", first), Line("LF (GLNet) (Table 2)", best)]
-    questions = []
-    asked = {row.stage_one for row in used}
-    for name, experiment in STAGE_ONE_ROWS.items():
-        if name in asked or (name in SEGMENTERS and SEGMENTERS[name].zone != "all"):
-            continue
-        lines.append(Line(experiment.title, Row(name)))
-        questions.append(
-            Question(f"Is it better than LF with stratification: {experiment.title}?", Row(name), first)
-        )
-    scored = [
-        candidate_row("lf-stratified", name)
-        for name in CLASSIFIERS
-        if name not in {r.classifier for r in used}
+    joint = replace(best, joint=True)
+    lines.append(Line(f"LF ({CLASSIFIERS['glnet'].title} and stage-one score)", joint))
+    for experiment in ROWS.values():
+        of_a_zone = experiment.name in SEGMENTERS and SEGMENTERS[experiment.name].zone != "all"
+        if not of_a_zone and (row := row_of(experiment)) not in used:
+            lines.append(Line(experiment.title, row))
+            used.add(row)
+    questions = [
+        Question(f"Is it better than {base}: {line.title}?", line.row, minus)
+        for line in lines
+        for base, minus in (("LF with stratification", first), ("LF (GLNet)", best))
+        if line.row.kind == minus.kind and line.row not in (first, best)
     ]
-    for row in (replace(best, joint=True), *scored):
-        title = f"LF ({CLASSIFIERS[row.classifier or ''].title}{' and stage-one score' if row.joint else ''})"
-        lines.append(Line(title, row))
-        questions.append(Question(f"Is it better than LF (GLNet): {title}?", row, best))
     return Table("beyond", "Rows that the paper does not have", tuple(lines), tuple(questions))
 
 

@@ -58,29 +58,42 @@ def _add_row(jobs: dict[str, Job], plan: Plan, row: Row, seed: int) -> None:
     if row.detector:
         _add_detector(jobs, plan, row, seed, evaluated)
         return
-    maps = [_add_maps(jobs, plan, network, evaluated) for network in plan.networks(row, seed)]
+    networks = plan.networks(row, seed)
+    maps = [_add_maps(jobs, plan, network, evaluated, row.turns) for network in networks]
     counted = f"counts of {row.setting.name} seed {seed}"
     targets = (plan.counts_path(row, seed),)
     cost = SECONDS["count"] * len(evaluated)
     jobs.setdefault(counted, Job(count_row, (counted, row.setting, seed), tuple(maps), targets, cost))
     if row.kind == "recall":
         return
-    made = [_add_candidates(jobs, plan, row, seed, split, counted) for split in EVALUATED]
+    found = [name for split in EVALUATED for name in _add_candidates(jobs, plan, row, seed, split, counted)]
     if row.classifier is None:
         return
-    made.append(_add_candidates(jobs, plan, row, seed, "stage two", counted))
-    classifier = CLASSIFIERS[row.classifier]
     row = replace(row, joint=False)
-    names = [name for part in made for name in part]
+    if row.teacher != row:
+        _add_row(jobs, plan, row.teacher, seed)
+    trained = _add_classifier(jobs, plan, row.teacher, seed)
+    if CLASSIFIERS[str(row.classifier)].tags:
+        found += [_add_tags(jobs, plan, row, seed, name) for name in list(found)]
+    scored = f"scores of {row.name} seed {seed}"
+    cost = SECONDS["candidate"] * len(evaluated) * CANDIDATES_PER_PATIENT / 3 * row.turns
+    targets = (plan.scores_path(row, seed),)
+    jobs.setdefault(scored, Job(score_row, (scored, row, seed), (trained, *found), targets, cost, True))
+
+
+def _add_classifier(jobs: dict[str, Job], plan: Plan, row: Row, seed: int) -> str:
+    """The jobs of a row's classifier; returns the name of the training."""
+    classifier = CLASSIFIERS[str(row.classifier)]
+    counted = f"counts of {row.setting.name} seed {seed}"
+    names = _add_candidates(jobs, plan, row, seed, "stage two", counted)
     if classifier.tags:
         names += [_add_tags(jobs, plan, row, seed, name) for name in list(names)]
-    trained, scored = (f"{word} {row.name} seed {seed}" for word in ("classifier", "scores of"))
+    trained = f"classifier {row.name} seed {seed}"
     teaching = len(plan.cohort.cases("stage two")) * CANDIDATES_PER_PATIENT * plan.preset.stage_two.epochs
     cost = SECONDS["candidate"] * teaching * (1.0 if classifier.inputs else 0.02)
-    weights, scores = plan.classifier_path(row, seed), plan.scores_path(row, seed)
-    jobs.setdefault(trained, Job(train_row, (trained, row, seed), tuple(names), (weights,), cost, True))
-    cost = SECONDS["candidate"] * len(evaluated) * CANDIDATES_PER_PATIENT / 3
-    jobs.setdefault(scored, Job(score_row, (scored, row, seed), (trained, *names), (scores,), cost, True))
+    targets = (plan.classifier_path(row, seed),)
+    jobs.setdefault(trained, Job(train_row, (trained, row, seed), tuple(names), targets, cost, True))
+    return trained
 
 
 def _add_detector(jobs: dict[str, Job], plan: Plan, row: Row, seed: int, evaluated: Sequence[str]) -> None:
@@ -113,16 +126,16 @@ def _add_network(jobs: dict[str, Job], plan: Plan, network: Network) -> str:
     return name
 
 
-def _add_maps(jobs: dict[str, Job], plan: Plan, network: Network, cases: Sequence[str]) -> str:
+def _add_maps(
+    jobs: dict[str, Job], plan: Plan, network: Network, cases: Sequence[str], turns: int = 1
+) -> str:
     """The job of a network's maps of these cases, that of the network before it."""
     trained = _add_network(jobs, plan, network)
-    name = f"maps of {trained} from {cases[0]}"
-    targets = tuple(plan.map_path(network, case) for case in cases)
-    cost = SECONDS["map"] * len(cases)
-    job = Job(
-        make_maps, (name, network, tuple(cases)), (trained, *_preparing(jobs, cases)), targets, cost, True
-    )
-    jobs.setdefault(name, job)
+    name = f"maps of {trained} from {cases[0]}" + (f" in {turns} turns" if turns > 1 else "")
+    targets = tuple(plan.map_path(network, case, turns) for case in cases)
+    cost = SECONDS["map"] * len(cases) * turns
+    arguments = (name, network, tuple(cases), turns)
+    jobs.setdefault(name, Job(make_maps, arguments, (trained, *_preparing(jobs, cases)), targets, cost, True))
     return name
 
 

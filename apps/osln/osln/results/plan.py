@@ -111,9 +111,10 @@ class Plan:
         """File of a trained network."""
         return self.network_folder(network) / "weights.pt"
 
-    def map_path(self, network: Network, case: str) -> Path:
-        """File of a network's map of a case."""
-        return self.network_folder(network) / "maps" / f"{self._file_name(case)}.npz"
+    def map_path(self, network: Network, case: str, turns: int = 1) -> Path:
+        """File of a network's map of a case, or of the mean over so many turned views of it."""
+        folder = "maps" if turns == 1 else f"maps-of-{turns}-turns"
+        return self.network_folder(network) / folder / f"{self._file_name(case)}.npz"
 
     def setting_folder(self, row: Row, seed: int) -> Path:
         """Counts and candidates of what a row's networks give together."""
@@ -121,7 +122,8 @@ class Plan:
 
     def _setting_folder(self, row: Row, seed: int) -> Path:
         keys = [self.network_folder(network).name for network in self.networks(row, seed)]
-        key = _key(keys, *(self._marks(self.cohort.cases(split)) for split in EVALUATED))
+        marks = [self._marks(self.cohort.cases(split)) for split in EVALUATED]
+        key = _key(keys, row.turns, *marks)
         return self.work / "settings" / f"{row.setting.name}-seed{seed}-{key}"
 
     def counts_path(self, row: Row, seed: int) -> Path:
@@ -144,11 +146,9 @@ class Plan:
         return candidates.with_name(f"{candidates.stem}-tags-{self.tagger_sha256[:12]}.npy")
 
     def row_folder(self, row: Row, seed: int) -> Path:
-        """Weights and scores of a row's classifier; the same for its joint row."""
-        return self._once(
-            ("row", row.setting, row.classifier, seed),
-            lambda: self._row_folder(row, str(row.classifier), seed),
-        )
+        """Weights of a row's classifier; the same for its joint row and that of turned views."""
+        row = row.teacher
+        return self._once(("row", row, seed), lambda: self._row_folder(row, str(row.classifier), seed))
 
     def _row_folder(self, row: Row, name: str, seed: int) -> Path:
         classifier = CLASSIFIERS[name]
@@ -166,8 +166,8 @@ class Plan:
         return self.row_folder(row, seed) / "weights.pt"
 
     def scores_path(self, row: Row, seed: int) -> Path:
-        """Scores that it gives to the evaluated patients' candidates."""
-        return self.row_folder(row, seed) / "scores.json"
+        """Scores that it gives to the evaluated patients' candidates in the row's setting."""
+        return self.row_folder(row, seed) / f"scores-{self.setting_folder(row, seed).name}.json"
 
     def detector_folder(self, row: Row, seed: int) -> Path:
         """Weights and findings of an end-to-end detector."""

@@ -2,7 +2,6 @@
 
 import json
 import platform
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +180,7 @@ def _trainings(plan: Plan) -> dict[str, dict[str, Any]]:
                 continue
             paths |= {network_name(one): plan.weights_path(one) for one in plan.networks(row, seed)}
             if row.classifier:
-                name = replace(row, joint=False).name
-                paths[f"{name} seed {seed}"] = plan.classifier_path(row, seed)
+                paths[f"{row.teacher.name} seed {seed}"] = plan.classifier_path(row, seed)
     return {name: dict(load_checkpoint(path).metadata) for name, path in paths.items()}
 
 

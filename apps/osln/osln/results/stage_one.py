@@ -20,6 +20,7 @@ from osln.results.plan import EVALUATED, Network, Plan
 from osln.sweep import Sweep, sweep
 from osln.tables import Row
 from osln.training import Progress, train
+from osln.turning import mean_probability
 
 KEPT = 0.0009
 """Probabilities below it reach no threshold of the sweep and are not kept."""
@@ -57,23 +58,23 @@ def _told(name: str, state: Progress) -> None:
     tell(name, state.iteration / state.iterations, f"loss {state.loss:.3f}")
 
 
-def make_maps(plan: Plan, name: str, network: Network, cases: Sequence[str]) -> None:
-    """Keep a network's maps of these cases."""
-    missing = [case for case in cases if not plan.map_path(network, case).is_file()]
+def make_maps(plan: Plan, name: str, network: Network, cases: Sequence[str], turns: int) -> None:
+    """Keep a network's maps of these cases, or their means over turned views."""
+    missing = [case for case in cases if not plan.map_path(network, case, turns).is_file()]
     # Single precision: figures should not depend on the processor more than they must.
     predictor = Predictor(load_checkpoint(plan.weights_path(network)), device(), precision="f32")
     for number, case in enumerate(missing, start=1):
-        prob = predictor.probability(plan.cohort.column(case)).ravel()
+        prob = mean_probability(predictor, plan.cohort.column(case), turns).ravel()
         index = np.flatnonzero(prob >= KEPT).astype(np.uint32)
-        write_arrays(plan.map_path(network, case), {"index": index, "prob": prob[index]})
+        write_arrays(plan.map_path(network, case, turns), {"index": index, "prob": prob[index]})
         tell(name, number / len(missing))
 
 
-def fused_map(plan: Plan, networks: Iterable[Network], column: Column) -> np.ndarray:
+def fused_map(plan: Plan, networks: Iterable[Network], column: Column, turns: int) -> np.ndarray:
     """Late fusion of the kept maps of a case; the maximum over trainings of one segmenter."""
     strongest: dict[str, np.ndarray] = {}
     for network in networks:
-        with np.load(plan.map_path(network, column.case)) as stored:
+        with np.load(plan.map_path(network, column.case, turns)) as stored:
             prob = np.zeros(column.ct_hu.shape, dtype=np.float32)
             prob.ravel()[stored["index"]] = stored["prob"]
         name = network.segmenter
@@ -91,7 +92,7 @@ def count_row(plan: Plan, name: str, row: Row, seed: int) -> None:
     networks = plan.networks(row, seed)
     for share, split in enumerate(EVALUATED):
         columns = [plan.cohort.column(case) for case in plan.cohort.cases(split)]
-        maps = [fused_map(plan, networks, column) for column in columns]
+        maps = [fused_map(plan, networks, column, row.turns) for column in columns]
         counts = Counts.of([_sweep(prob, column) for prob, column in zip(maps, columns, strict=True)])
         if not counts.n_nodes.any():
             raise ValueError(

@@ -23,6 +23,7 @@ from osln.results.stage_one import fused_map, row_counts
 from osln.tables import Row
 from osln.tagger import Tagger
 from osln.training import Progress
+from osln.turning import mean_scores
 
 
 def threshold(plan: Plan, row: Row, seed: int) -> float:
@@ -33,7 +34,7 @@ def threshold(plan: Plan, row: Row, seed: int) -> float:
 def find(plan: Plan, row: Row, seed: int, case: str) -> Detections:
     """The candidates of a case of any split, from the kept maps."""
     column = plan.cohort.column(case)
-    prob = fused_map(plan, plan.unseen(row, seed, case), column)
+    prob = fused_map(plan, plan.unseen(row, seed, case), column, row.turns)
     at = threshold(plan, row, seed)
     candidates, labels = find_candidates(prob, at, column)
     return Detections(row.stage_one, at, candidates, labels, prob, column, {})
@@ -76,7 +77,7 @@ def train_row(plan: Plan, name: str, row: Row, seed: int) -> None:
     """Train a row's classifier and keep it; goes on where an interrupted training was."""
     path = plan.classifier_path(row, seed)
     resume = path.with_suffix(".resume")
-    sets, tags = read_patients(plan, row, seed, "stage two")
+    sets, tags = read_patients(plan, row.teacher, seed, "stage two")
     checkpoint = train_classifier(
         CLASSIFIERS[str(row.classifier)],
         plan.preset,
@@ -106,7 +107,7 @@ def score_row(plan: Plan, name: str, row: Row, seed: int) -> None:
         sets, tags = read_patients(plan, row, seed, split)
         given: list[Any] = [None] * len(sets) if tags is None else tags
         found[split] = {
-            one.case: scorer.scores(one.patches, told).astype(float).tolist()
+            one.case: mean_scores(scorer, one.patches, told, row.turns).astype(float).tolist()
             for one, told in zip(sets, given, strict=True)
         }
     write_json(plan.scores_path(row, seed), found)

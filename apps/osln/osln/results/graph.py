@@ -16,20 +16,13 @@ CHUNK = 16
 """Patients of one job."""
 CANDIDATES_PER_PATIENT = 28
 """Of late fusion at precision .15 on phantoms, true nodes added; for the estimate of time alone."""
-SECONDS = {
-    "map": 0.5,
-    "count": 0.15,
-    "candidates": 0.06,
-    "tag": 0.009,
-    "candidate": 0.0035,
-    "slices": 0.3,
-    "detect": 2.0,
-}
+SECONDS = {"map": 0.5, "count": 0.15, "candidates": 0.06, "tag": 0.009, "slices": 0.28, "detect": 1.8}
 """What one core took with the demo preset: for a map, for a patient's counts and candidates, for a tag, for a
-candidate in a training step, for a detector's training step and for its look at a patient. They weigh the
-progress bar and the order."""
-STEP_SECONDS = {"unet": 0.3, "se-unet": 0.36, "hrnet": 0.06, "psnn": 0.15}
-"""The same of a training step of 8 patches, by backbone."""
+detector's training step and for its look at a patient. They weigh the progress bar and the order."""
+STEP_SECONDS = {"unet": 0.3, "se-unet": 0.36, "hrnet": 0.06, "psnn": 0.16}
+"""The same of a training step of 8 patches, by backbone; two heads take a third more."""
+CANDIDATE_SECONDS = {"glnet": 0.0033, "set-glnet": 0.0048, "random-views": 0.0011}
+"""The same of a candidate in a training step, by network; hardly anything where there is no patch."""
 
 
 def jobs_of(plan: Plan) -> dict[str, Job]:
@@ -76,7 +69,7 @@ def _add_row(jobs: dict[str, Job], plan: Plan, row: Row, seed: int) -> None:
     if CLASSIFIERS[str(row.classifier)].tags:
         found += [_add_tags(jobs, plan, row, seed, name) for name in list(found)]
     scored = f"scores of {row.name} seed {seed}"
-    cost = SECONDS["candidate"] * len(evaluated) * CANDIDATES_PER_PATIENT / 3 * row.turns
+    cost = CANDIDATE_SECONDS["glnet"] * len(evaluated) * CANDIDATES_PER_PATIENT / 3 * row.turns
     targets = (plan.scores_path(row, seed),)
     jobs.setdefault(scored, Job(score_row, (scored, row, seed), (trained, *found), targets, cost, True))
 
@@ -90,7 +83,7 @@ def _add_classifier(jobs: dict[str, Job], plan: Plan, row: Row, seed: int) -> st
         names += [_add_tags(jobs, plan, row, seed, name) for name in list(names)]
     trained = f"classifier {row.name} seed {seed}"
     teaching = len(plan.cohort.cases("stage two")) * CANDIDATES_PER_PATIENT * plan.preset.stage_two.epochs
-    cost = SECONDS["candidate"] * teaching * (1.0 if classifier.inputs else 0.02)
+    cost = CANDIDATE_SECONDS[classifier.network] * teaching * (1.0 if classifier.inputs else 0.02)
     targets = (plan.classifier_path(row, seed),)
     jobs.setdefault(trained, Job(train_row, (trained, row, seed), tuple(names), targets, cost, True))
     return trained
@@ -120,7 +113,8 @@ def _preparing(jobs: dict[str, Job], cases: Iterable[str]) -> tuple[str, ...]:
 def _add_network(jobs: dict[str, Job], plan: Plan, network: Network) -> str:
     name = network_name(network)
     needed = _preparing(jobs, plan.learned_cases(network))
-    cost = STEP_SECONDS[SEGMENTERS[network.segmenter].backbone] * plan.steps(network)
+    segmenter = SEGMENTERS[network.segmenter]
+    cost = STEP_SECONDS[segmenter.backbone] * plan.steps(network) * (1.33 if segmenter.gate else 1.0)
     targets = (plan.weights_path(network),)
     jobs.setdefault(name, Job(train_network, (name, network), needed, targets, cost, True))
     return name

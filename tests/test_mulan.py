@@ -108,7 +108,7 @@ def test_nodes_without_tags_weigh_nothing_in_the_tag_losses_and_everything_elsew
 def test_slices_without_nodes_have_no_box_mask_or_tag_loss():
     found = losses(small(), target(), target())
 
-    assert [float(found[name]) for name in ("box", "mask", "tags", "hard", "refined tags")] == [0] * 5
+    assert [found[name].item() for name in ("box", "mask", "tags", "hard", "refined tags")] == [0] * 5
     assert found["proposals"] > 0 and found["class"] > 0
 
 

@@ -22,6 +22,13 @@ def test_the_mask_head_has_four_convolutions_of_the_published_width():
     assert widths == [(256, 512, 3, 3), *[(256, 256, 3, 3)] * 3, (256, 256, 2, 2), (1, 256, 1, 1)]
 
 
+def test_masks_start_undecided_however_wide_the_head_is():
+    torch.manual_seed(0)
+    logits = MaskHead(64, 128)(torch.randn(2, 64, 14, 14))
+
+    assert logits.abs().mean() < 0.5
+
+
 def test_dice_loss_of_half_an_overlap_and_of_none():
     probability = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
     truth = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])

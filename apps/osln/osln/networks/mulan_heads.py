@@ -49,6 +49,8 @@ class MaskHead(nn.Module):
         super().__init__()
         self.layers = MaskRCNNHeads(channels, (width,) * MASK_LAYERS, dilation=1)
         self.scores = MaskRCNNPredictor(width, width, num_classes=1)
+        # On a map without normalization the first logits of a wide head are far from 0, and so is the loss.
+        nn.init.normal_(self.scores.mask_fcn_logits.weight, std=0.01)
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
         """(N, 28, 28) from (N, channels, 14, 14)."""

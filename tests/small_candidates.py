@@ -18,7 +18,7 @@ TAGGER = {"name": "LesaNet", "origin": "phantom", "sha256": "5" * 64, "width": 2
 def tiny_preset(**changes: object) -> Preset:
     """The demo preset under the name "tiny": small patches, few channels."""
     small = {"patch": PATCH, "margin": 1, "jitter": 1, "widths": (4, 4, 4, 4), "features": 4, "batch": 4}
-    small |= {"views": RandomViews(8, (12.0, 18.0), 2, 1.0, 2, (4, 4, 4, 4), 8)}
+    small |= {"views": RandomViews(8, (12.0, 18.0), 2, 1.0, 2, 2, (4, 4, 4, 4), 8)}
     small |= {"attention": SetAttention(width=8, heads=2, layers=1, dropout=0.0)}
     tiny = replace(PRESETS["demo"].stage_two, **(small | {"dropout": 0.2, "epochs": 3} | changes))
     return replace(PRESETS["demo"], name="tiny", stage_two=tiny)

@@ -7,6 +7,7 @@ import torch
 from osln import training, training_state
 from osln.checkpoint import load_checkpoint, save_checkpoint
 from osln.experiments import PRESETS, SEGMENTERS
+from osln.presets import HighResolution
 from osln.sampling import PatchSampler
 from osln.training import fit_scaling, train
 from osln.validation import evaluate
@@ -40,6 +41,16 @@ def test_a_network_learns_to_find_bright_balls(columns):
     assert seen[-1].loss < 0.5 * seen[0].loss
     assert seen[-1].validation["recall"] == 1.0
     assert evaluate(checkpoint, columns[3:])["metric"] == pytest.approx(seen[-1].validation["metric"])
+
+
+@pytest.mark.parametrize("name", ["ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft"])
+def test_every_backbone_learns_by_the_same_code(columns, name):
+    seen = []
+    size = HighResolution(width=4, modules=(1, 1), blocks=1)
+    checkpoint = quick(columns, name, preset=tiny_preset(hrnet=size), iterations=30, on_progress=seen.append)
+
+    assert seen[-1].loss < 0.95 * seen[0].loss
+    assert checkpoint.name == name and checkpoint.metadata["backbone"] == SEGMENTERS[name].backbone
 
 
 def test_the_same_seed_gives_the_same_weights_another_seed_others(columns):

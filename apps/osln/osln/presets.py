@@ -28,6 +28,7 @@ class RandomViews:
         translations: Places of a view at test, the first of them the candidate's center.
         shift_mm: Farthest place from the center.
         rotations: Directions of a view at test, the first of them the image's axes.
+        trained: Views of a candidate in a training step.
         widths: Channels of the two convolutions and the two locally connected layers.
         hidden: Width of the fully connected layer.
     """
@@ -37,6 +38,7 @@ class RandomViews:
     translations: int
     shift_mm: float
     rotations: int
+    trained: int
     widths: tuple[int, int, int, int]
     hidden: int
 
@@ -168,6 +170,7 @@ PRESETS = {
                     translations=5,
                     shift_mm=3.0,
                     rotations=5,
+                    trained=8,
                     widths=(64, 64, 64, 32),
                     hidden=512,
                 ),
@@ -204,9 +207,11 @@ PRESETS = {
                 views=RandomViews(
                     pixels=32,
                     edges_mm=(30.0, 35.0, 40.0, 45.0),
-                    translations=5,
+                    # Two of each, as in the authors' own demonstration: 16 views.
+                    translations=2,
                     shift_mm=3.0,
-                    rotations=5,
+                    rotations=2,
+                    trained=4,
                     widths=(16, 16, 16, 8),
                     hidden=64,
                 ),

@@ -1,8 +1,8 @@
 """Why tags alone score candidates poorly: the tags of the tagger against the true ones of the phantoms.
 
-Trains the row "tag" on the late-fusion candidates that scripts/measure_stage_two.py has left in --work, once
-with the tagger's probabilities and once with the tags that the phantom's sidecar lists for the finding under
-the candidate, and prints mFROC and best F1 on the test phantoms.
+Trains the classifier "tag" on the late-fusion candidates that scripts/run_table.py --table 2 --data phantom
+has left in --work, once with the tagger's probabilities and once with the tags that the phantom's sidecar
+lists for the finding under the candidate, and prints mFROC and best F1 on the test phantoms.
 """
 
 import argparse
@@ -17,14 +17,16 @@ import numpy as np  # noqa: E402
 from osln.candidate_sets import CandidateSet  # noqa: E402
 from osln.classification import CandidateScorer  # noqa: E402
 from osln.classifier_training import train_classifier  # noqa: E402
-from osln.cohort import Patient  # noqa: E402
+from osln.cohort import Patient, PhantomCohort, split_seeds  # noqa: E402
 from osln.experiments import CLASSIFIERS, PRESETS  # noqa: E402
 from osln.froc import best_f1, froc  # noqa: E402
-from osln.table_two import Row  # noqa: E402
-from osln.table_two_jobs import Plan, read_patients  # noqa: E402
+from osln.results.cohort import SPLITS  # noqa: E402
+from osln.results.plan import Plan  # noqa: E402
+from osln.results.stage_two import read_patients  # noqa: E402
+from osln.tables import COHORT_SIZES, candidate_row  # noqa: E402
 from osln.tags import TAG_INDEX, TAG_NAMES  # noqa: E402
 
-MODELS = ROOT / "apps" / "osln" / "model"
+SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped"
 NEAR_MM = 3.0
 """From a candidate's box center to a finding's surface; farther away there is no tag."""
 EPOCHS = 30
@@ -36,18 +38,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", type=Path, default=Path(".osln-measure"), help="of measure_stage_two.py")
+    parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="of scripts/run_table.py")
     options = parser.parse_args()
-    sizes = {"stage two": 320, "validation": 60, "test": 96}
-    tagger = MODELS / "shipped" / "lesanet.safetensors"
-    plan = Plan(str(options.work), str(MODELS), str(tagger), sizes, EPOCHS, 1)
-    row = Row("lf-stratified", "tag")
+    preset = PRESETS["demo"]
+    sizes = {split: COHORT_SIZES["demo"].of(split) for split in SPLITS}
+    cohort = PhantomCohort(options.work, preset, sizes=sizes)
+    plan = Plan(options.work, cohort, preset, ("2",), 1, SHIPPED / "lesanet.safetensors")
+    row = candidate_row("lf-stratified", "tag")
+    if not plan.scores_path(row, 0).is_file():
+        parser.error(f"{options.work} has no candidates: run scripts/run_table.py --table 2 --data phantom")
     told: dict[str, dict[str, list[np.ndarray]]] = {"tagger": {}, "true tags": {}}
     sets: dict[str, list[CandidateSet]] = {}
     for split in ("stage two", "test"):
-        sets[split], found = read_patients(plan, row, split)
+        sets[split], found = read_patients(plan, row, 0, split)
         told["tagger"][split] = found or []
-        patients = plan.sets.cohort.patients(plan.seeds_of(split))
+        patients = (cohort.patient(seed) for seed in split_seeds(split, sizes[split]))
         told["true tags"][split] = [
             true_tags(one, patient) for one, patient in zip(sets[split], patients, strict=True)
         ]

@@ -3,7 +3,7 @@
 With --studies a network goes on from its published weights, is compared with them on the validation
 patients and published if it is at least as good: what the server does. With --phantoms all networks of
 stage one are trained from scratch and written as the weights that come with the software; those of stage two
-are made by scripts/measure_stage_two.py.
+are made by scripts/run_table.py --table all --ship.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from osln.checkpoint import Checkpoint
 from osln.classifier_retraining import retrain_classifier
 from osln.cohort import PhantomCohort, split_seeds
 from osln.column import Column
-from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
+from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS, SERVED_NETWORKS, SERVED_SEGMENTERS
 from osln.operating import operating_points
 from osln.publishing import RetrainReport
 from osln.retraining import retrain
@@ -46,7 +46,12 @@ def command_line() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--studies", type=Path, help="store whose approved cases are learned from")
     source.add_argument("--phantoms", type=int, metavar="N", help="learn from N generated phantoms")
-    parser.add_argument("--model", required=True, choices=[*NETWORKS, "all"], help="network to train")
+    parser.add_argument(
+        "--model",
+        required=True,
+        choices=[*NETWORKS, "all"],
+        help="network to train; all: the server's",
+    )
     parser.add_argument("--models", type=Path, default=MODELS, help="folder of the versions")
     parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe")
     parser.add_argument(
@@ -84,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.phantoms is not None:
         if options.model != "all":
             parser.error("the weights that come with the software are written together: use --model all")
-        from_phantoms(options, list(SEGMENTERS))
+        from_phantoms(options, list(SERVED_SEGMENTERS))
         return 0
-    names = list(NETWORKS) if options.model == "all" else [options.model]
+    names = list(SERVED_NETWORKS) if options.model == "all" else [options.model]
     failed = [name for name in names if not from_store(options, name)]
     return 1 if failed else 0
 

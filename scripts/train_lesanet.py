@@ -22,9 +22,10 @@ from osln.experiments import PRESETS
 from osln.lesion_set import Lesion, LesionSet
 from osln.ontology import read_ontology
 from osln.phantom_lesions import patient_lesions, store_cases, store_lesions
+from osln.step_run import StepProgress
 from osln.tagger import PHANTOM, TRAINED, save_tagger
 from osln.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
-from osln.tagger_training import TaggerProgress, train_tagger
+from osln.tagger_training import train_tagger
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped" / "lesanet.safetensors"
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
     resume = options.work / f"lesanet-{output.stem}.resume"
     with tqdm(desc="LesaNet", unit="step") as bar:
 
-        def show(state: TaggerProgress) -> None:
+        def show(state: StepProgress) -> None:
             bar.total = state.steps
             bar.set_postfix({"loss": round(state.losses["total"], 3)})
             bar.update(state.step - bar.n)

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 import small_store
 from osln.column import prepare
-from osln.experiments import NETWORKS, PRESETS, SEGMENTERS
+from osln.experiments import PRESETS, SEGMENTERS, SERVED_NETWORKS
 from osln.grid import Grid, canonical, write_volume
 from osln.phantom import PhantomParameters, make_phantom
 from osln.study import build_study
@@ -80,7 +80,7 @@ def publish_undertrained(models: Path) -> str:
     tagger = models / SHIPPED / SHIPPED_TAGGER
     tagger.parent.mkdir(parents=True)
     shutil.copy(APP / "model" / SHIPPED / SHIPPED_TAGGER, tagger)
-    small_store.publish(models, [name for name in NETWORKS if name != NETWORK], tagger=tagger)
+    small_store.publish(models, [name for name in SERVED_NETWORKS if name != NETWORK], tagger=tagger)
     phantom = make_phantom(99, parameters=EASY)
     grid, pet_grid = (
         Grid(phantom.ct_hu.shape, phantom.affine),

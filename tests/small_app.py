@@ -11,11 +11,11 @@ import small_store
 from lib import answers, infers
 from lib.published import Published
 from lib.sessions import OslnSessions
-from osln.experiments import NETWORKS
+from osln.experiments import SERVED_NETWORKS
 from osln.weights import ModelStore
 
 
-def make_models(folder: Path, names: tuple[str, ...] = tuple(NETWORKS)) -> Path:
+def make_models(folder: Path, names: tuple[str, ...] = SERVED_NETWORKS) -> Path:
     """A model store of untrained networks and the tagger that they claim to have learned from."""
     tagger = small_store.make_tagger(folder / "shipped" / "lesanet.safetensors")
     small_store.publish(folder, names, tagger=tagger)

@@ -8,6 +8,7 @@ from osln.candidate_sets import CandidateSet
 from osln.experiments import PRESETS, Preset
 from osln.matching import Overlaps
 from osln.patches import Patches
+from osln.presets import RandomViews, SetAttention
 from osln.tags import TAG_NAMES
 
 PATCH = (8, 8, 6)
@@ -17,6 +18,8 @@ TAGGER = {"name": "LesaNet", "origin": "phantom", "sha256": "5" * 64, "width": 2
 def tiny_preset(**changes: object) -> Preset:
     """The demo preset under the name "tiny": small patches, few channels."""
     small = {"patch": PATCH, "margin": 1, "jitter": 1, "widths": (4, 4, 4, 4), "features": 4, "batch": 4}
+    small |= {"views": RandomViews(8, (12.0, 18.0), 2, 1.0, 2, 2, (4, 4, 4, 4), 8)}
+    small |= {"attention": SetAttention(width=8, heads=2, layers=1, dropout=0.0)}
     tiny = replace(PRESETS["demo"].stage_two, **(small | {"dropout": 0.2, "epochs": 3} | changes))
     return replace(PRESETS["demo"], name="tiny", stage_two=tiny)
 
@@ -29,7 +32,9 @@ def small_patches(bright: np.ndarray, *, pet: bool = True, seed: int = 0) -> Pat
     ct_hu[bright, 3:6, 3:6, 2:4] = 60
     pet_suv[bright, 3:6, 3:6, 2:4] += 4
     boxes = np.tile(np.float32([[3, 6], [3, 6], [2, 4]]), (len(bright), 1, 1))
-    return Patches(ct_hu.astype(np.int16), pet_suv.astype(np.float16) if pet else None, boxes)
+    # Score, distance, radius and place say nothing.
+    context = np.tile(np.float32([0.5, 30, 4, 0, 10, 20]), (len(bright), 1))
+    return Patches(ct_hu.astype(np.int16), pet_suv.astype(np.float16) if pet else None, boxes, context)
 
 
 def small_set(seed: int, *, nodes: int = 3, false: int = 5, pet: bool = True, added: int = 0) -> CandidateSet:
@@ -45,9 +50,11 @@ def small_set(seed: int, *, nodes: int = 3, false: int = 5, pet: bool = True, ad
     count = nodes + false
     truth = np.array([1] * nodes + [0] * false + [1] * added, dtype=np.int8)
     index = np.arange(nodes)
+    patches = small_patches(truth == 1, pet=pet, seed=seed)
+    patches.context[count:] = np.nan
     return CandidateSet(
         case=f"case{seed}",
-        patches=small_patches(truth == 1, pet=pet, seed=seed),
+        patches=patches,
         lesions=np.zeros((len(truth), 5)),
         stage_one_scores=np.random.default_rng([seed, 1]).random(count),
         truth=truth,

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from osln.checkpoint import Checkpoint
-from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
-from osln.networks.glnet import GLNet
+from osln.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_NETWORKS
+from osln.networks.build import classifier_network, segmenter_network
 from osln.networks.lesanet import LesaNet
-from osln.networks.unet3d import UNet3D
 from osln.patches import Patches
 from osln.tagger import PHANTOM, Tagger, save_tagger
 from osln.transforms import Scaling
@@ -73,18 +72,17 @@ def untrained(name: str, *, seed: int = 0, tagger: Path | None = None) -> Checkp
     preset = PRESETS["demo"]
     torch.manual_seed(seed)
     metadata: dict[str, object] = {"seed": seed, "preset": "demo"}
-    network: UNet3D | GLNet
     if name in SEGMENTERS:
-        network = UNet3D(len(SEGMENTERS[name].inputs), preset.widths, output_bias=preset.output_bias)
+        network = segmenter_network(SEGMENTERS[name], preset)
     else:
-        network = GLNet.of(CLASSIFIERS[name], preset.stage_two)
+        network = classifier_network(CLASSIFIERS[name], preset)
         if CLASSIFIERS[name].tags and tagger is not None:
             metadata["tagger"] = Tagger.load(tagger).describe()
     return Checkpoint(name, "demo", Scaling(), network.state_dict(), "phantom", metadata)
 
 
 def publish(
-    models: Path, names: Iterable[str] = NETWORKS, *, seed: int = 0, tagger: Path | None = None
+    models: Path, names: Iterable[str] = SERVED_NETWORKS, *, seed: int = 0, tagger: Path | None = None
 ) -> dict[str, Version]:
     """Stores and publishes untrained networks; see `untrained`."""
     store = ModelStore(models)

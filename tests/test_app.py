@@ -12,7 +12,7 @@ import main
 import small_app
 import small_store
 from lib.published import ROWS
-from osln.experiments import NETWORKS
+from osln.experiments import SERVED_NETWORKS
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
     assert info["name"] == "OSLN Label"
     assert info["labels"] == {"lymph node": 1, "tumor": 2}
     assert list(info["models"]) == list(ROWS) and next(iter(info["models"])) == "osln"
-    assert list(info["trainers"]) == list(NETWORKS)
+    assert list(info["trainers"]) == list(SERVED_NETWORKS)
     assert set(info["strategies"]) == {"random", "first"}
     assert info["scoring"] == {}
     assert info["datastore"]["total"] == 1

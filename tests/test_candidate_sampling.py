@@ -69,7 +69,7 @@ def test_a_batch_is_scaled_as_at_inference_and_holds_what_is_true():
 
 def test_an_epoch_has_every_candidate_once_in_an_order_of_its_own():
     given = sampler([small_set(0, nodes=5, false=7)], [small_tags(small_set(0, nodes=5, false=7))], "tag")
-    given.tags[:, 5] = np.arange(12)
+    given.known[:, 5] = np.arange(12)
     assert given.epoch_steps == 3
     epochs = [
         np.concatenate([given.batch(3 * epoch + step)[2][:, 5] for step in range(3)]).tolist()
@@ -105,7 +105,7 @@ def test_candidates_that_overlap_a_node_without_hitting_it_are_left_out():
     tags[:, 1] = np.arange(8)
     given = sampler([replace(one, truth=truth)], [tags], "glnet")
     assert len(given.truth) == 6 and given.truth.sum() == 2
-    assert given.tags[:, 1].tolist() == [1, 2, 3, 4, 5, 6] and len(given.boxes) == 6
+    assert given.known[:, 1].tolist() == [1, 2, 3, 4, 5, 6] and len(given.boxes) == 6
 
 
 def test_a_set_without_candidates_adds_nothing():
@@ -121,6 +121,26 @@ def test_only_what_the_row_sees_is_in_a_batch():
     assert patches.shape == (4, 1, *PATCH) and tags is None
 
 
+def test_a_batch_of_a_network_that_judges_together_is_a_patient_as_at_inference():
+    first, second = small_set(0, nodes=2, false=3, added=2), small_set(1, nodes=1, false=6, added=1)
+    truth = first.truth.copy()
+    truth[1] = LEFT_OUT
+    given = sampler([replace(first, truth=truth), small_set(2, nodes=0, false=0), second], None, "set-glnet")
+
+    assert given.epoch_steps == 2 and given.positive_weight == 9 / 2
+    batches = sorted((given.batch(number) for number in range(2)), key=lambda batch: len(batch[3]))
+    assert batches[0][3].tolist() == [1, LEFT_OUT, 0, 0, 0]
+    assert batches[1][3].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert [batch[2].shape for batch in batches] == [(5, 7), (7, 7)]
+
+
+def test_a_network_that_reads_stage_ones_score_learns_without_the_added_nodes():
+    one = small_set(0, nodes=3, false=5, added=4)
+
+    assert len(sampler([one], None, "local-context").truth) == 8
+    assert len(sampler([one], None, "local-ct-pet").truth) == 12
+
+
 def test_what_cannot_be_learned_from_is_refused_in_words():
     with pytest.raises(ValueError, match="local-ct-pet cannot learn from case case2: no PET"):
         sampler([small_set(1), small_set(2, pet=False)])
@@ -130,6 +150,6 @@ def test_what_cannot_be_learned_from_is_refused_in_words():
         sampler([small_set(1, false=0)])
     with pytest.raises(ValueError, match="needs nodes and false candidates to learn from; 0 training"):
         sampler([])
-    with pytest.raises(ValueError, match="glnet reads tags: give those of every set"):
+    with pytest.raises(ValueError, match="glnet reads tags: give 171 probabilities for each candidate"):
         sampler([small_set(1)], None, "glnet")
     sampler([small_set(2, pet=False)], None, "local-ct")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from osln import classifier_training
+from osln import training_state
+from osln.candidate_sampling import CandidateSampler
 from osln.classification import CandidateScorer
-from osln.classifier_training import evaluate_classifier, fit_scaling, train_classifier
+from osln.classifier_training import fit_scaling, train_classifier
 from osln.experiments import CLASSIFIERS, PRESETS
 from osln.networks.glnet import GLNet
 from osln.training import Progress
@@ -40,7 +41,7 @@ def same(a, b) -> bool:
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_row_learns_to_tell_bright_candidates_from_the_others(name, monkeypatch):
     # One linear layer on tags between 0 and 1 needs larger steps; they cost nothing.
-    rate, epochs = (0.05, 12) if name == "tag" else (0.02, 5)
+    rate, epochs = {"tag": (0.05, 12), "random-views": (0.01, 20)}.get(name, (0.02, 5))
     monkeypatch.setitem(PRESETS, "tiny", tiny_preset(learning_rate=rate, dropout=0.0))
     checkpoint = trained(name, epochs=epochs, seed=1)
     losses = checkpoint.metadata["losses"]
@@ -69,6 +70,28 @@ def test_a_stopped_training_goes_on_with_the_same_result(tmp_path):
     assert [state.epoch for state in told] == [3]
     assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
     assert whole.scaling == resumed.scaling
+
+
+def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_alone(tmp_path, monkeypatch):
+    whole = trained(epochs=2, seed=3)
+    asked = []
+    batch = CandidateSampler.batch
+
+    def counted(self, number):
+        asked.append(number)
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        return batch(self, number)
+
+    monkeypatch.setattr(training_state, "LARGEST_SHARE", float("inf"))
+    monkeypatch.setattr(CandidateSampler, "batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(epochs=2, seed=3, resume_path=tmp_path / "state")
+    stopped = asked[-1]
+    resumed = trained(epochs=2, seed=3, resume_path=tmp_path / "state")
+    # The first batch shows the shapes; the step that was under way is the only one that is made twice.
+    assert [asked[0], *asked[6:8]] == [0, 0, stopped]
+    assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
 
 
 def test_the_state_of_another_training_is_not_gone_on_with(tmp_path):
@@ -139,6 +162,7 @@ def test_pet_is_scaled_by_what_lies_around_the_candidates():
     scaling = fit_scaling(CLASSIFIERS["glnet"], SETS)
     assert (scaling.pet_mean, scaling.pet_sd) == pytest.approx((voxels.mean(), voxels.std()), rel=1e-6)
     assert fit_scaling(CLASSIFIERS["local-ct"], SETS) == Scaling()
+    assert fit_scaling(CLASSIFIERS["random-views"], SETS) == Scaling(ct_window_hu=(-100.0, 200.0))
 
 
 def test_what_cannot_be_trained_is_refused_in_words():
@@ -169,35 +193,3 @@ def test_nodes_and_false_candidates_weigh_alike_in_the_loss():
         CLASSIFIERS["tag"], still, sets, [small_tags(sets[0])], epochs=1, initial=initial
     )
     assert found.metadata["losses"] == pytest.approx([np.log(2) * (3 * 1 + 1 * 3) / 4])
-
-
-class ByOrder:
-    """Stands in for a scorer: the first candidates of a patient have the highest scores."""
-
-    def __init__(self, checkpoint, device="cpu", precision=None):
-        pass
-
-    def scores(self, patches, tags=None):
-        return 1 - np.arange(len(patches)) / 10
-
-
-def test_an_evaluation_knows_the_figures_of_a_perfect_order(monkeypatch):
-    monkeypatch.setattr(classifier_training, "CandidateScorer", ByOrder)
-    # Added nodes of a training set are no candidates.
-    patients = [small_set(0, false=30, added=2), small_set(1, false=1), small_set(2, nodes=0, false=0)]
-    found = evaluate_classifier(trained("local-ct", epochs=1), patients)
-    assert (found["metric"], found["recall"], found["f1"]) == (1.0, 1.0, 1.0)
-    assert found["sensitivity"] == {"2.0": 1.0, "3.0": 1.0, "4.0": 1.0, "6.0": 1.0}
-    assert found["stage_one"] < 1 and found["patients"] == 3
-    # Three false candidates per patient are nine: that of case 1 and the best eight of case 0.
-    assert found["cases"] == {
-        "case0": {"nodes": 3, "found": 3, "false": 8},
-        "case1": {"nodes": 3, "found": 3, "false": 1},
-        "case2": {"nodes": 0, "found": 0, "false": 0},
-    }
-    json.dumps(found, allow_nan=False)
-
-
-def test_patients_without_nodes_have_no_figure():
-    found = evaluate_classifier(trained("local-ct", epochs=1), [small_set(0, nodes=0)])
-    assert found["metric"] is None and found["stage_one"] is None and found["patients"] == 1

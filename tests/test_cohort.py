@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from osln.cohort import PhantomCohort, cohort_key, count_patients, make_patient, split_seeds
+from osln.cohort import PhantomCohort, cohort_key, make_patient, split_seeds
 from osln.experiments import PRESETS, SEGMENTERS
 from osln.phantom import PhantomParameters
 from osln.sampling import reason_not_usable
@@ -24,24 +24,6 @@ def test_a_phantom_is_prepared_like_a_patient(patient):
     assert column.pet_suv.max() > 3 and column.distance_mm.min() <= 0
 
 
-def test_every_labeled_node_has_its_truth(patient):
-    labels = np.unique(patient.column.nodes[patient.column.nodes > 0])
-    assert set(labels) <= set(patient.truth)
-    for entry in patient.truth.values():
-        assert entry["zone"] in ("proximal", "distal") and entry["avid"] in (True, False)
-        assert 3 < entry["short_axis_mm"] < 30
-
-
-def test_the_zone_of_a_node_is_that_of_the_distance_map(patient):
-    for label, entry in patient.truth.items():
-        inside = patient.column.nodes == label
-        if not inside.any():
-            continue
-        distance = patient.column.distance_mm[inside].astype(float).mean()
-        if abs(distance - 70) > 5:
-            assert entry["zone"] == ("proximal" if distance <= 70 else "distal")
-
-
 def test_a_stored_patient_is_read_as_it_was_made(patient, tmp_path, monkeypatch):
     cohort = PhantomCohort(tmp_path, PRESET)
     monkeypatch.setattr("osln.cohort.make_patient", lambda *_: patient)
@@ -52,7 +34,6 @@ def test_a_stored_patient_is_read_as_it_was_made(patient, tmp_path, monkeypatch)
         ours, theirs = getattr(again.column, name), getattr(patient.column, name)
         assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
     assert again.column.grid.matches(patient.column.grid)
-    assert again.truth == patient.truth and again.others == patient.others
     assert again.findings == patient.findings and {"node", "vessel stub"} <= {
         f["kind"] for f in again.findings
     }
@@ -72,15 +53,22 @@ def test_splits_never_share_a_seed():
     assert len(set(seeds)) == 3000
 
 
-def test_counts_are_means_per_patient(patient):
-    counts = count_patients([patient, patient])
-    assert counts["patients"] == 2 and counts["nodes"] == len(patient.truth)
-    classes = [name for name in counts if name.startswith("nodes ")]
-    assert sum(counts[name] for name in classes) == pytest.approx(len(patient.truth))
-    assert count_patients([])["nodes"] == 0
+def test_a_cohort_of_given_sizes_names_its_cases_by_split(tmp_path):
+    cohort = PhantomCohort(tmp_path, PRESET, sizes={"train": 2, "stage two": 1})
+    assert cohort.cases("train") == ("phantom-100000", "phantom-100001")
+    assert cohort.cases("stage two") == ("phantom-400000",) and cohort.cases("test") == ()
+    # Nobody of stage two is seen by a network of stage one.
+    assert cohort.unseen_part("phantom-400000") == () and cohort.trained_on == "phantom"
+    prints = {cohort.fingerprint(case) for case in cohort.cases("train")}
+    other = PhantomCohort(tmp_path, PRESET, PhantomParameters(node_mean=31.0))
+    assert len(prints) == 2 and other.fingerprint("phantom-100000") not in prints
 
 
-def test_a_detector_of_all_nodes_has_the_precision_of_their_shares(patient):
-    few = replace(patient, truth={1: patient.truth[1]}, others={"proximal": 1, "distal": 2})
-    most = replace(patient, truth={1: patient.truth[1]}, others={"proximal": 0, "distal": 1})
-    assert count_patients([few, most])["precision of finding every node"] == pytest.approx(0.375)
+def test_a_case_is_the_patient_of_its_seed(patient, tmp_path, monkeypatch):
+    monkeypatch.setattr("osln.cohort.make_patient", lambda seed, *_: patient)
+    cohort = PhantomCohort(tmp_path, PRESET)
+    assert not cohort.path("phantom-100000").exists()
+    column = cohort.column("phantom-100000")
+    assert cohort.path("phantom-100000").is_file() and column.case == "phantom-100000"
+    ct = cohort.ct("phantom-100000")
+    assert np.array_equal(ct.array, column.ct_hu) and ct.grid.matches(column.grid)

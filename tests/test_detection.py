@@ -66,6 +66,27 @@ def test_nodes_are_found_at_their_place_in_their_zone(study):
     assert found.prob.shape == found.labels.shape == found.column.grid.shape
 
 
+class Avid:
+    """Stands in for a predictor: probability 0.9 where the PET is bright, however the patient is turned."""
+
+    preset, asked = PRESET, 0
+
+    def probability(self, column) -> np.ndarray:
+        self.asked += 1
+        return np.where(column.pet_suv > 3, 0.9, 0.05).astype(np.float32)
+
+
+def test_a_row_with_turns_asks_each_network_for_as_many_views(study):
+    avid = {name: Avid() for name in LF.segmenters}
+    plain = detect(study, LF, avid, 0.5)
+    turned = detect(study, EXPERIMENTS["lf-turned"], avid, 0.5)
+
+    assert [network.asked for network in avid.values()] == [1 + 4] * 4
+    np.testing.assert_allclose(turned.prob, plain.prob, atol=1e-6)
+    assert [one.center_mm for one in turned.candidates] == [one.center_mm for one in plain.candidates]
+    assert len(plain.candidates) == 1
+
+
 def test_only_the_networks_of_a_zone_find_what_lies_in_it(study):
     blind = {"ct-proximal": Network(FAR), "ef-proximal": Network(FAR), "ct-distal": Network(NEAR)}
 

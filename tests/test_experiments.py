@@ -1,6 +1,8 @@
 """The table of networks and rows says what the paper says."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +12,14 @@ from osln.experiments import (
     NETWORKS,
     PRESETS,
     PROXIMAL_MM,
+    ROWS,
     SEGMENTERS,
+    SERVED_NETWORKS,
     SINGLE_SEGMENTERS,
 )
+
+BEYOND = ("glnet-context", "local-context", "set-glnet")
+"""Classifiers that the paper does not have."""
 
 
 def test_the_first_row_is_the_papers_method():
@@ -53,25 +60,34 @@ def test_rows_say_which_images_they_need(name, pet, tumor):
 
 
 def test_the_classifiers_are_the_rows_of_table_2():
-    seen = {row.name: (row.inputs, row.tags) for row in CLASSIFIERS.values()}
+    assert {name for name, row in CLASSIFIERS.items() if row.context} == set(BEYOND)
+    seen = {row.name: (row.inputs, row.tags) for row in CLASSIFIERS.values() if row.name not in BEYOND}
     assert seen == {
         "glnet": (("ct", "pet"), True),
         "local-ct-pet": (("ct", "pet"), False),
         "local-ct": (("ct",), False),
         "tag": ((), True),
+        "random-views": (("ct",), False),
     }
     assert [CLASSIFIERS[name].needs_pet for name in ("glnet", "local-ct", "tag")] == [True, False, False]
     assert NETWORKS == (*SEGMENTERS, *CLASSIFIERS) and len(set(NETWORKS)) == len(NETWORKS)
 
 
 def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
-    rows = {row.classifier: row for row in EXPERIMENTS.values() if row.classifier}
+    rows = {row.classifier: row for row in EXPERIMENTS.values() if row.classifier and row.turns == 1}
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
         assert row.stage_one == "lf-stratified" and row.networks == (*row.segmenters, row.classifier)
-    assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag"}
+    assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
     assert EXPERIMENTS["ct"].stage_one == "ct" and EXPERIMENTS["ct"].networks == ("ct",)
     assert SINGLE_SEGMENTERS["ct-distal"].stage_one == "ct-distal"
+
+
+def test_the_server_offers_the_rows_that_weights_are_shipped_of():
+    manifest = Path(__file__).parents[1] / "apps" / "osln" / "model" / "shipped" / "manifest.json"
+
+    assert set(SERVED_NETWORKS) == set(json.loads(manifest.read_text())["networks"])
+    assert "osln" in ROWS and "ct-distal" in ROWS and not ROWS["ef-psnn"].served
 
 
 def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
@@ -83,8 +99,13 @@ def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
 
 def test_streams_have_the_papers_inputs():
     for name, segmenter in SEGMENTERS.items():
-        assert segmenter.inputs == (("ct", "pet", "distance") if name.startswith("ef") else ("ct",))
-        assert segmenter.zone == [*name.split("-"), "all"][1]
+        assert segmenter.inputs == (("ct",) if name.startswith("ct") else ("ct", "pet", "distance"))
+        _, _, kind = name.partition("-")
+        assert segmenter.zone == (kind if kind in ("proximal", "distal") else "all")
+        if name.startswith("gated"):
+            assert (segmenter.gate, segmenter.backbone) == (kind, "unet")
+        else:
+            assert segmenter.backbone == ("unet" if kind in ("", "proximal", "distal") else kind)
 
 
 def test_windows_and_patches_fit_the_poolings_of_their_networks():

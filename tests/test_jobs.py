@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,18 +10,28 @@ import pytest
 import torch
 
 from osln import jobs
-from osln.jobs import Job, run_jobs, tell
+from osln.jobs import Job, device, run_jobs, tell
 
 
 def note(plan: str, name: str) -> None:
     """A job that appends its name to a file and tells one step."""
     with Path(plan).open("a") as file:
         file.write(f"{name}\n")
-    tell(name, 1, 0.5)
+    tell(name, 1.0, "loss 0.5")
 
 
 def note_worker(plan: str, name: str) -> None:
-    note(plan, f"{name} {os.getpid()} {torch.get_num_threads()}")
+    note(plan, f"{name} {os.getpid()} {torch.get_num_threads()} {device()}")
+
+
+def leave(plan: str, name: str) -> None:
+    """A job that leaves its target."""
+    note(plan, name)
+    Path(plan).with_name(name).touch()
+
+
+def end_process(plan: str, name: str) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fail(plan: str, name: str) -> None:
@@ -37,46 +48,81 @@ def done(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.is_file() else []
 
 
-def test_a_job_waits_for_what_it_needs_and_the_first_possible_one_is_first(in_threads, tmp_path):
+def test_a_job_waits_for_what_it_needs_and_the_longest_chain_is_first(in_threads, tmp_path):
     work = {
-        "wanted": Job(note, ("wanted",), ("late",)),
-        "first": Job(note, ("first",), ()),
-        "late": Job(note, ("late",), ("first",)),
-        "last": Job(note, ("last",), ()),
+        "short": Job(note, ("short",), cost=5),
+        "wanted": Job(note, ("wanted",), ("late",), cost=3),
+        "late": Job(note, ("late",), ("first",), cost=2),
+        "first": Job(note, ("first",), cost=1),
     }
-    run_jobs(work, str(tmp_path / "done"), 1, 4)
-    assert done(tmp_path / "done") == ["first", "late", "wanted", "last"]
+    seconds = {}
+    run_jobs(work, str(tmp_path / "done"), 1, on_done=seconds.__setitem__)
+    # The chain of three takes 6, the job alone 5; what is left of the chain then 5 and 3.
+    assert done(tmp_path / "done") == ["first", "short", "late", "wanted"]
+    assert set(seconds) == set(work) and all(value >= 0 for value in seconds.values())
 
 
 def test_an_error_reaches_the_caller_and_nothing_further_is_started(in_threads, tmp_path):
     work = {
-        "good": Job(note, ("good",), ()),
-        "bad": Job(fail, ("bad",), ()),
-        "never": Job(note, ("never",), ()),
+        "good": Job(note, ("good",), cost=3),
+        "bad": Job(fail, ("bad",), cost=2),
+        "never": Job(note, ("never",), cost=1),
     }
     with pytest.raises(ValueError, match="bad cannot be done"):
-        run_jobs(work, str(tmp_path / "done"), 1, 3)
+        run_jobs(work, str(tmp_path / "done"), 1)
     assert done(tmp_path / "done") == ["good"]
 
 
+def test_what_is_done_is_not_started_again_and_what_needs_it_goes_on(in_threads, tmp_path):
+    def jobs_with_targets():
+        made = Job(leave, ("made",), (), (tmp_path / "made",))
+        return {"made": made, "after": Job(leave, ("after",), ("made",), (tmp_path / "after",))}
+
+    plan = str(tmp_path / "done")
+    (tmp_path / "made").touch()
+    run_jobs(jobs_with_targets(), plan, 1)
+    assert done(Path(plan)) == ["after"]
+    run_jobs(jobs_with_targets(), plan, 1)
+    assert done(Path(plan)) == ["after"]
+
+
 def test_nothing_to_do_is_done_at_once(in_threads, tmp_path):
-    run_jobs({}, str(tmp_path / "done"), 2, 0)
+    run_jobs({}, str(tmp_path / "done"), 2)
     assert done(tmp_path / "done") == []
 
 
-def test_steps_are_told_in_a_worker_and_nowhere_else(monkeypatch):
+def test_shares_are_told_in_a_worker_and_nowhere_else(monkeypatch):
     channel: queue.Queue = queue.Queue()
-    tell("alone", 3, None)
+    tell("alone", 0.5)
     monkeypatch.setattr(jobs, "_progress", channel)
-    tell("worker", 2, 0.25)
-    assert channel.get_nowait() == ("worker", 2, 0.25) and channel.empty()
+    tell("worker", 0.25, "loss 1")
+    assert channel.get_nowait() == ("worker", 0.25, "loss 1") and channel.empty()
+
+
+def test_the_bar_counts_the_cost_of_what_is_done(capfd):
+    channel: queue.Queue = queue.Queue()
+    with jobs._Bar({"long": 30.0, "short": 10.0}) as bar:
+        for told in (("long", 0.5, "loss 1"), ("long", 0.4, ""), ("foreign", 1.0, "")):
+            channel.put(told)
+        bar.listen(channel)
+        # Half of 30; a share never goes back, and other names are no jobs of this bar.
+        assert bar.bar.n == pytest.approx(15)
+        bar.finish("short")
+        bar.finish("long")
+        assert bar.bar.n == pytest.approx(40)
 
 
 @pytest.mark.slow
-def test_workers_are_processes_of_one_thread(tmp_path, capfd):
-    work = {name: Job(note_worker, (name,), ()) for name in ("a", "b")}
-    run_jobs(work, str(tmp_path / "done"), 2, 2)
+def test_workers_are_processes_of_one_thread_and_a_device_has_its_own(tmp_path, capfd):
+    work = {name: Job(note_worker, (name,), on_gpu=name == "c") for name in ("a", "b", "c")}
+    run_jobs(work, str(tmp_path / "done"), 2, gpus=("cuda:7",))
     lines = [line.split() for line in done(tmp_path / "done")]
-    assert sorted(name for name, _, _ in lines) == ["a", "b"]
-    assert all(int(pid) != os.getpid() and threads == "1" for _, pid, threads in lines)
-    assert "2/2" in capfd.readouterr().err
+    assert {name: place for name, _, _, place in lines} == {"a": "cpu", "b": "cpu", "c": "cuda:7"}
+    assert all(int(pid) != os.getpid() and threads == "1" for _, pid, threads, _ in lines)
+    assert "100%" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_told_in_words(tmp_path):
+    with pytest.raises(RuntimeError, match=r"worked on 'killed' was killed.* goes on where it was"):
+        run_jobs({"killed": Job(end_process, ("killed",))}, str(tmp_path / "done"), 1)

@@ -44,6 +44,6 @@ def test_no_source_of_osln_names_the_server_or_its_layer(path):
 
 
 def test_the_tables_load_with_the_standard_library_alone():
-    loaded = loaded_after("import osln.experiments")
+    loaded = loaded_after("import osln.tables")
 
     assert not loaded & {"numpy", "torch", "scipy", "SimpleITK", "nibabel", "monai"}

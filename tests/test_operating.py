@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from osln import operating
-from osln.experiments import SEGMENTERS
+from osln.experiments import SERVED_SEGMENTERS
 from osln.matching import Scored
 from osln.operating import (
     operating_points,
@@ -38,8 +38,8 @@ def highest_below(level: float) -> float:
 
 
 def test_every_row_that_the_networks_can_make_has_a_threshold_for_each_precision():
-    points = operating_points({name: untrained(name) for name in SEGMENTERS}, [small_column(0)])
-    rows = {"lf-stratified", "lf", "ct-stratified", "ef-stratified", *SEGMENTERS}
+    points = operating_points({name: untrained(name) for name in SERVED_SEGMENTERS}, [small_column(0)])
+    rows = {"lf-stratified", "lf", "ct-stratified", "ef-stratified", *SERVED_SEGMENTERS}
     assert set(points) == rows
     assert points["lf"]["0.15"] == pytest.approx(highest_below(0.9))
     assert points["ef"]["0.15"] == pytest.approx(highest_below(0.3))

@@ -83,7 +83,7 @@ def test_lesions_of_a_patient_and_of_a_store_are_the_same(tmp_path):
     hu = np.random.default_rng(0).integers(-200, 200, GRID.shape).astype(np.int16)
     findings = [finding(center=(5.0, 1.0, 24.0)), finding("vessel"), finding("cyst", tags=("cyst", "chest"))]
     column = Column("p", GRID, hu, None, None, None, None, hu > -500)
-    patient = Patient(column, {}, {}, tuple(findings))
+    patient = Patient(column, tuple(findings))
     (tmp_path / "truth").mkdir()
     (tmp_path / "truth" / "p.json").write_text(json.dumps({"findings": findings}))
     write_volume(tmp_path / "p.nii.gz", hu, GRID)

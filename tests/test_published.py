@@ -28,7 +28,8 @@ def published(models):
 
 
 def test_rows_are_offered_in_the_order_of_the_table_the_method_first():
-    assert list(ROWS)[: len(EXPERIMENTS)] == list(EXPERIMENTS)
+    served = [name for name, row in EXPERIMENTS.items() if row.served]
+    assert list(ROWS)[: len(served)] == served
     assert next(iter(ROWS)) == "osln"
 
 

@@ -8,7 +8,7 @@ from osln.checkpoint import Checkpoint
 from osln.classification import CandidateScorer
 from osln.detection import SecondStage, detect
 from osln.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS
-from osln.networks.glnet import GLNet
+from osln.networks.build import classifier_network
 from osln.networks.lesanet import LesaNet
 from osln.study import Study
 from osln.tagger import Tagger
@@ -35,7 +35,7 @@ class Network:
 @pytest.fixture(scope="module")
 def second() -> SecondStage:
     torch.manual_seed(0)
-    network = GLNet.of(CLASSIFIERS["glnet"], PRESET.stage_two)
+    network = classifier_network(CLASSIFIERS["glnet"], PRESET)
     checkpoint = Checkpoint("glnet", "demo", Scaling(1.0, 1.5), network.state_dict(), "phantom")
     tagger = Tagger(LesaNet(width=1, embedding=2), {"origin": "phantom", "trained_on": "phantom"})
     return SecondStage(CandidateScorer(checkpoint, precision="f32"), tagger, 0.0)
@@ -142,3 +142,22 @@ def test_the_score_of_a_candidate_does_not_depend_on_the_others(second):
     both = run(second, lambda grid: first(grid) | other(grid)).candidates
     same = min(both, key=lambda c: np.linalg.norm(np.subtract(c.center_mm, alone.center_mm)))
     assert len(both) == 2 and same.score == pytest.approx(alone.score, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", [row.name for row in EXPERIMENTS.values() if row.classifier and not row.served and row.turns == 1]
+)
+def test_researchers_rows_score_the_same_candidates(name, second):
+    row = EXPERIMENTS[name]
+    torch.manual_seed(0)
+    weights = classifier_network(CLASSIFIERS[row.classifier], PRESET).state_dict()
+    checkpoint = Checkpoint(row.classifier, "demo", Scaling(1.0, 1.5), weights, "phantom")
+    other = SecondStage(CandidateScorer(checkpoint, precision="f32"), second.tagger, 0.0)
+    beside = np.array([0.0, 40.0, 0.0])
+    network = Network(lambda grid: ball(grid, TUMOR + beside, 9) | ball(grid, TUMOR - beside, 9))
+
+    found = detect(study(), row, dict.fromkeys(row.segmenters, network), 0.5, other)
+
+    scores = [candidate.stage_two_score for candidate in found.candidates]
+    assert len(scores) == 2 and all(0 < score < 1 for score in scores) and scores == sorted(scores)[::-1]
+    assert found.classifier == row.classifier

@@ -4,7 +4,7 @@ import pytest
 
 import train as script
 from osln import cohort
-from osln.experiments import NETWORKS
+from osln.experiments import SERVED_NETWORKS
 from osln.publishing import RetrainReport
 from osln.training import Progress
 from osln.weights import ModelStore
@@ -71,7 +71,7 @@ def test_a_network_of_stage_two_takes_epochs_and_a_tagger(calls, tmp_path):
 
 def test_all_trains_every_network_and_an_error_is_a_sentence(calls, tmp_path, capsys):
     assert script.main(["--studies", str(tmp_path), "--model", "all", "--seed", "9"]) == 1
-    assert [name for name, _ in calls] == list(NETWORKS)
+    assert [name for name, _ in calls] == list(SERVED_NETWORKS)
     assert "ct-distal: no approved label" in capsys.readouterr().err
 
 
@@ -104,7 +104,7 @@ def test_the_weights_of_the_software_are_made_from_phantoms(monkeypatch, tmp_pat
 
     monkeypatch.setattr(script, "train", train)
     monkeypatch.setattr(
-        cohort, "make_patient", lambda seed, *_: cohort.Patient(small_column(seed, case=f"p{seed}"), {}, {})
+        cohort, "make_patient", lambda seed, *_: cohort.Patient(small_column(seed, case=f"p{seed}"))
     )
     monkeypatch.setattr(script, "operating_points", lambda networks, columns, device: {"ct": {"0.15": 0.25}})
     folder = tmp_path / "model" / "shipped"

@@ -8,7 +8,7 @@ from fastapi import HTTPException
 
 import small_store
 from lib import trainers
-from osln.experiments import PRESETS, SEGMENTERS
+from osln.experiments import PRESETS, SERVED_SEGMENTERS
 from osln.splits import assign
 from osln.training import Progress
 from osln.weights import ModelStore
@@ -55,7 +55,7 @@ def trainer(tmp_path, monkeypatch):
 
 def test_there_is_one_trainer_for_each_network(tmp_path):
     built = trainers.build(tmp_path, tmp_path, PRESETS["demo"], ("cpu",))
-    assert list(built) == [*SEGMENTERS, "glnet", "local-ct-pet", "local-ct", "tag"]
+    assert list(built) == [*SERVED_SEGMENTERS, "glnet", "local-ct-pet", "local-ct", "tag"]
     assert "zone distal" in built["ef-distal"].info()["description"]
     assert "stage two, GLNet: CT + PET + tags" in built["glnet"].info()["description"]
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from osln import training
+from osln import training, training_state
 from osln.checkpoint import load_checkpoint, save_checkpoint
 from osln.experiments import PRESETS, SEGMENTERS
+from osln.presets import HighResolution
+from osln.sampling import PatchSampler
 from osln.training import fit_scaling, train
 from osln.validation import evaluate
 from small_columns import small_column, tiny_preset
@@ -41,6 +43,16 @@ def test_a_network_learns_to_find_bright_balls(columns):
     assert evaluate(checkpoint, columns[3:])["metric"] == pytest.approx(seen[-1].validation["metric"])
 
 
+@pytest.mark.parametrize("name", ["ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft"])
+def test_every_backbone_learns_by_the_same_code(columns, name):
+    seen = []
+    size = HighResolution(width=4, modules=(1, 1), blocks=1)
+    checkpoint = quick(columns, name, preset=tiny_preset(hrnet=size), iterations=30, on_progress=seen.append)
+
+    assert seen[-1].loss < 0.95 * seen[0].loss
+    assert checkpoint.name == name and checkpoint.metadata["backbone"] == SEGMENTERS[name].backbone
+
+
 def test_the_same_seed_gives_the_same_weights_another_seed_others(columns):
     first = quick(columns)
     assert same(first, quick(columns)) and not same(first, quick(columns, seed=1))
@@ -65,6 +77,30 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(columns, tmp_pat
     assert same(whole, resumed)
     assert [loss[:1] for loss in resumed.metadata["losses"]] == [(5,), (10,), (15,)]
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_alone(
+    columns, tmp_path, monkeypatch
+):
+    whole = quick(columns, iterations=12)
+    path = tmp_path / "run.resume"
+    asked = []
+    batch = PatchSampler.batch
+
+    def counted(self, number):
+        asked.append(number)
+        if len(asked) == 9:
+            raise KeyboardInterrupt
+        return batch(self, number)
+
+    monkeypatch.setattr(training_state, "LARGEST_SHARE", float("inf"))
+    monkeypatch.setattr(PatchSampler, "batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        quick(columns, iterations=12, resume_path=path)
+    resumed = quick(columns, iterations=12, resume_path=path)
+    # The ninth step was under way: it is the only one that is made twice.
+    assert asked == [*range(9), *range(8, 12)]
+    assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
 
 
 def test_a_resume_file_of_other_labels_or_settings_is_not_used(columns, tmp_path):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from osln.training_state import cpu_threads, load_state, save_state
+from osln import training_state
+from osln.training_state import StateFile, cpu_threads, load_state, save_state
 
 CPU = torch.device("cpu")
 
@@ -32,6 +33,28 @@ def test_a_state_that_would_execute_something_is_not_loaded(tmp_path):
     torch.save({"key": "key", "epoch": print}, tmp_path / "state")
     with pytest.raises(ValueError, match="cannot be read"):
         load_state(tmp_path / "state", "key", CPU)
+
+
+def test_the_state_is_written_as_often_as_a_share_of_the_time_allows(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(training_state.time, "monotonic", lambda: now[0])
+
+    def slow(path, key, state):
+        written.append(state["step"])
+        now[0] += 1.0
+
+    written = []
+    monkeypatch.setattr(training_state, "save_state", slow)
+    file = StateFile(tmp_path / "state", "key")
+    for step in range(12):
+        file.save(lambda step=step: {"step": step})
+        now[0] += 2.0
+    # A second of writing, then five without: every third step of two seconds.
+    assert written == [0, 3, 6, 9]
+    file.save(lambda: {"step": 99}, at_once=True)
+    assert written[-1] == 99
+    StateFile(None, "key").save(lambda: written.append("never") or {})
+    assert written[-1] == 99 and StateFile(None, "key").load(CPU) is None
 
 
 def test_threads_are_set_for_a_while_and_after_an_error_too():

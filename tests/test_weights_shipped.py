@@ -38,12 +38,12 @@ def test_stage_two_is_added_to_what_is_shipped_and_stage_one_stays(store, tmp_pa
 
     networks = {name: classifier(name) for name in ("tag", "local-ct")}
     points = {"tag": {"0.5": 0.9, "3": 0.25}}
-    add_shipped(tmp_path / "shipped", networks, points, (tagger, ABOUT), "scripts/measure_stage_two.py")
+    add_shipped(tmp_path / "shipped", networks, points, (tagger, ABOUT), "scripts/run_table.py")
 
     content = json.loads(manifest.read_text())
     assert content["networks"]["ct"] == before["networks"]["ct"] and content["command"] == before["command"]
     assert set(content["networks"]) == {"ct", "tag", "local-ct"}
-    assert content["stage_two_command"] == "scripts/measure_stage_two.py"
+    assert content["stage_two_command"] == "scripts/run_table.py"
     assert content["tagger"] == {
         "file": "lesanet.safetensors",
         "sha256": hashlib.sha256(b"tagger").hexdigest(),
@@ -66,8 +66,6 @@ def test_stage_two_is_added_to_what_is_shipped_and_stage_one_stays(store, tmp_pa
 def test_stage_two_alone_is_not_shipped(tmp_path):
     tagger = tmp_path / "trained.safetensors"
     tagger.write_bytes(b"tagger")
-    with pytest.raises(
-        ValueError, match=r"ship stage one first \(scripts/measure_stratification\.py --ship\)"
-    ):
+    with pytest.raises(ValueError, match=r"ship stage one first \(scripts/run_table\.py --ship\)"):
         add_shipped(tmp_path, {"tag": classifier("tag")}, {}, (tagger, ABOUT), "x")
     assert [path.name for path in tmp_path.iterdir()] == ["trained.safetensors"]

@@ -10,13 +10,14 @@ from lib.errors import NotReadyError
 from lib.second_stage import Answering, answering, measured_points
 from lib.taggers import TaggerInUse, stamp
 from osln.classification import CandidateScorer
-from osln.experiments import CLASSIFIERS, EXPERIMENTS, NETWORKS, SEGMENTERS, SINGLE_SEGMENTERS, Experiment
+from osln.experiments import ROWS as ALL_ROWS
+from osln.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
 from osln.inference import Predictor
 from osln.tagger import Tagger
 from osln.weights import SHIPPED, ModelStore, Version
 
-ROWS = EXPERIMENTS | SINGLE_SEGMENTERS
-"""Every row that can be asked, by name; the first one is what Slicer runs by itself."""
+ROWS = {name: row for name, row in ALL_ROWS.items() if row.served}
+"""Every row that is offered, by name; the first one is what Slicer runs by itself."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,12 @@ class Published:
         with self._guard:
             if seen == self._seen:
                 return
-            self._versions = {name: self.store.published(name) for name in NETWORKS}
+            self._versions = {name: self.store.published(name) for name in SERVED_NETWORKS}
             self._thresholds = {
                 row: dict(sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != "0.15"))
                 for row in ROWS
             }
-            self._points = {name: measured_points(self.store.thresholds(name)) for name in CLASSIFIERS}
+            self._points = {name: measured_points(self.store.thresholds(name)) for name in SERVED_CLASSIFIERS}
             self._seen = seen
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import monailabel
 
 from lib.second_stage import answering, told
-from osln.experiments import CLASSIFIERS
+from osln.experiments import SERVED_CLASSIFIERS
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def startup_lines(app: Any) -> list[str]:
     for name, version in app.published.versions().items():
         weights = f"{version.name}, trained on {version.trained_on}" if version else "none: train it first"
         lines.append(f"    {name:14}{weights}")
-    for wanted in CLASSIFIERS:
+    for wanted in SERVED_CLASSIFIERS:
         lines += [
             f"  note     {warning}"
             for warning in answering(wanted, app.published.versions(), tagger).warnings

@@ -18,7 +18,7 @@ from lib.options import Choice, Number, Option, Switch, checked, shown
 from lib.results import plain
 from osln.approved import approved_cases
 from osln.classifier_retraining import retrain_classifier
-from osln.experiments import CLASSIFIERS, SEGMENTERS, Classifier, Preset, Segmenter
+from osln.experiments import CLASSIFIERS, SEGMENTERS, SERVED_NETWORKS, Classifier, Preset, Segmenter
 from osln.imagefile import write_atomically
 from osln.publishing import nothing_to_learn
 from osln.retraining import retrain
@@ -239,5 +239,5 @@ def build(
 ) -> dict[str, TrainTask]:
     """The trainers by the name of their network; arguments as in `Place`."""
     place = Place(studies, models, preset, devices, tagger)
-    networks = (*SEGMENTERS.values(), *CLASSIFIERS.values())
-    return {network.name: NetworkTrainer(network, place) for network in networks}
+    networks: dict[str, Segmenter | Classifier] = {**SEGMENTERS, **CLASSIFIERS}
+    return {name: NetworkTrainer(networks[name], place) for name in SERVED_NETWORKS}

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from osln.column import Column, prepare
+from osln.detectors import Detector
 from osln.experiments import Preset, Segmenter
 from osln.grid import Volume
 from osln.imagefile import SUFFIXES
@@ -42,7 +43,7 @@ def approved_study(paths: StorePaths) -> Study:
 
 
 def load_columns(
-    root: Path, cases: Sequence[str], segmenter: Segmenter, preset: Preset
+    root: Path, cases: Sequence[str], network: Segmenter | Detector, preset: Preset
 ) -> tuple[list[Column], dict[str, str], set[str]]:
     """Columns of the cases that a network can use, the reasons for the others, and which are phantoms."""
     columns, skipped, synthetic = [], {}, set()
@@ -53,7 +54,7 @@ def load_columns(
         except ValueError as error:
             skipped[case] = str(error)
             continue
-        if reason := reason_not_usable(column, segmenter):
+        if reason := reason_not_usable(column, network):
             skipped[case] = reason
             continue
         columns.append(compact(column))

@@ -20,7 +20,7 @@ from osln.detection import detect
 from osln.experiments import EXPERIMENTS, Preset
 from osln.imagefile import write_atomically
 from osln.inference import Predictor
-from osln.study import StorePaths, companions, load_study
+from osln.study import StorePaths, companions, file_marks, load_study
 from osln.tagger import Tagger
 from osln.weights import ModelStore, Version
 
@@ -177,9 +177,7 @@ class CandidateCache:
             self.preset.stage_two.patch,
             self.preset.stage_two.margin,
             asked.add_nodes,
-            # Images are large and rarely written again; labels are small and written with each submission.
-            *(_stamp(file) for file in (paths.ct, paths.pet)),
-            *(_checksum(file) for file in (paths.tumor, paths.nodes)),
+            *file_marks(paths),
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         return self.folder / paths.case / f"{key}.npz"
@@ -205,14 +203,3 @@ def _read_tags(path: Path) -> np.ndarray | None:
 def _tags_path(path: Path, tagger: Tagger) -> Path:
     """File of the tags beside that of the set."""
     return path.with_name(f"{path.stem}-tags-{tagger.sha256[:12]}.npy")
-
-
-def _stamp(path: Path | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns
-
-
-def _checksum(path: Path | None) -> str | None:
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,12 +6,13 @@ nodes overlap. It is made once for each case and kept as a file (`candidate_cach
 
 import io
 import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
+from osln.context import CONTEXT, candidate_context
 from osln.detection import Detections
 from osln.experiments import StageTwo
 from osln.imagefile import write_atomically
@@ -29,7 +30,7 @@ class CandidateSet:
 
     Attributes:
         case: Id of the case.
-        patches: Local patches of all n.
+        patches: Local patches of all n; the context of added nodes is NaN.
         lesions: (n, 5) box x0, x1, y0, y1 and height z in RAS mm, by which the tagger finds them in the CT.
         stage_one_scores: (m,) mean probability.
         truth: (n,) int8: 1 for a hit or an added node, 0 for a false candidate, `LEFT_OUT`.
@@ -77,9 +78,12 @@ def candidate_set(found: Detections, stage_two: StageTwo, *, add_nodes: bool) ->
         boxes += [[(side.start, side.stop) for side in part] for part in nodes]
         truth = np.concatenate([truth, np.ones(len(nodes), dtype=np.int8)])
         lesions.append(lesion_places(column.nodes, found.column.grid))
+    # Stage one has no score of an added node, found or not.
+    context = np.full((len(boxes), len(CONTEXT)), np.nan, dtype=np.float32)
+    context[: len(found.candidates)] = candidate_context(found.candidates, column)
     return CandidateSet(
         case=column.case,
-        patches=cut_patches(column, boxes, stage_two),
+        patches=replace(cut_patches(column, boxes, stage_two), context=context),
         lesions=np.concatenate(lesions),
         stage_one_scores=np.array([candidate.score for candidate in found.candidates], dtype=np.float64),
         truth=truth,
@@ -96,6 +100,7 @@ def save_set(path: Path, content: CandidateSet) -> None:
         "lesions": content.lesions,
         "stage_one_scores": content.stage_one_scores,
         "truth": content.truth,
+        "context": content.patches.context,
         **{f"overlaps_{part.name}": getattr(content.overlaps, part.name) for part in fields(Overlaps)},
     }
     if content.patches.pet_suv is not None:
@@ -116,7 +121,10 @@ def load_set(path: Path) -> CandidateSet:
             return CandidateSet(
                 case=str(stored["case"]),
                 patches=Patches(
-                    stored["ct_hu"], stored["pet_suv"] if "pet_suv" in stored else None, stored["boxes"]
+                    stored["ct_hu"],
+                    stored["pet_suv"] if "pet_suv" in stored else None,
+                    stored["boxes"],
+                    stored["context"],
                 ),
                 lesions=stored["lesions"],
                 stage_one_scores=stored["stage_one_scores"],

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from osln.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
 from osln.imagefile import write_atomically
-from osln.networks.glnet import GLNet
-from osln.networks.unet3d import UNet3D
+from osln.networks.build import classifier_network, segmenter_network
+from osln.networks.mulan import build_mulan
 from osln.transforms import Scaling
 
 FORMAT = "osln-network-1"
@@ -24,7 +26,7 @@ class Checkpoint:
     """A trained network with everything that inference needs.
 
     Attributes:
-        name: Row of `SEGMENTERS` or `CLASSIFIERS` that it was trained for.
+        name: Row of `SEGMENTERS`, `CLASSIFIERS` or `DETECTORS` that it was trained for.
         preset: Row of `PRESETS`.
         scaling: Preprocessing numbers.
         state_dict: Weights.
@@ -40,7 +42,7 @@ class Checkpoint:
     trained_on: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
-    def network(self) -> UNet3D | GLNet:
+    def network(self) -> nn.Module:
         """The network with a copy of these weights, in evaluation mode.
 
         Raises:
@@ -56,14 +58,15 @@ class Checkpoint:
         """Compares names and shapes of the weights with the architecture; errors as in `network`."""
         self._empty_network()
 
-    def _empty_network(self) -> UNet3D | GLNet:
+    def _empty_network(self) -> nn.Module:
         preset = PRESETS[self.preset]
-        network: UNet3D | GLNet
         with torch.device("meta"):
             if self.name in SEGMENTERS:
-                network = UNet3D(len(SEGMENTERS[self.name].inputs), preset.widths)
+                network = segmenter_network(SEGMENTERS[self.name], preset)
+            elif self.name in DETECTORS:
+                network = build_mulan(DETECTORS[self.name], DETECTOR_RECIPES[self.preset])
             else:
-                network = GLNet.of(CLASSIFIERS[self.name], preset.stage_two)
+                network = classifier_network(CLASSIFIERS[self.name], preset)
         if differing := differing_tensors(network.state_dict(), self.state_dict):
             raise ValueError(
                 f"these are not weights of {self.name} ({self.preset}): {len(differing)} tensors "
@@ -138,7 +141,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
-    if content.get("name") not in NETWORKS or content.get("preset") not in PRESETS:
+    if content.get("name") not in (*NETWORKS, *DETECTORS) or content.get("preset") not in PRESETS:
         raise ValueError(
             f"{path.name} is for {content.get('name')!r}, {content.get('preset')!r}: both unknown here"
         )

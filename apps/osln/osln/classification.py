@@ -6,8 +6,10 @@ import numpy as np
 import torch
 
 from osln.checkpoint import Checkpoint
+from osln.context import known_numbers
 from osln.experiments import CLASSIFIERS, PRESETS
 from osln.inference import available_devices
+from osln.networks.build import on_device
 from osln.patches import Patches
 from osln.recipe import bf16_is_fast
 from osln.transforms import network_input
@@ -36,9 +38,7 @@ class CandidateScorer:
         self.stage_two = PRESETS[checkpoint.preset].stage_two
         self.device = torch.device(device)
         self.half = bf16_is_fast(self.device) if precision is None else precision == "bf16"
-        self._network = checkpoint.network().to(self.device)
-        if self.classifier.inputs:
-            self._network = self._network.to(memory_format=torch.channels_last_3d)
+        self._network = on_device(checkpoint.network(), self.device)
 
     @property
     def tagger(self) -> dict[str, Any] | None:
@@ -61,22 +61,25 @@ class CandidateScorer:
         count = len(patches)
         if self.classifier.tags and (tags is None or len(tags) != count):
             raise ValueError(f"{self.classifier.name} reads tags: give 171 probabilities for each candidate")
-        found = [
-            self._batch(patches, tags, slice(start, start + LARGEST_BATCH))
-            for start in range(0, count, LARGEST_BATCH)
-        ]
-        return np.concatenate(found) if found else np.zeros(0, dtype=np.float32)
+        if not count:
+            return np.zeros(0, dtype=np.float32)
+        known = known_numbers(self.classifier, tags, patches.context)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            features = [
+                self._features(patches, known, slice(start, start + LARGEST_BATCH))
+                for start in range(0, count, LARGEST_BATCH)
+            ]
+            return torch.sigmoid(self._network.judge(torch.cat(features))).cpu().numpy()
 
-    def _batch(self, patches: Patches, tags: np.ndarray | None, part: slice) -> np.ndarray:
+    def _features(self, patches: Patches, known: np.ndarray | None, part: slice) -> torch.Tensor:
         images = boxes = None
         if self.classifier.inputs:
             images = self._on_device(self._images(patches, part)).contiguous(
                 memory_format=torch.channels_last_3d
             )
             boxes = self._on_device(patches.boxes[part])
-        given = self._on_device(tags[part].astype(np.float32)) if self.classifier.tags else None  # type: ignore[index]
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            return torch.sigmoid(self._network(images, boxes, given)).cpu().numpy()
+        given = None if known is None else self._on_device(known[part])
+        return self._network.features(images, boxes, given)
 
     def _images(self, patches: Patches, part: slice) -> np.ndarray:
         pet = patches.pet_suv

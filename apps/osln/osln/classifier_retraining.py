@@ -14,7 +14,8 @@ from osln.approved import approved_cases
 from osln.candidate_cache import Asked, CandidateCache
 from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
-from osln.classifier_training import evaluate_classifier, scored_patients, train_classifier
+from osln.classifier_training import train_classifier
+from osln.classifier_validation import evaluate_classifier, scored_patients
 from osln.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, Classifier, Preset
 from osln.operating import learned_from, set_score_thresholds
 from osln.publishing import RetrainReport, Trained, checked_rate, conclude, nothing_to_learn, trained_on

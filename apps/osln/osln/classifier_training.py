@@ -9,23 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from osln.candidate_sampling import CandidateSampler
+from osln.candidate_sampling import Batch, CandidateSampler
 from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
-from osln.classification import CandidateScorer
+from osln.classifier_validation import evaluate_classifier
 from osln.experiments import Classifier, Preset
-from osln.froc import MFROC_FALSE_POSITIVES, best_f1, froc
-from osln.matching import Scored
-from osln.networks.glnet import GLNet
-from osln.recipe import bf16_is_fast, learning_rate
+from osln.networks.build import classifier_network, on_device
+from osln.recipe import bf16_is_sound, candidate_loss, learning_rate
 from osln.training import Progress
-from osln.training_state import cpu_threads, load_state, save_state
+from osln.training_state import StateFile, cpu_threads
 from osln.transforms import Scaling
 
-SHOWN_FALSE_POSITIVES = 3.0
-"""Per patient, where a training shows what it finds."""
+VIEWS_HU = (-100.0, 200.0)
+"""Window of the random views (Roth et al. 2016, published code)."""
 
 
 def train_classifier(
@@ -63,7 +60,7 @@ def train_classifier(
         trained_on: What the weights may claim.
         device: "cpu", "cuda" or "cuda:N".
         threads: CPU threads during the training; as they are if None.
-        resume_path: File that holds the state after each epoch; see `training.train`.
+        resume_path: File that holds the state after each step; see `training.train`.
         on_progress: Called after each epoch.
 
     Raises:
@@ -86,7 +83,7 @@ def train_classifier(
         "epochs": passes,
         "learning_rate": recipe.learning_rate,
         "candidates": len(sampler.truth),
-        "nodes": int(sampler.truth.sum()),
+        "nodes": int((sampler.truth == 1).sum()),
         "train_cases": [one.case for one in sets],
         "validation_cases": [one.case for one in validation[0]],
         "tagger": dict(tagger) if tagger and classifier.tags else None,
@@ -96,13 +93,12 @@ def train_classifier(
     with cpu_threads(threads):
         run = _Run(classifier, preset, sampler, passes, seed, initial, device)
         key = _run_key(record, preset, scaling, sampler, run)
-        if resume_path is not None:
-            run.resume(Path(resume_path), key)
+        state = StateFile(None if resume_path is None else Path(resume_path), key)
+        run.resume(state)
         began, first = time.monotonic(), run.epoch
         while run.epoch < passes:
-            run.losses.append(run.train_epoch())
-            if resume_path is not None:
-                run.save(Path(resume_path), key)
+            run.train_epoch(state)
+            state.save(run.content, at_once=True)
             figures = None
             if on_progress is not None:
                 if validation[0]:
@@ -128,68 +124,8 @@ def train_classifier(
 def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling:
     """Preprocessing numbers: fitted to the PET around the training candidates if the network sees PET."""
     pets = [one.patches.pet_suv for one in sets if one.patches.pet_suv is not None]
-    return Scaling.fit(pets if classifier.needs_pet else [])
-
-
-def evaluate_classifier(
-    checkpoint: Checkpoint,
-    sets: Sequence[CandidateSet],
-    tags: Sequence[np.ndarray] | None = None,
-    *,
-    device: str = "cpu",
-    precision: str | None = None,
-) -> dict[str, Any]:
-    """Figures of a stage-two network on patients whose nodes are known.
-
-    Returns:
-        JSON values. "metric" is mFROC, the figure that publishing is decided by (None without any node);
-        "recall" at 3 false positives per patient, "f1" the best one, "stage_one" mFROC of the same
-        candidates under their stage-one scores; "cases" has nodes, found and false candidates of each
-        patient at the score that gives at most 3 false positives per patient.
-    """
-    patients = scored_patients(checkpoint, sets, tags, device=device, precision=precision)
-    if not sum(patient.n_nodes for patient in patients):
-        return {"metric": None, "recall": None, "f1": None, "stage_one": None, "patients": len(sets)}
-    curve = froc(patients)
-    least = curve.thresholds[curve.false_positives <= SHOWN_FALSE_POSITIVES][-1]
-    return {
-        "metric": curve.mean(),
-        "recall": float(curve.at([SHOWN_FALSE_POSITIVES])[0]),
-        "false_positives": SHOWN_FALSE_POSITIVES,
-        "sensitivity": dict(
-            zip(map(str, MFROC_FALSE_POSITIVES), curve.at(MFROC_FALSE_POSITIVES), strict=True)
-        ),
-        "f1": best_f1(patients).f1,
-        "stage_one": froc([one.scored() for one in sets]).mean(),
-        "patients": len(sets),
-        "cases": {
-            one.case: {
-                "nodes": patient.n_nodes,
-                "found": int((patient.hits & (patient.scores >= least)).sum()),
-                "false": int((~patient.hits & (patient.scores >= least)).sum()),
-            }
-            for one, patient in zip(sets, patients, strict=True)
-        },
-    }
-
-
-def scored_patients(
-    checkpoint: Checkpoint,
-    sets: Sequence[CandidateSet],
-    tags: Sequence[np.ndarray] | None = None,
-    *,
-    device: str = "cpu",
-    precision: str | None = None,
-) -> list[Scored]:
-    """The (score, hit) pairs of each patient's stage-one candidates under a stage-two network's scores."""
-    scorer = CandidateScorer(checkpoint, device, precision)
-    given = [None] * len(sets) if tags is None else tags
-    patients = []
-    for one, told in zip(sets, given, strict=True):
-        count = one.n_candidates
-        scores = scorer.scores(one.patches.first(count), None if told is None else told[:count])
-        patients.append(one.scored(scores))
-    return patients
+    scaling = Scaling.fit(pets if classifier.needs_pet else [])
+    return replace(scaling, ct_window_hu=VIEWS_HU) if classifier.network == "random-views" else scaling
 
 
 class _Run:
@@ -210,17 +146,18 @@ class _Run:
         self.seed, self.device = seed, torch.device(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = GLNet.of(classifier, preset.stage_two)
+            network = classifier_network(classifier, preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
-        self.network = network.to(self.device)
-        if classifier.inputs:
-            self.network = self.network.to(memory_format=torch.channels_last_3d)
+        self.network = on_device(network, self.device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=preset.stage_two.learning_rate)
-        self.half = bf16_is_fast(self.device)
+        patches, boxes, tags, _ = self._on_device(sampler.batch(0))
+        self.half = bf16_is_sound(self.device, self.network, lambda: self.network(patches, boxes, tags))
         self.epoch = 0
         self.seconds = 0.0
         self.losses: list[float] = []
+        self.steps_of_epoch: list[float] = []
+        """Loss of each step of the epoch that is not over."""
 
     def checkpoint(self, scaling: Scaling, record: Mapping[str, Any]) -> Checkpoint:
         """The network as it is now."""
@@ -230,62 +167,75 @@ class _Run:
         }
         return Checkpoint(self.classifier.name, self.preset.name, scaling, weights, "", dict(record))
 
-    def train_epoch(self) -> float:
-        """One pass through the candidates; returns the mean loss."""
-        began = time.monotonic()
+    def train_epoch(self, state: StateFile) -> None:
+        """One pass through the candidates, or the rest of it after an interruption."""
         self.network.train()
         weight = torch.tensor(self.sampler.positive_weight, device=self.device)
-        total = 0.0
+        steps = self.sampler.epoch_steps
+        while (step := len(self.steps_of_epoch)) < steps:
+            began = time.monotonic()
+            self.steps_of_epoch.append(self._step(self.epoch * steps + step, weight))
+            self.seconds += time.monotonic() - began
+            if step + 1 < steps:
+                # After the last one the epoch's mean belongs to the state; `train_classifier` saves it.
+                state.save(self.content)
+        self.losses.append(sum(self.steps_of_epoch) / steps)
+        self.steps_of_epoch = []
+        self.epoch += 1
+
+    def _step(self, number: int, weight: torch.Tensor) -> float:
+        """One training step; returns its loss."""
+        rate = learning_rate(self.preset.stage_two.learning_rate, number, self.steps)
+        self.optimizer.param_groups[0]["lr"] = rate
+        patches, boxes, tags, truth = self._on_device(self.sampler.batch(number))
+        self.optimizer.zero_grad(set_to_none=True)
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from torch's own source, which must not depend on what ran before.
-            torch.manual_seed(self.seed * 100_003 + self.epoch)
-            for step in range(self.sampler.epoch_steps):
-                number = self.epoch * self.sampler.epoch_steps + step
-                rate = learning_rate(self.preset.stage_two.learning_rate, number, self.steps)
-                self.optimizer.param_groups[0]["lr"] = rate
-                arrays = self.sampler.batch(number)
-                patches, boxes, tags, truth = (
-                    None if array is None else torch.from_numpy(array).to(self.device) for array in arrays
-                )
-                if patches is not None:
-                    patches = patches.contiguous(memory_format=torch.channels_last_3d)
-                self.optimizer.zero_grad(set_to_none=True)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                    logits = self.network(patches, boxes, tags)
-                loss = F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)
-                if not torch.isfinite(loss):
-                    raise ValueError(
-                        f"the loss is not a number in epoch {self.epoch + 1}: lower the learning rate (now "
-                        f"{rate:.2g}) or look for broken voxels in the training images"
-                    )
-                loss.backward()
-                self.optimizer.step()
-                total += loss.item()
-        self.epoch += 1
-        self.seconds += time.monotonic() - began
-        return total / self.sampler.epoch_steps
+            torch.manual_seed(self.seed * 1_000_003 + number)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                logits = self.network(patches, boxes, tags)
+        loss = candidate_loss(logits, truth, weight)
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the loss is not a number in epoch {self.epoch + 1}: lower the learning rate (now "
+                f"{rate:.2g}) or look for broken voxels in the training images"
+            )
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
 
-    def save(self, path: Path, key: str) -> None:
-        """Write the state, whole or not at all."""
+    def _on_device(self, arrays: Batch) -> list[Any]:
+        """A batch as tensors where the network is."""
+        moved: list[Any] = [
+            None if array is None else torch.from_numpy(array).to(self.device) for array in arrays
+        ]
+        if moved[0] is not None:
+            moved[0] = moved[0].contiguous(memory_format=torch.channels_last_3d)
+        return moved
+
+    def content(self) -> dict[str, Any]:
+        """All that the training goes on from."""
         parts = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        save_state(path, key, {"epoch": self.epoch, "seconds": self.seconds, "losses": self.losses, **parts})
+        figures = {"losses": self.losses, "steps_of_epoch": self.steps_of_epoch, "seconds": self.seconds}
+        return {"epoch": self.epoch, **figures, **parts}
 
-    def resume(self, path: Path, key: str) -> None:
+    def resume(self, file: StateFile) -> None:
         """Go on from the file if it belongs to this training."""
-        state = load_state(path, key, self.device)
+        state = file.load(self.device)
         if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.seconds, self.losses = state["epoch"], state["seconds"], list(state["losses"])
+            self.epoch, self.seconds = state["epoch"], state["seconds"]
+            self.losses, self.steps_of_epoch = list(state["losses"]), list(state["steps_of_epoch"])
 
 
 def _run_key(
     record: Mapping[str, Any], preset: Preset, scaling: Scaling, sampler: CandidateSampler, run: _Run
 ) -> str:
-    """Identity of a training: settings, first weights, candidates and tags."""
+    """Identity of a training: settings, first weights, candidates and what is known of them."""
     digest = hashlib.sha256(repr((sorted(record.items()), asdict(preset), scaling.to_dict())).encode())
     digest.update(sampler.truth.tobytes())
-    for array in (*sampler.images.values(), sampler.tags):
+    for array in (*sampler.images.values(), sampler.known):
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
     for _, value in sorted(run.network.state_dict().items()):

@@ -1,17 +1,17 @@
-"""Phantom patients as training columns in memory, kept in a folder so that they are made once."""
+"""Phantom patients as training columns, kept in a folder so that they are made once."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from osln import column_file
 from osln.column import Column, prepare
+from osln.column_file import load_column, save_column
 from osln.experiments import Preset
-from osln.grid import Grid, canonical
+from osln.grid import Grid, Volume, canonical
 from osln.phantom import GENERATOR_VERSION, PhantomParameters
 from osln.phantom.imaging import image_patient
 from osln.phantom.patient import grid_axes, plan_patient
@@ -26,34 +26,30 @@ FIRST_SEED = {
     "tagger": 500_000,
 }
 """First phantom seed of each split; patients of different splits never share a seed."""
-FORMAT = 2
-"""Of the stored files; another one makes them anew."""
 CENTER_MM = (0.0, -10.0)
 """Where the lungs of the phantoms lie in x and y on average, as `prepare` would find them."""
 LENGTH_MM = (0.0, 312.0)
+SECONDS = 1.5
+"""One core for one phantom of the demo preset's grid."""
 
 
 @dataclass(frozen=True)
 class Patient:
-    """A phantom as networks see it, and the truth about its nodes.
+    """A phantom as networks see it, and what is in it.
 
     Attributes:
         column: Compact column; `nodes` holds the instances that count.
-        truth: Entry by instance label: zone, avid, short_axis_mm.
-        others: Number of nodes that do not count, by zone.
         findings: Every node and every mimic: kind, center_mm (RAS), short_axis_mm, long_axis_mm, tags.
     """
 
     column: Column
-    truth: dict[int, dict[str, object]]
-    others: dict[str, int]
-    findings: tuple[dict[str, Any], ...] = ()
+    findings: tuple[Mapping[str, Any], ...] = ()
 
 
 def cohort_key(preset: Preset, parameters: PhantomParameters) -> str:
     """Short name of everything that the columns depend on besides the seed."""
     content = (
-        FORMAT,
+        column_file.FORMAT,
         GENERATOR_VERSION,
         asdict(parameters),
         preset.spacing_mm,
@@ -92,26 +88,11 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
         canonical(phantom.tumor, grid),
         canonical(phantom.nodes, grid),
     )
-    nodes = [finding for finding in phantom.findings if finding.kind == "node"]
-    others = [finding.zone for finding in nodes if not finding.label]
+    kept = ("kind", "center_mm", "short_axis_mm", "long_axis_mm", "tags")
     return Patient(
         column=compact(prepare(study, preset)),
-        truth={
-            finding.label: {
-                "zone": finding.zone,
-                "avid": finding.avid,
-                "short_axis_mm": round(finding.short_axis_mm, 2),
-            }
-            for finding in nodes
-            if finding.label
-        },
-        others={zone: others.count(zone) for zone in ("proximal", "distal")},
         findings=tuple(
-            {
-                name: value
-                for name, value in finding.to_json().items()
-                if name in ("kind", "center_mm", "short_axis_mm", "long_axis_mm", "tags")
-            }
+            {name: value for name, value in finding.to_json().items() if name in kept}
             for finding in phantom.findings
         ),
     )
@@ -119,19 +100,21 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
 
 @dataclass(frozen=True)
 class PhantomCohort:
-    """Phantoms of one preset in a folder.
+    """Phantoms of one preset in a folder; a `results.cohort.Cohort` if it knows its sizes.
 
     Args:
         root: Folder for the columns, about 6 MB each.
         preset: Gives the working grid.
         parameters: The phantom's numbers.
+        sizes: Number of patients of each split.
     """
 
     root: Path
     preset: Preset
     parameters: PhantomParameters = field(default_factory=PhantomParameters)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         return self.root / f"phantoms-{cohort_key(self.preset, self.parameters)}"
 
@@ -139,10 +122,10 @@ class PhantomCohort:
         """The patient of a seed, read from the folder or made and stored there."""
         path = self.folder / f"{seed}.npz"
         if path.is_file():
-            return _read(path)
+            column, more = load_column(path)
+            return Patient(column, tuple(more["findings"]))
         patient = make_patient(seed, self.preset, self.parameters)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _write(path, patient)
+        save_column(path, patient.column, {"findings": patient.findings})
         return patient
 
     def patients(self, seeds: Iterable[int]) -> Iterator[Patient]:
@@ -150,75 +133,47 @@ class PhantomCohort:
         for seed in seeds:
             yield self.patient(seed)
 
+    @property
+    def trained_on(self) -> str:
+        return "phantom"
 
-def _write(path: Path, patient: Patient) -> None:
-    column = patient.column
-    description = {
-        "case": column.case,
-        "truth": {str(label): entry for label, entry in patient.truth.items()},
-        "others": patient.others,
-        "findings": patient.findings,
-        "warnings": list(column.warnings),
-    }
-    temporary = path.with_name(f".{path.stem}.npz")
-    np.savez(
-        temporary,
-        affine=column.grid.affine,
-        ct_hu=column.ct_hu,
-        pet_suv=column.pet_suv,  # type: ignore[arg-type]
-        distance_mm=column.distance_mm,  # type: ignore[arg-type]
-        nodes=column.nodes,  # type: ignore[arg-type]
-        body=np.packbits(column.body),
-        description=np.array(json.dumps(description)),
-    )
-    temporary.replace(path)
+    @property
+    def seconds(self) -> float:
+        return SECONDS
+
+    @property
+    def left_out_cases(self) -> Mapping[str, str]:
+        return {}
+
+    def cases(self, split: str) -> tuple[str, ...]:
+        """Ids of a split's patients; those of "stage two" are no training patients of stage one."""
+        return tuple(f"phantom-{seed}" for seed in split_seeds(split, self.sizes.get(split, 0)))
+
+    def path(self, case: str) -> Path:
+        """File of a case's column."""
+        return self.folder / f"{_seed(case)}.npz"
+
+    def column(self, case: str) -> Column:
+        """The case, made if need be."""
+        return self.patient(_seed(case)).column
+
+    def ct(self, case: str) -> Volume:
+        """CT for the tagger: the column's."""
+        column = self.column(case)
+        return Volume(column.ct_hu, column.grid, column.grid)
+
+    def findings(self, case: str) -> tuple[Mapping[str, Any], ...]:
+        """Every node and every mimic of the case."""
+        return self.patient(_seed(case)).findings
+
+    def fingerprint(self, case: str) -> str:
+        """What a case's column depends on."""
+        return f"{self.folder.name}/{case}"
+
+    def unseen_part(self, case: str) -> tuple[str, ...]:
+        """Nobody: no network of stage one learns from the patients of stage two."""
+        return ()
 
 
-def _read(path: Path) -> Patient:
-    with np.load(path) as stored:
-        ct_hu = stored["ct_hu"]
-        description = json.loads(str(stored["description"]))
-        column = Column(
-            case=description["case"],
-            grid=Grid(ct_hu.shape, stored["affine"]),
-            ct_hu=ct_hu,
-            pet_suv=stored["pet_suv"],
-            distance_mm=stored["distance_mm"],
-            tumor=None,
-            nodes=stored["nodes"],
-            body=np.unpackbits(stored["body"], count=ct_hu.size).reshape(ct_hu.shape).astype(bool),
-            warnings=tuple(description["warnings"]),
-        )
-    truth = {int(label): entry for label, entry in description["truth"].items()}
-    return Patient(column, truth, description["others"], tuple(description["findings"]))
-
-
-def count_patients(patients: Iterable[Patient]) -> dict[str, float]:
-    """Means per patient of what decides how hard a cohort is; the parameters are chosen by these alone.
-
-    "precision of finding every node" is the macro precision of a detector that finds all nodes and nothing
-    else, but does not know which of them count: below it, the clinical rule is not asked for.
-    """
-    n, small, sizes = 0, 0, 0
-    total: dict[str, float] = {}
-    precisions = []
-    for patient in patients:
-        n += 1
-        for entry in patient.truth.values():
-            key = f"nodes {entry['zone']} {'avid' if entry['avid'] else 'cold'}"
-            total[key] = total.get(key, 0) + 1
-            sizes += 1
-            small += float(entry["short_axis_mm"]) < 10  # type: ignore[arg-type]
-        for zone, count in patient.others.items():
-            total[f"other nodes {zone}"] = total.get(f"other nodes {zone}", 0) + count
-        everything = len(patient.truth) + sum(patient.others.values())
-        if everything:
-            precisions.append(len(patient.truth) / everything)
-    means = {name: value / max(n, 1) for name, value in sorted(total.items())}
-    return {
-        "patients": n,
-        "nodes": sizes / max(n, 1),
-        **means,
-        "share below 10 mm": small / max(sizes, 1),
-        "precision of finding every node": float(np.mean(precisions)) if precisions else 0.0,
-    }
+def _seed(case: str) -> int:
+    return int(case.removeprefix("phantom-"))

@@ -10,15 +10,16 @@ import numpy as np
 from osln.candidates import Candidate, find_candidates
 from osln.classification import CandidateScorer
 from osln.column import Column, prepare
+from osln.context import candidate_patches
 from osln.experiments import Experiment
 from osln.fusion import late_fusion
 from osln.grid import paste_labels
 from osln.inference import Predictor
 from osln.lesion_patch import lesion_places
-from osln.patches import cut_patches
 from osln.study import Study
 from osln.tagger import Tagger
 from osln.tags import top_tags
+from osln.turning import mean_probability, mean_scores
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def detect(
     The study is cropped to the lung-centered column; every network of the experiment gives its
     probability; streams are fused by max inside their zone and zones by union (Eq. 2); connected
     components above the operating point are the candidates. Stage two scores each from its local patch
-    and its tags, all in one batch, and rejects those below its own operating point.
+    and its tags, all in one batch, and rejects those below its own operating point. An experiment
+    with turns takes the mean of each network's answers for as many turned views of the patient.
 
     Args:
         study: CT, and PET and tumor if the experiment's networks use them.
@@ -122,24 +124,25 @@ def detect(
     clock.stop("prepare")
     probabilities = {}
     for name in experiment.segmenters:
-        probabilities[name] = networks[name].probability(column)
+        probabilities[name] = mean_probability(networks[name], column, experiment.turns)
         clock.stop(name)
     prob = late_fusion(probabilities, column.distance_mm)
     candidates, labels = find_candidates(prob, threshold, column)
     clock.stop("candidates")
     found = Detections(experiment.name, threshold, candidates, labels, prob, column, clock.seconds)
-    return found if second is None else _rescored(found, study, second, clock)
+    return found if second is None else _rescored(found, study, second, experiment.turns, clock)
 
 
-def _rescored(found: Detections, study: Study, second: SecondStage, clock: "_Clock") -> Detections:
+def _rescored(
+    found: Detections, study: Study, second: SecondStage, turns: int, clock: "_Clock"
+) -> Detections:
     """The same candidates under the scores of stage two (paper, section 3.2)."""
     tags = None
     if second.tagger is not None:
         tags = second.tagger.tag_lesions(study.ct, lesion_places(found.labels, found.column.grid))
         clock.stop("tags")
-    boxes = [candidate.box for candidate in found.candidates]
-    patches = cut_patches(found.column, boxes, second.scorer.stage_two)
-    scores = second.scorer.scores(patches, tags)
+    patches = candidate_patches(found.column, found.candidates, second.scorer.stage_two)
+    scores = mean_scores(second.scorer, patches, tags, turns)
     order = np.argsort(-scores, kind="stable")
     renumbered = np.zeros(len(scores) + 1, dtype=np.int32)
     renumbered[order + 1] = np.arange(1, len(scores) + 1)

@@ -3,139 +3,20 @@
 A row's name is the same string in the results table, on the command line, in file names and in the
 viewer's menu. A new experiment is one line here. A changed hyper-parameter for a single run is
 `dataclasses.replace(row, ...)`, never a subclass. Only the standard library is imported, so that
-command lines can show their choices at once.
+command lines can show their choices at once. Sizes and recipes lie in `presets`.
 """
 
 from dataclasses import dataclass
+
+from osln.presets import PRESETS as PRESETS
+from osln.presets import Preset as Preset
+from osln.presets import StageTwo as StageTwo
 
 PROXIMAL_MM = 70.0
 """Largest distance to the tumor boundary that is tumor-proximal (paper, section 4.2)."""
 
 CT = ("ct",)
 EARLY_FUSION = ("ct", "pet", "distance")
-
-
-@dataclass(frozen=True)
-class StageTwo:
-    """How large GLNet is in a preset and how it is trained.
-
-    Attributes:
-        patch: Local patch in voxels of the working grid (x, y, z).
-        margin: Voxels of background that a large candidate keeps on each side.
-        jitter: Largest shift of each face of a candidate's box in training, in voxels.
-        widths: Channels of the four residual blocks.
-        features: Numbers that each block contributes to the score.
-        dropout: Share of the features that a training step leaves out.
-        batch: Candidates in a training step.
-        epochs: Passes through the candidates of a training from scratch.
-        learning_rate: Of Adam.
-    """
-
-    patch: tuple[int, int, int]
-    margin: int
-    jitter: int
-    widths: tuple[int, int, int, int]
-    features: int
-    dropout: float
-    batch: int
-    epochs: int
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How large the networks are and how they are trained.
-
-    Attributes:
-        name: Key in `PRESETS`.
-        spacing_mm: Working grid (x, y, z) that studies are resampled to.
-        window: Inference window in voxels (x, y, z); its x-y size is also that of the lung column.
-        patch: Training patch in voxels (x, y, z).
-        widths: Channels after the first and the second convolution of each resolution level.
-        batch: Patches in a training step.
-        iterations: Training steps of one network trained from scratch.
-        learning_rate: Peak learning rate of RAdam.
-        betas: RAdam's moment decays; its warm-up takes about 5 / (1 - beta2) steps.
-        weight_decay: Decoupled weight decay.
-        positive_weight: Weight of a node voxel in the cross-entropy.
-        output_bias: Start of the last bias: the logit of a node's rarity.
-        stage_two: The same of GLNet.
-    """
-
-    name: str
-    spacing_mm: tuple[float, float, float]
-    window: tuple[int, int, int]
-    patch: tuple[int, int, int]
-    widths: tuple[tuple[int, int], ...]
-    batch: int
-    iterations: int
-    learning_rate: float
-    betas: tuple[float, float]
-    weight_decay: float
-    positive_weight: float
-    output_bias: float
-    stage_two: StageTwo
-
-
-PRESETS = {
-    preset.name: preset
-    for preset in (
-        # Paper, section 4.2; widths of the published 3D U-Net. 50 epochs over 84 patients of, by our
-        # reading, 8 patches each: 50 * 84 * 8 / 8 steps.
-        Preset(
-            name="paper",
-            spacing_mm=(1.0, 1.0, 2.5),
-            window=(224, 224, 64),
-            patch=(96, 96, 64),
-            widths=((32, 64), (64, 128), (128, 256), (256, 512)),
-            batch=8,
-            iterations=4200,
-            learning_rate=1e-4,
-            betas=(0.9, 0.999),
-            weight_decay=5e-4,
-            positive_weight=1.0,
-            output_bias=0.0,
-            stage_two=StageTwo(
-                patch=(48, 48, 32),
-                margin=8,
-                jitter=3,
-                widths=(32, 64, 128, 256),
-                features=256,
-                dropout=0.0,
-                batch=32,
-                epochs=10,
-                learning_rate=1e-4,
-            ),
-        ),
-        # Small enough to learn on two CPU cores (docs/method.md).
-        Preset(
-            name="demo",
-            spacing_mm=(2.5, 2.5, 3.0),
-            window=(88, 88, 64),
-            patch=(32, 32, 32),
-            widths=((8, 8), (16, 16), (32, 32), (64, 64)),
-            batch=8,
-            iterations=800,
-            learning_rate=4e-3,
-            betas=(0.9, 0.99),
-            weight_decay=5e-4,
-            positive_weight=20.0,
-            output_bias=-4.0,
-            # Millimeters much as in the paper in the axial plane: 50 of patch, 8 of margin, 3 of jitter.
-            stage_two=StageTwo(
-                patch=(20, 20, 16),
-                margin=3,
-                jitter=1,
-                widths=(8, 16, 32, 64),
-                features=256,
-                dropout=0.3,
-                batch=32,
-                epochs=6,
-                learning_rate=1e-3,
-            ),
-        ),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -146,11 +27,16 @@ class Segmenter:
         name: Key in `SEGMENTERS`.
         inputs: Channels in order: "ct", "pet", "distance".
         zone: "proximal", "distal", or "all" for an unstratified network.
+        backbone: "unet" (3D U-Net), "se-unet", "hrnet" or "psnn".
+        gate: "hard" or "soft" for one U-Net with a head for each zone, between which the distance to the
+            tumor chooses or blends (not in the paper); None for a network with one head.
     """
 
     name: str
     inputs: tuple[str, ...]
     zone: str
+    backbone: str = "unet"
+    gate: str | None = None
 
     @property
     def needs_pet(self) -> bool:
@@ -170,6 +56,12 @@ SEGMENTERS = {
         Segmenter("ef-distal", EARLY_FUSION, "distal"),
         Segmenter("ct", CT, "all"),
         Segmenter("ef", EARLY_FUSION, "all"),
+        *(
+            Segmenter(f"{stream}-{backbone}", inputs, "all", backbone)
+            for backbone in ("se-unet", "hrnet", "psnn")
+            for stream, inputs in (("ct", CT), ("ef", EARLY_FUSION))
+        ),
+        *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft")),
     )
 }
 
@@ -183,12 +75,16 @@ class Classifier:
         title: What viewers and tables show.
         inputs: Channels of the local patch; empty for a network without local module.
         tags: Whether it is given the 171 tags of the tagger (LesaNet).
+        context: Whether it is given what stage one knows: score, size, and place seen from the tumor.
+        network: "glnet", "set-glnet" (the candidates of a patient are judged together) or "random-views".
     """
 
     name: str
     title: str
     inputs: tuple[str, ...]
     tags: bool
+    context: bool = False
+    network: str = "glnet"
 
     @property
     def needs_pet(self) -> bool:
@@ -202,6 +98,15 @@ CLASSIFIERS = {
         Classifier("local-ct-pet", "CT + PET", ("ct", "pet"), tags=False),
         Classifier("local-ct", "CT", CT, tags=False),
         Classifier("tag", "tags", (), tags=True),
+        Classifier("random-views", "random views", CT, tags=False, network="random-views"),
+        # Not in the paper.
+        Classifier("glnet-context", "GLNet + score, size and place", ("ct", "pet"), tags=True, context=True),
+        Classifier(
+            "local-context", "CT + PET + score, size and place", ("ct", "pet"), tags=False, context=True
+        ),
+        Classifier(
+            "set-glnet", "GLNet over the set", ("ct", "pet"), tags=False, context=True, network="set-glnet"
+        ),
     )
 }
 
@@ -218,12 +123,19 @@ class Experiment:
         title: What viewers and tables show.
         segmenters: Names in `SEGMENTERS`; networks of one zone are fused by max, zones by union.
         classifier: Name in `CLASSIFIERS`; None leaves the candidates with their stage-one score.
+        turns: Turned and mirrored views of the patient that both stages answer for and average (not in the
+            paper): 1 for none, 2, 4 or 8. Both stages take that many times as long. The operating points are
+            those of the row without turns.
+        served: Whether the server offers it; others are of interest to researchers, and no weights of them
+            are shipped.
     """
 
     name: str
     title: str
     segmenters: tuple[str, ...]
     classifier: str | None = None
+    turns: int = 1
+    served: bool = True
 
     @property
     def needs_pet(self) -> bool:
@@ -232,7 +144,8 @@ class Experiment:
 
     @property
     def needs_tumor(self) -> bool:
-        return any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
+        second = self.classifier is not None and CLASSIFIERS[self.classifier].context
+        return second or any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
 
     @property
     def needs_tags(self) -> bool:
@@ -245,9 +158,10 @@ class Experiment:
 
     @property
     def stage_one(self) -> str:
-        """Name of the row that ends with the candidates of this one."""
-        rows = (*EXPERIMENTS.values(), *SINGLE_SEGMENTERS.values())
-        return next(row.name for row in rows if row.classifier is None and row.segmenters == self.segmenters)
+        """Name of the row that ends with the candidates of this one, without turns."""
+        return next(
+            row.name for row in ROWS.values() if row.classifier is None and row.segmenters == self.segmenters
+        )
 
 
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
@@ -262,11 +176,37 @@ EXPERIMENTS = {
             Experiment(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
             for name in ("local-ct-pet", "local-ct", "tag")
         ),
+        *(
+            Experiment(
+                f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name, served=False
+            )
+            for name in ("random-views", "glnet-context", "local-context", "set-glnet")
+        ),
         Experiment("ct", "CT", ("ct",)),
         Experiment("ef", "EF", ("ef",)),
         Experiment("lf", "LF", ("ct", "ef")),
         Experiment("ct-stratified", "CT, stratified", ("ct-proximal", "ct-distal")),
         Experiment("ef-stratified", "EF, stratified", ("ef-proximal", "ef-distal")),
+        *(
+            Experiment(
+                f"{stream}-{backbone}", f"{stream.upper()}, {title}", (f"{stream}-{backbone}",), served=False
+            )
+            for backbone, title in (("se-unet", "SE-UNet"), ("hrnet", "HRNet"), ("psnn", "PSNN"))
+            for stream in ("ct", "ef")
+        ),
+        # Not in the paper.
+        Experiment("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
+        Experiment("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
+        Experiment("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
+        Experiment("lf-turned", "LF, stratified, mean of 4 turns", LATE_FUSION, turns=4, served=False),
+        Experiment(
+            "osln-turned",
+            "LF, stratified, GLNet, mean of 4 turns",
+            LATE_FUSION,
+            "glnet",
+            turns=4,
+            served=False,
+        ),
     )
 }
 
@@ -276,3 +216,15 @@ SINGLE_SEGMENTERS = {
     if segmenter.name not in EXPERIMENTS
 }
 """Rows that ask one zone's network alone, to look at what it contributes."""
+
+ROWS = EXPERIMENTS | SINGLE_SEGMENTERS
+"""Every row that can be asked, by name."""
+
+SERVED_SEGMENTERS = tuple(
+    name for name in SEGMENTERS if any(row.served and name in row.segmenters for row in ROWS.values())
+)
+SERVED_CLASSIFIERS = tuple(
+    name for name in CLASSIFIERS if any(row.served and name == row.classifier for row in ROWS.values())
+)
+SERVED_NETWORKS = (*SERVED_SEGMENTERS, *SERVED_CLASSIFIERS)
+"""Networks that the server's rows ask: those that weights are shipped of."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from osln.candidate_cache import Asked, CandidateCache
 from osln.checkpoint import Checkpoint
-from osln.classifier_training import scored_patients
+from osln.classifier_validation import scored_patients
 from osln.column import Column
-from osln.experiments import EXPERIMENTS, PRESETS, SEGMENTERS, SINGLE_SEGMENTERS
+from osln.experiments import EXPERIMENTS, PRESETS, ROWS, SEGMENTERS
 from osln.froc import froc
 from osln.fusion import late_fusion
 from osln.inference import Predictor
@@ -52,8 +52,8 @@ def operating_points(
     predictors = {name: Predictor(checkpoint, device) for name, checkpoint in checkpoints.items()}
     rows = {
         row.name: row
-        for row in (*EXPERIMENTS.values(), *SINGLE_SEGMENTERS.values())
-        if row.classifier is None and checkpoints.keys() >= set(row.segmenters)
+        for row in ROWS.values()
+        if row.classifier is None and row.turns == 1 and checkpoints.keys() >= set(row.segmenters)
     }
     sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
     for column in columns:
@@ -100,7 +100,7 @@ def renew_operating_points(
     alike = {name: one for name, one in used.items() if one.preset == used[segmenter].preset}
     changed = []
     for name, points in operating_points(alike, columns, device).items():
-        if segmenter in {**EXPERIMENTS, **SINGLE_SEGMENTERS}[name].segmenters:
+        if segmenter in ROWS[name].segmenters:
             models.set_thresholds(name, points)
             changed.append(name)
     return f"operating points of {', '.join(changed)} were set on {len(columns)} validation patients"

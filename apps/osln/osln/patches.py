@@ -26,11 +26,13 @@ class Patches:
         pet_suv: (n, x, y, z) float16, 0 beyond the PET; None without a PET.
         boxes: (n, 3, 2) float32 faces of the candidates' boxes in voxels of the patch: voxel k lies
             between the faces k and k + 1.
+        context: (n, 6) float32 as `context.candidate_context` gives it; None where nobody asks for it.
     """
 
     ct_hu: np.ndarray
     pet_suv: np.ndarray | None
     boxes: np.ndarray
+    context: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ct_hu)
@@ -38,7 +40,8 @@ class Patches:
     def first(self, count: int) -> "Patches":
         """Those of the first candidates."""
         pet = None if self.pet_suv is None else self.pet_suv[:count]
-        return Patches(self.ct_hu[:count], pet, self.boxes[:count])
+        context = None if self.context is None else self.context[:count]
+        return Patches(self.ct_hu[:count], pet, self.boxes[:count], context)
 
 
 def cut_patches(column: Column, boxes: Sequence[Box], stage_two: StageTwo) -> Patches:

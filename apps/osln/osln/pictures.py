@@ -1,5 +1,6 @@
-"""A picture of one patient: CT with PET overlay, tumor, zones, what was found and what is true."""
+"""Pictures of one patient: CT, PET, tumor, distance and zones, what was found and what is true."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from osln.column import Column
 from osln.detection import Detections
+from osln.distance import LIMIT_MM
 from osln.experiments import PROXIMAL_MM
 from osln.matching import match
 
@@ -62,6 +64,36 @@ def draw_detections(found: Detections, truth: np.ndarray | None, title: str) -> 
     return figure
 
 
+def draw_inputs(column: Column, title: str) -> Figure:
+    """A coronal plane as in the paper's Figure 2: CT, CT with the nodes, with the distance, with the PET.
+
+    Args:
+        column: With nodes and distance; the plane shows the most of the nodes.
+        title: Heading; should say what kind of patient it is.
+
+    Returns:
+        A figure; the distance is drawn in color with the 70 mm line, the tumor yellow, nodes green.
+    """
+    nodes = np.zeros(column.ct_hu.shape, bool) if column.nodes is None else column.nodes > 0
+    axis, index = _planes(column, nodes)[0]
+    bare = replace(column, pet_suv=None, distance_mm=None, tumor=None)
+    figure = Figure(figsize=(15, 6.4), facecolor="black", layout="constrained")
+    shown = {
+        "planning CT": (bare, False),
+        "nodes": (replace(bare, tumor=column.tumor), True),
+        "distance to the tumor, 70 mm dashed": (replace(column, pet_suv=None), False),
+        "PET": (replace(bare, pet_suv=column.pet_suv, tumor=column.tumor), False),
+    }
+    panels = figure.subplots(1, len(shown))
+    for axes, (words, (part, with_nodes)) in zip(panels, shown.items(), strict=True):
+        _draw_plane(axes, part, axis, index, shaded=True)
+        axes.set_title(words, color="white", fontsize=12)
+        if with_nodes:
+            _outline(axes, column, nodes, axis, index, HIT)
+    figure.suptitle(title, color="white", fontsize=14)
+    return figure
+
+
 def save_picture(figure: Figure, path: Path) -> None:
     """Writes PNG."""
     figure.savefig(path, dpi=80, facecolor=figure.get_facecolor())
@@ -94,7 +126,8 @@ def _planes(column: Column, wanted: np.ndarray) -> list[tuple[int, int]]:
     return [(1, y), *((2, z) for z in sorted(axial, reverse=True))]
 
 
-def _draw_plane(axes: Axes, column: Column, axis: int, index: int) -> None:
+def _draw_plane(axes: Axes, column: Column, axis: int, index: int, *, shaded: bool = False) -> None:
+    """CT with what the column has besides; `shaded` draws the distance in color."""
     ct = _plane(column.ct_hu, axis, index)
     axes.imshow(
         ct, cmap="gray", vmin=WINDOW_HU[0], vmax=WINDOW_HU[1], interpolation="bilinear", origin="lower"
@@ -113,6 +146,8 @@ def _draw_plane(axes: Axes, column: Column, axis: int, index: int) -> None:
         _outline(axes, column, column.tumor, axis, index, TUMOR)
     if column.distance_mm is not None:
         distance = _plane(column.distance_mm, axis, index)
+        if shaded:
+            axes.imshow(distance, cmap="viridis_r", vmin=0, vmax=LIMIT_MM, alpha=0.35, origin="lower")
         if distance.min() < PROXIMAL_MM < distance.max():
             axes.contour(distance, [PROXIMAL_MM], colors=BORDER, linestyles="dashed", linewidths=0.8)
     spacing = column.grid.spacing_mm

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from osln.column import Column
+from osln.detectors import Detector
 from osln.distance import LIMIT_MM, zone_mask
 from osln.experiments import Preset, Segmenter
 from osln.transforms import Scaling, network_input
@@ -43,13 +44,13 @@ def compact(column: Column) -> Column:
     )
 
 
-def reason_not_usable(column: Column, segmenter: Segmenter) -> str | None:
+def reason_not_usable(column: Column, network: Segmenter | Detector) -> str | None:
     """What a patient lacks for a network, or None if nothing."""
     if column.nodes is None:
         return "no approved nodes"
-    if segmenter.needs_pet and column.pet_suv is None:
+    if network.needs_pet and column.pet_suv is None:
         return "no PET"
-    if segmenter.needs_tumor and column.distance_mm is None:
+    if network.needs_tumor and column.distance_mm is None:
         return "no tumor contour"
     return None
 

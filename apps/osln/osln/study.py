@@ -1,5 +1,6 @@
 """One patient as it lies in the store: CT, PET, primary tumor and approved nodes, each on its own grid."""
 
+import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -75,6 +76,20 @@ def companions(root: str | Path, case: str) -> StorePaths:
         tumor=one_file(root / "labels" / "gtv", case),
         nodes=one_file(root / "labels" / "final", case),
         truth=one_file(root / "truth", case),
+    )
+
+
+def file_marks(paths: StorePaths) -> tuple[object, ...]:
+    """What changes if an image or a label of the case is written again.
+
+    Images are large and rarely written again: size and time tell. Labels are small and written with each
+    submission: their content tells.
+    """
+    stats = [None if path is None else path.stat() for path in (paths.ct, paths.pet)]
+    labels = [None if path is None else path.read_bytes() for path in (paths.tumor, paths.nodes)]
+    return (
+        *(stat and (stat.st_size, stat.st_mtime_ns) for stat in stats),
+        *(None if label is None else hashlib.sha256(label).hexdigest() for label in labels),
     )
 
 

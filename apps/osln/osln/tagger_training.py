@@ -6,7 +6,6 @@ On one thread of a CPU the result depends on seed and data alone, interrupted or
 """
 
 import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,33 +18,18 @@ from osln.lesion_sampling import augment, batch_indices
 from osln.lesion_set import LesionSet
 from osln.networks.lesanet import LesaNet
 from osln.recipe import bf16_is_fast
+from osln.step_run import StepProgress, StepRun, set_rate, weight_groups
 from osln.tagger_recipe import TaggerRecipe
 from osln.tagger_validation import mean_auc, tag_figures
 from osln.tagging_losses import hard_example_loss, tag_weights, triplet_loss, weighted_cross_entropy
 from osln.tags import TAG_NAMES
-from osln.training_state import cpu_threads, load_state, save_state
+from osln.training_state import cpu_threads
 
 REPORT_STEPS = 50
 """Steps between two reports and two resume files."""
 TRIPLET_WEIGHT = 5.0
 LATER = 2 / 3
 """Share of the steps after which the learning rate is a tenth."""
-
-
-@dataclass(frozen=True)
-class TaggerProgress:
-    """State of a training.
-
-    Attributes:
-        step, steps: So far and in all.
-        losses: Means since the last report: "total", "tags" (both heads), "hard" and "triplet".
-        seconds_left: Estimate from the steps of this run.
-    """
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    seconds_left: float
 
 
 @dataclass(frozen=True)
@@ -67,7 +51,7 @@ def train_tagger(
     device: str = "cpu",
     threads: int | None = 1,
     resume_path: str | Path | None = None,
-    on_progress: Callable[[TaggerProgress], None] | None = None,
+    on_progress: Callable[[StepProgress], None] | None = None,
 ) -> TrainedTagger:
     """Train a tagger from random first weights and choose a threshold for each tag.
 
@@ -95,16 +79,7 @@ def train_tagger(
     key = _run_key(recipe, lesions, seed, steps, device)
     with cpu_threads(threads):
         run = _Run(recipe, lesions, steps, seed, device)
-        if resume_path is not None:
-            run.resume(Path(resume_path), key)
-        began, first = time.monotonic(), run.step
-        while run.step < steps:
-            losses = run.until(min((run.step // REPORT_STEPS + 1) * REPORT_STEPS, steps))
-            if resume_path is not None:
-                run.save(Path(resume_path), key)
-            if on_progress is not None:
-                left = (time.monotonic() - began) / (run.step - first) * (steps - run.step)
-                on_progress(TaggerProgress(run.step, steps, losses, left))
+        run.finish(REPORT_STEPS, None if resume_path is None else Path(resume_path), key, on_progress)
         figures = tag_figures(tag_probabilities(run.network, validation, device), validation)
     metadata = {
         "origin": origin,
@@ -137,52 +112,29 @@ def tag_probabilities(
     return np.concatenate(found)
 
 
-class _Run:
+class _Run(StepRun):
     """Network, optimizer and position of a training."""
 
     def __init__(self, recipe: TaggerRecipe, lesions: LesionSet, steps: int, seed: int, device: str) -> None:
-        self.recipe, self.lesions, self.steps, self.seed = recipe, lesions, steps, seed
-        self.device = torch.device(device)
-        self.bf16 = bf16_is_fast(self.device)
+        self.recipe, self.lesions, self.seed = recipe, lesions, seed
+        where = torch.device(device)
+        self.bf16 = bf16_is_fast(where)
         self.layout = torch.channels_last if self.bf16 else torch.contiguous_format
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = LesaNet(recipe.width, recipe.embedding)
-        self.network = network.to(self.device, memory_format=self.layout)
-        biases = [value for name, value in self.network.named_parameters() if name.endswith("bias")]
-        weights = [value for name, value in self.network.named_parameters() if not name.endswith("bias")]
-        self.optimizer = torch.optim.SGD(
-            [
-                {"params": weights, "weight_decay": recipe.weight_decay, "times": 1.0},
-                {"params": biases, "weight_decay": 0.0, "times": 2.0},
-            ],
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
+        network = network.to(where, memory_format=self.layout)
+        optimizer = torch.optim.SGD(
+            weight_groups(network, recipe.weight_decay), lr=recipe.learning_rate, momentum=recipe.momentum
         )
+        super().__init__(network, optimizer, steps, where)
         labels, certain = torch.from_numpy(lesions.labels), torch.from_numpy(lesions.certain)
         self.weights = tuple(weight.to(self.device) for weight in tag_weights(labels, certain))
-        self.step = 0
-        self.seconds = 0.0
-        self.losses: list[dict[str, float]] = []
 
-    def until(self, last: int) -> dict[str, float]:
-        """Steps up to `last`; returns the mean losses."""
-        began = time.monotonic()
-        self.network.train()
-        rows = []
-        while self.step < last:
-            rows.append(self._one_step())
-            self.step += 1
-        self.seconds += time.monotonic() - began
-        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-        self.losses.append({"step": float(self.step), **{name: round(v, 4) for name, v in means.items()}})
-        return means
-
-    def _one_step(self) -> dict[str, float]:
+    def one_step(self) -> dict[str, float]:
         recipe = self.recipe
         rate = recipe.learning_rate * (0.1 if self.step >= LATER * self.steps else 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["times"]
+        set_rate(self.optimizer, rate)
         index = batch_indices(len(self.lesions), recipe.batch, self.step, self.seed)
         rng = np.random.default_rng([self.seed, 2, self.step])
         draws = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -216,26 +168,6 @@ class _Run:
             "hard": hard.item(),
             "triplet": triplet.item(),
         }
-
-    def save(self, path: Path, key: str) -> None:
-        """Write the state, whole or not at all."""
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "losses": self.losses,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        save_state(path, key, state)
-
-    def resume(self, path: Path, key: str) -> None:
-        """Go on from the file if it belongs to this training, not if it is of another one."""
-        state = load_state(path, key, self.device)
-        if state is None:
-            return
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
 
 
 def _run_key(recipe: TaggerRecipe, lesions: LesionSet, seed: int, steps: int, device: str) -> str:

@@ -17,16 +17,16 @@ import torch
 
 from osln.column import Column
 from osln.experiments import Preset, Segmenter
-from osln.networks.unet3d import UNet3D
-from osln.recipe import bf16_is_fast, learning_rate, masked_loss
+from osln.networks.build import segmenter_network
+from osln.recipe import bf16_is_sound, learning_rate, masked_loss
 from osln.sampling import PatchSampler
-from osln.training_state import cpu_threads, load_state, save_state
+from osln.training_state import StateFile, cpu_threads
 from osln.transforms import Scaling
 from osln.validation import evaluate
 from osln.weights import Checkpoint
 
 EPOCH_STEPS = 50
-"""Steps between two reports and two resume files; a small cohort has no natural epoch."""
+"""Steps between two reports; a small cohort has no natural epoch."""
 VALIDATIONS = 5
 """How often in a training the validation patients are looked at: a look costs as much as many steps."""
 
@@ -87,9 +87,9 @@ def train(
         device: "cpu", "cuda" or "cuda:N".
         threads: CPU threads during the training; as they are if None.
         validations: How often the validation patients are looked at.
-        resume_path: File that holds the state after each epoch. If it is there and belongs to exactly
-            this training it is gone on from, with the same result as without the interruption. It is
-            left in place; whoever stores the checkpoint removes it.
+        resume_path: File that holds the state after each step (`StateFile`). If it is there and belongs to
+            exactly this training it is gone on from, with the same result as without the interruption. It
+            is left in place; whoever stores the checkpoint removes it.
         on_progress: Called after each epoch.
 
     Returns:
@@ -109,6 +109,7 @@ def train(
     sampler = PatchSampler(train_columns, segmenter, preset, scaling, seed)
     record: dict[str, Any] = {
         "segmenter": segmenter.name,
+        "backbone": segmenter.backbone,
         "preset": preset.name,
         "seed": seed,
         "iterations": steps,
@@ -121,20 +122,20 @@ def train(
     }
     key = _run_key(record, preset, scaling, train_columns)
     with cpu_threads(threads):
+        state = StateFile(None if resume_path is None else Path(resume_path), key)
         run = _Run(segmenter, preset, steps, seed, initial, device)
-        if resume_path is not None:
-            run.resume(Path(resume_path), key)
+        run.resume(state)
         began, first = time.monotonic(), run.iteration
         epochs = -(-steps // EPOCH_STEPS)
         every = max(1, round(epochs / validations)) if validations and validation_columns else 0
         while run.iteration < steps:
             epoch = run.iteration // EPOCH_STEPS + 1
-            loss, dice = run.epoch(sampler, min(epoch * EPOCH_STEPS, steps))
+            loss, dice = run.epoch(sampler, min(epoch * EPOCH_STEPS, steps), state)
             if every and (epoch % every == 0 or epoch == epochs):
                 run.validation = evaluate(run.checkpoint(segmenter, scaling), validation_columns, device)
             run.losses.append((run.iteration, loss, dice))
-            if resume_path is not None:
-                run.save(Path(resume_path), key)
+            run.steps_of_epoch = []
+            state.save(run.content, at_once=True)
             if on_progress is not None:
                 left = (time.monotonic() - began) / (run.iteration - first) * (steps - run.iteration)
                 on_progress(Progress(epoch, epochs, run.iteration, steps, loss, dice, run.validation, left))
@@ -158,7 +159,7 @@ class _Run:
         self.preset, self.steps = preset, steps
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = UNet3D(len(segmenter.inputs), preset.widths, output_bias=preset.output_bias)
+            network = segmenter_network(segmenter, preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
         # Without channels_last_3d a bf16 step takes 70 times as long on a CPU.
@@ -170,10 +171,14 @@ class _Run:
             weight_decay=preset.weight_decay,
             decoupled_weight_decay=True,
         )
-        self.bf16 = bf16_is_fast(self.device)
+        shape = (1, len(segmenter.inputs), *preset.patch)
+        empty = torch.zeros(shape, device=self.device).to(memory_format=torch.channels_last_3d)
+        self.bf16 = bf16_is_sound(self.device, self.network, lambda: self.network(empty))
         self.iteration = 0
         self.seconds = 0.0
         self.losses: list[tuple[int, float, float]] = []
+        self.steps_of_epoch: list[tuple[float, float]] = []
+        """Loss and Dice loss of each step of the epoch that is not over."""
         self.validation: dict[str, Any] | None = None
 
     def checkpoint(self, segmenter: Segmenter, scaling: Scaling) -> Checkpoint:
@@ -184,12 +189,11 @@ class _Run:
         }
         return Checkpoint(segmenter.name, self.preset.name, scaling, weights, trained_on="")
 
-    def epoch(self, sampler: PatchSampler, until: int) -> tuple[float, float]:
-        """Steps up to `until`; returns mean loss and mean Dice loss."""
-        began = time.monotonic()
+    def epoch(self, sampler: PatchSampler, until: int, state: StateFile) -> tuple[float, float]:
+        """Steps up to `until`; returns mean loss and mean Dice loss of the epoch."""
         self.network.train()
-        losses, dices = [], []
         while self.iteration < until:
+            began = time.monotonic()
             rate = learning_rate(self.preset.learning_rate, self.iteration, self.steps)
             self.optimizer.param_groups[0]["lr"] = rate
             inputs, target, mask = (
@@ -207,35 +211,36 @@ class _Run:
             loss.backward()
             self.optimizer.step()
             self.iteration += 1
-            losses.append(loss.item())
-            dices.append(dice.item())
-        self.seconds += time.monotonic() - began
+            self.steps_of_epoch.append((loss.item(), dice.item()))
+            self.seconds += time.monotonic() - began
+            if self.iteration < until:
+                # After the last one the epoch's own figures belong to the state; `train` saves it.
+                state.save(self.content)
+        losses, dices = zip(*self.steps_of_epoch, strict=True)
         return sum(losses) / len(losses), sum(dices) / len(dices)
 
-    def save(self, path: Path, key: str) -> None:
-        """Write the state, whole or not at all."""
-        save_state(
-            path,
-            key,
-            {
-                "iteration": self.iteration,
-                "seconds": self.seconds,
-                "losses": self.losses,
-                "validation": self.validation,
-                "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-            },
-        )
+    def content(self) -> dict[str, Any]:
+        """All that the training goes on from."""
+        return {
+            "iteration": self.iteration,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "steps_of_epoch": self.steps_of_epoch,
+            "validation": self.validation,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
 
-    def resume(self, path: Path, key: str) -> None:
+    def resume(self, file: StateFile) -> None:
         """Go on from the file if it belongs to this training, not if it is of other data."""
-        state = load_state(path, key, self.device)
+        state = file.load(self.device)
         if state is None:
             return
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.iteration, self.seconds = state["iteration"], state["seconds"]
         self.losses = [tuple(entry) for entry in state["losses"]]
+        self.steps_of_epoch = [tuple(entry) for entry in state["steps_of_epoch"]]
         self.validation = state["validation"]
 
 

@@ -1,11 +1,44 @@
 """State of a training on disk, so that an interrupted one goes on with the same result."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+
+LARGEST_SHARE = 0.2
+"""Of the time of a training that writing its state may take."""
+
+
+class StateFile:
+    """The file of a training: written after every step, so that a killed one loses the step it was in.
+
+    Where writing takes longer than a fifth of a step (the network is large, or a step takes milliseconds),
+    only as often as keeps it at a fifth of the time.
+
+    Args:
+        path: The file; None keeps no state.
+        key: Identity of the training; a file of another one is not gone on from.
+    """
+
+    def __init__(self, path: Path | None, key: str) -> None:
+        self.path, self.key = path, key
+        self._not_before = 0.0
+
+    def save(self, state: Callable[[], dict[str, Any]], *, at_once: bool = False) -> None:
+        """Writes what `state` returns, unless it is too early; `at_once` writes in any case."""
+        began = time.monotonic()
+        if self.path is None or (began < self._not_before and not at_once):
+            return
+        save_state(self.path, self.key, state())
+        ended = time.monotonic()
+        self._not_before = ended + (ended - began) / LARGEST_SHARE
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """As `load_state`."""
+        return None if self.path is None else load_state(self.path, self.key, device)
 
 
 def save_state(path: Path, key: str, state: dict[str, Any]) -> None:

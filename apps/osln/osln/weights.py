@@ -232,7 +232,7 @@ def add_shipped(
         ValueError: There is no stage one to add to.
     """
     if not (path := folder / "manifest.json").is_file():
-        raise ValueError(f"no {path}: ship stage one first (scripts/measure_stratification.py --ship)")
+        raise ValueError(f"no {path}: ship stage one first (scripts/run_table.py --ship)")
     manifest = json.loads(path.read_text())
     source, about = tagger
     if source.resolve() != (target := folder / SHIPPED_TAGGER).resolve():

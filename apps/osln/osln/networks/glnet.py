@@ -7,7 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from osln.context import CONTEXT_INPUTS
 from osln.experiments import Classifier, StageTwo
+from osln.networks.residual import ResidualBlock
 from osln.tags import TAG_NAMES
 
 
@@ -16,14 +18,15 @@ class GLNet(nn.Module):
 
     Local module: four residual 3D blocks; the features of each are averaged inside the candidate's box
     (3D ROI-GAP) and pass a linear layer, so that fine and coarse scales contribute alike. Global module:
-    the tags' probabilities, as they come. One linear layer on all of them gives the score. A ReLU stands
-    between the two linear layers, which would otherwise be one.
+    the tags' probabilities, as they come; a row that the paper does not have adds what stage one knows. One
+    linear layer on all of them gives the score. A ReLU stands between the two linear layers, which would
+    otherwise be one.
 
     Args:
         in_channels: Channels of the patch; 0 leaves out the local module.
         widths: Channels of the four blocks; each but the first halves the resolution.
         features: Numbers that each block contributes: 256 in the paper, 1024 together.
-        tags: Number of tags; 0 leaves out the global module.
+        known: Number of tags and of what else is known; 0 leaves out the global module.
         dropout: Share of the local features left out in a training step.
 
     Raises:
@@ -31,20 +34,20 @@ class GLNet(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, widths: Sequence[int], features: int, tags: int, dropout: float = 0.0
+        self, in_channels: int, widths: Sequence[int], features: int, known: int, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        if not in_channels and not tags:
+        if not in_channels and not known:
             raise ValueError("a classifier needs a local patch, tags or both")
         local = list(widths) if in_channels else []
         inputs = [in_channels, *local[:-1]] if local else []
         self.blocks = nn.ModuleList(
-            _ResidualBlock(before, width, stride=1 if level == 0 else 2)
+            ResidualBlock(before, width, stride=1 if level == 0 else 2)
             for level, (before, width) in enumerate(zip(inputs, local, strict=True))
         )
         self.scales = nn.ModuleList(nn.Linear(width, features) for width in local)
         self.dropout = nn.Dropout(dropout)
-        self.score = nn.Linear(features * len(local) + tags, 1)
+        self.score = nn.Linear(features * len(local) + known, 1)
 
     @classmethod
     def of(cls, classifier: Classifier, stage_two: StageTwo) -> "GLNet":
@@ -53,30 +56,38 @@ class GLNet(nn.Module):
             len(classifier.inputs),
             stage_two.widths,
             stage_two.features,
-            len(TAG_NAMES) if classifier.tags else 0,
+            len(TAG_NAMES) * classifier.tags + CONTEXT_INPUTS * classifier.context,
             stage_two.dropout,
         )
 
-    def forward(self, patches: torch.Tensor | None, boxes: Any, tags: torch.Tensor | None) -> torch.Tensor:
-        """Logits of N candidates.
+    def features(self, patches: torch.Tensor | None, boxes: Any, known: torch.Tensor | None) -> torch.Tensor:
+        """Everything that the score of each of N candidates is made of.
 
         Args:
             patches: (N, C, x, y, z); None without local module.
             boxes: (N, 3, 2) faces of each candidate's box in voxels of the patch: voxel k lies between the
                 faces k and k + 1; None without local module.
-            tags: (N, T) probabilities; None without global module.
+            known: (N, K) tags and what else is known; None without global module.
 
         Returns:
-            (N,) float32.
+            (N, F) float32.
         """
         found = []
         x: Any = patches
         for level, (block, scale) in enumerate(zip(self.blocks, self.scales, strict=True)):
             x = block(x)
             found.append(self.dropout(F.relu(scale(roi_average(x, boxes, 2**level)))))
-        if tags is not None:
-            found.append(tags)
-        return self.score(torch.cat([part.float() for part in found], dim=1)).float()[:, 0]
+        if known is not None:
+            found.append(known)
+        return torch.cat([part.float() for part in found], dim=1)
+
+    def judge(self, features: torch.Tensor) -> torch.Tensor:
+        """(N,) float32 logits of N candidates from their features (N, F)."""
+        return self.score(features).float()[:, 0]
+
+    def forward(self, patches: torch.Tensor | None, boxes: Any, known: torch.Tensor | None) -> torch.Tensor:
+        """(N,) float32 logits of N candidates; arguments as in `features`."""
+        return self.judge(self.features(patches, boxes, known))
 
 
 def roi_average(features: torch.Tensor, boxes: torch.Tensor, stride: int) -> torch.Tensor:
@@ -100,20 +111,3 @@ def roi_average(features: torch.Tensor, boxes: torch.Tensor, stride: int) -> tor
         covered = (torch.minimum(past, low + stride) - torch.maximum(first, low)).clamp(min=0.0)
         weights.append(covered / covered.sum(dim=1, keepdim=True).clamp(min=1e-6))
     return torch.einsum("ncxyz,nx,ny,nz->nc", features.float(), *weights)
-
-
-class _ResidualBlock(nn.Module):
-    """Two 3 x 3 x 3 convolutions with batch normalization around a shortcut (He et al. 2016, in 3D)."""
-
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Conv3d(inputs, width, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm3d(width)
-        self.second = nn.Conv3d(width, width, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm3d(width)
-        self.shortcut = nn.Conv3d(inputs, width, 1, stride=stride, bias=False)
-        self.shortcut_norm = nn.BatchNorm3d(width)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.first_norm(self.first(x)))
-        return F.relu(self.second_norm(self.second(y)) + self.shortcut_norm(self.shortcut(x)))

@@ -35,14 +35,14 @@ class UNet3D(nn.Module):
         self.stride = 2 ** (len(widths) - 1)
         inputs = [in_channels] + [width for _, width in widths[:-1]]
         self.encoder = nn.ModuleList(
-            _double_convolution(i, first, second) for i, (first, second) in zip(inputs, widths, strict=True)
+            double_convolution(i, first, second) for i, (first, second) in zip(inputs, widths, strict=True)
         )
         outs = [second for _, second in widths]
         self.upsample = nn.ModuleList(
             nn.ConvTranspose3d(below, below, kernel_size=2, stride=2, bias=False) for below in outs[:0:-1]
         )
         self.decoder = nn.ModuleList(
-            _double_convolution(below + here, here, here)
+            double_convolution(below + here, here, here)
             for below, here in zip(outs[:0:-1], outs[-2::-1], strict=True)
         )
         self.output = nn.Conv3d(outs[0], out_channels, kernel_size=1)
@@ -62,7 +62,8 @@ class UNet3D(nn.Module):
         return self.output(x)
 
 
-def _double_convolution(inputs: int, first: int, second: int) -> nn.Sequential:
+def double_convolution(inputs: int, first: int, second: int) -> nn.Sequential:
+    """Two padded 3 x 3 x 3 convolutions, each with batch normalization and ReLU: a level of the U-Net."""
     return nn.Sequential(
         nn.Conv3d(inputs, first, kernel_size=3, padding=1),
         nn.BatchNorm3d(first),

@@ -1,0 +1,137 @@
+"""A training that is counted in steps, reported now and then, and gone on from where it was interrupted."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from osln.training_state import StateFile
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """State of a training at a report.
+
+    Attributes:
+        step, steps: So far and in all.
+        losses: Means since the last report by name; "total" is what is minimized.
+        seconds_left: Estimate from the steps of this run.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    seconds_left: float
+
+
+class StepRun(ABC):
+    """Network, optimizer and position of a training.
+
+    Args:
+        network: On the device.
+        optimizer: Of the network.
+        steps: In all.
+        device: That of the network.
+    """
+
+    def __init__(
+        self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int, device: torch.device
+    ) -> None:
+        self.network, self.optimizer, self.steps, self.device = network, optimizer, steps, device
+        self.step = 0
+        self.seconds = 0.0
+        self.losses: list[dict[str, float]] = []
+        self.steps_of_report: list[dict[str, float]] = []
+        """Losses of each step since the last report."""
+
+    @abstractmethod
+    def one_step(self) -> dict[str, float]:
+        """Do step number `step`, which alone decides what chance does in it; returns its losses."""
+
+    def finish(
+        self,
+        report_steps: int,
+        resume_path: Path | None,
+        key: str,
+        on_progress: Callable[[StepProgress], None] | None,
+    ) -> None:
+        """Do the steps that are left.
+
+        Args:
+            report_steps: Steps between two reports.
+            resume_path: File of the state after each step (`StateFile`); gone on from if it belongs to the
+                training that `key` identifies, written over if not, left in place at the end. None keeps
+                nothing.
+            key: Identity of the training.
+            on_progress: Called after each report.
+        """
+        state = StateFile(resume_path, key)
+        self._resume(state)
+        began, first = time.monotonic(), self.step
+        while self.step < self.steps:
+            losses = self._until(min((self.step // report_steps + 1) * report_steps, self.steps), state)
+            state.save(self._content, at_once=True)
+            if on_progress is not None:
+                left = (time.monotonic() - began) / (self.step - first) * (self.steps - self.step)
+                on_progress(StepProgress(self.step, self.steps, losses, left))
+
+    def _until(self, last: int, state: StateFile) -> dict[str, float]:
+        """Steps up to `last`; returns the mean losses since the last report."""
+        self.network.train()
+        while self.step < last:
+            began = time.monotonic()
+            self.steps_of_report.append(self.one_step())
+            self.step += 1
+            self.seconds += time.monotonic() - began
+            if self.step < last:
+                # After the last one the report's own figures belong to the state; `finish` saves it.
+                state.save(self._content)
+        rows, self.steps_of_report = self.steps_of_report, []
+        means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        self.losses.append({"step": float(self.step), **{name: round(v, 4) for name, v in means.items()}})
+        return means
+
+    def _content(self) -> dict[str, Any]:
+        """All that the training goes on from."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+            "steps_of_report": self.steps_of_report,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def _resume(self, file: StateFile) -> None:
+        """Go on from the file if it belongs to this training, not if it is of another one."""
+        state = file.load(self.device)
+        if state is None:
+            return
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.steps_of_report = state["steps_of_report"]
+
+
+def weight_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Parameter groups of an optimizer: biases do not decay; their rate is "times" 2 that of the weights."""
+    named = list(network.named_parameters())
+    return [
+        {
+            "params": [value for name, value in named if name.endswith("bias") == is_bias],
+            "weight_decay": decay,
+            "times": times,
+        }
+        for is_bias, decay, times in ((False, weight_decay, 1.0), (True, 0.0, 2.0))
+    ]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of the groups of `weight_groups`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["times"]

@@ -1,0 +1,112 @@
+"""Runs the paper's Tables 1a, 1b and 2 and the rows beyond them on a cohort.
+
+Trains what is missing, uses again what is there, and writes tables (Markdown, JSON), curves, pictures, one
+HTML report and the record of the run. Everything made lies under --work: the same command goes on where a
+killed one was, and other tables share it. docs/experiments.md says how to read the output.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "apps" / "osln"))
+
+from osln.experiments import PRESETS  # noqa: E402
+from osln.tables import COHORT_SIZES, TABLES, CohortSizes  # noqa: E402
+
+SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped"
+"""Where the weights that come with the software lie."""
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--table", required=True, choices=[*TABLES, "all"], help="which rows")
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="store with approved cases, or the word phantom"
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe of the networks")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each row")
+    parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="keeps everything made")
+    parser.add_argument("--output", type=Path, help="report's folder (default: runs/table-NAME)")
+    parser.add_argument(
+        "--tagger", type=Path, default=SHIPPED / "lesanet.safetensors", help="LesaNet's weights"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=_cores(), help="workers of one thread each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--phantoms",
+        metavar="N,N,N,N",
+        help="phantoms to train, validate and test with, and for stage two (default: the preset's)",
+    )
+    parser.add_argument("--iterations", type=int, help="training steps of a network (default: the preset's)")
+    parser.add_argument("--detector-iterations", type=int, help="the same of an end-to-end detector")
+    parser.add_argument("--epochs", type=int, help="passes of a classifier (default: the preset's)")
+    parser.add_argument(
+        "--ship",
+        type=Path,
+        nargs="?",
+        const=SHIPPED,
+        help="write the weights of the first seed there, as those that come with the software",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, write, tell where."""
+    parser = command_line()
+    options = parser.parse_args(arguments)
+    # Slow to import: not for --help.
+    from osln.results.plan import Plan
+    from osln.results.run import open_cohort, run_tables
+    from osln.results.shipping import ship
+
+    began = time.monotonic()
+    preset = PRESETS[options.preset]
+    if options.iterations is not None:
+        preset = replace(preset, iterations=options.iterations)
+    if options.epochs is not None:
+        preset = replace(preset, stage_two=replace(preset.stage_two, epochs=options.epochs))
+    sizes = COHORT_SIZES[options.preset]
+    if options.phantoms is not None:
+        try:
+            sizes = CohortSizes(*map(int, options.phantoms.split(",")))
+        except (TypeError, ValueError):
+            parser.error(f"--phantoms expects four numbers like 120,30,96,240, got {options.phantoms}")
+    if not options.tagger.is_file():
+        parser.error(f"no tagger at {options.tagger}: make one with scripts/train_lesanet.py")
+    if options.seeds < 1 or options.processes < 1:
+        parser.error("--seeds and --processes must be at least 1")
+    tables = tuple(TABLES) if options.table == "all" else (options.table,)
+    output = options.output or ROOT / "runs" / f"table-{options.table}"
+    command = " ".join(["scripts/run_table.py", *(sys.argv[1:] if arguments is None else arguments)])
+    try:
+        cohort = open_cohort(options.data, options.work, preset, sizes)
+        detector_steps = options.detector_iterations
+        plan = Plan(
+            options.work, cohort, preset, tables, options.seeds, options.tagger, command, detector_steps
+        )
+        run_tables(plan, output, options.processes)
+        if options.ship is not None:
+            ship(plan, options.ship)
+    except (ValueError, RuntimeError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{output / 'report.html'} written after {time.monotonic() - began:.0f} s\n")
+    return 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -36,6 +36,30 @@ def require():
     return missing
 
 
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory):
+    """One Orthanc for all tests that do not stop it, None where it is not installed."""
+    import local_orthanc
+
+    if not local_orthanc.installed():
+        yield None
+        return
+    with local_orthanc.LocalOrthanc(tmp_path_factory.mktemp("pacs")) as pacs:
+        yield pacs
+
+
+@pytest.fixture
+def pacs(orthanc, require, tmp_path):
+    """An Orthanc that holds nothing but the small study (`small_pacs.store_study`)."""
+    import small_pacs
+
+    if orthanc is None:
+        require("Orthanc", "apt-get install orthanc orthanc-dicomweb")
+    small_pacs.empty(orthanc)
+    small_pacs.store_study(orthanc, tmp_path / "dicom")
+    return orthanc
+
+
 @pytest.fixture(autouse=True)
 def fixed_seeds() -> None:
     """Start every test from the same random state."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import requests
 
-import local_orthanc
-from local_orthanc import LocalOrthanc
+from lib.pacs_datastore import PacsDatastore
 from osln.dicom.credentials import Credentials
 from osln.dicom.roi_names import load_rules
 from osln.dicom.web import WebClient
@@ -19,32 +17,17 @@ CASE = str(ct_slices()[0].SeriesInstanceUID)
 PET = str(pet()[0].SeriesInstanceUID)
 
 
-@pytest.fixture(scope="session")
-def orthanc(tmp_path_factory):
-    """One Orthanc for all tests of a module that do not stop it; None where it is not installed."""
-    if not local_orthanc.installed():
-        yield None
-        return
-    with LocalOrthanc(tmp_path_factory.mktemp("pacs")) as pacs:
-        yield pacs
-
-
-@pytest.fixture
-def pacs(orthanc, tmp_path, require):
-    """An Orthanc with nothing but one small study: CT, PET of the same frame of reference, RTSTRUCT."""
-    if orthanc is None:
-        require("Orthanc", "apt-get install orthanc orthanc-dicomweb")
-    for patient in requests.get(f"{orthanc.root}/patients", timeout=10).json():
-        requests.delete(f"{orthanc.root}/patients/{patient}", timeout=10).raise_for_status()
-    store_study(orthanc, tmp_path / "dicom")
-    return orthanc
-
-
 def store_study(pacs, folder, affine=AXIAL, named=None):
-    """Stores the small study; `named` are the regions of its structure set instead of the usual ones."""
+    """Stores CT, PET of the same frame of reference and RTSTRUCT, with a tumor only if not `named`."""
     ct = ct_slices(affine=affine)
-    drawn = structure_set(ct, regions(affine) if named is None else named)
+    drawn = structure_set(ct, named or {"GTVp": regions(affine)["GTVp"]})
     store(pacs, folder, [*ct, *pet(affine @ np.diag([2.0, 2.0, 2.0, 1.0])), drawn])
+
+
+def empty(pacs):
+    """Deletes all patients."""
+    for patient in requests.get(f"{pacs.root}/patients", timeout=10).json():
+        requests.delete(f"{pacs.root}/patients/{patient}", timeout=10).raise_for_status()
 
 
 def store(pacs, folder, datasets):
@@ -57,3 +40,11 @@ def mirror_of(pacs, root, **options):
     web = WebClient(pacs.url, Credentials(*(pacs.auth or ())), timeout_s=options.pop("timeout_s", 10.0))
     choices = options.pop("choices", ())
     return PacsMirror(root, web, load_rules(None, choices), **options)
+
+
+def fresh_store(pacs, root, look=True, **options):
+    """The store of a program that starts, after its first listing if the PACS answers."""
+    store = PacsDatastore(mirror_of(pacs, root, **options))
+    if look:
+        store.look()
+    return store

@@ -9,6 +9,7 @@ from monailabel.interfaces.app import MONAILabelApp
 from lib import (
     answers,
     batch,
+    dicom_routes,
     gate,
     infers,
     labels,
@@ -89,12 +90,16 @@ class OslnApp(MONAILabelApp):
 
         super().on_init_complete()
         gate.install()
-        threads.unfreeze(app)
-        if isinstance(self._datastore, pacs_datastore.PacsDatastore):
+        threads.unfreeze(app, [dicom_routes])
+        if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
+        startup.log_startup(self)
+
+    def server_mode(self, mode: bool) -> None:
+        super().server_mode(mode)
+        if mode and self._keeper is None and isinstance(self._datastore, pacs_datastore.PacsDatastore):
             self._keeper = PacsKeeper(self._datastore)
             self._keeper.start()
-        startup.log_startup(self)
 
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
         return labels.report_for(label_id) | self._datastore.about_delivery()

@@ -87,8 +87,23 @@ class PacsDatastore(OslnDatastore):
         self.after_submission()
         return case
 
+    def about_itself(self) -> list[str]:
+        waits = self.waiting()["waiting"]
+        return [
+            f"mirror   {self.root}",
+            "the PACS is asked for its cases now; those above were known before",
+            *([f"{waits} labels wait for the PACS"] if waits else []),
+        ]
+
     def about_delivery(self) -> dict[str, Any]:
-        return {"pacs": self.waiting()}
+        waits = self.waiting()
+        if waits["last_error"]:
+            told = f"The label is kept here and goes to the PACS later: {waits['last_error']}."
+        elif waits["waiting"]:
+            told = "The label is kept here and on its way to the PACS."
+        else:
+            told = "The label is on the PACS."
+        return {"pacs": {**waits, "message": told}}
 
     def waiting(self) -> dict[str, Any]:
         """Number of revisions that the PACS does not have yet, and why the last try failed."""
@@ -126,6 +141,11 @@ class PacsDatastore(OslnDatastore):
     def json(self) -> dict[str, Any]:
         self.before_listing()
         return super().json()
+
+    @translated()
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        with self.at_hand(logger.info):
+            return super().get_dataset_archive(limit_cases)
 
     @contextmanager
     def at_hand(self, on_step: Callable[[str], None]) -> Iterator[None]:

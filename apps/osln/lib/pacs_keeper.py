@@ -19,9 +19,12 @@ WAIT_S = 5.0
 PAUSES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)
 """Between tries while the PACS does not answer."""
 
+IDLE_S = 30.0
+"""Between looks into an empty outbox, for labels that another process puts there."""
+
 
 class PacsKeeper:
-    """Keeps the list of cases fresh without letting a slow PACS hold up the viewers.
+    """Keeps the list of cases fresh, and sends labels, without letting a slow PACS hold up the viewers.
 
     Args:
         store: The store of the PACS.
@@ -36,6 +39,7 @@ class PacsKeeper:
         self._listed = ""
         self._error = ""
         self._submitted = threading.Event()
+        self._ended = False
 
     def start(self) -> None:
         """Begins; the threads end with the process."""
@@ -43,6 +47,13 @@ class PacsKeeper:
         self.store.after_submission = self._submitted.set
         for work in (self._list, self._deliver):
             threading.Thread(target=work, name=f"PACS {work.__name__}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Has the threads end after what they are doing."""
+        with self._wake:
+            self._ended, self._wanted = True, True
+            self._wake.notify_all()
+        self._submitted.set()
 
     def wait_for_list(self) -> None:
         """Has the PACS listed if the list is old, and waits a little, but not while the PACS is down."""
@@ -67,7 +78,7 @@ class PacsKeeper:
 
     def _list(self) -> None:
         failures = 0
-        while True:
+        while not self._ended:
             try:
                 self.store.look()
                 if self._error:
@@ -83,7 +94,7 @@ class PacsKeeper:
                 failures += 1
             with self._wake:
                 self._rounds += 1
-                self._wanted = False
+                self._wanted = self._ended
                 if not failures:
                     self._listed_at = time.monotonic()
                     self._listed = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -92,7 +103,7 @@ class PacsKeeper:
                 self._wake.wait_for(lambda: self._wanted, pause)
 
     def _deliver(self) -> None:
-        while True:
+        while not self._ended:
             self._submitted.clear()
             try:
                 deliver(self.store.mirror, self.store.outbox, time.time())
@@ -100,13 +111,13 @@ class PacsKeeper:
                 logger.exception("The labels that wait could not be sent")
             self._submitted.wait(self._until_next())
 
-    def _until_next(self) -> float | None:
-        """Seconds until a label is to be tried again; None if none waits."""
+    def _until_next(self) -> float:
+        """Seconds until a label is to be tried again."""
         try:
             entries = self.store.outbox.entries()
         except ValueError:
             return PAUSES_S[-1]
-        return max(0.5, entries[0].next_try - time.time()) if entries else None
+        return max(0.5, entries[0].next_try - time.time()) if entries else IDLE_S
 
     def _told(self, error: str) -> None:
         if error and error != self._error:

@@ -46,13 +46,14 @@ AWAITING = {"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "SEN
 _building = threading.RLock()
 
 
-def unfreeze(app: FastAPI) -> list[str]:
+def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
     """Puts threaded versions in front of MONAI Label's routes; a second call does nothing.
 
     Call it when the server starts (`on_init_complete`), not in training processes.
 
     Args:
         app: `monailabel.app.app`.
+        own: Modules with routes of this app.
 
     Returns:
         Routes that stay as they are although nobody decided so; also logged.
@@ -68,6 +69,7 @@ def unfreeze(app: FastAPI) -> list[str]:
     modules = [module for module in vars(server).values() if _is_endpoint_module(module)]
     if not server.settings.MONAI_LABEL_AUTH_ENABLE:
         modules = [module for module in modules if module is not server.login]
+    modules += own
     unfrozen = shadow(app, modules, prefix=server.settings.MONAI_LABEL_API_STR)
     for module in [*modules, *_task_modules()]:
         if hasattr(module, "app_instance"):

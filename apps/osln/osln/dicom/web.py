@@ -126,7 +126,8 @@ class WebClient:
             raise
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
-            raise PacsError(_status_words(status, self.place)) from None
+            repeated = error.request is not None and error.request.method == "GET"
+            raise PacsError(_status_words(status, self.place, repeated)) from None
         except requests.exceptions.SSLError:
             raise PacsError(
                 f"the certificate of {self.place} is not trusted; set REQUESTS_CA_BUNDLE to your hospital's"
@@ -191,7 +192,7 @@ def _no_dicomweb(place: str) -> str:
     return f"what {place} answers is not DICOMweb, or was cut off; check the path (often /dicom-web)"
 
 
-def _status_words(status: int, place: str) -> str:
+def _status_words(status: int, place: str, repeated: bool) -> str:
     if status in (401, 403):
         return (
             f"the PACS at {place} refuses ({status}): give name and password (--user, or OSLN_DICOMWEB_USER "
@@ -199,5 +200,5 @@ def _status_words(status: int, place: str) -> str:
         )
     if status == 404:
         return f"there is no DICOMweb service at this address of {place} (404); the path often is /dicom-web"
-    tries = f" to {RETRIES + 1} tries" if status >= 500 else ""
+    tries = f" to {RETRIES + 1} tries" if status >= 500 and repeated else ""
     return f"the PACS at {place} answered with status {status}{tries}; ask its administrator"

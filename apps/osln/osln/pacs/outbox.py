@@ -115,7 +115,6 @@ class Outbox:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            message = (
-                f"{path} is not an entry of the outbox ({error}); remove it: its label is sent once more"
-            )
-            raise ValueError(message) from error
+            raise ValueError(
+                f"{path} is no entry of the outbox ({error}); remove it and submit the label once more"
+            ) from error

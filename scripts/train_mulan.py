@@ -23,7 +23,7 @@ from osln.column import Column
 from osln.detector_training import train_detector
 from osln.detectors import DETECTORS
 from osln.experiments import PRESETS
-from osln.metrics import best_f1, froc
+from osln.froc import best_f1, froc
 from osln.node_tags import node_tags
 from osln.slice_detection import SliceDetector
 from osln.slice_sampling import NodeTags

@@ -17,7 +17,7 @@ def test_a_node_has_the_tags_of_the_finding_in_its_center():
         {"kind": "node", "center_mm": column.grid.index_to_mm([0, 0, 0]), "tags": ["neck"]},
     )
 
-    tags = node_tags(Patient(column, {}, {}, findings))
+    tags = node_tags(Patient(column, findings))
 
     assert list(tags) == [2]
     assert sorted(np.flatnonzero(tags[2])) == sorted([TAG_INDEX["lymph node"], TAG_INDEX["chest"]])
@@ -28,4 +28,4 @@ def test_a_center_beside_the_voxels_of_a_small_node_still_finds_it():
     x, y, z = np.argwhere(column.nodes == 1)[0]
     findings = ({"kind": "node", "center_mm": column.grid.index_to_mm([x - 1, y, z]), "tags": ["neck"]},)
 
-    assert list(node_tags(Patient(column, {}, {}, findings))) == [1]
+    assert list(node_tags(Patient(column, findings))) == [1]

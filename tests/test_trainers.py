@@ -115,7 +115,7 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
 def test_slicer_can_divide_by_the_epochs_before_the_first_one(trainer, monkeypatch):
     seen = []
     monkeypatch.setattr(trainers, "retrain", lambda *_, **__: seen.append(trainer.stats()) or Report())
-    trainer({"model": "ct-distal"}, None)
+    trainer({"model": "ct-distal"}, Folder())
     assert (seen[0]["epoch"], seen[0]["total_epochs"]) == (0, 1)
 
 

@@ -182,7 +182,10 @@ def renew_score_thresholds(
     rows = [
         row
         for row in EXPERIMENTS.values()
-        if row.classifier and segmenter in row.segmenters and all(map(models.published, row.networks))
+        if row.classifier
+        and row.turns == 1
+        and segmenter in row.segmenters
+        and all(map(models.published, row.networks))
     ]
     if rows and len(cases) < FEWEST_PATIENTS:
         names = ", ".join(str(row.classifier) for row in rows)

@@ -131,7 +131,7 @@ def all_views(size: RandomViews) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
 
 
 def drawn_views(size: RandomViews, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As `all_views`, `size.trained` random ones of each of `count` candidates, from torch's source of chance."""
+    """As `all_views`, `size.trained` random ones for each of `count` candidates, by torch's own chance."""
     views = count * size.trained
     edges = torch.tensor(size.edges_mm)[torch.randint(len(size.edges_mm), (views,))]
     shifts, turns = _shifts(views, size.shift_mm), _rotations(views)

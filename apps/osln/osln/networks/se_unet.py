@@ -26,20 +26,14 @@ class SEUNet(UNet3D):
     it, and training patches, which are smaller than windows, have other means.
 
     Args:
-        in_channels, widths, out_channels, output_bias: As for `UNet3D`.
+        in_channels, widths, output_bias: As for `UNet3D`.
 
     Reference:
         Hu et al.: Squeeze-and-Excitation Networks, 2018; the paper, section 4.4.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        widths: Sequence[tuple[int, int]],
-        out_channels: int = 1,
-        output_bias: float = 0.0,
-    ) -> None:
-        super().__init__(in_channels, widths, out_channels, output_bias)
+    def __init__(self, in_channels: int, widths: Sequence[tuple[int, int]], output_bias: float = 0.0) -> None:
+        super().__init__(in_channels, widths, output_bias=output_bias)
         levels = [second for _, second in widths]
         self.encoder = _weighed(self.encoder, levels)
         self.decoder = _weighed(self.decoder, levels[-2::-1])

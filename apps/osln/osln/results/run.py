@@ -189,7 +189,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     sizes = {split: len(plan.cohort.cases(split)) for split in SPLITS}
     words = ", ".join(f"{number} {split}" for split, number in sizes.items())
     generated = isinstance(plan.cohort, PhantomCohort)
-    about = {"cohort": f"generated phantoms ({words})" if generated else f"patients ({words})"}
+    about = {"cohort": f"{'generated phantoms' if generated else 'the cases of a store'} ({words})"}
     measured = "generated phantoms" if plan.cohort.trained_on == PHANTOM else "the patients given"
     about["warning"] = (
         f"Measured on {measured} and with these networks. The paper's own figures are about its 141 patients "

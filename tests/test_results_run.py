@@ -13,7 +13,8 @@ from osln.experiments import PRESETS, SERVED_NETWORKS
 from osln.results import end_to_end, run, stage_one, stage_two
 from osln.results.graph import jobs_of
 from osln.results.plan import Network
-from osln.tables import TABLES, Row, candidate_row, rows_of
+from osln.table_rows import Row, candidate_row
+from osln.tables import TABLES, rows_of
 from osln.weights import ModelStore
 from small_cohort import TinyCohort, make_plan, tiny_preset
 from small_detectors import use_tiny

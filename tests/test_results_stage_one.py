@@ -10,7 +10,7 @@ from osln.results.files import write_arrays
 from osln.results.plan import Network
 from osln.results.stage_one import KEPT, count_row, displaced, fused_map, row_counts, row_figures
 from osln.sweep import THRESHOLDS
-from osln.tables import Row
+from osln.table_rows import Row
 from small_cohort import TinyCohort, make_plan
 
 

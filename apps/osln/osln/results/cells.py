@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from osln.reporting import interval_cell, verdict
-from osln.tables import FIGURES
+from osln.table_rows import FIGURES
 
 PAPERS = "the paper's own data"
 """Heading of the paper's figures: other patients, other networks, never the same data."""

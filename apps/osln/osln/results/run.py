@@ -27,7 +27,8 @@ from osln.results.report import Content, blocks, markdown, write_tables
 from osln.results.stage_one import row_counts, row_figures
 from osln.results.stage_two import read_patients, row_patients
 from osln.store_cohort import StoreCohort
-from osln.tables import TABLES, CohortSizes, Row
+from osln.table_rows import Row
+from osln.tables import TABLES, CohortSizes
 from osln.tagger import Tagger
 
 PHANTOM = "phantom"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -7,7 +9,7 @@ from osln.candidates import find_candidates
 from osln.column import Column
 from osln.detection import Detections
 from osln.grid import Grid
-from osln.pictures import FALSE, HIT, MISS, draw_detections, save_picture
+from osln.pictures import FALSE, HIT, MISS, draw_detections, draw_inputs, save_picture
 
 SHAPE = (40, 40, 40)
 NODE = (slice(10, 14), slice(18, 22), slice(10, 13))
@@ -66,3 +68,23 @@ def test_without_truth_every_candidate_has_one_color():
 def test_a_picture_is_written_as_png(tmp_path):
     save_picture(draw_detections(found_at(NODE), None, "a"), tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_stage_one_sees_is_four_planes_of_one_orientation():
+    at = np.indices(SHAPE)
+    distance = np.sqrt(sum((a - 20.0) ** 2 for a in at)).astype(np.float32) * 6 - 6
+    found = found_at()
+    column = replace(
+        found.column,
+        distance_mm=distance,
+        tumor=distance <= 0,
+        nodes=nodes_at(NODE),
+        pet_suv=distance * 0 + 4,
+    )
+    figure = draw_inputs(column, "a")
+    assert len(figure.axes) == 4 and all(axes.xaxis_inverted() for axes in figure.axes)
+    assert len({axes.get_aspect() for axes in figure.axes}) == 1
+    assert HIT in drawn_colors(figure)
+    images = [len(axes.images) for axes in figure.axes]
+    # CT; CT; CT and distance; CT and PET.
+    assert images == [1, 1, 2, 2]

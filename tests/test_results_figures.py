@@ -7,7 +7,8 @@ from osln.bootstrap import resamples
 from osln.matching import Scored
 from osln.metrics import Counts
 from osln.results.figures import CandidateResult, MapResult, all_figures, row_figures, table_figures
-from osln.tables import TABLES, Line, Question, Row, Table, candidate_row
+from osln.table_rows import Line, Question, Row, Table, candidate_row
+from osln.tables import TABLES
 
 PATIENTS = 4
 WEIGHTS = resamples(PATIENTS)

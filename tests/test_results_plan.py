@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from osln.results.plan import Network
-from osln.tables import Row, candidate_row
+from osln.table_rows import Row, candidate_row
 from small_cohort import TinyCohort, make_plan
 
 CT, LF = Row("ct"), Row("lf-stratified")

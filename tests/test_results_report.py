@@ -101,7 +101,7 @@ def test_lines_have_figures_chance_and_the_papers_own_data_in_columns_of_their_o
         "mRecall@.10-.20 (the paper's own data)", "Recall@.15 (the paper's own data)",
     ]  # fmt: skip
     assert ct == ["CT", "0.400 [0.300, 0.500]", "0.400 [0.400, 0.400]", "0.050", "x 2", "0.762", "0.736"]
-    assert ef[3] == "0.050: no better than chance"
+    assert ef[3] == "0.050: not shown better than chance"
     assert long[0] == "CT long (control)" and long[-2:] == ["-", "-"]
     assert line_cells(TABLE, "froc") == []
 
@@ -133,7 +133,7 @@ def test_the_report_tells_everything(content, picture):
         "command: scripts/run_table.py --table 1b",
         "commit abc1234; numpy 1.0",
         "2 trainings of each row",
-        "No better than chance, to be looked into: EF (Table 1b).",
+        "Not shown better than chance, to be looked into: EF (Table 1b).",
         "## Table 1b: Streams",
         "EF: ends early",
         "left out case-9: no PET",
@@ -155,7 +155,7 @@ def test_the_page_needs_nothing_but_the_file(content, picture):
     )
     assert 'src="data:image/png;base64,iVBOR' in text and text.count("<img") == 1
     assert "Does EF &lt;beat&gt; CT?" in text and "A &lt;curve&gt;" in text
-    assert '<td class="marked">0.050: no better than chance</td>' in text
+    assert '<td class="marked">0.050: not shown better than chance</td>' in text
     assert '<a href="#table-1b--streams">' in text and 'id="table-1b--streams"' in text
     assert text.count("<table>") == text.count("</table>") == 7
 

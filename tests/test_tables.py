@@ -4,7 +4,8 @@ import pytest
 
 from osln.detectors import DETECTORS
 from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS
-from osln.tables import COHORT_SIZES, FIGURES, STAGE_ONE_ROWS, TABLES, Row, candidate_row, rows_of
+from osln.table_rows import FIGURES, STAGE_ONE_ROWS, Row, candidate_row
+from osln.tables import COHORT_SIZES, TABLES, rows_of
 
 # Copied from the paper, Table 1: recall at precision .15, mRecall.
 TABLE_1A = {

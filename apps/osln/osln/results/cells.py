@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from osln.reporting import interval_cell, verdict
-from osln.tables import FIGURES
+from osln.table_rows import FIGURES
 
 PAPERS = "the paper's own data"
 """Heading of the paper's figures: other patients, other networks, never the same data."""
-NO_BETTER = "no better than chance"
+NO_BETTER = "not shown better than chance"
 
 Cells = list[list[str]]
 """Rows of a table, the header first."""
@@ -64,16 +64,16 @@ def figure_cell(entry: Mapping[str, Any], sign: str = "") -> str:
 
 
 def chance_cell(line: Mapping[str, Any]) -> str:
-    """What chance gives, and whether the line is no better."""
+    """What chance gives, and whether the line is not shown to be better."""
     value = f"{line['chance']['value']:.3f}"
     return value if line["above_chance"] else f"{value}: {NO_BETTER}"
 
 
 def marked_lines(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Titles of the lines that are no better than chance."""
+    """Titles of the lines that are not shown to be better than chance."""
     return list(
         dict.fromkeys(
-            f"{line['title']} (Table {table['name']})"
+            f"{line['title']} ({'Table ' if table['name'][0].isdigit() else ''}{table['name']})"
             for table in tables
             for line in table["lines"]
             if not line["above_chance"]

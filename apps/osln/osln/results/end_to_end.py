@@ -16,7 +16,7 @@ from osln.results.files import write_json
 from osln.results.plan import EVALUATED, Plan
 from osln.slice_detection import SliceDetector
 from osln.step_run import StepProgress
-from osln.tables import Row
+from osln.table_rows import Row
 
 
 def train_end_to_end(plan: Plan, name: str, row: Row, seed: int) -> None:

@@ -18,7 +18,7 @@ from osln.matching import Scored
 from osln.metrics import Counts
 from osln.reporting import plain_interval
 from osln.results.chance import chance_distribution
-from osln.tables import FIGURES, Row, Table
+from osln.table_rows import FIGURES, Row, Table
 
 LEADING = {kind: next(iter(figures)) for kind, figures in FIGURES.items()}
 """The figure that is compared with chance and that answers the questions."""

@@ -18,7 +18,8 @@ from osln.results.figures import CandidateResult, MapResult, Result
 from osln.results.plan import Plan
 from osln.results.report import Picture
 from osln.results.stage_two import case_scores, find, read_patients, row_patients
-from osln.tables import TABLES, Line, Row, Table, candidate_row
+from osln.table_rows import Line, Row, Table, candidate_row
+from osln.tables import TABLES
 
 DPI = 80
 SHOWN_ROW = candidate_row("lf-stratified", "glnet")

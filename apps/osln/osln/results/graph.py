@@ -10,7 +10,7 @@ from osln.results.end_to_end import detect_nodes, train_end_to_end
 from osln.results.plan import EVALUATED, Network, Plan
 from osln.results.stage_one import count_row, make_maps, prepare_cases, train_network
 from osln.results.stage_two import make_candidates, make_tags, score_row, train_row
-from osln.tables import Row
+from osln.table_rows import Row
 
 CHUNK = 16
 """Patients of one job."""

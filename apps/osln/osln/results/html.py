@@ -16,6 +16,7 @@ nav { columns: 2; } nav a { display: block; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
 th { background: var(--soft); } td:first-child { min-width: 12rem; }
+td:not(:first-child) { white-space: nowrap; }
 td.marked { color: var(--mark); font-weight: 600; }
 figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; background: #fff; }
 figcaption { font-size: 13px; opacity: .8; } ul { padding-left: 1.2rem; }

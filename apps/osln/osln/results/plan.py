@@ -16,7 +16,8 @@ from typing import Any
 from osln.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.experiments import CLASSIFIERS, SEGMENTERS, Preset
 from osln.results.cohort import Cohort
-from osln.tables import STAGE_ONE_ROWS, Row, rows_of
+from osln.table_rows import STAGE_ONE_ROWS, Row
+from osln.tables import rows_of
 from osln.tagger import Tagger
 
 FORMAT = 1

@@ -98,7 +98,7 @@ def blocks(content: Content, pictures: Sequence[tuple[str, Picture]] = ()) -> It
     yield Words(tuple(_about_lines(content.about)))
     marked = cells.marked_lines(content.tables)
     if marked:
-        yield Words((f"No better than chance, to be looked into: {'; '.join(marked)}.",))
+        yield Words((f"Not shown better than chance, to be looked into: {'; '.join(marked)}.",))
     for table in content.tables:
         yield from table_blocks(table)
         yield from (picture for section, picture in pictures if section == table["name"])
@@ -126,7 +126,8 @@ def blocks(content: Content, pictures: Sequence[tuple[str, Picture]] = ()) -> It
 
 def table_blocks(table: Mapping[str, Any], level: int = 2) -> Iterable[Block]:
     """One table with its questions."""
-    yield Heading(f"Table {table['name']}: {table['title']}", level)
+    numbered = table["name"][0].isdigit()
+    yield Heading(f"Table {table['name']}: {table['title']}" if numbered else table["title"], level)
     for kind in ("recall", "froc"):
         lines = cells.line_cells(table, kind)
         if not lines:

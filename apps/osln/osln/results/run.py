@@ -27,7 +27,8 @@ from osln.results.report import Content, blocks, markdown, write_tables
 from osln.results.stage_one import row_counts, row_figures
 from osln.results.stage_two import read_patients, row_patients
 from osln.store_cohort import StoreCohort
-from osln.tables import TABLES, CohortSizes, Row
+from osln.table_rows import Row
+from osln.tables import TABLES, CohortSizes
 from osln.tagger import Tagger
 
 PHANTOM = "phantom"
@@ -189,7 +190,7 @@ def _about(plan: Plan) -> dict[str, Any]:
     sizes = {split: len(plan.cohort.cases(split)) for split in SPLITS}
     words = ", ".join(f"{number} {split}" for split, number in sizes.items())
     generated = isinstance(plan.cohort, PhantomCohort)
-    about = {"cohort": f"generated phantoms ({words})" if generated else f"patients ({words})"}
+    about = {"cohort": f"{'generated phantoms' if generated else 'the cases of a store'} ({words})"}
     measured = "generated phantoms" if plan.cohort.trained_on == PHANTOM else "the patients given"
     about["warning"] = (
         f"Measured on {measured} and with these networks. The paper's own figures are about its 141 patients "

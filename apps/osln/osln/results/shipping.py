@@ -7,7 +7,7 @@ from osln.experiments import EXPERIMENTS
 from osln.operating import operating_points, score_thresholds
 from osln.results.plan import Plan
 from osln.results.stage_two import row_patients
-from osln.tables import Row, candidate_row
+from osln.table_rows import Row, candidate_row
 from osln.tagger import Tagger
 from osln.weights import add_shipped, write_shipped
 

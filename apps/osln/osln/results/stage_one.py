@@ -18,7 +18,7 @@ from osln.results.classes import class_table, judge
 from osln.results.files import write_arrays
 from osln.results.plan import EVALUATED, Network, Plan
 from osln.sweep import Sweep, sweep
-from osln.tables import Row
+from osln.table_rows import Row
 from osln.training import Progress, train
 from osln.turning import mean_probability
 

@@ -20,7 +20,7 @@ from osln.metrics import OPERATING_PRECISION, operating_thresholds
 from osln.results.files import write_array, write_json
 from osln.results.plan import EVALUATED, Plan
 from osln.results.stage_one import fused_map, row_counts
-from osln.tables import Row
+from osln.table_rows import Row
 from osln.tagger import Tagger
 from osln.training import Progress
 from osln.turning import mean_scores

@@ -15,13 +15,14 @@ START_SECONDS = 300
 
 
 class LocalServer:
-    """A server on 127.0.0.1 at a free port; runs inside a `with` block.
+    """A server on 127.0.0.1; runs inside a `with` block.
 
     Args:
-        studies: Store of the cases.
+        studies: Store of the cases: a folder or the address of a DICOMweb service.
         log: File for what the server says.
         conf: Options of the app.
         app: App folder; this repository's by default.
+        port: On 127.0.0.1; 0 takes a free one.
 
     Attributes:
         url: Where it answers.
@@ -29,11 +30,17 @@ class LocalServer:
     """
 
     def __init__(
-        self, studies: Path, log: Path, conf: dict[str, str] | None = None, app: Path | None = None
+        self,
+        studies: Path | str,
+        log: Path,
+        conf: dict[str, str] | None = None,
+        app: Path | None = None,
+        port: int = 0,
     ) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        if port == 0:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.start_seconds = 0.0
         self._studies, self._log = studies, log
@@ -51,20 +58,28 @@ class LocalServer:
         with self._log.open("a") as log:
             command = server_command(options, others)
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=own)
-        while time.monotonic() < begun + START_SECONDS and self._process.poll() is None:
-            try:
-                if requests.get(f"{self.url}/info/", timeout=30).ok:
-                    self.start_seconds = time.monotonic() - begun
-                    return self
-            except requests.RequestException:
-                time.sleep(0.1)
-        self._stop()
-        raise RuntimeError(f"the server did not come up; it said:\n{self._log.read_text()[-3000:]}")
+        try:
+            while time.monotonic() < begun + START_SECONDS and self.runs:
+                try:
+                    if requests.get(f"{self.url}/info/", timeout=30).ok:
+                        self.start_seconds = time.monotonic() - begun
+                        return self
+                except requests.RequestException:
+                    time.sleep(0.1)
+            raise RuntimeError(f"the server did not come up; it said:\n{self._log.read_text()[-3000:]}")
+        except BaseException:
+            self._stop()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
 
     def _stop(self) -> None:
         if self._process is not None:

@@ -1,4 +1,4 @@
-"""Make synthetic CT + PET cases in the store's layout, or count what a cohort contains."""
+"""Make synthetic CT + PET cases in the store's layout or as DICOM, or count what a cohort contains."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 
+from osln.dicom.rtstruct import read_structures, region_mask
+from osln.dicom.source import read_ct_series
+from osln.dicom.volume import read_ct
 from osln.grid import Volume, read_volume
 from osln.phantom import Phantom, PhantomParameters, make_phantom
 from osln.phantom.cohort import COHORT_SIZES, case_names, split_sizes, write_case, write_splits
-from osln.phantom.contours import contour_mask
 from osln.phantom.counts import case_counts, counts_table
-from osln.phantom.dicom_ct import read_ct
+from osln.phantom.dicom_study import write_dicom_case
 from osln.phantom.icrp import OrganVolumes, find_volumes
 from osln.phantom.imaging import FIELDS
 from osln.phantom.planting import plant
@@ -27,7 +29,11 @@ from osln.phantom.planting import plant
 def command_line() -> argparse.ArgumentParser:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, help="folder of the store to write")
+    parser.add_argument("--output", type=Path, help="folder to write: a store, or DICOM studies")
+    parser.add_argument(
+        "--dicom", action="store_true",
+        help="write DICOM studies (CT, PET, RTSTRUCT) into the folder, as a hospital has them",
+    )  # fmt: skip
     parser.add_argument("--cases", type=int, default=4, help="number of patients")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first case; case i has seed + i")
     parser.add_argument("--prefix", default="phantom", help="case names are PREFIX-01, PREFIX-02, ...")
@@ -80,7 +86,7 @@ def read_tumor(text: str, ct: Volume) -> np.ndarray:
     """The tumor mask of --ct-tumor."""
     name, separator, roi = text.rpartition(":")
     if separator and Path(name).is_file():
-        return contour_mask(name, roi, ct)
+        return region_mask(read_structures(name), roi, ct.grid)
     volume = read_volume(text)
     if not volume.grid.matches(ct.grid):
         raise ValueError(f"{text} does not lie on the CT's grid: resample the mask to the CT first")
@@ -91,7 +97,8 @@ def phantom_maker(arguments: argparse.Namespace) -> Callable[[int], Phantom]:
     """What makes the phantom of a seed: planted, on organ volumes, or built in."""
     moved = not arguments.no_misregistration
     if arguments.ct:
-        ct = read_ct(arguments.ct)
+        folder = arguments.ct.is_dir()
+        ct = read_ct(read_ct_series(arguments.ct).slices).volume if folder else read_volume(arguments.ct)
         tumor = read_tumor(arguments.ct_tumor, ct) if arguments.ct_tumor else None
         return lambda seed: plant(ct, seed, tumor=tumor, misregistered=moved)
     options = {"spacing_mm": arguments.spacing, "field": arguments.field, "misregistered": moved}
@@ -103,14 +110,17 @@ def phantom_maker(arguments: argparse.Namespace) -> Callable[[int], Phantom]:
 
 def make_cases(arguments: argparse.Namespace) -> None:
     """Write the cases with a progress bar, then the splits of a cohort."""
+    if arguments.dicom and arguments.cohort:
+        raise ValueError("DICOM studies have no splits: give --cases N with --dicom instead of --cohort")
     sizes = [int(n) for n in arguments.cohort.split(",")] if arguments.cohort else None
     cases = case_names(sum(sizes) if sizes else arguments.cases, arguments.prefix)
     splits = split_sizes(len(cases), sizes) if sizes else []
     approved = approved_count(arguments.approve, len(cases), cohort=bool(sizes))
     make = phantom_maker(arguments)
+    write = write_dicom_case if arguments.dicom else write_case
     start = time.perf_counter()
     for i, case in enumerate(tqdm(cases, unit="case")):
-        write_case(arguments.output, case, make(arguments.seed + i), approve=i < approved)
+        write(arguments.output, case, make(arguments.seed + i), approve=i < approved)
     if splits:
         write_splits(arguments.output, dict(zip(cases, splits, strict=True)))
     seconds = (time.perf_counter() - start) / len(cases)

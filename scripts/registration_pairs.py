@@ -11,13 +11,15 @@ from scipy.spatial.transform import Rotation
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "apps" / "osln"))
 
+from osln.dicom.source import read_ct_series  # noqa: E402
+from osln.dicom.volume import read_ct  # noqa: E402
 from osln.grid import Grid, Volume  # noqa: E402
-from osln.phantom.dicom_ct import read_ct  # noqa: E402
 from osln.phantom.fields import SplineField, random_field  # noqa: E402
-from osln.phantom.imaging import axes_affine, image_patient  # noqa: E402
+from osln.phantom.imaging import axes_affine, image_ct, image_patient  # noqa: E402
 from osln.phantom.parameters import PhantomParameters  # noqa: E402
 from osln.phantom.patient import WORLD_HIGH_MM, WORLD_LOW_MM, grid_axes, plan_patient  # noqa: E402
 from osln.phantom.pet import shown_at  # noqa: E402
+from osln.phantom.pet_ct import second_ct  # noqa: E402
 from osln.registration.working import working_ct  # noqa: E402
 
 FIELD_MM = 8.0
@@ -30,8 +32,6 @@ CT_BOX_MM = ((-180.0, 180.0), (-125.0, 125.0), (16.0, 296.0))
 PET_CT_BOX_MM = ((-180.0, 180.0), (-125.0, 125.0), (-8.0, 320.0))
 CT_SPACING_MM = (2.0, 2.0, 3.0)
 PET_CT_SPACING_MM = (1.8, 1.8, 3.27)
-_PET_CT_NOISE_HU = 20.0
-_NOISE_STEP_MM = 2.5
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,8 @@ def phantom_pair(seed: int, *, still: bool = False) -> KnownPair:
     phantom = image_patient(patient, grid_axes(CT_BOX_MM, CT_SPACING_MM), pet_box_mm=PET_CT_BOX_MM)
     quiet = replace(patient, parameters=replace(parameters, ct_noise_hu=0.0))
     wide_axes = grid_axes(((-186.0, 186.0), (-131.0, 131.0), (-14.0, 326.0)), (2.5, 2.5, 2.5))
-    clean = image_patient(quiet, wide_axes, misregistered=False)
-    pet_ct = second_ct(
-        _volume(clean.ct_hu, clean.affine), motion, grid_axes(PET_CT_BOX_MM, PET_CT_SPACING_MM), rng
-    )
+    clean = _volume(image_ct(quiet, wide_axes), axes_affine(wide_axes))
+    pet_ct = second_ct(clean, motion, grid_axes(PET_CT_BOX_MM, PET_CT_SPACING_MM), rng)
     nodes = [finding for finding in phantom.findings if finding.kind == "node"]
     points = np.array([finding.center_mm for finding in nodes])
     shown = (points[:, 2] > CT_BOX_MM[2][0]) & (points[:, 2] < CT_BOX_MM[2][1])
@@ -109,7 +107,7 @@ def phantom_pair(seed: int, *, still: bool = False) -> KnownPair:
 
 def real_pair(folder: Path, seed: int) -> KnownPair:
     """A real CT and itself warped, with noise of its own; the points are a lattice of 20 mm in the body."""
-    ct = read_ct(folder)
+    ct = read_ct(read_ct_series(folder).slices).volume
     low, high = ct.grid.index_to_mm(np.zeros(3)), ct.grid.index_to_mm(np.asarray(ct.grid.shape) - 1)
     small = working_ct(ct, "the CT")
     step = tuple(slice(None, None, 5) for _ in range(3))
@@ -127,20 +125,6 @@ def real_pair(folder: Path, seed: int) -> KnownPair:
     pet = Volume(uptake.astype(np.float32), small.grid, small.grid)
     nothing = np.full(int(shown.sum()), np.nan)
     return KnownPair(ct, pet, pet_ct, points[shown], truth[shown], nothing, np.zeros(int(shown.sum())))
-
-
-def second_ct(ct: Volume, motion: SplineField, axes: list[np.ndarray], rng: np.random.Generator) -> Volume:
-    """A CT on other voxels that shows at p what the first shows at p + u(p), with fresh noise."""
-    where = np.stack(np.meshgrid(*axes, indexing="ij")) + motion.on_axes(axes)
-    for axis in range(3):
-        where[axis] = (where[axis] - ct.grid.affine[axis, 3]) / ct.grid.affine[axis, axis]
-    values = ndimage.map_coordinates(
-        ct.array.astype(np.float32), where, order=1, mode="constant", cval=-1000.0
-    )
-    low, high = [axis[0] for axis in axes], [axis[-1] for axis in axes]
-    noise = random_field(rng, low, high, _NOISE_STEP_MM, sd=_PET_CT_NOISE_HU).on_axes(axes)[0]
-    values += np.where(values < -995.0, 0.0, noise)
-    return _volume(np.clip(np.rint(values), -1024, 3071).astype(np.int16), axes_affine(axes))
 
 
 def _volume(array: np.ndarray, affine: np.ndarray) -> Volume:

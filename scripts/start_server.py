@@ -136,15 +136,20 @@ def refusal(options: argparse.Namespace) -> str | None:
             f"There is no folder {options.studies}. Name an existing store with --studies (its layout is in "
             "the README), or make an empty folder to begin with."
         )
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    return port_refusal(options.host, options.port)
+
+
+def port_refusal(host: str, port: int) -> str | None:
+    """Why nothing can listen at an address of this computer, in words, or None."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((options.host, options.port))
+            probe.bind((host, port))
     except OSError as error:
         return (
-            f"{options.host}:{options.port} cannot be used ({error.strerror}). If another server runs there, "
-            "end it or take another port, for instance --port 8001."
+            f"{host}:{port} cannot be used ({error.strerror}). If another server runs there, "
+            f"end it or take another port, for instance --port {port + 1}."
         )
     return None
 

@@ -7,19 +7,13 @@ import pytest
 
 from osln.dicom.export import encoded
 from osln.dicom.nodes import Node, NodeSet
-from osln.dicom.rtstruct import read_structures, region_voxels
+from osln.dicom.rtstruct import read_structures, region_mask
 from osln.dicom.rtstruct_write import rtstruct
 from osln.dicom.seg import read_seg, seg
 from osln.dicom.source import read_ct_series
 from small_nodes import PREDICTION, check_with_dciodvfy
 
 pytestmark = pytest.mark.slow
-
-
-def mask_of(region, ct):
-    mask = np.zeros(ct.grid.shape, dtype=bool, order="F")
-    region_voxels(region, ct.grid, ct.frame_of_reference_uid).paste(mask, True)
-    return mask
 
 
 def test_contours_of_a_real_ct_come_back_voxel_by_voxel(reference_data, tmp_path, require):
@@ -30,13 +24,15 @@ def test_contours_of_a_real_ct_come_back_voxel_by_voxel(reference_data, tmp_path
     (drawn,) = tmp_path.rglob("mask_rtstruct/*")
     labels = np.zeros(ct.grid.shape, dtype=np.uint16, order="F")
     for number, name in ((1, "GTV-1"), (2, "Spinal-Cord")):
-        (region,) = (region for region in read_structures(drawn).regions if region.name == name)
-        labels[mask_of(region, ct) & (labels == 0)] = number
+        mask = region_mask(read_structures(drawn), name, ct.grid, ct.frame_of_reference_uid)
+        labels[mask & (labels == 0)] = number
     nodes = NodeSet(labels, ct.grid, (Node(1, 0.9, "GLNet"), Node(2)), PREDICTION)
     for write in (seg, rtstruct):
         (tmp_path / write.__name__).write_bytes(encoded(write(nodes, ct)))
         check_with_dciodvfy(tmp_path / write.__name__, require)
 
     np.testing.assert_array_equal(read_seg(tmp_path / "seg", ct).labels(), labels)
-    for number, region in enumerate(read_structures(tmp_path / "rtstruct").regions, start=1):
-        np.testing.assert_array_equal(mask_of(region, ct), labels == number)
+    written = read_structures(tmp_path / "rtstruct")
+    for number, region in enumerate(written.regions, start=1):
+        mask = region_mask(written, region.name, ct.grid, ct.frame_of_reference_uid)
+        np.testing.assert_array_equal(mask, labels == number)

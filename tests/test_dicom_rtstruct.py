@@ -4,7 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from osln.dicom.rtstruct import read_structures, region_voxels, structures_of
+from osln.dicom.rtstruct import read_structures, region_mask, region_voxels, structures_of
 from osln.grid import Grid, canonical
 from small_dicom import (
     AXIAL,
@@ -98,3 +98,17 @@ def test_other_objects_and_damaged_files_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(ValueError, match="truncated"):
         read_structures(path)
+
+
+def test_a_region_is_found_by_its_name_or_the_names_are_told():
+    grid = canonical(np.zeros(SHAPE), Grid(SHAPE, AXIAL)).grid
+    box = box_contours(AXIAL, *BOX)
+    corner = box[0][0]
+    contours = {"GTVp": box, "dot": [corner + 0.01 * (box[0] - corner)]}
+    structures = structures_of(structure_set(ct_slices(), contours))
+
+    assert region_mask(structures, "GTVp", grid).sum() == 4 * 3 * 3
+    with pytest.raises(ValueError, match="no region 'GTVn' in the structure set; it has GTVp, dot"):
+        region_mask(structures, "GTVn", grid)
+    with pytest.raises(ValueError, match="'dot' has no voxel in this CT"):
+        region_mask(structures, "dot", grid)

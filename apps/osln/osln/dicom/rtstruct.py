@@ -157,6 +157,30 @@ def region_voxels(region: Region, grid: Grid, frame: str) -> FilledRegion:
     return FilledRegion(filled.start, filled.mask, tuple(f"region {region.name!r}: {note}" for note in notes))
 
 
+def region_mask(structures: StructureSet, name: str, grid: Grid, frame: str = "") -> np.ndarray:
+    """The voxels of one region by its name, bool on the CT's grid.
+
+    Args:
+        structures: Holds the region.
+        name: As written there.
+        grid: Of the CT, in closest-RAS order.
+        frame: Frame of reference UID of the CT; "" if it is not known.
+
+    Raises:
+        ValueError: If there is no such region, it has no voxel in the CT, or from `region_voxels`.
+    """
+    named = {region.name: region for region in structures.regions}
+    if name not in named:
+        raise ValueError(
+            f"there is no region {name!r} in the structure set; it has {', '.join(sorted(named))}"
+        )
+    mask = np.zeros(grid.shape, bool)
+    region_voxels(named[name], grid, frame).paste(mask, True)
+    if not mask.any():
+        raise ValueError(f"region {name!r} has no voxel in this CT; give the CT that it was drawn on")
+    return mask
+
+
 def _points(contour: Dataset, name: str) -> np.ndarray:
     try:
         values = np.array([float(v) for v in contour.get("ContourData") or []])

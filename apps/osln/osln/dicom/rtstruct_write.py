@@ -1,9 +1,11 @@
-"""Nodes as an RT Structure Set: one region per node, outlines on the slices of the CT.
+"""Label maps as an RT Structure Set: one region per value, outlines on the slices of the CT.
 
 Reference: DICOM PS3.3, A.19 (IOD), C.8.8.5 (structure set), C.8.8.6 (contours), C.8.8.8 (observations).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -12,9 +14,10 @@ from scipy import ndimage
 
 from osln import __version__
 from osln.dicom.contours import outlines
-from osln.dicom.nodes import NOTHING, Author, Node, NodeSet
+from osln.dicom.nodes import NOTHING, Author, NodeSet
 from osln.dicom.slices import LPS_TO_RAS
 from osln.dicom.source import CtSeries
+from osln.grid import Grid
 
 MANUFACTURER = "OSLN Label"
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -34,11 +37,58 @@ COPIED = (
 """Patient and study are those of the CT; an attribute without a value there is written empty (type 2)."""
 
 
+@dataclass(frozen=True)
+class Roi:
+    """One region to be written.
+
+    Attributes:
+        number: Its value in the label map; the ROI Number.
+        name: ROI Name.
+        color: Red, green and blue from 0 to 255.
+        description: What else is known of it; "" for nothing.
+        algorithm: How it came about: "AUTOMATIC", "SEMIAUTOMATIC" or "MANUAL".
+        made_by: Name and version of what drew it; "" for a person.
+        kind: RT ROI Interpreted Type, for instance "GTV"; "" as long as nobody has decided.
+    """
+
+    number: int
+    name: str
+    color: tuple[int, int, int]
+    description: str = ""
+    algorithm: str = "MANUAL"
+    made_by: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What a structure set says of itself.
+
+    Attributes:
+        title: Description of the series and name of the structure set, at most 64 characters.
+        label: StructureSetLabel, at most 16 characters.
+        at: When it was drawn.
+        person: Who drew it; "" for nobody.
+        note: What a reader has to know.
+        number: InstanceNumber.
+        series_uid, instance_uid: "" makes one that nothing else has.
+    """
+
+    title: str
+    label: str
+    at: datetime
+    person: str = ""
+    note: str = ""
+    number: int = 1
+    series_uid: str = ""
+    instance_uid: str = ""
+
+
 def rtstruct(nodes: NodeSet, ct: CtSeries) -> FileDataset:
     """The nodes as an RT Structure Set.
 
-    Number, name and color of a region are those of its node. Regions are never given as approved: whoever
-    plans a treatment with them approves them in the planning system.
+    Number, name and color of a region are those of its node. Regions are never targets and never given as
+    approved: whoever plans a treatment with them decides so in the planning system.
 
     Args:
         nodes: On the grid of `ct`. A structure set has at least one region (PS3.3, C.8.8.5): without nodes it
@@ -48,28 +98,52 @@ def rtstruct(nodes: NodeSet, ct: CtSeries) -> FileDataset:
     Raises:
         ValueError: If the nodes lie on another grid.
     """
-    if not nodes.grid.matches(ct.grid, tolerance_mm=0.1):
-        raise ValueError(
-            "the nodes do not lie on the grid of the CT series; bring them onto it first "
-            f"(shape {nodes.grid.shape}, CT {ct.grid.shape})"
-        )
-    dataset = _header(ct, nodes.author)
-    dataset.ReferencedFrameOfReferenceSequence = [_frame_of_reference(ct)]
-    frames = ct.frames(nodes.labels)
-    boxes = ndimage.find_objects(frames)
-    regions = nodes.nodes or (NOTHING,)
-    dataset.StructureSetROISequence = [_region(node, ct, nodes.author) for node in regions]
-    dataset.ROIContourSequence = [
-        _contours(node, frames, boxes[node.number - 1] if boxes else None, ct) for node in regions
+    author = nodes.author
+    algorithm = "AUTOMATIC" if not author.approved else "SEMIAUTOMATIC" if author.algorithm else "MANUAL"
+    made_by = f"{author.algorithm} {author.version}".strip() if author.algorithm else ""
+    rois = [
+        Roi(node.number, node.name, node.color, node.description, algorithm, made_by)
+        for node in nodes.nodes or (NOTHING,)
     ]
-    dataset.RTROIObservationsSequence = [_observation(node, nodes.author) for node in regions]
+    label = "OSLN APPROVED" if author.approved else "OSLN PREDICTED"
+    heading = Heading(title(author), label, author.at, author.person, author.note, author.revision or 1)
+    return structure_set(nodes.labels, nodes.grid, rois, ct, heading)
+
+
+def structure_set(
+    labels: np.ndarray, grid: Grid, rois: Sequence[Roi], ct: CtSeries, heading: Heading
+) -> FileDataset:
+    """The values of a label map as the regions of an RT Structure Set, never given as approved.
+
+    Args:
+        labels: (x, y, z) integers, 0 = background, else the number of a region.
+        grid: Of the labels: that of `ct`.
+        rois: At least one; a region whose number is nowhere in the labels has no contours.
+        ct: Series on whose slices the outlines lie.
+        heading: Title, author and time.
+
+    Raises:
+        ValueError: If the labels lie on another grid.
+    """
+    if not grid.matches(ct.grid, tolerance_mm=0.1):
+        raise ValueError(
+            "the labels do not lie on the grid of the CT series; bring them onto it first "
+            f"(shape {grid.shape}, CT {ct.grid.shape})"
+        )
+    dataset = _header(ct, heading)
+    dataset.ReferencedFrameOfReferenceSequence = [_frame_of_reference(ct)]
+    frames = ct.frames(labels)
+    boxes = dict(enumerate(ndimage.find_objects(frames), start=1))
+    dataset.StructureSetROISequence = [_region(roi, ct) for roi in rois]
+    dataset.ROIContourSequence = [_contours(roi, frames, boxes.get(roi.number), ct) for roi in rois]
+    dataset.RTROIObservationsSequence = [_observation(roi, heading.person) for roi in rois]
     return dataset
 
 
-def _header(ct: CtSeries, author: Author) -> FileDataset:
+def _header(ct: CtSeries, heading: Heading) -> FileDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(RTSTRUCT_CLASS)
-    meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
+    meta.MediaStorageSOPInstanceUID = UID(heading.instance_uid or generate_uid(prefix=None))
     # Explicit value representations hold no outline beyond 64 KiB.
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
     dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
@@ -81,22 +155,23 @@ def _header(ct: CtSeries, author: Author) -> FileDataset:
     else:
         dataset.SpecificCharacterSet = "ISO_IR 192"
     restore_identity(dataset, ct)
-    dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", generate_uid(prefix=None)
-    dataset.SeriesNumber, dataset.InstanceNumber = 9001, author.revision or 1
-    dataset.SeriesDescription = title(author)
+    dataset.Modality = "RTSTRUCT"
+    dataset.SeriesInstanceUID = heading.series_uid or generate_uid(prefix=None)
+    dataset.SeriesNumber, dataset.InstanceNumber = 9001, heading.number
+    dataset.SeriesDescription = heading.title
     dataset.FrameOfReferenceUID = ct.frame_of_reference_uid
     dataset.PositionReferenceIndicator = first.get("PositionReferenceIndicator", "")
     dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, "osln"
     dataset.SoftwareVersions = __version__
-    dataset.OperatorsName = author.person
-    date, time = author.at.strftime("%Y%m%d"), author.at.strftime("%H%M%S")
+    dataset.OperatorsName = heading.person
+    date, time = heading.at.strftime("%Y%m%d"), heading.at.strftime("%H%M%S")
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
     dataset.SeriesDate, dataset.SeriesTime = date, time
     dataset.StructureSetDate, dataset.StructureSetTime = date, time
-    dataset.StructureSetLabel = "OSLN APPROVED" if author.approved else "OSLN PREDICTED"
-    dataset.StructureSetName = title(author)
-    if author.note:
-        dataset.StructureSetDescription = author.note
+    dataset.StructureSetLabel = heading.label
+    dataset.StructureSetName = heading.title
+    if heading.note:
+        dataset.StructureSetDescription = heading.note
     dataset.ApprovalStatus = "UNAPPROVED"
     return dataset
 
@@ -142,29 +217,27 @@ def _reference(header: Dataset) -> Dataset:
     return item
 
 
-def _region(node: Node, ct: CtSeries, author: Author) -> Dataset:
+def _region(roi: Roi, ct: CtSeries) -> Dataset:
     item = Dataset()
-    item.ROINumber, item.ROIName = node.number, node.name
+    item.ROINumber, item.ROIName = roi.number, roi.name
     item.ReferencedFrameOfReferenceUID = ct.frame_of_reference_uid
-    if node.description:
-        item.ROIDescription = node.description
-    item.ROIGenerationAlgorithm = (
-        "AUTOMATIC" if not author.approved else "SEMIAUTOMATIC" if author.algorithm else "MANUAL"
-    )
-    if author.algorithm:
-        item.ROIGenerationDescription = f"{author.algorithm} {author.version}".strip()[:64]
+    if roi.description:
+        item.ROIDescription = roi.description
+    item.ROIGenerationAlgorithm = roi.algorithm
+    if roi.made_by:
+        item.ROIGenerationDescription = roi.made_by[:64]
     return item
 
 
-def _contours(node: Node, frames: np.ndarray, box: tuple[slice, ...] | None, ct: CtSeries) -> Dataset:
+def _contours(roi: Roi, frames: np.ndarray, box: tuple[slice, ...] | None, ct: CtSeries) -> Dataset:
     item = Dataset()
-    item.ReferencedROINumber = node.number
-    item.ROIDisplayColor = list(node.color)
+    item.ReferencedROINumber = roi.number
+    item.ROIDisplayColor = list(roi.color)
     if box is None:
         return item
     item.ContourSequence = [
         _contour(points, ct.headers[k], number)
-        for number, (k, points) in enumerate(_polygons(frames[box] == node.number, box, ct), start=1)
+        for number, (k, points) in enumerate(_polygons(frames[box] == roi.number, box, ct), start=1)
     ]
     return item
 
@@ -189,13 +262,12 @@ def _contour(points: np.ndarray, header: Dataset, number: int) -> Dataset:
     return item
 
 
-def _observation(node: Node, author: Author) -> Dataset:
+def _observation(roi: Roi, person: str) -> Dataset:
     item = Dataset()
-    item.ObservationNumber = item.ReferencedROINumber = node.number
-    item.ROIObservationLabel = f"LN {node.number}"
-    if node.description:
-        item.ROIObservationDescription = node.description
-    # Not a target before somebody decides so.
-    item.RTROIInterpretedType = ""
-    item.ROIInterpreter = author.person
+    item.ObservationNumber = item.ReferencedROINumber = roi.number
+    item.ROIObservationLabel = roi.name[:16]
+    if roi.description:
+        item.ROIObservationDescription = roi.description
+    item.RTROIInterpretedType = roi.kind
+    item.ROIInterpreter = person
     return item

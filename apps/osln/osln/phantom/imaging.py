@@ -34,7 +34,7 @@ class Phantom:
     """One imaged phantom; arrays are (x, y, z) in RAS.
 
     Attributes:
-        seed, parameters: what made it.
+        patient: who was imaged; its millimeters become RAS by `motion_to_ras`.
         ct_hu: int16 on `affine`.
         pet_suv: float32 on `pet_affine`, its own coarser grid.
         tumor: bool on `affine`.
@@ -45,8 +45,7 @@ class Phantom:
         motion_to_ras: 4x4 from the millimeters of `motion` to RAS; identity unless a CT was given.
     """
 
-    seed: int
-    parameters: PhantomParameters
+    patient: Patient
     ct_hu: np.ndarray
     pet_suv: np.ndarray
     tumor: np.ndarray
@@ -57,6 +56,16 @@ class Phantom:
     motion: SplineField | None
     anatomy: str = "parametric"
     motion_to_ras: np.ndarray = field(default_factory=lambda: np.eye(4))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the patient."""
+        return self.patient.seed
+
+    @property
+    def parameters(self) -> PhantomParameters:
+        """Parameters of the patient."""
+        return self.patient.parameters
 
 
 def make_phantom(
@@ -123,7 +132,7 @@ def image_patient(
     voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
     findings = measure_findings(patient, boundary, voxel_mm3, counts, labels, pet_suv, pet_grid, motion)
     return Phantom(
-        patient.seed, patient.parameters, _ct(patient, canvas), pet_suv, tumor, nodes,
+        patient, _ct(patient, canvas), pet_suv, tumor, nodes,
         affine, axes_affine(pet_grid), findings, motion, patient.background.name,
     )  # fmt: skip
 
@@ -141,6 +150,11 @@ def axes_affine(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
         matrix[d, d] = axis[1] - axis[0] if len(axis) > 1 else 1.0
         matrix[d, 3] = axis[0]
     return matrix
+
+
+def image_ct(patient: Patient, axes_mm: Sequence[np.ndarray]) -> np.ndarray:
+    """The CT alone, int16 HU, on the grid of the given voxel centers."""
+    return _ct(patient, Canvas(axes_mm, patient.space.warp(axes_mm), patient.parameters.partial_volume_mm))
 
 
 def _ct(patient: Patient, canvas: Canvas) -> np.ndarray:

@@ -28,6 +28,7 @@ COLUMN_BOX_MM = ((-110.0, 110.0), (-95.0, 65.0), (0.0, 312.0))
 COLUMN_SPACING_MM = (2.5, 2.5, 3.0)
 _STREAMS = (
     "warp", "anatomy", "tumor", "mimics", "nodes", "spots", "texture", "motion", "ct noise", "pet noise",
+    "pet ct", "examinations",
 )  # fmt: skip
 
 

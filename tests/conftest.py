@@ -30,7 +30,7 @@ def missing(component: str, remedy: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require():
     """The function `missing`, for tests that find out themselves that a component is absent."""
     return missing

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from lib.cases import check_ct, checked_notes, checked_tag, reason_against
+from lib.cases import checked_notes, checked_tag, read_ct, reason_against
 from small_store import ct, write
 
 
@@ -29,8 +30,14 @@ def test_notes_are_an_object():
         checked_notes([1])
 
 
-def test_a_ct_is_accepted(tmp_path):
-    check_ct("one", write(tmp_path / "one.nii.gz", ct()))
+def test_a_ct_is_read(tmp_path):
+    path = write(tmp_path / "one.nii.gz", ct())
+    other = tmp_path / "other.nrrd"
+    sitk.WriteImage(sitk.ReadImage(str(path)), str(other))
+    first, second = read_ct("one", path), read_ct("one", other)
+    np.testing.assert_array_equal(first.array, ct()[::-1, ::-1])
+    np.testing.assert_array_equal(first.array, second.array)
+    assert first.grid.matches(second.grid)
 
 
 @pytest.mark.parametrize(
@@ -39,25 +46,27 @@ def test_a_ct_is_accepted(tmp_path):
         (np.zeros((4, 4, 4), np.int16), "every voxel"),
         (np.full((4, 4, 4), np.nan, np.float32), "NaN"),
         (np.zeros((4, 4, 4, 2), np.int16), "4 dimensions"),
+        (np.arange(64, dtype=np.float32).reshape(4, 4, 4), "is it a PET .* load the CT first"),
     ],
-    ids=["constant", "NaN", "4-D"],
+    ids=["constant", "NaN", "4-D", "PET"],
 )
 def test_an_upload_that_is_no_ct_is_refused(tmp_path, voxels, words):
     with pytest.raises(ValueError, match=words):
-        check_ct("one", write(tmp_path / "one.nii.gz", voxels))
+        read_ct("one", write(tmp_path / "one.nii.gz", voxels))
 
 
 def test_an_upload_that_is_no_image_is_refused(tmp_path):
-    for name in ("one.nii.gz", "one.nii"):
-        (tmp_path / name).write_bytes(b"text")
-        with pytest.raises(ValueError, match="cannot be read as NIfTI"):
-            check_ct("one", tmp_path / name)
+    for suffix in (".nii.gz", ".nii", ".nrrd"):
+        path = tmp_path / f"one{suffix}"
+        path.write_bytes(b"text")
+        with pytest.raises(ValueError, match=f"cannot be read as {suffix}"):
+            read_ct("one", path)
 
 
 def test_a_huge_upload_is_refused_by_its_header(tmp_path, monkeypatch):
     monkeypatch.setattr("lib.cases.MAX_VOXELS", 1000)
     with pytest.raises(ValueError, match="crop it"):
-        check_ct("one", write(tmp_path / "one.nii.gz", ct()))
+        read_ct("one", write(tmp_path / "one.nii.gz", ct()))
 
 
 def test_files_that_cannot_be_cases_have_a_reason(tmp_path):

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from fastapi import HTTPException
 
 from lib.datastore import OslnDatastore
@@ -41,6 +42,12 @@ def node_label():
     label = np.zeros(SHAPE, np.uint8)
     label[NODE] = 1
     return label
+
+
+def flipped_x():
+    flip = np.diag([-1.0, 1, 1, 1])
+    flip[0, 3] = SHAPE[0] - 1
+    return flip
 
 
 def refusal(function, *args):
@@ -191,10 +198,28 @@ def test_an_upload_never_replaces_a_case_but_may_be_repeated(store, root, tmp_pa
     before = (root / "one.nii.gz").read_bytes()
     assert refusal(store.add_image, "one", str(upload), {})[0] == 409
     assert (root / "one.nii.gz").read_bytes() == before
-    plain = write(tmp_path / "plain" / "u.nii", ct())
-    assert refusal(store.add_image, "one", str(plain), {})[0] == 409
-    assert not (root / "one.nii").exists()
+    moved = write(tmp_path / "moved" / "u.nii.gz", ct(), AFFINE_LPS + np.eye(4, k=3))
+    assert "with another CT (one.nii.gz)" in refusal(store.add_image, "one", str(moved), {})[1]
     assert store.add_image("one", str(root / "one.nii.gz"), {}) == "one"
+
+
+def test_the_same_ct_in_another_file_is_the_case_that_is_there(store, root, tmp_path):
+    before = (root / "one.nii.gz").read_bytes()
+    plain = write(tmp_path / "u.nii", ct().astype(np.float32)[::-1], AFFINE_LPS @ flipped_x())
+    assert store.add_image("one", str(plain), {}) == "one"
+    assert (root / "one.nii.gz").read_bytes() == before and not (root / "one.nii").exists()
+
+
+def test_an_uploaded_nrrd_is_stored_as_nifti_with_the_same_voxels(store, root, tmp_path):
+    upload = tmp_path / "u.seg.nrrd"
+    original = sitk.ReadImage(str(write(tmp_path / "u.nii.gz", ct())))
+    sitk.WriteImage(original, str(upload))
+    assert store.add_image("three", str(upload), {}) == "three"
+    stored = sitk.ReadImage(store.get_image_uri("three"))
+    assert store.get_image_uri("three") == str(root / "three.nii.gz")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(stored).T, ct())
+    np.testing.assert_allclose(stored.GetOrigin(), original.GetOrigin())
+    assert OslnDatastore(root).list_images() == store.list_images()
 
 
 def test_an_upload_that_is_no_ct_is_refused_and_not_kept(store, root, tmp_path):
@@ -208,7 +233,7 @@ def test_an_upload_that_is_no_ct_is_refused_and_not_kept(store, root, tmp_path):
     (tmp_path / "text.nii.gz").write_bytes(b"text")
     assert refusal(store.add_image, "three", str(tmp_path / "text.nii.gz"), {})[0] == 422
     (tmp_path / "photo.jpg").write_bytes(b"text")
-    assert ".nii.gz or .nii" in refusal(store.add_image, "three", str(tmp_path / "photo.jpg"), {})[1]
+    assert ".nii.gz, .nii, .nrrd" in refusal(store.add_image, "three", str(tmp_path / "photo.jpg"), {})[1]
     assert files(root) == before
 
 

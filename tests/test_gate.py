@@ -9,6 +9,8 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from lib import gate
 from lib.batch import Batch
 from lib.options import Number, checked
+from lib.sessions import OslnSessions
+from small_store import ct, write
 
 
 def ask(params="{}", image="p1", **rest):
@@ -31,7 +33,16 @@ def test_a_proper_request_passes_unchanged():
         None,
         "json",
     )
-    assert ask("", image="", session_id="s")[3] == "s"
+
+
+def test_a_session_that_has_ended_is_not_replaced_by_a_case_of_the_images_name(monkeypatch, tmp_path):
+    sessions = OslnSessions(tmp_path / "store")
+    monkeypatch.setattr(gate, "app_instance", lambda: SimpleNamespace(sessions=lambda: sessions))
+    session, _ = sessions.add_session(str(write(tmp_path / "scene.nii.gz", ct())))
+    assert ask("", image="p1", session_id=session)[3] == session
+    sessions.remove_session(session)
+    with pytest.raises(HTTPException, match="it has ended"):
+        ask("", image="p1", session_id=session)
 
 
 @pytest.mark.parametrize("key", ["model", "image", "session", "label", "description"])
@@ -57,8 +68,15 @@ def test_malformed_requests_are_refused_in_words(arguments, sentence):
 
 
 class Trainer:
+    def __init__(self, waits=False):
+        self.waits = waits
+
     def check(self, request):
         return checked(request, (Number("iterations", 9, 1, 99),), ("model",))
+
+    def check_cases(self):
+        if self.waits:
+            raise HTTPException(422, "no approved label")
 
 
 @pytest.fixture
@@ -66,7 +84,7 @@ def start(monkeypatch):
     """The checked start of a task; the stock one notes the task as MONAI Label does."""
     there = {"train": [], "batch_infer": [], "scoring": []}
     app = SimpleNamespace(
-        _trainers={"ct": Trainer(), "ef": Trainer()},
+        _trainers={"ct": Trainer(), "ef": Trainer(), "waits": Trainer(waits=True)},
         _infers={"ct": None},
         _scoring_methods={},
         _batch_infer=Batch(("cpu",)),
@@ -111,11 +129,23 @@ def test_starting_all_trainers_hands_each_its_own_options(start):
     assert task["request"] == {"model": "ct", "iterations": 5}
 
 
+def test_the_status_is_that_of_the_running_task_and_not_of_the_last_in_the_queue(monkeypatch):
+    queue = [{"id": 1, "status": "DONE"}, {"id": 2, "status": "RUNNING"}, {"id": 3, "status": "SUBMITTED"}]
+    monkeypatch.setattr(gate, "tasks", lambda method: queue)
+    status = gate.running_first(lambda *asked: ("stock", asked))
+    assert status("train") == (queue[1], None)
+    assert status("train", True) == ("stock", ("train", True, False))
+    assert status("train", False, True) == ("stock", ("train", False, True))
+    queue[1]["status"] = "DONE"
+    assert status("train") == ("stock", ("train", False, False))
+
+
 @pytest.mark.parametrize(
     ("method", "request_", "params", "status", "sentence"),
     [
-        ("train", {"model": "spleen"}, {}, 404, "there is no train task 'spleen'; there are: ct, ef"),
+        ("train", {"model": "spleen"}, {}, 404, "there is no train task 'spleen'; there are: ct, ef, waits"),
         ("train", {"model": "ct"}, {"model": "ef"}, 422, "params must not contain model"),
+        ("train", {"model": "waits"}, {}, 422, "no approved label"),
         ("train", {"model": "ct"}, {"iterations": 0}, 422, "iterations is a whole number from 1"),
         ("batch_infer", {"model": "spleen"}, {}, 404, "there is no batch_infer task 'spleen'"),
         (

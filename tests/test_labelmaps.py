@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from osln.grid import Grid, in_file_order, read_volume
 from osln.labelmaps import map_exactly, read_label_file
+from small_segmentation import segmentation
 from small_store import write
 
 SHAPE = (9, 7, 5)
@@ -160,26 +161,6 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
             read_label_file(tmp_path / name, ct_grid())
 
 
-def segmentation(path, arrays, affine, segments):
-    """Writes a Slicer segmentation: arrays (x, y, z) by layer, segments as (layer, value, name)."""
-    lps = np.diag([-1, -1, 1, 1]) @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    layers = []
-    for array in arrays:
-        image = sitk.GetImageFromArray(np.ascontiguousarray(array.T.astype(np.uint8)))
-        image.SetSpacing(spacing.tolist())
-        image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-        image.SetOrigin(lps[:3, 3].tolist())
-        layers.append(image)
-    image = layers[0] if len(layers) == 1 else sitk.Compose(layers)
-    for number, (layer, value, name) in enumerate(segments):
-        image.SetMetaData(f"Segment{number}_Name", name)
-        image.SetMetaData(f"Segment{number}_Layer", str(layer))
-        image.SetMetaData(f"Segment{number}_LabelValue", str(value))
-    sitk.WriteImage(image, str(path))
-    return path
-
-
 def test_overlapping_segments_of_a_slicer_segmentation_keep_their_layers_and_names(tmp_path):
     first, second = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
     first[1:4, 1:3, 1:3] = 1
@@ -204,6 +185,31 @@ def test_a_cropped_segmentation_that_leaves_the_ct_is_refused(tmp_path):
     path = segmentation(tmp_path / "s.seg.nrrd", [np.ones((2, 2, 2))], box.affine, [(0, 1, "node")])
     with pytest.raises(ValueError, match="another grid"):
         read_label_file(path, ct_grid())
+
+
+@pytest.mark.parametrize(
+    ("space", "sign"), [("left-posterior-superior", -1), ("right-anterior-superior", 1)], ids=["LPS", "RAS"]
+)
+def test_the_space_that_an_nrrd_names_is_minded(tmp_path, space, sign):
+    header = (
+        f"NRRD0004\ntype: unsigned char\ndimension: 3\nspace: {space}\nsizes: 9 7 5\n"
+        f"space directions: ({sign * 1.0},0,0) (0,{sign * 1.5},0) (0,0,2.5)\nkinds: domain domain domain\n"
+        f"encoding: raw\nspace origin: ({sign * -10},{sign * 20},-30)\n\n"
+    )
+    label = asymmetric().astype(np.uint8)
+    (tmp_path / "label.nrrd").write_bytes(header.encode() + label.tobytes(order="F"))
+    np.testing.assert_array_equal(read_label_file(tmp_path / "label.nrrd", Grid(SHAPE, RAS)).layers[0], label)
+
+
+def test_slicers_empty_segments_are_one_voxel_anywhere(tmp_path):
+    ct = Grid(SHAPE, RAS)
+    path = segmentation(tmp_path / "s.seg.nrrd", [np.zeros((1, 1, 1))], np.eye(4), [(0, 1, "lymph node")])
+    read = read_label_file(path, ct)
+    assert read.layers[0].shape == SHAPE and not read.layers[0].any()
+    assert read.names == {(0, 1): "lymph node"}
+    path = segmentation(tmp_path / "s.seg.nrrd", [np.ones((1, 1, 1))], np.eye(4), [(0, 1, "lymph node")])
+    with pytest.raises(ValueError, match="another grid"):
+        read_label_file(path, ct)
 
 
 def test_a_plain_nrrd_is_not_filled_up(tmp_path):

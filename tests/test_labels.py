@@ -82,6 +82,14 @@ def test_other_clients_values_are_their_idx(store, tmp_path):
     np.testing.assert_array_equal(stored(store), nodes(NODE))
 
 
+def test_segments_without_a_voxel_that_are_no_nodes_do_not_approve_a_patient_without_nodes(store, tmp_path):
+    for names in (["tumor"], ["tumor", "Segment_2"], ["background"]):
+        detail = refused(store, tmp_path, nodes(), names)
+        assert "no node and no tumor" in detail and "an empty segment 'lymph node'" in detail
+    assert "no segment was sent" in refused(store, tmp_path, nodes(NODE), label_info=[])
+    assert store.get_labeled_images() == []
+
+
 def test_two_readings_with_different_results_are_refused(store, tmp_path):
     info = [{"name": "lymph node", "idx": 2}, {"name": "tumor", "idx": 3}]
     assert "ambiguous" in refused(store, tmp_path, nodes(NODE, value=2), label_info=info)

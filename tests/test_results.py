@@ -8,7 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 import small_store
-from lib.results import plain, write_label_map
+from lib.infers import LABELS
+from lib.results import plain, segment_fields, write_label_map
 from osln.grid import read_volume
 
 OBLIQUE = np.array(
@@ -42,7 +43,7 @@ def test_numpy_values_become_plain_and_what_json_cannot_say_becomes_null():
 def test_a_label_map_has_the_voxel_order_and_the_place_of_the_ct_file(tmp_path, extension, affine):
     ct = small_store.write(tmp_path / "p.nii.gz", small_store.ct(), affine)
     volume = read_volume(ct)
-    path = write_label_map(volume.array > 100, volume.grid, volume.file_grid, extension=extension)
+    path = write_label_map(volume.array > 100, volume.grid, volume.file_grid, LABELS, extension=extension)
     try:
         written, original = sitk.ReadImage(str(path)), sitk.ReadImage(str(ct))
         voxels = sitk.GetArrayFromImage(written)
@@ -60,7 +61,7 @@ def test_a_label_map_has_the_voxel_order_and_the_place_of_the_ct_file(tmp_path, 
 
 def test_the_voxel_type_is_the_one_that_was_asked_for(tmp_path):
     volume = read_volume(small_store.write(tmp_path / "p.nii.gz", small_store.ct()))
-    path = write_label_map(volume.array > 100, volume.grid, volume.file_grid, dtype="int16")
+    path = write_label_map(volume.array > 100, volume.grid, volume.file_grid, LABELS, dtype="int16")
     try:
         assert nib.load(path).get_data_dtype() == np.int16
     finally:
@@ -69,7 +70,7 @@ def test_the_voxel_type_is_the_one_that_was_asked_for(tmp_path):
 
 def test_a_client_that_saves_the_file_under_its_name_in_the_temporary_folder_has_a_copy_of_its_own(tmp_path):
     volume = read_volume(small_store.write(tmp_path / "p.nii.gz", small_store.ct()))
-    path = write_label_map(volume.array > 100, volume.grid, volume.file_grid)
+    path = write_label_map(volume.array > 100, volume.grid, volume.file_grid, LABELS)
     try:
         assert path.parent != Path(tempfile.gettempdir()) and path.parent.name.startswith("osln-results-")
     finally:
@@ -80,5 +81,13 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("lib.results._folder", lambda: str(tmp_path))
     volume = read_volume(small_store.write(tmp_path / "in" / "p.nii.gz", small_store.ct()))
     with pytest.raises(ValueError, match="is not the file's grid"):
-        write_label_map(volume.array > 100, volume.grid, volume.file_grid.crop((0, 0, 0), (4, 4, 4)))
+        write_label_map(volume.array > 100, volume.grid, volume.file_grid.crop((0, 0, 0), (4, 4, 4)), LABELS)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_seg_nrrd_says_the_segments_itself():
+    fields = segment_fields({"lymph node": 1, "rejected candidate": 2}, (40, 36, 24))
+    assert (fields["Segment0_Name"], fields["Segment0_LabelValue"]) == ("lymph node", "1")
+    assert (fields["Segment1_Name"], fields["Segment1_LabelValue"]) == ("rejected candidate", "2")
+    assert fields["Segment1_Extent"] == "0 39 0 35 0 23"
+    assert fields["Segment0_Color"] == "0.266667 0.674510 0.392157"

@@ -1,5 +1,7 @@
+import hashlib
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -7,10 +9,13 @@ from lib.strategies import build
 
 
 class Store:
-    """The two methods of a datastore that strategies use."""
+    """The methods of a datastore that strategies use."""
 
     def __init__(self, stamps: dict[str, float]) -> None:
         self.stamps = stamps
+
+    def get_image_uri(self, case: str) -> str:
+        return __file__
 
     def get_unlabeled_images(self) -> list[str]:
         return list(self.stamps)
@@ -20,7 +25,14 @@ class Store:
 
 
 def test_first_is_the_first_by_name():
-    assert build()["first"]({"strategy": "first"}, Store({"p10": 0, "p02": 0, "p1": 0})) == {"id": "p02"}
+    sample = build()["first"]({"strategy": "first"}, Store({"p10": 0, "p02": 0, "p1": 0}))
+    assert sample["id"] == "p02"
+
+
+@pytest.mark.parametrize("name", ["first", "random"])
+def test_a_sample_has_the_checksum_of_its_ct_by_which_slicer_knows_a_file_of_the_same_name(name):
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    assert build()[name]({"strategy": name}, Store({"p1": 0}))["checksum"] == f"SHA256:{digest}"
 
 
 @pytest.mark.parametrize("name", ["first", "random"])

@@ -9,6 +9,7 @@ from fastapi import HTTPException
 import small_store
 from lib import trainers
 from osln.experiments import PRESETS, SEGMENTERS
+from osln.splits import assign
 from osln.training import Progress
 from osln.weights import ModelStore
 
@@ -108,6 +109,34 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
     monkeypatch.setattr(trainers, "retrain", retrain)
     trainer({"model": "ct-distal"}, Folder())
     assert seen[0]["epoch"] == 1 and seen[0]["status"] == "running" and seen[0]["best_metric"] == 0.0
+    assert "total_time" not in seen[0], "Slicer would show no progress"
+
+
+def test_slicer_can_divide_by_the_epochs_before_the_first_one(trainer, monkeypatch):
+    seen = []
+    monkeypatch.setattr(trainers, "retrain", lambda *_, **__: seen.append(trainer.stats()) or Report())
+    trainer({"model": "ct-distal"}, None)
+    assert (seen[0]["epoch"], seen[0]["total_epochs"]) == (0, 1)
+
+
+def test_the_latest_training_comes_first_and_those_that_never_ran_last():
+    stats = {"a": {}, "b": {"start_ts": 5}, "c": {"start_ts": 9}}
+    assert list(trainers.newest_first(stats)) == ["c", "b", "a"]
+
+
+def test_a_training_without_a_case_to_learn_from_is_refused_before_it_starts(trainer, tmp_path):
+    with pytest.raises(ValueError, match="no approved label: review a case"):
+        trainer.check_cases()
+    assign(tmp_path / "studies", ["a"])
+    table = tmp_path / "studies" / ".osln" / "splits.json"
+    for split, enough in (("validation", False), ("train", True)):
+        table.write_text(json.dumps({"seed": 0, "cases": {"a": split}}))
+        small_store.write(tmp_path / "studies" / "labels" / "final" / "a.nii.gz", small_store.tumor())
+        if enough:
+            trainer.check_cases()
+        else:
+            with pytest.raises(ValueError, match="of 1, 1 are kept for validation and test"):
+                trainer.check_cases()
 
 
 def test_before_the_first_training_there_are_no_stats(trainer):

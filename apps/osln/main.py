@@ -74,8 +74,10 @@ class OslnApp(MONAILabelApp):
         return batch.Batch(self.configuration.devices)
 
     def info(self) -> dict[str, Any]:
+        told = super().info()
+        stats = trainers.newest_first(told["train_stats"])
         pacs = {"pacs": self._keeper.status()} if self._keeper else {}
-        return super().info() | {"tagger": self.published.tagger.describe()} | pacs
+        return told | {"train_stats": stats, "tagger": self.published.tagger.describe()} | pacs
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)

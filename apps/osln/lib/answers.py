@@ -71,5 +71,9 @@ def session_file(request: Mapping[str, Any], sessions: OslnSessions | None) -> s
     key = str(named.get("name", "")) if isinstance(named, Mapping) else ""
     session = sessions.get_session(key) if sessions is not None else None
     if session is None:
-        raise HTTPException(404, "there is no such session: open one with PUT /session/ and use its id")
+        raise HTTPException(
+            404,
+            "there is no such session, or it has ended: send the image again with PUT /session/ (in 3D "
+            "Slicer: close the scene and load the CT again)",
+        )
     return str(session.image)

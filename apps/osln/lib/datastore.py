@@ -13,21 +13,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.cases import (
-    IMAGE_SUFFIXES,
     TAGS,
-    check_ct,
+    UPLOAD_SUFFIXES,
     checked_notes,
     checked_tag,
     is_case_id,
+    read_ct,
     reason_against,
 )
 from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.index import StoreIndex
 from lib.labels import accept_prediction, accept_submission
-from osln.grid import Volume, read_volume
+from lib.options import listed
+from osln.grid import Volume, read_volume, write_volume
 from osln.imagefile import split_suffix, twins, write_atomically
 from osln.revisions import Revisions, label_revisions
 from osln.study import check_case
@@ -138,30 +140,39 @@ class OslnDatastore(StoreIndex):
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Stores an uploaded CT as a case, after reading it.
 
+        A CT that the case has already is no conflict: 3D Slicer uploads it when an annotator has opened a
+        stored CT by hand, to correct a label that was submitted before.
+
         Raises:
-            HTTPException: 422 if it is not a 3-D NIfTI image of a patient, 409 if the case exists already
-                with other voxels.
+            HTTPException: 422 if it is not a CT in a format that is read, 409 if the case exists already with
+                another CT.
         """
         source = Path(image_filename)
         name, suffix = split_suffix(source)
-        if suffix not in IMAGE_SUFFIXES:
-            raise ValueError(f"a CT is uploaded as .nii.gz or .nii, got a file named *{source.suffix}")
+        if suffix not in UPLOAD_SUFFIXES:
+            raise ValueError(
+                f"a CT is uploaded as one of {listed(UPLOAD_SUFFIXES)}, got a file named *{source.suffix}"
+            )
         case = check_case(image_id or name)
-        check_ct(case, source)
-        target = self.root / f"{case}{suffix}"
+        ct = read_ct(case, source)
+        target = self.root / f"{case}{'.nii.gz' if suffix == '.nrrd' else suffix}"
         with self.revisions(case, "final").lock():
-            data = source.read_bytes()
             if others := [path for path in (target, *twins(target)) if path.exists()]:
-                if others == [target] and target.read_bytes() == data:
+                if len(others) == 1 and _same_image(read_volume(others[0]), ct):
                     return case
                 raise NotReadyError(
-                    f"case {case} exists already ({others[0].name}); remove it first (DELETE "
-                    "/datastore/image) or choose another id"
+                    f"case {case} exists already with another CT ({others[0].name}); remove it first (DELETE "
+                    "/datastore/image) or choose another id (in 3D Slicer: rename the volume)"
                 )
-            write_atomically(target, data)
+            if suffix == ".nrrd":
+                write_volume(target, ct.array, ct.grid, ct.file_grid)
+            else:
+                write_atomically(target, source.read_bytes())
             info = {**checked_notes(image_info or {}), "ts": int(time.time()), "name": target.name}
             with self.transaction():
-                self._datastore.objects[case] = ImageLabelModel(image=DataModel(info=info, ext=suffix))
+                self._datastore.objects[case] = ImageLabelModel(
+                    image=DataModel(info=info, ext=split_suffix(target)[1])
+                )
                 self._update_datastore_file()
         return case
 
@@ -278,3 +289,7 @@ class OslnDatastore(StoreIndex):
 
     def _add_non_existing_labels(self, tag: str) -> int:
         return super()._add_non_existing_labels(tag) if tag in TAGS else 0
+
+
+def _same_image(one: Volume, other: Volume) -> bool:
+    return one.grid.matches(other.grid) and np.array_equal(one.array, other.array)

@@ -18,6 +18,7 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
+from lib import answers
 from lib.errors import translated
 
 OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
@@ -32,6 +33,7 @@ def install() -> None:
         infer_endpoint.run_inference = checked_inference(infer_endpoint.run_inference)
     if not hasattr(AsyncTask.run, "__wrapped__"):
         AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
+        AsyncTask.status = staticmethod(running_first(AsyncTask.status))
 
 
 def options_of(text: str | None) -> dict[str, Any]:
@@ -69,7 +71,8 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
         params: The body of the request.
 
     Raises:
-        HTTPException: 404 for an unknown model, 422 for a parameter that is not allowed.
+        HTTPException: 404 for an unknown model, 422 for a parameter that is not allowed or a training that
+            has no case.
     """
     app = app_instance()
     name = request.get("method" if method == "scoring" else "model")
@@ -85,6 +88,8 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
     task = known[name] if method == "train" else app._batch_infer
     with translated():
         task.check(request | own)
+        if method == "train":
+            task.check_cases()
     return own
 
 
@@ -113,6 +118,9 @@ def checked_inference(stock: Callable) -> Callable:
         if not image and not session_id:
             raise HTTPException(422, "say which case: /infer/MODEL?image=CASE, or ?session_id=SESSION")
         options_of(params)
+        if session_id:
+            # The stock function would go on with a case of the store that has the image's name.
+            answers.session_file({"session": {"name": session_id}}, app_instance().sessions())
         return stock(background_tasks, model, image, session_id, params, None, None, output)
 
     return run_inference
@@ -146,3 +154,20 @@ def checked_start(stock: Callable) -> Callable:
         return stock(method, request, params, force_sync, enqueue)
 
     return run
+
+
+def running_first(stock: Callable) -> Callable:
+    """MONAI Label's status of a task: that of the running one, if one runs.
+
+    Of several in the queue the stock function tells the last one, which waits, and 3D Slicer takes the
+    training for ended.
+    """
+
+    @wraps(stock)
+    def status(method: str, all: bool = False, check_if_running: bool = False) -> Any:
+        running = [task for task in tasks(method) if task["status"] == "RUNNING"]
+        if running and not all and not check_if_running:
+            return running[0], None
+        return stock(method, all, check_if_running)
+
+    return status

@@ -14,6 +14,7 @@ import torch
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from lib.cases import read_ct
 from lib.errors import NotReadyError
 from lib.operation import operation, row_options
 from lib.options import Choice, Option, Switch, checked, listed, shown
@@ -21,7 +22,6 @@ from lib.published import ROWS, Published, described
 from lib.results import DTYPES, EXTENSIONS, entries, plain, write_label_map
 from osln.detection import Detections, detect
 from osln.experiments import Experiment
-from osln.grid import read_volume
 from osln.imagefile import split_suffix
 from osln.inference import available_devices
 from osln.study import Study, build_study, companions, load_study
@@ -134,10 +134,12 @@ class RowInfer(InferTask):
             found = detect(study, self.row, chosen.networks, chosen.threshold, chosen.second)
         detected = time.perf_counter()
         with_rejected = bool(options.get("show_rejected"))
+        names = WITH_REJECTED if with_rejected else LABELS
         path = write_label_map(
             label_map(found, study, with_rejected=with_rejected),
             study.ct.grid,
             study.ct.file_grid,
+            names,
             extension=options["result_extension"],
             dtype=options["result_dtype"],
             compress=options["result_compress"],
@@ -160,7 +162,7 @@ class RowInfer(InferTask):
                 "warnings": [*chosen.warnings, *warnings, *found.column.warnings],
                 "models": described(chosen.versions),
                 "latencies": {step: round(seconds, 3) for step, seconds in latencies.items()},
-                "label_names": WITH_REJECTED if with_rejected else LABELS,
+                "label_names": names,
                 "note": NOTE,
             }
         )
@@ -193,7 +195,7 @@ class RowInfer(InferTask):
                 f"a session holds a CT alone, and {self.row.name} needs {lacking}: use ct, or put the case "
                 "into the store"
             )
-        return build_study("session", read_volume(ct))
+        return build_study("session", read_ct("session", ct))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from osln.detection import Detections
 from osln.grid import Grid, in_file_order, write_volume
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
+COLORS = {"lymph node": (68, 172, 100), "rejected candidate": (192, 104, 88)}
+"""Of segments, red, green, blue of 255: Slicer's own color for a lymph node."""
 DTYPES = ("uint8", "uint16", "int16", "int32", "uint32", "float32")
 
 
@@ -56,6 +59,7 @@ def write_label_map(
     labels: np.ndarray,
     grid: Grid,
     file_grid: Grid,
+    names: Mapping[str, int],
     *,
     extension: str = ".nii.gz",
     dtype: str = "uint8",
@@ -70,6 +74,7 @@ def write_label_map(
         labels: (x, y, z) integers on `grid`.
         grid: The CT's grid in closest-RAS order.
         file_grid: The same voxels in the axes order of the CT's file.
+        names: Value by name. A `.seg.nrrd` says them itself; beside other files they have to be told.
         extension: One of `EXTENSIONS`.
         dtype: One of `DTYPES`.
         compress: Whether NRRD voxels are compressed; NIfTI says it by its name.
@@ -83,7 +88,8 @@ def write_label_map(
     voxels = labels.astype(dtype)
     try:
         if extension.endswith(".nrrd"):
-            _write_nrrd(path, in_file_order(voxels, grid, file_grid), file_grid, compress)
+            segments = segment_fields(names, file_grid.shape) if extension == ".seg.nrrd" else {}
+            _write_nrrd(path, in_file_order(voxels, grid, file_grid), file_grid, segments, compress)
         else:
             write_volume(path, voxels, grid, file_grid)
     except BaseException:
@@ -105,8 +111,39 @@ def _folder() -> str:
     return path
 
 
-def _write_nrrd(path: Path, voxels: np.ndarray, grid: Grid, compress: bool) -> None:
+def segment_fields(names: Mapping[str, int], shape: tuple[int, ...]) -> dict[str, str]:
+    """Header fields by which 3D Slicer takes an NRRD file for a segmentation.
+
+    Args:
+        names: Value by name of the segment.
+        shape: Voxels along the file's axes.
+
+    Reference: 3D Slicer user guide, "Segmentations", segmentation file format.
+    """
+    fields = {
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+    for number, (name, value) in enumerate(names.items()):
+        segment = {
+            "ID": name,
+            "Name": name,
+            "Color": " ".join(f"{part / 255:.6f}" for part in COLORS[name]),
+            "LabelValue": str(value),
+            "Layer": "0",
+            "Extent": " ".join(f"0 {length - 1}" for length in shape),
+        }
+        fields |= {f"Segment{number}_{key}": text for key, text in segment.items()}
+    return fields
+
+
+def _write_nrrd(
+    path: Path, voxels: np.ndarray, grid: Grid, fields: Mapping[str, str], compress: bool
+) -> None:
     image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.T))
+    for key, text in fields.items():
+        image.SetMetaData(key, text)
     # ITK's patient axes are LPS, ours are RAS.
     to_lps = np.diag([-1.0, -1.0, 1.0])
     image.SetSpacing(grid.spacing_mm.tolist())

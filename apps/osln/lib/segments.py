@@ -53,8 +53,8 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
         tag: "final" (nodes, perhaps with the tumor) or "gtv" (the tumor only).
 
     Raises:
-        ValueError: A value without a known name, which says the known names and values, or nothing but
-            rejected candidates.
+        ValueError: A value without a known name, which says the known names and values, or segments that
+            say nothing about nodes or tumor.
     """
     values = [(i, int(v)) for i, layer in enumerate(file.layers) for v in np.unique(layer[layer != 0])]
     sent = _sent_names(label_info)
@@ -82,10 +82,11 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
             raise ValueError("the tumor label is empty; contour the primary tumor and submit it again")
         return Segments(None, tumor, named, rejected)
     says_nodes = _mentions("node", mentioned)
-    if _mentions("rejected", mentioned) and nodes is None and tumor is None and not says_nodes:
+    if mentioned and nodes is None and tumor is None and not says_nodes:
+        holds = "rejected candidates only, which are no nodes" if rejected else "no node and no tumor"
         raise ValueError(
-            "the label holds rejected candidates only, which are no nodes: move those that are nodes to a "
-            "segment 'lymph node', or submit an empty segment 'lymph node' if the patient has none"
+            f"the label holds {holds}: put the nodes into a segment 'lymph node', or submit an empty segment "
+            "'lymph node' if the patient has none"
         )
     if nodes is None and (says_nodes or tumor is None):
         nodes = np.zeros_like(file.layers[0], dtype=bool)
@@ -122,6 +123,11 @@ def _kind(name: str | None, value: int) -> str:
 def _sent_names(label_info: Any) -> list[tuple[str, int]]:
     if label_info is None:
         return []
+    if label_info == []:
+        # Slicer then exports whatever it still has, so that the values mean nothing.
+        raise ValueError(
+            "no segment was sent: submit a segment 'lymph node', an empty one if the patient has no nodes"
+        )
     usable = isinstance(label_info, list) and all(isinstance(entry, dict) for entry in label_info)
     if not usable or not all(isinstance(entry.get("idx", 0), int) for entry in label_info):
         raise ValueError('label_info must be a list such as [{"name": "lymph node", "idx": 1}]')

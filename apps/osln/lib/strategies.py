@@ -7,6 +7,7 @@ from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.utils.others.generic import file_checksum
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ class First(Strategy):
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         waiting = datastore.get_unlabeled_images()
-        return {"id": min(waiting)} if waiting else None
+        return sample(datastore, min(waiting)) if waiting else None
 
 
 class Random(Strategy):
@@ -42,7 +43,16 @@ class Random(Strategy):
         weights = [max(1.0, elapsed) for elapsed in seconds]
         (chosen,) = random.choices(range(len(waiting)), weights=weights)
         logger.info("strategy random: %s of %d waiting cases", waiting[chosen], len(waiting))
-        return {"id": waiting[chosen], "weight": weights[chosen] / sum(weights)}
+        return sample(datastore, waiting[chosen]) | {"weight": weights[chosen] / sum(weights)}
+
+
+def sample(datastore: Datastore, case: str) -> dict[str, Any]:
+    """What a viewer is told of its next case.
+
+    The checksum makes Slicer look at what it has downloaded before: without one it shows any file that has
+    the CT's name, for instance another store's.
+    """
+    return {"id": case, "checksum": file_checksum(datastore.get_image_uri(case))}
 
 
 def handed_out(datastore: Datastore, case: str, strategy: str) -> float:

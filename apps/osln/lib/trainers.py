@@ -16,10 +16,13 @@ from monailabel.interfaces.tasks.train import TrainTask
 from lib.errors import translated
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from lib.results import plain
+from osln.approved import approved_cases
 from osln.classifier_retraining import retrain_classifier
 from osln.experiments import CLASSIFIERS, SEGMENTERS, Classifier, Preset, Segmenter
 from osln.imagefile import write_atomically
+from osln.publishing import nothing_to_learn
 from osln.retraining import retrain
+from osln.splits import assign
 from osln.training import Progress
 from osln.weights import ModelStore
 
@@ -95,6 +98,19 @@ class NetworkTrainer(TrainTask):
             )
         return checked(request, self.options, OF_THE_SERVER)
 
+    def check_cases(self) -> None:
+        """Looks before a training starts whether it has anything to learn from.
+
+        Slicer shows why a training is refused, but not why one has ended.
+
+        Raises:
+            ValueError: If no approved case is one to train with.
+        """
+        approved = approved_cases(self.place.studies)
+        splits = assign(self.place.studies, approved)
+        if "train" not in splits.values():
+            raise ValueError(nothing_to_learn(self.network.name, approved, splits, {}))
+
     def preset_for(self, options: Mapping[str, Any]) -> str:
         """The preset of the published weights if the training goes on from them, else the app's."""
         store, preset = ModelStore(self.place.models), self.place.preset.name
@@ -124,15 +140,20 @@ class NetworkTrainer(TrainTask):
         state: dict[str, Any] = {
             "start_ts": int(began.timestamp()),
             "epoch": 0,
-            "total_epochs": 0,
+            # Slicer divides by it before the first epoch has ended.
+            "total_epochs": 1,
             "best_metric": 0.0,
         }
 
         def store(**changes: Any) -> None:
-            seconds = round((datetime.now(timezone.utc) - began).total_seconds())
-            state.update(changes, total_time=str(timedelta(seconds=seconds)))
+            state.update(changes)
             self.record.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.record, json.dumps(plain(state)).encode())
+
+        def store_end(**changes: Any) -> None:
+            # Slicer shows no progress of a training that has a total time.
+            seconds = round((datetime.now(timezone.utc) - began).total_seconds())
+            store(total_time=str(timedelta(seconds=seconds)), **changes)
 
         def on_progress(progress: Progress) -> None:
             figures = progress.validation or {}
@@ -175,12 +196,17 @@ class NetworkTrainer(TrainTask):
                     )
             except ValueError as error:
                 logger.error("%s was not trained: %s", self.network.name, error)
-                store(status="failed", error=str(error))
+                store_end(status="failed", error=str(error))
                 raise
         outcome = plain(report.to_json())
-        store(status="done", step=None, report=outcome)
+        store_end(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
         return outcome
+
+
+def newest_first(stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The states of all trainers by name, the latest training first: Slicer shows the first one only."""
+    return dict(sorted(stats.items(), key=lambda item: -item[1].get("start_ts", 0)))
 
 
 def line(progress: Progress) -> str:

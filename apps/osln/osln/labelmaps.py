@@ -54,6 +54,9 @@ def read_label_file(path: str | Path, ct: Grid) -> LabelFile:
         volume = read_volume(path)
         layers, affine, names, cropped = [volume.array], volume.grid.affine, {}, False
     whole = [_whole_numbers(layer) for layer in layers]
+    if cropped and all(layer.size == 1 and not layer.any() for layer in whole):
+        # Slicer stores segments that are all empty as one voxel at the origin, wherever the CT lies.
+        return LabelFile([np.zeros(ct.shape, dtype=np.uint8, order="F")], names)
     grid = Grid(whole[0].shape, affine)
     return LabelFile([map_exactly(layer, grid, ct, cropped=cropped) for layer in whole], names)
 

@@ -143,6 +143,17 @@ def test_settings_choose_device_preset_and_threads(build, monkeypatch):
     assert threads == [3]
 
 
+def test_address_of_a_pacs_opens_a_mirror_without_asking_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path / "cache"))
+    app = main.OslnApp(str(tmp_path), "http://anna:secret@127.0.0.1:9/dicom-web/", {})
+
+    assert app.studies == "http://127.0.0.1:9/dicom-web"
+    assert app.datastore().root.parent == tmp_path / "cache"
+    assert app.info()["datastore"]["total"] == 0 and "secret" not in str(app.info())
+    assert app._trainers["ct"].place.studies == app.datastore().root
+    assert app.sessions().store_path == str(app.datastore().root / ".cache" / "sessions")
+
+
 def test_the_model_store_of_the_app_is_the_default(build):
     assert build(models="").configuration.models.parts[-2:] == ("app", "model")
 

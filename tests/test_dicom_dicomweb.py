@@ -4,9 +4,7 @@ import io
 import json
 import logging
 import re
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -22,14 +20,15 @@ from osln.dicom.web import PacsError, WebClient
 from osln.study import companions, load_study
 from small_dicom import body, ct_slices, structure_set
 from small_study import KEY, pet, regions
+from small_web import Answering, serving
 
 SECRET = "s3cret-pass"
 
 
-class Pacs(BaseHTTPRequestHandler):
+class Pacs(Answering):
     """QIDO and WADO over the data sets of the server; `behavior` may replace an answer."""
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802
         self.server.asked.append(self.path)
         replaced = self.server.behavior(self)
         if replaced:
@@ -65,9 +64,6 @@ class Pacs(BaseHTTPRequestHandler):
         values.pop("7FE00010", None)
         return values
 
-    def send_json(self, values):
-        self.send_bytes(json.dumps(values).encode(), "application/dicom+json")
-
     def send_multipart(self, found):
         parts = b""
         for ds in found:
@@ -76,38 +72,18 @@ class Pacs(BaseHTTPRequestHandler):
             parts += b"--xyz\r\nContent-Type: application/dicom\r\n\r\n" + file.getvalue() + b"\r\n"
         self.send_bytes(parts + b"--xyz--\r\n", 'multipart/related; type="application/dicom"; boundary=xyz')
 
-    def send_bytes(self, content, kind, status=200):
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        """Quiet."""
-
 
 @pytest.fixture
 def pacs():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Pacs)
-    server.daemon_threads = True
-    ct = ct_slices()
-    server.datasets = [*ct, *pet(), structure_set(ct, regions())]
-    server.behavior, server.asked = (lambda request: False), []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def url(server):
-    return f"http://127.0.0.1:{server.server_port}/dicom-web"
+    with serving(Pacs) as server:
+        ct = ct_slices()
+        server.datasets = [*ct, *pet(), structure_set(ct, regions())]
+        server.behavior, server.asked = (lambda request: False), []
+        yield server
 
 
 def run(server, store, credentials=None, patient=None, **options):
-    web = WebClient(url(server), credentials or Credentials(), **options)
+    web = WebClient(server.url, credentials or Credentials(), **options)
     with WebSource(web, patient=patient) as source:
         report = import_studies(source, store, Deidentifier(KEY), ImportOptions(load_rules()))
         source_folder = source._folder
@@ -165,7 +141,7 @@ def test_password_opens_the_pacs_and_is_written_nowhere(pacs, tmp_path, caplog, 
 
     pacs.behavior = guarded
     caplog.set_level(logging.DEBUG)
-    credentials = ask_credentials(url(pacs).replace("//", f"//user:{SECRET}@"), None)
+    credentials = ask_credentials(pacs.url.replace("//", f"//user:{SECRET}@"), None)
 
     with pytest.raises(ValueError, match=r"refuses \(401\): give name and password"):
         run(pacs, tmp_path / "store", Credentials("user", "wrong"))
@@ -180,7 +156,7 @@ def test_password_opens_the_pacs_and_is_written_nowhere(pacs, tmp_path, caplog, 
 
 
 def test_address_with_a_password_does_not_show_it(pacs):
-    web = WebClient(url(pacs).replace("//", f"//user:{SECRET}@"), Credentials("user", SECRET))
+    web = WebClient(pacs.url.replace("//", f"//user:{SECRET}@"), Credentials("user", SECRET))
     assert SECRET not in web.place and SECRET not in web.url and SECRET not in web._client.base_url
 
 

@@ -172,3 +172,11 @@ def test_cielab_is_stored_as_the_standard_scales_it(color, lab):
     # Values of sRGB white, black and red under D65; 0..100 and -128..127 on 0..65535.
     expected = [lab[0] * 655.35, (lab[1] + 128) * 257, (lab[2] + 128) * 257]
     np.testing.assert_allclose(cielab(color), expected, atol=10)
+
+
+def test_numbers_that_are_known_from_elsewhere_are_kept_and_never_given_again():
+    known = mask_of(HEAD).astype(np.uint16) * 7
+
+    labels = stable_numbers([known, mask_of(HEAD, FEET)], numbered_already=[0])
+    assert sorted(set(labels.ravel())) == [0, 7, 8] and (labels[HEAD] == 7).all()
+    np.testing.assert_array_equal(stable_numbers([known], numbered_already=[0]), known)

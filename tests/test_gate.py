@@ -58,7 +58,6 @@ def test_params_cannot_replace_what_the_url_says(key):
         ({"params": "[1]"}, "must be a JSON object"),
         ({"image": ""}, "say which case"),
         ({"file": "upload"}, "files are not taken along"),
-        ({"output": "dicom_seg"}, "use image, json or all"),
     ],
 )
 def test_malformed_requests_are_refused_in_words(arguments, sentence):

@@ -13,7 +13,7 @@ from osln.dicom.seg import APPROVED, TUMOR, read_seg
 from osln.dicom.web import WebClient
 from osln.pacs.delivery import deliver, series_on_pacs
 from osln.revisions import label_revisions
-from small_dicom import ct_slices
+from small_dicom import AXIAL, FLIPPED, OBLIQUE, ct_slices
 from small_pacs import CASE, empty, fresh_store, store_study
 from small_study import regions
 
@@ -63,6 +63,16 @@ def in_file_order(store, read, *names):
     return mask
 
 
+def by_images(dataset, slices):
+    """The voxels of an object by the CT images that its frames refer to, without any geometry."""
+    number = {str(image.SOPInstanceUID): k for k, image in enumerate(slices)}
+    mask = np.zeros((20, 16, 12), np.uint8)
+    for frame, pixels in zip(dataset.PerFrameFunctionalGroupsSequence, dataset.pixel_array, strict=True):
+        (image,) = frame.DerivationImageSequence[0].SourceImageSequence
+        mask[:, :, number[str(image.ReferencedSOPInstanceUID)]] |= pixels.T
+    return mask
+
+
 def of(*boxes):
     mask = np.zeros((20, 16, 12), np.uint8)
     for box in boxes:
@@ -75,7 +85,11 @@ def store(pacs, tmp_path):
     return fresh_store(pacs, tmp_path / "mirror")
 
 
-def test_submitted_nodes_lie_on_the_pacs_voxel_by_voxel_named_by_content(pacs, store, tmp_path):
+@pytest.mark.parametrize("affine", [AXIAL, FLIPPED, OBLIQUE], ids=["axial", "flipped", "oblique"])
+def test_submitted_nodes_lie_on_the_pacs_voxel_by_voxel_named_by_content(pacs, tmp_path, affine):
+    empty(pacs)
+    store_study(pacs, tmp_path / "turned", affine=affine)
+    store = fresh_store(pacs, tmp_path / "mirror")
     submit(store, tmp_path, [(1, NODES[0]), (1, NODES[1])])
     assert send(store) == 1
 
@@ -84,6 +98,9 @@ def test_submitted_nodes_lie_on_the_pacs_voxel_by_voxel_named_by_content(pacs, s
     np.testing.assert_array_equal(in_file_order(store, read), of(*NODES))
     np.testing.assert_array_equal(in_file_order(store, read, "lymph node 1"), of(NODES[0]))
     np.testing.assert_array_equal(in_file_order(store, read, "lymph node 2"), of(NODES[1]))
+    # The file's slices run to the head, those of the flipped CT were written from there.
+    as_written = of(*NODES)[:, :, :: -1 if affine[2, 2] < 0 else 1]
+    np.testing.assert_array_equal(by_images(dataset, ct_slices(affine=affine)), as_written)
     assert read.creator == "Anna Nadel^" and dataset.PatientID == "H-123456"
     first = ct_slices()[0]
     assert dataset.StudyInstanceUID == first.StudyInstanceUID and dataset.PatientName == first.PatientName
@@ -181,6 +198,38 @@ def test_label_submitted_while_the_pacs_is_away_is_delivered_when_it_is_back(tmp
         pacs.start()
         assert send(store, later=3600) == 1
         assert store.waiting() == {"waiting": 0, "last_error": ""} and len(segs(pacs)) == 1
+
+
+def test_pacs_that_dies_in_the_middle_of_a_save_gets_the_label_later(tmp_path, require, monkeypatch):
+    import local_orthanc
+
+    if not local_orthanc.installed():
+        require("Orthanc", "apt-get install orthanc orthanc-dicomweb")
+    send_object = WebClient.store
+    with LocalOrthanc(tmp_path / "pacs") as pacs:
+        store_study(pacs, tmp_path / "dicom")
+        store = fresh_store(pacs, tmp_path / "mirror")
+        submit(store, tmp_path, [(1, NODES[0])])
+
+        def dies_before(web, item):
+            pacs.kill()
+            return send_object(web, item)
+
+        def dies_after(web, item):
+            send_object(web, item)
+            pacs.kill()
+            return send_object(web, item)
+
+        monkeypatch.setattr(WebClient, "store", dies_before)
+        assert send(store) == 0 and store.waiting()["waiting"] == 1
+        pacs.start()
+        assert segs(pacs) == []
+        monkeypatch.setattr(WebClient, "store", dies_after)
+        assert send(store, later=3600) == 0 and store.waiting()["waiting"] == 1
+        pacs.start()
+        monkeypatch.setattr(WebClient, "store", send_object)
+        assert send(store, later=3600) == 1
+        assert len(segs(pacs)) == 1
 
 
 def test_crash_between_revision_and_delivery_loses_nothing(pacs, store, tmp_path, monkeypatch):

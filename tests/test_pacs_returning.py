@@ -1,5 +1,6 @@
 """Which segmentations on a real PACS count: ours, and of them the latest."""
 
+import time
 from io import BytesIO
 
 import nibabel as nib
@@ -65,6 +66,26 @@ def test_latest_approval_counts_whichever_came_first(pacs, approved, tmp_path):
     (head,) = label_revisions(fresh.root, CASE, "final").history()
     assert (head.by, head.reference) == ("Berta", uid("later"))
     assert head.at.startswith(("2099-01-01", "2098-12-31"))
+
+
+def test_nodes_keep_their_numbers_on_a_mirror_that_was_made_anew(pacs, tmp_path):
+    first = fresh_store(pacs, tmp_path / "first")
+    submit(first, tmp_path, [(1, NODES[0]), (1, NODES[1])])
+    submit(first, tmp_path, [(1, NODES[1])])
+    send(first)
+    assert [segment.SegmentLabel for segment in segs(pacs)[-1].SegmentSequence] == ["lymph node 2"]
+
+    fresh = fresh_store(pacs, tmp_path / "fresh")
+    fresh.take_labels()
+    time.sleep(1.1)
+    submit(fresh, tmp_path, [(1, NODES[1]), (1, NODES[0])])
+    send(fresh)
+    newest = max(segs(pacs), key=lambda ds: (ds.ContentDate, ds.ContentTime))
+    names = {segment.SegmentLabel: segment.TrackingUID for segment in newest.SegmentSequence}
+    assert list(names) == ["lymph node 2", "lymph node 3"], "number 1 is not given to another node"
+    assert names["lymph node 2"] == segs(pacs)[0].SegmentSequence[1].TrackingUID
+    final = np.asarray(nib.load(fresh.label_path(CASE, "final")).dataobj)
+    np.testing.assert_array_equal(final, of(*NODES))
 
 
 def test_segmentation_that_lies_elsewhere_is_told_once_and_not_taken(pacs, approved, tmp_path, caplog):

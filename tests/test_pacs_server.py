@@ -77,22 +77,30 @@ def test_labels_survive_a_pacs_and_a_server_that_die(pacs, tmp_path, monkeypatch
         (tmp_path / "client").mkdir()
         sample = client.next_sample("first", {})
         assert sample["id"] == CASE and sample["PatientID"] == "H-123456" and sample["Modality"] == "CT"
-        predicted, result = client.infer("osln", PET, params={})
+        predicted, result = client.infer("osln", PET, params={"save_label": True})
         assert len(result["candidates"]) > 5
         assert client.infer("osln", CASE, params={})[1]["candidates"] == result["candidates"]
         ct = nib.load(image(server, tmp_path))
         reply = client.save_label(PET, predicted, "final", LABELS)
-        assert reply["label"] == CASE and reply["nodes"]["added"] > 0 and reply["pacs"]["waiting"] == 1
+        assert reply["label"] == CASE and reply["nodes"]["unchanged"] > 0 and reply["pacs"]["waiting"] == 1
         wait_until(server, lambda told: told["waiting"] == 0)
         expected = np.asarray(nib.load(predicted).dataobj) > 0
         count, stored = newest_on_pacs(pacs, ct)
         assert count == 1
         np.testing.assert_array_equal(stored, expected)
+        proxied = requests.get(f"{server.url}/proxy/dicom/qido/series", timeout=60).json()
+        assert len(proxied) == 4, "the proxy gives the password for OHIF: CT, PET, RTSTRUCT, SEG"
 
         for query in ("", "&what=final&format=rtstruct"):
             reply = requests.get(f"{server.url}/osln/export?image={PET}{query}", timeout=60)
             (tmp_path / "export.dcm").write_bytes(reply.content)
             made = pydicom.dcmread(tmp_path / "export.dcm")
+            if not query:
+                segment = made.SegmentSequence[0]
+                assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC", "a person approved what GLNet found"
+                assert segment.SegmentDescription.startswith("GLNet score")
+                assert segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == "osln"
+                assert made.ContentCreatorName == "Anna Nadel^"
             assert made.Modality == ("RTSTRUCT" if query else "SEG")
             assert made.Manufacturer == "OSLN Label" and made.PatientID == "H-123456"
         asked = {"params": json.dumps(LABELS)}

@@ -1,50 +1,32 @@
 """What the answers of a store transaction mean, from a small service in this process."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
 from osln.dicom.credentials import Credentials
 from osln.dicom.web import PacsError, WebClient
 from osln.pacs.stow import store_object
 from small_dicom import ct_slices
+from small_web import Answering, serving
 
 
-class Pacs(BaseHTTPRequestHandler):
+class Pacs(Answering):
     """Answers a POST with `answer`, and a search with `there`."""
 
-    def do_POST(self):
+    def do_POST(self):  # noqa: N802
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.reply(*self.server.answer)
+        status, values = self.server.answer
+        self.send_json(values, status)
 
-    def do_GET(self):
+    def do_GET(self):  # noqa: N802
         # One page, then none: the client asks until nothing new comes.
-        self.reply(200, self.server.there if "offset=0" in self.path else [])
-
-    def reply(self, status, values):
-        content = json.dumps(values).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/dicom+json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *args):
-        """Quiet."""
+        self.send_json(self.server.there if "offset=0" in self.path else [])
 
 
 @pytest.fixture
 def pacs():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Pacs)
-    server.answer, server.there = (200, {}), []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Pacs) as server:
+        server.answer, server.there = (200, {}), []
+        yield server
 
 
 OBJECT = ct_slices()[0]
@@ -56,7 +38,7 @@ def failed(code):
 
 
 def send(server):
-    store_object(WebClient(f"http://127.0.0.1:{server.server_port}/dicom-web", Credentials()), OBJECT)
+    store_object(WebClient(server.url, Credentials()), OBJECT)
 
 
 def test_object_that_is_taken_is_stored(pacs):

@@ -93,7 +93,6 @@ class OslnApp(MONAILabelApp):
 
         super().on_init_complete()
         gate.install()
-        dicom_routes.install()
         threads.unfreeze(app, [dicom_routes, ohif_routes])
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)

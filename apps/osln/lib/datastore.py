@@ -84,6 +84,12 @@ class OslnDatastore(StoreIndex):
     def announce(self, case: str, tag: str) -> None:
         """Called before a submitted label is stored, inside its lock; for stores that pass labels on."""
 
+    def about_itself(self) -> list[str]:
+        """Lines for the log of the start."""
+        if self.list_images():
+            return []
+        return ["no case yet: put CT volumes as <case>.nii.gz into the studies folder"]
+
     def about_delivery(self) -> dict[str, Any]:
         """What the reply to a submission says besides what was stored."""
         return {}

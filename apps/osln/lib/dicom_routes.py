@@ -4,16 +4,13 @@ MONAI Label's own converter names segments by their position among the values th
 a label without one class is called by the name of another; it is never asked.
 """
 
-import functools
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from monailabel.config import settings
-from monailabel.endpoints import infer as stock
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 from pydicom.dataset import Dataset
@@ -40,37 +37,24 @@ async def export(
     return _reply(export_stored(store.mirror, case, what, format), f"{case}-{what}.{format}.dcm")
 
 
-def install() -> None:
-    """Has `output=dicom_seg` of the inference route answered here; a second call does nothing."""
-    if not isinstance(stock.run_inference, functools.partial):
-        stock.run_inference = functools.partial(run_inference, stock.run_inference)
+def infer_as_seg(model: str, image: str, options: Mapping[str, Any]) -> Response:
+    """What an inference finds in a case, as a DICOM Segmentation.
 
-
-def run_inference(
-    ask_stock: Callable[..., Any],
-    background_tasks: Any,
-    model: str,
-    image: str = "",
-    session_id: str = "",
-    params: str = "{}",
-    file: Any = None,
-    label: Any = None,
-    output: str | None = None,
-) -> Any:
-    """The stock function, except for `output=dicom_seg`; arguments as of the route.
+    Args:
+        model: Of the app.
+        image: UID of a series of the case.
+        options: Of the request.
 
     Raises:
-        ValueError: If the SEG is asked for something else than a case.
+        ValueError: If no case is named.
         NotReadyError: If the store is a folder.
     """
-    if output != "dicom_seg":
-        return ask_stock(background_tasks, model, image, session_id, params, file, label, output)
-    if not image or session_id or file or label:
-        raise ValueError("output=dicom_seg takes a case of the store (image=CASE), no file and no session")
+    if not image:
+        raise ValueError("output=dicom_seg takes a case of the store (image=CASE), no session")
     store = _pacs()
     case = store.known(image)
-    options = {key: value for key, value in json.loads(params).items() if key not in OF_THE_STOCK_CONVERTER}
-    result = app_instance().infer({**options, "model": model, "image": case})
+    own = {key: value for key, value in options.items() if key not in OF_THE_STOCK_CONVERTER}
+    result = app_instance().infer({**own, "model": model, "image": case})
     try:
         made = export_prediction(store.mirror, case, result["file"], result["params"])
     finally:

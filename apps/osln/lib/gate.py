@@ -19,6 +19,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from lib import answers
+from lib.dicom_routes import infer_as_seg
 from lib.errors import translated
 
 OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
@@ -113,14 +114,14 @@ def checked_inference(stock: Callable) -> Callable:
                 "files are not taken along with an inference: store a CT with PUT /datastore/image or PUT "
                 "/session/, and a tumor contour with PUT /datastore/label?tag=gtv, then ask by id",
             )
-        if output == "dicom_seg":
-            raise HTTPException(422, "output=dicom_seg is not available here: use image, json or all")
         if not image and not session_id:
             raise HTTPException(422, "say which case: /infer/MODEL?image=CASE, or ?session_id=SESSION")
-        options_of(params)
+        options = options_of(params)
         if session_id:
             # The stock function would go on with a case of the store that has the image's name.
             answers.session_file({"session": {"name": session_id}}, app_instance().sessions())
+        if output == "dicom_seg":
+            return infer_as_seg(model, image, options)
         return stock(background_tasks, model, image, session_id, params, None, None, output)
 
     return run_inference

@@ -17,7 +17,7 @@ from lib.segments import NAMES, split_segments
 from osln.changes import NodeChanges, compare_nodes, count_nodes
 from osln.grid import Volume, mask_box, write_volume
 from osln.imagefile import twins
-from osln.labelmaps import packed_mask, read_label_file
+from osln.labelmaps import packed_labels, read_label_file
 from osln.revisions import DiskFullError, Revision
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def accept_submission(
         if not only_tumor:
             changes = compare_nodes(_former_nodes(store, case, ct), sent.nodes)
             revision = nodes_kept.submit(
-                packed_mask(sent.nodes, ct.grid, ct.file_grid),
+                packed_labels(sent.nodes, ct.grid, ct.file_grid),
                 expected=_base_revision(params),
                 counts={"nodes": count_nodes(sent.nodes), "voxels": int(sent.nodes.sum())},
                 **common,
@@ -115,7 +115,7 @@ def accept_submission(
             try:
                 counts = {"voxels": int(sent.tumor.sum())}
                 tumor_revision = tumor_kept.submit(
-                    packed_mask(sent.tumor, ct.grid, ct.file_grid), counts=counts, **common
+                    packed_labels(sent.tumor, ct.grid, ct.file_grid), counts=counts, **common
                 )
             except DiskFullError as error:
                 if revision is None:

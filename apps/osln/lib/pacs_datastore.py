@@ -87,6 +87,14 @@ class PacsDatastore(OslnDatastore):
         self.after_submission()
         return case
 
+    def about_itself(self) -> list[str]:
+        waits = self.waiting()["waiting"]
+        return [
+            f"mirror   {self.root}",
+            "the PACS is asked for its cases now; those above were known before",
+            *([f"{waits} labels wait for the PACS"] if waits else []),
+        ]
+
     def about_delivery(self) -> dict[str, Any]:
         waits = self.waiting()
         if waits["last_error"]:

@@ -33,8 +33,7 @@ def startup_lines(app: Any) -> list[str]:
         f"{tags.get('gtv', 0)} with a tumor contour",
     ]
     lines += [f"  left out {reason}" for reason in store.refused.values()]
-    if not status["total"]:
-        lines.append("  no case yet: put CT volumes as <case>.nii.gz into the studies folder")
+    lines += [f"  {line}" for line in store.about_itself()]
     lines.append(f"  models   {', '.join(app._infers) or 'none'}")
     tagger = app.published.tagger.describe()
     lines.append(f"  tagger   {told(tagger)}{f': {app.published.tagger.path}' if tagger else ''}")

@@ -96,9 +96,10 @@ def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool =
     return filled
 
 
-def packed_mask(mask: np.ndarray, grid: Grid, file_grid: Grid) -> bytes:
-    """A mask (x, y, z) of `grid` as the bytes of a .nii.gz file in the order of `file_grid`."""
-    voxels = in_file_order(mask.astype(np.uint8), grid, file_grid)
+def packed_labels(labels: np.ndarray, grid: Grid, file_grid: Grid) -> bytes:
+    """A mask or label map (x, y, z) of `grid` as the bytes of a .nii.gz file in the order of `file_grid`."""
+    small = labels.dtype == bool or labels.max(initial=0) <= 255
+    voxels = in_file_order(labels.astype(np.uint8 if small else np.uint16), grid, file_grid)
     return igzip.compress(nifti_bytes(voxels, file_grid.affine))
 
 

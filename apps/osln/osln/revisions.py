@@ -24,6 +24,7 @@ from isal import igzip
 from osln.imagefile import write_atomically
 
 LOCK_SECONDS = 60.0
+NUMBERS = ".numbers.nii.gz"
 
 
 class ConflictError(ValueError):
@@ -112,6 +113,10 @@ class Revisions:
             there = sorted(known) or "none"
             raise LookupError(f"no revision {number} in {self.folder.name}; there are {there}")
         return self._file(number, ".nii.gz")
+
+    def numbers(self, number: int) -> Path:
+        """Label map of a revision's nodes by the numbers that they have elsewhere; seldom there."""
+        return self._file(number, NUMBERS)
 
     def submit(
         self,

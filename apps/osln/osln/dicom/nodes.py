@@ -1,6 +1,6 @@
 """What is exported: single lymph nodes with numbers, colors and words, and who or what made them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -123,7 +123,7 @@ def instances(labels: np.ndarray) -> tuple[np.ndarray, int]:
     return found, count
 
 
-def stable_numbers(history: Iterable[np.ndarray]) -> np.ndarray:
+def stable_numbers(history: Iterable[np.ndarray], numbered_already: Collection[int] = ()) -> np.ndarray:
     """Numbers the nodes of the last label map so that a node keeps its number from revision to revision.
 
     The nodes of the first map are numbered from head to feet. A node of a later map takes the number of the
@@ -131,12 +131,17 @@ def stable_numbers(history: Iterable[np.ndarray]) -> np.ndarray:
 
     Args:
         history: Label maps (x, y, z) of one grid, oldest first; nonzero inside nodes. At least one.
+        numbered_already: Positions in the history of maps whose values are the numbers.
 
     Returns:
         (x, y, z) uint16.
     """
     numbered, highest = None, 0
-    for labels in history:
+    for position, labels in enumerate(history):
+        if position in numbered_already:
+            numbered = labels.astype(np.uint16)
+            highest = max(highest, int(numbered.max()))
+            continue
         parts, count = instances(labels)
         by_part = np.zeros(count + 1, dtype=np.uint16)
         if numbered is not None:

@@ -26,7 +26,7 @@ from osln.distance import tumor_distance_mm
 from osln.experiments import PROXIMAL_MM
 from osln.grid import Grid
 from osln.labelmaps import read_label_file
-from osln.revisions import label_revisions
+from osln.revisions import NUMBERS, Revision, Revisions, label_revisions
 from osln.study import one_file
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
@@ -91,22 +91,29 @@ def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: 
     path = one_file(store / "labels" / "final", case) if revision is None else revisions.path(revision)
     if path is None:
         raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
-    final = read_label_file(path, grid).layers[0]
     if revision is not None:
         chain = [one for one in chain if one.revision <= revision]
     if chain and hashlib.sha256(path.read_bytes()).hexdigest() == chain[0].sha256:
         head, former = chain[0], chain[:0:-1]
         author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
+        path = _numbers_or(path, revisions, head)
     else:
         author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
         former = chain[::-1]
-    history = []
+    history, numbered = [], []
     for one in former:
+        label = _numbers_or(revisions.path(one.revision), revisions, one)
         try:
-            history.append(read_label_file(revisions.path(one.revision), grid).layers[0])
+            history.append(read_label_file(label, grid).layers[0])
         except ValueError as error:
             warnings.append(f"revision {one.revision} was not used to number the nodes: {error}")
-    labels = stable_numbers([*history, final])
+            continue
+        if _says_numbers(label):
+            numbered.append(len(history) - 1)
+    history.append(read_label_file(path, grid).layers[0])
+    if _says_numbers(path):
+        numbered.append(len(history) - 1)
+    labels = stable_numbers(history, numbered)
     zones = _zones(labels, grid, one_file(store / "labels" / "gtv", case))
     found, prediction = _former_prediction(store, case, grid, warnings)
     nodes = []
@@ -200,6 +207,15 @@ def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]
     return {
         number: "proximal" if is_near else "distal" for number, is_near in zip(numbers, near, strict=True)
     }
+
+
+def _numbers_or(path: Path, revisions: Revisions, revision: Revision) -> Path:
+    numbers = revisions.numbers(revision.revision)
+    return numbers if numbers.is_file() else path
+
+
+def _says_numbers(path: Path) -> bool:
+    return path.name.endswith(NUMBERS)
 
 
 def local_time(at: str) -> datetime:

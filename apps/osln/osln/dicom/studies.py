@@ -4,7 +4,7 @@ The planning CT is the one that a structure set was drawn on; every planning CT 
 combined across patients, and nothing is taken because of a file's place or name. Each choice is a sentence.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -79,15 +79,17 @@ def plan_cases(
             skipped.append(Skipped("", item.name, reason))
         else:
             patients.setdefault(owner[id(item)], []).append(item)
+    owners: dict[str, set[str]] = {}
+    for item in series:
+        owners.setdefault(item.uid, set()).add(owner[id(item)])
     plans: list[CasePlan] = []
     wanted = set(wanted_cts)
     for patient, own in sorted(patients.items()):
         if conflict := _two_people(own):
             skipped.append(Skipped(patient, f"patient with {len(own)} series", conflict))
             continue
-        strangers = {other.uid for other in series if owner[id(other)] != patient}
         try:
-            found, left = _plan_patient(patient, own, strangers, wanted)
+            found, left = _plan_patient(patient, own, owners, wanted)
         except DAMAGED:
             reason = "attributes of its DICOM files are damaged; export the studies again"
             found, left = [], [Skipped(patient, f"patient with {len(own)} series", reason)]
@@ -130,7 +132,7 @@ def _letters(name: str) -> str:
 
 
 def _plan_patient(
-    patient: str, series: Sequence[Series], strangers: set[str], wanted: set[str]
+    patient: str, series: Sequence[Series], owners: Mapping[str, set[str]], wanted: set[str]
 ) -> tuple[list[CasePlan], list[Skipped]]:
     skipped: list[Skipped] = []
     cts = [item for item in series if item.modality == "CT" and item.count > 1 and not _no_image(item)]
@@ -140,7 +142,7 @@ def _plan_patient(
     lost = False
     for item in series:
         if item.modality == "RTSTRUCT":
-            ct, reason = _image_of(item, cts, pets, strangers)
+            ct, reason = _image_of(patient, item, cts, pets, owners)
             if ct is not None:
                 drawn_on.setdefault(ct.uid, []).append(item)
             else:
@@ -170,7 +172,11 @@ def _plan_patient(
 
 
 def _image_of(
-    structures: Series, cts: Sequence[Series], pets: Sequence[Series], strangers: set[str]
+    patient: str,
+    structures: Series,
+    cts: Sequence[Series],
+    pets: Sequence[Series],
+    owners: Mapping[str, set[str]],
 ) -> tuple[Series | None, str | None]:
     """The CT that a structure set was drawn on, or why there is none."""
     uids, _, frames = referenced(structures.header)
@@ -178,7 +184,7 @@ def _image_of(
         return found[0], None
     if any(pet.uid in uids for pet in pets):
         return None, "it was drawn on the PET, not on a CT; only structures of the planning CT are used"
-    if uids & strangers:
+    if any(owners.get(uid, set()) - {patient} for uid in uids):
         return None, "it refers to images of another patient; correct the patient ids"
     if uids:
         return None, "it refers to a CT that is not here; add that series"

@@ -5,14 +5,19 @@ reviewed here.
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from osln.changes import count_nodes
+from osln.dicom.nodes import NAME
 from osln.dicom.results import local_time
-from osln.dicom.seg import APPROVED, TUMOR, read_seg
-from osln.labelmaps import packed_mask
+from osln.dicom.seg import APPROVED, TUMOR, SegFile, read_seg
+from osln.imagefile import write_atomically
+from osln.labelmaps import packed_labels
 from osln.pacs.delivery import label_uids, series_on_pacs
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
@@ -59,15 +64,27 @@ def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Re
         counts = {"voxels": int(mask.sum())} | ({"nodes": count_nodes(mask)} if tag == "final" else {})
         created = datetime.fromisoformat(stored.created).astimezone() if stored.created else None
         revision = kept.submit(
-            packed_mask(mask, ct.grid, ct.file_grid),
+            packed_labels(mask, ct.grid, ct.file_grid),
             by=stored.by or "unknown",
             source="pacs",
             counts=counts,
             reference=stored.instance,
             at=created,
         )
+        if tag == "final":
+            numbers = packed_labels(_numbered(read), ct.grid, ct.file_grid)
+            write_atomically(kept.numbers(revision.revision), numbers)
     logger.info("Label %s of case %s taken from the PACS", tag, case)
     return revision
+
+
+def _numbered(read: SegFile) -> np.ndarray:
+    """The nodes by the numbers in their names ("lymph node 3"), which they keep; others as in the object."""
+    labels = np.zeros(read.grid.shape, dtype=np.uint16, order="F")
+    for segment in read.segments:
+        found = re.fullmatch(rf"{NAME} (\d+)", segment.name)
+        labels[segment.placed.box][segment.placed.voxels] = int(found.group(1)) if found else segment.number
+    return labels
 
 
 def _is_newer(root: Path, case: str, tag: str, stored: StoredSeg) -> bool:

@@ -117,11 +117,11 @@ def checked_inference(stock: Callable) -> Callable:
         if not image and not session_id:
             raise HTTPException(422, "say which case: /infer/MODEL?image=CASE, or ?session_id=SESSION")
         options = options_of(params)
+        if output == "dicom_seg":
+            return infer_as_seg(model, image, options)
         if session_id:
             # The stock function would go on with a case of the store that has the image's name.
             answers.session_file({"session": {"name": session_id}}, app_instance().sessions())
-        if output == "dicom_seg":
-            return infer_as_seg(model, image, options)
         return stock(background_tasks, model, image, session_id, params, None, None, output)
 
     return run_inference

@@ -88,9 +88,20 @@ async def refuse_writing(path: str, user: User = USER) -> None:
 
 @router.get("/osln/label", summary="The stored label of a case as NRRD: 1 lymph node, 2 tumor")
 async def stored_label(image: str, user: User = USER) -> Response:
-    """Approved nodes and tumor in one map on the CT's voxels; 204 if there is neither."""
+    """Approved nodes and tumor in one map on the CT's voxels; 204 if there is neither.
+
+    Headers name the case, which another series of it may have been asked for, the revision of the nodes (0
+    before the first) and who approved it.
+    """
     store = app_instance().datastore()
     case = store.known(image)
+    # Before the label is read: who submits what is older than its number is told so, never the other way round.
+    head = store.revisions(case, "final").head()
+    about = {
+        "OSLN-Case": case,
+        "OSLN-Revision": str(head.revision if head else 0),
+        "OSLN-By": quote(head.by if head else ""),
+    }
     ct = store.ct(case)
     values = np.zeros(ct.grid.shape, dtype=np.uint8)
     there = False
@@ -101,15 +112,13 @@ async def stored_label(image: str, user: User = USER) -> Response:
             values[read_label_file(path, ct.grid).layers[0] != 0] = value
             there = True
     if not there:
-        return Response(status_code=204)
+        return Response(status_code=204, headers=about)
     names = {"lymph node": 1, "tumor": 2}
     path = write_label_map(values, ct.grid, ct.file_grid, names, extension=".nrrd", compress=False)
     try:
         content = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
-    head = store.revisions(case, "final").head()
-    about = {} if head is None else {"OSLN-Revision": str(head.revision), "OSLN-By": quote(head.by)}
     return Response(content, media_type="application/octet-stream", headers=about)
 
 

@@ -52,10 +52,12 @@ class NodesPanel {
     this.place = place;
     this.services = services;
     this.commandsManager = commandsManager;
-    this.revision = null;
+    // Revision of the nodes that are edited; 0 says that none is stored yet.
+    this.revision = 0;
     this.unsaved = false;
-    this.subscriptions = [];
     this.build();
+    const { toolGroupService } = services;
+    this.tools = toolGroupService.subscribe(toolGroupService.EVENTS.PRIMARY_TOOL_ACTIVATED, ({ toolName }) => this.mark(toolName));
     this.whenReady(() => this.open().catch(error => this.tell(error.message, 'error')));
     this.onRelease = () => setTimeout(() => this.noteStroke(), 0);
     document.addEventListener('mouseup', this.onRelease);
@@ -69,7 +71,7 @@ class NodesPanel {
     this.gone = true;
     document.removeEventListener('mouseup', this.onRelease);
     window.removeEventListener('beforeunload', this.onLeave);
-    this.subscriptions.forEach(({ unsubscribe }) => unsubscribe());
+    this.tools.unsubscribe();
   }
 
   build() {
@@ -148,30 +150,34 @@ class NodesPanel {
     const [first, ...others] = viewportGridService.getState().viewports.get(VIEWPORTS.axial).displaySetInstanceUIDs;
     this.ct = displaySetService.getDisplaySetByUID(first);
     this.petRow.hidden = !others.length;
-    this.showCase(others.length);
+    this.showCase();
     this.labels = new EditedLabels(this.services, this.ct, Object.values(VIEWPORTS));
     await this.labels.show();
     this.labels.paint(1);
     const [about, stored] = await Promise.all([info(), storedLabel(this.ct.SeriesInstanceUID)]);
+    if (stored.case !== this.ct.SeriesInstanceUID) {
+      throw new Error('This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.');
+    }
     this.models = Object.fromEntries(Object.entries(about.models).filter(([, model]) => model.type === 'segmentation'));
     this.model.replaceChildren(...options(Object.keys(this.models)));
     this.showOptions();
-    if (stored) {
+    if (stored.labels) {
       this.labels.replace(onGrid(stored.labels, stored.grid, this.labels.grid));
       this.labels.undoStack.length = 0;
-      this.revision = stored.revision;
-      this.showCase(others.length, stored);
     }
+    this.revision = stored.revision;
+    this.showCase(stored);
     this.labels.color();
     this.enable(true);
   }
 
-  showCase(fused, stored) {
+  /** What is shown, and who approved it. */
+  showCase(stored) {
     const { SeriesDescription, SeriesNumber, numImageFrames, instances } = this.ct;
     const lines = [`CT ${SeriesNumber ?? ''} ${SeriesDescription ?? ''}: ${numImageFrames ?? instances.length} slices`];
-    lines.push(fused ? 'PET on top of it' : 'no PET in the frame of reference of this CT: it is shown alone');
-    if (stored?.revision) lines.push(`approved label: revision ${stored.revision} by ${stored.by}`);
-    else if (stored) lines.push('tumor contour loaded; nodes are not approved yet');
+    lines.push(this.petRow.hidden ? 'no PET in the frame of reference of this CT: it is shown alone' : 'PET on top of it');
+    if (stored?.revision) lines.push(`approved nodes: revision ${stored.revision} by ${stored.by}`);
+    else if (stored) lines.push('nodes are not approved yet');
     this.about.replaceChildren(...lines.map(textContent => element('div', { textContent })));
   }
 
@@ -193,6 +199,7 @@ class NodesPanel {
     const clock = setInterval(() => this.tell(`${model} is looking, ${Math.round((Date.now() - begun) / 1000)} s ...`), 500);
     try {
       const { result, labels, grid } = await infer(model, this.ct.SeriesInstanceUID, chosen);
+      if (this.gone) return;
       const found = onGrid(labels, grid, this.labels.grid);
       const rejected = result.label_names?.['rejected candidate'];
       if (rejected) found.forEach((value, n) => value === rejected && (found[n] = 3));
@@ -203,7 +210,7 @@ class NodesPanel {
       const seconds = Math.round((Date.now() - begun) / 1000);
       this.tell([`${kept} of ${result.candidates.length} candidates kept, ${seconds} s.`, ...result.warnings].join(' '), 'good');
     } catch (error) {
-      this.tell(error.message, 'error');
+      this.tell(`Nothing was changed: ${error.message}`, 'error');
     } finally {
       clearInterval(clock);
       this.enable(true);
@@ -215,11 +222,13 @@ class NodesPanel {
     this.list.replaceChildren(
       ...shown.map(candidate => {
         const { score, zone, radius_mm, suv_max, kept, center_mm } = candidate;
-        const text = `${zone ?? ''} r ${round(radius_mm, 1)} mm${typeof suv_max === 'number' ? `, SUVmax ${round(suv_max, 1)}` : ''}`;
+        const suv = typeof suv_max === 'number' && `SUV ${round(suv_max, 1)}`;
+        const text = [zone, `${round(radius_mm, 1)} mm`, suv, !kept && 'rejected'].filter(Boolean).join(', ');
         return element(
           'li',
           {
             className: kept ? '' : 'rejected',
+            title: 'score of the network, zone, radius, SUVmax; click to go there',
             onclick: event => {
               this.list.querySelector('.at')?.classList.remove('at');
               event.currentTarget.classList.add('at');
@@ -228,16 +237,21 @@ class NodesPanel {
             },
           },
           element('b', { textContent: round(score, 2) }),
-          element('span', { textContent: kept ? text : `${text}, rejected` })
+          element('span', { textContent: text })
         );
       })
     );
   }
 
-  /** Makes a tool the one of the left mouse button. */
+  /** Makes a tool the one of the left mouse button, by the toolbar's own button. */
   use(tool) {
-    this.labels.paint(this.segment.selectedIndex + 1);
-    this.commandsManager.runCommand('setToolActiveToolbar', { toolName: tool, toolGroupIds: [TOOL_GROUP] });
+    const { toolbarService, viewportGridService } = this.services;
+    toolbarService.recordInteraction(tool, { refreshProps: { viewportId: viewportGridService.getActiveViewportId() } });
+  }
+
+  /** Shows which tool the left mouse button has, whoever chose it. */
+  mark(tool) {
+    this.labels?.paint(this.segment.selectedIndex + 1);
     for (const [name, button] of [['SphereBrush', this.brush], ['SphereEraser', this.eraser], ['WindowLevel', this.look]]) {
       button.classList.toggle('on', name === tool);
     }
@@ -265,8 +279,11 @@ class NodesPanel {
     try {
       const { file, info: labelInfo } = this.labels.submission();
       const reply = await submit(this.ct.SeriesInstanceUID, file, labelInfo, this.revision, name);
-      if (reply.nodes_revision) this.revision = reply.nodes_revision;
       this.unsaved = false;
+      if (reply.nodes_revision) {
+        this.revision = reply.nodes_revision;
+        this.showCase({ revision: this.revision, by: name });
+      }
       this.tell([reply.message, reply.pacs?.message].filter(Boolean).join(' '), 'good');
     } catch (error) {
       this.tell(`Not stored: ${error.message}. Your label is still here.`, 'error');

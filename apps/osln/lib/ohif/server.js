@@ -35,23 +35,18 @@ async function infer(model, series, options) {
   return { result: JSON.parse(parts.get('params')), ...readNrrd(await image.arrayBuffer()) };
 }
 
-/** The stored label of a CT, nodes 1 and tumor 2, with the number of its revision; null if there is none. */
+/** The stored label of a CT, nodes 1 and tumor 2 (no `labels` if there is none), and the revision of its nodes. */
 async function storedLabel(series) {
   const reply = await ask(`/osln/label?image=${inUrl(series)}`);
-  if (reply.status === 204) return null;
-  const revision = reply.headers.get('OSLN-Revision');
-  return {
-    revision: revision ? Number(revision) : null,
-    by: decodeURIComponent(reply.headers.get('OSLN-By') || ''),
-    ...readNrrd(await reply.arrayBuffer()),
-  };
+  const about = name => decodeURIComponent(reply.headers.get(`OSLN-${name}`));
+  const known = { case: about('Case'), revision: Number(about('Revision')), by: about('By') };
+  return reply.status === 204 ? known : { ...known, ...readNrrd(await reply.arrayBuffer()) };
 }
 
 /** Stores a label as approved; returns the server's reply. */
 async function submit(series, file, labelInfo, revision, annotator) {
   const form = new FormData();
-  const about = { label_info: labelInfo, client_id: annotator };
-  if (revision !== null) about.base_revision = revision;
+  const about = { label_info: labelInfo, client_id: annotator, base_revision: revision };
   form.append('params', JSON.stringify(about));
   form.append('label', file, 'label.nrrd');
   return (await ask(`/datastore/label?image=${inUrl(series)}&tag=final`, { method: 'PUT', body: form })).json();

@@ -95,8 +95,11 @@ async def stored_label(image: str, user: User = USER) -> Response:
     """
     store = app_instance().datastore()
     case = store.known(image)
-    # Before the label is read: who submits what is older than its number is told so, never the other way round.
-    head = store.revisions(case, "final").head()
+    kept = store.revisions(case, "final")
+    # The number before the label is read: an older label never gets a newer number, which would let it through.
+    with kept.lock():
+        kept.settle()
+        head = kept.head()
     about = {
         "OSLN-Case": case,
         "OSLN-Revision": str(head.revision if head else 0),

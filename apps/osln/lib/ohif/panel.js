@@ -86,7 +86,7 @@ class NodesPanel {
         'div',
         { className: 'osln' },
         element('h3', { textContent: 'Case' }),
-        part('about', element('div', { textContent: 'Loading the images ...' })),
+        part('about', element('div', { className: 'about', textContent: 'Loading the images ...' })),
         part('petRow', row('PET', part('pet', element('input', { type: 'range', min: 0, max: 1, step: 0.05, value: PET_OPACITY })))),
         element('h3', { textContent: 'Find nodes' }),
         row('Model', part('model', choice([]))),
@@ -246,7 +246,8 @@ class NodesPanel {
   /** Makes a tool the one of the left mouse button, by the toolbar's own button. */
   use(tool) {
     const { toolbarService, viewportGridService } = this.services;
-    toolbarService.recordInteraction(tool, { refreshProps: { viewportId: viewportGridService.getActiveViewportId() } });
+    const refreshProps = { viewportId: viewportGridService.getActiveViewportId() };
+    toolbarService.recordInteraction({ ...toolbarService.getButtonProps(tool), itemId: tool }, { refreshProps });
   }
 
   /** Shows which tool the left mouse button has, whoever chose it. */

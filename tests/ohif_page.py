@@ -106,25 +106,32 @@ class OhifPage:
         own[:3, 3] = origin
         own = np.diag([-1.0, -1.0, 1.0, 1.0]) @ own
         to_own = np.linalg.inv(own) @ affine
-        index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
-        places = index @ to_own[:3, :3].T + to_own[:3, 3]
-        np.testing.assert_allclose(places, np.rint(places), atol=0.02)
-        assert sorted(size) == sorted(shape)
-        return values[tuple(np.rint(places).astype(int).transpose(3, 0, 1, 2))]
+        turn = np.rint(to_own[:3, :3]).astype(int)
+        np.testing.assert_allclose(to_own[:3, :3], turn, atol=1e-4)
+        # Axis of the viewer for each axis of the file; one that runs the other way begins at the other end.
+        axes = np.abs(turn).argmax(axis=0)
+        reverse = turn[axes, range(3)] < 0
+        corner = np.zeros(3)
+        corner[axes] = np.where(reverse, np.array(shape) - 1, 0)
+        np.testing.assert_allclose(to_own[:3, 3], corner, atol=0.02)
+        assert tuple(size[axes]) == tuple(shape)
+        return values.transpose(axes)[tuple(slice(None, None, -1 if back else 1) for back in reverse)]
 
     def center_mm(self) -> np.ndarray:
         """Point of the patient (RAS) in the middle of the axial plane."""
-        return np.array(self.page.evaluate(CENTER, "osln-axial")) * [-1, -1, 1]
+        return np.multiply(self.page.evaluate(CENTER, "osln-axial"), (-1, -1, 1))
 
     def stroke(self, points_mm) -> None:
         """Draws with the pressed left button along points of the patient (RAS) in the axial plane."""
-        lps = (np.asarray(points_mm) * [-1, -1, 1]).tolist()
+        lps = np.multiply(points_mm, (-1, -1, 1)).tolist()
         places = self.page.evaluate(TO_SCREEN, ["osln-axial", lps])
         mouse = self.page.mouse
         mouse.move(*places[0])
+        # The brush is where the page saw the mouse last; it begins with the first move after the press.
+        self.page.wait_for_timeout(200)
         mouse.down()
         for place in places[1:]:
-            mouse.move(*place, steps=4)
+            mouse.move(*place, steps=20)
         mouse.up()
         self.page.wait_for_timeout(300)
 

@@ -1,4 +1,4 @@
-"""The mode 'Lymph nodes' in a real browser, on a real server and a real PACS: what is seen is what is stored."""
+"""The mode 'Lymph nodes' in a real browser, on a real server and PACS: what is seen is what is stored."""
 
 import importlib.util
 import json
@@ -58,6 +58,11 @@ def delivered(server, page):
     pytest.fail("the label did not reach the PACS")
 
 
+def moved(point, right_to_left_mm, back_to_front_mm=0.0):
+    """A point of the same axial plane."""
+    return point + np.array([right_to_left_mm, back_to_front_mm, 0.0])
+
+
 def near(ct, start, end, distance_mm):
     """(x, y, z) bool: voxels whose center is at most so far from a line of the patient."""
     index = np.stack(np.meshgrid(*(np.arange(n) for n in ct.shape), indexing="ij"), axis=-1)
@@ -76,9 +81,7 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
 
         tumor = seen() == TUMOR
         drawn = fetched(server, tmp_path, f"/datastore/label?label={CASE}&tag=gtv")
-        np.testing.assert_array_equal(
-            tumor, np.asarray(drawn.dataobj) > 0, "the contour of the structure set"
-        )
+        np.testing.assert_array_equal(tumor, np.asarray(drawn.dataobj) > 0, "the structure set's contour")
         assert "PET on top of it" in viewer.about() and "not approved yet" in viewer.about()
 
         assert "candidates kept" in viewer.told("Find nodes")
@@ -97,7 +100,7 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
 
         viewer.press("Brush")
         before = seen()
-        start, end = node + [15.0, 10.0, 0.0], node + [30.0, 10.0, 0.0]
+        start, end = moved(node, 15.0, 10.0), moved(node, 30.0, 10.0)
         viewer.stroke([start, end])
         painted = seen()
         new = (painted == NODE) & (before != NODE)
@@ -107,12 +110,12 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
 
         viewer.page.click("[data-cy=SphereEraser]")
         assert viewer.page.inner_text(".osln button.on") == "Eraser", "the panel follows the toolbar"
-        viewer.stroke([start, start + [5.0, 0.0, 0.0]])
+        viewer.stroke([start, moved(start, 5.0)])
         erased = seen()
-        assert not erased[near(ct, start, start + [5.0, 0.0, 0.0], BRUSH_MM / 2)].any()
+        assert not erased[near(ct, start, moved(start, 5.0), BRUSH_MM / 2)].any()
         viewer.press("Undo")
         np.testing.assert_array_equal(seen(), painted)
-        viewer.stroke([end, end + [-4.0, 0.0, 0.0]])
+        viewer.stroke([end, moved(end, -4.0)])
         submitted = seen()
         assert 0 < np.count_nonzero(submitted != painted) < new.sum()
 
@@ -133,7 +136,7 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
         # A tumor alone leaves the nodes' revision as it is, and the next submission is not refused for it.
         viewer.page.select_option('.osln select:has(option:text("tumor"))', "tumor")
         viewer.press("Brush")
-        viewer.stroke([node + [-30.0, 0.0, 0.0], node + [-34.0, 0.0, 0.0]])
+        viewer.stroke([moved(node, -30.0), moved(node, -34.0)])
         assert np.count_nonzero(seen() == TUMOR) > tumor.sum()
         told = viewer.told("Submit")
         assert "revision 2" in told and "The tumor was updated" in told

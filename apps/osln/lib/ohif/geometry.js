@@ -35,6 +35,7 @@ function pointAt(grid, voxel) {
  */
 function onGrid(labels, from, to) {
   const start = voxelAt(from, to.origin);
+  const first = [0, 0, 0];
   const stride = [1, from.size[0], from.size[0] * from.size[1]];
   const step = to.axes.map((axis, n) => {
     const next = minus(voxelAt(from, to.origin.map((o, c) => o + axis[c])), start);
@@ -45,11 +46,12 @@ function onGrid(labels, from, to) {
     if (drift > TOLERANCE_VOXELS || from.size[along] !== to.size[n]) {
       throw new Error(`the label map does not lie on the voxels of this CT (axis ${n + 1})`);
     }
+    // An axis that runs the other way begins at the other end.
+    first[along] = whole[along] < 0 ? from.size[along] - 1 : 0;
     return whole[along] * stride[along];
   });
-  const first = start.map(Math.round);
-  if (start.some((value, c) => Math.abs(value - first[c]) > TOLERANCE_VOXELS || first[c] < 0 || first[c] >= from.size[c])) {
-    throw new Error('the label map does not begin on a corner of this CT');
+  if (start.some((value, c) => Math.abs(value - first[c]) > TOLERANCE_VOXELS)) {
+    throw new Error('the label map does not begin at the corner of this CT');
   }
   const values = new Uint8Array(to.size[0] * to.size[1] * to.size[2]);
   const base = dot(first, stride);

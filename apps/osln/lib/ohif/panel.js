@@ -153,7 +153,7 @@ class NodesPanel {
     this.showCase();
     this.labels = new EditedLabels(this.services, this.ct, Object.values(VIEWPORTS));
     await this.labels.show();
-    this.labels.paint(1);
+    this.mark(this.services.toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
     const [about, stored] = await Promise.all([info(), storedLabel(this.ct.SeriesInstanceUID)]);
     if (stored.case !== this.ct.SeriesInstanceUID) {
       throw new Error('This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.');

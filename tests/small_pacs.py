@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 import requests
 
 from lib.pacs_datastore import PacsDatastore
 from osln.dicom.credentials import Credentials
 from osln.dicom.roi_names import load_rules
+from osln.dicom.seg import APPROVED, read_seg
+from osln.dicom.slices import Slice
+from osln.dicom.source import ct_series
 from osln.dicom.web import WebClient
 from osln.pacs.mirror import PacsMirror
 from small_dicom import AXIAL, ct_slices, structure_set, write_dicom
@@ -48,3 +54,18 @@ def fresh_store(pacs, root, look=True, **options):
     if look:
         store.look()
     return store
+
+
+def newest_on_pacs(pacs, ct):
+    """Number of segmentations of ours and the voxels of the newest, in the order of the CT file."""
+    web = WebClient(pacs.url, Credentials(*(pacs.auth or ())))
+    found = []
+    for series in web.search_series({"Modality": "SEG"}):
+        found += web.instances(str(series.StudyInstanceUID), str(series.SeriesInstanceUID))
+    found = sorted((ds for ds in found if ds.ContentLabel == APPROVED), key=lambda ds: ds.InstanceNumber)
+    study = str(found[-1].StudyInstanceUID)
+    read = read_seg(found[-1], ct_series([Slice(Path(), header) for header in web.headers(study, CASE)]))
+    places = read.grid.index_to_mm(np.argwhere(read.mask()))
+    mask = np.zeros(ct.shape, bool)
+    mask[tuple(np.rint(nib.affines.apply_affine(np.linalg.inv(ct.affine), places)).astype(int).T)] = True
+    return len(found), mask

@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -14,13 +13,8 @@ from monailabel.client import MONAILabelClient
 import local_orthanc
 from local_orthanc import LocalOrthanc
 from local_server import LocalServer
-from osln.dicom.credentials import Credentials
-from osln.dicom.seg import APPROVED, read_seg
-from osln.dicom.slices import Slice
-from osln.dicom.source import ct_series
-from osln.dicom.web import WebClient
 from sample_dicom import sample_study
-from small_pacs import CASE, PET, store
+from small_pacs import CASE, PET, newest_on_pacs, store
 
 pytestmark = [pytest.mark.pacs, pytest.mark.server, pytest.mark.slow]
 
@@ -49,21 +43,6 @@ def wait_until(server, what, seconds=60):
             return
         time.sleep(0.3)
     pytest.fail(f"it did not come about: {about(server)}")
-
-
-def newest_on_pacs(pacs, ct):
-    """Number of segmentations of ours and the voxels of the newest, in the order of the CT file."""
-    web = WebClient(pacs.url, Credentials(*pacs.auth))
-    found = []
-    for series in web.search_series({"Modality": "SEG"}):
-        found += web.instances(str(series.StudyInstanceUID), str(series.SeriesInstanceUID))
-    found = sorted((ds for ds in found if ds.ContentLabel == APPROVED), key=lambda ds: ds.InstanceNumber)
-    study = str(found[-1].StudyInstanceUID)
-    read = read_seg(found[-1], ct_series([Slice(Path(), header) for header in web.headers(study, CASE)]))
-    places = read.grid.index_to_mm(np.argwhere(read.mask()))
-    mask = np.zeros(ct.shape, bool)
-    mask[tuple(np.rint(nib.affines.apply_affine(np.linalg.inv(ct.affine), places)).astype(int).T)] = True
-    return len(found), mask
 
 
 def test_labels_survive_a_pacs_and_a_server_that_die(pacs, tmp_path, monkeypatch):

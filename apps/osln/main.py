@@ -13,6 +13,7 @@ from lib import (
     gate,
     infers,
     labels,
+    ohif_routes,
     pacs_datastore,
     pacs_settings,
     startup,
@@ -92,7 +93,7 @@ class OslnApp(MONAILabelApp):
 
         super().on_init_complete()
         gate.install()
-        threads.unfreeze(app, [dicom_routes])
+        threads.unfreeze(app, [dicom_routes, ohif_routes])
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)

@@ -36,6 +36,8 @@ class SubmissionReport:
     Attributes:
         nodes: What changed against the former label (or the prediction); None if nodes were not touched.
         revision: Number of the new revision of the nodes, of the tumor if only that was stored.
+        nodes_revision: Number of the new revision of the nodes, None if they were not touched; what the next
+            submission of a viewer is based on.
         tumor: "updated", "unchanged" or "absent".
         message: The same in a sentence for the annotator.
         warnings: What the annotator should look at.
@@ -43,6 +45,7 @@ class SubmissionReport:
 
     nodes: NodeChanges | None
     revision: int | None
+    nodes_revision: int | None
     tumor: str
     message: str
     warnings: list[str] = field(default_factory=list)
@@ -50,8 +53,10 @@ class SubmissionReport:
     def as_reply(self) -> dict[str, Any]:
         """The part of the HTTP reply that viewers show."""
         nodes = asdict(self.nodes or NodeChanges(0, 0, 0, 0))
-        reply = {"nodes": nodes, "revision": self.revision, "tumor": self.tumor, "message": self.message}
-        return {**reply, "warnings": self.warnings} if self.warnings else reply
+        told = {"tumor": self.tumor, "message": self.message}
+        numbers = {"revision": self.revision, "nodes_revision": self.nodes_revision}
+        warned = {"warnings": self.warnings} if self.warnings else {}
+        return {"nodes": nodes, **numbers, **told, **warned}
 
 
 def report_for(case: str) -> dict[str, Any]:
@@ -132,6 +137,7 @@ def accept_submission(
     report = SubmissionReport(
         nodes=changes,
         revision=newest.revision if newest else None,
+        nodes_revision=revision.revision if revision else None,
         tumor=tumor,
         message=" ".join([_sentence(tag, changes, revision, tumor), *warnings]),
         warnings=warnings,

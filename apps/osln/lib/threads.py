@@ -53,7 +53,7 @@ def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
 
     Args:
         app: `monailabel.app.app`.
-        own: Modules with routes of this app.
+        own: Modules with routes of this app; they go before stock routes of the same path.
 
     Returns:
         Routes that stay as they are although nobody decided so; also logged.
@@ -69,7 +69,7 @@ def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
     modules = [module for module in vars(server).values() if _is_endpoint_module(module)]
     if not server.settings.MONAI_LABEL_AUTH_ENABLE:
         modules = [module for module in modules if module is not server.login]
-    modules += own
+    modules = [*own, *modules]
     unfrozen = shadow(app, modules, prefix=server.settings.MONAI_LABEL_API_STR)
     for module in [*modules, *_task_modules()]:
         if hasattr(module, "app_instance"):

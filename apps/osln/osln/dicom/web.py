@@ -53,7 +53,7 @@ class WebClient:
         self.url = bare_address(url)
         self.warnings: list[str] = []
         self._timeout_s = timeout_s
-        session = requests.Session()
+        self._session = session = requests.Session()
         session.auth = credentials.auth()
         # Nothing but searching and fetching is repeated: a POST may have arrived.
         retry = Retry(
@@ -111,6 +111,24 @@ class WebClient:
         """The whole instances of a series, one after the other as they arrive."""
         with self._told():
             yield from self._client.iter_series(study, series)
+
+    def get(self, resource: str, query: str, accept: str) -> requests.Response:
+        """Any resource of the service as it comes, errors of the service too.
+
+        Args:
+            resource: Path below the root, for instance studies/1.2/series.
+            query: Behind the question mark.
+            accept: Media types that are wanted.
+
+        Raises:
+            PacsError: If the service cannot be reached, or refuses this program.
+        """
+        url = f"{self.url}/{resource}{'?' if query else ''}{query}"
+        with self._told():
+            reply = self._session.get(url, headers={"Accept": accept})
+            if reply.status_code in (401, 403):
+                reply.raise_for_status()
+            return reply
 
     def store(self, item: Dataset) -> Dataset:
         """Sends an instance; returns what the PACS says about it (PS3.18, 10.5.3)."""

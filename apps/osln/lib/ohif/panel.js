@@ -10,6 +10,7 @@ const STYLE = `
 .osln h3 { font-size: 12px; text-transform: uppercase; letter-spacing: .05em; color: #9bd; margin: 14px 0 6px; }
 .osln h3:first-child { margin-top: 0; }
 .osln label { display: flex; gap: 8px; align-items: center; margin: 4px 0; }
+.osln label[hidden] { display: none; }
 .osln label > span { flex: 0 0 100px; color: #bbb; }
 .osln select, .osln input[type=text] { flex: 1; min-width: 0; background: #111b33; color: #eee; border: 1px solid #35507a;
   border-radius: 4px; padding: 3px 6px; }
@@ -24,7 +25,7 @@ const STYLE = `
 .osln .told { margin: 8px 0; padding: 6px 8px; border-left: 3px solid #4573b5; background: #0c1630; }
 .osln .told.error { border-color: #e0505c; }
 .osln .told.good { border-color: #4cb26a; }
-.osln ol { list-style: none; margin: 6px 0; padding: 0; max-height: 34vh; overflow-y: auto; }
+.osln ol { list-style: none; margin: 6px 0; padding: 0; max-height: 20vh; overflow-y: auto; }
 .osln li { display: flex; gap: 8px; padding: 4px 6px; border-radius: 4px; cursor: pointer; }
 .osln li:hover, .osln li.at { background: #16274a; }
 .osln li.rejected { opacity: .6; }
@@ -131,6 +132,7 @@ class NodesPanel {
 
   tell(text, kind = '') {
     this.said.replaceChildren(element('div', { className: `told ${kind}`, textContent: text }));
+    this.said.scrollIntoView({ block: 'nearest' });
   }
 
   /** Calls back once, when the CT is in all planes. */
@@ -162,8 +164,7 @@ class NodesPanel {
     this.model.replaceChildren(...options(Object.keys(this.models)));
     this.showOptions();
     if (stored.labels) {
-      this.labels.replace(onGrid(stored.labels, stored.grid, this.labels.grid));
-      this.labels.undoStack.length = 0;
+      this.labels.load(onGrid(stored.labels, stored.grid, this.labels.grid));
     }
     this.revision = stored.revision;
     this.showCase(stored);
@@ -203,7 +204,7 @@ class NodesPanel {
       const found = onGrid(labels, grid, this.labels.grid);
       const rejected = result.label_names?.['rejected candidate'];
       if (rejected) found.forEach((value, n) => value === rejected && (found[n] = 3));
-      this.labels.replace(found, [2]);
+      this.labels.replace(found, [TUMOR]);
       this.unsaved = true;
       this.showCandidates(result.candidates);
       const kept = result.candidates.filter(candidate => candidate.kept).length;

@@ -6,7 +6,7 @@ async function ask(path, options) {
   try {
     reply = await fetch(path, options);
   } catch {
-    throw new Error('the server does not answer; is it running? Nothing was changed here, try again');
+    throw new Error('the server does not answer; is it running? Try again');
   }
   if (reply.ok) return reply;
   const text = await reply.text();

@@ -92,6 +92,11 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
         np.testing.assert_array_equal(seen() == NODE, found == NODE)
         assert found.any()
 
+        viewer.page.route("**/infer/**", lambda request: request.abort())
+        assert viewer.told("Find nodes").startswith("Nothing was changed: the server does not answer")
+        viewer.page.unroute("**/infer/**")
+        np.testing.assert_array_equal(seen() == NODE, found == NODE)
+
         # The first candidate is where the list leads to.
         viewer.page.click(".osln li")
         node = viewer.center_mm()

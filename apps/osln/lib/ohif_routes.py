@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).parent / "ohif"
-ORDER = ("geometry", "server", "segmentation", "view", "panel", "mode", "config")
+ORDER = ("geometry", "server", "segmentation", "view", "style", "panel", "mode", "config")
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")
 HEADERS = {

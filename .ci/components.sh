@@ -4,10 +4,11 @@
 #   program        package      for
 #   dciodvfy       dicom3tools  DICOM files written here are checked by somebody else's program
 #   Orthanc        orthanc      a real PACS; its DICOMweb service is the package orthanc-dicomweb
+#   chromium       chromium     OHIF in a real browser
 set -euo pipefail
 
-PROGRAMS=(dciodvfy Orthanc)
-PACKAGES=(dicom3tools "orthanc orthanc-dicomweb")
+PROGRAMS=(dciodvfy Orthanc chromium)
+PACKAGES=(dicom3tools "orthanc orthanc-dicomweb" chromium)
 
 lacking=()
 for i in "${!PROGRAMS[@]}"; do

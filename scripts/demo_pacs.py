@@ -35,7 +35,7 @@ from start_server import port_refusal
 ROOT = Path(__file__).resolve().parents[1]
 PATIENTS = (("phantom-01", 6, False), ("phantom-02", 7, False), ("phantom-03", 10, True))
 """Case, seed (none that the shipped weights were trained on), and whether the PET is of another day."""
-MODE = "/ohif/monai-label"
+MODE = "/ohif/osln"
 SPACING_MM = (2.0, 2.0, 3.0)
 PACS_PORT = 8142
 """Not 8042: there Debian's package starts an Orthanc of its own."""

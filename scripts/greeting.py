@@ -47,6 +47,8 @@ def words(address: str, info: dict, store: dict) -> str:
     """
     models = ", ".join(info.get("models") or {})
     total = store.get("total", 0)
+    ohif = f"OHIF      {address}/ohif/  list of the studies; open one in the mode 'Lymph nodes'\n"
+    viewer = ohif if "pacs" in info else ""
     return f"""
 ----------------------------------------------------------------------------------------------------
 {info.get("name", "OSLN Label")} is up on {address} with {total} case{"" if total == 1 else "s"}.
@@ -54,7 +56,7 @@ Models: {models}
 
 Slicer    Install the extension MONAILabel, open the module MONAI Label, enter {address}
           as server, press the refresh button, then "Next Sample" and "Run" under Auto Segmentation.
-Browser   {address}/       all endpoints, to be tried by hand
+{viewer}Browser   {address}/       all endpoints, to be tried by hand
           {address}/info/  models, labels and where the weights come from
 Python    from monailabel.client import MONAILabelClient
           client = MONAILabelClient("{address}")

@@ -23,7 +23,7 @@ def store(tmp_path):
 def test_the_first_submission_is_stored_on_the_cts_grid_and_counted(store, tmp_path):
     report = submit(store, tmp_path, nodes(NODE, OTHER), ["lymph node"])
     assert report["nodes"] == {"added": 2, "removed": 0, "changed": 0, "unchanged": 0}
-    assert report["revision"] == 1
+    assert report["revision"] == report["nodes_revision"] == 1
     assert report["tumor"] == "absent"
     assert report["message"].startswith("Stored as revision 1. Nodes: 2 added")
     image = nib.load(store.get_label_uri("one", "final"))
@@ -127,6 +127,7 @@ def test_an_empty_label_approves_a_patient_without_nodes(store, tmp_path):
 def test_drawing_only_the_tumor_does_not_approve_a_patient_without_nodes(store, tmp_path):
     report = submit(store, tmp_path, tumor() * 2, ["lymph node", "tumor"])
     assert report["tumor"] == "updated"
+    assert report["nodes_revision"] is None, "the next submission is based on the same nodes as before"
     assert "as before" in report["message"]
     assert store.get_labeled_images() == []
     again = submit(store, tmp_path, tumor() * 2, ["lymph node", "tumor"])

@@ -92,6 +92,11 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
         np.testing.assert_array_equal(seen() == NODE, found == NODE)
         assert found.any()
 
+        viewer.page.route("**/infer/**", lambda request: request.abort())
+        assert viewer.told("Find nodes").startswith("Nothing was changed: the server does not answer")
+        viewer.page.unroute("**/infer/**")
+        np.testing.assert_array_equal(seen() == NODE, found == NODE)
+
         # The first candidate is where the list leads to.
         viewer.page.click(".osln li")
         node = viewer.center_mm()
@@ -121,7 +126,8 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
 
         assert "Type your name" in viewer.told("Submit")
         viewer.page.fill(".osln input[type=text]", "Änna Nadel")
-        assert "Stored as revision 1" in viewer.told("Submit")
+        told = viewer.told("Submit")
+        assert "Stored as revision 1" in told and "tumor" not in told, "it was shown, not drawn"
         assert "revision 1 by Änna Nadel" in viewer.about()
         delivered(server, viewer.page)
         count, stored = newest_on_pacs(server.pacs, ct)

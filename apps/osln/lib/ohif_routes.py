@@ -1,8 +1,8 @@
 """OHIF in the browser: its files, a mode of ours as configuration, its window to the PACS, and stored labels.
 
 The viewer that comes with MONAI Label cannot save: its panel has no button for it, and its own export mirrors
-labels along z. The scripts in `lib/ohif` make a mode with a panel that submits to this server. They are joined
-to the one file that OHIF reads its configuration from, so that nothing has to be built.
+labels along z. The scripts in `lib/ohif` make a mode with a panel that submits to this server. They are one
+file for the browser, the one that OHIF reads its configuration from, so that nothing has to be built.
 """
 
 import logging
@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import monailabel
 import numpy as np
-import requests
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import FileResponse, Response
 from monailabel.config import settings
@@ -20,7 +19,7 @@ from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 
-from lib.errors import NotReadyError, UnknownCaseError
+from lib.errors import NotReadyError
 from lib.pacs_datastore import PacsDatastore
 from lib.results import write_label_map
 from osln.dicom.web import PacsError
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).parent / "ohif"
-ORDER = ("geometry", "server", "segmentation", "view", "panel", "mode", "config")
+ORDER = ("geometry", "server", "segmentation", "view", "style", "panel", "mode", "config")
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")
 HEADERS = {
@@ -96,7 +95,7 @@ async def stored_label(image: str, user: User = USER) -> Response:
     store = app_instance().datastore()
     case = store.known(image)
     kept = store.revisions(case, "final")
-    # The number before the label is read: an older label never gets a newer number, which would let it through.
+    # The number is read before the label: an older label must not get a newer number and be let through.
     with kept.lock():
         kept.settle()
         head = kept.head()

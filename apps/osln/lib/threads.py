@@ -37,7 +37,7 @@ LEFT_STOCK = {
     "/docs": "builds a page from a string",
     "/reload": "runs in a thread already",
     "/static": "served in threads already",
-    "/proxy": "only of use with a DICOM archive; it really awaits the body of the request",
+    "/proxy": "reading goes by a route of ours before it; the rest really awaits the body of the request",
 }
 """Paths that are knowingly not shadowed, and why."""
 

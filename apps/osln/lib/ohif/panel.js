@@ -5,33 +5,6 @@
 const BRUSH_MM = 4;
 const ANNOTATOR_KEY = 'osln-annotator';
 
-const STYLE = `
-.osln { color: #eee; font: 13px/1.4 system-ui, sans-serif; padding: 10px; overflow-y: auto; height: 100%; }
-.osln h3 { font-size: 12px; text-transform: uppercase; letter-spacing: .05em; color: #9bd; margin: 14px 0 6px; }
-.osln h3:first-child { margin-top: 0; }
-.osln label { display: flex; gap: 8px; align-items: center; margin: 4px 0; }
-.osln label > span { flex: 0 0 100px; color: #bbb; }
-.osln select, .osln input[type=text] { flex: 1; min-width: 0; background: #111b33; color: #eee; border: 1px solid #35507a;
-  border-radius: 4px; padding: 3px 6px; }
-.osln input[type=range] { flex: 1; min-width: 0; height: 16px; appearance: auto; accent-color: #4573b5; background: none;
-  border: 0; padding: 0; }
-.osln button { background: #1d3a66; color: #fff; border: 1px solid #4573b5; border-radius: 4px; padding: 5px 10px;
-  cursor: pointer; }
-.osln button:disabled { opacity: .45; cursor: default; }
-.osln button.main { background: #2d6fd0; font-weight: 600; }
-.osln button.on { background: #c98a00; border-color: #ffc400; }
-.osln .osln-row { display: flex; gap: 6px; flex-wrap: wrap; margin: 6px 0; }
-.osln .told { margin: 8px 0; padding: 6px 8px; border-left: 3px solid #4573b5; background: #0c1630; }
-.osln .told.error { border-color: #e0505c; }
-.osln .told.good { border-color: #4cb26a; }
-.osln ol { list-style: none; margin: 6px 0; padding: 0; max-height: 34vh; overflow-y: auto; }
-.osln li { display: flex; gap: 8px; padding: 4px 6px; border-radius: 4px; cursor: pointer; }
-.osln li:hover, .osln li.at { background: #16274a; }
-.osln li.rejected { opacity: .6; }
-.osln li b { flex: 0 0 40px; }
-.osln small { color: #9aa; white-space: nowrap; }
-`;
-
 /** An element with attributes, listeners (on...) and children. */
 function element(tag, attributes = {}, ...children) {
   const made = Object.assign(document.createElement(tag), attributes);
@@ -131,6 +104,7 @@ class NodesPanel {
 
   tell(text, kind = '') {
     this.said.replaceChildren(element('div', { className: `told ${kind}`, textContent: text }));
+    this.said.scrollIntoView({ block: 'nearest' });
   }
 
   /** Calls back once, when the CT is in all planes. */
@@ -162,8 +136,7 @@ class NodesPanel {
     this.model.replaceChildren(...options(Object.keys(this.models)));
     this.showOptions();
     if (stored.labels) {
-      this.labels.replace(onGrid(stored.labels, stored.grid, this.labels.grid));
-      this.labels.undoStack.length = 0;
+      this.labels.load(onGrid(stored.labels, stored.grid, this.labels.grid));
     }
     this.revision = stored.revision;
     this.showCase(stored);
@@ -203,7 +176,7 @@ class NodesPanel {
       const found = onGrid(labels, grid, this.labels.grid);
       const rejected = result.label_names?.['rejected candidate'];
       if (rejected) found.forEach((value, n) => value === rejected && (found[n] = 3));
-      this.labels.replace(found, [2]);
+      this.labels.replace(found, [TUMOR]);
       this.unsaved = true;
       this.showCandidates(result.candidates);
       const kept = result.candidates.filter(candidate => candidate.kept).length;

@@ -5,6 +5,7 @@ const SEGMENTS = {
   2: { label: 'tumor', color: [220, 60, 60, 255] },
   3: { label: 'rejected candidate', color: [120, 140, 255, 255] },
 };
+const TUMOR = 2;
 const UNDO_STEPS = 40;
 
 const LABELMAP = () => window.cornerstoneTools.Enums.SegmentationRepresentations.Labelmap;
@@ -21,6 +22,7 @@ class EditedLabels {
     this.viewports = viewports;
     this.id = `osln-${displaySet.SeriesInstanceUID}`;
     this.undoStack = [];
+    this.tumorDrawn = false;
   }
 
   /** Makes the label map and shows it in all viewports; does nothing the second time. */
@@ -63,6 +65,12 @@ class EditedLabels {
     return Uint8Array.from(this.volume.voxelManager.getCompleteScalarDataArray());
   }
 
+  /** Begins with a stored label. */
+  load(values) {
+    this.write(values);
+    this.before = this.values();
+  }
+
   /** Replaces the values; those not given by `keep` are taken from the new ones. */
   replace(values, keep = []) {
     const old = this.values();
@@ -98,7 +106,10 @@ class EditedLabels {
     const now = this.values();
     const places = [];
     for (let n = 0; n < now.length; n++) {
-      if (now[n] !== this.before[n]) places.push(n);
+      if (now[n] === this.before[n]) continue;
+      places.push(n);
+      // A node that is painted over the tumor does not make the tumor smaller.
+      if (now[n] === TUMOR || (this.before[n] === TUMOR && !now[n])) this.tumorDrawn = true;
     }
     if (!places.length) return false;
     this.undoStack.push({ places: Uint32Array.from(places), old: Uint8Array.from(places, n => this.before[n]) });
@@ -127,9 +138,9 @@ class EditedLabels {
     segmentationService.setActiveSegment(this.id, index);
   }
 
-  /** What is submitted: the file, and the names of the values that are in it. */
+  /** What is submitted: the file, and the names of the values that are in it. A tumor that was only shown is not. */
   submission() {
-    const values = this.values();
+    const values = this.values().map(value => (value === TUMOR && !this.tumorDrawn ? 0 : value));
     const present = new Set(values);
     const info = Object.entries(SEGMENTS)
       .map(([index, { label }]) => ({ name: label, idx: Number(index) }))

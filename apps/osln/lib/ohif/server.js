@@ -6,7 +6,7 @@ async function ask(path, options) {
   try {
     reply = await fetch(path, options);
   } catch {
-    throw new Error('the server does not answer; is it running? Nothing was changed here, try again');
+    throw new Error('the server does not answer; is it running? Try again');
   }
   if (reply.ok) return reply;
   const text = await reply.text();
@@ -27,7 +27,8 @@ const info = async () => (await ask('/info/')).json();
 /** Runs a model: {result, labels, grid}, or throws. */
 async function infer(model, series, options) {
   const form = new FormData();
-  const file = { result_extension: '.nrrd', result_dtype: 'uint8', result_compress: false };
+  // Kept as the prediction too, so that what is approved later says which node was found by whom, with its score.
+  const file = { result_extension: '.nrrd', result_dtype: 'uint8', result_compress: false, save_label: true };
   form.append('params', JSON.stringify({ ...options, ...file }));
   const reply = await ask(`/infer/${inUrl(model)}?image=${inUrl(series)}&output=all`, { method: 'POST', body: form });
   const parts = await reply.formData();

@@ -42,6 +42,7 @@ class PacsDatastore(OslnDatastore):
     def __init__(self, mirror: PacsMirror, auto_reload: bool = False, read_only: bool = False) -> None:
         self.mirror = mirror
         self._asked = 0.0
+        self._failed: PacsError | None = None
         self._remarks: dict[str, str] = {}
         self._not_taken: set[str] = set()
         self.outbox = Outbox(mirror.root)
@@ -163,7 +164,12 @@ class PacsDatastore(OslnDatastore):
             PacsError: If it does not answer as it should.
         """
         self._asked = time.monotonic()
-        changed = self.mirror.listing.refresh()
+        try:
+            changed = self.mirror.listing.refresh()
+        except PacsError as error:
+            self._failed = error
+            raise
+        self._failed = None
         if changed:
             self.refresh()
         return changed
@@ -190,11 +196,13 @@ class PacsDatastore(OslnDatastore):
                 self.register_label(case, tag, notes)
 
     def _ask_for(self, case: str) -> None:
-        if time.monotonic() - self._asked > UNKNOWN_S:
-            try:
+        try:
+            if time.monotonic() - self._asked > UNKNOWN_S:
                 self.look()
-            except PacsError as error:
-                raise PacsError(f"series {case} is not known here, and {error}") from error
+            elif self._failed:
+                raise self._failed
+        except PacsError as error:
+            raise PacsError(f"series {case} is not known here, and {error}") from error
 
     def _list_files(self, path: str, patterns: tuple[str, ...]) -> dict[str, str]:
         found = super()._list_files(path, patterns)

@@ -37,8 +37,8 @@ def credentials(url: str) -> Credentials:
 def hide(url: str) -> None:
     """Takes the credentials out of MONAI Label's settings, once its app has been made.
 
-    Its proxy, through which OHIF reads the PACS, gets them from the two settings made for that; training
-    processes get them as variables.
+    They stay where only requests to the PACS look: in the two settings made for that, and in variables for
+    training processes.
 
     Args:
         url: `--studies` as it was given.

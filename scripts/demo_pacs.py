@@ -156,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def end(*_: object) -> None:
-    """What `kill` asks for is done as for Ctrl-C."""
+    """Ctrl-C and `kill` end everything in order."""
     raise KeyboardInterrupt
 
 
@@ -164,7 +164,9 @@ def main() -> int:
     """Check, then run; words where something is missing."""
     options = command_line().parse_args()
     logging.basicConfig(format="%(message)s")
-    signal.signal(signal.SIGTERM, end)
+    # Ctrl-C too: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     try:
         if options.store_in:
             studies = make_studies(options.work.resolve() / "dicom", options.patients)

@@ -14,7 +14,7 @@ import torch
 
 import small_store
 from osln.checkpoint import Checkpoint
-from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
+from osln.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_NETWORKS
 from osln.networks.glnet import GLNet
 from osln.networks.unet3d import UNet3D
 from osln.tagger import Tagger
@@ -71,7 +71,7 @@ def make_models(models: Path) -> None:
     """Publishes the networks, and a tagger that GLNet claims to have learned from."""
     tagger = small_store.make_tagger(models / SHIPPED / SHIPPED_TAGGER)
     store = ModelStore(models)
-    for name in NETWORKS:
+    for name in SERVED_NETWORKS:
         metadata: dict[str, object] = {"seed": 0, "preset": "demo"}
         if name in CLASSIFIERS and CLASSIFIERS[name].tags:
             metadata["tagger"] = Tagger.load(tagger).describe()

@@ -21,7 +21,7 @@ from osln.networks.mulan import SliceTarget, TagLoss, build_mulan
 from osln.recipe import bf16_is_fast, learning_rate
 from osln.slice_sampling import NodeTags, SliceSampler
 from osln.slices import canvas_size
-from osln.step_run import StepProgress, StepRun, set_rate, weight_groups
+from osln.step_run import StepProgress, StepRun, weight_groups
 from osln.tagging_losses import tag_weights
 from osln.tags import TAG_NAMES
 from osln.training_state import cpu_threads
@@ -95,13 +95,9 @@ def train_detector(
     key = _run_key(record, scaling, columns, known)
     with cpu_threads(threads):
         run = _Run(sampler, steps, device)
-        run.finish(REPORT_STEPS, None if resume_path is None else Path(resume_path), key, on_progress)
+        run.finish(REPORT_STEPS, resume_path, key, on_progress)
     record |= {"seconds": round(run.seconds, 1), "losses": run.losses}
-    weights = {
-        name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-        for name, value in run.network.state_dict().items()
-    }
-    return Checkpoint(detector.name, preset.name, scaling, weights, trained_on, record)
+    return Checkpoint(detector.name, preset.name, scaling, run.weights(), trained_on, record)
 
 
 class _Run(StepRun):
@@ -129,13 +125,11 @@ class _Run(StepRun):
 
     def one_step(self) -> dict[str, float]:
         rate = learning_rate(self.recipe.learning_rate, self.step, self.steps)
-        set_rate(self.optimizer, rate)
         batch = self.sampler.batch(self.step)
         rows, columns = batch.images.shape[2:]
         targets = [SliceTarget(*(part.to(self.device) for part in target)) for target in batch.targets]
         draws = torch.Generator().manual_seed(self.step)
         tagging = TagLoss(self.tag_weights, draws)
-        self.optimizer.zero_grad(set_to_none=True)
         # torchvision samples boxes from torch's own source of chance.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(int(np.random.default_rng([self.sampler.seed, 1, self.step]).integers(2**62)))
@@ -144,14 +138,7 @@ class _Run(StepRun):
                 maps = self.mulan.trunk(images, batch.triples.to(self.device))
             losses = self.mulan.losses(maps.float(), (rows, columns), targets, tagging)
         total = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(total):
-            raise ValueError(
-                f"the loss is not a number at step {self.step + 1}: lower the learning rate (now {rate:.2g}) "
-                "or look for broken voxels in the training images"
-            )
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.largest_gradient)
-        self.optimizer.step()
+        self.descend(total, rate, largest_gradient=self.recipe.largest_gradient)
         return {"total": total.item(), **{name: value.item() for name, value in losses.items()}}
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from osln.training_state import StateFile
@@ -45,20 +44,62 @@ class StepRun(ABC):
         self.network, self.optimizer, self.steps, self.device = network, optimizer, steps, device
         self.step = 0
         self.seconds = 0.0
-        self.losses: list[dict[str, float]] = []
+        self.reports: list[dict[str, float]] = []
+        """Step and mean losses of each report."""
         self.steps_of_report: list[dict[str, float]] = []
         """Losses of each step since the last report."""
+        self.validation: dict[str, Any] | None = None
+        """Figures of the last look at the validation patients."""
 
     @abstractmethod
     def one_step(self) -> dict[str, float]:
         """Do step number `step`, which alone decides what chance does in it; returns its losses."""
 
+    def descend(
+        self, loss: torch.Tensor, rate: float, *, largest_gradient: float | None = None, place: str = ""
+    ) -> None:
+        """Change the weights by the gradient of a loss.
+
+        Args:
+            loss: Scalar.
+            rate: Learning rate.
+            largest_gradient: Norm that a longer gradient is shortened to.
+            place: Where the training is, for the error; "at step N" if omitted.
+
+        Raises:
+            ValueError: The loss is not a number.
+        """
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the loss is not a number {place or f'at step {self.step + 1}'}: lower the learning rate "
+                f"(now {rate:.2g}) or look for broken voxels in the training images"
+            )
+        set_rate(self.optimizer, rate)
+        loss.backward()
+        if largest_gradient is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest_gradient)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Copy of the weights on the CPU, as a `Checkpoint` holds them."""
+        return {
+            name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
+            for name, value in self.network.state_dict().items()
+        }
+
+    @property
+    def losses(self) -> list[dict[str, float]]:
+        """The reports as a record shows them, to four decimals."""
+        return [{name: round(value, 4) for name, value in report.items()} for report in self.reports]
+
     def finish(
         self,
         report_steps: int,
-        resume_path: Path | None,
+        resume_path: str | Path | None,
         key: str,
         on_progress: Callable[[StepProgress], None] | None,
+        look: Callable[[], dict[str, Any] | None] | None = None,
     ) -> None:
         """Do the steps that are left.
 
@@ -69,12 +110,15 @@ class StepRun(ABC):
                 nothing.
             key: Identity of the training.
             on_progress: Called after each report.
+            look: Gives the figures of the validation patients at each report; there are none if omitted.
         """
-        state = StateFile(resume_path, key)
+        state = StateFile(None if resume_path is None else Path(resume_path), key)
         self._resume(state)
         began, first = time.monotonic(), self.step
         while self.step < self.steps:
             losses = self._until(min((self.step // report_steps + 1) * report_steps, self.steps), state)
+            if look is not None:
+                self.validation = look()
             state.save(self._content, at_once=True)
             if on_progress is not None:
                 left = (time.monotonic() - began) / (self.step - first) * (self.steps - self.step)
@@ -92,8 +136,8 @@ class StepRun(ABC):
                 # After the last one the report's own figures belong to the state; `finish` saves it.
                 state.save(self._content)
         rows, self.steps_of_report = self.steps_of_report, []
-        means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-        self.losses.append({"step": float(self.step), **{name: round(v, 4) for name, v in means.items()}})
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        self.reports.append({"step": float(self.step), **means})
         return means
 
     def _content(self) -> dict[str, Any]:
@@ -101,21 +145,22 @@ class StepRun(ABC):
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "losses": self.losses,
+            "reports": self.reports,
             "steps_of_report": self.steps_of_report,
+            "validation": self.validation,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
 
     def _resume(self, file: StateFile) -> None:
-        """Go on from the file if it belongs to this training, not if it is of another one."""
+        """Go on from the file if it belongs to this training and holds what this class writes."""
         state = file.load(self.device)
-        if state is None:
+        if state is None or not self._content().keys() <= state.keys():
             return
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
-        self.steps_of_report = state["steps_of_report"]
+        self.step, self.seconds, self.reports = state["step"], state["seconds"], state["reports"]
+        self.steps_of_report, self.validation = state["steps_of_report"], state["validation"]
 
 
 def weight_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, object]]:
@@ -132,6 +177,6 @@ def weight_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[st
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of the groups of `weight_groups`."""
+    """Sets the learning rate; that of a group of `weight_groups` is so many "times" it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["times"]
+        group["lr"] = rate * group.get("times", 1.0)

@@ -18,7 +18,7 @@ from osln.lesion_sampling import augment, batch_indices
 from osln.lesion_set import LesionSet
 from osln.networks.lesanet import LesaNet
 from osln.recipe import bf16_is_fast
-from osln.step_run import StepProgress, StepRun, set_rate, weight_groups
+from osln.step_run import StepProgress, StepRun, weight_groups
 from osln.tagger_recipe import TaggerRecipe
 from osln.tagger_validation import mean_auc, tag_figures
 from osln.tagging_losses import hard_example_loss, tag_weights, triplet_loss, weighted_cross_entropy
@@ -79,7 +79,7 @@ def train_tagger(
     key = _run_key(recipe, lesions, seed, steps, device)
     with cpu_threads(threads):
         run = _Run(recipe, lesions, steps, seed, device)
-        run.finish(REPORT_STEPS, None if resume_path is None else Path(resume_path), key, on_progress)
+        run.finish(REPORT_STEPS, resume_path, key, on_progress)
         figures = tag_figures(tag_probabilities(run.network, validation, device), validation)
     metadata = {
         "origin": origin,
@@ -129,12 +129,11 @@ class _Run(StepRun):
         )
         super().__init__(network, optimizer, steps, where)
         labels, certain = torch.from_numpy(lesions.labels), torch.from_numpy(lesions.certain)
-        self.weights = tuple(weight.to(self.device) for weight in tag_weights(labels, certain))
+        self.tag_weights = tuple(weight.to(self.device) for weight in tag_weights(labels, certain))
 
     def one_step(self) -> dict[str, float]:
         recipe = self.recipe
         rate = recipe.learning_rate * (0.1 if self.step >= LATER * self.steps else 1.0)
-        set_rate(self.optimizer, rate)
         index = batch_indices(len(self.lesions), recipe.batch, self.step, self.seed)
         rng = np.random.default_rng([self.seed, 2, self.step])
         draws = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -146,22 +145,14 @@ class _Run(StepRun):
             for name in ("labels", "certain", "reliable")
         )
         x = torch.from_numpy(images).to(self.device, memory_format=self.layout)
-        self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             found = self.network(x, torch.from_numpy(boxes).to(self.device))
-        tags = weighted_cross_entropy(found.logits, labels, certain, self.weights)
-        tags = tags + weighted_cross_entropy(found.propagated, labels, certain, self.weights)
+        tags = weighted_cross_entropy(found.logits, labels, certain, self.tag_weights)
+        tags = tags + weighted_cross_entropy(found.propagated, labels, certain, self.tag_weights)
         hard = hard_example_loss(found.logits, labels, reliable, draws)
         triplet = triplet_loss(found.embedding, labels, draws)
         total = tags + hard + TRIPLET_WEIGHT * triplet
-        if not torch.isfinite(total):
-            raise ValueError(
-                f"the loss is not a number at step {self.step + 1}: lower the learning rate (now {rate:.2g}) "
-                "or look for broken voxels in the training images"
-            )
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.largest_gradient)
-        self.optimizer.step()
+        self.descend(total, rate, largest_gradient=recipe.largest_gradient)
         return {
             "total": total.item(),
             "tags": tags.item(),

@@ -57,7 +57,7 @@ def workers_of(process: subprocess.Popen) -> list[int]:
 
 
 def iteration(path: Path) -> int:
-    return torch.load(path, weights_only=True)["iteration"] if path.is_file() else 0
+    return torch.load(path, weights_only=True)["step"] if path.is_file() else 0
 
 
 @pytest.mark.slow

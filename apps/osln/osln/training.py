@@ -6,7 +6,6 @@ thread of a CPU the result depends on seed and data alone, interrupted or not.
 """
 
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,8 @@ from osln.experiments import Preset, Segmenter
 from osln.networks.build import segmenter_network
 from osln.recipe import bf16_is_sound, learning_rate, masked_loss
 from osln.sampling import PatchSampler
-from osln.training_state import StateFile, cpu_threads
+from osln.step_run import StepProgress, StepRun
+from osln.training_state import cpu_threads
 from osln.transforms import Scaling
 from osln.validation import evaluate
 from osln.weights import Checkpoint
@@ -52,6 +52,26 @@ class Progress:
     dice_loss: float
     validation: dict[str, Any] | None
     seconds_left: float
+
+
+def by_epochs(
+    on_progress: Callable[[Progress], None] | None, run: StepRun, epoch_steps: int
+) -> Callable[[StepProgress], None] | None:
+    """What `run.finish` calls where the caller asked for a `Progress`; None if nobody asked."""
+    if on_progress is None:
+        return None
+    return lambda at: on_progress(
+        Progress(
+            epoch=-(-at.step // epoch_steps),
+            epochs=-(-at.steps // epoch_steps),
+            iteration=at.step,
+            iterations=at.steps,
+            loss=at.losses["total"],
+            dice_loss=at.losses.get("dice", 0.0),
+            validation=run.validation,
+            seconds_left=at.seconds_left,
+        )
+    )
 
 
 def train(
@@ -121,127 +141,57 @@ def train(
         "torch": str(torch.__version__),
     }
     key = _run_key(record, preset, scaling, train_columns)
+    empty = Checkpoint(segmenter.name, preset.name, scaling, {}, trained_on, record)
+    epochs = -(-steps // EPOCH_STEPS)
+    every = max(1, round(epochs / validations)) if validations and validation_columns else 0
+
+    def look() -> dict[str, Any] | None:
+        if every and (-(-run.step // EPOCH_STEPS) % every == 0 or run.step == steps):
+            return evaluate(replace(empty, state_dict=run.weights()), validation_columns, device)
+        return run.validation
+
     with cpu_threads(threads):
-        state = StateFile(None if resume_path is None else Path(resume_path), key)
-        run = _Run(segmenter, preset, steps, seed, initial, device)
-        run.resume(state)
-        began, first = time.monotonic(), run.iteration
-        epochs = -(-steps // EPOCH_STEPS)
-        every = max(1, round(epochs / validations)) if validations and validation_columns else 0
-        while run.iteration < steps:
-            epoch = run.iteration // EPOCH_STEPS + 1
-            loss, dice = run.epoch(sampler, min(epoch * EPOCH_STEPS, steps), state)
-            if every and (epoch % every == 0 or epoch == epochs):
-                run.validation = evaluate(run.checkpoint(segmenter, scaling), validation_columns, device)
-            run.losses.append((run.iteration, loss, dice))
-            run.steps_of_epoch = []
-            state.save(run.content, at_once=True)
-            if on_progress is not None:
-                left = (time.monotonic() - began) / (run.iteration - first) * (steps - run.iteration)
-                on_progress(Progress(epoch, epochs, run.iteration, steps, loss, dice, run.validation, left))
-    record |= {"seconds": round(run.seconds, 1), "losses": run.losses, "validation": run.validation}
-    return replace(run.checkpoint(segmenter, scaling), trained_on=trained_on, metadata=record)
+        run = _Run(sampler, steps, initial, device)
+        run.finish(EPOCH_STEPS, resume_path, key, by_epochs(on_progress, run, EPOCH_STEPS), look)
+    losses = [(int(one["step"]), one["total"], one["dice"]) for one in run.reports]
+    record |= {"seconds": round(run.seconds, 1), "losses": losses, "validation": run.validation}
+    return replace(empty, state_dict=run.weights(), metadata=record)
 
 
-class _Run:
+class _Run(StepRun):
     """Network, optimizer and position of a training."""
 
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        preset: Preset,
-        steps: int,
-        seed: int,
-        initial: Checkpoint | None,
-        device: str,
-    ) -> None:
-        self.device = torch.device(device)
-        self.preset, self.steps = preset, steps
+    def __init__(self, sampler: PatchSampler, steps: int, initial: Checkpoint | None, device: str) -> None:
+        self.sampler, self.preset = sampler, sampler.preset
+        where = torch.device(device)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = segmenter_network(segmenter, preset)
+            torch.manual_seed(sampler.seed)
+            network = segmenter_network(sampler.segmenter, self.preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
         # Without channels_last_3d a bf16 step takes 70 times as long on a CPU.
-        self.network = network.to(self.device, memory_format=torch.channels_last_3d)
-        self.optimizer = torch.optim.RAdam(
-            self.network.parameters(),
-            lr=preset.learning_rate,
-            betas=preset.betas,
-            weight_decay=preset.weight_decay,
+        network = network.to(where, memory_format=torch.channels_last_3d)
+        optimizer = torch.optim.RAdam(
+            network.parameters(),
+            lr=self.preset.learning_rate,
+            betas=self.preset.betas,
+            weight_decay=self.preset.weight_decay,
             decoupled_weight_decay=True,
         )
-        shape = (1, len(segmenter.inputs), *preset.patch)
-        empty = torch.zeros(shape, device=self.device).to(memory_format=torch.channels_last_3d)
-        self.bf16 = bf16_is_sound(self.device, self.network, lambda: self.network(empty))
-        self.iteration = 0
-        self.seconds = 0.0
-        self.losses: list[tuple[int, float, float]] = []
-        self.steps_of_epoch: list[tuple[float, float]] = []
-        """Loss and Dice loss of each step of the epoch that is not over."""
-        self.validation: dict[str, Any] | None = None
+        super().__init__(network, optimizer, steps, where)
+        shape = (1, len(sampler.segmenter.inputs), *self.preset.patch)
+        empty = torch.zeros(shape, device=where).to(memory_format=torch.channels_last_3d)
+        self.bf16 = bf16_is_sound(where, network, lambda: network(empty))
 
-    def checkpoint(self, segmenter: Segmenter, scaling: Scaling) -> Checkpoint:
-        """The network as it is now."""
-        weights = {
-            name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-            for name, value in self.network.state_dict().items()
-        }
-        return Checkpoint(segmenter.name, self.preset.name, scaling, weights, trained_on="")
-
-    def epoch(self, sampler: PatchSampler, until: int, state: StateFile) -> tuple[float, float]:
-        """Steps up to `until`; returns mean loss and mean Dice loss of the epoch."""
-        self.network.train()
-        while self.iteration < until:
-            began = time.monotonic()
-            rate = learning_rate(self.preset.learning_rate, self.iteration, self.steps)
-            self.optimizer.param_groups[0]["lr"] = rate
-            inputs, target, mask = (
-                torch.from_numpy(array).to(self.device) for array in sampler.batch(self.iteration)
-            )
-            self.optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = self.network(inputs.to(memory_format=torch.channels_last_3d))
-            loss, dice = masked_loss(logits.float(), target, mask, self.preset.positive_weight)
-            if not torch.isfinite(loss):
-                raise ValueError(
-                    f"the loss is not a number at step {self.iteration + 1}: lower the learning rate "
-                    f"(now {rate:.2g}) or look for broken voxels in the training images"
-                )
-            loss.backward()
-            self.optimizer.step()
-            self.iteration += 1
-            self.steps_of_epoch.append((loss.item(), dice.item()))
-            self.seconds += time.monotonic() - began
-            if self.iteration < until:
-                # After the last one the epoch's own figures belong to the state; `train` saves it.
-                state.save(self.content)
-        losses, dices = zip(*self.steps_of_epoch, strict=True)
-        return sum(losses) / len(losses), sum(dices) / len(dices)
-
-    def content(self) -> dict[str, Any]:
-        """All that the training goes on from."""
-        return {
-            "iteration": self.iteration,
-            "seconds": self.seconds,
-            "losses": self.losses,
-            "steps_of_epoch": self.steps_of_epoch,
-            "validation": self.validation,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def resume(self, file: StateFile) -> None:
-        """Go on from the file if it belongs to this training, not if it is of other data."""
-        state = file.load(self.device)
-        if state is None:
-            return
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.iteration, self.seconds = state["iteration"], state["seconds"]
-        self.losses = [tuple(entry) for entry in state["losses"]]
-        self.steps_of_epoch = [tuple(entry) for entry in state["steps_of_epoch"]]
-        self.validation = state["validation"]
+    def one_step(self) -> dict[str, float]:
+        inputs, target, mask = (
+            torch.from_numpy(array).to(self.device) for array in self.sampler.batch(self.step)
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.network(inputs.to(memory_format=torch.channels_last_3d))
+        loss, dice = masked_loss(logits.float(), target, mask, self.preset.positive_weight)
+        self.descend(loss, learning_rate(self.preset.learning_rate, self.step, self.steps))
+        return {"total": loss.item(), "dice": dice.item()}
 
 
 def _check_initial(initial: Checkpoint, segmenter: Segmenter, preset: Preset) -> None:

@@ -1,7 +1,6 @@
 """Training of one stage-two network, the same from the server, the command line and the experiments."""
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,8 +16,9 @@ from osln.classifier_validation import evaluate_classifier
 from osln.experiments import Classifier, Preset
 from osln.networks.build import classifier_network, on_device
 from osln.recipe import bf16_is_sound, candidate_loss, learning_rate
-from osln.training import Progress
-from osln.training_state import StateFile, cpu_threads
+from osln.step_run import StepRun
+from osln.training import Progress, by_epochs
+from osln.training_state import cpu_threads
 from osln.transforms import Scaling
 
 VIEWS_HU = (-100.0, 200.0)
@@ -90,35 +90,18 @@ def train_classifier(
         "device": device.split(":")[0],
         "torch": str(torch.__version__),
     }
+    empty = Checkpoint(classifier.name, preset.name, scaling, {}, trained_on, record)
+
+    def look() -> dict[str, Any]:
+        return evaluate_classifier(replace(empty, state_dict=run.weights()), *validation, device=device)
+
     with cpu_threads(threads):
-        run = _Run(classifier, preset, sampler, passes, seed, initial, device)
-        key = _run_key(record, preset, scaling, sampler, run)
-        state = StateFile(None if resume_path is None else Path(resume_path), key)
-        run.resume(state)
-        began, first = time.monotonic(), run.epoch
-        while run.epoch < passes:
-            run.train_epoch(state)
-            state.save(run.content, at_once=True)
-            figures = None
-            if on_progress is not None:
-                if validation[0]:
-                    figures = evaluate_classifier(run.checkpoint(scaling, record), *validation, device=device)
-                left = (time.monotonic() - began) / (run.epoch - first) * (passes - run.epoch)
-                steps = sampler.epoch_steps
-                on_progress(
-                    Progress(
-                        run.epoch,
-                        passes,
-                        run.epoch * steps,
-                        passes * steps,
-                        run.losses[-1],
-                        0.0,
-                        figures,
-                        left,
-                    )
-                )
-    record |= {"seconds": round(run.seconds, 1), "losses": run.losses}
-    return replace(run.checkpoint(scaling, record), trained_on=trained_on)
+        run = _Run(sampler, preset, passes, initial, device)
+        key = _run_key(record, preset, scaling, sampler, run.network)
+        shown = by_epochs(on_progress, run, sampler.epoch_steps)
+        run.finish(sampler.epoch_steps, resume_path, key, shown, look if shown and validation[0] else None)
+    record |= {"seconds": round(run.seconds, 1), "losses": [one["total"] for one in run.reports]}
+    return replace(empty, state_dict=run.weights(), metadata=record)
 
 
 def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling:
@@ -128,81 +111,42 @@ def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling
     return replace(scaling, ct_window_hu=VIEWS_HU) if classifier.network == "random-views" else scaling
 
 
-class _Run:
+class _Run(StepRun):
     """Network, optimizer and position of a training."""
 
     def __init__(
         self,
-        classifier: Classifier,
-        preset: Preset,
         sampler: CandidateSampler,
+        preset: Preset,
         epochs: int,
-        seed: int,
         initial: Checkpoint | None,
         device: str,
     ) -> None:
-        self.classifier, self.preset, self.sampler = classifier, preset, sampler
-        self.steps = epochs * sampler.epoch_steps
-        self.seed, self.device = seed, torch.device(device)
+        self.sampler, self.rate = sampler, sampler.stage_two.learning_rate
+        where = torch.device(device)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = classifier_network(classifier, preset)
+            torch.manual_seed(sampler.seed)
+            network = classifier_network(sampler.classifier, preset)
         if initial is not None:
             network.load_state_dict(dict(initial.state_dict))
-        self.network = on_device(network, self.device)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=preset.stage_two.learning_rate)
+        network = on_device(network, where)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.rate)
+        super().__init__(network, optimizer, epochs * sampler.epoch_steps, where)
+        self.positive_weight = torch.tensor(sampler.positive_weight, device=where)
         patches, boxes, tags, _ = self._on_device(sampler.batch(0))
-        self.half = bf16_is_sound(self.device, self.network, lambda: self.network(patches, boxes, tags))
-        self.epoch = 0
-        self.seconds = 0.0
-        self.losses: list[float] = []
-        self.steps_of_epoch: list[float] = []
-        """Loss of each step of the epoch that is not over."""
+        self.bf16 = bf16_is_sound(where, network, lambda: network(patches, boxes, tags))
 
-    def checkpoint(self, scaling: Scaling, record: Mapping[str, Any]) -> Checkpoint:
-        """The network as it is now."""
-        weights = {
-            name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-            for name, value in self.network.state_dict().items()
-        }
-        return Checkpoint(self.classifier.name, self.preset.name, scaling, weights, "", dict(record))
-
-    def train_epoch(self, state: StateFile) -> None:
-        """One pass through the candidates, or the rest of it after an interruption."""
-        self.network.train()
-        weight = torch.tensor(self.sampler.positive_weight, device=self.device)
-        steps = self.sampler.epoch_steps
-        while (step := len(self.steps_of_epoch)) < steps:
-            began = time.monotonic()
-            self.steps_of_epoch.append(self._step(self.epoch * steps + step, weight))
-            self.seconds += time.monotonic() - began
-            if step + 1 < steps:
-                # After the last one the epoch's mean belongs to the state; `train_classifier` saves it.
-                state.save(self.content)
-        self.losses.append(sum(self.steps_of_epoch) / steps)
-        self.steps_of_epoch = []
-        self.epoch += 1
-
-    def _step(self, number: int, weight: torch.Tensor) -> float:
-        """One training step; returns its loss."""
-        rate = learning_rate(self.preset.stage_two.learning_rate, number, self.steps)
-        self.optimizer.param_groups[0]["lr"] = rate
-        patches, boxes, tags, truth = self._on_device(self.sampler.batch(number))
-        self.optimizer.zero_grad(set_to_none=True)
+    def one_step(self) -> dict[str, float]:
+        patches, boxes, tags, truth = self._on_device(self.sampler.batch(self.step))
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from torch's own source, which must not depend on what ran before.
-            torch.manual_seed(self.seed * 1_000_003 + number)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            torch.manual_seed(self.sampler.seed * 1_000_003 + self.step)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 logits = self.network(patches, boxes, tags)
-        loss = candidate_loss(logits, truth, weight)
-        if not torch.isfinite(loss):
-            raise ValueError(
-                f"the loss is not a number in epoch {self.epoch + 1}: lower the learning rate (now "
-                f"{rate:.2g}) or look for broken voxels in the training images"
-            )
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+        loss = candidate_loss(logits, truth, self.positive_weight)
+        rate = learning_rate(self.rate, self.step, self.steps)
+        self.descend(loss, rate, place=f"in epoch {self.step // self.sampler.epoch_steps + 1}")
+        return {"total": loss.item()}
 
     def _on_device(self, arrays: Batch) -> list[Any]:
         """A batch as tensors where the network is."""
@@ -213,24 +157,13 @@ class _Run:
             moved[0] = moved[0].contiguous(memory_format=torch.channels_last_3d)
         return moved
 
-    def content(self) -> dict[str, Any]:
-        """All that the training goes on from."""
-        parts = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        figures = {"losses": self.losses, "steps_of_epoch": self.steps_of_epoch, "seconds": self.seconds}
-        return {"epoch": self.epoch, **figures, **parts}
-
-    def resume(self, file: StateFile) -> None:
-        """Go on from the file if it belongs to this training."""
-        state = file.load(self.device)
-        if state is not None:
-            self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.seconds = state["epoch"], state["seconds"]
-            self.losses, self.steps_of_epoch = list(state["losses"]), list(state["steps_of_epoch"])
-
 
 def _run_key(
-    record: Mapping[str, Any], preset: Preset, scaling: Scaling, sampler: CandidateSampler, run: _Run
+    record: Mapping[str, Any],
+    preset: Preset,
+    scaling: Scaling,
+    sampler: CandidateSampler,
+    network: torch.nn.Module,
 ) -> str:
     """Identity of a training: settings, first weights, candidates and what is known of them."""
     digest = hashlib.sha256(repr((sorted(record.items()), asdict(preset), scaling.to_dict())).encode())
@@ -238,6 +171,6 @@ def _run_key(
     for array in (*sampler.images.values(), sampler.known):
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
-    for _, value in sorted(run.network.state_dict().items()):
+    for _, value in sorted(network.state_dict().items()):
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

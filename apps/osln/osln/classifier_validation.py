@@ -42,7 +42,7 @@ def evaluate_classifier(
         "recall": float(curve.at([SHOWN_FALSE_POSITIVES])[0]),
         "false_positives": SHOWN_FALSE_POSITIVES,
         "sensitivity": dict(
-            zip(map(str, MFROC_FALSE_POSITIVES), curve.at(MFROC_FALSE_POSITIVES), strict=True)
+            zip(map(str, MFROC_FALSE_POSITIVES), curve.at(MFROC_FALSE_POSITIVES).tolist(), strict=True)
         ),
         "f1": best_f1(patients).f1,
         "stage_one": froc([one.scored() for one in sets]).mean(),

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "apps" / "osln"))
 
 from osln.bootstrap import DRAWS, resamples  # noqa: E402
 from osln.criteria import AVERAGINGS, CRITERIA, PAPER, PAPER_AVERAGING  # noqa: E402
-from osln.evaluation import ALL_SCORES, Cohort, evaluate  # noqa: E402
+from osln.evaluation import ALL_SCORES, Cohort, evaluate, refuse_unpaired  # noqa: E402
 from osln.evaluation_report import Report, curve_csv  # noqa: E402
 from osln.froc import MFROC_FALSE_POSITIVES  # noqa: E402
 from osln.imagefile import write_atomically  # noqa: E402
@@ -73,8 +73,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.resamples < 1:
         parser.error("--resamples must be at least 1")
-    if math.isnan(options.threshold):
-        parser.error("--threshold is not a number")
+    if options.seed < 0:
+        parser.error("--seed must be at least 0")
+    if not math.isfinite(options.threshold) and options.threshold != ALL_SCORES:
+        parser.error("--threshold is not a finite number")
+    if options.compare and options.compare.resolve() == options.predictions.resolve():
+        parser.error("--compare names the same predictions again")
+    for path in (options.json, options.markdown, options.curve):
+        if path is not None and not path.parent.is_dir():
+            parser.error(f"there is no folder {path.parent} to write {path.name} into")
     if options.kind == "maps" and options.compare and (options.scores or options.probabilities):
         parser.error("with --compare the scores of each set lie beside it as scores.csv or scores.json")
     return options
@@ -105,10 +112,12 @@ def read(options: argparse.Namespace, predictions: Path) -> Cohort:
 def report(options: argparse.Namespace) -> Report:
     """Evaluates one set or two."""
     files = [options.predictions, *([options.compare] if options.compare else [])]
-    names = [path.name for path in files]
+    names = [path.resolve().name for path in files]
     if len(set(names)) < len(names):
         names = [str(path) for path in files]
     cohorts = [read(options, path) for path in files]
+    for other in cohorts[1:]:
+        refuse_unpaired(cohorts[0], other)
     averaging = AVERAGINGS[options.averaging]
     weights = resamples(len(cohorts[0].scored), options.resamples, options.seed)
     sets = {

@@ -18,12 +18,13 @@ from osln.dicom.source import read_ct_series
 from osln.dicom.volume import read_ct
 from osln.grid import Volume, read_volume
 from osln.phantom import Phantom, PhantomParameters, make_phantom
-from osln.phantom.cohort import COHORT_SIZES, case_names, split_sizes, write_case, write_splits
+from osln.phantom.cohort import COHORT_SIZES, case_names, split_sizes, write_case
 from osln.phantom.counts import case_counts, counts_table
 from osln.phantom.dicom_study import write_dicom_case
 from osln.phantom.icrp import OrganVolumes, find_volumes
 from osln.phantom.imaging import FIELDS
 from osln.phantom.planting import plant
+from osln.splits import assign
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -122,7 +123,7 @@ def make_cases(arguments: argparse.Namespace) -> None:
     for i, case in enumerate(tqdm(cases, unit="case")):
         write(arguments.output, case, make(arguments.seed + i), approve=i < approved)
     if splits:
-        write_splits(arguments.output, dict(zip(cases, splits, strict=True)))
+        assign(arguments.output, cases, wanted=dict(zip(cases, splits, strict=True)))
     seconds = (time.perf_counter() - start) / len(cases)
     sys.stdout.write(f"{len(cases)} synthetic cases in {arguments.output}, {seconds:.2f} s per case\n")
 

@@ -94,13 +94,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = Plan(
             options.work, cohort, preset, tables, options.seeds, options.tagger, command, detector_steps
         )
-        run_tables(plan, output, options.processes)
-        if options.ship is not None:
+        content = run_tables(plan, output, options.processes)
+        if options.ship is not None and not content.missing:
             ship(plan, options.ship)
     except (ValueError, RuntimeError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{output / 'report.html'} written after {time.monotonic() - began:.0f} s\n")
+    if content.missing:
+        shipped = ", nothing was shipped" if options.ship is not None else ""
+        sys.stderr.write(
+            f"{len(content.missing)} rows did not run{shipped}; the report says why, and the same command "
+            "tries them again\n"
+        )
+        return 1
     return 0
 
 

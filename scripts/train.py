@@ -1,16 +1,14 @@
-"""Train networks on the approved cases of a store, or those of stage one on generated phantoms.
+"""Train networks on the approved cases of a store.
 
-With --studies a network goes on from its published weights, is compared with them on the validation
-patients and published if it is at least as good: what the server does. With --phantoms all networks of
-stage one are trained from scratch and written as the weights that come with the software; those of stage two
-are made by scripts/run_table.py --table all --ship.
+A network goes on from its published weights, is compared with them on the validation patients and published
+if it is at least as good: what the server does. The weights that come with the software are made from
+generated phantoms by scripts/run_table.py --table all --ship.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,19 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "apps" / "osln"))
 
 from tqdm import tqdm
 
-from osln.checkpoint import Checkpoint
 from osln.classifier_retraining import retrain_classifier
-from osln.cohort import PhantomCohort, split_seeds
-from osln.column import Column
-from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS, SERVED_NETWORKS, SERVED_SEGMENTERS
-from osln.operating import operating_points
+from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SERVED_NETWORKS
 from osln.publishing import RetrainReport
 from osln.retraining import retrain
-from osln.training import Progress, train
-from osln.weights import SHIPPED, SHIPPED_TAGGER, write_shipped
+from osln.training import Progress
+from osln.weights import SHIPPED, SHIPPED_TAGGER
 
-ROOT = Path(__file__).resolve().parents[1]
-MODELS = ROOT / "apps" / "osln" / "model"
+MODELS = Path(__file__).resolve().parents[1] / "apps" / "osln" / "model"
 ONE_DEVICE = (
     "a training uses one device: the networks are small, and batch normalization over several GPUs would "
     "give other results than over one; choose it with --device cuda:N"
@@ -43,9 +36,9 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--studies", type=Path, help="store whose approved cases are learned from")
-    source.add_argument("--phantoms", type=int, metavar="N", help="learn from N generated phantoms")
+    parser.add_argument(
+        "--studies", type=Path, required=True, help="store whose approved cases are learned from"
+    )
     parser.add_argument(
         "--model",
         required=True,
@@ -68,15 +61,6 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--from-scratch", action="store_true", help="do not go on from published weights")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--no-publish", action="store_true", help="store the new version only")
-    parser.add_argument(
-        "--output", type=Path, default=MODELS / SHIPPED, help="with --phantoms: where to write"
-    )
-    parser.add_argument(
-        "--validation", type=int, default=30, help="with --phantoms: for the operating points"
-    )
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / ".osln-measure", help="with --phantoms: keeps them"
-    )
     return parser
 
 
@@ -86,11 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if "," in options.device or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         parser.error(ONE_DEVICE)
-    if options.phantoms is not None:
-        if options.model != "all":
-            parser.error("the weights that come with the software are written together: use --model all")
-        from_phantoms(options, list(SERVED_SEGMENTERS))
-        return 0
     names = list(SERVED_NETWORKS) if options.model == "all" else [options.model]
     failed = [name for name in names if not from_store(options, name)]
     return 1 if failed else 0
@@ -133,41 +112,6 @@ def summary(report: RetrainReport) -> str:
         f"  next: {report.next_step}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def from_phantoms(options: argparse.Namespace, names: Sequence[str]) -> None:
-    """Train all networks from scratch on phantoms and write them with their operating points."""
-    preset = PRESETS[options.preset]
-    if options.learning_rate:
-        preset = replace(preset, learning_rate=options.learning_rate)
-    cohort = PhantomCohort(options.work, preset)
-
-    def columns(split: str, count: int) -> list[Column]:
-        seeds = tqdm(split_seeds(split, count), desc=f"{split} phantoms", unit="case")
-        return [patient.column for patient in cohort.patients(seeds)]
-
-    learned = columns("train", options.phantoms)
-    checkpoints: dict[str, Checkpoint] = {}
-    for name in names:
-        checkpoints[name] = with_bar(
-            name,
-            lambda show, name=name: train(
-                SEGMENTERS[name],
-                preset,
-                learned,
-                iterations=options.iterations,
-                seed=options.seed,
-                trained_on="phantom",
-                device=options.device,
-                resume_path=cohort.folder / f"{name}.resume",
-                on_progress=show,
-            ),
-        )
-    points = operating_points(checkpoints, columns("validation", options.validation), options.device)
-    write_shipped(options.output, checkpoints, points, " ".join(["scripts/train.py", *sys.argv[1:]]))
-    for name in names:
-        (cohort.folder / f"{name}.resume").unlink(missing_ok=True)
-    sys.stdout.write(f"weights of {', '.join(names)} written to {options.output}\n")
 
 
 def with_bar(name: str, work: Callable[[Callable[[Progress], None]], Any]) -> Any:

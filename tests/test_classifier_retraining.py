@@ -98,7 +98,8 @@ def test_a_network_is_trained_stored_and_published_from_files(root, models):
     json.dumps(report.to_json())
 
 
-def test_a_candidate_that_was_deleted_scores_lower_after_the_training(root, models):
+@pytest.mark.parametrize("name", ["local-ct-pet", "set-glnet"])
+def test_a_candidate_that_was_deleted_scores_lower_after_the_training(root, models, name):
     for case in TRAIN:
         # The deleted balls take up nothing, so that they can be told from nodes.
         path = root / "pet" / f"{case}.nii.gz"
@@ -107,18 +108,18 @@ def test_a_candidate_that_was_deleted_scores_lower_after_the_training(root, mode
         approved = np.asanyarray(nib.load(root / "labels" / "final" / f"{case}.nii.gz").dataobj)
         suv[approved == 0] = np.minimum(suv[approved == 0], 1.0)
         nib.save(nib.Nifti1Image(suv, image.affine), path)
-    first = retrain_classifier(root, models, "local-ct-pet", epochs=1, learning_rate=1e-6)
-    models.publish("local-ct-pet", first.version)
+    first = retrain_classifier(root, models, name, epochs=1, learning_rate=1e-6)
+    models.publish(name, first.version)
     cache = CandidateCache(root, models, "lf-stratified", PRESETS["demo"])
     content, _ = cache.get("d", Asked(cache.in_use(), add_nodes=False))
     deleted = int(np.flatnonzero(content.truth == 0)[0])
 
     def score() -> float:
-        return float(CandidateScorer(models.load("local-ct-pet")).scores(content.patches)[deleted])
+        return float(CandidateScorer(models.load(name)).scores(content.patches)[deleted])
 
     before = score()
-    second = retrain_classifier(root, models, "local-ct-pet", epochs=15, learning_rate=3e-3)
-    models.publish("local-ct-pet", second.version)
+    second = retrain_classifier(root, models, name, epochs=15, learning_rate=3e-3)
+    models.publish(name, second.version)
     assert score() < before - 0.1
 
 

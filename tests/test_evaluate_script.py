@@ -57,7 +57,19 @@ def test_two_sets_of_marks_are_compared(marks, capsys):
     assert "mine.csv" in shown and "theirs.csv" in shown and "difference" in shown and "-0.500 [" in shown
 
 
-def test_folders_of_label_maps_and_bare_lists_are_scored(tmp_path, capsys):
+def test_sets_of_other_patients_are_refused_before_anything_is_computed(marks, capsys):
+    header = "seriesuid,coordX,coordY,coordZ,probability\n"
+    (marks / "few.csv").write_text(header + "1.1,1,0,0,0.9\n")
+    command = luna16(marks, "--compare", marks / "few.csv")
+    # Without a list everybody with a mark is a patient: here one of the two sets lacks 1.3.
+    unlisted = [word for word in command if word not in ("--patients", marks / "seriesuids.csv")]
+    assert run(*unlisted) == 1
+    told = capsys.readouterr()
+    assert "the sets differ in 1.3: give predictions of the same patients" in told.err and not told.out
+    assert run(*command) == 0
+
+
+def test_folders_of_label_maps_and_bare_lists_are_scored(tmp_path, capsys, monkeypatch):
     grid = Grid((6, 4, 4), np.eye(4))
     array = np.zeros(grid.shape, dtype=np.uint8)
     array[1:4, 1, 1] = 1
@@ -66,6 +78,9 @@ def test_folders_of_label_maps_and_bare_lists_are_scored(tmp_path, capsys):
         write_volume(tmp_path / name / "a.nii.gz", array, grid)
     assert run("maps", tmp_path / "predictions", tmp_path / "truth", "--resamples", "20") == 0
     assert "1 nodes, 1 found; 0 false" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path / "predictions")
+    assert run("maps", ".", "../truth", "--resamples", "20") == 0
+    assert "\npredictions: 1 patients" in capsys.readouterr().out
     (tmp_path / "pairs.csv").write_text("patient,score,hit\na,0.5,1\na,0.4,0\n")
     (tmp_path / "nodes.csv").write_text("patient,nodes\na,2\n")
     lists = ("lists", tmp_path / "pairs.csv", tmp_path / "nodes.csv", "--threshold", "0.45")
@@ -80,14 +95,20 @@ def test_what_cannot_be_used_ends_with_words_and_status_1(marks, capsys):
     assert "is not a folder" in capsys.readouterr().err
     assert run(*luna16(marks, "--at", "4", "2")) == 1
     assert "must ascend" in capsys.readouterr().err
-    assert run(*luna16(marks, "--json", marks / "missing" / "out.json")) == 1
-    assert "missing" in capsys.readouterr().err
 
 
 def test_options_that_do_not_fit_are_refused(marks, capsys):
-    for wrong in (("--resamples", "0"), ("--threshold", "nan")):
+    for *wrong, words in (
+        ("--resamples", "0", "must be at least 1"),
+        ("--seed", "-1", "must be at least 0"),
+        ("--threshold", "nan", "not a finite number"),
+        ("--threshold", "inf", "not a finite number"),
+        ("--compare", marks / "mine.csv", "names the same predictions again"),
+        ("--json", marks / "missing" / "out.json", "missing to write out.json into"),
+    ):
         with pytest.raises(SystemExit):
             run(*luna16(marks), *wrong)
+        assert words in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        run("maps", marks, marks, "--compare", marks, "--scores", marks / "s.csv")
+        run("maps", marks, marks, "--compare", marks / "other", "--scores", marks / "s.csv")
     assert "lie beside it as scores.csv" in capsys.readouterr().err

@@ -73,6 +73,9 @@ def test_sets_of_other_patients_or_other_truth_cannot_be_compared():
     fewer = evaluate(Cohort({case: PATIENTS[case] for case in "abc"}))
     with pytest.raises(ValueError, match="the sets differ in d"):
         differences(one, fewer)
+    many = evaluate(Cohort({f"p{number}": PATIENTS["a"] for number in range(9)}))
+    with pytest.raises(ValueError, match="differ in a, b, c, d, p0 and 8 more"):
+        differences(one, many)
     other = evaluate(Cohort(dict(PATIENTS) | {"b": scored([], [], 4)}))
     with pytest.raises(ValueError, match="case b has 3 nodes in one set and 4"):
         differences(one, other)

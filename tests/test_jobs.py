@@ -1,4 +1,4 @@
-"""Jobs run when what they need is done; the first error ends the rest."""
+"""Jobs run when what they need is done; an error ends what needs the job, or all."""
 
 import os
 import queue
@@ -73,6 +73,19 @@ def test_an_error_reaches_the_caller_and_nothing_further_is_started(in_threads, 
     assert done(tmp_path / "done") == ["good"]
 
 
+def test_a_network_that_fails_takes_with_it_only_what_needs_it(in_threads, tmp_path, caplog):
+    work = {
+        "bad": Job(fail, ("bad",), cost=3, uses_network=True),
+        "needs": Job(note, ("needs",), ("bad",), cost=2),
+        "needs that": Job(note, ("needs that",), ("other", "needs"), cost=1),
+        "other": Job(note, ("other",), cost=1),
+    }
+    failures = run_jobs(work, str(tmp_path / "done"), 1)
+    assert {name: str(error) for name, error in failures.items()} == {"bad": "bad cannot be done"}
+    assert done(tmp_path / "done") == ["other"]
+    assert "bad failed, the rest goes on" in caplog.text
+
+
 def test_what_is_done_is_not_started_again_and_what_needs_it_goes_on(in_threads, tmp_path):
     def jobs_with_targets():
         made = Job(leave, ("made",), (), (tmp_path / "made",))
@@ -114,7 +127,7 @@ def test_the_bar_counts_the_cost_of_what_is_done(capfd):
 
 @pytest.mark.slow
 def test_workers_are_processes_of_one_thread_and_a_device_has_its_own(tmp_path, capfd):
-    work = {name: Job(note_worker, (name,), on_gpu=name == "c") for name in ("a", "b", "c")}
+    work = {name: Job(note_worker, (name,), uses_network=name == "c") for name in ("a", "b", "c")}
     run_jobs(work, str(tmp_path / "done"), 2, gpus=("cuda:7",))
     lines = [line.split() for line in done(tmp_path / "done")]
     assert {name: place for name, _, _, place in lines} == {"a": "cpu", "b": "cpu", "c": "cuda:7"}

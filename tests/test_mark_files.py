@@ -113,6 +113,14 @@ def test_tables_of_marks_that_cannot_be_used_are_refused_in_words(files, predict
         mark_cohort(paths["predictions"], paths["truth"], CRITERIA["paper"])
 
 
+def test_a_prediction_that_stands_in_a_table_twice_counts_twice_and_a_note_says_so(files):
+    line = "a,0,0,0,3,0.5\n"
+    paths = files(predictions=HEAD + 2 * line + "a,0,0,0,3,0.4\n", truth=HEAD)
+    cohort = mark_cohort(paths["predictions"], paths["truth"], CRITERIA["paper"])
+    assert cohort.scored["a"].hits.tolist() == [False, False, False]
+    assert "predictions that repeat another line of predictions.csv, each counted: 1" in cohort.notes
+
+
 def test_columns_that_are_not_known_are_told(files):
     paths = files(predictions="patient,x,y,z,score,class\na,0,0,0,1,0\n", truth=HEAD)
     notes = mark_cohort(paths["predictions"], paths["truth"], LUNA16).notes
@@ -139,6 +147,8 @@ def test_bare_lists_are_taken_as_they_are(files):
         ("", "a,1\na,2\n", "names a twice"),
         ("", "a,1.5\n", "expected a whole number"),
         ("", "a,-1\n", "expected a whole number"),
+        ("", "a,1e30\n", "expected a whole number from 0 to 65535"),
+        ("", "", "nodes.csv names no patient: add a line for each"),
     ],
 )
 def test_bare_lists_that_cannot_be_are_refused_in_words(files, pairs, nodes, words):

@@ -10,7 +10,7 @@ import pytest
 import make_phantoms
 from osln.grid import read_volume
 from osln.phantom import Phantom, make_phantom
-from osln.phantom.cohort import case_names, split_sizes, write_case, write_splits
+from osln.phantom.cohort import case_names, split_sizes, write_case
 from osln.phantom.fields import SplineField
 from osln.study import companions, load_study
 
@@ -69,13 +69,6 @@ def test_sizes_become_splits_in_order() -> None:
     assert split_sizes(4, (2, 1, 1)) == ["train", "train", "validation", "test"]
     with pytest.raises(ValueError, match="add up to 4"):
         split_sizes(4, (2, 1, 0))
-
-
-def test_a_split_once_written_does_not_move(tmp_path: Path) -> None:
-    write_splits(tmp_path, {"a": "train", "b": "test"})
-    write_splits(tmp_path, {"a": "test", "c": "validation"})
-    table = json.loads((tmp_path / ".osln" / "splits.json").read_text())
-    assert table == {"seed": 0, "cases": {"a": "train", "b": "test", "c": "validation"}}
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,10 @@
 import pytest
 
 from osln.results.end_to_end import detect_nodes, train_end_to_end
-from osln.results.graph import CHUNK, jobs_of
+from osln.results.graph import CHUNK, jobs_of, rows_without
 from osln.results.stage_one import count_row, make_maps, prepare_cases, train_network
 from osln.results.stage_two import make_candidates, make_tags, score_row, train_row
+from osln.table_rows import Row, candidate_row
 from osln.tables import TABLES, rows_of
 from small_cohort import SPLITS, TinyCohort, make_plan
 
@@ -73,8 +74,8 @@ def test_a_job_waits_for_all_that_it_reads(tmp_path):
 
 
 def test_networks_and_classifiers_use_a_gpu_and_counting_does_not(everything):
-    on_gpu = {job.work for job in jobs_of(everything).values() if job.on_gpu}
-    on_cpu = {job.work for job in jobs_of(everything).values() if not job.on_gpu}
+    on_gpu = {job.work for job in jobs_of(everything).values() if job.uses_network}
+    on_cpu = {job.work for job in jobs_of(everything).values() if not job.uses_network}
     assert {
         train_network,
         make_maps,
@@ -85,6 +86,15 @@ def test_networks_and_classifiers_use_a_gpu_and_counting_does_not(everything):
         detect_nodes,
     } == on_gpu
     assert {prepare_cases, count_row, make_candidates} == on_cpu
+
+
+def test_a_failed_job_costs_the_rows_that_need_it_and_no_other(everything):
+    assert rows_without(everything, {}) == {}
+    missing = rows_without(everything, {"network ct-hrnet seed 0": ValueError("too few patients")})
+    assert missing == {Row("ct-hrnet"): "network ct-hrnet seed 0: too few patients"}
+    missing = rows_without(everything, {"network ct-distal seed 0": ValueError("no")})
+    assert Row("ct-stratified") in missing and candidate_row("lf-stratified", "glnet") in missing
+    assert Row("ct") not in missing and candidate_row("ef-stratified", "glnet") not in missing
 
 
 def test_a_cohort_that_teaches_both_stages_trains_networks_without_each_fold(tmp_path):

@@ -101,6 +101,25 @@ def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monk
 
 
 @pytest.mark.slow
+def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_reported(small, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("no usable slice")
+
+    train = end_to_end.train_detector
+    monkeypatch.setattr(end_to_end, "train_detector", refuse)
+    assert run_table.main(arguments(small, "--table", "2")) == 1
+    assert "2 rows did not run" in capsys.readouterr().err
+    report = (small / "out" / "report.md").read_text()
+    assert "Rows that did not run: MULAN" in report and "no usable slice" in report
+    rows = [line["row"] for line in json.loads((small / "out" / "table-2.json").read_text())["lines"]]
+    assert rows == [line.row.name for line in TABLES["2"].lines if not line.row.detector]
+
+    monkeypatch.setattr(end_to_end, "train_detector", train)
+    assert run_table.main(arguments(small, "--table", "2")) == 0
+    assert "did not run" not in (small / "out" / "report.md").read_text()
+
+
+@pytest.mark.slow
 def test_the_candidates_that_teach_are_those_of_networks_that_have_not_seen_the_patient(small):
     row = candidate_row("ct-stratified", "local-ct")
     plan = make_plan(small, ("2",), cohort=TinyCohort(small, folds=True))

@@ -41,6 +41,15 @@ def test_a_stored_split_never_moves(tmp_path):
     assert table(tmp_path)["cases"]["b"] == split_by_hash("b", 0)
 
 
+def test_a_wanted_split_is_taken_by_a_case_that_has_none(tmp_path):
+    assign(tmp_path, ["a", "b"], wanted={"a": "train", "b": "test"})
+    assert assign(tmp_path, ["a", "c"], wanted={"a": "test", "c": "validation"})["a"] == "train"
+    assert table(tmp_path) == {"seed": 0, "cases": {"a": "train", "b": "test", "c": "validation"}}
+    with pytest.raises(ValueError, match=r"unknown splits .*'d': 'training'"):
+        assign(tmp_path, ["d"], wanted={"d": "training"})
+    assert "d" not in table(tmp_path)["cases"]
+
+
 def test_cases_that_arrive_at_once_are_all_kept(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: split_of(tmp_path, f"case{i}"), range(40)))

@@ -3,13 +3,9 @@ from pathlib import Path
 import pytest
 
 import train as script
-from osln import cohort
 from osln.experiments import SERVED_NETWORKS
 from osln.publishing import RetrainReport
 from osln.training import Progress
-from osln.weights import ModelStore
-from small_columns import small_column
-from small_store import untrained
 
 
 def report(name: str) -> RetrainReport:
@@ -93,30 +89,3 @@ def test_torchrun_with_several_processes_is_refused(monkeypatch, tmp_path, capsy
     with pytest.raises(SystemExit):
         script.main(["--studies", str(tmp_path), "--model", "ct"])
     assert "batch normalization over several GPUs" in capsys.readouterr().err
-
-
-def test_the_weights_of_the_software_are_made_from_phantoms(monkeypatch, tmp_path, capsys):
-    seen = []
-
-    def train(segmenter, preset, columns, *, on_progress, **options):
-        seen.append((segmenter.name, [column.case for column in columns], options["trained_on"]))
-        return untrained(segmenter.name)
-
-    monkeypatch.setattr(script, "train", train)
-    monkeypatch.setattr(
-        cohort, "make_patient", lambda seed, *_: cohort.Patient(small_column(seed, case=f"p{seed}"))
-    )
-    monkeypatch.setattr(script, "operating_points", lambda networks, columns, device: {"ct": {"0.15": 0.25}})
-    folder = tmp_path / "model" / "shipped"
-    options = ["--phantoms", "2", "--validation", "1", "--model", "all", "--work", str(tmp_path / "w")]
-    assert script.main([*options, "--output", str(folder)]) == 0
-    assert seen[0] == ("ct-proximal", ["p100000", "p100001"], "phantom") and len(seen) == 6
-    store = ModelStore(tmp_path / "model")
-    assert store.load("ef").trained_on == "phantom" and store.thresholds("ct") == {"0.15": 0.25}
-    assert "written to" in capsys.readouterr().out
-
-
-def test_the_weights_of_the_software_are_written_together(capsys):
-    with pytest.raises(SystemExit):
-        script.main(["--phantoms", "2", "--model", "ct"])
-    assert "use --model all" in capsys.readouterr().err

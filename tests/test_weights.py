@@ -33,6 +33,7 @@ def store(tmp_path) -> ModelStore:
         tmp_path / "shipped",
         {"ct": checkpoint(bias=-1)},
         {"ct": {"0.15": 0.31, "0.3": 0.62}},
+        tagger=None,
         command="scripts/train.py",
     )
     return ModelStore(tmp_path)

@@ -1,25 +1,14 @@
-"""The weights that come with the software: stage two is added to stage one."""
+"""The weights that come with the software: both stages and their tagger, written together."""
 
 import hashlib
 import json
-
-import pytest
 
 from osln.checkpoint import Checkpoint
 from osln.experiments import CLASSIFIERS, PRESETS
 from osln.networks.glnet import GLNet
 from osln.transforms import Scaling
-from osln.weights import ModelStore, add_shipped, write_shipped
+from osln.weights import ModelStore, write_shipped
 from small_store import untrained
-
-
-@pytest.fixture
-def store(tmp_path) -> ModelStore:
-    """A store with shipped weights of `ct`, last bias -1."""
-    stage_one = untrained("ct")
-    stage_one.state_dict["output.bias"].fill_(-1)
-    write_shipped(tmp_path / "shipped", {"ct": stage_one}, {"ct": {"0.15": 0.31}}, "scripts/train.py")
-    return ModelStore(tmp_path)
 
 
 def classifier(name) -> Checkpoint:
@@ -30,42 +19,32 @@ def classifier(name) -> Checkpoint:
 ABOUT = {"name": "LesaNet", "origin": "phantom", "trained_on": "phantom", "width": 16, "sha256": ""}
 
 
-def test_stage_two_is_added_to_what_is_shipped_and_stage_one_stays(store, tmp_path):
-    manifest = tmp_path / "shipped" / "manifest.json"
-    before = json.loads(manifest.read_text())
+def test_both_stages_and_the_tagger_are_written_and_a_second_time_replaces_the_first(tmp_path):
+    folder = tmp_path / "shipped"
     tagger = tmp_path / "trained.safetensors"
     tagger.write_bytes(b"tagger")
+    stage_one = untrained("ct")
+    stage_one.state_dict["output.bias"].fill_(-1)
 
-    networks = {name: classifier(name) for name in ("tag", "local-ct")}
-    points = {"tag": {"0.5": 0.9, "3": 0.25}}
-    add_shipped(tmp_path / "shipped", networks, points, (tagger, ABOUT), "scripts/run_table.py")
+    networks = {"ct": stage_one, "tag": classifier("tag"), "local-ct": classifier("local-ct")}
+    points = {"ct": {"0.15": 0.31}, "tag": {"0.5": 0.9, "3": 0.25}}
+    write_shipped(folder, networks, points, (tagger, ABOUT), "scripts/run_table.py --ship")
 
-    content = json.loads(manifest.read_text())
-    assert content["networks"]["ct"] == before["networks"]["ct"] and content["command"] == before["command"]
-    assert set(content["networks"]) == {"ct", "tag", "local-ct"}
-    assert content["stage_two_command"] == "scripts/run_table.py"
+    content = json.loads((folder / "manifest.json").read_text())
+    assert set(content["networks"]) == set(networks)
+    assert content["command"] == "scripts/run_table.py --ship"
     assert content["tagger"] == {
         "file": "lesanet.safetensors",
         "sha256": hashlib.sha256(b"tagger").hexdigest(),
         "origin": "phantom",
         "trained_on": "phantom",
     }
-    assert (tmp_path / "shipped" / "lesanet.safetensors").read_bytes() == b"tagger"
+    assert (folder / "lesanet.safetensors").read_bytes() == b"tagger"
+    store = ModelStore(tmp_path)
     assert float(store.load("ct").state_dict["output.bias"]) == -1 and store.load("tag").name == "tag"
     assert store.thresholds("tag") == {"0.5": 0.9, "3": 0.25} and store.thresholds("ct")["0.15"] == 0.31
 
-    # The tagger that is there already stays, and a second time replaces the first.
-    there = tmp_path / "shipped" / "lesanet.safetensors"
-    add_shipped(tmp_path / "shipped", {"tag": classifier("tag")}, {"tag": {"3": 0.5}}, (there, ABOUT), "x")
+    there = folder / "lesanet.safetensors"
+    write_shipped(folder, {"tag": classifier("tag")}, {"tag": {"3": 0.5}}, (there, ABOUT), "x")
     assert store.thresholds("tag") == {"3": 0.5} and store.load("tag").name == "tag"
-    assert {path.name for path in (tmp_path / "shipped").iterdir()} == {
-        "ct.pt", "tag.pt", "local-ct.pt", "lesanet.safetensors", "manifest.json",
-    }  # fmt: skip
-
-
-def test_stage_two_alone_is_not_shipped(tmp_path):
-    tagger = tmp_path / "trained.safetensors"
-    tagger.write_bytes(b"tagger")
-    with pytest.raises(ValueError, match=r"ship stage one first \(scripts/run_table\.py --ship\)"):
-        add_shipped(tmp_path, {"tag": classifier("tag")}, {}, (tagger, ABOUT), "x")
-    assert [path.name for path in tmp_path.iterdir()] == ["trained.safetensors"]
+    assert store.published("ct") is None and there.read_bytes() == b"tagger"

@@ -16,6 +16,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from lib.errors import translated
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from lib.results import plain
+from lib.server_process import end_with_parent
 from osln.approved import approved_cases
 from osln.classifier_retraining import retrain_classifier
 from osln.experiments import CLASSIFIERS, SEGMENTERS, SERVED_NETWORKS, Classifier, Preset, Segmenter
@@ -136,6 +137,7 @@ class NetworkTrainer(TrainTask):
         Raises:
             HTTPException: 4xx with a sentence if an option is not allowed or the labels do not suffice.
         """
+        end_with_parent()
         began = datetime.now(timezone.utc)
         state: dict[str, Any] = {
             "start_ts": int(began.timestamp()),

@@ -28,10 +28,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
 
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A figure of macro (recall, precision) curves, vectorized over leading axes."""

@@ -48,11 +48,6 @@ class Criterion:
                 f"{self.least_iou:g} with {self.overlap!r}"
             )
 
-    @property
-    def needs_spacing(self) -> bool:
-        """Whether voxel counts alone do not tell the radius."""
-        return self.radius in ("axial", "box")
-
 
 PAPER = Criterion("paper", "a common voxel, radius ratio 0.5 to 1.5, later hits ignored (default)")
 

@@ -126,17 +126,19 @@ def evaluate(
     return Evaluation(cohort, figures, froc(patients, averaging), threshold, best, tuple(false_positives))
 
 
-def differences(one: Evaluation, other: Evaluation) -> dict[str, Distribution]:
-    """Paired differences, one minus the other, of the figures that both have.
+def refuse_unpaired(one: Cohort, other: Cohort) -> None:
+    """Whether two sets of predictions can be compared patient by patient.
 
     Raises:
         ValueError: The patients or their numbers of nodes differ.
     """
-    ours, theirs = one.cohort.scored, other.cohort.scored
+    ours, theirs = one.scored, other.scored
     if list(ours) != list(theirs):
         apart = sorted(set(ours) ^ set(theirs)) or ["their order"]
+        more = f" and {len(apart) - 5} more" if len(apart) > 5 else ""
         raise ValueError(
-            f"a paired comparison needs the same patients; the sets differ in {', '.join(apart)}"
+            f"a paired comparison needs the same patients; the sets differ in {', '.join(apart[:5])}{more}: "
+            "give predictions of the same patients, for marks with one list of all of them"
         )
     for case in ours:
         if ours[case].n_nodes != theirs[case].n_nodes:
@@ -144,6 +146,11 @@ def differences(one: Evaluation, other: Evaluation) -> dict[str, Distribution]:
                 f"case {case} has {ours[case].n_nodes} nodes in one set and {theirs[case].n_nodes} in the "
                 "other: compare both with the same truth"
             )
+
+
+def differences(one: Evaluation, other: Evaluation) -> dict[str, Distribution]:
+    """Paired differences, one minus the other, of the figures that both have; errors as `refuse_unpaired`."""
+    refuse_unpaired(one.cohort, other.cohort)
     return {name: one.figures[name] - other.figures[name] for name in one.figures if name in other.figures}
 
 

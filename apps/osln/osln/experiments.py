@@ -178,9 +178,13 @@ EXPERIMENTS = {
         ),
         *(
             Experiment(
-                f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name, served=False
+                f"osln-{name}",
+                f"LF, stratified, {CLASSIFIERS[name].title}",
+                LATE_FUSION,
+                name,
+                served=name == "set-glnet",
             )
-            for name in ("random-views", "glnet-context", "local-context", "set-glnet")
+            for name in ("set-glnet", "random-views", "glnet-context", "local-context")
         ),
         Experiment("ct", "CT", ("ct",)),
         Experiment("ef", "EF", ("ef",)),

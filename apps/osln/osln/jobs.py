@@ -4,6 +4,7 @@ Each job leaves its results in files and is not started if they are there, so th
 where it was. Where there are GPUs, each has a worker of its own for the jobs that use one.
 """
 
+import logging
 import multiprocessing
 import os
 import queue
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+logger = logging.getLogger(__name__)
 _progress: Any = None
 """Queue to the main process, set in each worker."""
 _device = "cpu"
@@ -36,7 +38,8 @@ class Job:
         needed: Names of the jobs whose files it reads.
         targets: Files that it leaves; if all are there it is not started.
         cost: About how many seconds one core takes; decides what is started first and how far the bar is.
-        on_gpu: Whether it computes on a GPU where there is one.
+        uses_network: Whether it trains or asks a network: on a GPU where there is one. If it fails, what does
+            not need it is done all the same; a failure of another job is one of the cohort and ends all.
     """
 
     work: Callable[..., None]
@@ -44,7 +47,7 @@ class Job:
     needed: tuple[str, ...] = ()
     targets: tuple[Path, ...] = ()
     cost: float = 1.0
-    on_gpu: bool = False
+    uses_network: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -74,7 +77,7 @@ def run_jobs(
     processes: int,
     gpus: Sequence[str] = (),
     on_done: Callable[[str, float], None] | None = None,
-) -> None:
+) -> dict[str, Exception]:
     """Runs all jobs that are not done in worker processes of one thread each, with one bar and the time left.
 
     What the most work waits for is started first.
@@ -86,14 +89,19 @@ def run_jobs(
         gpus: Devices that get a worker of their own; without any everything runs on the CPU.
         on_done: Called with name and seconds of each job that has run.
 
+    Returns:
+        What jobs that use networks raised, by their names. Jobs that need one of them were not started.
+
     Raises:
         RuntimeError: A worker process was killed; says what to do.
-        Exception: What a job raised; nothing further is started then.
+        Exception: What another job raised; nothing further is started then.
     """
     waiting = {name: job for name, job in _by_urgency(jobs).items() if not job.is_done}
     done = set(jobs) - set(waiting)
+    failed: dict[str, Exception] = {}
+    given_up: set[str] = set()
     if not waiting:
-        return
+        return failed
     context = multiprocessing.get_context("spawn")
     channel, places = context.Queue(), context.Queue()
     for place in gpus:
@@ -105,9 +113,14 @@ def run_jobs(
         _Bar({name: job.cost for name, job in waiting.items()}) as bar,
     ):
         free = {on_cpu: processes, on_gpu: len(gpus)}
-        lanes = {name: on_gpu if job.on_gpu and gpus else on_cpu for name, job in waiting.items()}
+        lanes = {name: on_gpu if job.uses_network and gpus else on_cpu for name, job in waiting.items()}
         while waiting or running:
             for name, job in list(waiting.items()):
+                if not given_up.isdisjoint(job.needed):
+                    given_up.add(name)
+                    del waiting[name]
+                    bar.finish(name)
+                    continue
                 lane = lanes[name]
                 if free[lane] and done.issuperset(job.needed):
                     running[lane.submit(_timed, job.work, plan, job.arguments)] = name
@@ -118,18 +131,25 @@ def run_jobs(
             for future in finished:
                 name = running.pop(future)
                 free[lanes[name]] += 1
-                _check(future, name, (on_cpu, on_gpu))
-                done.add(name)
                 bar.finish(name)
+                if error := _error(future, name, jobs[name], (on_cpu, on_gpu)):
+                    failed[name] = error
+                    given_up.add(name)
+                    continue
+                done.add(name)
                 if on_done is not None:
                     on_done(name, future.result())
+    return failed
 
 
-def _check(future: "Future[float]", name: str, pools: Sequence[Any]) -> None:
-    """Ends everything if the job failed."""
+def _error(future: "Future[float]", name: str, job: Job, pools: Sequence[Any]) -> Exception | None:
+    """What a job that uses a network raised; an error of another one ends everything."""
     error = future.exception()
     if error is None:
-        return
+        return None
+    if job.uses_network and isinstance(error, Exception) and not isinstance(error, BrokenProcessPool):
+        logger.warning("%s failed, the rest goes on: %s", name, error, exc_info=error)
+        return error
     for pool in pools:
         pool.shutdown(wait=False, cancel_futures=True)
     if isinstance(error, BrokenProcessPool):

@@ -75,14 +75,14 @@ def map_cohort(folders: MapFolders, criterion: Criterion) -> Cohort:
         )
     matchings: dict[str, Matching] = {}
     sweeps: dict[str, Sweep] = {}
-    single = True
+    largest = 0
     for case in cases:
         reference = _read(case, "truth", true[case])
         grid = reference.grid
         nodes = _labels(case, "truth", reference)
         if folders.split_truth:
             nodes = ndimage.label(nodes != 0, CONNECTIVITY)[0]
-        single = single and nodes.max() <= 1
+        largest = max(largest, int(nodes.max()))
         image = _read(case, "prediction", found[case], grid)
         if folders.level is not None:
             prob = _probability(case, image)
@@ -100,7 +100,7 @@ def map_cohort(folders: MapFolders, criterion: Criterion) -> Cohort:
             other = _labels(case, "ignored findings", _read(case, "ignored findings", ignored[case], grid))
             hitting = find_overlaps(labels, other, replace(criterion, radius=None)).hitting
             matchings[case] = matchings[case].ignoring(hitting)
-    if single and not folders.split_truth:
+    if largest == 1 and not folders.split_truth:
         notes.append(
             "no truth holds more than one label: if its nodes are not told apart by their values, use "
             "--split-truth"
@@ -145,11 +145,11 @@ def _common_cases(
         alone = sorted(set(here) - set(there))
         if alone:
             named = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
-            left_out.append(f"{len(alone)} cases of {folder} that {lacking} lacks ({named})")
+            left_out.append(f"cases of {folder} that {lacking} lacks: {named} ({len(alone)} of {len(here)})")
     if left_out and not folders.only_common:
         raise ValueError(
-            f"the folders hold other cases: {'; '.join(left_out)}. Where nothing was predicted an empty "
-            "label map says so; to leave these cases out use --only-common"
+            f"the folders hold other cases: {'; '.join(left_out)}. Where nothing was predicted, or where "
+            "there is no node, an empty label map says so; to leave these cases out use --only-common"
         )
     cases = sorted(set(found) & set(true))
     if not cases:
@@ -207,9 +207,8 @@ def _mean_probabilities(case: str, labels: np.ndarray, maps: Mapping[str, Path],
 
 def _probability(case: str, volume: Volume) -> np.ndarray:
     prob = volume.array
-    if not np.isfinite(prob).all() or prob.min() < 0 or prob.max() > 1:
-        raise ValueError(
-            f"case {case}: a probability map holds finite values from 0 to 1, this one "
-            f"{prob.min():g} to {prob.max():g}"
-        )
+    finite = np.isfinite(prob).all()
+    if not finite or prob.min() < 0 or prob.max() > 1:
+        found = f"{prob.min():g} to {prob.max():g}" if finite else "NaN or infinite ones"
+        raise ValueError(f"case {case}: a probability map holds finite values from 0 to 1, this one {found}")
     return prob

@@ -25,6 +25,9 @@ COLUMNS = {
 UNKNOWN_DIAMETER_MM = 10.0
 """Of an ignored finding whose diameter is given as below 0, as LUNA16's evaluation takes it."""
 
+MOST_NODES = 65535
+"""Of a patient; as many as a label map can tell apart."""
+
 ANSWERS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -61,6 +64,8 @@ def mark_cohort(
         files["ignored"] = ignored
     notes = [note for name, table in tables.items() for note in table.note(files[name])]
     marks = {name: _marks(table, files[name], name) for name, table in tables.items()}
+    if twice := sum(map(_repeats, marks["predictions"].values())):
+        notes.append(f"predictions that repeat another line of {predictions.name}, each counted: {twice}")
     named = {case for found in marks.values() for case in found}
     left_out: list[str] = []
     if patients is None:
@@ -101,6 +106,8 @@ def list_cohort(pairs: Path, nodes: Path) -> Cohort:
     listed = read_table(
         pairs, {"patient": PATIENT, "score": COLUMNS["score"], "hit": ("hit",)}, ("patient", "score", "hit")
     )
+    if not counted.rows:
+        raise ValueError(f"{nodes.name} names no patient: add a line for each patient")
     refuse_repeats(nodes, [row.text("patient") for row in counted.rows])
     n_nodes = {row.text("patient"): _count(row) for row in counted.rows}
     found: dict[str, list[tuple[float, bool]]] = {case: [] for case in n_nodes}
@@ -129,8 +136,10 @@ def list_cohort(pairs: Path, nodes: Path) -> Cohort:
 
 def _count(row: Row) -> int:
     value = row.number("nodes")
-    if value < 0 or value != int(value):
-        raise ValueError(f"{row.place}: nodes is {row.cells['nodes']!r}; expected a whole number from 0")
+    if not 0 <= value <= MOST_NODES or value != int(value):
+        raise ValueError(
+            f"{row.place}: nodes is {row.cells['nodes']!r}; expected a whole number from 0 to {MOST_NODES}"
+        )
     return int(value)
 
 
@@ -153,6 +162,13 @@ def _marks(table: Table, path: Path, kind: str) -> dict[str, Marks]:
         radius_mm = None if size is None else columns[:, 3]
         made[case] = Marks(columns[:, :3], radius_mm, columns[:, 4] if kind == "predictions" else None)
     return made
+
+
+def _repeats(marks: Marks) -> int:
+    """Marks that stand in a table a second time, with the same center, size and score."""
+    columns = [marks.center_mm, marks.scores, *([] if marks.radius_mm is None else [marks.radius_mm])]
+    lines = np.column_stack(columns)  # type: ignore[arg-type]
+    return len(lines) - len(np.unique(lines, axis=0))
 
 
 def _size_column(table: Table, path: Path, kind: str) -> str | None:

@@ -1,48 +1,22 @@
-"""What the reports of all experiments share: setting, Markdown tables, cells of intervals, writing."""
+"""What the reports of all experiments share: setting, Markdown tables, cells of intervals."""
 
-import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from osln.bootstrap import DRAWS, Distribution
-from osln.checkpoint import plain
-from osln.imagefile import write_atomically
 
 PACKAGES = ("torch", "numpy", "scipy", "openvino")
-
-ONLY_PHANTOMS = (
-    "measured on generated phantoms. The figures are about these phantoms and small networks; they are not "
-    "comparable with the paper's, which are about patients."
-)
-
-PAIRED = (
-    "Same test phantoms and same resamples on both sides. An interval that holds 0 shows no effect of the "
-    "size that this experiment can see, which is about half the interval's width."
-)
 
 
 def setting(command: str, **more: Any) -> dict[str, Any]:
     """What a run needs to be repeated: command line, commit, versions, and what else is given."""
     versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return {"command": command, "commit": _commit(), "versions": versions, **more, "bootstrap_draws": DRAWS}
-
-
-def setting_lines(about: Mapping[str, Any]) -> str:
-    """Command, commit and versions as the first lines of a list."""
-    versions = ", ".join(f"{name} {value}" for name, value in about["versions"].items())
-    return f"- Command: `{about['command']}`\n- Commit {about['commit']}; {versions}"
-
-
-def write_sections(path: Path, sections: Iterable[str], content: Mapping[str, Any]) -> None:
-    """Writes a report as Markdown and, beside it under the same name, its figures as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path.with_suffix(".json"), (json.dumps(plain(content), indent=1) + "\n").encode())
-    write_atomically(path, "\n\n".join(sections).encode() + b"\n")
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -6,12 +6,13 @@ carries a patient from test to training.
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+
+from osln.imagefile import write_atomically
 
 FRACTIONS = (("train", 84 / 141), ("validation", 23 / 141), ("test", 34 / 141))
 """Shares of the paper's 84, 23 and 34 patients (section 4.1)."""
@@ -28,29 +29,35 @@ def split_by_hash(case: str, seed: int = 0) -> str:
     return FRACTIONS[-1][0]
 
 
-def assign(root: str | Path, cases: Iterable[str], seed: int = 0) -> dict[str, str]:
+def assign(
+    root: str | Path, cases: Iterable[str], seed: int = 0, wanted: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Splits of the cases, deciding and storing those that have none yet.
 
     Args:
         root: Folder of the studies; the table is `<root>/.osln/splits.json`.
         cases: Case ids.
         seed: Used when the table is made; an existing table keeps its own.
+        wanted: Splits of cases that have none yet, instead of what their hash says.
 
     Returns:
         Split by case id, for the cases asked.
 
     Raises:
-        ValueError: The table cannot be read; it is left as it is.
+        ValueError: The table cannot be read (it is left as it is), or a wanted split is unknown.
     """
+    wanted = wanted or {}
+    if bad := _unknown_splits(wanted):
+        raise ValueError(f"unknown splits {bad}: use train, validation or test")
     path = _table_path(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(path) + ".lock"):
         table: dict[str, Any] = _read(path) if path.exists() else {"seed": seed, "cases": {}}
         unknown = [case for case in dict.fromkeys(cases) if case not in table["cases"]]
         for case in unknown:
-            table["cases"][case] = split_by_hash(case, table["seed"])
+            table["cases"][case] = wanted.get(case) or split_by_hash(case, table["seed"])
         if unknown:
-            _write(path, table)
+            write_atomically(path, (json.dumps(table, indent=1, sort_keys=True) + "\n").encode())
     return {case: table["cases"][case] for case in dict.fromkeys(cases)}
 
 
@@ -66,7 +73,7 @@ def _table_path(root: str | Path) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text())
-        bad = {case: split for case, split in table["cases"].items() if split not in dict(FRACTIONS)}
+        bad = _unknown_splits(table["cases"])
         int(table["seed"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -78,10 +85,5 @@ def _read(path: Path) -> dict[str, Any]:
     return table
 
 
-def _write(path: Path, table: dict[str, Any]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w") as file:
-        json.dump(table, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _unknown_splits(cases: Mapping[str, str]) -> dict[str, str]:
+    return {case: split for case, split in cases.items() if split not in dict(FRACTIONS)}

@@ -39,18 +39,6 @@ def inside_zone(prob: np.ndarray, nodes: np.ndarray, zone: np.ndarray) -> tuple[
     return np.where(zone & ~foreign, prob, 0.0).astype(np.float32), np.where(zone & own[nodes], nodes, 0)
 
 
-def zone_counts(checkpoint: Checkpoint, columns: Sequence[Column], device: str = "cpu") -> Counts:
-    """Stage-one counts of one network in its own zone; arguments as `evaluate`."""
-    predictor = Predictor(checkpoint, device)
-    zone = SEGMENTERS[checkpoint.name].zone
-    sweeps = []
-    for column in columns:
-        if column.nodes is None:
-            raise ValueError(f"case {column.case} has no approved nodes to compare with")
-        sweeps.append(sweep(*inside_zone(predictor.probability(column), column.nodes, zone_of(column, zone))))
-    return Counts.of(sweeps)
-
-
 def evaluate(checkpoint: Checkpoint, columns: Sequence[Column], device: str = "cpu") -> dict[str, Any]:
     """Stage-one figures of one network alone, in its own zone.
 

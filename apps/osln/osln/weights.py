@@ -189,16 +189,20 @@ class ModelStore:
 
 
 def write_shipped(
-    folder: Path, checkpoints: Mapping[str, Checkpoint], thresholds: Mapping[str, Any], command: str
+    folder: Path,
+    checkpoints: Mapping[str, Checkpoint],
+    thresholds: Mapping[str, Any],
+    tagger: tuple[Path, Mapping[str, Any]] | None,
+    command: str,
 ) -> None:
-    """Writes the stage-one weights that come with the software and their manifest with checksums.
-
-    Stage two leaves the manifest, because it has learned from the candidates of other networks.
+    """Writes the weights that come with the software and their manifest with checksums.
 
     Args:
         folder: Where to.
-        checkpoints: By network name.
-        thresholds: Operating points by row, see `ModelStore.thresholds`.
+        checkpoints: Of both stages, by network name.
+        thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
+        tagger: File and `Tagger.describe` of the tagger whose tags the classifiers read; copied into the
+            folder unless it is there already. None if none of them reads tags.
         command: The command line that made them, to make them again.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -208,45 +212,13 @@ def write_shipped(
         "networks": _shipped_files(folder, checkpoints),
         "thresholds": plain(thresholds),
     }
+    if tagger is not None:
+        source, about = tagger
+        if source.resolve() != (target := folder / SHIPPED_TAGGER).resolve():
+            write_atomically(target, source.read_bytes())
+        told = {name: about[name] for name in ("origin", "trained_on")}
+        manifest["tagger"] = {"file": target.name, "sha256": _sha256(target), **told}
     write_atomically(folder / "manifest.json", _json(manifest))
-
-
-def add_shipped(
-    folder: Path,
-    checkpoints: Mapping[str, Checkpoint],
-    thresholds: Mapping[str, Any],
-    tagger: tuple[Path, Mapping[str, Any]],
-    command: str,
-) -> None:
-    """Adds the weights of stage two to the manifest that `write_shipped` wrote; its entries stay.
-
-    Args:
-        folder: With the manifest of stage one.
-        checkpoints: By network name.
-        thresholds: Operating points by network, see `ModelStore.thresholds`.
-        tagger: File and `Tagger.describe` of the tagger whose tags the networks read; it is copied into the
-            folder unless it is there.
-        command: The command line that made them, to make them again.
-
-    Raises:
-        ValueError: There is no stage one to add to.
-    """
-    if not (path := folder / "manifest.json").is_file():
-        raise ValueError(f"no {path}: ship stage one first (scripts/run_table.py --ship)")
-    manifest = json.loads(path.read_text())
-    source, about = tagger
-    if source.resolve() != (target := folder / SHIPPED_TAGGER).resolve():
-        write_atomically(target, source.read_bytes())
-    manifest["networks"] |= _shipped_files(folder, checkpoints)
-    manifest["thresholds"] |= plain(thresholds)
-    manifest["tagger"] = {
-        "file": target.name,
-        "sha256": _sha256(target),
-        "origin": about["origin"],
-        "trained_on": about["trained_on"],
-    }
-    manifest["stage_two_command"] = command
-    write_atomically(path, _json(manifest))
 
 
 def _shipped_files(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from filelock import FileLock
 
 from osln.grid import Volume, write_volume
-from osln.phantom.cohort import write_splits
-from osln.splits import split_of
+from osln.splits import assign, split_of
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,5 @@ def _keep_in_one_split(store: Path, case: str, patient: str) -> None:
         manifest = read_manifest(store, path.stem) or {}
         other = manifest.get("case")
         if other and other != case and manifest.get("patient") == patient:
-            split = split_of(store, other)
-            with FileLock(str(store / ".osln" / "splits.json.lock")):
-                write_splits(store, {case: split})
+            assign(store, [case], wanted={case: split_of(store, other)})
             return

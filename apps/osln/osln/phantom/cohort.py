@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -102,12 +102,3 @@ def _motion_json(phantom: Phantom) -> dict[str, Any] | None:
     if not np.array_equal(phantom.motion_to_ras, np.eye(4)):
         description["to_ras"] = phantom.motion_to_ras.tolist()
     return description
-
-
-def write_splits(root: str | Path, splits: Mapping[str, str], seed: int = 0) -> None:
-    """Store the split of each case in `.osln/splits.json`; cases that already have one keep it."""
-    path = Path(root) / ".osln" / "splits.json"
-    table: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed, "cases": {}}
-    table["cases"] = {**splits, **table["cases"]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(table, indent=1, sort_keys=True) + "\n").encode())

@@ -138,7 +138,13 @@ def training_cells(trainings: Mapping[str, Mapping[str, Any]]) -> Cells:
 def cohort_cells(cohort: Mapping[str, Mapping[str, float]]) -> Cells:
     """What the patients of each split have."""
     names = list(dict.fromkeys(name for by in cohort.values() for name in by))
-    return [["", *cohort], *([name, *(f"{by.get(name, 0):.3g}" for by in cohort.values())] for name in names)]
+    rows = [[name, *(_short(by.get(name, 0)) for by in cohort.values())] for name in names]
+    return [["", *cohort], *rows]
+
+
+def _short(value: float) -> str:
+    """Three digits, or more before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _loss(entry: Any) -> float:

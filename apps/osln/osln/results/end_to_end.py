@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from osln.checkpoint import load_checkpoint, save_checkpoint
+from osln.checkpoint import load_checkpoint
 from osln.cohort import Patient
 from osln.detector_training import train_detector
 from osln.detectors import DETECTORS
@@ -13,6 +13,7 @@ from osln.jobs import device, tell
 from osln.matching import Scored
 from osln.node_tags import node_tags
 from osln.results.files import write_json
+from osln.results.kept_training import keep_training
 from osln.results.plan import EVALUATED, Plan
 from osln.slice_detection import SliceDetector
 from osln.step_run import StepProgress
@@ -21,26 +22,19 @@ from osln.table_rows import Row
 
 def train_end_to_end(plan: Plan, name: str, row: Row, seed: int) -> None:
     """Train a detector and keep it; goes on where an interrupted training was."""
-    path = plan.detector_path(row, seed)
-    resume = path.with_suffix(".resume")
     cases = plan.cohort.cases("train")
     columns = [plan.cohort.column(case) for case in cases]
     known = [node_tags(Patient(column, tuple(plan.cohort.findings(column.case)))) for column in columns]
-    checkpoint = train_detector(
+    training = partial(
+        train_detector,
         DETECTORS[str(row.detector)],
         plan.preset,
         columns,
         known,
         iterations=plan.detector_iterations,
-        seed=seed,
-        trained_on=plan.cohort.trained_on,
-        device=device(),
-        resume_path=resume,
         on_progress=partial(_told, name),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(path, checkpoint)
-    resume.unlink(missing_ok=True)
+    keep_training(plan, plan.detector_path(row, seed), seed, training)
 
 
 def _told(name: str, state: StepProgress) -> None:

@@ -1,6 +1,6 @@
 """The jobs of a run: every row of its tables, each thing made once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from osln.experiments import CLASSIFIERS, SEGMENTERS
@@ -32,6 +32,18 @@ def jobs_of(plan: Plan) -> dict[str, Job]:
         for row in plan.rows:
             _add_row(jobs, plan, row, seed)
     return jobs
+
+
+def rows_without(plan: Plan, failures: Mapping[str, Exception]) -> dict[Row, str]:
+    """The rows that need a job that failed, with its name and what it raised."""
+    found = {}
+    for row in plan.rows if failures else ():
+        jobs = dict(_prepare(plan))
+        for seed in range(plan.seeds):
+            _add_row(jobs, plan, row, seed)
+        if name := next((name for name in jobs if name in failures), None):
+            found[row] = f"{name}: {failures[name]}"
+    return found
 
 
 def _prepare(plan: Plan) -> Iterable[tuple[str, Job]]:

@@ -78,6 +78,7 @@ class Content:
         candidates: For `cells.candidate_cells`.
         trainings: Records of the trainings by name.
         left_out: Reasons for cases that could not be used.
+        missing: What stopped the rows that did not run, by their titles.
         seconds: Time of each job by name.
     """
 
@@ -88,6 +89,7 @@ class Content:
     candidates: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -99,6 +101,9 @@ def blocks(content: Content, pictures: Sequence[tuple[str, Picture]] = ()) -> It
     marked = cells.marked_lines(content.tables)
     if marked:
         yield Words((f"Not shown better than chance, to be looked into: {'; '.join(marked)}.",))
+    if content.missing:
+        rows = "; ".join(f"{title} ({reason})" for title, reason in content.missing.items())
+        yield Words((f"Rows that did not run: {rows}.",))
     for table in content.tables:
         yield from table_blocks(table)
         yield from (picture for section, picture in pictures if section == table["name"])

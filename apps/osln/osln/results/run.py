@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from osln.results.end_to_end import detected_patients
 from osln.results.figures import CandidateResult, MapResult, Result, all_figures, table_figures
 from osln.results.files import write_json
 from osln.results.gallery import draw_all
-from osln.results.graph import jobs_of, network_name
+from osln.results.graph import jobs_of, network_name, rows_without
 from osln.results.html import page
 from osln.results.plan import EVALUATED, Plan
 from osln.results.report import Content, blocks, markdown, write_tables
@@ -60,8 +61,11 @@ def run_tables(plan: Plan, output: Path, processes: int) -> Content:
         output: Folder of the report.
         processes: Worker processes on the CPU.
 
+    Returns:
+        What was written. Rows whose networks could not be trained or asked are named in `missing`.
+
     Raises:
-        ValueError: Another run uses the same folder, or a job failed.
+        ValueError: Another run uses the same folder, the cohort cannot be used, or no row could be run.
     """
     plan.work.mkdir(parents=True, exist_ok=True)
     record = plan.work / "seconds.jsonl"
@@ -73,11 +77,14 @@ def run_tables(plan: Plan, output: Path, processes: int) -> Content:
     jobs = jobs_of(plan)
     try:
         with FileLock(plan.work / "lock", timeout=0):
-            run_jobs(jobs, plan, processes, available_gpus(), note)
+            failures = run_jobs(jobs, plan, processes, available_gpus(), note)
     except Timeout as error:
         raise ValueError(f"another run works in {plan.work}: wait for it or give another --work") from error
-    results = {row: read_result(plan, row) for row in plan.rows}
-    content = collect(plan, results, _seconds(record, set(jobs)))
+    missing = rows_without(plan, failures)
+    results = {row: read_result(plan, row) for row in plan.rows if row not in missing}
+    if not results:
+        raise ValueError(f"no row could be run: {next(iter(missing.values()))}")
+    content = collect(plan, results, missing, _seconds(record, set(jobs)))
     write_report(plan, content, results, output)
     return content
 
@@ -113,10 +120,12 @@ def read_result(plan: Plan, row: Row) -> Result:
     return CandidateResult(found["test"], found["validation"])
 
 
-def collect(plan: Plan, results: dict[Row, Result], seconds: dict[str, float]) -> Content:
+def collect(
+    plan: Plan, results: dict[Row, Result], missing: dict[Row, str], seconds: dict[str, float]
+) -> Content:
     """Everything that the report tells."""
     figures = all_figures(results, len(plan.cohort.cases("test")))
-    settings = dict.fromkeys(row.setting for row in plan.rows if row.kind == "froc" and row.stage_one)
+    settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and row.stage_one)
     titles = {line.row: line.title for name in plan.tables for line in TABLES[name].lines}
     return Content(
         about=_about(plan),
@@ -124,12 +133,13 @@ def collect(plan: Plan, results: dict[Row, Result], seconds: dict[str, float]) -
         cohort={split: describe(plan, split) for split in SPLITS if plan.cohort.cases(split)},
         classes={
             titles[row]: [row_figures(plan, row, seed) for seed in range(plan.seeds)]
-            for row in plan.rows
+            for row in results
             if row.kind == "recall"
         },
         candidates={row.stage_one: _candidates(plan, row) for row in settings},
-        trainings=_trainings(plan),
+        trainings=_trainings(plan, results),
         left_out=plan.cohort.left_out_cases,
+        missing={titles[row]: reason for row, reason in missing.items()},
         seconds=seconds,
     )
 
@@ -171,11 +181,11 @@ def _candidates(plan: Plan, row: Row) -> dict[str, dict[str, float]]:
     return found
 
 
-def _trainings(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Records of all trainings by name."""
+def _trainings(plan: Plan, rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """Records of these rows' trainings by name."""
     paths: dict[str, Path] = {}
     for seed in range(plan.seeds):
-        for row in plan.rows:
+        for row in rows:
             if row.detector:
                 paths[f"{row.name} seed {seed}"] = plan.detector_path(row, seed)
                 continue

@@ -1,6 +1,7 @@
 """The networks of a run's first seed as the weights that come with the software."""
 
 from pathlib import Path
+from typing import Any
 
 from osln.checkpoint import Checkpoint, load_checkpoint
 from osln.experiments import EXPERIMENTS
@@ -9,7 +10,7 @@ from osln.results.plan import Plan
 from osln.results.stage_two import row_patients
 from osln.table_rows import Row, candidate_row
 from osln.tagger import Tagger
-from osln.weights import add_shipped, write_shipped
+from osln.weights import write_shipped
 
 
 def ship(plan: Plan, folder: Path) -> None:
@@ -22,7 +23,7 @@ def ship(plan: Plan, folder: Path) -> None:
     """
     networks: dict[str, Checkpoint] = {}
     classifiers: dict[str, Checkpoint] = {}
-    scores: dict[str, dict[str, float]] = {}
+    scores: dict[str, Any] = {}
     for experiment in (row for row in EXPERIMENTS.values() if row.served):
         row = Row(experiment.stage_one)
         if experiment.classifier is not None:
@@ -35,6 +36,6 @@ def ship(plan: Plan, folder: Path) -> None:
             classifiers[experiment.classifier] = load_checkpoint(plan.classifier_path(row, 0))
             scores[experiment.classifier] = score_thresholds(row_patients(plan, row, 0, "validation"))
     columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
-    write_shipped(folder, networks, operating_points(networks, columns), plan.command)
+    points = operating_points(networks, columns) | scores
     tagger = (plan.tagger, Tagger.load(plan.tagger).describe())
-    add_shipped(folder, classifiers, scores, tagger, plan.command)
+    write_shipped(folder, networks | classifiers, points, tagger, plan.command)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from osln.checkpoint import load_checkpoint, save_checkpoint
+from osln.checkpoint import load_checkpoint
 from osln.column import Column
 from osln.experiments import SEGMENTERS
 from osln.fusion import late_fusion
@@ -16,6 +16,7 @@ from osln.jobs import device, tell
 from osln.metrics import Counts
 from osln.results.classes import class_table, judge
 from osln.results.files import write_arrays
+from osln.results.kept_training import keep_training
 from osln.results.plan import EVALUATED, Network, Plan
 from osln.sweep import Sweep, sweep
 from osln.table_rows import Row
@@ -36,22 +37,16 @@ def prepare_cases(plan: Plan, cases: Sequence[str]) -> None:
 
 def train_network(plan: Plan, name: str, network: Network) -> None:
     """Train a network and keep it; goes on where an interrupted training was."""
-    path = plan.weights_path(network)
-    resume = path.with_suffix(".resume")
     columns = [plan.cohort.column(case) for case in plan.learned_cases(network)]
-    checkpoint = train(
+    training = partial(
+        train,
         SEGMENTERS[network.segmenter],
         plan.preset,
         columns,
         iterations=plan.steps(network),
-        seed=network.seed,
-        trained_on=plan.cohort.trained_on,
-        device=device(),
-        resume_path=resume,
         on_progress=partial(_told, name),
     )
-    save_checkpoint(path, checkpoint)
-    resume.unlink(missing_ok=True)
+    keep_training(plan, plan.weights_path(network), network.seed, training)
 
 
 def _told(name: str, state: Progress) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from osln.candidate_sets import CandidateSet, candidate_set, load_set, save_set
 from osln.candidates import find_candidates
-from osln.checkpoint import load_checkpoint, save_checkpoint
+from osln.checkpoint import load_checkpoint
 from osln.classification import CandidateScorer
 from osln.classifier_training import train_classifier
 from osln.detection import Detections
@@ -18,6 +18,7 @@ from osln.jobs import device, tell
 from osln.matching import Scored
 from osln.metrics import OPERATING_PRECISION, operating_thresholds
 from osln.results.files import write_array, write_json
+from osln.results.kept_training import keep_training
 from osln.results.plan import EVALUATED, Plan
 from osln.results.stage_one import fused_map, row_counts
 from osln.table_rows import Row
@@ -75,24 +76,17 @@ def read_patients(
 
 def train_row(plan: Plan, name: str, row: Row, seed: int) -> None:
     """Train a row's classifier and keep it; goes on where an interrupted training was."""
-    path = plan.classifier_path(row, seed)
-    resume = path.with_suffix(".resume")
     sets, tags = read_patients(plan, row.teacher, seed, "stage two")
-    checkpoint = train_classifier(
+    training = partial(
+        train_classifier,
         CLASSIFIERS[str(row.classifier)],
         plan.preset,
         sets,
         tags,
-        seed=seed,
         tagger=Tagger.load(plan.tagger).describe() if tags is not None else None,
-        trained_on=plan.cohort.trained_on,
-        device=device(),
-        resume_path=resume,
         on_progress=partial(_told, name),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(path, checkpoint)
-    resume.unlink(missing_ok=True)
+    keep_training(plan, plan.classifier_path(row, seed), seed, training)
 
 
 def _told(name: str, state: Progress) -> None:

@@ -15,15 +15,28 @@ from osln.detectors import DETECTORS
 from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS
 from osln.table_rows import STAGE_ONE_ROWS, Line, Question, Row, Table, candidate_row, row_of
 
+LEAST = {"train": 1, "validation": 2, "test": 2, "stage two": 1}
+"""Phantoms of each split."""
+
 
 @dataclass(frozen=True)
 class CohortSizes:
-    """Phantoms of each split; those of "stage two" train classifiers and no network of stage one."""
+    """Phantoms of each split; those of "stage two" train classifiers and no network of stage one.
+
+    Raises:
+        ValueError: Fewer than `LEAST`.
+    """
 
     train: int
     validation: int
     test: int
     stage_two: int
+
+    def __post_init__(self) -> None:
+        # One patient has no interval.
+        if any(self.of(split) < least for split, least in LEAST.items()):
+            told = ", ".join(f"{self.of(split)} {split} (at least {least})" for split, least in LEAST.items())
+            raise ValueError(f"the cohort is too small for its splits: {told}")
 
     def of(self, split: str) -> int:
         return int(getattr(self, split.replace(" ", "_")))

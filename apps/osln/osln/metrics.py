@@ -11,8 +11,8 @@ brackets: a row of `criteria.CRITERIA` or of `criteria.AVERAGINGS`.
 - *several predictions on one node*: the best counts, the others are neither true nor false [`one-to-one`:
   they are false]. One prediction over several nodes is tested with each on its own and may find all of
   them [`one-node`, `one-to-one`: at most one].
-- *ignored findings*: a prediction that overlaps one, whatever its radius, and hits no node is neither
-  true nor false.
+- *ignored findings*: a prediction that overlaps one, whatever its radius, and finds no node is neither
+  true nor false, also where it would be false as the second on a node.
 - *recall, precision of stage one*: the voxel threshold of the fused map is swept, components are
   recomputed, and both figures are averaged over patients: recall over patients with nodes, precision
   over patients with predictions [`all-patients`]. How many were left out is part of the result. Every

@@ -33,23 +33,29 @@ def command_line() -> argparse.ArgumentParser:
         "--data", required=True, metavar="DIR", help="store with approved cases, or the word phantom"
     )
     parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe of the networks")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings of each row")
+    parser.add_argument("--seeds", type=positive, default=1, help="trainings of each row")
     parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="keeps everything made")
     parser.add_argument("--output", type=Path, help="report's folder (default: runs/table-NAME)")
     parser.add_argument(
         "--tagger", type=Path, default=SHIPPED / "lesanet.safetensors", help="LesaNet's weights"
     )
     parser.add_argument(
-        "--processes", type=int, default=_cores(), help="workers of one thread each (default: %(default)s)"
+        "--processes",
+        type=positive,
+        default=_cores(),
+        help="workers of one thread each (default: %(default)s)",
     )
     parser.add_argument(
         "--phantoms",
+        type=cohort_sizes,
         metavar="N,N,N,N",
         help="phantoms to train, validate and test with, and for stage two (default: the preset's)",
     )
-    parser.add_argument("--iterations", type=int, help="training steps of a network (default: the preset's)")
-    parser.add_argument("--detector-iterations", type=int, help="the same of an end-to-end detector")
-    parser.add_argument("--epochs", type=int, help="passes of a classifier (default: the preset's)")
+    parser.add_argument(
+        "--iterations", type=positive, help="training steps of a network (default: the preset's)"
+    )
+    parser.add_argument("--detector-iterations", type=positive, help="the same of an end-to-end detector")
+    parser.add_argument("--epochs", type=positive, help="passes of a classifier (default: the preset's)")
     parser.add_argument(
         "--ship",
         type=Path,
@@ -58,6 +64,39 @@ def command_line() -> argparse.ArgumentParser:
         help="write the weights of the first seed there, as those that come with the software",
     )
     return parser
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return int(text)
+
+
+def cohort_sizes(text: str) -> CohortSizes:
+    """Numbers of phantoms."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"expected four numbers like 120,30,96,240, got {text}")
+    try:
+        return CohortSizes(*numbers)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Made before anything is computed.
+
+    Raises:
+        ValueError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be made ({error.strerror}): name another folder") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,21 +114,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         preset = replace(preset, iterations=options.iterations)
     if options.epochs is not None:
         preset = replace(preset, stage_two=replace(preset.stage_two, epochs=options.epochs))
-    sizes = COHORT_SIZES[options.preset]
-    if options.phantoms is not None:
-        try:
-            sizes = CohortSizes(*map(int, options.phantoms.split(",")))
-        except (TypeError, ValueError):
-            parser.error(f"--phantoms expects four numbers like 120,30,96,240, got {options.phantoms}")
+    sizes = options.phantoms or COHORT_SIZES[options.preset]
     if not options.tagger.is_file():
         parser.error(f"no tagger at {options.tagger}: make one with scripts/train_lesanet.py")
-    if options.seeds < 1 or options.processes < 1:
-        parser.error("--seeds and --processes must be at least 1")
     tables = tuple(TABLES) if options.table == "all" else (options.table,)
     output = options.output or ROOT / "runs" / f"table-{options.table}"
     command = " ".join(["scripts/run_table.py", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         cohort = open_cohort(options.data, options.work, preset, sizes)
+        for folder in (options.work, output):
+            make_folder(folder)
         detector_steps = options.detector_iterations
         plan = Plan(
             options.work, cohort, preset, tables, options.seeds, options.tagger, command, detector_steps

@@ -2,12 +2,14 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
 from osln.bootstrap import resamples
-from osln.criteria import PAPER, PAPER_AVERAGING
+from osln.criteria import AVERAGINGS, PAPER, PAPER_AVERAGING
 from osln.evaluation import Cohort, evaluate
 from osln.evaluation_report import Report, curve_csv
+from osln.sweep import THRESHOLDS, Sweep
 from small_scored import scored
 
 
@@ -49,6 +51,34 @@ def test_the_json_holds_every_figure_with_its_interval_and_every_case():
     }
     assert content["criterion"]["name"] == "paper" and content["bootstrap"] == {"draws": 50, "seed": 0}
     assert content["difference"] == {} and ours["left_out"] == ["one case"]
+
+
+def test_averages_over_patients_tell_whom_they_leave_out():
+    text = report().text()
+    assert "ours: macro recall leaves 1 patients without nodes out, macro precision 1 without" in text
+    cohort = Cohort({"a": scored([0.9], [0], 1), "b": scored([0.5], [1], 1), "c": scored([0.5], [0], 0)})
+    one = evaluate(cohort, resamples(3, draws=10), 0.6)
+    told = Report({"x": one}, PAPER, PAPER_AVERAGING, 10, 0)
+    assert "x: macro recall leaves 1 patients without nodes out, macro precision 2 without" in told.text()
+    assert told.content()["sets"]["x"]["patients_without_predictions_at_threshold"] == 2
+    everybody = Report({"x": one}, PAPER, AVERAGINGS["all-patients"], 10, 0)
+    assert "macro precision 0 without" in everybody.text()
+
+
+def test_stage_one_tells_where_its_precision_is_read_and_whom_it_leaves_out():
+    high = np.arange(len(THRESHOLDS)) >= 60
+    none = np.zeros(len(THRESHOLDS), dtype=int)
+    # Below the 60th threshold 10 of 11 predictions are false; from there on a is right and b says nothing.
+    sweeps = {"a": Sweep(none + 1, np.where(high, 0, 10), none + 1, 1), "b": Sweep(none, 10 * ~high, none, 1)}
+    cohort = Cohort({case: scored([0.5], [1], 1) for case in "ab"}, sweeps)
+    made = Report({"x": evaluate(cohort, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
+    words = f"precision .15 at the voxel threshold {THRESHOLDS[-1]:.6g}, 0 false positives per patient; the "
+    assert words + "precision leaves 1 patients without predictions out" in made.text()
+    found = made.content()["sets"]["x"]["stage_one"]
+    assert (found["precision"], found["without_predictions"], found["without_nodes"]) == (1.0, 1, 0)
+    poor = Cohort(cohort.scored, {case: Sweep(none, none + 9, none, 1) for case in "ab"})
+    never = Report({"x": evaluate(poor, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
+    assert "stage one: no voxel threshold has a precision of .15" in never.text()
 
 
 def test_two_sets_stand_side_by_side_with_their_paired_difference():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from osln.criteria import CRITERIA
 from osln.matching import Scored, match, radius_fits
 
 
@@ -104,6 +105,13 @@ def test_a_prediction_that_also_hits_an_ignored_finding_still_counts_for_its_nod
     matching = match(line((0, 4, 1), (10, 4, 2), (20, 4, 3)), line((0, 4, 1)), np.array([0.5, 0.6, 0.7]))
     scored = matching.ignoring(np.array([True, True, False])).scored()
     assert scored.scores.tolist() == [0.5, 0.7] and scored.hits.tolist() == [True, False]
+
+
+def test_a_second_prediction_on_a_node_is_neither_if_it_is_to_be_ignored_under_one_to_one_too():
+    found = match(line((1, 2, 1), (4, 2, 2)), line((1, 5, 1)), np.array([0.9, 0.5]), CRITERIA["one-to-one"])
+    assert found.false_positive.tolist() == [False, True]
+    ignoring = found.ignoring(np.array([False, True]))
+    assert ignoring.true_positive.tolist() == [True, False] and not ignoring.false_positive.any()
 
 
 def test_pairs_that_cannot_be_are_refused():

@@ -94,6 +94,13 @@ def test_precision_over_all_patients_is_1_for_nothing_said_of_nothing_there_and_
     assert macro_curves(three)[1].tolist() == pytest.approx([0.25])
 
 
+def test_without_nodes_the_operating_point_is_the_most_precise_threshold():
+    # Nothing is said of nothing there from the second threshold on: precision 1 where all patients count.
+    empty = counts(([0, 0], [3, 0], [0, 0], 0))
+    found = stage_one(empty, AVERAGINGS["all-patients"])
+    assert (found.precision, found.false_positives) == (1.0, 0.0) and np.isnan(found.recall)
+
+
 def test_no_patient_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         Counts.of([])

@@ -48,6 +48,8 @@ TABLE = {
 FIGURES = {
     "table": {"classes": {"distal avid": [3, 4]}, "false": {"proximal": 1.0, "distal": 2.5}},
     "ceiling": 0.9,
+    "without_nodes": 1,
+    "without_predictions": 4,
     "at_validation_threshold": {"recall": 0.5, "precision": 0.2},
 }
 TRAINING = {
@@ -120,7 +122,17 @@ def test_the_values_of_several_trainings_are_shown_where_they_differ():
 
 def test_classes_and_candidates_are_means_of_what_was_counted():
     header, row = class_cells({"CT": [FIGURES, FIGURES]})
-    assert header[1] == "distal avid" and row == ["CT", "0.75", "1.0", "2.5", "0.90", "0.500 / 0.200"]
+    assert header[1] == "distal avid" and row == [
+        "CT",
+        "0.75",
+        "1.0",
+        "2.5",
+        "0.90",
+        "0.500 / 0.200",
+        "1 / 4",
+    ]
+    silent = FIGURES | {"at_validation_threshold": {"recall": 0.0, "precision": None}}
+    assert class_cells({"CT": [silent]})[1][-2] == "0.000 / no prediction"
     nodes = {"nodes": 2, "candidates": 10, "false": 8, "ceiling": 0.5}
     assert candidate_cells({"lf": {"test": nodes}})[1] == ["lf, test", "2.0", "10.0", "8.0", "0.500"]
 

@@ -143,9 +143,17 @@ def test_what_cannot_be_used_is_told_without_a_traceback(tmp_path, capsys):
     given = ["--table", "1b", "--work", str(tmp_path / "work"), "--output", str(tmp_path / "out")]
     assert run_table.main([*given, "--data", str(tmp_path / "none")]) == 1
     assert "is no folder: give a store" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    for option in ("--work", "--output"):
+        assert run_table.main([*given, "--data", "phantom", option, str(tmp_path / "file")]) == 1
+        assert "file cannot be made (File exists)" in capsys.readouterr().err
     for wrong, words in (
-        (["--data", "phantom", "--phantoms", "3,4"], "--phantoms expects four numbers"),
-        (["--data", "phantom", "--seeds", "0"], "must be at least 1"),
+        (["--data", "phantom", "--phantoms", "3,4"], "--phantoms: expected four numbers"),
+        (["--data", "phantom", "--phantoms", "3,4,five,6"], "--phantoms: expected four numbers"),
+        (["--data", "phantom", "--phantoms", "4,2,1,4"], "too small for its splits: 4 train (at least 1), 2"),
+        (["--data", "phantom", "--seeds", "0"], "--seeds: expected a whole number from 1, got 0"),
+        (["--data", "phantom", "--epochs", "0"], "--epochs: expected a whole number from 1, got 0"),
+        (["--data", "phantom", "--detector-iterations", "-1"], "from 1, got -1"),
         (["--data", "phantom", "--tagger", str(tmp_path / "none")], "no tagger at"),
     ):
         with pytest.raises(SystemExit):

@@ -84,6 +84,17 @@ def test_a_cohort_too_small_for_its_splits_is_told_with_its_numbers(store, tmp_p
     assert "left out test-0: no PET" in str(error.value)
 
 
+@pytest.mark.parametrize("split", LEAST)
+def test_a_split_without_any_node_is_refused_before_anything_is_trained(store, tmp_path, split):
+    labels = sorted((store / "labels" / "final").glob(f"{split}-*"))
+    for path in labels[1:]:
+        small_store.write(path, np.zeros(small_store.SHAPE, dtype=np.uint8))
+    StoreCohort.open(store, tmp_path / "work", PRESET)
+    small_store.write(labels[0], np.zeros(small_store.SHAPE, dtype=np.uint8))
+    with pytest.raises(ValueError, match=f"none of the {len(labels)} {split} patients of .* has a node"):
+        StoreCohort.open(store, tmp_path / "work", PRESET)
+
+
 def test_what_is_no_cohort_is_told(store, tmp_path):
     with pytest.raises(ValueError, match="is no folder: give a store"):
         StoreCohort.open(tmp_path / "none", tmp_path / "work", PRESET)

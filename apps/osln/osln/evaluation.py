@@ -9,7 +9,7 @@ from osln.bootstrap import METRICS, Distribution, distribution, resamples
 from osln.criteria import PAPER_AVERAGING, Averaging
 from osln.froc import MFROC_FALSE_POSITIVES, Froc, Ranked, best_f1, froc
 from osln.matching import Matching, Scored
-from osln.metrics import Counts, macro_curves
+from osln.metrics import Counts, StageOne, macro_curves, stage_one
 from osln.resampling import resampled_figures
 from osln.sweep import Sweep
 
@@ -65,16 +65,21 @@ class Evaluation:
         figures: By name: "recall", "precision", "f1_at_threshold", "macro_recall", "macro_precision" at the
             threshold; "best_f1"; "mfroc" and the sensitivities under "froc_2", ...; with probability maps
             also "recall_at_precision_0.15" and "mean_recall" of stage one.
+        stage_one: What stage one's figures leave out and where they are read; None without probability maps.
         curve: FROC.
         threshold: Score threshold that was given, minus infinity for all predictions.
+        silent: Patients without a prediction from this threshold on, left out of macro precision unless the
+            averaging counts them.
         best_threshold: The one of the best F1.
         false_positives: Per patient, at which the FROC is read.
     """
 
     cohort: Cohort
     figures: Mapping[str, Distribution]
+    stage_one: StageOne | None
     curve: Froc
     threshold: float
+    silent: int
     best_threshold: float
     false_positives: Sequence[float]
 
@@ -106,7 +111,8 @@ def evaluate(
     # The first line is the cohort itself.
     lines = np.vstack([np.ones(len(patients)), weights])
     found = resampled_figures(Ranked.of(patients), lines, threshold, false_positives, averaging)
-    recall, precision = macro_curves(_counts_at(patients, threshold), lines, averaging)
+    at = _counts_at(patients, threshold)
+    recall, precision = macro_curves(at, lines, averaging)
     named = {
         "recall": found["recall"],
         "precision": found["precision"],
@@ -118,12 +124,16 @@ def evaluate(
         **{f"froc_{target:g}": found[f"{target:g}"] for target in false_positives},
     }
     figures = {name: Distribution(float(v[0]), v[1:], v[:1]) for name, v in named.items()}
+    of_maps = None
     if cohort.sweeps is not None:
         counts = [Counts.of(list(cohort.sweeps.values()))]
+        of_maps = stage_one(counts[0], averaging)
         for name, metric in (("recall_at_precision_0.15", "recall"), ("mean_recall", "mean_recall")):
             figures[name] = distribution(counts, METRICS[metric], weights, averaging)
     best = best_f1(patients).threshold
-    return Evaluation(cohort, figures, froc(patients, averaging), threshold, best, tuple(false_positives))
+    silent = int((at.hit_nodes + at.false_predictions == 0).sum())
+    curve = froc(patients, averaging)
+    return Evaluation(cohort, figures, of_maps, curve, threshold, silent, best, tuple(false_positives))
 
 
 def refuse_unpaired(one: Cohort, other: Cohort) -> None:

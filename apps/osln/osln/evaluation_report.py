@@ -108,6 +108,7 @@ class Report:
     def _remarks(self) -> list[str]:
         remarks = []
         for name, one in self.sets.items():
+            remarks += [f"{name}: {text}" for text in _left_out(one, self.averaging)]
             reached = one.curve.false_positives[-1]
             if np.isfinite(one.best_threshold):
                 remarks.append(f"{name}: best F1 at the score {one.best_threshold:.6g}")
@@ -136,6 +137,8 @@ def _set_content(one: Evaluation) -> dict[str, Any]:
     return {
         **_counts(one),
         "threshold": one.threshold,
+        "patients_without_predictions_at_threshold": one.silent,
+        "stage_one": None if one.stage_one is None else asdict(one.stage_one),
         "best_f1_threshold": one.best_threshold,
         "false_positives": list(one.false_positives),
         "curve_ends_at": one.curve.false_positives[-1],
@@ -153,6 +156,26 @@ def _set_content(one: Evaluation) -> dict[str, Any]:
             for case, scored in one.cohort.scored.items()
         },
     }
+
+
+def _left_out(one: Evaluation, averaging: Averaging) -> list[str]:
+    """Patients whom the averages over patients cannot count, and where stage one's figures are read."""
+    without_nodes = _counts(one)["patients_without_nodes"]
+    predicting = averaging.precision == "predicting"
+    told = [
+        f"macro recall leaves {without_nodes} patients without nodes out, macro precision "
+        f"{one.silent if predicting else 0} without predictions"
+    ]
+    if one.stage_one is None:
+        return told
+    if not one.stage_one.reached:
+        return [*told, "stage one: no voxel threshold has a precision of .15"]
+    return [
+        *told,
+        f"stage one: precision .15 at the voxel threshold {one.stage_one.threshold:.6g}, "
+        f"{one.stage_one.false_positives:.3g} false positives per patient; the precision leaves "
+        f"{one.stage_one.without_predictions if predicting else 0} patients without predictions out",
+    ]
 
 
 def _counts(one: Evaluation) -> dict[str, int]:

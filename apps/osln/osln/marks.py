@@ -45,7 +45,7 @@ def match_marks(
         predictions: With scores; the radius may be missing where the criterion does not ask for it.
         nodes: With radius.
         criterion: Row of `CRITERIA`.
-        ignored: With radius. A prediction that overlaps one, whatever its radius, and hits no node is
+        ignored: With radius. A prediction that overlaps one, whatever its radius, and finds no node is
             neither true nor false.
 
     Raises:

@@ -60,7 +60,8 @@ class Matching:
         found_by: (n,) index into `prediction_labels` of the prediction that counts, -1 for a missed node.
         extra: (p,) bool: neither true nor false, since it only hits nodes that better predictions have
             found, or a finding that is to be ignored.
-        radius_only: (n,) bool: missed although some prediction overlaps it: no radius (or IoU) fits.
+        radius_only: (n,) bool: missed although some prediction overlaps it: no radius (or IoU) fits, or those
+            that fit find another node and may find one only.
     """
 
     prediction_labels: np.ndarray
@@ -81,7 +82,7 @@ class Matching:
         return ~self.true_positive & ~self.extra
 
     def ignoring(self, hitting: np.ndarray) -> "Matching":
-        """The same, with predictions that hit an ignored finding and no node neither true nor false.
+        """The same, with predictions that hit an ignored finding and find no node neither true nor false.
 
         Args:
             hitting: (p,) bool, as `Overlaps.hitting` gives it.

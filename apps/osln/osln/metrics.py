@@ -11,8 +11,8 @@ brackets: a row of `criteria.CRITERIA` or of `criteria.AVERAGINGS`.
 - *several predictions on one node*: the best counts, the others are neither true nor false [`one-to-one`:
   they are false]. One prediction over several nodes is tested with each on its own and may find all of
   them [`one-node`, `one-to-one`: at most one].
-- *ignored findings*: a prediction that overlaps one, whatever its radius, and hits no node is neither
-  true nor false.
+- *ignored findings*: a prediction that overlaps one, whatever its radius, and finds no node is neither
+  true nor false, also where it would be false as the second on a node.
 - *recall, precision of stage one*: the voxel threshold of the fused map is swept, components are
   recomputed, and both figures are averaged over patients: recall over patients with nodes, precision
   over patients with predictions [`all-patients`]. How many were left out is part of the result. Every
@@ -121,15 +121,17 @@ def mean_recall(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
     return np.mean([recall_at_precision(recall, precision, p) for p in MRECALL_PRECISIONS], axis=0)
 
 
-def operating_index(counts: Counts, least: float = OPERATING_PRECISION) -> int:
+def operating_index(
+    counts: Counts, least: float = OPERATING_PRECISION, averaging: Averaging = PAPER_AVERAGING
+) -> int:
     """Index of the threshold with the highest macro recall at macro precision of at least `least`.
 
     Among equals the highest threshold, which gives the fewest false positives. Where no threshold is
-    that precise, the most precise one.
+    that precise, or there is no node to find, the most precise one.
     """
-    recall, precision = macro_curves(counts)
+    recall, precision = macro_curves(counts, averaging=averaging)
     usable = precision >= least - 1e-12
-    if not usable.any():
+    if not usable.any() or np.isnan(recall).any():
         return int(np.nanargmax(precision)) if not np.isnan(precision).all() else len(precision) - 1
     value = np.where(usable, recall, -1.0)
     return int(np.flatnonzero(value == value.max())[-1])
@@ -151,7 +153,8 @@ class StageOne:
         precision: Macro precision there.
         false_positives: Mean false positives per patient there.
         without_nodes: Patients left out of every recall.
-        without_predictions: Patients left out of the precision at the operating point.
+        without_predictions: Patients without any at the operating point, left out of the precision unless
+            the averaging counts them.
         reached: Whether any threshold has the operating precision.
     """
 
@@ -165,10 +168,10 @@ class StageOne:
     reached: bool
 
 
-def stage_one(counts: Counts) -> StageOne:
+def stage_one(counts: Counts, averaging: Averaging = PAPER_AVERAGING) -> StageOne:
     """All stage-one figures of one set of probability maps."""
-    recall, precision = macro_curves(counts)
-    at = operating_index(counts)
+    recall, precision = macro_curves(counts, averaging=averaging)
+    at = operating_index(counts, averaging=averaging)
     predictions = counts.true_predictions + counts.false_predictions
     return StageOne(
         recall=float(recall_at_precision(recall, precision, OPERATING_PRECISION)),

@@ -15,7 +15,7 @@ from osln.grid import Volume, read_volume
 from osln.publishing import trained_on
 from osln.sampling import compact
 from osln.splits import assign
-from osln.study import StorePaths, companions, file_marks
+from osln.study import StorePaths, companions, file_marks, read_image
 from osln.unseen import FOLDS, folds
 
 LEAST = {"train": FOLDS, "validation": 2, "test": 2}
@@ -58,7 +58,7 @@ class StoreCohort:
 
         Raises:
             ValueError: There is no store or no approved case, an approved label has no CT, two files share a
-                case's id, or a split has too few cases.
+                case's id, a split has too few cases, or none of them has a node.
         """
         if not root.is_dir():
             raise ValueError(f"{root} is no folder: give a store (sample-datastore/README.md) or phantom")
@@ -77,6 +77,7 @@ class StoreCohort:
                 f"{root} is too small for its splits, too few are for {' and '.join(few)}: {counts}. Approve "
                 f"further cases; the division lies in .osln/splits.json{told}"
             )
+        _refuse_empty(root, splits, found)
         grid = (column_file.FORMAT, preset.spacing_mm, preset.window)
         marks = {
             case: hashlib.sha256(repr((case, grid, file_marks(found[case]))).encode()).hexdigest()[:16]
@@ -121,6 +122,20 @@ class StoreCohort:
     def unseen_part(self, case: str) -> tuple[str, ...]:
         """The case's fold."""
         return next(tuple(part) for part in folds(self.splits["train"]) if case in part)
+
+
+def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapping[str, StorePaths]) -> None:
+    """Told before anything is trained; nodes outside the searched column are told when they are counted."""
+    for split, cases in splits.items():
+        # Every usable case is an approved one.
+        labels = ((case, found[case].nodes) for case in cases)
+        if not any(
+            path is not None and read_image(case, "node label", path).array.any() for case, path in labels
+        ):
+            raise ValueError(
+                f"none of the {len(cases)} {split} patients of {root} has a node: there is nothing to learn "
+                "or to measure; approve cases with nodes"
+            )
 
 
 def _lacks(paths: StorePaths) -> str | None:

@@ -106,7 +106,7 @@ def load_study(paths: StorePaths, *, use_truth: bool = False) -> Study:
     """
     nodes_path = paths.truth if use_truth else paths.nodes
     with ThreadPoolExecutor(max_workers=4) as pool:
-        ct = pool.submit(_read, paths.case, "CT", paths.ct)
+        ct = pool.submit(read_image, paths.case, "CT", paths.ct)
         pet = pool.submit(_read_if, paths.case, "PET", paths.pet)
         tumor = pool.submit(_read_if, paths.case, "tumor mask", paths.tumor)
         nodes = pool.submit(_read_if, paths.case, "node label", nodes_path)
@@ -154,8 +154,8 @@ def one_file(folder: Path, name: str) -> Path | None:
     return found[0] if found else None
 
 
-def _read(case: str, what: str, path: Path) -> Volume:
-    # The files of a case share their name: only this tells the user which one is meant.
+def read_image(case: str, what: str, path: Path) -> Volume:
+    """`grid.read_volume` whose errors name case and kind: the files of a case share their name."""
     try:
         return read_volume(path)
     except ValueError as error:
@@ -163,7 +163,7 @@ def _read(case: str, what: str, path: Path) -> Volume:
 
 
 def _read_if(case: str, what: str, path: Path | None) -> Volume | None:
-    return None if path is None else _read(case, what, path)
+    return None if path is None else read_image(case, what, path)
 
 
 def _check_values(case: str, what: str, volume: Volume) -> None:

@@ -13,17 +13,30 @@ from dataclasses import dataclass, replace
 
 from osln.detectors import DETECTORS
 from osln.experiments import CLASSIFIERS, ROWS, SEGMENTERS
-from osln.table_rows import STAGE_ONE_ROWS, Line, Question, Row, Table, candidate_row, row_of
+from osln.table_rows import Line, Question, Row, Table, candidate_row, row_of
+
+LEAST = {"train": 1, "validation": 2, "test": 2, "stage two": 1}
+"""Phantoms of each split."""
 
 
 @dataclass(frozen=True)
 class CohortSizes:
-    """Phantoms of each split; those of "stage two" train classifiers and no network of stage one."""
+    """Phantoms of each split; those of "stage two" train classifiers and no network of stage one.
+
+    Raises:
+        ValueError: Fewer than `LEAST`.
+    """
 
     train: int
     validation: int
     test: int
     stage_two: int
+
+    def __post_init__(self) -> None:
+        # One patient has no interval.
+        if any(self.of(split) < least for split, least in LEAST.items()):
+            told = ", ".join(f"{self.of(split)} {split} (at least {least})" for split, least in LEAST.items())
+            raise ValueError(f"the cohort is too small for its splits: {told}")
 
     def of(self, split: str) -> int:
         return int(getattr(self, split.replace(" ", "_")))
@@ -105,8 +118,7 @@ def _table_1a() -> Table:
     for suffix, title in BACKBONES.items():
         for stream in ("ct", "ef"):
             name = f"{stream}-{suffix}" if suffix else stream
-            if name in STAGE_ONE_ROWS:
-                lines.append(Line(f"{title}, {stream.upper()}", Row(name), _recall(_TABLE_1A[name])))
+            lines.append(Line(f"{title}, {stream.upper()}", Row(name), _recall(_TABLE_1A[name])))
     questions = [
         Question(f"Is the 3D U-Net better ({line.title})?", Row(line.row.stage_one.split("-")[0]), line.row)
         for line in lines
@@ -160,12 +172,10 @@ def _table_2() -> Table:
         Line(_candidate_title(setting, name), candidate_row(setting, name), _froc(figures))
         for setting, by in _TABLE_2.items()
         for name, figures in by.items()
-        if name is None or name in CLASSIFIERS
     ]
     lines += [
         Line(DETECTORS[name].title, Row(detector=name), _froc(figures)) for name, figures in _MULAN.items()
     ]
-    known = {line.row for line in lines}
     asked = [
         ("glnet", None, "Does GLNet beat the stage-one score?"),
         ("local-ct", None, "Does a CT patch beat it?"),
@@ -175,11 +185,13 @@ def _table_2() -> Table:
         ("local-ct", "tag", "Is a patch more than tags?"),
     ]
     questions = [
-        Question(f"{words[:-1]} ({_stream(setting)})?", row, minus)
+        Question(
+            f"{words[:-1]} ({_stream(setting)})?",
+            candidate_row(setting, better),
+            candidate_row(setting, other),
+        )
         for setting in _TABLE_2
         for better, other, words in asked
-        if (row := candidate_row(setting, better)) in known
-        and (minus := candidate_row(setting, other)) in known
     ]
     best = candidate_row("lf-stratified", "glnet")
     questions += [

@@ -82,13 +82,14 @@ def marked_lines(tables: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def class_cells(classes: Mapping[str, Sequence[Mapping[str, Any]]]) -> Cells:
-    """Recall by class of node and false positives by zone, means over the trainings.
+    """Recall by class of node, false positives by zone, who is left out; means over the trainings.
 
     Args:
         classes: For each title, one entry of `classes.judge` with its "table" for each training.
     """
     names = sorted({name for by in classes.values() for one in by for name in one["table"]["classes"]})
     last = ["FP proximal", "FP distal", "ceiling", "validation's threshold: recall / precision"]
+    last.append("patients left out: of recall (no node) / of precision (no prediction)")
     rows = [["", *names, *last]]
     for title, by in classes.items():
         cells = [title]
@@ -101,7 +102,10 @@ def class_cells(classes: Mapping[str, Sequence[Mapping[str, Any]]]) -> Cells:
         ]
         cells.append(f"{_mean(one['ceiling'] for one in by):.2f}")
         recall = _mean(one["recall"] for one in chosen)
-        cells.append(f"{recall:.3f} / {_mean(one['precision'] or 0.0 for one in chosen):.3f}")
+        precisions = [one["precision"] for one in chosen if one["precision"] is not None]
+        cells.append(f"{recall:.3f} / " + (f"{_mean(precisions):.3f}" if precisions else "no prediction"))
+        left_out = (_mean(one[name] for one in by) for name in ("without_nodes", "without_predictions"))
+        cells.append(" / ".join(f"{number:.3g}" for number in left_out))
         rows.append(cells)
     return rows
 

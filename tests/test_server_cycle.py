@@ -250,6 +250,10 @@ def from_nodes_mm(candidate: dict, truth: np.ndarray, ct: Path) -> float:
     return float(np.linalg.norm(places - candidate["center_mm"], axis=1).min())
 
 
+def odds(score: float) -> float:
+    return score / (1 - score)
+
+
 def test_a_false_positive_that_was_deleted_scores_lower_after_glnet_was_retrained(product, client):
     if not client.info()["datastore"]["completed"]:
         pytest.fail("needs the labels of the tests before: run the whole file")
@@ -280,7 +284,8 @@ def test_a_false_positive_that_was_deleted_scores_lower_after_glnet_was_retraine
     )
     assert again["center_mm"] == pytest.approx(deleted["center_mm"])
     assert again["stage_one_score"] == pytest.approx(deleted["stage_one_score"])
-    assert again["stage_two_score"] < deleted["stage_two_score"] - 0.05
+    # The odds that it is a node are less than half: scores close to 1 hardly move.
+    assert odds(again["stage_two_score"]) < odds(deleted["stage_two_score"]) / 2
     assert not list((product.models / "training").glob("*.resume"))
 
 

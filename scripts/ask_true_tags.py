@@ -23,9 +23,9 @@ from osln.froc import best_f1, froc  # noqa: E402
 from osln.results.cohort import SPLITS  # noqa: E402
 from osln.results.plan import Plan  # noqa: E402
 from osln.results.stage_two import read_patients  # noqa: E402
+from osln.rows.tags import TAG_INDEX, TAG_NAMES  # noqa: E402
 from osln.table_rows import candidate_row  # noqa: E402
 from osln.tables import COHORT_SIZES  # noqa: E402
-from osln.tags import TAG_INDEX, TAG_NAMES  # noqa: E402
 
 SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped"
 NEAR_MM = 3.0

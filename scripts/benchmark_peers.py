@@ -16,7 +16,7 @@ from scipy import ndimage
 from osln.distance import LIMIT_MM
 from osln.experiments import EXPERIMENTS, PRESETS, PROXIMAL_MM, SEGMENTERS
 from osln.grid import Grid
-from osln.study import StorePaths
+from osln.store.layout import StorePaths
 from osln.transforms import network_input
 from osln.weights import Checkpoint
 from osln.windows import OVERLAP, SIGMA

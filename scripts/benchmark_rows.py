@@ -25,7 +25,8 @@ from benchmark_sides import STAGE_TWO  # noqa: E402
 from osln.experiments import EXPERIMENTS  # noqa: E402
 from osln.pipeline import Pipeline, load_pipeline  # noqa: E402
 from osln.reporting import table  # noqa: E402
-from osln.study import Study, companions, load_study  # noqa: E402
+from osln.store.layout import companions, load_study  # noqa: E402
+from osln.study import Study  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
 
 

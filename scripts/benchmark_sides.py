@@ -78,7 +78,7 @@ def _serve(
     import SimpleITK as sitk
     import torch
 
-    from osln.study import companions
+    from osln.store.layout import companions
 
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
@@ -108,7 +108,7 @@ def _build(
     from osln.column import prepare
     from osln.detection import SecondStage
     from osln.inference import Predictor
-    from osln.study import load_study
+    from osln.store.layout import load_study
     from osln.tagger import Tagger
 
     checkpoints = {key: load_checkpoint(path) for key, path in weights.segmenters.items()}
@@ -132,7 +132,7 @@ class Product:
         from benchmark_peers import Outcome
         from osln.detection import detect
         from osln.grid import in_file_order
-        from osln.study import load_study
+        from osln.store.layout import load_study
 
         study = load_study(paths)
         stop("read")

@@ -22,7 +22,7 @@ from osln.candidates import Candidate  # noqa: E402
 from osln.experiments import EXPERIMENTS  # noqa: E402
 from osln.matching import match  # noqa: E402
 from osln.pipeline import Pipeline, load_pipeline  # noqa: E402
-from osln.study import companions, load_study  # noqa: E402
+from osln.store.layout import companions, load_study  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
 
 COLUMNS = (

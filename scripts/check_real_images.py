@@ -31,7 +31,7 @@ from osln.detection import detect  # noqa: E402
 from osln.experiments import EXPERIMENTS  # noqa: E402
 from osln.grid import write_volume  # noqa: E402
 from osln.inference import Predictor  # noqa: E402
-from osln.study import companions, load_study  # noqa: E402
+from osln.store.layout import companions, load_study  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
 from real_image_checks import (  # noqa: E402
     check_column,

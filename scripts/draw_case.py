@@ -12,7 +12,7 @@ from osln.experiments import EXPERIMENTS  # noqa: E402
 from osln.grid import read_volume, resample  # noqa: E402
 from osln.pictures import draw_detections, save_picture  # noqa: E402
 from osln.pipeline import load_pipeline  # noqa: E402
-from osln.study import companions, load_study  # noqa: E402
+from osln.store.layout import companions, load_study  # noqa: E402
 from osln.weights import ModelStore  # noqa: E402
 
 

@@ -21,7 +21,7 @@ from osln.classifier_retraining import retrain_classifier
 from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SERVED_NETWORKS
 from osln.publishing import RetrainReport
 from osln.retraining import retrain
-from osln.training import Progress
+from osln.step_run import Progress
 from osln.weights import SHIPPED, SHIPPED_TAGGER
 
 MODELS = Path(__file__).resolve().parents[1] / "apps" / "osln" / "model"

@@ -9,7 +9,7 @@ from osln.experiments import PRESETS, Preset
 from osln.matching import Overlaps
 from osln.patches import Patches
 from osln.presets import RandomViews, SetAttention
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 PATCH = (8, 8, 6)
 TAGGER = {"name": "LesaNet", "origin": "phantom", "sha256": "5" * 64, "width": 2, "trained_on": "phantom"}

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from osln.column import Column
+from osln.column import Column, compact
 from osln.distance import tumor_distance_mm
 from osln.experiments import PRESETS, Preset
 from osln.grid import Grid
-from osln.sampling import compact
 
 SHAPE = (24, 24, 72)
 SPACING_MM = (2.5, 2.5, 3.0)

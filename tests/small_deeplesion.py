@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from openpyxl import Workbook
 
 from osln.ontology import COLUMNS
-from osln.tags import TAG_INDEX, TAG_NAMES
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 
 HEADER = (
     "File_name,Patient_index,Study_index,Series_ID,Key_slice_index,Measurement_coordinates,Bounding_boxes,"

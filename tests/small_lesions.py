@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from osln.lesion_set import Lesion, LesionSet
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 from osln.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
-from osln.tags import TAG_INDEX, TAG_NAMES
 
 BRIGHT, WIDE = TAG_INDEX["calcified"], TAG_INDEX["large"]
 

@@ -10,8 +10,9 @@ import requests
 
 from lib.pacs_datastore import PacsDatastore
 from osln.dicom.credentials import Credentials
+from osln.dicom.nodes import APPROVED
 from osln.dicom.roi_names import load_rules
-from osln.dicom.seg import APPROVED, read_seg
+from osln.dicom.seg import read_seg
 from osln.dicom.slices import Slice
 from osln.dicom.source import ct_series
 from osln.dicom.web import WebClient

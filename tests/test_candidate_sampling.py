@@ -9,8 +9,8 @@ import pytest
 from osln.candidate_sampling import CandidateSampler
 from osln.candidate_sets import LEFT_OUT
 from osln.experiments import CLASSIFIERS
-from osln.sampling import Turn
 from osln.transforms import Scaling
+from osln.turning import Turn
 from small_candidates import PATCH, small_set, small_tags, tiny_preset
 
 GLNET = CLASSIFIERS["glnet"]

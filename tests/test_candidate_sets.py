@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from osln.candidate_sets import LEFT_OUT, candidate_set, load_set, save_set
-from osln.candidates import find_candidates
+from osln.candidates import Detections, find_candidates
 from osln.column import Column
-from osln.detection import Detections
 from osln.experiments import PRESETS
 from osln.grid import Grid
 from osln.matching import Overlaps

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from osln.checkpoint import FORMAT, Checkpoint, load_checkpoint, plain, save_checkpoint
+from osln.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
 from osln.experiments import CLASSIFIERS, PRESETS, SEGMENTERS
 from osln.networks.build import classifier_network
 from osln.networks.unet3d import UNet3D
+from osln.results.files import plain
 from osln.transforms import Scaling
 
 

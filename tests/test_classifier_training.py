@@ -13,7 +13,7 @@ from osln.classification import CandidateScorer
 from osln.classifier_training import fit_scaling, train_classifier
 from osln.experiments import CLASSIFIERS, PRESETS
 from osln.networks.glnet import GLNet
-from osln.training import Progress
+from osln.step_run import Progress
 from osln.transforms import Scaling
 from small_candidates import TAGGER, small_set, small_tags, tiny_preset
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from osln.cohort import PhantomCohort, cohort_key, make_patient, split_seeds
+from osln.column import reason_not_usable
 from osln.experiments import PRESETS, SEGMENTERS
 from osln.phantom import PhantomParameters
-from osln.sampling import reason_not_usable
 
 PRESET = PRESETS["demo"]
 

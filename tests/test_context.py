@@ -7,9 +7,9 @@ import pytest
 
 from osln.candidates import find_candidates
 from osln.column import Column
-from osln.context import CONTEXT_INPUTS, candidate_context, candidate_patches, known_numbers
+from osln.context import candidate_context, candidate_patches, known_numbers
 from osln.distance import tumor_distance_mm
-from osln.experiments import CLASSIFIERS, PRESETS
+from osln.experiments import CLASSIFIERS, CONTEXT_INPUTS, PRESETS
 from osln.grid import Grid
 
 SHAPE, SPACING_MM = (20, 20, 60), (2.0, 2.0, 3.0)

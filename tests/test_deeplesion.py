@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from osln.deeplesion import DeepLesion, LesionRow
 from osln.ontology import Ontology, read_ontology
-from osln.tags import TAG_INDEX, TAG_NAMES
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 from reference_data import reference_folder
 from small_deeplesion import HEADER, info_row, write_info, write_labels, write_png
 

@@ -9,8 +9,8 @@ import pytest
 
 from osln.detection import SecondStage, detect
 from osln.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS
+from osln.rows.tags import TAG_NAMES
 from osln.study import Study
-from osln.tags import TAG_NAMES
 from small_body import ball, body_hu, on_file
 
 SHAPE = (90, 70, 50)

@@ -6,7 +6,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from osln.dicom.deidentify import LONGEST_SHIFT_DAYS, Deidentifier, identifying_texts, read_key
-from osln.study import check_case
+from osln.store.layout import check_case
 from small_dicom import ct_slices, uid
 
 KEY = bytes(range(32))

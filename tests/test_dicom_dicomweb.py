@@ -17,7 +17,7 @@ from osln.dicom.dicomweb import WebSource
 from osln.dicom.importing import ImportOptions, import_studies
 from osln.dicom.roi_names import load_rules
 from osln.dicom.web import PacsError, WebClient
-from osln.study import companions, load_study
+from osln.store.layout import companions, load_study
 from small_dicom import body, ct_slices, structure_set
 from small_study import KEY, pet, regions
 from small_web import Answering, serving

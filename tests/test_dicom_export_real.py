@@ -9,7 +9,8 @@ from osln.dicom.export import encoded
 from osln.dicom.nodes import Node, NodeSet
 from osln.dicom.rtstruct import read_structures, region_mask
 from osln.dicom.rtstruct_write import rtstruct
-from osln.dicom.seg import read_seg, seg
+from osln.dicom.seg import read_seg
+from osln.dicom.seg_write import seg
 from osln.dicom.source import read_ct_series
 from small_nodes import PREDICTION, check_with_dciodvfy
 

@@ -10,7 +10,7 @@ import pytest
 from osln.dicom import importing
 from osln.grid import Grid, canonical
 from osln.splits import split_of
-from osln.study import companions, load_study
+from osln.store.layout import companions, load_study
 from small_dicom import (
     AXIAL,
     IDENTITY,

@@ -8,7 +8,7 @@ import pytest
 from osln.dicom.files import LocalSource, slices_of
 from osln.dicom.volume import read_pet
 from osln.grid import read_volume
-from osln.study import companions, load_study
+from osln.store.layout import companions, load_study
 from reference_data import reference_folder
 from small_study import run
 

@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from osln.dicom.export import encoded
 from osln.dicom.nodes import Author, Node, NodeSet
 from osln.dicom.rtstruct_write import rtstruct
-from osln.dicom.seg import read_seg, seg
+from osln.dicom.seg import read_seg
+from osln.dicom.seg_write import seg
 from small_dicom import FLIP, ct_slices
 from small_nodes import (
     APPROVAL,

@@ -7,7 +7,8 @@ import pydicom
 import pytest
 
 from osln.dicom.export import encoded
-from osln.dicom.seg import read_seg, seg
+from osln.dicom.seg import read_seg
+from osln.dicom.seg_write import seg
 from small_nodes import ORIENTATIONS, node_set, on_grid, series, shapes
 
 

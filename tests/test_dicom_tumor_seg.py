@@ -7,8 +7,8 @@ import pydicom
 import pytest
 
 from osln.dicom.export import encoded
-from osln.dicom.nodes import Author
-from osln.dicom.seg import TUMOR, is_ours, read_seg
+from osln.dicom.nodes import TUMOR, Author
+from osln.dicom.seg import is_ours, read_seg
 from osln.dicom.source import read_ct_series
 from osln.dicom.tumor_seg import tumor_seg
 from small_dicom import AXIAL, FLIPPED, OBLIQUE, SHAPE, ct_slices, write_dicom

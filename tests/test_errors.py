@@ -10,7 +10,7 @@ from monailabel.interfaces.exception import ImageNotFoundException, MONAILabelEr
 
 from lib.errors import NotReadyError, UnknownCaseError, translated
 from osln.revisions import ConflictError, DiskFullError
-from osln.study import check_case
+from osln.store.layout import check_case
 
 
 @pytest.mark.parametrize(

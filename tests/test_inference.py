@@ -9,9 +9,10 @@ import torch
 from osln import inference
 from osln.checkpoint import Checkpoint
 from osln.column import Column
+from osln.devices import available_devices
 from osln.experiments import PRESETS, SEGMENTERS
 from osln.grid import Grid
-from osln.inference import Predictor, available_devices
+from osln.inference import Predictor
 from osln.networks.unet3d import UNet3D
 from osln.transforms import Scaling, network_input
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from osln.cohort import Patient
 from osln.node_tags import node_tags
-from osln.tags import TAG_INDEX
+from osln.rows.tags import TAG_INDEX
 from small_columns import small_column
 
 

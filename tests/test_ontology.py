@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from osln.ontology import Ontology, read_ontology
-from osln.tags import TAG_INDEX, TAG_NAMES
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 from reference_data import reference_folder
 from small_deeplesion import write_table
 

@@ -10,8 +10,8 @@ import torch
 import small_app
 import small_store
 from lib import infers
+from osln.rows.tags import TAG_NAMES
 from osln.tagger import Tagger
-from osln.tags import TAG_NAMES
 from osln.weights import ModelStore
 
 NODE_SCORE, FAINT_SCORE = 0.9, 0.6

@@ -9,7 +9,8 @@ import requests
 
 from local_orthanc import LocalOrthanc
 from osln.dicom.credentials import Credentials
-from osln.dicom.seg import APPROVED, TUMOR, read_seg
+from osln.dicom.nodes import APPROVED, TUMOR
+from osln.dicom.seg import read_seg
 from osln.dicom.web import WebClient
 from osln.pacs.delivery import deliver, series_on_pacs
 from osln.revisions import label_revisions

@@ -12,7 +12,7 @@ from osln.grid import read_volume
 from osln.phantom import Phantom, make_phantom
 from osln.phantom.cohort import case_names, split_sizes, write_case
 from osln.phantom.fields import SplineField
-from osln.study import companions, load_study
+from osln.store.layout import companions, load_study
 
 
 @cache

@@ -17,7 +17,7 @@ from osln.phantom import Phantom, make_phantom
 from osln.phantom.dicom_study import PET, PET_CT, PLANNING, STRUCTURES, dicom_series, write_dicom_case
 from osln.phantom.pet import shown_at
 from osln.phantom.planting import plant
-from osln.study import companions, load_study
+from osln.store.layout import companions, load_study
 from small_nodes import check_with_dciodvfy
 from small_planting import given_ct
 from small_study import run

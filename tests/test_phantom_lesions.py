@@ -10,7 +10,7 @@ from osln.column import Column
 from osln.grid import Grid, Volume, write_volume
 from osln.lesion_set import LesionSet
 from osln.phantom_lesions import finding_box, finding_lesions, patient_lesions, store_cases, store_lesions
-from osln.tags import TAG_INDEX, TAG_NAMES
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 
 GRID = Grid((40, 30, 20), np.array([[2.0, 0, 0, -40], [0, 2, 0, -30], [0, 0, 3, 0], [0, 0, 0, 1]]))
 

@@ -12,7 +12,7 @@ from osln.grid import Grid, Volume
 from osln.phantom import Phantom
 from osln.phantom.planting import plant
 from osln.phantom.real_ct import find_lungs, mediastinum, noise_sd_hu
-from osln.study import companions, load_study
+from osln.store.layout import companions, load_study
 from reference_data import reference_folder
 from small_planting import given_ct
 

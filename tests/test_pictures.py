@@ -5,9 +5,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from osln.candidates import find_candidates
+from osln.candidates import Detections, find_candidates
 from osln.column import Column
-from osln.detection import Detections
 from osln.grid import Grid
 from osln.pictures import FALSE, HIT, MISS, draw_detections, draw_inputs, save_picture
 

@@ -9,8 +9,9 @@ import pytest
 import small_app
 import small_store
 from lib.published import ROWS, Published
-from lib.second_stage import measured_points, reason_not_usable, told
+from lib.second_stage import measured_points
 from osln.experiments import EXPERIMENTS
+from osln.stage_two.answering import reason_not_usable, told
 from osln.weights import ModelStore
 
 TAGGER = {"name": "LesaNet", "origin": "phantom", "sha256": "ab" * 32, "trained_on": "phantom 1"}

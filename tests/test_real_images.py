@@ -17,7 +17,7 @@ from osln.experiments import EXPERIMENTS, PRESETS, SEGMENTERS
 from osln.grid import write_volume
 from osln.inference import Predictor
 from osln.networks.unet3d import UNet3D
-from osln.study import companions, load_study
+from osln.store.layout import companions, load_study
 from osln.transforms import Scaling
 
 PATIENTS = Path("ibsi-sts-petct") / "nifti"

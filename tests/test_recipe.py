@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from osln import recipe
-from osln.recipe import bf16_is_fast, bf16_is_sound, candidate_loss, learning_rate, masked_loss
+from osln.devices import bf16_is_fast, bf16_is_sound
+from osln.learning.losses import candidate_loss, masked_loss
+from osln.recipe import learning_rate
 
 LOGITS = torch.tensor([0.0, 0.0, 2.0, -2.0]).reshape(1, 1, 4, 1, 1)
 TARGET = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(1, 1, 4, 1, 1)

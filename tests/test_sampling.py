@@ -3,10 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from osln.column import compact, reason_not_usable, zone_of
 from osln.distance import zone_mask
 from osln.experiments import SEGMENTERS
-from osln.sampling import PatchSampler, augment, compact, reason_not_usable, zone_of
+from osln.sampling import PatchSampler
 from osln.transforms import Scaling, network_input
+from osln.turning import augment
 from small_columns import small_column, tiny_preset
 
 SCALING = Scaling(pet_mean=1.0, pet_sd=2.0)

@@ -8,8 +8,8 @@ import pytest
 
 import small_store
 from osln.experiments import PRESETS
+from osln.splits import folds
 from osln.store_cohort import LEAST, StoreCohort
-from osln.unseen import folds
 from small_cohort import make_store
 
 PRESET = PRESETS["demo"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from osln.grid import Grid, canonical
-from osln.study import build_study, check_case, companions, load_study
+from osln.store.layout import check_case, companions, load_study
+from osln.study import build_study
 
 SHAPE = (12, 10, 8)
 AFFINE = np.array([[-2.0, 0, 0, 30.0], [0, -3.0, 0, 20.0], [0, 0, 4.0, -10.0], [0, 0, 0, 1.0]])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from osln.lesion_set import LesionSet
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 from osln.tagger_validation import area_under_curve, best_threshold, mean_auc, tag_figures
-from osln.tags import TAG_INDEX, TAG_NAMES
 from small_lesions import BRIGHT, WIDE, small_lesion, small_set
 
 

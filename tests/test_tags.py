@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from osln.phantom.tags import TAGS
-from osln.tags import TAG_CLASSES, TAG_INDEX, TAG_NAMES, TAG_TABLE, top_tags
+from osln.rows.tags import TAG_CLASSES, TAG_INDEX, TAG_NAMES, TAG_TABLE
+from osln.tags import top_tags
 from reference_data import reference_folder
 
 

@@ -5,7 +5,7 @@ import pytest
 import train as script
 from osln.experiments import SERVED_NETWORKS
 from osln.publishing import RetrainReport
-from osln.training import Progress
+from osln.step_run import Progress
 
 
 def report(name: str) -> RetrainReport:

@@ -10,7 +10,7 @@ import small_store
 from lib import trainers
 from osln.experiments import PRESETS, SERVED_SEGMENTERS
 from osln.splits import assign
-from osln.training import Progress
+from osln.step_run import Progress
 from osln.weights import ModelStore
 
 FIGURES = {"metric": 0.5, "recall": 0.625, "false_positives": 2.25}

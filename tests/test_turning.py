@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from osln.classification import mean_scores, turned_patches
 from osln.column import Column
 from osln.grid import Grid
-from osln.turning import TURNS, mean_probability, mean_scores, turned_column, turned_patches
+from osln.inference import mean_probability
+from osln.turning import TURNS, turned_column
 from small_candidates import small_patches
 
 SHAPE = (6, 8, 5)

@@ -5,7 +5,8 @@ import pytest
 
 from osln import unseen
 from osln.experiments import PRESETS
-from osln.unseen import Training, cases_seen, folds, newest_unseen, unseen_versions
+from osln.splits import folds
+from osln.unseen import Training, cases_seen, newest_unseen, unseen_versions
 from osln.weights import ModelStore
 from small_columns import tiny_preset
 from small_store import untrained

@@ -12,7 +12,7 @@ from lib.errors import NotReadyError
 from lib.options import listed
 from osln.grid import Volume, read_volume, write_volume
 from osln.imagefile import split_suffix, twins, write_atomically
-from osln.study import check_case
+from osln.store.layout import check_case
 
 if TYPE_CHECKING:
     from lib.datastore import OslnDatastore

@@ -9,7 +9,8 @@ import SimpleITK as sitk
 
 from osln.grid import Volume, read_volume
 from osln.imagefile import split_suffix, twins
-from osln.study import build_study, check_case
+from osln.store.layout import check_case
+from osln.study import build_study
 
 TAGS = ("final", "original", "gtv")
 UPLOAD_SUFFIXES = (".nii.gz", ".nii", ".nrrd")

@@ -27,7 +27,7 @@ from lib.labels import accept_prediction, accept_submission
 from osln.grid import Volume, read_volume
 from osln.imagefile import split_suffix
 from osln.revisions import Revisions, label_revisions
-from osln.study import check_case
+from osln.store.layout import check_case
 
 logger = logging.getLogger(__name__)
 

@@ -20,11 +20,13 @@ from lib.operation import operation, row_options
 from lib.options import Choice, Option, Switch, checked, listed, shown
 from lib.published import ROWS, Published, described
 from lib.results import DTYPES, EXTENSIONS, entries, plain, write_label_map
-from osln.detection import Detections, detect
+from osln.candidates import Detections
+from osln.detection import detect
+from osln.devices import available_devices
 from osln.experiments import Experiment
 from osln.imagefile import split_suffix
-from osln.inference import available_devices
-from osln.study import Study, build_study, companions, load_study
+from osln.store.layout import companions, load_study
+from osln.study import Study, build_study
 
 LABELS = {"lymph node": 1}
 WITH_REJECTED = {**LABELS, "rejected candidate": 2}

@@ -22,7 +22,7 @@ from osln.pacs.cases import told
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import Outbox
 from osln.pacs.returning import take_label, wanted_labels
-from osln.study import check_case
+from osln.store.layout import check_case
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from lib.errors import NotReadyError
-from lib.second_stage import Answering, answering, measured_points
+from lib.second_stage import measured_points
 from lib.taggers import TaggerInUse, stamp
 from osln.classification import CandidateScorer
 from osln.experiments import ROWS as ALL_ROWS
 from osln.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
 from osln.inference import Predictor
+from osln.stage_two.answering import Answering, answering
 from osln.tagger import Tagger
 from osln.weights import SHIPPED, ModelStore, Version
 

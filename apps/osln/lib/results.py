@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from osln.detection import Detections
+from osln.candidates import Detections
 from osln.grid import Grid, in_file_order, write_volume
 
 EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")

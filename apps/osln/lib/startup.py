@@ -5,8 +5,8 @@ from typing import Any
 
 import monailabel
 
-from lib.second_stage import answering, told
 from osln.experiments import SERVED_CLASSIFIERS
+from osln.stage_two.answering import answering, told
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from osln.imagefile import write_atomically
 from osln.publishing import nothing_to_learn
 from osln.retraining import retrain
 from osln.splits import assign
-from osln.training import Progress
+from osln.step_run import Progress
 from osln.weights import ModelStore
 
 logger = logging.getLogger(__name__)

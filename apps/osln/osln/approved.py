@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from osln.column import Column, prepare
+from osln.column import Column, compact, prepare, reason_not_usable
 from osln.detectors import Detector
 from osln.experiments import Preset, Segmenter
 from osln.grid import Volume
 from osln.imagefile import SUFFIXES
 from osln.instances import CONNECTIVITY
-from osln.sampling import compact, reason_not_usable
-from osln.study import StorePaths, Study, companions, load_study
+from osln.store.layout import StorePaths, companions, load_study
+from osln.study import Study
 
 
 def approved_cases(root: Path) -> list[str]:

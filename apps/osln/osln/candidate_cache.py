@@ -20,7 +20,7 @@ from osln.detection import detect
 from osln.experiments import EXPERIMENTS, Preset
 from osln.imagefile import write_atomically
 from osln.inference import Predictor
-from osln.study import StorePaths, companions, file_marks, load_study
+from osln.store.layout import StorePaths, companions, file_marks, load_study
 from osln.tagger import Tagger
 from osln.weights import ModelStore, Version
 

@@ -8,8 +8,8 @@ from osln.candidate_sets import LEFT_OUT, CandidateSet
 from osln.context import known_numbers
 from osln.experiments import Classifier, StageTwo
 from osln.patches import jittered
-from osln.sampling import Turn
 from osln.transforms import Scaling, network_input
+from osln.turning import Turn
 
 Batch = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None, np.ndarray]
 """Patches (N, C, x, y, z), boxes (N, 3, 2), what is known (N, K), each None if not asked for; truth (N,)."""

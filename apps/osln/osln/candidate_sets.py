@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from osln.context import CONTEXT, candidate_context
-from osln.detection import Detections
-from osln.experiments import StageTwo
+from osln.candidates import Detections
+from osln.context import candidate_context
+from osln.experiments import CONTEXT, StageTwo
 from osln.imagefile import write_atomically
 from osln.lesion_patch import lesion_places
 from osln.matching import Overlaps, Scored, find_overlaps

@@ -1,6 +1,7 @@
 """From the fused probability map to lymph-node candidates (paper, end of section 3.1)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from scipy import ndimage
 
 from osln.column import Column
 from osln.experiments import PROXIMAL_MM
+from osln.grid import paste_labels
 from osln.instances import CONNECTIVITY, radius_mm
+from osln.study import Study
 
 
 @dataclass(frozen=True)
@@ -95,3 +98,59 @@ def find_candidates(prob: np.ndarray, threshold: float, column: Column) -> tuple
             )
         )
     return candidates, renumbered[parts]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in a patient.
+
+    Attributes:
+        experiment: Name of the row.
+        threshold: Operating point on the fused probability.
+        candidates: By falling score, rejected ones too; `id` is the value in `labels`.
+        labels: (x, y, z) int32 on the column's grid.
+        prob: (x, y, z) float32 fused probability on the column's grid.
+        column: What the networks saw.
+        seconds: Time of each step.
+        classifier: Network that scored the candidates again; None without stage two.
+        score_threshold: Score below which it rejects; None without stage two.
+        tagger: What gave the tags, as `Tagger.describe` says it; None without one.
+    """
+
+    experiment: str
+    threshold: float
+    candidates: list[Candidate]
+    labels: np.ndarray
+    prob: np.ndarray
+    column: Column
+    seconds: Mapping[str, float]
+    classifier: str | None = None
+    score_threshold: float | None = None
+    tagger: Mapping[str, Any] | None = None
+
+    @property
+    def kept(self) -> list[Candidate]:
+        """The candidates that stage two does not reject; all of them without stage two."""
+        return [candidate for candidate in self.candidates if candidate.kept]
+
+    @property
+    def kept_labels(self) -> np.ndarray:
+        """`labels` without the rejected candidates."""
+        return np.where(np.isin(self.labels, [candidate.id for candidate in self.kept]), self.labels, 0)
+
+    def labels_on_ct(self, study: Study) -> np.ndarray:
+        """The candidates' label map on the CT's own grid, (x, y, z) int32 in canonical order."""
+        return paste_labels(self.labels, self.column.grid, study.ct.grid)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: one entry per candidate (RAS mm, mm3, SUV), operating points, seconds, warnings."""
+        return {
+            "experiment": self.experiment,
+            "threshold": self.threshold,
+            "classifier": self.classifier,
+            "score_threshold": self.score_threshold,
+            "tagger": None if self.tagger is None else dict(self.tagger),
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+            "seconds": dict(self.seconds),
+            "warnings": list(self.column.warnings),
+        }

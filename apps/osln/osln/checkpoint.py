@@ -1,9 +1,7 @@
 """A trained network as a file: tensors and plain values, never code."""
 
 import io
-import json
-import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from osln.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
 from osln.imagefile import write_atomically
 from osln.networks.build import classifier_network, segmenter_network
 from osln.networks.mulan import build_mulan
+from osln.results.files import plain
 from osln.transforms import Scaling
 
 FORMAT = "osln-network-1"
@@ -162,23 +161,20 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return checkpoint
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: lists for tuples, Python numbers for NumPy's, None for NaN and infinity.
+def trained_on(initial: Checkpoint | None, learned: Sequence[str], synthetic: Collection[str]) -> str:
+    """What the weights have seen; "phantom" only if nothing else.
 
-    Raises:
-        ValueError: If the value, or something in it, has no JSON form.
+    Args:
+        initial: Weights that the training goes on from.
+        learned: Ids of the training cases.
+        synthetic: Ids of the phantoms among all cases.
     """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str):
-        value = value.item()
-    if isinstance(value, float):
-        # NaN is not JSON: a web server that passes it on fails.
-        return float(value) if math.isfinite(value) else None
-    try:
-        json.dumps(value)
-    except TypeError as error:
-        raise ValueError(f"a {type(value).__name__} cannot be stored with the weights: {error}") from error
-    return value
+    patients = sum(case not in synthetic for case in learned)
+    own = _number(patients, "approved patient") if patients else "phantom"
+    if patients and patients < len(learned):
+        own += f" and {_number(len(learned) - patients, 'phantom')}"
+    return own if initial is None or initial.trained_on == own else f"{initial.trained_on}, then {own}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

@@ -1,5 +1,6 @@
 """Runs a trained stage-two network on all candidates of a patient at once."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,12 @@ import torch
 
 from osln.checkpoint import Checkpoint
 from osln.context import known_numbers
+from osln.devices import available_devices, bf16_is_fast
 from osln.experiments import CLASSIFIERS, PRESETS
-from osln.inference import available_devices
 from osln.networks.build import on_device
 from osln.patches import Patches
-from osln.recipe import bf16_is_fast
 from osln.transforms import network_input
+from osln.turning import TURNS, Turn
 
 LARGEST_BATCH = 64
 """Candidates in one pass: a patient's are one, and a pathological number does not fill the memory."""
@@ -93,3 +94,35 @@ class CandidateScorer:
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def mean_scores(scorer: CandidateScorer, patches: Patches, tags: np.ndarray | None, turns: int) -> np.ndarray:
+    """(n,) float32 mean score of n candidates over the first `turns` views of their patches.
+
+    Tags and context are not turned: they say where in the body a candidate is.
+
+    Args:
+        scorer: Network of stage two.
+        patches: As cut.
+        tags: (n, 171) probabilities; only for a network that reads tags.
+        turns: 1 to 8.
+
+    Raises:
+        ValueError: As `CandidateScorer.scores`.
+    """
+    if turns == 1:
+        return scorer.scores(patches, tags)
+    views = [scorer.scores(turned_patches(patches, turn), tags) for turn in TURNS[:turns]]
+    return np.mean(views, axis=0, dtype=np.float32)
+
+
+def turned_patches(patches: Patches, turn: Turn) -> Patches:
+    """The patches turned with their boxes."""
+    shape = patches.ct_hu.shape[1:]
+    boxes = [turn.of_box(box, shape) for box in patches.boxes]
+    return replace(
+        patches,
+        ct_hu=turn.of_patch(patches.ct_hu),
+        pet_suv=None if patches.pet_suv is None else turn.of_patch(patches.pet_suv),
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 3, 2),
+    )

@@ -13,16 +13,17 @@ import numpy as np
 from osln.approved import approved_cases
 from osln.candidate_cache import Asked, CandidateCache
 from osln.candidate_sets import CandidateSet
-from osln.checkpoint import Checkpoint
+from osln.checkpoint import Checkpoint, trained_on
 from osln.classifier_training import train_classifier
 from osln.classifier_validation import evaluate_classifier, scored_patients
 from osln.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, Classifier, Preset
-from osln.operating import learned_from, set_score_thresholds
-from osln.publishing import RetrainReport, Trained, checked_rate, conclude, nothing_to_learn, trained_on
+from osln.operating import set_score_thresholds
+from osln.publishing import RetrainReport, Trained, checked_rate, conclude, nothing_to_learn
 from osln.splits import assign
-from osln.study import companions
+from osln.stage_two.answering import learned_from
+from osln.step_run import Progress
+from osln.store.layout import companions
 from osln.tagger import Tagger
-from osln.training import Progress
 from osln.unseen import Training, unseen_versions
 from osln.weights import ModelStore, Version
 

@@ -13,11 +13,12 @@ from osln.candidate_sampling import Batch, CandidateSampler
 from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
 from osln.classifier_validation import evaluate_classifier
+from osln.devices import bf16_is_sound
 from osln.experiments import Classifier, Preset
+from osln.learning.losses import candidate_loss
 from osln.networks.build import classifier_network, on_device
-from osln.recipe import bf16_is_sound, candidate_loss, learning_rate
-from osln.step_run import StepRun
-from osln.training import Progress, by_epochs
+from osln.recipe import learning_rate
+from osln.step_run import Progress, StepRun, by_epochs
 from osln.training_state import cpu_threads
 from osln.transforms import Scaling
 

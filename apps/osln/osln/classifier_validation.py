@@ -7,10 +7,9 @@ import numpy as np
 
 from osln.candidate_sets import CandidateSet
 from osln.checkpoint import Checkpoint
-from osln.classification import CandidateScorer
+from osln.classification import CandidateScorer, mean_scores
 from osln.froc import MFROC_FALSE_POSITIVES, best_f1, froc
 from osln.matching import Scored
-from osln.turning import mean_scores
 
 SHOWN_FALSE_POSITIVES = 3.0
 """Per patient, where a training shows what it finds."""

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from osln import column_file
-from osln.column import Column, prepare
+from osln.column import Column, compact, prepare
 from osln.column_file import load_column, save_column
 from osln.experiments import Preset
 from osln.grid import Grid, Volume, canonical
 from osln.phantom import GENERATOR_VERSION, PhantomParameters
 from osln.phantom.imaging import image_patient
 from osln.phantom.patient import grid_axes, plan_patient
-from osln.sampling import compact
 from osln.study import build_study
 
 FIRST_SEED = {

@@ -1,12 +1,13 @@
 """The lung-centered column on the working grid: everything that the networks see of a patient."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from osln.distance import tumor_distance_mm
-from osln.experiments import Preset
+from osln.detectors import Detector
+from osln.distance import tumor_distance_mm, zone_mask
+from osln.experiments import Preset, Segmenter
 from osln.grid import Grid, mask_box, resample
 from osln.lungs import find_lung_center
 from osln.study import Study
@@ -109,3 +110,47 @@ def _tumor_and_distance(
     distance = tumor_distance_mm(mask, around.spacing_mm)
     part = tuple(slice(a, a + n) for a, n in zip(start - low, size, strict=True))
     return mask[part], np.asfortranarray(distance[part])
+
+
+def compact(column: Column) -> Column:
+    """The column in 8 bytes a voxel instead of 21, so that a cohort fits in memory.
+
+    CT becomes int16, PET and distance float16, labels uint8 where they fit; the tumor mask is left out.
+
+    Raises:
+        ValueError: The column has no node labels (an empty label map is fine: it says there are none).
+    """
+    if column.nodes is None:
+        raise ValueError(f"case {column.case} has no approved nodes: review and submit it before training")
+    few = column.nodes.max(initial=0) < 256
+    return replace(
+        column,
+        ct_hu=np.round(np.clip(column.ct_hu, -32768, 32767)).astype(np.int16, order="C"),
+        pet_suv=None if column.pet_suv is None else column.pet_suv.astype(np.float16, order="C"),
+        distance_mm=None if column.distance_mm is None else column.distance_mm.astype(np.float16, order="C"),
+        nodes=column.nodes.astype(np.uint8 if few else np.uint16, order="C"),
+        body=np.ascontiguousarray(column.body, dtype=bool),
+        tumor=None,
+    )
+
+
+def reason_not_usable(column: Column, network: Segmenter | Detector) -> str | None:
+    """What a patient lacks for a network, or None if nothing."""
+    if column.nodes is None:
+        return "no approved nodes"
+    if network.needs_pet and column.pet_suv is None:
+        return "no PET"
+    if network.needs_tumor and column.distance_mm is None:
+        return "no tumor contour"
+    return None
+
+
+def zone_of(column: Column, zone: str) -> np.ndarray:
+    """(X, Y, Z) bool, the voxels of a zone; all of them without asking for a tumor if the zone is "all"."""
+    if zone == "all" or column.distance_mm is None:
+        if zone != "all":
+            raise ValueError(
+                f"case {column.case} has no tumor contour, which the {zone} zone needs: draw it first"
+            )
+        return np.ones(column.ct_hu.shape, dtype=bool)
+    return zone_mask(column.distance_mm, zone)

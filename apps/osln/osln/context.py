@@ -12,13 +12,9 @@ import numpy as np
 
 from osln.candidates import Candidate
 from osln.column import Column
-from osln.experiments import PROXIMAL_MM, Classifier, StageTwo
+from osln.experiments import CONTEXT, PROXIMAL_MM, Classifier, StageTwo
 from osln.patches import Patches, cut_patches
 
-CONTEXT = ("stage_one_score", "distance_mm", "radius_mm", "x_mm", "y_mm", "z_mm")
-"""Columns of a context: mean probability, signed distance to the tumor, radius, place seen from the tumor."""
-CONTEXT_INPUTS = len(CONTEXT) + 1
-"""Numbers that a network is given: the zone besides."""
 SMALLEST_ODDS = 1e-4
 UNIT_MM = 100.0
 USUAL_RADIUS_MM = 4.0

@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from osln.lesion_patch import SLICE_MM, slices_patch
 from osln.lesion_set import Lesion
 from osln.ontology import Ontology
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 OFFSET_HU = 32768
 SPLITS = ("train", "val", "test")

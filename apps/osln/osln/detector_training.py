@@ -16,14 +16,15 @@ import torch
 from osln.checkpoint import Checkpoint
 from osln.column import Column
 from osln.detectors import DETECTOR_RECIPES, Detector, DetectorRecipe
+from osln.devices import bf16_is_fast
 from osln.experiments import Preset
 from osln.networks.mulan import SliceTarget, TagLoss, build_mulan
-from osln.recipe import bf16_is_fast, learning_rate
+from osln.recipe import learning_rate
+from osln.rows.tags import TAG_NAMES
 from osln.slice_sampling import NodeTags, SliceSampler
 from osln.slices import canvas_size
 from osln.step_run import StepProgress, StepRun, weight_groups
 from osln.tagging_losses import tag_weights
-from osln.tags import TAG_NAMES
 from osln.training_state import cpu_threads
 from osln.transforms import Scaling
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from osln.bootstrap import Distribution
-from osln.checkpoint import plain
 from osln.criteria import Averaging, Criterion
 from osln.evaluation import Evaluation, differences
 from osln.reporting import table
+from osln.results.files import plain
 
 TITLES = {
     "recall": "recall",

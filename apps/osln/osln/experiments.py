@@ -12,6 +12,14 @@ from osln.presets import PRESETS as PRESETS
 from osln.presets import Preset as Preset
 from osln.presets import StageTwo as StageTwo
 
+OFFERED_FALSE_POSITIVES = ("0.5", "1", "2", "3", "4", "6")
+"""Per patient, in words as they are stored and shown; 3 is what is used unless asked otherwise."""
+
+CONTEXT = ("stage_one_score", "distance_mm", "radius_mm", "x_mm", "y_mm", "z_mm")
+"""Columns of a context: mean probability, signed distance to the tumor, radius, place seen from the tumor."""
+CONTEXT_INPUTS = len(CONTEXT) + 1
+"""Numbers that a network is given: the zone besides."""
+
 PROXIMAL_MM = 70.0
 """Largest distance to the tumor boundary that is tumor-proximal (paper, section 4.2)."""
 

@@ -11,18 +11,14 @@ import torch
 
 from osln.checkpoint import Checkpoint
 from osln.column import Column
+from osln.devices import available_devices
 from osln.distance import zone_mask
 from osln.experiments import PRESETS, SEGMENTERS
 from osln.transforms import network_input
+from osln.turning import TURNS, Turn, turned_column
 from osln.windows import fit_window, predict_windows
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
-
-
-def available_devices() -> list[str]:
-    """Devices that a `Predictor` can run on, on this computer."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return ["cpu"] + ["cuda"] * (count > 0) + [f"cuda:{index}" for index in range(count)]
 
 
 class Predictor:
@@ -117,3 +113,26 @@ class Predictor:
             return probability[0, 0].cpu().numpy()
 
         return run
+
+
+def mean_probability(network: Predictor, column: Column, turns: int) -> np.ndarray:
+    """(x, y, z) float32 mean probability of a network over the first `turns` views of a patient.
+
+    Args:
+        network: Of stage one.
+        column: As the network would see it unturned.
+        turns: 1 to 8.
+
+    Raises:
+        ValueError: As `Predictor.probability`.
+    """
+    if turns == 1:
+        return network.probability(column)
+    total = np.zeros(column.ct_hu.shape, dtype=np.float32)
+    for turn in TURNS[:turns]:
+        total += _turned_back(network.probability(turned_column(column, turn)), turn)
+    return total / np.float32(turns)
+
+
+def _turned_back(prob: np.ndarray, turn: Turn) -> np.ndarray:
+    return np.rot90(np.flip(prob, turn.flips), -turn.quarters, axes=(0, 1))

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from osln.lesion_patch import PATCH_PIXELS
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 ARRAYS = ("images", "boxes", "labels", "certain", "reliable")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from osln.cohort import Patient
-from osln.tags import TAG_INDEX, TAG_NAMES
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 
 
 def node_tags(patient: Patient) -> dict[int, np.ndarray]:

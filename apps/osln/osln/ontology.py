@@ -13,7 +13,7 @@ import numpy as np
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
 
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 COLUMNS = ("term", "term_exclusive", "term_parents", "term_children")
 SEPARATOR = "|"

@@ -12,14 +12,14 @@ import numpy as np
 from osln.candidate_cache import Asked, CandidateCache
 from osln.checkpoint import Checkpoint
 from osln.classifier_validation import scored_patients
-from osln.column import Column
-from osln.experiments import EXPERIMENTS, PRESETS, ROWS, SEGMENTERS
+from osln.column import Column, reason_not_usable, zone_of
+from osln.experiments import EXPERIMENTS, OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
 from osln.froc import froc
 from osln.fusion import late_fusion
 from osln.inference import Predictor
 from osln.matching import Scored
 from osln.metrics import Counts, operating_thresholds
-from osln.sampling import reason_not_usable, zone_of
+from osln.stage_two.answering import learned_from
 from osln.sweep import Sweep, sweep
 from osln.tagger import Tagger
 from osln.validation import inside_zone
@@ -27,8 +27,6 @@ from osln.weights import ModelStore
 
 FEWEST_PATIENTS = 10
 """Validation patients below which a new threshold would say more about them than about the network."""
-OFFERED_FALSE_POSITIVES = ("0.5", "1", "2", "3", "4", "6")
-"""Per patient, in words as they are stored and shown; 3 is what is used unless asked otherwise."""
 
 
 def operating_points(
@@ -205,8 +203,3 @@ def renew_score_thresholds(
         patients = scored_patients(checkpoint, sets, tags, device=device)
         said.append(set_score_thresholds(models, checkpoint.name, patients))
     return "; ".join(said)
-
-
-def learned_from(checkpoint: Checkpoint, tagger: Tagger) -> bool:
-    """Whether a classifier learned from the tags of this very tagger, whose tags alone it understands."""
-    return (checkpoint.metadata.get("tagger") or {}).get("sha256") == tagger.sha256

@@ -15,7 +15,7 @@ from osln.cohort import Patient
 from osln.grid import Volume, read_volume
 from osln.lesion_patch import MARGIN_MM, BoxMm, lesion_patch
 from osln.lesion_set import Lesion
-from osln.tags import TAG_INDEX, TAG_NAMES
+from osln.rows.tags import TAG_INDEX, TAG_NAMES
 
 REGIONS = ("chest", "abdomen", "neck")
 LEFT_OUT = ("vessel",)

@@ -9,8 +9,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from osln.candidates import Detections
 from osln.column import Column
-from osln.detection import Detections
 from osln.distance import LIMIT_MM
 from osln.experiments import PROXIMAL_MM
 from osln.matching import match

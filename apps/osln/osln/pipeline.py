@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from osln.candidates import Detections
 from osln.classification import CandidateScorer
-from osln.detection import Detections, SecondStage, detect
+from osln.detection import SecondStage, detect
 from osln.experiments import EXPERIMENTS, Experiment
 from osln.inference import Predictor
-from osln.operating import learned_from
+from osln.stage_two.answering import learned_from
 from osln.study import Study
 from osln.tagger import Tagger
 from osln.weights import SHIPPED, SHIPPED_TAGGER, ModelStore

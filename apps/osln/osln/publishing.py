@@ -3,7 +3,7 @@
 The same for the networks of both stages, so that an annotator reads one kind of report.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -135,21 +135,6 @@ def metric_name(network: str) -> str:
     return "mRecall" if network in SEGMENTERS else "mFROC"
 
 
-def trained_on(initial: Checkpoint | None, learned: Sequence[str], synthetic: Collection[str]) -> str:
-    """What the weights have seen; "phantom" only if nothing else.
-
-    Args:
-        initial: Weights that the training goes on from.
-        learned: Ids of the training cases.
-        synthetic: Ids of the phantoms among all cases.
-    """
-    patients = sum(case not in synthetic for case in learned)
-    own = _number(patients, "approved patient") if patients else "phantom"
-    if patients and patients < len(learned):
-        own += f" and {_number(len(learned) - patients, 'phantom')}"
-    return own if initial is None or initial.trained_on == own else f"{initial.trained_on}, then {own}"
-
-
 def nothing_to_learn(
     network: str, approved: Sequence[str], splits: Mapping[str, str], skipped: Mapping[str, str]
 ) -> str:
@@ -174,10 +159,6 @@ def checked_rate(asked: float | None, default: float) -> float:
     if asked is not None and not asked > 0:
         raise ValueError(f"the learning rate must be above 0, not {asked}")
     return asked or default
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _verdict(

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from osln.approved import approved_cases, load_columns
+from osln.checkpoint import trained_on
 from osln.column import Column
 from osln.experiments import PRESETS, SEGMENTERS, Segmenter
 from osln.operating import renew_operating_points, renew_score_thresholds
-from osln.publishing import RetrainReport, Trained, checked_rate, conclude, nothing_to_learn, trained_on
+from osln.publishing import RetrainReport, Trained, checked_rate, conclude, nothing_to_learn
 from osln.splits import assign
-from osln.training import Progress, train
+from osln.step_run import Progress
+from osln.training import train
 from osln.validation import evaluate
 from osln.weights import ModelStore
 

@@ -9,61 +9,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from osln.column import Column
-from osln.detectors import Detector
+from osln.column import Column, reason_not_usable, zone_of
 from osln.distance import LIMIT_MM, zone_mask
 from osln.experiments import Preset, Segmenter
 from osln.transforms import Scaling, network_input
+from osln.turning import augment
 
-ROTATION_PROBABILITY = 0.5
-FLIP_PROBABILITY = 0.25
 JITTER = 9 / 32
 """Largest offset of a node from the patch center, as a share of the patch."""
 AIR_HU = -1000
-
-
-def compact(column: Column) -> Column:
-    """The column in 8 bytes a voxel instead of 21, so that a cohort fits in memory.
-
-    CT becomes int16, PET and distance float16, labels uint8 where they fit; the tumor mask is left out.
-
-    Raises:
-        ValueError: The column has no node labels (an empty label map is fine: it says there are none).
-    """
-    if column.nodes is None:
-        raise ValueError(f"case {column.case} has no approved nodes: review and submit it before training")
-    few = column.nodes.max(initial=0) < 256
-    return replace(
-        column,
-        ct_hu=np.round(np.clip(column.ct_hu, -32768, 32767)).astype(np.int16, order="C"),
-        pet_suv=None if column.pet_suv is None else column.pet_suv.astype(np.float16, order="C"),
-        distance_mm=None if column.distance_mm is None else column.distance_mm.astype(np.float16, order="C"),
-        nodes=column.nodes.astype(np.uint8 if few else np.uint16, order="C"),
-        body=np.ascontiguousarray(column.body, dtype=bool),
-        tumor=None,
-    )
-
-
-def reason_not_usable(column: Column, network: Segmenter | Detector) -> str | None:
-    """What a patient lacks for a network, or None if nothing."""
-    if column.nodes is None:
-        return "no approved nodes"
-    if network.needs_pet and column.pet_suv is None:
-        return "no PET"
-    if network.needs_tumor and column.distance_mm is None:
-        return "no tumor contour"
-    return None
-
-
-def zone_of(column: Column, zone: str) -> np.ndarray:
-    """(X, Y, Z) bool, the voxels of a zone; all of them without asking for a tumor if the zone is "all"."""
-    if zone == "all" or column.distance_mm is None:
-        if zone != "all":
-            raise ValueError(
-                f"case {column.case} has no tumor contour, which the {zone} zone needs: draw it first"
-            )
-        return np.ones(column.ct_hu.shape, dtype=bool)
-    return zone_mask(column.distance_mm, zone)
 
 
 @dataclass
@@ -168,49 +122,6 @@ class PatchSampler:
         else:
             mask = zone_mask(column.distance_mm[box], self.segmenter.zone)[None].astype(np.float32)  # type: ignore[index]
         return augment((inputs, target, mask), rng)  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A movement of a patch in the axial plane: quarter turns, then mirroring along the axes."""
-
-    quarters: int
-    flips: tuple[int, ...]
-    """0 mirrors x, 1 mirrors y."""
-
-    @classmethod
-    def drawn(cls, rng: np.random.Generator, shape: Sequence[int]) -> "Turn":
-        """90, 180 or 270 degrees with p .5; x and y mirrored with p .25 each (paper, section 4.2).
-
-        A patch that is not square in the axial plane is only turned by 180 degrees.
-        """
-        quarters = int(rng.integers(1, 4)) if rng.random() < ROTATION_PROBABILITY else 0
-        if shape[0] != shape[1] and quarters % 2:
-            quarters = 2
-        return cls(quarters, tuple(axis for axis in (0, 1) if rng.random() < FLIP_PROBABILITY))
-
-    def of_patch(self, patch: np.ndarray) -> np.ndarray:
-        """(C, x, y, z) moved."""
-        turned = np.rot90(patch, self.quarters, axes=(1, 2))
-        return np.ascontiguousarray(np.flip(turned, [axis + 1 for axis in self.flips]))
-
-    def of_box(self, box: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """(3, 2) faces of a box in a patch of that shape (x, y, z), moved with the patch."""
-        x, y, z = box
-        width, depth = shape[:2]
-        for _ in range(self.quarters):
-            # A quarter turn takes y, counted from its end, to x, and x to y.
-            x, y = depth - y[::-1], x
-            width, depth = depth, width
-        x = width - x[::-1] if 0 in self.flips else x
-        y = depth - y[::-1] if 1 in self.flips else y
-        return np.stack([x, y, z])
-
-
-def augment(arrays: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Arrays (C, x, y, z) moved alike by a `Turn` drawn with the source of chance."""
-    turn = Turn.drawn(rng, arrays[0].shape[1:])
-    return tuple(turn.of_patch(array) for array in arrays)
 
 
 def _node_centers(nodes: np.ndarray) -> list[tuple[int, int, int]]:

@@ -8,12 +8,11 @@ import torch
 from osln.checkpoint import Checkpoint
 from osln.column import Column
 from osln.detectors import DETECTOR_RECIPES, DETECTORS
-from osln.inference import available_devices
+from osln.devices import available_devices, bf16_is_fast
 from osln.linking import link_boxes
 from osln.matching import Scored, match
 from osln.networks.mulan import Mulan, SliceDetections
 from osln.networks.mulan_heads import MASK_PIXELS
-from osln.recipe import bf16_is_fast
 from osln.slice_masks import paint_chains
 from osln.slices import REACH, Canvas, as_images, image_triples, read_slices
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from osln.column import Column
+from osln.column import Column, reason_not_usable
 from osln.detectors import Detector, DetectorRecipe
 from osln.networks.mulan import IMAGES, SliceTarget
-from osln.sampling import reason_not_usable
+from osln.rows.tags import TAG_NAMES
 from osln.slices import SLICES, Canvas, as_images, key_slices
-from osln.tags import TAG_NAMES
 from osln.transforms import Scaling
 
 NodeTags = Mapping[int, np.ndarray]

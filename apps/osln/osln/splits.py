@@ -14,6 +14,9 @@ from filelock import FileLock
 
 from osln.imagefile import write_atomically
 
+FOLDS = 4
+"""Parts that the training patients are divided into when versions have to be trained without some."""
+
 FRACTIONS = (("train", 84 / 141), ("validation", 23 / 141), ("test", 34 / 141))
 """Shares of the paper's 84, 23 and 34 patients (section 4.1)."""
 
@@ -87,3 +90,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _unknown_splits(cases: Mapping[str, str]) -> dict[str, str]:
     return {case: split for case, split in cases.items() if split not in dict(FRACTIONS)}
+
+
+def folds(cases: Iterable[str]) -> list[list[str]]:
+    """The cases dealt into `FOLDS` parts in the order of a hash of their ids; fewer if there are fewer."""
+    ordered = sorted(cases, key=lambda case: hashlib.sha256(f"fold:{case}".encode()).hexdigest())
+    return [ordered[start::FOLDS] for start in range(min(FOLDS, len(ordered)))]

@@ -180,3 +180,46 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Sets the learning rate; that of a group of `weight_groups` is so many "times" it."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("times", 1.0)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of a training after an epoch.
+
+    Attributes:
+        epoch, epochs: Reports so far and in all.
+        iteration, iterations: Steps so far and in all.
+        loss: Mean loss of the epoch.
+        dice_loss: Its Dice part.
+        validation: Figures of `validation.evaluate` from the last look at the validation patients, or None.
+        seconds_left: Estimate from the steps of this run.
+    """
+
+    epoch: int
+    epochs: int
+    iteration: int
+    iterations: int
+    loss: float
+    dice_loss: float
+    validation: dict[str, Any] | None
+    seconds_left: float
+
+
+def by_epochs(
+    on_progress: Callable[[Progress], None] | None, run: StepRun, epoch_steps: int
+) -> Callable[[StepProgress], None] | None:
+    """What `run.finish` calls where the caller asked for a `Progress`; None if nobody asked."""
+    if on_progress is None:
+        return None
+    return lambda at: on_progress(
+        Progress(
+            epoch=-(-at.step // epoch_steps),
+            epochs=-(-at.steps // epoch_steps),
+            iteration=at.step,
+            iterations=at.steps,
+            loss=at.losses["total"],
+            dice_loss=at.losses.get("dice", 0.0),
+            validation=run.validation,
+            seconds_left=at.seconds_left,
+        )
+    )

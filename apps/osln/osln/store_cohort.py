@@ -8,15 +8,13 @@ from typing import Any
 
 from osln import column_file
 from osln.approved import approved_cases, approved_study
-from osln.column import Column, prepare
+from osln.checkpoint import trained_on
+from osln.column import Column, compact, prepare
 from osln.column_file import load_column, save_column
 from osln.experiments import Preset
 from osln.grid import Volume, read_volume
-from osln.publishing import trained_on
-from osln.sampling import compact
-from osln.splits import assign
-from osln.study import StorePaths, companions, file_marks, read_image
-from osln.unseen import FOLDS, folds
+from osln.splits import FOLDS, assign, folds
+from osln.store.layout import StorePaths, companions, file_marks, read_image
 
 LEAST = {"train": FOLDS, "validation": 2, "test": 2}
 """Fewer training patients cannot be dealt into folds, and one patient has no interval."""

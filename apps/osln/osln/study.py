@@ -1,29 +1,10 @@
 """One patient as it lies in the store: CT, PET, primary tumor and approved nodes, each on its own grid."""
 
-import hashlib
-import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from osln.grid import Volume, read_volume, resample
-from osln.imagefile import SUFFIXES
-
-CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-@dataclass(frozen=True)
-class StorePaths:
-    """Files of one case; an optional file that does not exist is None."""
-
-    case: str
-    ct: Path
-    pet: Path | None
-    tumor: Path | None
-    nodes: Path | None
-    truth: Path | None
+from osln.grid import Volume, resample
 
 
 @dataclass(frozen=True)
@@ -43,74 +24,6 @@ class Study:
     pet: Volume | None = None
     tumor: Volume | None = None
     nodes: Volume | None = None
-
-
-def check_case(case: str) -> str:
-    """The id itself if it is fit to be a file name.
-
-    Raises:
-        ValueError: If it holds anything but letters, digits, ".", "_" and "-", or could leave a folder.
-    """
-    if not CASE_PATTERN.fullmatch(case) or ".." in case:
-        raise ValueError(
-            f"{case!r} is not a case id: expected up to 128 letters, digits, '.', '_' or '-', beginning "
-            "with a letter or digit and without '..'"
-        )
-    return case
-
-
-def companions(root: str | Path, case: str) -> StorePaths:
-    """Finds a case's files in a store (layout: README of sample-datastore).
-
-    Raises:
-        ValueError: If the id is not valid, the CT is missing, or a file has a twin name.
-    """
-    root, case = Path(root), check_case(case)
-    ct = one_file(root, case)
-    if ct is None:
-        raise ValueError(f"no case {case!r} in {root}: expected a CT named {case}.nii.gz there")
-    return StorePaths(
-        case=case,
-        ct=ct,
-        pet=one_file(root / "pet", case),
-        tumor=one_file(root / "labels" / "gtv", case),
-        nodes=one_file(root / "labels" / "final", case),
-        truth=one_file(root / "truth", case),
-    )
-
-
-def file_marks(paths: StorePaths) -> tuple[object, ...]:
-    """What changes if an image or a label of the case is written again.
-
-    Images are large and rarely written again: size and time tell. Labels are small and written with each
-    submission: their content tells.
-    """
-    stats = [None if path is None else path.stat() for path in (paths.ct, paths.pet)]
-    labels = [None if path is None else path.read_bytes() for path in (paths.tumor, paths.nodes)]
-    return (
-        *(stat and (stat.st_size, stat.st_mtime_ns) for stat in stats),
-        *(None if label is None else hashlib.sha256(label).hexdigest() for label in labels),
-    )
-
-
-def load_study(paths: StorePaths, *, use_truth: bool = False) -> Study:
-    """Reads and checks one patient; the files are read side by side.
-
-    Args:
-        paths: From `companions`.
-        use_truth: Take the phantom's true nodes instead of the approved label.
-
-    Raises:
-        ValueError: If a file cannot be read, holds NaN or nothing but one value, or if PET, tumor or
-            nodes do not lie on the CT. The message names the case, the file and what to do.
-    """
-    nodes_path = paths.truth if use_truth else paths.nodes
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        ct = pool.submit(read_image, paths.case, "CT", paths.ct)
-        pet = pool.submit(_read_if, paths.case, "PET", paths.pet)
-        tumor = pool.submit(_read_if, paths.case, "tumor mask", paths.tumor)
-        nodes = pool.submit(_read_if, paths.case, "node label", nodes_path)
-        return build_study(paths.case, ct.result(), pet.result(), tumor.result(), nodes.result())
 
 
 def build_study(
@@ -137,33 +50,6 @@ def build_study(
     if nodes is not None:
         nodes = _on_ct(case, "node label", ct, nodes)
     return Study(case, ct, pet, tumor, nodes)
-
-
-def one_file(folder: Path, name: str) -> Path | None:
-    """The image of this name, whatever its suffix; None if there is none.
-
-    Raises:
-        ValueError: If there are several.
-    """
-    found = [folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()]
-    if len(found) > 1:
-        names = " and ".join(path.name for path in found)
-        raise ValueError(
-            f"{names} lie side by side in {folder}: programs confuse the two, remove or rename one"
-        )
-    return found[0] if found else None
-
-
-def read_image(case: str, what: str, path: Path) -> Volume:
-    """`grid.read_volume` whose errors name case and kind: the files of a case share their name."""
-    try:
-        return read_volume(path)
-    except ValueError as error:
-        raise ValueError(f"case {case}, {what}: {error}") from error
-
-
-def _read_if(case: str, what: str, path: Path | None) -> Volume | None:
-    return None if path is None else read_image(case, what, path)
 
 
 def _check_values(case: str, what: str, volume: Volume) -> None:

@@ -13,13 +13,14 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from osln.checkpoint import differing_tensors, plain
+from osln.checkpoint import differing_tensors
+from osln.devices import bf16_is_fast
 from osln.grid import Volume
 from osln.imagefile import write_atomically
 from osln.lesion_patch import PATCH_PIXELS, lesion_patch
 from osln.networks.lesanet import LesaNet
-from osln.recipe import bf16_is_fast
-from osln.tags import TAG_NAMES
+from osln.results.files import plain
+from osln.rows.tags import TAG_NAMES
 
 FORMAT = "osln-tagger-1"
 PUBLIC, TRAINED, PHANTOM = "public LesaNet", "trained here", "phantom"

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from osln.devices import bf16_is_fast
 from osln.lesion_sampling import augment, batch_indices
 from osln.lesion_set import LesionSet
 from osln.networks.lesanet import LesaNet
-from osln.recipe import bf16_is_fast
+from osln.rows.tags import TAG_NAMES
 from osln.step_run import StepProgress, StepRun, weight_groups
 from osln.tagger_recipe import TaggerRecipe
 from osln.tagger_validation import mean_auc, tag_figures
 from osln.tagging_losses import hard_example_loss, tag_weights, triplet_loss, weighted_cross_entropy
-from osln.tags import TAG_NAMES
 from osln.training_state import cpu_threads
 
 REPORT_STEPS = 50

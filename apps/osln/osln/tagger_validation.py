@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from osln.lesion_set import LesionSet
-from osln.tags import TAG_CLASSES, TAG_NAMES
+from osln.rows.tags import TAG_CLASSES, TAG_NAMES
 
 
 def area_under_curve(scores: np.ndarray, holds: np.ndarray) -> float:

@@ -7,7 +7,7 @@ thread of a CPU the result depends on seed and data alone, interrupted or not.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from osln.column import Column
+from osln.devices import bf16_is_sound
 from osln.experiments import Preset, Segmenter
+from osln.learning.losses import masked_loss
 from osln.networks.build import segmenter_network
-from osln.recipe import bf16_is_sound, learning_rate, masked_loss
+from osln.recipe import learning_rate
 from osln.sampling import PatchSampler
-from osln.step_run import StepProgress, StepRun
+from osln.step_run import Progress, StepRun, by_epochs
 from osln.training_state import cpu_threads
 from osln.transforms import Scaling
 from osln.validation import evaluate
@@ -29,49 +31,6 @@ EPOCH_STEPS = 50
 """Steps between two reports; a small cohort has no natural epoch."""
 VALIDATIONS = 5
 """How often in a training the validation patients are looked at: a look costs as much as many steps."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """State of a training after an epoch.
-
-    Attributes:
-        epoch, epochs: Reports so far and in all.
-        iteration, iterations: Steps so far and in all.
-        loss: Mean loss of the epoch.
-        dice_loss: Its Dice part.
-        validation: Figures of `validation.evaluate` from the last look at the validation patients, or None.
-        seconds_left: Estimate from the steps of this run.
-    """
-
-    epoch: int
-    epochs: int
-    iteration: int
-    iterations: int
-    loss: float
-    dice_loss: float
-    validation: dict[str, Any] | None
-    seconds_left: float
-
-
-def by_epochs(
-    on_progress: Callable[[Progress], None] | None, run: StepRun, epoch_steps: int
-) -> Callable[[StepProgress], None] | None:
-    """What `run.finish` calls where the caller asked for a `Progress`; None if nobody asked."""
-    if on_progress is None:
-        return None
-    return lambda at: on_progress(
-        Progress(
-            epoch=-(-at.step // epoch_steps),
-            epochs=-(-at.steps // epoch_steps),
-            iteration=at.step,
-            iterations=at.steps,
-            loss=at.losses["total"],
-            dice_loss=at.losses.get("dice", 0.0),
-            validation=run.validation,
-            seconds_left=at.seconds_left,
-        )
-    )
 
 
 def train(

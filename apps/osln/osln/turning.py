@@ -1,61 +1,68 @@
-"""Answers averaged over turned and mirrored views of a patient (test-time augmentation). Not in the paper.
+"""Quarter turns and mirror images in the axial plane: augmentation in training (paper, section 4.2) and views
+of a patient whose answers are averaged (not in the paper).
 
-Training turns patches in the same ways (`sampling.Turn`), so each view is as good as any other; their
-errors are not the same, and the mean has fewer. It costs as many passes as there are views."""
+Both turn alike, so each view is as good as any other; their errors are not the same, and the mean has fewer.
+It costs as many passes as there are views.
+"""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from osln.classification import CandidateScorer
 from osln.column import Column
 from osln.grid import Grid
-from osln.inference import Predictor
-from osln.patches import Patches
-from osln.sampling import Turn
+
+ROTATION_PROBABILITY = 0.5
+FLIP_PROBABILITY = 0.25
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A movement of a patch in the axial plane: quarter turns, then mirroring along the axes."""
+
+    quarters: int
+    flips: tuple[int, ...]
+    """0 mirrors x, 1 mirrors y."""
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, shape: Sequence[int]) -> "Turn":
+        """90, 180 or 270 degrees with p .5; x and y mirrored with p .25 each (paper, section 4.2).
+
+        A patch that is not square in the axial plane is only turned by 180 degrees.
+        """
+        quarters = int(rng.integers(1, 4)) if rng.random() < ROTATION_PROBABILITY else 0
+        if shape[0] != shape[1] and quarters % 2:
+            quarters = 2
+        return cls(quarters, tuple(axis for axis in (0, 1) if rng.random() < FLIP_PROBABILITY))
+
+    def of_patch(self, patch: np.ndarray) -> np.ndarray:
+        """(C, x, y, z) moved."""
+        turned = np.rot90(patch, self.quarters, axes=(1, 2))
+        return np.ascontiguousarray(np.flip(turned, [axis + 1 for axis in self.flips]))
+
+    def of_box(self, box: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """(3, 2) faces of a box in a patch of that shape (x, y, z), moved with the patch."""
+        x, y, z = box
+        width, depth = shape[:2]
+        for _ in range(self.quarters):
+            # A quarter turn takes y, counted from its end, to x, and x to y.
+            x, y = depth - y[::-1], x
+            width, depth = depth, width
+        x = width - x[::-1] if 0 in self.flips else x
+        y = depth - y[::-1] if 1 in self.flips else y
+        return np.stack([x, y, z])
+
 
 TURNS = tuple(Turn(quarters, flips) for quarters in (0, 1) for flips in ((), (0,), (1,), (0, 1)))
 """In the order in which they are taken: as it is, mirrored, turned by half, then the same after a quarter
 turn."""
 
 
-def mean_probability(network: Predictor, column: Column, turns: int) -> np.ndarray:
-    """(x, y, z) float32 mean probability of a network over the first `turns` views of a patient.
-
-    Args:
-        network: Of stage one.
-        column: As the network would see it unturned.
-        turns: 1 to 8.
-
-    Raises:
-        ValueError: As `Predictor.probability`.
-    """
-    if turns == 1:
-        return network.probability(column)
-    total = np.zeros(column.ct_hu.shape, dtype=np.float32)
-    for turn in TURNS[:turns]:
-        total += _turned_back(network.probability(turned_column(column, turn)), turn)
-    return total / np.float32(turns)
-
-
-def mean_scores(scorer: CandidateScorer, patches: Patches, tags: np.ndarray | None, turns: int) -> np.ndarray:
-    """(n,) float32 mean score of n candidates over the first `turns` views of their patches.
-
-    Tags and context are not turned: they say where in the body a candidate is.
-
-    Args:
-        scorer: Network of stage two.
-        patches: As cut.
-        tags: (n, 171) probabilities; only for a network that reads tags.
-        turns: 1 to 8.
-
-    Raises:
-        ValueError: As `CandidateScorer.scores`.
-    """
-    if turns == 1:
-        return scorer.scores(patches, tags)
-    views = [scorer.scores(turned_patches(patches, turn), tags) for turn in TURNS[:turns]]
-    return np.mean(views, axis=0, dtype=np.float32)
+def augment(arrays: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Arrays (C, x, y, z) moved alike by a `Turn` drawn with the source of chance."""
+    turn = Turn.drawn(rng, arrays[0].shape[1:])
+    return tuple(turn.of_patch(array) for array in arrays)
 
 
 def turned_column(column: Column, turn: Turn) -> Column:
@@ -71,19 +78,3 @@ def turned_column(column: Column, turn: Turn) -> Column:
     }
     grid = Grid(arrays["ct_hu"].shape, column.grid.affine)  # type: ignore[union-attr]
     return replace(column, grid=grid, tumor=None, nodes=None, **arrays)  # type: ignore[arg-type]
-
-
-def turned_patches(patches: Patches, turn: Turn) -> Patches:
-    """The patches turned with their boxes."""
-    shape = patches.ct_hu.shape[1:]
-    boxes = [turn.of_box(box, shape) for box in patches.boxes]
-    return replace(
-        patches,
-        ct_hu=turn.of_patch(patches.ct_hu),
-        pet_suv=None if patches.pet_suv is None else turn.of_patch(patches.pet_suv),
-        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 3, 2),
-    )
-
-
-def _turned_back(prob: np.ndarray, turn: Turn) -> np.ndarray:
-    return np.rot90(np.flip(prob, turn.flips), -turn.quarters, axes=(0, 1))

@@ -7,19 +7,17 @@ that leave out a part of the patients (out-of-fold, decision 15); they are store
 published, and found like all others.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from osln.approved import load_columns
+from osln.checkpoint import trained_on
 from osln.experiments import SEGMENTERS, Preset
-from osln.publishing import trained_on
-from osln.training import Progress, train
+from osln.splits import folds
+from osln.step_run import Progress
+from osln.training import train
 from osln.weights import ModelStore, Version
-
-FOLDS = 4
-"""Parts that the training patients are divided into when versions have to be trained without some."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +174,3 @@ def train_left_out(
         store.add(replace(checkpoint, metadata=metadata))
         resume_path.unlink(missing_ok=True)
     return {case: reason for case, reason in skipped.items() if case in lacking}
-
-
-def folds(cases: Iterable[str]) -> list[list[str]]:
-    """The cases dealt into `FOLDS` parts in the order of a hash of their ids; fewer if there are fewer."""
-    ordered = sorted(cases, key=lambda case: hashlib.sha256(f"fold:{case}".encode()).hexdigest())
-    return [ordered[start::FOLDS] for start in range(min(FOLDS, len(ordered)))]

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from osln.column import Column
+from osln.column import Column, zone_of
 from osln.experiments import SEGMENTERS
 from osln.inference import Predictor
 from osln.metrics import Counts, stage_one
-from osln.sampling import zone_of
 from osln.sweep import THRESHOLDS, sweep
 from osln.weights import Checkpoint
 

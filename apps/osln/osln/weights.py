@@ -10,9 +10,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from osln.checkpoint import Checkpoint, load_checkpoint, plain, save_checkpoint
+from osln.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from osln.experiments import NETWORKS
 from osln.imagefile import write_atomically
+from osln.results.files import plain
 
 SHIPPED = "shipped"
 SHIPPED_TAGGER = "lesanet.safetensors"

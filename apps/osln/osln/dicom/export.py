@@ -12,12 +12,12 @@ from pydicom.dataset import Dataset
 from osln.dicom.nodes import NodeSet
 from osln.dicom.results import approved, predicted, read_result, stored_result
 from osln.dicom.rtstruct_write import rtstruct
-from osln.dicom.seg import seg
+from osln.dicom.seg_write import seg
 from osln.dicom.source import CtSeries, check_same_ct, read_ct_series
 from osln.grid import Grid, Volume, read_volume
 from osln.imagefile import SUFFIXES, write_atomically
 from osln.labelmaps import map_exactly
-from osln.study import companions
+from osln.store.layout import companions
 
 WRITERS: dict[str, Callable[[NodeSet, CtSeries], Dataset]] = {"seg": seg, "rtstruct": rtstruct}
 

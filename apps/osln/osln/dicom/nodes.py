@@ -6,12 +6,21 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from pydicom.sr.coding import Code
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from osln.dicom.colors import node_color
 from osln.grid import Grid
 from osln.instances import CONNECTIVITY
+
+APPROVED, PREDICTED, TUMOR = "OSLN_APPROVED", "OSLN_PREDICTED", "OSLN_TUMOR"
+"""Content labels, by which objects of ours are told apart: nodes, predicted nodes, the primary tumor."""
+ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
+LYMPH_NODE = Code("59441001", "SCT", "Lymph node")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+
+MANUFACTURER = "OSLN Label"
 
 NAME = "lymph node"
 
@@ -249,3 +258,11 @@ def match_candidates(mask: np.ndarray, grid: Grid, candidates: list[Mapping[str,
     if lost := [number for number in numbers if number not in covered]:
         raise ValueError(f"the candidates {lost} have no voxels of their own in the label map")
     return labels
+
+
+def title(author: Author) -> str:
+    """What the series is called, at most 64 characters."""
+    if not author.approved:
+        return "OSLN Label: predicted lymph nodes, not reviewed"
+    revision = "" if author.revision is None else f", revision {author.revision}"
+    return f"OSLN Label: approved lymph nodes{revision}"

@@ -27,7 +27,7 @@ from osln.experiments import PROXIMAL_MM
 from osln.grid import Grid
 from osln.labelmaps import read_label_file
 from osln.revisions import NUMBERS, Revision, Revisions, label_revisions
-from osln.study import one_file
+from osln.store.layout import one_file
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
 NOTE = "Research, not for clinical use"

@@ -14,12 +14,11 @@ from scipy import ndimage
 
 from osln import __version__
 from osln.dicom.contours import outlines
-from osln.dicom.nodes import NOTHING, Author, NodeSet
+from osln.dicom.nodes import MANUFACTURER, NOTHING, NodeSet, title
 from osln.dicom.slices import LPS_TO_RAS
 from osln.dicom.source import CtSeries
 from osln.grid import Grid
 
-MANUFACTURER = "OSLN Label"
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 COPIED = (
@@ -186,14 +185,6 @@ def restore_identity(dataset: Dataset, ct: CtSeries) -> None:
         if codes := first.get("DeidentificationMethodCodeSequence"):
             dataset.DeidentificationMethodCodeSequence = codes
         dataset.DeidentificationMethod = first.get("DeidentificationMethod") or "as the CT; not stated there"
-
-
-def title(author: Author) -> str:
-    """What the series is called, at most 64 characters."""
-    if not author.approved:
-        return "OSLN Label: predicted lymph nodes, not reviewed"
-    revision = "" if author.revision is None else f", revision {author.revision}"
-    return f"OSLN Label: approved lymph nodes{revision}"
 
 
 def _frame_of_reference(ct: CtSeries) -> Dataset:

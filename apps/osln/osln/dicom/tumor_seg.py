@@ -8,8 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from osln.dicom.colors import cielab
-from osln.dicom.nodes import Author
-from osln.dicom.seg import TUMOR
+from osln.dicom.nodes import TUMOR, Author
 from osln.dicom.seg_write import segmentation
 from osln.dicom.source import CtSeries
 

@@ -7,10 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from osln.context import CONTEXT_INPUTS
-from osln.experiments import Classifier, StageTwo
+from osln.experiments import CONTEXT_INPUTS, Classifier, StageTwo
 from osln.networks.residual import ResidualBlock
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 
 class GLNet(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import roi_pool
 
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 POOLED = 5
 LAYERS = (2, 2, 3, 3, 3)

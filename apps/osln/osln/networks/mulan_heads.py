@@ -6,7 +6,7 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import roi_align
 
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 POOLED = 7
 """Cells of a box along each axis that box and tag head see."""

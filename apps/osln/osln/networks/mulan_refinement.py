@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from osln.networks.mulan_heads import CLASSES
-from osln.tags import TAG_NAMES
+from osln.rows.tags import TAG_NAMES
 
 
 class Refinement(nn.Module):

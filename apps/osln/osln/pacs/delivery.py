@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from osln.dicom.nodes import Author
 from osln.dicom.results import NOTE, approved, local_time
-from osln.dicom.seg import seg
+from osln.dicom.seg_write import seg
 from osln.dicom.slices import Slice
 from osln.dicom.source import CtSeries, ct_series
 from osln.dicom.tumor_seg import tumor_seg

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from osln.changes import count_nodes
-from osln.dicom.nodes import NAME
+from osln.dicom.nodes import APPROVED, NAME, TUMOR
 from osln.dicom.results import local_time
-from osln.dicom.seg import APPROVED, TUMOR, SegFile, read_seg
+from osln.dicom.seg import SegFile, read_seg
 from osln.imagefile import write_atomically
 from osln.labelmaps import packed_labels
 from osln.pacs.delivery import label_uids, series_on_pacs

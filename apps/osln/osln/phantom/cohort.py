@@ -12,7 +12,7 @@ import numpy as np
 
 from osln.grid import Grid, write_volume
 from osln.imagefile import write_atomically
-from osln.study import check_case
+from osln.store.layout import check_case
 
 from .imaging import Phantom
 from .parameters import GENERATOR_VERSION

@@ -23,7 +23,8 @@ from pydicom.dataset import Dataset, FileDataset
 from osln.dicom.colors import node_color
 from osln.dicom.dose import F18_HALF_LIFE_S
 from osln.dicom.image_write import ct_images, pet_images
-from osln.dicom.rtstruct_write import MANUFACTURER, Heading, Roi, structure_set
+from osln.dicom.nodes import MANUFACTURER
+from osln.dicom.rtstruct_write import Heading, Roi, structure_set
 from osln.dicom.slices import Slice
 from osln.dicom.source import ct_series
 from osln.grid import Grid, Volume, canonical

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from osln.candidates import Detections
 from osln.column import Column
-from osln.detection import Detections
 from osln.experiments import PROXIMAL_MM
 from osln.froc import best_f1
 from osln.pictures import draw_detections, draw_inputs

@@ -11,17 +11,17 @@ from osln.checkpoint import load_checkpoint
 from osln.column import Column
 from osln.experiments import SEGMENTERS
 from osln.fusion import late_fusion
-from osln.inference import Predictor
+from osln.inference import Predictor, mean_probability
 from osln.jobs import device, tell
 from osln.metrics import Counts
 from osln.results.classes import class_table, judge
 from osln.results.files import write_arrays
 from osln.results.kept_training import keep_training
 from osln.results.plan import EVALUATED, Network, Plan
+from osln.step_run import Progress
 from osln.sweep import Sweep, sweep
 from osln.table_rows import Row
-from osln.training import Progress, train
-from osln.turning import mean_probability
+from osln.training import train
 
 KEPT = 0.0009
 """Probabilities below it reach no threshold of the sweep and are not kept."""

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from osln.candidate_sets import CandidateSet, candidate_set, load_set, save_set
-from osln.candidates import find_candidates
+from osln.candidates import Detections, find_candidates
 from osln.checkpoint import load_checkpoint
-from osln.classification import CandidateScorer
+from osln.classification import CandidateScorer, mean_scores
 from osln.classifier_training import train_classifier
-from osln.detection import Detections
 from osln.experiments import CLASSIFIERS
 from osln.jobs import device, tell
 from osln.matching import Scored
@@ -21,10 +20,9 @@ from osln.results.files import write_array, write_json
 from osln.results.kept_training import keep_training
 from osln.results.plan import EVALUATED, Plan
 from osln.results.stage_one import fused_map, row_counts
+from osln.step_run import Progress
 from osln.table_rows import Row
 from osln.tagger import Tagger
-from osln.training import Progress
-from osln.turning import mean_scores
 
 
 def threshold(plan: Plan, row: Row, seed: int) -> float:

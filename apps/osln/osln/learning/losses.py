@@ -1,0 +1,47 @@
+"""Losses of the networks of both stages."""
+
+import torch
+from torch.nn import functional as F
+
+
+def masked_loss(
+    logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, positive_weight: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batch Dice plus weighted cross-entropy of the voxels inside the mask.
+
+    Args:
+        logits: (B, L, x, y, z) float32: L maps, each of which the loss is asked of (deep supervision).
+        target, mask: (B, 1, x, y, z) float32 of 0 and 1.
+        positive_weight: Weight of a node voxel in the cross-entropy.
+
+    Returns:
+        The loss, the mean over the maps, and its Dice part. An empty mask gives a cross-entropy of 0.
+    """
+    if logits.shape[1] > 1:
+        pairs = [masked_loss(one, target, mask, positive_weight) for one in logits.split(1, dim=1)]
+        loss, dice = (torch.stack(part).mean() for part in zip(*pairs, strict=True))
+        return loss, dice
+    prob = torch.sigmoid(logits) * mask
+    target = target * mask
+    # One voxel of smoothing keeps the loss defined for a batch without nodes.
+    dice = 1 - (2 * (prob * target).sum() + 1) / (prob.sum() + target.sum() + 1)
+    weight = mask * (1 + (positive_weight - 1) * target)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
+    return dice + entropy / mask.sum().clamp(min=1), dice
+
+
+def candidate_loss(logits: torch.Tensor, truth: torch.Tensor, positive_weight: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the candidates that are a node or none.
+
+    Args:
+        logits: (N,).
+        truth: (N,) float32: 1, 0, or negative for neither.
+        positive_weight: Weight of a node.
+
+    Returns:
+        The loss; 0 if no candidate counts.
+    """
+    counted = truth >= 0
+    if not counted.any():
+        return 0.0 * logits.sum()
+    return F.binary_cross_entropy_with_logits(logits[counted], truth[counted], pos_weight=positive_weight)

@@ -1,0 +1,1 @@
+"""Scores of candidates (paper, section 3.2)."""

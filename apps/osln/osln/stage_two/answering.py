@@ -1,0 +1,87 @@
+"""Which network of stage two answers for a row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from osln.checkpoint import Checkpoint
+from osln.experiments import CLASSIFIERS
+from osln.tagger import Tagger
+from osln.weights import Version
+
+FALLBACK = "local-ct-pet"
+"""Scores the candidates where tags cannot be used."""
+
+
+def learned_from(checkpoint: Checkpoint, tagger: Tagger) -> bool:
+    """Whether a classifier learned from the tags of this very tagger, whose tags alone it understands."""
+    return (checkpoint.metadata.get("tagger") or {}).get("sha256") == tagger.sha256
+
+
+@dataclass(frozen=True)
+class Answering:
+    """Which network of stage two answers.
+
+    Attributes:
+        classifier: Name in `CLASSIFIERS`.
+        reason: Why it is not the row's own; None if it is.
+        ready: Whether it has weights.
+    """
+
+    classifier: str
+    reason: str | None
+    ready: bool
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the reader of a result has to know, and what to do."""
+        if self.reason is None:
+            return []
+        if self.ready:
+            return [f"{self.reason}; until then {self.classifier} scores the candidates"]
+        return [
+            f"{self.reason}; {self.classifier}, which would score the candidates until then, has no weights "
+            f"either: train it (trainer {self.classifier}), or use a row that ends with stage one"
+        ]
+
+
+def answering(
+    wanted: str, versions: Mapping[str, Version | None], tagger: Mapping[str, Any] | None
+) -> Answering:
+    """The row's own network if it can be used, else `FALLBACK`.
+
+    Args:
+        wanted: Name in `CLASSIFIERS`.
+        versions: The version in use of every network; None where there are no weights.
+        tagger: The tagger in use, as `osln.tagger.Tagger.describe` says it; None if there is none.
+    """
+    reason = reason_not_usable(wanted, versions.get(wanted), tagger) if CLASSIFIERS[wanted].tags else None
+    classifier = wanted if reason is None else FALLBACK
+    return Answering(classifier, reason, versions.get(classifier) is not None)
+
+
+def reason_not_usable(name: str, version: Version | None, tagger: Mapping[str, Any] | None) -> str | None:
+    """Why a network that reads tags cannot be used with this tagger, and what to do; None if it can."""
+    if tagger is None:
+        return (
+            f"{name} reads tags and there is no tagger: convert the public LesaNet "
+            "(scripts/convert_lesanet.py) or train one (scripts/train_lesanet.py), and start the server with "
+            "--conf lesanet PATH"
+        )
+    if version is None:
+        return f"there are no weights for {name}: train it (trainer {name})"
+    learned_from = version.metadata.get("tagger") or {}
+    if learned_from.get("sha256") != tagger["sha256"]:
+        return (
+            f"{name} was trained with the tags of {told(learned_from)}, the tagger in use is {told(tagger)}: "
+            f"retrain {name} (trainer {name})"
+        )
+    return None
+
+
+def told(tagger: Mapping[str, Any] | None) -> str:
+    """A tagger in words, for instance "LesaNet (phantom, trained on 1200 phantom lesions, 0f3a9c1e2b4d)"."""
+    if not tagger:
+        return "none"
+    known = (tagger.get("origin"), f"trained on {tagger.get('trained_on')}", str(tagger.get("sha256"))[:12])
+    return f"{tagger.get('name', 'LesaNet')} ({', '.join(str(part) for part in known)})"

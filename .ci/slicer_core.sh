@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs slicer-core, 3D Slicer's libraries without its window, for tests/test_slicer_core.py: 1 GB, in an
+# Installs slicer-core, 3D Slicer's libraries without its window, for tests/whole/test_slicer_core.py: 1 GB, in an
 # environment of its own (.venv-slicer), because it brings other versions of packages than the product.
 # Where that is impossible it says so and goes on; the tests then name what they miss.
 set -euo pipefail

@@ -6,15 +6,11 @@ import os
 import random
 from pathlib import Path
 
-# Before numpy and torch are imported: results and times must not depend on the number of cores.
+import pytest
+
+# Before anything imports numpy or torch: results and times must not depend on the number of cores.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-
-torch.set_num_threads(1)
 
 
 def missing(component: str, remedy: str) -> None:
@@ -51,7 +47,7 @@ def orthanc(tmp_path_factory):
 @pytest.fixture
 def pacs(orthanc, require, tmp_path):
     """An Orthanc that holds nothing but the small study (`small_pacs.store_study`)."""
-    import small_pacs
+    from small import pacs as small_pacs
 
     if orthanc is None:
         require("Orthanc", "apt-get install orthanc orthanc-dicomweb")
@@ -62,7 +58,11 @@ def pacs(orthanc, require, tmp_path):
 
 @pytest.fixture(autouse=True)
 def fixed_seeds() -> None:
-    """Start every test from the same random state."""
+    """Start every test from the same random state, on one thread."""
+    import numpy as np
+    import torch
+
+    torch.set_num_threads(1)
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)

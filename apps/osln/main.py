@@ -6,29 +6,19 @@ from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
-from lib import (
-    answers,
-    batch,
-    dicom_routes,
-    gate,
-    infers,
-    labels,
-    ohif_routes,
-    pacs_datastore,
-    pacs_settings,
-    startup,
-    strategies,
-    threads,
-    trainers,
-)
 from lib.configuration import configuration
-from lib.datastore import OslnDatastore
-from lib.pacs_keeper import PacsKeeper
-from lib.published import Published
-from lib.quiet import silence
-from lib.sessions import OslnSessions
+from lib.models import batch, infers, strategies, trainers
+from lib.models.published import Published
+from lib.pacs import datastore as pacs_datastore
+from lib.pacs import settings as pacs_settings
+from lib.pacs.keeper import PacsKeeper
+from lib.store import labels
+from lib.store.datastore import OslnDatastore
+from lib.web import answers, dicom_routes, gate, ohif_routes, startup, threads
+from lib.web.quiet import silence
+from lib.web.sessions import OslnSessions
 from osln import __version__
-from osln.weights import ModelStore
+from osln.weights.model_store import ModelStore
 
 silence()
 

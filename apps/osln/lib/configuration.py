@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from lib.infers import devices
+from lib.models.infers import devices
 from lib.options import Choice, Number, checked
-from osln.dicom.roi_names import RoiRules, load_rules
-from osln.experiments import PRESETS, Preset
-from osln.weights import SHIPPED, SHIPPED_TAGGER
+from osln.dicom.intake.roi_names import RoiRules, load_rules
+from osln.rows.experiments import PRESETS, Preset
+from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
 
 KEYS = {
     "models": "folder of the model store (default: model/ of the app)",
     "preset": "size and recipe of networks that are trained from scratch here (default: demo)",
     "device": "device that tasks use unless a request says otherwise (default: the GPU if there is one)",
     "lesanet": "file of the tagger (default: the shipped one): the public LesaNet after "
-    "scripts/convert_lesanet.py, or one of scripts/train_lesanet.py",
+    "./scripts/osln convert-tagger, or one of ./scripts/osln train-tagger",
     "threads": "CPU threads of torch in this process (default: torch's own choice)",
     "cache_gb": "room for the images of a PACS in 10^9 bytes (default: 20); labels do not count",
     "pacs_timeout": "seconds without an answer after which a request to a PACS has failed (default: 60)",

@@ -17,8 +17,8 @@ from monailabel.interfaces.exception import (
     MONAILabelException,
 )
 
-from osln.dicom.web import PacsError
-from osln.revisions import ConflictError, DiskFullError
+from osln.dicom.web.client import PacsError
+from osln.store.revisions import ConflictError, DiskFullError
 
 OUR_PACKAGES = ("osln", "lib", "main")
 

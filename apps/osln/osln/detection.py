@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from osln.candidates import Detections, find_candidates
-from osln.classification import CandidateScorer, mean_scores
-from osln.column import prepare
-from osln.context import candidate_patches
-from osln.experiments import Experiment
-from osln.fusion import late_fusion
-from osln.inference import Predictor, mean_probability
-from osln.lesion_patch import lesion_places
-from osln.study import Study
-from osln.tagger import Tagger
-from osln.tags import top_tags
+from osln.imaging.lung_column import prepare
+from osln.imaging.study import Study
+from osln.rows.experiments import Experiment
+from osln.stage_one.candidates import Detections, find_candidates
+from osln.stage_one.fusion import late_fusion
+from osln.stage_one.inference import Predictor, mean_probability
+from osln.stage_two.context import candidate_patches
+from osln.stage_two.scoring import CandidateScorer, mean_scores
+from osln.tagging.lesion_patch import lesion_places
+from osln.tagging.tagger import Tagger
+from osln.tagging.tags import top_tags
 
 
 @dataclass(frozen=True)

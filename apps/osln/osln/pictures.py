@@ -9,11 +9,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from osln.candidates import Detections
-from osln.column import Column
-from osln.distance import LIMIT_MM
-from osln.experiments import PROXIMAL_MM
-from osln.matching import match
+from osln.imaging.distance import LIMIT_MM
+from osln.imaging.lung_column import Column
+from osln.metrics.matching import match
+from osln.rows.experiments import PROXIMAL_MM
+from osln.stage_one.candidates import Detections
 
 WINDOW_HU = (-160.0, 240.0)
 SUV_RANGE = (1.5, 8.0)

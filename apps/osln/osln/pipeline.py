@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from osln.candidates import Detections
-from osln.classification import CandidateScorer
 from osln.detection import SecondStage, detect
-from osln.experiments import EXPERIMENTS, Experiment
-from osln.inference import Predictor
+from osln.imaging.study import Study
+from osln.rows.experiments import EXPERIMENTS, Experiment
+from osln.stage_one.candidates import Detections
+from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import learned_from
-from osln.study import Study
-from osln.tagger import Tagger
-from osln.weights import SHIPPED, SHIPPED_TAGGER, ModelStore
+from osln.stage_two.scoring import CandidateScorer
+from osln.tagging.tagger import Tagger
+from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
 
 
 @dataclass(frozen=True)

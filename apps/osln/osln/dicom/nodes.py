@@ -11,8 +11,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from osln.dicom.colors import node_color
-from osln.grid import Grid
-from osln.instances import CONNECTIVITY
+from osln.imaging.grid import Grid
+from osln.imaging.instances import CONNECTIVITY
 
 APPROVED, PREDICTED, TUMOR = "OSLN_APPROVED", "OSLN_PREDICTED", "OSLN_TUMOR"
 """Content labels, by which objects of ours are told apart: nodes, predicted nodes, the primary tumor."""

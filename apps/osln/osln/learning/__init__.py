@@ -1,1 +1,1 @@
-"""How any network learns."""
+"""How any network learns: steps, state on disk, losses, arithmetic."""

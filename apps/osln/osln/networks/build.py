@@ -3,8 +3,7 @@
 import torch
 from torch import nn
 
-from osln.distance import LIMIT_MM
-from osln.experiments import PROXIMAL_MM, Classifier, Preset, Segmenter
+from osln.imaging.distance import LIMIT_MM
 from osln.networks.gated_unet import GatedUNet
 from osln.networks.glnet import GLNet
 from osln.networks.hrnet3d import HRNet3D
@@ -13,6 +12,7 @@ from osln.networks.random_views import RandomViewNet
 from osln.networks.se_unet import SEUNet
 from osln.networks.set_glnet import SetGLNet
 from osln.networks.unet3d import UNet3D
+from osln.rows.experiments import PROXIMAL_MM, Classifier, Preset, Segmenter
 
 
 def segmenter_network(segmenter: Segmenter, preset: Preset) -> nn.Module:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from osln.experiments import CONTEXT_INPUTS, Classifier, StageTwo
 from osln.networks.residual import ResidualBlock
+from osln.rows.experiments import CONTEXT_INPUTS, Classifier, StageTwo
 from osln.rows.tags import TAG_NAMES
 
 

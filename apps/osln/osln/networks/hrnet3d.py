@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from osln.networks.residual import ResidualBlock
-from osln.presets import HighResolution
+from osln.rows.presets import HighResolution
 
 
 class HRNet3D(nn.Module):

@@ -67,7 +67,7 @@ class LesaNet(nn.Module):
         """Scores and embedding of lesions.
 
         Args:
-            images: (N, 3, rows, columns) float32 from `osln.lesion_patch`; N at least 1.
+            images: (N, 3, rows, columns) float32 from `osln.tagging.lesion_patch`; N at least 1.
             boxes: (N, 4) lesion boxes x1, y1, x2, y2 in pixels of the patch, last pixel included.
         """
         regions = self._regions(images, boxes)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from osln.presets import RandomViews
+from osln.rows.presets import RandomViews
 
 PLANES = ((0, 1), (0, 2), (1, 2))
 """Axes of the axial, coronal and sagittal plane: channels of a view."""

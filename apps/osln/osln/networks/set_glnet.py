@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from osln.networks.glnet import GLNet
-from osln.presets import SetAttention
+from osln.rows.presets import SetAttention
 
 
 class SetGLNet(nn.Module):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from osln.dicom.files import Series, text
-from osln.dicom.studies import CasePlan, plan_cases
+from osln.dicom.intake.case_plans import CasePlan, plan_cases
+from osln.dicom.reading.files import Series, text
 
 TOLD = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "StudyDate", "StudyTime")
 """What viewers show of a case, or open it by."""

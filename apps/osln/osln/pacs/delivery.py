@@ -8,18 +8,18 @@ from filelock import FileLock, Timeout
 from pydicom.dataset import Dataset
 
 from osln.dicom.nodes import Author
-from osln.dicom.results import NOTE, approved, local_time
-from osln.dicom.seg_write import seg
-from osln.dicom.slices import Slice
-from osln.dicom.source import CtSeries, ct_series
-from osln.dicom.tumor_seg import tumor_seg
-from osln.dicom.web import PacsError
-from osln.labelmaps import read_label_file
+from osln.dicom.reading.slices import Slice
+from osln.dicom.reading.source import CtSeries, ct_series
+from osln.dicom.web.client import PacsError
+from osln.dicom.writing.from_store import NOTE, approved, local_time
+from osln.dicom.writing.segmentation import seg
+from osln.dicom.writing.tumor_seg import tumor_seg
+from osln.imaging.labelmaps import read_label_file
 from osln.pacs.fetching import same_images
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import Entry, Outbox
 from osln.pacs.stow import store_object
-from osln.revisions import Revision, label_revisions
+from osln.store.revisions import Revision, label_revisions
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from osln.dicom.export import WRITERS
-from osln.dicom.results import approved, predicted, stored_result
+from osln.dicom.writing.export import WRITERS
+from osln.dicom.writing.from_store import approved, predicted, stored_result
 from osln.pacs.delivery import series_on_pacs
 from osln.pacs.mirror import PacsMirror
 
@@ -24,7 +24,7 @@ def export_stored(mirror: PacsMirror, case: str, what: str, form: str) -> Datase
         mirror: The mirror.
         case: Id of the case.
         what: Of `CHOICES`.
-        form: Of `osln.dicom.export.WRITERS`: "seg" or "rtstruct".
+        form: Of `osln.dicom.writing.export.WRITERS`: "seg" or "rtstruct".
 
     Raises:
         PacsError: If the PACS fails.

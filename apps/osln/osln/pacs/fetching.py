@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from osln.dicom.case_labels import AmbiguousNamesError
-from osln.dicom.deidentify import Deidentifier
-from osln.dicom.dicomweb import WebSource
-from osln.dicom.import_case import CaseImport, Tell, fingerprint
-from osln.dicom.roi_names import RoiRules
-from osln.dicom.store_case import read_manifest
-from osln.dicom.studies import CasePlan
-from osln.dicom.web import PacsError, WebClient
-from osln.grid import Grid, Volume, canonical, read_volume
-from osln.imagefile import write_atomically
+from osln.dicom.intake.case_labels import AmbiguousNamesError
+from osln.dicom.intake.case_plans import CasePlan
+from osln.dicom.intake.deidentify import Deidentifier
+from osln.dicom.intake.one_case import CaseImport, Tell, fingerprint
+from osln.dicom.intake.roi_names import RoiRules
+from osln.dicom.intake.store_case import read_manifest
+from osln.dicom.web.client import PacsError, WebClient
+from osln.dicom.web.source import WebSource
+from osln.files.images import write_atomically
+from osln.imaging.grid import Grid, Volume, canonical, read_volume
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any
 from filelock import FileLock
 from pydicom.dataset import Dataset
 
-from osln.dicom.dicomweb import MODALITIES, series_of
-from osln.dicom.files import SCANNED, Progress, Series, text
-from osln.dicom.seg import is_ours, when_created
-from osln.dicom.web import WebClient
-from osln.imagefile import write_atomically
+from osln.dicom.reading.files import SCANNED, Progress, Series, text
+from osln.dicom.reading.segmentation import is_ours, when_created
+from osln.dicom.web.client import WebClient
+from osln.dicom.web.source import MODALITIES, series_of
+from osln.files.images import write_atomically
 
 KEPT = (*SCANNED, "StudyTime")
 FORMAT = 1
@@ -32,7 +32,7 @@ class StoredSeg:
     Attributes:
         ct: Series of the CT that it was drawn on.
         study, series, instance: Its UIDs.
-        content: `osln.dicom.seg.APPROVED`, `PREDICTED` or `TUMOR`.
+        content: `osln.dicom.reading.segmentation.APPROVED`, `PREDICTED` or `TUMOR`.
         created: ISO 8601, local time of whoever made it; "" if it does not say.
         number: Of the revision.
         by: Annotator.

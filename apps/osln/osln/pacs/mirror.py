@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from osln.dicom.deidentify import Deidentifier, read_key
-from osln.dicom.files import text
-from osln.dicom.import_case import fingerprint
-from osln.dicom.roi_names import RoiRules
-from osln.dicom.store_case import import_folder
-from osln.dicom.studies import CasePlan
-from osln.dicom.web import PacsError, WebClient
-from osln.grid import Volume
+from osln.dicom.intake.case_plans import CasePlan
+from osln.dicom.intake.deidentify import Deidentifier, read_key
+from osln.dicom.intake.one_case import fingerprint
+from osln.dicom.intake.roi_names import RoiRules
+from osln.dicom.intake.store_case import import_folder
+from osln.dicom.reading.files import text
+from osln.dicom.web.client import PacsError, WebClient
+from osln.imaging.grid import Volume
 from osln.pacs.cases import Cases, find_cases
 from osln.pacs.fetching import Fetched, ever_fetched, fetch_case, read_fetched, reason_to_fetch
 from osln.pacs.listing import Listing
 from osln.pacs.room import Room
-from osln.revisions import label_revisions
+from osln.store.revisions import label_revisions
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from osln.imagefile import write_atomically
-from osln.revisions import Revision, label_revisions
+from osln.files.images import write_atomically
+from osln.store.revisions import Revision, label_revisions
 
 PAUSES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 600.0)
 """Between tries of one label; the last one again and again."""

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from osln.changes import count_nodes
 from osln.dicom.nodes import APPROVED, NAME, TUMOR
-from osln.dicom.results import local_time
-from osln.dicom.seg import SegFile, read_seg
-from osln.imagefile import write_atomically
-from osln.labelmaps import packed_labels
+from osln.dicom.reading.segmentation import SegFile, read_seg
+from osln.dicom.writing.from_store import local_time
+from osln.files.images import write_atomically
+from osln.imaging.labelmaps import packed_labels
+from osln.imaging.node_changes import count_nodes
 from osln.pacs.delivery import label_uids, series_on_pacs
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
-from osln.revisions import Revision, label_revisions
+from osln.store.revisions import Revision, label_revisions
 
 logger = logging.getLogger(__name__)
 

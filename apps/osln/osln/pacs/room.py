@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from osln.dicom.web import PacsError
+from osln.dicom.web.client import PacsError
 
 RECENT_S = 300.0
 PATIENCE_S = 1800.0

@@ -5,8 +5,8 @@ Reference: DICOM PS3.18, 10.5 (store transaction), table 10.5.3-1 (answers) and 
 
 from pydicom.dataset import Dataset
 
-from osln.dicom.files import text
-from osln.dicom.web import PacsError, WebClient
+from osln.dicom.reading.files import text
+from osln.dicom.web.client import PacsError, WebClient
 
 REASONS = {
     0x0110: "it failed while it worked on the object",

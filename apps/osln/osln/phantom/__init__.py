@@ -1,6 +1,6 @@
 """Synthetic CT + PET patients with known lymph nodes and known mimics (docs/phantom.md)."""
 
-from .imaging import Phantom, make_phantom
-from .parameters import GENERATOR_VERSION, PhantomParameters
+from osln.phantom.parameters import GENERATOR_VERSION, PhantomParameters
+from osln.phantom.patient.scan import Phantom, make_phantom
 
 __all__ = ["GENERATOR_VERSION", "Phantom", "PhantomParameters", "make_phantom"]

@@ -3,7 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
-from osln.grid import Grid
+from osln.imaging.grid import Grid
 
 RAS_TO_LPS = np.array([-1.0, -1.0, 1.0])
 

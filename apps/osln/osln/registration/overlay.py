@@ -5,10 +5,9 @@ import SimpleITK as sitk
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from osln.grid import Volume
-
-from .frames import resample_through
-from .working import SPACING_MM, working_ct
+from osln.imaging.grid import Volume
+from osln.registration.frames import resample_through
+from osln.registration.working import SPACING_MM, working_ct
 
 _WINDOW_HU = (-200.0, 300.0)
 _SQUARE_MM = 36.0

@@ -8,14 +8,13 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from osln.grid import Grid, Volume
-
-from .frames import resample_through
-from .quality import Agreement, Quality, agreement, covered_part, folding_share
-from .rigid import align_rigid, center_mm, translation
-from .shifts import ct_shift_mm, pet_shift_mm
-from .spline import align_splines
-from .working import WorkingImage, working_ct, working_pet
+from osln.imaging.grid import Grid, Volume
+from osln.registration.frames import resample_through
+from osln.registration.quality import Agreement, Quality, agreement, covered_part, folding_share
+from osln.registration.rigid import align_rigid, center_mm, translation
+from osln.registration.shifts import ct_shift_mm, pet_shift_mm
+from osln.registration.spline import align_splines
+from osln.registration.working import WorkingImage, working_ct, working_pet
 
 ALIGNED_CT_MM = 1.5
 """CTs closer than this are left alone: registration itself is no better (docs/registration.md)."""

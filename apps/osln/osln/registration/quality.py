@@ -6,10 +6,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from osln.grid import Grid
-
-from .frames import displacement_mm, resample_through
-from .working import WorkingImage
+from osln.imaging.grid import Grid
+from osln.registration.frames import displacement_mm, resample_through
+from osln.registration.working import WorkingImage
 
 _BINS = 32
 _FOLDING_STEP_MM = 8.0

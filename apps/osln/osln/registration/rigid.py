@@ -4,10 +4,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from osln.grid import Grid
-
-from .frames import RAS_TO_LPS, to_itk
-from .working import WorkingImage
+from osln.imaging.grid import Grid
+from osln.registration.frames import RAS_TO_LPS, to_itk
+from osln.registration.working import WorkingImage
 
 _RANGE_HU = (-1000.0, 300.0)
 _SAMPLES = 25_000

@@ -5,11 +5,10 @@ import itertools
 import numpy as np
 import SimpleITK as sitk
 
-from osln.grid import mask_box
-
-from .frames import resample_through
-from .quality import covered_part, mutual_information
-from .working import WorkingImage
+from osln.imaging.grid import mask_box
+from osln.registration.frames import resample_through
+from osln.registration.quality import covered_part, mutual_information
+from osln.registration.working import WorkingImage
 
 _BLOCKS = (4, 3, 5)
 _SMALLEST_SHARE = 0.3

@@ -13,9 +13,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from osln.grid import Grid
-
-from .frames import RAS_TO_LPS, to_itk
+from osln.imaging.grid import Grid
+from osln.registration.frames import RAS_TO_LPS, to_itk
 
 _MARGIN_MM = 16.0
 # Residuals well above it weigh little: contrast agent in one CT only, gas, parts without a counterpart.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from osln.grid import Grid, Volume, resample
-from osln.lungs import AIR_HU, IN_SLICE, inside_air, lungs_in
+from osln.imaging.grid import Grid, Volume, resample
+from osln.imaging.lungs import AIR_HU, IN_SLICE, inside_air, lungs_in
 
 SPACING_MM = 4.0
 _SMALLEST_EXTENT_MM = 40.0

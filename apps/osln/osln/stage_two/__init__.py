@@ -1,1 +1,1 @@
-"""Scores of candidates (paper, section 3.2)."""
+"""Scores of candidates: GLNet and its relatives (paper, section 3.2)."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from osln.checkpoint import Checkpoint
-from osln.experiments import CLASSIFIERS
-from osln.tagger import Tagger
-from osln.weights import Version
+from osln.rows.experiments import CLASSIFIERS
+from osln.tagging.tagger import Tagger
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.model_store import Version
 
 FALLBACK = "local-ct-pet"
 """Scores the candidates where tags cannot be used."""
@@ -53,7 +53,7 @@ def answering(
     Args:
         wanted: Name in `CLASSIFIERS`.
         versions: The version in use of every network; None where there are no weights.
-        tagger: The tagger in use, as `osln.tagger.Tagger.describe` says it; None if there is none.
+        tagger: The tagger in use, as `osln.tagging.tagger.Tagger.describe` says it; None if there is none.
     """
     reason = reason_not_usable(wanted, versions.get(wanted), tagger) if CLASSIFIERS[wanted].tags else None
     classifier = wanted if reason is None else FALLBACK
@@ -65,8 +65,8 @@ def reason_not_usable(name: str, version: Version | None, tagger: Mapping[str, A
     if tagger is None:
         return (
             f"{name} reads tags and there is no tagger: convert the public LesaNet "
-            "(scripts/convert_lesanet.py) or train one (scripts/train_lesanet.py), and start the server with "
-            "--conf lesanet PATH"
+            "(./scripts/osln convert-tagger) or train one (./scripts/osln train-tagger), and start the "
+            "server with --conf lesanet PATH"
         )
     if version is None:
         return f"there are no weights for {name}: train it (trainer {name})"

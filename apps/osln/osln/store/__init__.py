@@ -1,1 +1,1 @@
-"""A folder of cases."""
+"""A folder of cases: layout, splits, revisions, approved labels."""

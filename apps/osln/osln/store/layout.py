@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from osln.grid import Volume, read_volume
-from osln.imagefile import SUFFIXES
-from osln.study import Study, build_study
+from osln.files.images import SUFFIXES
+from osln.imaging.grid import Volume, read_volume
+from osln.imaging.study import Study, build_study
 
 CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

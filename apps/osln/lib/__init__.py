@@ -1,0 +1,1 @@
+"""MONAI Label's side of the app: asks `osln`, never the other way round."""

@@ -1,0 +1,1 @@
+"""Inference, training and strategies as MONAI Label's tasks."""

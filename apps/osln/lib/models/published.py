@@ -1,0 +1,146 @@
+"""The weights in use, as the server sees them: looked up at every request, loaded once per version."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from lib.errors import NotReadyError
+from lib.models.options_of_stage_two import measured_points
+from lib.models.taggers import TaggerInUse, stamp
+from osln.rows.experiments import ROWS as ALL_ROWS
+from osln.rows.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
+from osln.stage_one.inference import Predictor
+from osln.stage_two.answering import Answering, answering
+from osln.stage_two.scoring import CandidateScorer
+from osln.tagging.tagger import Tagger
+from osln.weights.model_store import SHIPPED, ModelStore, Version
+
+ROWS = {name: row for name, row in ALL_ROWS.items() if row.served}
+"""Every row that is offered, by name; the first one is what Slicer runs by itself."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    version: Version
+    network: Predictor | CandidateScorer
+
+
+class Published:
+    """Published versions and their networks, by device.
+
+    Another process publishes (training, `./scripts/osln models`), so every look compares the store's two
+    small files with what was read last; a network is loaded anew when its version's checksum changed.
+
+    Args:
+        store: Versions of the weights.
+        tagger: File of the tagger in use; None if there is none.
+
+    Raises:
+        ValueError: If the file is no tagger.
+    """
+
+    def __init__(self, store: ModelStore, tagger: Path | None = None) -> None:
+        self.store = store
+        self.tagger = TaggerInUse(tagger)
+        self._guard = threading.Lock()
+        self._seen: tuple[Any, ...] = ()
+        self._versions: dict[str, Version | None] = {}
+        self._thresholds: dict[str, dict[str, float]] = {}
+        self._points: dict[str, dict[str, float]] = {}
+        self._loaded: dict[tuple[str, str], _Loaded] = {}
+
+    def versions(self) -> Mapping[str, Version | None]:
+        """The version in use of every network; None where there are no weights."""
+        self._refresh()
+        return self._versions
+
+    def thresholds(self, row: Experiment) -> Mapping[str, float]:
+        """Thresholds of a row's stage one by its precision on validation patients, the paper's 0.15 first."""
+        self._refresh()
+        return self._thresholds[row.stage_one]
+
+    def points(self, classifier: str) -> Mapping[str, float]:
+        """Score thresholds of a network of stage two by false positives per patient; empty if unmeasured."""
+        self._refresh()
+        return self._points[classifier]
+
+    def answering(self, row: Experiment) -> Answering | None:
+        """Which network of stage two answers for a row now; None for a row that ends with stage one."""
+        if row.classifier is None:
+            return None
+        return answering(row.classifier, self.versions(), self.tagger.describe())
+
+    def networks(self, row: Experiment, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
+        """The networks of a row's stage one on a device, and the versions they were loaded from.
+
+        Raises:
+            ValueError: If a network has no weights, or its file is not the one that was stored.
+        """
+        loaded = {name: self._network(name, device) for name in row.segmenters}
+        return (
+            {name: cast(Predictor, one.network) for name, one in loaded.items()},
+            {name: one.version for name, one in loaded.items()},
+        )
+
+    def scorer(
+        self, row: Experiment, device: str
+    ) -> tuple[CandidateScorer, Version, Tagger | None, list[str]]:
+        """The network that answers for a row's stage two, on a device.
+
+        Returns:
+            The network, its version, the tagger if there is one and the row has to do with tags, and what
+            the reader of the result has to know.
+
+        Raises:
+            ValueError: If there are no weights, or their file is not the one that was stored.
+        """
+        wanted = cast(str, row.classifier)
+        tagger = self.tagger.on(device) if row.needs_tags else None
+        choice = answering(wanted, self.versions(), tagger and tagger.describe())
+        if choice.reason and not choice.ready:
+            raise NotReadyError(f"{choice.warnings[0]} ({row.stage_one})")
+        loaded = self._network(choice.classifier, device)
+        return cast(CandidateScorer, loaded.network), loaded.version, tagger, choice.warnings
+
+    def _network(self, name: str, device: str) -> _Loaded:
+        version = self.versions()[name]
+        with self._guard:
+            loaded = self._loaded.get((name, device))
+            if loaded is None or version is None or loaded.version.sha256 != version.sha256:
+                checkpoint = self.store.load(name, version)
+                make = Predictor if name in SEGMENTERS else CandidateScorer
+                loaded = _Loaded(version or self.store.published(name), make(checkpoint, device))
+                self._loaded[name, device] = loaded
+            return loaded
+
+    def _refresh(self) -> None:
+        seen = (
+            stamp(self.store.root / "published.json"),
+            stamp(self.store.root / SHIPPED / "manifest.json"),
+        )
+        with self._guard:
+            if seen == self._seen:
+                return
+            self._versions = {name: self.store.published(name) for name in SERVED_NETWORKS}
+            self._thresholds = {
+                row: dict(sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != "0.15"))
+                for row in ROWS
+            }
+            self._points = {name: measured_points(self.store.thresholds(name)) for name in SERVED_CLASSIFIERS}
+            self._seen = seen
+
+
+def described(versions: Mapping[str, Version | None]) -> dict[str, Any]:
+    """Versions as JSON: what every result and `/info/` say about the weights."""
+    return {
+        name: version
+        and {
+            "version": version.name,
+            "sha256": version.sha256,
+            "trained_on": version.trained_on,
+            "created": version.metadata.get("created"),
+        }
+        for name, version in versions.items()
+    }

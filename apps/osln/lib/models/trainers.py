@@ -1,0 +1,245 @@
+"""Trainers: one per network, run by MONAI Label in a process of its own."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from monailabel.config import settings
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.train import TrainTask
+
+from lib.errors import translated
+from lib.models.label_maps import plain
+from lib.models.server_process import end_with_parent
+from lib.options import Choice, Number, Option, Switch, checked, shown
+from osln.files.images import write_atomically
+from osln.learning.run import Progress
+from osln.retraining.classifier import retrain_classifier
+from osln.retraining.publishing import nothing_to_learn
+from osln.retraining.segmenter import retrain
+from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, SERVED_NETWORKS, Classifier, Preset, Segmenter
+from osln.store.approved import approved_cases
+from osln.store.splits import assign
+from osln.weights.model_store import ModelStore
+
+logger = logging.getLogger(__name__)
+
+# MONAI Label's default tracker needs a service that this app does not use, and ends trainings without it.
+settings.MONAI_LABEL_TRACKING_ENABLED = False
+os.environ["MONAI_LABEL_TRACKING_ENABLED"] = "false"
+
+OF_THE_SERVER = ("model", "local_rank", "gpus", "multi_gpu")
+"""Keys that MONAI Label puts into a training request, besides the options."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What all trainers of the app share.
+
+    Attributes:
+        studies: Folder of the studies.
+        models: Folder of the model store.
+        preset: Size and recipe of a network trained from scratch; others keep theirs.
+        devices: Devices that can be asked for, the default first.
+        tagger: File of the tagger in use; None if there is none.
+    """
+
+    studies: Path
+    models: Path
+    preset: Preset
+    devices: tuple[str, ...]
+    tagger: Path | None = None
+
+
+class NetworkTrainer(TrainTask):
+    """Trains one network on the approved labels and publishes it if it is at least as good.
+
+    Args:
+        network: Which network.
+        place: What all trainers of the app share.
+    """
+
+    def __init__(self, network: Segmenter | Classifier, place: Place) -> None:
+        super().__init__(f"Trains {network.name} ({about(network)}) on approved labels")
+        self.network = network
+        self.place = place
+        self.length = "iterations" if isinstance(network, Segmenter) else "epochs"
+        self.options: tuple[Option, ...] = (
+            # 0 leaves the choice to the training: less of both when it goes on from published weights.
+            Number(self.length, 0, 0, 1_000_000),
+            Number("learning_rate", 0.0, 0.0, 1.0),
+            Switch("from_scratch", False),
+            Choice("device", place.devices),
+        )
+
+    @property
+    def record(self) -> Path:
+        """Where the training process leaves its state for the server process."""
+        return self.place.models / "training" / f"{self.network.name}.json"
+
+    def config(self) -> dict[str, Any]:
+        return shown(self.options)
+
+    def check(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The checked options of a request.
+
+        Raises:
+            ValueError: If an option is unknown or not allowed, or several GPUs are asked for.
+        """
+        gpus = [entry for entry in str(request.get("gpus") or "all").split(",") if entry.strip()]
+        if len(gpus) > 1 or str(request.get("multi_gpu", False)).lower() == "true":
+            raise ValueError(
+                "a training uses one GPU: the networks are small, and batch normalization over several GPUs "
+                "would give other results than over one; choose the GPU with device (cuda:1, ...)"
+            )
+        return checked(request, self.options, OF_THE_SERVER)
+
+    def check_cases(self) -> None:
+        """Looks before a training starts whether it has anything to learn from.
+
+        Slicer shows why a training is refused, but not why one has ended.
+
+        Raises:
+            ValueError: If no approved case is one to train with.
+        """
+        approved = approved_cases(self.place.studies)
+        splits = assign(self.place.studies, approved)
+        if "train" not in splits.values():
+            raise ValueError(nothing_to_learn(self.network.name, approved, splits, {}))
+
+    def preset_for(self, options: Mapping[str, Any]) -> str:
+        """The preset of the published weights if the training goes on from them, else the app's."""
+        store, preset = ModelStore(self.place.models), self.place.preset.name
+        version = None if options["from_scratch"] else store.published(self.network.name)
+        return version.metadata.get("preset", preset) if version else preset
+
+    def stats(self) -> dict[str, Any]:
+        """State of the running or the last training, as the viewers show it; {} before the first."""
+        try:
+            return json.loads(self.record.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            logger.warning("%s is damaged and will be written anew by the next training", self.record)
+            return {}
+
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """Trains, compares with the version in use on the same patients, and publishes or not.
+
+        Returns:
+            The report of the comparison.
+
+        Raises:
+            HTTPException: 4xx with a sentence if an option is not allowed or the labels do not suffice.
+        """
+        end_with_parent()
+        began = datetime.now(timezone.utc)
+        state: dict[str, Any] = {
+            "start_ts": int(began.timestamp()),
+            "epoch": 0,
+            # Slicer divides by it before the first epoch has ended.
+            "total_epochs": 1,
+            "best_metric": 0.0,
+        }
+
+        def store(**changes: Any) -> None:
+            state.update(changes)
+            self.record.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.record, json.dumps(plain(state)).encode())
+
+        def store_end(**changes: Any) -> None:
+            # Slicer shows no progress of a training that has a total time.
+            seconds = round((datetime.now(timezone.utc) - began).total_seconds())
+            store(total_time=str(timedelta(seconds=seconds)), **changes)
+
+        def on_progress(progress: Progress) -> None:
+            figures = progress.validation or {}
+            logger.info("%s %s", self.network.name, line(progress))
+            metric = figures.get("metric")
+            store(
+                epoch=progress.epoch,
+                total_epochs=progress.epochs,
+                loss=progress.loss,
+                best_metric=max(state["best_metric"], metric or 0.0),
+                lesion_recall=figures.get("recall"),
+                false_positives_per_patient=figures.get("false_positives"),
+                seconds_left=progress.seconds_left,
+                status="running",
+                step=None,
+            )
+
+        def on_step(sentence: str) -> None:
+            logger.info("%s %s", self.network.name, sentence)
+            store(status="preparing", step=sentence)
+
+        with translated():
+            try:
+                options = self.check(request)
+                store(status="preparing")
+                work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
+                with datastore.at_hand(on_step):
+                    report = work(
+                        self.place.studies,
+                        self.place.models,
+                        self.network.name,
+                        preset=self.preset_for(options),
+                        learning_rate=options["learning_rate"] or None,
+                        from_scratch=options["from_scratch"],
+                        device=options["device"],
+                        tagger_path=self.place.tagger,
+                        on_progress=on_progress,
+                        on_step=on_step,
+                        **{self.length: options[self.length] or None},
+                    )
+            except ValueError as error:
+                logger.error("%s was not trained: %s", self.network.name, error)
+                store_end(status="failed", error=str(error))
+                raise
+        outcome = plain(report.to_json())
+        store_end(status="done", step=None, report=outcome)
+        logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
+        return outcome
+
+
+def newest_first(stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The states of all trainers by name, the latest training first: Slicer shows the first one only."""
+    return dict(sorted(stats.items(), key=lambda item: -item[1].get("start_ts", 0)))
+
+
+def line(progress: Progress) -> str:
+    """A training's state as a line of the log; `/train/` shows the last twenty."""
+    figures = progress.validation or {}
+    shown_figures = [
+        f"{title} {figures[key]:.2f}"
+        for title, key in (("lesion recall", "recall"), ("FP per patient", "false_positives"))
+        if figures.get(key) is not None
+    ]
+    left = timedelta(seconds=round(progress.seconds_left))
+    parts = [
+        f"epoch {progress.epoch}/{progress.epochs}",
+        f"loss {progress.loss:.3f}",
+        *shown_figures,
+        f"{left} left",
+    ]
+    return ", ".join(parts)
+
+
+def about(network: Segmenter | Classifier) -> str:
+    """What a network sees, for the list of trainers."""
+    if isinstance(network, Segmenter):
+        return f"inputs {' + '.join(network.inputs)}, zone {network.zone}"
+    return f"stage two, {network.title}"
+
+
+def build(
+    studies: Path, models: Path, preset: Preset, devices: tuple[str, ...], tagger: Path | None = None
+) -> dict[str, TrainTask]:
+    """The trainers by the name of their network; arguments as in `Place`."""
+    place = Place(studies, models, preset, devices, tagger)
+    networks: dict[str, Segmenter | Classifier] = {**SEGMENTERS, **CLASSIFIERS}
+    return {name: NetworkTrainer(networks[name], place) for name in SERVED_NETWORKS}

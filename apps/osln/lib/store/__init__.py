@@ -1,0 +1,1 @@
+"""Cases, labels and their revisions behind MONAI Label's datastore."""

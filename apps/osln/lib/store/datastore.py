@@ -1,0 +1,242 @@
+"""The store of studies: the CT is the case, PET and tumor lie beside it and are never listed as cases.
+
+Every id and tag that comes from outside is checked here, in the one place that all routes of MONAI Label pass
+through, so that no request reads or writes outside the store. Uploads are read before they are kept.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from monailabel.datastore.local import DataModel, ImageLabelModel
+
+from lib.errors import NotReadyError, UnknownCaseError, translated
+from lib.store.case_files import put_away, take_ct
+from lib.store.cases import TAGS, checked_notes, checked_tag, is_case_id, reason_against
+from lib.store.index import StoreIndex
+from lib.store.labels import accept_prediction, accept_submission
+from osln.files.images import split_suffix
+from osln.imaging.grid import Volume, read_volume
+from osln.store.layout import check_case
+from osln.store.revisions import Revisions, label_revisions
+
+logger = logging.getLogger(__name__)
+
+
+class OslnDatastore(StoreIndex):
+    """A folder of cases (layout: README of sample-datastore).
+
+    Args:
+        studies_path: The folder.
+        extensions: Patterns of the files that are cases.
+        auto_reload: Notice files that are added or taken away while the server runs.
+        read_only: Do not change the index at start.
+    """
+
+    def __init__(
+        self,
+        studies_path: str | Path,
+        extensions: tuple[str, ...] = ("*.nii.gz", "*.nii"),
+        auto_reload: bool = False,
+        read_only: bool = False,
+    ) -> None:
+        self.root = Path(studies_path).resolve()
+        self._refused: dict[str, str] = {}
+        (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            str(self.root), extensions=tuple(extensions), auto_reload=auto_reload, read_only=read_only
+        )
+        if auto_reload:
+            # Atomic writes arrive as renames, which the stock handler does not look at.
+            self._handler.on_moved = self._on_any_event
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Files at the top of the store that are not served, with the reason."""
+        return dict(self._refused)
+
+    def revisions(self, case: str, tag: str) -> Revisions:
+        """The kept versions of a case's approved nodes ("final") or tumor ("gtv")."""
+        return label_revisions(self.root, case, tag)
+
+    def label_path(self, case: str, tag: str) -> Path:
+        """Where a label of ours is stored, whether it exists or not."""
+        return self.root / "labels" / tag / f"{case}.nii.gz"
+
+    def ct(self, case: str) -> Volume:
+        """The CT that labels of a case are checked against."""
+        return read_volume(self.get_image_uri(case))
+
+    def announce(self, case: str, tag: str) -> None:
+        """Called before a submitted label is stored, inside its lock; for stores that pass labels on."""
+
+    def about_itself(self) -> list[str]:
+        """Lines for the log of the start."""
+        if self.list_images():
+            return []
+        return ["no case yet: put CT volumes as <case>.nii.gz into the studies folder"]
+
+    def about_delivery(self) -> dict[str, Any]:
+        """What the reply to a submission says besides what was stored."""
+        return {}
+
+    @contextmanager
+    def at_hand(self, on_step: Callable[[str], None]) -> Iterator[None]:
+        """Inside, the images of all approved cases lie in the folder, for those who read it directly.
+
+        Args:
+            on_step: Told what goes on, in a sentence.
+        """
+        yield
+
+    def register_label(self, case: str, tag: str, info: dict[str, Any]) -> None:
+        """Notes a stored label in the index."""
+        name = self.label_path(case, tag).name
+        with self.transaction():
+            noted = {**info, "ts": int(time.time()), "name": name}
+            self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
+            self._update_datastore_file()
+
+    @translated()
+    def get_image_uri(self, image_id: str) -> str:
+        return super().get_image_uri(self.known(image_id))
+
+    @translated()
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        return super().get_image_info(self.known(image_id))
+
+    @translated()
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        super().update_image_info(self.known(image_id), checked_notes(info))
+
+    @translated()
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        return super().get_label_uri(self.known(label_id), checked_tag(label_tag))
+
+    @translated()
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        return super().get_label_info(self.known(label_id), checked_tag(label_tag))
+
+    @translated()
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        self._has_label(label_id, label_tag)
+        super().update_label_info(label_id, label_tag, checked_notes(info))
+
+    @translated()
+    def get_dataset_archive(self, limit_cases: int | None) -> str:
+        if not self.datalist():
+            raise NotReadyError("no case is approved yet, so there is nothing to download; submit a label")
+        return super().get_dataset_archive(limit_cases)
+
+    @translated()
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Stores an uploaded CT as a case; see `lib.store.case_files`."""
+        return take_ct(self, image_id, image_filename, image_info)
+
+    def register_case(self, case: str, file: Path, info: dict[str, Any]) -> None:
+        """Notes a stored CT in the index."""
+        noted = {**checked_notes(info or {}), "ts": int(time.time()), "name": file.name}
+        with self.transaction():
+            entry = DataModel(info=noted, ext=split_suffix(file)[1])
+            self._datastore.objects[case] = ImageLabelModel(image=entry)
+            self._update_datastore_file()
+
+    @translated()
+    def remove_image(self, image_id: str) -> None:
+        """Takes a case out of the store; its labels are kept (`lib.store.case_files`)."""
+        case = self.known(image_id)
+        put_away(self, case, Path(super().get_image_uri(case)))
+        self.refresh()
+
+    @translated()
+    def save_label(
+        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
+    ) -> str:
+        """Stores a label after checking it; see `lib.store.labels` for what a label must be."""
+        case, tag = self.known(image_id), checked_tag(label_tag)
+        info = checked_notes(label_info or {})
+        if tag == "original":
+            accept_prediction(self, case, label_filename, info)
+        else:
+            accept_submission(self, case, label_filename, info, tag=tag)
+        return case
+
+    @translated()
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """Takes a label away; revisions of approved labels stay."""
+        self._has_label(label_id, label_tag)
+        if label_tag == "original":
+            Path(super().get_label_uri(label_id, label_tag)).unlink(missing_ok=True)
+        else:
+            kept = self.revisions(label_id, label_tag)
+            with kept.lock():
+                kept.settle()
+                kept.remove_final()
+        self.refresh()
+
+    def known(self, case: str) -> str:
+        """The id itself if the store serves the case.
+
+        Raises:
+            ValueError: Not fit to be an id.
+            UnknownCaseError: No such case.
+            NotReadyError: The case is there but refused, for instance because of a twin name.
+        """
+        if not case:
+            raise UnknownCaseError(
+                "no case was named, or the session has ended; give image=<case id>, or send the image again "
+                "(PUT /session/)"
+            )
+        check_case(case)
+        if case not in self._datastore.objects and not self._refused.get(case):
+            self.refresh()
+        if reason := self._refused.get(case):
+            raise NotReadyError(f"case {case} is not served: {reason}")
+        if case not in self._datastore.objects:
+            raise UnknownCaseError(
+                f"no case {case!r} in the store, which has {len(self._datastore.objects)}; "
+                "GET /datastore/?output=all lists them"
+            )
+        return case
+
+    def _has_label(self, case: str, tag: str) -> None:
+        if not super().get_label_uri(self.known(case), checked_tag(tag)):
+            there = ", ".join(sorted(self._datastore.objects[case].labels)) or "none"
+            raise UnknownCaseError(f"case {case} has no label {tag!r}; it has: {there}")
+
+    def _on_any_event(self, event: Any) -> None:
+        try:
+            super()._on_any_event(event)
+        except Exception:
+            # An error here would end the folder watcher for good.
+            logger.exception("The store could not be read again after a change of its files")
+
+    def _to_id(self, file: str) -> tuple[str, str]:
+        return split_suffix(file)
+
+    def _list_files(self, path: str, patterns: tuple[str, ...]) -> dict[str, str]:
+        folder = Path(path).resolve()
+        found = {name: name for name in super()._list_files(path, patterns) if (folder / name).is_file()}
+        if folder != self.root:
+            return found
+        refused = {}
+        for name in found:
+            if reason := reason_against(folder / name):
+                refused[split_suffix(name)[0]] = reason
+        for case in sorted(refused.keys() - self._refused.keys()):
+            logger.warning("Case left out: %s", refused[case])
+        self._refused = refused
+        return {name: name for name in found if split_suffix(name)[0] not in refused}
+
+    def _remove_non_existing(self) -> int:
+        objects = self._datastore.objects
+        unfit = [case for case in objects if not is_case_id(case) or case in self._refused]
+        for case in unfit:
+            del objects[case]
+        return len(unfit) + super()._remove_non_existing()
+
+    def _add_non_existing_labels(self, tag: str) -> int:
+        return super()._add_non_existing_labels(tag) if tag in TAGS else 0

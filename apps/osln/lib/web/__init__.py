@@ -1,0 +1,1 @@
+"""Routes, and what stands before them."""

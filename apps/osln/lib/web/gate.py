@@ -1,0 +1,174 @@
+"""Checks in front of MONAI Label's stock routes that no method of an app can make.
+
+`/infer` lets `params` replace the model, the image and the session of its own URL, and starting a task
+passes any key on to a subprocess, where a refusal is a stack trace in a log. Both are answered here,
+before anything starts, with a sentence and a 4xx. The stock functions are looked up at call time by their
+routes, so replacing the module attributes is enough; `install` may be called again after a reload.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.endpoints import infer as infer_endpoint
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.async_tasks.task import AsyncTask
+from monailabel.utils.async_tasks.utils import tasks
+
+from lib.errors import translated
+from lib.web import answers
+from lib.web.dicom_routes import infer_as_seg
+
+OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
+"""Keys that the URL or an upload decides, never the options of a request."""
+
+_starting = threading.Lock()
+
+
+def install() -> None:
+    """Puts the checks in place, once per process."""
+    if not hasattr(infer_endpoint.run_inference, "__wrapped__"):
+        infer_endpoint.run_inference = checked_inference(infer_endpoint.run_inference)
+    if not hasattr(AsyncTask.run, "__wrapped__"):
+        AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
+        AsyncTask.status = staticmethod(running_first(AsyncTask.status))
+
+
+def options_of(text: str | None) -> dict[str, Any]:
+    """The options of an inference request, which come as JSON text in a form field.
+
+    Raises:
+        HTTPException: 422 if the text is no JSON object, or if it names something the URL decides.
+    """
+    try:
+        options = json.loads(text) if text else {}
+    except ValueError as error:
+        raise HTTPException(
+            422, f"params must be a JSON object such as {{}}, and it is not JSON: {error}"
+        ) from error
+    if not isinstance(options, dict):
+        raise HTTPException(422, f"params must be a JSON object such as {{}}, not {type(options).__name__}")
+    refuse_keys_of_url(options)
+    return options
+
+
+def refuse_keys_of_url(options: dict[str, Any]) -> None:
+    """Raises HTTPException 422 if options try to replace what the URL says."""
+    if taken := sorted(set(options) & set(OF_THE_URL)):
+        raise HTTPException(
+            422, f"params must not contain {', '.join(taken)}: the URL of the request decides it"
+        )
+
+
+def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """The checked parameters of a training or batch inference that is about to start.
+
+    Args:
+        method: "train", "batch_infer" or "scoring".
+        request: What the URL says.
+        params: The body of the request.
+
+    Raises:
+        HTTPException: 404 for an unknown model, 422 for a parameter that is not allowed or a training that
+            has no case.
+    """
+    app = app_instance()
+    name = request.get("method" if method == "scoring" else "model")
+    known = {"train": app._trainers, "batch_infer": app._infers, "scoring": app._scoring_methods}[method]
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise HTTPException(404, f"there is no {method} task {name!r}; there are: {there}")
+    # A bare POST /train/ starts every trainer and hands the options of all of them, by name, to each.
+    own = {key: value for key, value in params.items() if key not in known}
+    refuse_keys_of_url(own)
+    if method == "scoring":
+        return own
+    task = known[name] if method == "train" else app._batch_infer
+    with translated():
+        task.check(request | own)
+        if method == "train":
+            task.check_cases()
+    return own
+
+
+def checked_inference(stock: Callable) -> Callable:
+    """MONAI Label's inference function behind a check of its parameters."""
+
+    @wraps(stock)
+    def run_inference(
+        background_tasks: Any,
+        model: str,
+        image: str = "",
+        session_id: str = "",
+        params: str = "{}",
+        file: Any = None,
+        label: Any = None,
+        output: Any = None,
+    ) -> Any:
+        if file or label:
+            raise HTTPException(
+                422,
+                "files are not taken along with an inference: store a CT with PUT /datastore/image or PUT "
+                "/session/, and a tumor contour with PUT /datastore/label?tag=gtv, then ask by id",
+            )
+        if not image and not session_id:
+            raise HTTPException(422, "say which case: /infer/MODEL?image=CASE, or ?session_id=SESSION")
+        options = options_of(params)
+        if output == "dicom_seg":
+            return infer_as_seg(model, image, options)
+        if session_id:
+            # The stock function would go on with a case of the store that has the image's name.
+            answers.session_file({"session": {"name": session_id}}, app_instance().sessions())
+        return stock(background_tasks, model, image, session_id, params, None, None, output)
+
+    return run_inference
+
+
+def checked_start(stock: Callable) -> Callable:
+    """MONAI Label's start of a background task behind a check of its request.
+
+    Two starts within the second that a process needs to come up are both accepted by the stock function;
+    here the second one is told that a task is already there.
+    """
+
+    @wraps(stock)
+    def run(
+        method: str,
+        request: dict[str, Any] | None = None,
+        params: dict[str, Any] | None = None,
+        force_sync: bool = False,
+        enqueue: bool = False,
+    ) -> Any:
+        params = accepted(method, dict(request or {}), dict(params or {}))
+        with _starting:
+            busy = [task for task in tasks(method) if task["status"] in ("SUBMITTED", "RUNNING")]
+            if busy and not enqueue:
+                return (
+                    None,
+                    f"a {method} task is already {busy[-1]['status'].lower()}: stop it, or wait for its end",
+                )
+            if not force_sync:
+                return stock(method, request, params, force_sync, enqueue)
+        return stock(method, request, params, force_sync, enqueue)
+
+    return run
+
+
+def running_first(stock: Callable) -> Callable:
+    """MONAI Label's status of a task: that of the running one, if one runs.
+
+    Of several in the queue the stock function tells the last one, which waits, and 3D Slicer takes the
+    training for ended.
+    """
+
+    @wraps(stock)
+    def status(method: str, all: bool = False, check_if_running: bool = False) -> Any:
+        running = [task for task in tasks(method) if task["status"] == "RUNNING"]
+        if running and not all and not check_if_running:
+            return running[0], None
+        return stock(method, all, check_if_running)
+
+    return status

@@ -1,0 +1,134 @@
+"""OHIF in the browser: its files, a mode of ours as configuration, its window to the PACS, and stored labels.
+
+The viewer that comes with MONAI Label cannot save: its panel has no button for it, and its own export mirrors
+labels along z. The scripts in `lib/ohif` make a mode with a panel that submits to this server. They are one
+file for the browser, the one that OHIF reads its configuration from, so that nothing has to be built.
+"""
+
+import logging
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import monailabel
+import numpy as np
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import FileResponse, Response
+from monailabel.config import settings
+from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import get_mime_type
+
+from lib.errors import NotReadyError
+from lib.models.label_maps import write_label_map
+from lib.pacs.datastore import PacsDatastore
+from osln.dicom.web.client import PacsError
+from osln.imaging.labelmaps import read_label_file
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(tags=["OHIF"])
+VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
+SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
+ORDER = ("geometry", "server", "segmentation", "view", "style", "panel", "mode", "config")
+"""Scripts of the mode; a later one uses what an earlier one defines."""
+SERVICES = re.compile(r"(qido|wado)/")
+HEADERS = {
+    # The viewer asks for fonts elsewhere; a page with patient data asks nobody but this server.
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:",
+    "Cache-Control": "no-cache",
+}
+USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
+
+
+@router.get("/ohif/app-config.js", include_in_schema=False)
+async def configuration(user: User = USER) -> Response:
+    """The configuration of OHIF with the mode in it."""
+    return Response(script(), media_type="text/javascript", headers={"Cache-Control": "no-cache"})
+
+
+def script() -> str:
+    """All scripts as one, with names of their own."""
+    parts = [(SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ORDER]
+    return "(() => {\n'use strict';\n" + "\n".join(parts) + "})();\n"
+
+
+@router.get("/ohif/{path:path}", include_in_schema=False)
+async def viewer(path: str, user: User = USER) -> FileResponse:
+    """A file of the viewer, its page for everything else, which are addresses inside the viewer."""
+    file = (VIEWER / path).resolve()
+    if not (path and file.is_relative_to(VIEWER) and file.is_file()):
+        return FileResponse(VIEWER / "index.html", media_type="text/html", headers=HEADERS)
+    return FileResponse(file, media_type=get_mime_type(str(file)))
+
+
+@router.get("/proxy/dicom/{path:path}", include_in_schema=False)
+async def read_pacs(path: str, request: Request, user: User = USER) -> Response:
+    """What the PACS answers to a search or for an image; the credentials are added here."""
+    resource = SERVICES.sub("", path, count=1)
+    if ".." in resource.split("/"):
+        raise HTTPException(404, f"there is no DICOMweb resource {path}")
+    try:
+        reply = _pacs().mirror.web.get(resource, request.url.query, request.headers.get("accept", "*/*"))
+    except PacsError as error:
+        raise HTTPException(502, str(error)) from error
+    return Response(reply.content, reply.status_code, media_type=reply.headers.get("Content-Type"))
+
+
+@router.post("/proxy/dicom/{path:path}", include_in_schema=False)
+async def refuse_writing(path: str, user: User = USER) -> None:
+    """Nothing is written to the PACS from a browser."""
+    raise HTTPException(
+        403,
+        "the viewer only reads from the PACS: its own export mirrors labels; submit them in the mode "
+        "'Lymph nodes', and this server stores them",
+    )
+
+
+@router.get("/osln/label", summary="The stored label of a case as NRRD: 1 lymph node, 2 tumor")
+async def stored_label(image: str, user: User = USER) -> Response:
+    """Approved nodes and tumor in one map on the CT's voxels; 204 if there is neither.
+
+    Headers name the case, which another series of it may have been asked for, the revision of the nodes (0
+    before the first) and who approved it.
+    """
+    store = app_instance().datastore()
+    case = store.known(image)
+    kept = store.revisions(case, "final")
+    # The number is read before the label: an older label must not get a newer number and be let through.
+    with kept.lock():
+        kept.settle()
+        head = kept.head()
+    about = {
+        "OSLN-Case": case,
+        "OSLN-Revision": str(head.revision if head else 0),
+        "OSLN-By": quote(head.by if head else ""),
+    }
+    ct = store.ct(case)
+    values = np.zeros(ct.grid.shape, dtype=np.uint8)
+    there = False
+    # Nodes are written over the tumor, which they may touch.
+    for tag, value in (("gtv", 2), ("final", 1)):
+        path = store.label_path(case, tag)
+        if path.is_file():
+            values[read_label_file(path, ct.grid).layers[0] != 0] = value
+            there = True
+    if not there:
+        return Response(status_code=204, headers=about)
+    names = {"lymph node": 1, "tumor": 2}
+    path = write_label_map(values, ct.grid, ct.file_grid, names, extension=".nrrd", compress=False)
+    try:
+        content = path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)
+    return Response(content, media_type="application/octet-stream", headers=about)
+
+
+def _pacs() -> PacsDatastore:
+    store = app_instance().datastore()
+    if not isinstance(store, PacsDatastore):
+        raise NotReadyError(
+            "the cases of this server lie in a folder, and OHIF shows DICOM images: start the server with "
+            "--studies http(s)://PACS/dicom-web"
+        )
+    return store

@@ -1,0 +1,175 @@
+"""Train the lesion tagger (LesaNet) on DeepLesion, on generated phantoms or on phantom cases of a store.
+
+DeepLesion is taken as it is distributed: --deeplesion names the folder with DL_info.csv and Images_png,
+--labels and --ontology the two files that LesaNet's authors distribute beside it. Lesions are cut out once
+and kept in --work. A training that was interrupted goes on when the same command is given again.
+"""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from osln.cli.options import ROOT
+from osln.cohorts.phantoms import FIRST_SEED, PhantomCohort
+from osln.learning.run import StepProgress
+from osln.rows.experiments import PRESETS
+from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
+from osln.tagging.deeplesion import DeepLesion
+from osln.tagging.lesion_set import Lesion, LesionSet
+from osln.tagging.ontology import read_ontology
+from osln.tagging.phantom_lesions import patient_lesions, store_cases, store_lesions
+from osln.tagging.tagger import PHANTOM, TRAINED, save_tagger
+from osln.tagging.training import train_tagger
+
+SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped" / "lesanet.safetensors"
+OVERRIDES = ("width", "embedding", "epochs", "batch", "learning_rate")
+STORE_VALIDATION = 5
+"""Every so many cases of a store is for validation."""
+
+
+def command_line() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--deeplesion", type=Path, help="folder with DL_info.csv and Images_png")
+    source.add_argument("--phantoms", type=int, metavar="N", help="learn from N generated phantoms")
+    source.add_argument("--store", type=Path, help="store with truth/<case>.json, as make_phantoms.py writes")
+    parser.add_argument("--labels", type=Path, help="text_mined_labels_171_and_split.json")
+    parser.add_argument("--ontology", type=Path, help="lesion_ontology_181022.xlsx")
+    parser.add_argument(
+        "--validation", type=int, default=20, help="with --phantoms: further ones to judge by"
+    )
+    goal = parser.add_mutually_exclusive_group(required=True)
+    goal.add_argument("--output", type=Path, help="file to write (.safetensors)")
+    goal.add_argument("--ship", action="store_true", help="write the tagger that comes with the software")
+    parser.add_argument("--recipe", choices=TAGGER_RECIPES, help="(default: demo on phantoms, else paper)")
+    parser.add_argument("--width", type=int, help="channels of the first block (default: the recipe's)")
+    parser.add_argument("--embedding", type=int, help="length of the embedding (default: the recipe's)")
+    parser.add_argument("--epochs", type=float, help="how often each lesion is seen (default: the recipe's)")
+    parser.add_argument("--batch", type=int, help="lesions in a step (default: the recipe's)")
+    parser.add_argument("--learning-rate", type=float, help="(default: the recipe's)")
+    parser.add_argument("--seed", type=int, default=0, help="of first weights, order and augmentation")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of the CPU; only with 1 is the result the same every time"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".osln-measure", help="keeps phantoms and lesions"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as asked; 0 if the tagger was written."""
+    parser = command_line()
+    options = parser.parse_args(arguments)
+    if options.deeplesion and not (options.labels and options.ontology):
+        parser.error("--deeplesion needs --labels and --ontology, the files that come with LesaNet")
+    if options.ship and options.phantoms is None:
+        parser.error("only a tagger trained on generated phantoms is shipped: give --phantoms N")
+    try:
+        run(options, recipe_of(options))
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def recipe_of(options: argparse.Namespace) -> TaggerRecipe:
+    """The recipe with what the command line changes of it."""
+    name = options.recipe or ("paper" if options.deeplesion else "demo")
+    changes = {key: getattr(options, key) for key in OVERRIDES if getattr(options, key) is not None}
+    return replace(TAGGER_RECIPES[name], **changes)
+
+
+def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
+    """Collect lesions, train, write and tell what came out."""
+    output: Path = SHIPPED if options.ship else options.output
+    output.parent.mkdir(parents=True, exist_ok=True)
+    learned, judged = lesion_sets(options)
+    phantom = options.deeplesion is None
+    resume = options.work / f"lesanet-{output.stem}.resume"
+    with tqdm(desc="LesaNet", unit="step") as bar:
+
+        def show(state: StepProgress) -> None:
+            bar.total = state.steps
+            bar.set_postfix({"loss": round(state.losses["total"], 3)})
+            bar.update(state.step - bar.n)
+
+        trained = train_tagger(
+            recipe,
+            learned,
+            judged,
+            seed=options.seed,
+            origin=PHANTOM if phantom else TRAINED,
+            trained_on="phantom" if phantom else "DeepLesion",
+            device=options.device,
+            threads=options.threads,
+            resume_path=resume,
+            on_progress=show,
+        )
+    trained.metadata["command"] = " ".join(["./scripts/osln train-tagger", *sys.argv[1:]])
+    save_tagger(output, trained.network, trained.metadata, half=options.ship)
+    resume.unlink(missing_ok=True)
+    means = {name: value for name, value in trained.metadata["mean_auc"].items() if value is not None}
+    found = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "no tag could be judged"
+    sys.stdout.write(
+        f"{output}: learned from {len(learned)} lesions; mean AUC on {len(judged)} others: {found}\n"
+    )
+
+
+def lesion_sets(options: argparse.Namespace) -> tuple[LesionSet, LesionSet]:
+    """Lesions to learn from and to judge by."""
+    if options.phantoms is not None:
+        cohort = PhantomCohort(options.work, PRESETS["demo"])
+        first = FIRST_SEED["tagger"]
+        middle = first + options.phantoms
+
+        def of_seeds(name: str, seeds: range) -> LesionSet:
+            patients = cohort.patients(tqdm(seeds, desc=f"{name} phantoms", unit="case"))
+            return LesionSet.collect(lesion for patient in patients for lesion in patient_lesions(patient))
+
+        return of_seeds("training", range(first, middle)), of_seeds(
+            "validation", range(middle, middle + options.validation)
+        )
+    if options.store is not None:
+        cases = store_cases(options.store)
+        judged = cases[STORE_VALIDATION - 1 :: STORE_VALIDATION]
+        learned = [case for case in cases if case not in judged]
+        return (
+            LesionSet.collect(store_lesions(options.store, learned)),
+            LesionSet.collect(store_lesions(options.store, judged)),
+        )
+    data = DeepLesion(
+        options.deeplesion / "DL_info.csv",
+        options.deeplesion / "Images_png",
+        options.labels,
+        read_ontology(options.ontology),
+    )
+    return kept(options.work, data, "train"), kept(options.work, data, "val")
+
+
+def kept(work: Path, data: DeepLesion, split: str) -> LesionSet:
+    """Lesions of a split of DeepLesion, read from the work folder or cut out and kept there."""
+    present = data.indices(split)
+    sys.stdout.write(f"{split}: slices of {len(present)} of {data.count(split)} lesions are here\n")
+    files = [(path.name, path.stat().st_size) for path in (data.info, data.labels)]
+    key = hashlib.sha256(repr((split, files, present)).encode()).hexdigest()[:12]
+    path = work / f"deeplesion-{split}-{key}.npz"
+    if path.is_file():
+        return LesionSet.load(path)
+    lesions: Iterable[Lesion] = tqdm(data.lesions(split), desc=split, total=len(present), unit="lesion")
+    collected = LesionSet.collect(lesions)
+    collected.save(path)
+    return collected
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Patients in splits: phantoms and approved cases."""

@@ -1,0 +1,178 @@
+"""Phantom patients as training columns, kept in a folder so that they are made once."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from osln.imaging import column_file
+from osln.imaging.column_file import load_column, save_column
+from osln.imaging.grid import Grid, Volume, canonical
+from osln.imaging.lung_column import Column, compact, prepare
+from osln.imaging.study import build_study
+from osln.phantom import GENERATOR_VERSION, PhantomParameters
+from osln.phantom.patient.plan import grid_axes, plan_patient
+from osln.phantom.patient.scan import image_patient
+from osln.rows.experiments import Preset
+
+FIRST_SEED = {
+    "train": 100_000,
+    "validation": 200_000,
+    "test": 300_000,
+    "stage two": 400_000,
+    "tagger": 500_000,
+}
+"""First phantom seed of each split; patients of different splits never share a seed."""
+CENTER_MM = (0.0, -10.0)
+"""Where the lungs of the phantoms lie in x and y on average, as `prepare` would find them."""
+LENGTH_MM = (0.0, 312.0)
+SECONDS = 1.5
+"""One core for one phantom of the demo preset's grid."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A phantom as networks see it, and what is in it.
+
+    Attributes:
+        column: Compact column; `nodes` holds the instances that count.
+        findings: Every node and every mimic: kind, center_mm (RAS), short_axis_mm, long_axis_mm, tags.
+    """
+
+    column: Column
+    findings: tuple[Mapping[str, Any], ...] = ()
+
+
+def cohort_key(preset: Preset, parameters: PhantomParameters) -> str:
+    """Short name of everything that the columns depend on besides the seed."""
+    content = (
+        column_file.FORMAT,
+        GENERATOR_VERSION,
+        asdict(parameters),
+        preset.spacing_mm,
+        preset.window,
+        CENTER_MM,
+        LENGTH_MM,
+    )
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
+
+
+def split_seeds(split: str, count: int) -> range:
+    """Phantom seeds of the first `count` patients of a split."""
+    return range(FIRST_SEED[split], FIRST_SEED[split] + count)
+
+
+def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None = None) -> Patient:
+    """Make a phantom and prepare it like a patient.
+
+    Only the lung column is imaged, which is what `prepare` would cut out of the whole body. It is as
+    wide as at inference, so that the networks see skin and back muscle too.
+
+    Args:
+        seed: The phantom's seed.
+        preset: Gives the working grid.
+        parameters: The phantom's numbers; the frozen ones if omitted.
+    """
+    half = [0.5 * size * step for size, step in zip(preset.window, preset.spacing_mm, strict=True)]
+    box = [(c - h, c + h) for c, h in zip(CENTER_MM, half[:2], strict=True)]
+    plan = plan_patient(seed, parameters or PhantomParameters())
+    phantom = image_patient(plan, grid_axes([*box, LENGTH_MM], preset.spacing_mm))
+    grid = Grid(phantom.ct_hu.shape, phantom.affine)
+    study = build_study(
+        f"phantom-{seed}",
+        canonical(phantom.ct_hu, grid),
+        canonical(phantom.pet_suv, Grid(phantom.pet_suv.shape, phantom.pet_affine)),
+        canonical(phantom.tumor, grid),
+        canonical(phantom.nodes, grid),
+    )
+    kept = ("kind", "center_mm", "short_axis_mm", "long_axis_mm", "tags")
+    return Patient(
+        column=compact(prepare(study, preset)),
+        findings=tuple(
+            {name: value for name, value in finding.to_json().items() if name in kept}
+            for finding in phantom.findings
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class PhantomCohort:
+    """Phantoms of one preset in a folder; a `results.cohort.Cohort` if it knows its sizes.
+
+    Args:
+        root: Folder for the columns, about 6 MB each.
+        preset: Gives the working grid.
+        parameters: The phantom's numbers.
+        sizes: Number of patients of each split.
+    """
+
+    root: Path
+    preset: Preset
+    parameters: PhantomParameters = field(default_factory=PhantomParameters)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def folder(self) -> Path:
+        return self.root / f"phantoms-{cohort_key(self.preset, self.parameters)}"
+
+    def patient(self, seed: int) -> Patient:
+        """The patient of a seed, read from the folder or made and stored there."""
+        path = self.folder / f"{seed}.npz"
+        if path.is_file():
+            column, more = load_column(path)
+            return Patient(column, tuple(more["findings"]))
+        patient = make_patient(seed, self.preset, self.parameters)
+        save_column(path, patient.column, {"findings": patient.findings})
+        return patient
+
+    def patients(self, seeds: Iterable[int]) -> Iterator[Patient]:
+        """The patients of several seeds, one after the other."""
+        for seed in seeds:
+            yield self.patient(seed)
+
+    @property
+    def trained_on(self) -> str:
+        return "phantom"
+
+    @property
+    def seconds(self) -> float:
+        return SECONDS
+
+    @property
+    def left_out_cases(self) -> Mapping[str, str]:
+        return {}
+
+    def cases(self, split: str) -> tuple[str, ...]:
+        """Ids of a split's patients; those of "stage two" are no training patients of stage one."""
+        return tuple(f"phantom-{seed}" for seed in split_seeds(split, self.sizes.get(split, 0)))
+
+    def path(self, case: str) -> Path:
+        """File of a case's column."""
+        return self.folder / f"{_seed(case)}.npz"
+
+    def column(self, case: str) -> Column:
+        """The case, made if need be."""
+        return self.patient(_seed(case)).column
+
+    def ct(self, case: str) -> Volume:
+        """CT for the tagger: the column's."""
+        column = self.column(case)
+        return Volume(column.ct_hu, column.grid, column.grid)
+
+    def findings(self, case: str) -> tuple[Mapping[str, Any], ...]:
+        """Every node and every mimic of the case."""
+        return self.patient(_seed(case)).findings
+
+    def fingerprint(self, case: str) -> str:
+        """What a case's column depends on."""
+        return f"{self.folder.name}/{case}"
+
+    def unseen_part(self, case: str) -> tuple[str, ...]:
+        """Nobody: no network of stage one learns from the patients of stage two."""
+        return ()
+
+
+def _seed(case: str) -> int:
+    return int(case.removeprefix("phantom-"))

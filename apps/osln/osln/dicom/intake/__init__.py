@@ -1,0 +1,1 @@
+"""From studies of a hospital to cases of a store."""

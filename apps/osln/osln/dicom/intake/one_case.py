@@ -1,0 +1,202 @@
+"""One case of an import: its series read, brought together, checked and written."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from pydicom.dataset import Dataset
+
+from osln.dicom.intake.case_labels import CaseLabels, case_labels, check_names
+from osln.dicom.intake.case_plans import CasePlan
+from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
+from osln.dicom.intake.roi_names import RoiRules
+from osln.dicom.intake.store_case import ImportedCase, write_case
+from osln.dicom.reading.files import DAMAGED, Series, Source, slices_of, text
+from osln.dicom.reading.rtstruct import StructureSet, read_structures
+from osln.dicom.reading.slices import Slice
+from osln.dicom.reading.volume import read_ct, read_pet
+from osln.imaging.grid import Grid, Volume
+from osln.imaging.study import build_study
+
+PARTS = ("pet", "tumor", "nodes")
+LEAST_COVERED = 0.5
+"""Share of the CT's field below which a PET that covers no more is remarked on."""
+
+Tell = Callable[[str, float], None]
+"""Called with what is going on and the share that is done, 0 to 1."""
+
+
+@dataclass
+class CaseImport:
+    """Everything that is needed to import one case.
+
+    Attributes:
+        plan: Its series.
+        case: Id of the case.
+        source: Gives the files.
+        store: Folder of the store.
+        deidentifier: Replaces what identifies the patient.
+        rules: What names of regions mean.
+        required: Of `PARTS`; without them the study is refused.
+        tell: Progress of this case.
+        kept: Of "tumor" and "nodes": labels that the store has already, and that are not written.
+        warnings: What a person should look at; grows.
+    """
+
+    plan: CasePlan
+    case: str
+    source: Source
+    store: Path
+    deidentifier: Deidentifier
+    rules: RoiRules
+    required: tuple[str, ...]
+    tell: Tell
+    kept: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+
+    def run(self) -> dict[str, Any]:
+        """Imports the case and returns its manifest.
+
+        A PET that cannot be used is left out with a warning, since CT, tumor and nodes are worth having
+        without it; anything else that fails refuses the whole case, and nothing is written.
+
+        Raises:
+            AmbiguousNamesError: If somebody has to decide what a region is.
+            ValueError: If the study cannot be imported.
+            OSError: If the store cannot be written.
+        """
+        begun = time.perf_counter()
+        plan = self.plan
+        self.warnings += plan.warnings
+        structures = self._structures()
+        ct_slices = self._slices(plan.ct, "CT", 0.0)
+        read = read_ct(ct_slices, lambda done, total: self.tell("reading the CT", 0.2 + 0.2 * done / total))
+        ct = read.volume
+        self.warnings += read.warnings
+        labels = CaseLabels(None, None)
+        if structures:
+            self.tell("filling contours", 0.4)
+            labels = case_labels(structures, self.rules, ct.grid, plan.ct.frame)
+            self.warnings += labels.warnings
+            if labels.tumor is None:
+                self.warnings.append("no region is named as the primary tumor: contour it in the viewer")
+        pet, transform, about_pet = self._pet(ct)
+        have = {"pet": pet, "tumor": labels.tumor, "nodes": labels.nodes}
+        if lacking := [part for part in self.required if have[part] is None]:
+            raise ValueError(f"it has no {' and no '.join(lacking)}, as required: {'; '.join(self.warnings)}")
+        build_study(self.case, ct, pet, _on(ct, labels.tumor), _on(ct, labels.nodes))
+        described = self._described(plan.ct, ct_slices[0].header)
+        series = [item for item in (plan.pet, plan.pet_ct, *plan.structures) if item]
+        private = identifying_texts([ct_slices[0].header, *(item.header for item in series)])
+        manifest = {
+            "case": self.case,
+            "patient": self.deidentifier.patient(plan.patient),
+            "ct": {**described, "values": read.explanation, "instances": self._instances(ct_slices)},
+            "pet": about_pet,
+            "structures": self._about_structures(labels),
+            "nodes": labels.instances,
+            "chosen": [self.deidentifier.clean(sentence, private) for sentence in plan.chosen],
+            "warnings": [self.deidentifier.clean(sentence, private) for sentence in self.warnings],
+            "source": fingerprint(plan, self.deidentifier, self.rules),
+            "seconds": round(time.perf_counter() - begun, 1),
+        }
+        self.tell("writing", 0.9)
+        tumor = None if "tumor" in self.kept else labels.tumor
+        nodes = None if "nodes" in self.kept else labels.nodes
+        content = ImportedCase(ct, pet, tumor, nodes, transform, manifest)
+        write_case(self.store, self.case, content)
+        return manifest
+
+    def _structures(self) -> StructureSet | None:
+        """Read first: a name that has to be decided ends the import before pixels are read."""
+        if not self.plan.structures:
+            return None
+        structures = read_structures(self.source.paths(self.plan.structures[0])[0])
+        check_names(structures, self.rules)
+        return structures
+
+    def _slices(self, series: Series, what: str, share: float) -> list[Slice]:
+        def progress(words: str, done: int, total: int) -> None:
+            self.tell(f"{words} ({what})", share + 0.2 * done / max(total, 1))
+
+        paths = self.source.paths(series, progress)
+        if len(paths) < series.count:
+            raise ValueError(f"{len(paths)} of {series.count} images of the {what} arrived; try again")
+        return slices_of(paths)
+
+    def _instances(self, slices: list[Slice]) -> str:
+        """Tells whether a series still holds these images, without telling which they are."""
+        return self.deidentifier.fingerprint(text(item.header, "SOPInstanceUID") for item in slices)
+
+    def _pet(self, ct: Volume) -> tuple[Volume | None, sitk.Transform | None, dict[str, Any] | None]:
+        """The PET on the CT's frame, the transform if it was registered, and what the manifest says."""
+        series = self.plan.pet
+        if series is None:
+            return None, None, None
+        try:
+            slices = self._slices(series, "PET", 0.5)
+            read = read_pet(slices)
+            pet, transform, warned = read.volume, None, list(read.warnings)
+            registration: Any = "same frame of reference as the CT: not moved"
+            if self.plan.registered:
+                build_study(self.case, ct, pet)
+            else:
+                pet, transform, registration, more = self._registered(ct, pet)
+                warned += more
+            covers = _covered(ct.grid, pet.grid)
+        except (ValueError, *DAMAGED) as error:
+            reason = str(error).removeprefix(f"case {self.case}: ")
+            self.warnings.append(f"{series.name} was left out: {reason}")
+            return None, None, None
+        if covers < LEAST_COVERED:
+            warned.append(f"the PET covers {100 * covers:.0f} % of the CT only; outside it the SUV is 0")
+        self.warnings += warned
+        about = self._described(series, slices[0].header)
+        return pet, transform, {
+            **about, "values": read.explanation, "registration": registration, "covers": round(covers, 3)
+        }  # fmt: skip
+
+    def _registered(
+        self, ct: Volume, pet: Volume
+    ) -> tuple[Volume, sitk.Transform, dict[str, Any], list[str]]:
+        # Imported here: studies of one frame of reference need no registration.
+        from osln.registration import register_pet
+
+        own = self.plan.pet_ct
+        pet_ct = read_ct(self._slices(own, "PET's CT", 0.6)).volume if own else None
+        result = register_pet(
+            ct, pet, pet_ct, on_progress=lambda part, words: self.tell(words, 0.65 + 0.25 * part)
+        )
+        return result.pet, result.transform, asdict(result.quality), list(result.warnings)
+
+    def _about_structures(self, labels: CaseLabels) -> dict[str, Any] | None:
+        if not self.plan.structures:
+            return None
+        used = self.plan.structures[0]
+        return {**self._described(used, used.header), "regions": labels.regions}
+
+    def _described(self, series: Series, header: Dataset) -> dict[str, Any]:
+        return {"images": series.count, **self.deidentifier.describe(header, self.plan.patient)}
+
+
+def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> str:
+    """Tells whether a case was made from these series and decisions, without telling which they are."""
+    parts = [f"{name}={kind}" for name, kind in rules.chosen.items()]
+    for series in (plan.ct, plan.pet, plan.pet_ct, *plan.structures[:1]):
+        if series is not None:
+            instance = text(series.header, "SOPInstanceUID") if series.modality == "RTSTRUCT" else ""
+            parts.append(f"{series.uid} {instance} {series.count}")
+    return deidentifier.fingerprint(parts)
+
+
+def _covered(ct: Grid, pet: Grid) -> float:
+    start, stop = ct.box_of(pet)
+    return float(np.prod((stop - start) / np.asarray(ct.shape)))
+
+
+def _on(ct: Volume, array: np.ndarray | None) -> Volume | None:
+    return None if array is None else Volume(array, ct.grid, ct.file_grid)

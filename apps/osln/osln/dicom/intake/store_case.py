@@ -1,0 +1,117 @@
+"""One imported case into the store: all of its files or none, the CT last, because the CT makes it a case."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from osln.imaging.grid import Volume, write_volume
+from osln.store.splits import assign, split_of
+
+
+@dataclass(frozen=True)
+class ImportedCase:
+    """What is written.
+
+    Attributes:
+        ct: HU.
+        pet: SUV on its own grid, or None.
+        tumor: bool on the CT's grid, or None.
+        nodes: Instances on the CT's grid, or None.
+        transform: CT points to PET points (LPS) if the PET was registered, or None.
+        manifest: JSON values.
+    """
+
+    ct: Volume
+    pet: Volume | None
+    tumor: np.ndarray | None
+    nodes: np.ndarray | None
+    transform: sitk.Transform | None
+    manifest: dict[str, Any]
+
+
+def import_folder(store: Path) -> Path:
+    """Where the import keeps its manifests, its report and the key."""
+    return store / ".osln" / "import"
+
+
+def read_manifest(store: Path, case: str) -> dict[str, Any] | None:
+    """The manifest of an imported case; None if there is none or it is damaged."""
+    try:
+        manifest = json.loads((import_folder(store) / f"{case}.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def write_case(store: Path, case: str, content: ImportedCase) -> None:
+    """Writes a case whole or not at all.
+
+    Everything is written beside its place first, then moved there. A process that is killed leaves no CT at
+    the top of the store, hence no case, and the next import writes it again. A patient with several cases
+    keeps them in one split.
+
+    Raises:
+        OSError: If the disk is full or not writable; what was moved already is taken away again.
+    """
+    ready = import_folder(store) / f"unfinished-{case}"
+    shutil.rmtree(ready, ignore_errors=True)
+    ready.mkdir(parents=True)
+    moved: list[Path] = []
+    try:
+        targets = _write_files(ready, store, case, content)
+        _keep_in_one_split(store, case, content.manifest["patient"])
+        for source, target in targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+            moved.append(target)
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        shutil.rmtree(ready, ignore_errors=True)
+
+
+def _write_files(ready: Path, store: Path, case: str, content: ImportedCase) -> list[tuple[Path, Path]]:
+    ct = content.ct
+    name = f"{case}.nii.gz"
+    images: list[tuple[str, np.ndarray | None, Volume, Path]] = [
+        ("pet", content.pet.array if content.pet else None, content.pet or ct, store / "pet" / name),
+        ("tumor", content.tumor, ct, store / "labels" / "gtv" / name),
+        ("nodes", content.nodes, ct, store / "nodes" / name),
+        (
+            "final",
+            None if content.nodes is None else content.nodes > 0,
+            ct,
+            store / "labels" / "final" / name,
+        ),
+        ("ct", ct.array, ct, store / name),
+    ]
+    targets = []
+    for what, array, volume, target in images:
+        if array is not None:
+            path = ready / f"{what}.nii.gz"
+            write_volume(path, array, volume.grid, volume.file_grid)
+            targets.append((path, target))
+    if content.transform is not None:
+        path = ready / "registration.tfm"
+        sitk.WriteTransform(content.transform, str(path))
+        targets.insert(0, (path, import_folder(store) / f"{case}.tfm"))
+    manifest = ready / "manifest.json"
+    manifest.write_text(json.dumps(content.manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    targets.insert(0, (manifest, import_folder(store) / f"{case}.json"))
+    return targets
+
+
+def _keep_in_one_split(store: Path, case: str, patient: str) -> None:
+    for path in sorted(import_folder(store).glob("*.json")):
+        manifest = read_manifest(store, path.stem) or {}
+        other = manifest.get("case")
+        if other and other != case and manifest.get("patient") == patient:
+            assign(store, [case], wanted={case: split_of(store, other)})
+            return

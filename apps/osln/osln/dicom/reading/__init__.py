@@ -1,0 +1,1 @@
+"""From DICOM to arrays: CT, PET in SUV, structure sets, segmentations."""

@@ -1,0 +1,265 @@
+"""DICOM files in a folder or a zip archive, sorted into series by their attributes; names mean nothing."""
+
+import shutil
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from osln.dicom.reading.slices import Slice
+
+DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+SCANNED: tuple[str | tuple[int, int], ...] = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "ImageType",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "StudyDate",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "SeriesNumber",
+    "SeriesDescription",
+    "SeriesType",
+    "Units",
+    "SUVType",
+    "CorrectedImage",
+    "AttenuationCorrectionMethod",
+    "BurnedInAnnotation",
+    "StructureSetDate",
+    "StructureSetTime",
+    "ReferencedFrameOfReferenceSequence",
+    (0x7053, 0x1000),
+    (0x7053, 0x1009),
+)
+"""What tells series apart; the rest of a header is read for the chosen series only, to save memory."""
+
+DAMAGED = (TypeError, AttributeError, KeyError, IndexError, ArithmeticError)
+"""What attributes of the wrong kind or number raise where they are used; told as such, not as a traceback."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, the steps done and their number (0: not known)."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series as a source lists it.
+
+    Attributes:
+        header: Attributes of one of its instances, at least those of `SCANNED` that it has.
+        count: Number of instances.
+        patients: Patient ids among its instances; more than one means that patients are mixed.
+        paths: Its files where they are local already.
+    """
+
+    header: Dataset
+    count: int
+    patients: frozenset[str]
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def uid(self) -> str:
+        """Series instance UID."""
+        return text(self.header, "SeriesInstanceUID")
+
+    @property
+    def modality(self) -> str:
+        return text(self.header, "Modality").upper()
+
+    @property
+    def frame(self) -> str:
+        """Frame of reference UID; "" if there is none."""
+        return text(self.header, "FrameOfReferenceUID")
+
+    @property
+    def name(self) -> str:
+        """How a message calls the series: nothing in it tells who the patient is."""
+        number = text(self.header, "SeriesNumber")
+        return f"{self.modality or 'unknown'} series{f' {number}' if number else ''} ({self.count} files)"
+
+
+class Source(Protocol):
+    """Where studies come from."""
+
+    problems: list[str]
+    """Files that could not be read, in words."""
+
+    def series(self, on_progress: Progress | None = None) -> list[Series]:
+        """All series that are there."""
+
+    def paths(self, series: Series, on_progress: Progress | None = None) -> list[Path]:
+        """Files of one series, fetched if they are not local; valid until `release`."""
+
+    def release(self) -> None:
+        """Gives back the disk space of fetched files."""
+
+    def __enter__(self) -> "Source": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class LocalSource:
+    """A folder with sub-folders, or a zip archive, which is unpacked to a temporary folder.
+
+    Args:
+        path: Of the folder or archive.
+
+    Raises:
+        ValueError: If it is neither, cannot be read, is encrypted, or does not fit the disk unpacked.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.problems: list[str] = []
+        self._unpacked: Path | None = None
+        if self.path.is_dir():
+            self._folder = self.path
+        elif self.path.is_file() and zipfile.is_zipfile(self.path):
+            self._folder = self._unpacked = Path(tempfile.mkdtemp(prefix="osln-dicom-"))
+            try:
+                _unpack(self.path, self._folder)
+            except BaseException:
+                self.__exit__(None, None, None)
+                raise
+        elif self.path.exists():
+            raise ValueError(f"{self.path.name} is neither a folder nor a zip archive")
+        else:
+            raise ValueError(f"there is no {self.path}; give a folder, a zip archive or a DICOMweb address")
+
+    def __enter__(self) -> "LocalSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._unpacked is not None:
+            shutil.rmtree(self._unpacked, ignore_errors=True)
+
+    def series(self, on_progress: Progress | None = None) -> list[Series]:
+        """Reads the header of every file; what cannot be read is told in `problems`."""
+        files = sorted(path for path in self._folder.rglob("*") if path.is_file())
+        found: dict[str, list[tuple[Path, Dataset]]] = {}
+        for done, path in enumerate(files, start=1):
+            if on_progress:
+                on_progress("reading headers", done, len(files))
+            try:
+                header = read_header(path, SCANNED)
+            except ValueError as error:
+                self.problems.append(f"{path.relative_to(self._folder)}: {error}")
+                continue
+            if text(header, "SOPClassUID") == DIRECTORY_CLASS:
+                continue
+            if not text(header, "SeriesInstanceUID") or not text(header, "SOPInstanceUID"):
+                self.problems.append(f"{path.relative_to(self._folder)}: it names no series or instance")
+                continue
+            # Each structure set stands for itself, also where several revisions are one series.
+            alone = text(header, "Modality") == "RTSTRUCT"
+            key = text(header, "SOPInstanceUID" if alone else "SeriesInstanceUID")
+            found.setdefault(key, []).append((path, header))
+        return [
+            Series(
+                items[0][1],
+                len(items),
+                frozenset(text(header, "PatientID") for _, header in items),
+                tuple(path for path, _ in items),
+            )
+            for items in found.values()
+        ]
+
+    def paths(self, series: Series, on_progress: Progress | None = None) -> list[Path]:
+        """The files themselves."""
+        return list(series.paths)
+
+    def release(self) -> None:
+        """Nothing was fetched."""
+
+
+def read_header(path: Path, tags: Sequence[str | tuple[int, int]] | None = None) -> Dataset:
+    """The attributes of a DICOM file without its pixels.
+
+    Args:
+        path: Of the file.
+        tags: Read only these; all if None.
+
+    Raises:
+        ValueError: If it is no DICOM file or is truncated within the header.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+        # Files without the preamble of Part 10 begin with an attribute of group 8 (or 2).
+        bare = start[:4] in (
+            b"\x08\x00\x00\x00",
+            b"\x08\x00\x05\x00",
+            b"\x08\x00\x08\x00",
+            b"\x08\x00\x16\x00",
+        )
+        if start[128:132] != b"DICM" and not bare:
+            raise InvalidDicomError
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wanted: Any = list(tags) if tags else None
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=wanted)
+            # Values are decoded when they are first read: do it here, where it can be told.
+            header.walk(lambda _dataset, _element: None)
+            return header
+    except InvalidDicomError:
+        raise ValueError("it is not a DICOM file") from None
+    except OSError as error:
+        raise ValueError(f"it cannot be opened ({error.strerror})") from error
+    except Exception as error:
+        # Damaged files make the reader raise nearly anything.
+        raise ValueError("it is truncated or damaged; copy it again") from error
+
+
+def slices_of(paths: Sequence[Path]) -> list[Slice]:
+    """Slices with their whole headers, for `osln.dicom.reading.volume`.
+
+    Raises:
+        ValueError: If a file cannot be read; without it, slices would be missing.
+    """
+    return [Slice(path, read_header(path)) for path in paths]
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """An attribute as text without blanks around it; "" if it is missing or empty."""
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip("\0 ")
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Members under numbered names: names in archives can point outside, or tell who the patient is."""
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            members = [member for member in zipped.infolist() if not member.is_dir()]
+            needed, free = sum(member.file_size for member in members), shutil.disk_usage(folder).free
+            if needed > 0.9 * free:
+                raise ValueError(
+                    f"{archive.name} unpacks to {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are "
+                    "free in the temporary folder; set TMPDIR to a larger disk"
+                )
+            for number, member in enumerate(members):
+                with zipped.open(member) as source, (folder / f"{number:06d}").open("wb") as target:
+                    shutil.copyfileobj(source, target)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        encrypted = "encrypted" in str(error).lower()
+        reason = "is encrypted; unpack it first" if encrypted else "is damaged; copy it again"
+        raise ValueError(f"{archive.name} {reason}") from error

@@ -1,0 +1,193 @@
+"""Reading of RTSTRUCT: which image it was drawn on, its regions, and their voxels on a CT's grid."""
+
+import warnings
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+
+from osln.dicom.reading.contour_fill import FilledRegion, fill_region
+from osln.dicom.reading.files import text
+from osln.dicom.reading.times import at, parse_date, parse_time
+from osln.imaging.grid import Grid
+
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region of interest.
+
+    Attributes:
+        number: ROINumber.
+        name: ROIName, as written.
+        frame: Frame of reference UID; "" if not given.
+        contours: Closed planar contours, (N, 3) RAS mm each.
+        others: Number of points and open contours, which have no inside.
+    """
+
+    number: int
+    name: str
+    frame: str
+    contours: tuple[np.ndarray, ...]
+    others: int
+
+
+@dataclass(frozen=True)
+class StructureSet:
+    """One RTSTRUCT.
+
+    Attributes:
+        uid: SOP instance UID.
+        series: UIDs of the image series that it was drawn on.
+        images: SOP instance UIDs of the images that it names.
+        frames: Frame of reference UIDs that it names.
+        drawn: When; None if not known.
+        regions: In the order of the file.
+    """
+
+    uid: str
+    series: frozenset[str]
+    images: frozenset[str]
+    frames: frozenset[str]
+    drawn: datetime | None
+    regions: tuple[Region, ...]
+
+
+def read_structures(path: str | Path) -> StructureSet:
+    """Reads an RTSTRUCT file.
+
+    Raises:
+        ValueError: If it is damaged, no RTSTRUCT, or a contour is not made of points.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ds = pydicom.dcmread(path)
+            return structures_of(ds)
+    except ValueError:
+        raise
+    except Exception as error:
+        # Damaged files make the reader raise nearly anything.
+        raise ValueError("the RTSTRUCT is truncated or damaged; copy it again") from error
+
+
+def structures_of(ds: Dataset) -> StructureSet:
+    """The structure set of a data set; same errors as `read_structures`."""
+    if text(ds, "Modality") != "RTSTRUCT" or "StructureSetROISequence" not in ds:
+        raise ValueError("it is no RTSTRUCT, or it is truncated: it has no StructureSetROISequence")
+    series, images, frames = referenced(ds)
+    drawings = {int(item.ReferencedROINumber): item for item in ds.get("ROIContourSequence") or []}
+    regions = []
+    for roi in ds.StructureSetROISequence:
+        number = int(roi.ROINumber)
+        contours, others = [], 0
+        for contour in (drawings[number].get("ContourSequence") or []) if number in drawings else []:
+            images |= {
+                text(item, "ReferencedSOPInstanceUID") for item in contour.get("ContourImageSequence") or []
+            }
+            if text(contour, "ContourGeometricType").upper() in CLOSED:
+                contours.append(_points(contour, text(roi, "ROIName")))
+            else:
+                others += 1
+        frame = text(roi, "ReferencedFrameOfReferenceUID")
+        regions.append(Region(number, text(roi, "ROIName"), frame, tuple(contours), others))
+    return StructureSet(
+        text(ds, "SOPInstanceUID"),
+        frozenset(series),
+        frozenset(images),
+        frozenset(frames),
+        drawn(ds),
+        tuple(regions),
+    )
+
+
+def referenced(ds: Dataset) -> tuple[set[str], set[str], set[str]]:
+    """UIDs of the series, images and frames of reference that the head of an RTSTRUCT names."""
+    series, images, frames = set(), set(), set()
+    for frame in ds.get("ReferencedFrameOfReferenceSequence") or []:
+        frames.add(text(frame, "FrameOfReferenceUID"))
+        for study in frame.get("RTReferencedStudySequence") or []:
+            for item in study.get("RTReferencedSeriesSequence") or []:
+                series.add(text(item, "SeriesInstanceUID"))
+                images |= {
+                    text(image, "ReferencedSOPInstanceUID")
+                    for image in item.get("ContourImageSequence") or []
+                }
+    return series - {""}, images - {""}, frames - {""}
+
+
+def drawn(ds: Dataset) -> datetime | None:
+    """When a structure set was made; None if it does not say."""
+    for prefix in ("StructureSet", "Series"):
+        day = parse_date(ds.get(f"{prefix}Date"))
+        if day is not None:
+            return at(day, parse_time(ds.get(f"{prefix}Time")) or timedelta(0))
+    return None
+
+
+def region_voxels(region: Region, grid: Grid, frame: str) -> FilledRegion:
+    """Voxels of a region on a CT's grid.
+
+    Args:
+        region: With contours in patient coordinates.
+        grid: Of the CT, in closest-RAS order; may be oblique.
+        frame: Frame of reference UID of the CT; "" if it has none.
+
+    Raises:
+        ValueError: If region and CT have different frames of reference, or from `fill_region`.
+    """
+    if region.frame and frame and region.frame != frame:
+        raise ValueError(
+            f"region {region.name!r} was drawn in another frame of reference than that of the CT; export it "
+            "on the planning CT"
+        )
+    contours = [grid.mm_to_index(points) for points in region.contours]
+    try:
+        filled = fill_region(contours, grid.shape, grid.spacing_mm)
+    except ValueError as error:
+        raise ValueError(f"region {region.name!r}: {error}") from error
+    notes = filled.notes
+    if region.others:
+        notes = (*notes, f"{region.others} points or open contours have no inside and were left out")
+    return FilledRegion(filled.start, filled.mask, tuple(f"region {region.name!r}: {note}" for note in notes))
+
+
+def region_mask(structures: StructureSet, name: str, grid: Grid, frame: str = "") -> np.ndarray:
+    """The voxels of one region by its name, bool on the CT's grid.
+
+    Args:
+        structures: Holds the region.
+        name: As written there.
+        grid: Of the CT, in closest-RAS order.
+        frame: Frame of reference UID of the CT; "" if it is not known.
+
+    Raises:
+        ValueError: If there is no such region, it has no voxel in the CT, or from `region_voxels`.
+    """
+    named = {region.name: region for region in structures.regions}
+    if name not in named:
+        raise ValueError(
+            f"there is no region {name!r} in the structure set; it has {', '.join(sorted(named))}"
+        )
+    mask = np.zeros(grid.shape, bool)
+    region_voxels(named[name], grid, frame).paste(mask, True)
+    if not mask.any():
+        raise ValueError(f"region {name!r} has no voxel in this CT; give the CT that it was drawn on")
+    return mask
+
+
+def _points(contour: Dataset, name: str) -> np.ndarray:
+    try:
+        values = np.array([float(v) for v in contour.get("ContourData") or []])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"region {name!r} has a contour that is not made of numbers") from error
+    if len(values) % 3 or not np.isfinite(values).all():
+        raise ValueError(
+            f"region {name!r} has a contour of {len(values)} numbers; expected three for each point"
+        )
+    return values.reshape(-1, 3) * LPS_TO_RAS

@@ -1,0 +1,216 @@
+"""The slices of one series put in order by their positions, and the voxel grid that they fill.
+
+Order and spacing come from ImagePositionPatient along the normal of the images (DICOM PS3.3 C.7.6.2.1.1),
+never from file names, instance numbers or SliceLocation. What is no regular stack of perpendicular axes is
+described, so that `osln.dicom.reading.volume` can resample it once; what could hide a mistake is refused in
+words.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from osln.imaging.grid import Grid
+
+LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+SAME_PLACE_MM = 0.01
+UNEVEN = 0.1
+"""Share of a step by which a slice may lie off its regular place without being resampled."""
+LONGEST_GAP_MM = 5.0
+"""Slices up to this distance, or up to twice the usual one, are interpolated between; more is missing."""
+SHEAR = 1e-3
+"""Slope of the stack against its normal that `osln.imaging.grid.Grid` takes for perpendicular."""
+NEEDED = {
+    "SOPInstanceUID": 1,
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+    "Rows": 1,
+    "Columns": 1,
+    "RescaleSlope": 1,
+    "RescaleIntercept": 1,
+}
+"""Attributes of every slice, with their number of values."""
+
+
+class Slice(NamedTuple):
+    """One image: its file, and its header without pixels."""
+
+    path: Path
+    header: Dataset
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices in order along the normal of their plane.
+
+    Attributes:
+        slices: From the lowest position to the highest.
+        positions_mm: (N,) along the normal, from the first slice.
+        shifts: (N, 2) voxels by which each slice lies along columns and rows from where a perpendicular
+            stack would have it; all 0 unless the gantry was tilted.
+        grid: Regular grid, indexed (column, row, slice) in RAS mm, on which the volume is wanted.
+        even: Whether slice k lies on plane k of the grid.
+        warnings: What was put right.
+    """
+
+    slices: tuple[Slice, ...]
+    positions_mm: np.ndarray
+    shifts: np.ndarray
+    grid: Grid
+    even: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def step_mm(self) -> float:
+        return float(self.grid.spacing_mm[2])
+
+
+def arrange(slices: Sequence[Slice], what: str) -> Stack:
+    """Orders the slices of one series and finds their grid.
+
+    Args:
+        slices: In any order; copies of one image and localizers are left out.
+        what: "CT" or "PET", for the messages.
+
+    Raises:
+        ValueError: If there are fewer than two slices, attributes are missing, images of different size,
+            direction, frame of reference or patient are mixed, several images lie at one place, or slices
+            are missing.
+    """
+    warnings: list[str] = []
+    kept = _without_copies(slices, what, warnings)
+    _check_alike(kept, what)
+    first = kept[0].header
+    row, column, normal = _axes(first, what)
+    spacing = np.array([float(first.PixelSpacing[1]), float(first.PixelSpacing[0])])
+    places = np.array([[float(v) for v in item.header.ImagePositionPatient] for item in kept])
+    if not np.isfinite(places).all():
+        raise ValueError(f"a position in the {what} series is not a number; export the series again")
+    order = np.argsort(places @ normal, kind="stable")
+    kept, places = [kept[i] for i in order], places[order]
+    positions = (places - places[0]) @ normal
+    _check_steps(kept, positions, what)
+    steps = np.diff(positions)
+    mean = positions[-1] / (len(kept) - 1)
+    off = np.abs(positions - mean * np.arange(len(kept))).max()
+    even = off <= UNEVEN * mean
+    step = mean if even else float(np.median(steps))
+    count = len(kept) if even else int(np.floor(positions[-1] / step + UNEVEN)) + 1
+    if not even:
+        warnings.append(
+            f"the slices of the {what} lie {steps.min():.2f} to {steps.max():.2f} mm apart: interpolated to "
+            f"{step:.2f} mm"
+        )
+    drift = (places - places[0]) - positions[:, None] * normal
+    sheared = np.abs(drift).max() > SHEAR * positions[-1]
+    shifts = drift @ np.column_stack([row, column]) / spacing if sheared else np.zeros((len(kept), 2))
+    lowest = np.floor(shifts.min(axis=0) + 1e-6)
+    size = np.ceil(shifts.max(axis=0) - 1e-6) - lowest + [int(first.Columns), int(first.Rows)]
+    if sheared:
+        degrees = np.rad2deg(np.arctan(np.linalg.norm(drift[-1]) / positions[-1]))
+        warnings.append(f"the {what} is a sheared stack (gantry tilt, {degrees:.1f} degrees): straightened")
+    elif abs(float(first.get("GantryDetectorTilt") or 0)) > 0.5 and abs(normal[2]) > 0.9999:
+        warnings.append(f"the {what} names a gantry tilt that its positions do not show; the positions count")
+    through = normal * step if sheared else (places[-1] - places[0]) / positions[-1] * step
+    affine = np.eye(4)
+    affine[:3, :3] = LPS_TO_RAS[:, None] * np.column_stack([row * spacing[0], column * spacing[1], through])
+    affine[:3, 3] = LPS_TO_RAS * (places[0] + np.column_stack([row, column]) @ (lowest * spacing))
+    grid = Grid((int(size[0]), int(size[1]), count), affine)
+    return Stack(tuple(kept), positions, shifts - lowest, grid, even, tuple(warnings))
+
+
+def _without_copies(slices: Sequence[Slice], what: str, warnings: list[str]) -> list[Slice]:
+    seen: dict[str, Slice] = {}
+    localizers = 0
+    for item in slices:
+        lacking = [
+            name
+            for name, count in NEEDED.items()
+            if name not in item.header
+            or item.header[name].value in (None, "")
+            or item.header[name].VM != count
+        ]
+        if "LOCALIZER" in [str(word).upper() for word in item.header.get("ImageType") or []]:
+            localizers += 1
+        elif lacking:
+            raise ValueError(
+                f"an image of the {what} series lacks {', '.join(lacking)}; export the series again, as "
+                "single slices"
+            )
+        else:
+            seen.setdefault(str(item.header.SOPInstanceUID), item)
+    if localizers:
+        warnings.append(f"{localizers} localizer images of the {what} series were left out")
+    if copies := len(slices) - localizers - len(seen):
+        warnings.append(f"{copies} images of the {what} series are there twice; the copies were left out")
+    if len(seen) < 2:
+        raise ValueError(f"the {what} series has {len(seen)} slices; a volume needs at least two")
+    return list(seen.values())
+
+
+def _check_alike(slices: Sequence[Slice], what: str) -> None:
+    def kind(header: Dataset) -> tuple[str, str, str, str]:
+        directions = [round(float(v), 3) + 0.0 for v in header.ImageOrientationPatient]
+        return (
+            f"{header.Columns} x {header.Rows} pixels",
+            f"{'/'.join(f'{float(v):.4f}' for v in header.PixelSpacing)} mm",
+            f"direction {'/'.join(f'{v:g}' for v in directions)}",
+            f"frame of reference {header.get('FrameOfReferenceUID', '')}",
+        )
+
+    kinds = Counter(kind(item.header) for item in slices)
+    if len(kinds) > 1:
+        differing = [i for i in range(3) if len({names[i] for names in kinds}) > 1]
+        told = "; ".join(
+            f"{count} images" + "".join(f", {names[i]}" for i in differing)
+            for names, count in kinds.most_common()
+        )
+        because = told if differing else "their frames of reference differ"
+        raise ValueError(
+            f"the {what} series mixes different images ({because}); export one acquisition alone"
+        )
+    patients = {str(item.header.get("PatientID") or "").strip() for item in slices}
+    if len(patients) > 1:
+        raise ValueError(
+            f"the {what} series holds images of {len(patients)} patients; remove the foreign ones"
+        )
+
+
+def _axes(header: Dataset, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    values = np.array([float(v) for v in header.ImageOrientationPatient])
+    row, column = values[:3], values[3:]
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if (
+        not np.isfinite(values).all()
+        or abs(row @ column) > 1e-3
+        or np.abs(np.subtract(lengths, 1)).max() > 1e-3
+    ):
+        raise ValueError(f"ImageOrientationPatient of the {what} is no pair of perpendicular unit vectors")
+    row = row / lengths[0]
+    column = column / lengths[1] - row * (row @ column)
+    column /= np.linalg.norm(column)
+    return row, column, np.cross(row, column)
+
+
+def _check_steps(slices: Sequence[Slice], positions: np.ndarray, what: str) -> None:
+    steps = np.diff(positions)
+    if (same := int((steps < SAME_PLACE_MM).sum())) > 0:
+        acquisitions = {str(item.header.get("AcquisitionNumber") or "") for item in slices}
+        several = f" (the series has {len(acquisitions)} acquisitions)" if len(acquisitions) > 1 else ""
+        raise ValueError(
+            f"{same} slices of the {what} series lie where another one lies{several}: phases or repeated "
+            "scans are mixed; export one of them alone"
+        )
+    usual = float(np.median(steps))
+    worst = int(np.argmax(steps))
+    if steps[worst] > max(2.05 * usual, LONGEST_GAP_MM + 0.01):
+        raise ValueError(
+            f"slices of the {what} are missing: after slice {worst + 1} of {len(slices)} there is a gap of "
+            f"{steps[worst]:.2f} mm, where {usual:.2f} mm are usual; export the whole series again"
+        )

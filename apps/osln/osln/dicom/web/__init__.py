@@ -1,0 +1,1 @@
+"""DICOMweb as a client."""

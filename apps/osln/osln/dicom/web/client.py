@@ -1,0 +1,222 @@
+"""Requests to a PACS over DICOMweb, with its errors as sentences.
+
+Credentials go into the requests and nowhere else: not into addresses, messages, logs or files.
+Reference: DICOM PS3.18 sections 10.4 (retrieve), 10.5 (store) and 10.6 (search).
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from dicomweb_client.api import DICOMwebClient
+from pydicom.dataset import Dataset
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from osln.dicom.reading.files import text
+from osln.dicom.web.credentials import Credentials
+
+PAGE = 200
+RETRIES = 2
+"""Further tries when the PACS is busy or fails (408, 429, 5xx), half a second and a second later."""
+
+
+class PacsError(ValueError):
+    """A PACS cannot be reached, refuses, or does not answer as DICOMweb does."""
+
+
+class WebClient:
+    """A DICOMweb service.
+
+    Args:
+        url: Root of the service, for instance https://pacs/dicom-web; credentials in it are taken out.
+        credentials: For every request.
+        timeout_s: Without an answer for so long, a request has failed.
+
+    Attributes:
+        url: Without credentials.
+        place: Host and port, for messages.
+        warnings: What a person should know about the connection.
+
+    Raises:
+        ValueError: If the address is none.
+    """
+
+    def __init__(self, url: str, credentials: Credentials, *, timeout_s: float = 60.0) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected a DICOMweb address like https://pacs.hospital/dicom-web")
+        self.place = parts.hostname + (f":{parts.port}" if parts.port else "")
+        self.url = bare_address(url)
+        self.warnings: list[str] = []
+        self._timeout_s = timeout_s
+        self._session = session = requests.Session()
+        session.auth = credentials.auth()
+        # Nothing but searching and fetching is repeated: a POST may have arrived.
+        retry = Retry(
+            total=RETRIES, connect=0, read=0, other=0, backoff_factor=0.5, raise_on_status=False,
+            status_forcelist=(408, 429, 500, 502, 503, 504), respect_retry_after_header=False,
+        )  # fmt: skip
+        for prefix in ("http://", "https://"):
+            session.mount(prefix, _WithTimeout(timeout_s, max_retries=retry))
+        self._client = DICOMwebClient(self.url, session=session, permissive_uid=True)
+        self._client.set_http_retry_params(retry=False)
+        # The client's helper logs a traceback for each error that is told in words here.
+        logging.getLogger("retrying").setLevel(logging.CRITICAL)
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        if parts.scheme == "http" and session.auth is not None and not local:
+            self.warnings.append(f"{self.place}: the password travels unprotected; use https")
+
+    def search_series(self, filters: Mapping[str, str]) -> list[Dataset]:
+        """Series with these attributes, for instance {"Modality": "CT"}.
+
+        Raises:
+            PacsError: As all methods.
+        """
+
+        def ask(limit: int, offset: int) -> list[dict[str, Any]]:
+            return self._client.search_for_series(search_filters=dict(filters), limit=limit, offset=offset)
+
+        with self._told():
+            return _pages(ask, "SeriesInstanceUID")
+
+    def search_instances(self, study: str, series: str) -> list[Dataset]:
+        """Instances of a series."""
+
+        def ask(limit: int, offset: int) -> list[dict[str, Any]]:
+            return self._client.search_for_instances(study, series, limit=limit, offset=offset)
+
+        with self._told():
+            return _pages(ask, "SOPInstanceUID")
+
+    def header(self, study: str, series: str, instance: str) -> Dataset:
+        """Attributes of an instance without its pixels."""
+        with self._told():
+            return dataset(self._client.retrieve_instance_metadata(study, series, instance))
+
+    def headers(self, study: str, series: str) -> list[Dataset]:
+        """Attributes of all instances of a series without their pixels."""
+        with self._told():
+            return [dataset(values) for values in self._client.retrieve_series_metadata(study, series)]
+
+    def instance(self, study: str, series: str, instance: str) -> Dataset:
+        """A whole instance."""
+        with self._told():
+            return self._client.retrieve_instance(study, series, instance)
+
+    def instances(self, study: str, series: str) -> Iterator[Dataset]:
+        """The whole instances of a series, one after the other as they arrive."""
+        with self._told():
+            yield from self._client.iter_series(study, series)
+
+    def get(self, resource: str, query: str, accept: str) -> requests.Response:
+        """Any resource of the service as it comes, errors of the service too.
+
+        Args:
+            resource: Path below the root, for instance studies/1.2/series.
+            query: Behind the question mark.
+            accept: Media types that are wanted.
+
+        Raises:
+            PacsError: If the service cannot be reached, or refuses this program.
+        """
+        url = f"{self.url}/{resource}{'?' if query else ''}{query}"
+        with self._told():
+            reply = self._session.get(url, headers={"Accept": accept})
+            if reply.status_code in (401, 403):
+                reply.raise_for_status()
+            return reply
+
+    def store(self, item: Dataset) -> Dataset:
+        """Sends an instance; returns what the PACS says about it (PS3.18, 10.5.3)."""
+        with self._told():
+            return self._client.store_instances([item])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors of the network and of answers as sentences that hold no address and no credentials."""
+        try:
+            yield
+        except PacsError:
+            raise
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            repeated = error.request is not None and error.request.method == "GET"
+            raise PacsError(_status_words(status, self.place, repeated)) from None
+        except requests.exceptions.SSLError:
+            raise PacsError(
+                f"the certificate of {self.place} is not trusted; set REQUESTS_CA_BUNDLE to your hospital's"
+            ) from None
+        except requests.Timeout:
+            raise PacsError(self._silent()) from None
+        except requests.ConnectionError as error:
+            if "timed out" in str(error).lower():
+                raise PacsError(self._silent()) from None
+            raise PacsError(
+                f"the PACS at {self.place} cannot be reached, or broke the connection; check address and "
+                "network"
+            ) from None
+        except (ValueError, requests.RequestException):
+            raise PacsError(_no_dicomweb(self.place)) from None
+        except OSError:
+            # The disk, not the network.
+            raise
+        except Exception:
+            # Whatever a wrong service sends: no JSON, no multipart, no DICOM.
+            raise PacsError(_no_dicomweb(self.place)) from None
+
+    def _silent(self) -> str:
+        return f"the PACS at {self.place} did not answer for {self._timeout_s:g} s; try later"
+
+
+def dataset(values: dict[str, Any]) -> Dataset:
+    """A data set of DICOM JSON; what the JSON only links to stays empty."""
+    return Dataset.from_json(values, bulk_data_uri_handler=lambda *_: b"")
+
+
+def bare_address(url: str) -> str:
+    """An address without name, password, query and closing slash."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+class _WithTimeout(HTTPAdapter):
+    """Gives up on every request after the same time without an answer."""
+
+    def __init__(self, timeout_s: float, **options: Any) -> None:
+        self._timeout_s = timeout_s
+        super().__init__(**options)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        options["timeout"] = (min(self._timeout_s, 10.0), self._timeout_s)
+        return super().send(request, *args, **options)
+
+
+def _pages(ask: Callable[[int, int], list[dict[str, Any]]], keyword: str) -> list[Dataset]:
+    """All results, page by page: services return fewer than asked for, or ignore the offset."""
+    results: dict[str, Dataset] = {}
+    while True:
+        page = {text(item, keyword): item for item in map(dataset, ask(PAGE, len(results)))}
+        if not page.keys() - results.keys():
+            return list(results.values())
+        results.update(page)
+
+
+def _no_dicomweb(place: str) -> str:
+    return f"what {place} answers is not DICOMweb, or was cut off; check the path (often /dicom-web)"
+
+
+def _status_words(status: int, place: str, repeated: bool) -> str:
+    if status in (401, 403):
+        return (
+            f"the PACS at {place} refuses ({status}): give name and password (--user, or OSLN_DICOMWEB_USER "
+            "and OSLN_DICOMWEB_PASSWORD), or OSLN_DICOMWEB_TOKEN"
+        )
+    if status == 404:
+        return f"there is no DICOMweb service at this address of {place} (404); the path often is /dicom-web"
+    tries = f" to {RETRIES + 1} tries" if status >= 500 and repeated else ""
+    return f"the PACS at {place} answered with status {status}{tries}; ask its administrator"

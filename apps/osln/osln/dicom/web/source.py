@@ -1,0 +1,102 @@
+"""Studies of a PACS over DICOMweb (QIDO-RS and WADO-RS): the same series and files as from a folder.
+
+Listing asks for attributes only; the pixels of a series are fetched when its case is imported and deleted
+after it. The requests themselves are in `osln.dicom.web.client`.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from osln.dicom.reading.files import Progress, Series, text
+from osln.dicom.web.client import PacsError, WebClient
+
+MODALITIES = ("CT", "PT", "RTSTRUCT")
+
+
+class WebSource:
+    """A DICOMweb service as a source.
+
+    Args:
+        web: The service.
+        patient: Only this patient id; None: all.
+    """
+
+    def __init__(self, web: WebClient, *, patient: str | None = None) -> None:
+        self._web = web
+        self._filter = {"PatientID": patient} if patient else {}
+        self.problems = list(web.warnings)
+        self._folder = Path(tempfile.mkdtemp(prefix="osln-dicomweb-"))
+
+    def __enter__(self) -> "WebSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def series(self, on_progress: Progress | None = None) -> list[Series]:
+        """All CT, PET and RTSTRUCT series; the attributes of one instance of each."""
+        listed = [
+            item
+            for modality in MODALITIES
+            for item in self._web.search_series({"Modality": modality, **self._filter})
+        ]
+        found: list[Series] = []
+        for done, item in enumerate(listed, start=1):
+            if on_progress:
+                on_progress("asking the PACS", done, len(listed))
+            found += series_of(self._web, item)
+        return found
+
+    def paths(self, series: Series, on_progress: Progress | None = None) -> list[Path]:
+        """Fetches the instances of a series into a temporary folder.
+
+        Raises:
+            PacsError: If the PACS fails, or sends something else than was asked for.
+        """
+        study, uid = text(series.header, "StudyInstanceUID"), series.uid
+        paths = []
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        if series.modality == "RTSTRUCT":
+            instance = text(series.header, "SOPInstanceUID")
+            arriving = iter([self._web.instance(study, uid, instance)])
+        else:
+            arriving = self._web.instances(study, uid)
+        for number, ds in enumerate(arriving):
+            if on_progress:
+                on_progress("fetching", number + 1, series.count)
+            if text(ds, "SeriesInstanceUID") != uid or text(ds, "PatientID") not in series.patients:
+                raise PacsError("the PACS sent images of another series or patient than asked for")
+            path = folder / f"{number:05d}.dcm"
+            pydicom.dcmwrite(path, ds, write_like_original=False)
+            paths.append(path)
+        return paths
+
+    def release(self) -> None:
+        """Deletes what was fetched."""
+        for folder in self._folder.iterdir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def series_of(web: WebClient, item: Dataset) -> list[Series]:
+    """One series that a search found, with the attributes of one instance; each structure set stands alone.
+
+    Args:
+        web: Where it was found.
+        item: A result of `WebClient.search_series`.
+    """
+    study, series = text(item, "StudyInstanceUID"), text(item, "SeriesInstanceUID")
+    instances = web.search_instances(study, series)
+    alone = text(item, "Modality") == "RTSTRUCT"
+    found = []
+    for instance in instances if alone else instances[:1]:
+        header = web.header(study, series, text(instance, "SOPInstanceUID"))
+        patients = frozenset({text(header, "PatientID")})
+        found.append(Series(header, 1 if alone else len(instances), patients))
+    return found

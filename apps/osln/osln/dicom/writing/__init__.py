@@ -1,0 +1,1 @@
+"""From arrays to DICOM: images, structure sets, segmentations."""

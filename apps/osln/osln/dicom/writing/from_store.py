@@ -1,0 +1,224 @@
+"""Nodes of a store's predictions and approved labels, with what is known about each of them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from osln import __version__
+from osln.dicom.nodes import (
+    NAME,
+    Author,
+    Node,
+    NodeSet,
+    described,
+    match_candidates,
+    stable_numbers,
+    values_of,
+)
+from osln.imaging.distance import tumor_distance_mm
+from osln.imaging.grid import Grid
+from osln.imaging.labelmaps import read_label_file
+from osln.rows.experiments import PROXIMAL_MM
+from osln.store.layout import one_file
+from osln.store.revisions import NUMBERS, Revision, Revisions, label_revisions
+
+PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
+NOTE = "Research, not for clinical use"
+
+
+def predicted_nodes(labels: np.ndarray, grid: Grid, result: Mapping[str, Any], at: datetime) -> NodeSet:
+    """The candidates of a prediction, without those that stage two rejected.
+
+    Args:
+        labels: (x, y, z) on the CT's grid: candidate ids (`Detections.labels_on_ct`) or a mask of 0 and 1.
+        grid: The CT's, closest-RAS order.
+        result: JSON of the inference: `candidates`, `model`, `models`, `label_names`.
+        at: When it was made.
+
+    Raises:
+        ValueError: If candidates and label map do not belong together.
+    """
+    candidates = result.get("candidates")
+    if not isinstance(candidates, list):
+        raise ValueError("the result has no list of candidates; give the JSON that an inference returned")
+    kept = [one for one in candidates if not isinstance(one, dict) or one.get("kept", True)]
+    nodes = sorted((described(candidate) for candidate in kept), key=lambda node: node.number)
+    numbers, known = {node.number for node in nodes}, {described(one).number for one in candidates}
+    labels = _without_other_segments(labels, result.get("label_names"))
+    if numbers <= values_of(labels) <= known:
+        labels = np.where(np.isin(labels, list(numbers)), labels, 0)
+    else:
+        labels = match_candidates(labels, grid, kept)
+    return NodeSet(labels.astype(np.uint16), grid, tuple(nodes), _algorithm(result, at))
+
+
+def predicted(grid: Grid, label_map: str | Path, result: Mapping[str, Any]) -> NodeSet:
+    """The candidates of a stored label map; see `predicted_nodes`.
+
+    Raises:
+        ValueError: If the label map is missing, or does not belong to the CT or the result.
+    """
+    path = Path(label_map)
+    if not path.is_file():
+        raise ValueError(f"there is no label map {path}; store a prediction first, or say where it lies")
+    at = datetime.fromtimestamp(path.stat().st_mtime)
+    return predicted_nodes(read_label_file(path, grid).layers[0], grid, result, at)
+
+
+def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: int | None = None) -> NodeSet:
+    """The approved nodes, numbered through all revisions, with what the last prediction knows about them.
+
+    Args:
+        store: Folder of the cases.
+        case: Id of the case.
+        grid: Of its CT.
+        warnings: Takes what could not be used.
+        revision: Number of an older revision; the label that lies in the store if None.
+
+    Raises:
+        ValueError: If no label is approved, or it does not lie on the CT.
+        LookupError: If there is no such revision.
+    """
+    revisions = label_revisions(store, case, "final")
+    chain = revisions.history()
+    path = one_file(store / "labels" / "final", case) if revision is None else revisions.path(revision)
+    if path is None:
+        raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
+    if revision is not None:
+        chain = [one for one in chain if one.revision <= revision]
+    if chain and hashlib.sha256(path.read_bytes()).hexdigest() == chain[0].sha256:
+        head, former = chain[0], chain[:0:-1]
+        author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
+        path = _numbers_or(path, revisions, head)
+    else:
+        author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
+        former = chain[::-1]
+    history, numbered = [], []
+    for one in former:
+        label = _numbers_or(revisions.path(one.revision), revisions, one)
+        try:
+            history.append(read_label_file(label, grid).layers[0])
+        except ValueError as error:
+            warnings.append(f"revision {one.revision} was not used to number the nodes: {error}")
+            continue
+        if _says_numbers(label):
+            numbered.append(len(history) - 1)
+    history.append(read_label_file(path, grid).layers[0])
+    if _says_numbers(path):
+        numbered.append(len(history) - 1)
+    labels = stable_numbers(history, numbered)
+    zones = _zones(labels, grid, one_file(store / "labels" / "gtv", case))
+    found, prediction = _former_prediction(store, case, grid, warnings)
+    nodes = []
+    for number in sorted(values_of(labels)):
+        shared = np.bincount(prediction[labels == number], minlength=1)[1:] if found else np.zeros(0)
+        match = found.get(int(shared.argmax()) + 1) if shared.any() else None
+        node = replace(match, number=number) if match else Node(number)
+        nodes.append(replace(node, zone=zones.get(number, node.zone)))
+        if match and not author.algorithm:
+            author = replace(author, algorithm="osln", version=__version__)
+    return NodeSet(labels, grid, tuple(nodes), author)
+
+
+def stored_result(store: Path, case: str) -> dict[str, Any]:
+    """JSON that the server noted beside the stored prediction of a case.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    index = store / "datastore_v2.json"
+    try:
+        labels = json.loads(index.read_text())["objects"][case]["labels"]
+        return dict(labels["original"]["info"]["params"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"case {case} has no stored prediction with candidates; run an inference with save_label or a "
+            "batch, or give the JSON of an inference"
+        ) from error
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """JSON of an inference from a file, alone or as `params` of a reply.
+
+    Raises:
+        ValueError: If the file is missing or no such JSON.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as the JSON of a result ({error}); give final, prediction or such a file"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("params"), dict):
+        content = content["params"]
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no JSON object; give the JSON that an inference returned")
+    return content
+
+
+def _without_other_segments(labels: np.ndarray, names: Any) -> np.ndarray:
+    """The label map without what its names call otherwise, for instance the tumor or rejected candidates."""
+    if not isinstance(names, dict) or not values_of(labels) <= set(names.values()):
+        return labels
+    others = [value for name, value in names.items() if name != NAME]
+    return np.where(np.isin(labels, others), 0, labels) if others else labels
+
+
+def _algorithm(result: Mapping[str, Any], at: datetime) -> Author:
+    models = result.get("models")
+    weights = [entry for entry in (models or {}).values() if isinstance(entry, dict)]
+    digest = hashlib.sha256("".join(sorted(str(entry.get("sha256")) for entry in weights)).encode())
+    version = f"{__version__}, weights {digest.hexdigest()[:12]}" if weights else __version__
+    phantom = any(entry.get("trained_on") == "phantom" for entry in weights)
+    name = str(result.get("model") or result.get("experiment") or "osln")
+    return Author(False, at, algorithm=name, version=version, note=PHANTOM_NOTE if phantom else NOTE)
+
+
+def _former_prediction(
+    store: Path, case: str, grid: Grid, warnings: list[str]
+) -> tuple[dict[int, Node], np.ndarray]:
+    path = store / "labels" / "original" / f"{case}.nii.gz"
+    if not path.is_file():
+        return {}, np.zeros(0, dtype=np.uint16)
+    try:
+        nodes = predicted(grid, path, stored_result(store, case))
+    except ValueError as error:
+        warnings.append(f"scores were left out: {error}")
+        return {}, np.zeros(0, dtype=np.uint16)
+    return {node.number: node for node in nodes.nodes}, nodes.labels
+
+
+def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]:
+    """Zone of each node by the distance of its center to the tumor (paper, section 3.1)."""
+    mask = None if tumor is None else read_label_file(tumor, grid).layers[0] != 0
+    numbers = sorted(values_of(labels))
+    if mask is None or not mask.any() or not numbers:
+        return {}
+    distance = tumor_distance_mm(mask, grid.spacing_mm)
+    centers = np.rint(ndimage.center_of_mass(labels > 0, labels, numbers)).astype(int)
+    near = distance[tuple(centers.T)] <= PROXIMAL_MM
+    return {
+        number: "proximal" if is_near else "distal" for number, is_near in zip(numbers, near, strict=True)
+    }
+
+
+def _numbers_or(path: Path, revisions: Revisions, revision: Revision) -> Path:
+    numbers = revisions.numbers(revision.revision)
+    return numbers if numbers.is_file() else path
+
+
+def _says_numbers(path: Path) -> bool:
+    return path.name.endswith(NUMBERS)
+
+
+def local_time(at: str) -> datetime:
+    """The time of a revision as DICOM objects have it."""
+    # DICOM dates and times without an offset are local ones.
+    return datetime.fromisoformat(at).astimezone().replace(tzinfo=None)

@@ -1,0 +1,214 @@
+"""Cohorts from folders of label maps and probability maps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from osln.evaluation.figures import Cohort
+from osln.evaluation.scores import Scores, read_scores, scores_of
+from osln.files.images import split_suffix
+from osln.imaging.grid import Grid, Volume, read_volume
+from osln.imaging.instances import CONNECTIVITY, instances
+from osln.imaging.labelmaps import whole_numbers
+from osln.metrics.criteria import Criterion
+from osln.metrics.matching import Matching, find_overlaps, match
+from osln.metrics.sweep import Sweep, sweep
+
+SCORE_FILES = ("scores.csv", "scores.json")
+"""Names under which scores are found beside the predictions."""
+
+
+@dataclass(frozen=True)
+class MapFolders:
+    """Folders with one image for each case, named by the case; and how to read them.
+
+    Attributes:
+        predictions: Label maps with one value for each prediction; with `level`, probability maps.
+        truth: Label maps with one value for each node.
+        scores: CSV (case, label, score) or JSON ({case: {label: score}}); else the file `scores.csv` or
+            `scores.json` beside the predictions is taken.
+        probabilities: Probability maps whose mean inside a prediction is its score.
+        level: Predictions are the 26-connected components of `predictions >= level`, scored by their mean.
+        ignored: Label maps of findings that make a prediction neither true nor false; a case without
+            a file has none.
+        split_truth: Nodes are the 26-connected components of the truth, whatever their values.
+        only_common: Leave cases out that are in one folder only, instead of refusing them.
+    """
+
+    predictions: Path
+    truth: Path
+    scores: Path | None = None
+    probabilities: Path | None = None
+    level: float | None = None
+    ignored: Path | None = None
+    split_truth: bool = False
+    only_common: bool = False
+
+
+def map_cohort(folders: MapFolders, criterion: Criterion) -> Cohort:
+    """Reads and matches all cases.
+
+    Args:
+        folders: What to read.
+        criterion: Row of `CRITERIA`.
+
+    Returns:
+        The matched cohort; with `level`, also the stage-one counts of each case.
+
+    Raises:
+        ValueError: Folders whose cases do not match, files that cannot be read, grids that differ, scores
+            that are missing, left over, repeated or not finite. The message names the case and what to do.
+    """
+    if folders.level is not None and not 0 < folders.level <= 1:
+        raise ValueError(f"the level of a probability map lies above 0 and up to 1, got {folders.level:g}")
+    found, true = case_files(folders.predictions), case_files(folders.truth)
+    cases, left_out = _common_cases(folders, found, true)
+    scores, notes = _scores(folders, cases)
+    maps = case_files(folders.probabilities) if folders.probabilities else {}
+    ignored = case_files(folders.ignored) if folders.ignored else {}
+    if strangers := sorted(set(ignored) - set(true)):
+        raise ValueError(
+            f"{folders.ignored} has files of cases that {folders.truth} lacks: {', '.join(strangers)}"
+        )
+    matchings: dict[str, Matching] = {}
+    sweeps: dict[str, Sweep] = {}
+    largest = 0
+    for case in cases:
+        reference = _read(case, "truth", true[case])
+        grid = reference.grid
+        nodes = _labels(case, "truth", reference)
+        if folders.split_truth:
+            nodes = ndimage.label(nodes != 0, CONNECTIVITY)[0]
+        largest = max(largest, int(nodes.max()))
+        image = _read(case, "prediction", found[case], grid)
+        if folders.level is not None:
+            prob = _probability(case, image)
+            labels = ndimage.label(prob >= np.float32(folders.level), CONNECTIVITY)[0]
+            values: np.ndarray | None = instances(labels).means(prob)
+            if not ignored:
+                sweeps[case] = sweep(prob, nodes, criterion=criterion, spacing_mm=grid.spacing_mm)
+        else:
+            labels = _labels(case, "prediction", image)
+            values = (
+                _mean_probabilities(case, labels, maps, grid) if maps else scores_of(case, labels, scores)
+            )
+        matchings[case] = match(labels, nodes, values, criterion, grid.spacing_mm)
+        if case in ignored:
+            other = _labels(case, "ignored findings", _read(case, "ignored findings", ignored[case], grid))
+            hitting = find_overlaps(labels, other, replace(criterion, radius=None)).hitting
+            matchings[case] = matchings[case].ignoring(hitting)
+    if largest == 1 and not folders.split_truth:
+        notes.append(
+            "no truth holds more than one label: if its nodes are not told apart by their values, use "
+            "--split-truth"
+        )
+    if ignored and folders.level is not None:
+        notes.append("the sweep of the voxel threshold does not know ignored findings, so it was left out")
+    return Cohort.of(matchings, sweeps or None, left_out, notes)
+
+
+def case_files(folder: Path) -> dict[str, Path]:
+    """Image files of a folder by case.
+
+    Raises:
+        ValueError: There is no such folder, it holds no image, or two images of one case.
+    """
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder} is not a folder: expected one with an image for each case, as case.nii.gz"
+        )
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        case, suffix = split_suffix(path)
+        if not suffix or not path.is_file():
+            continue
+        if case in found:
+            raise ValueError(f"{found[case].name} and {path.name} in {folder} are both case {case}: keep one")
+        found[case] = path
+    if not found:
+        raise ValueError(f"{folder} holds no image: expected one for each case, as case.nii.gz")
+    return found
+
+
+def _common_cases(
+    folders: MapFolders, found: Mapping[str, Path], true: Mapping[str, Path]
+) -> tuple[list[str], list[str]]:
+    """Cases of both folders, and sentences about the others where they may be left out."""
+    left_out = []
+    for here, there, folder, lacking in (
+        (found, true, folders.predictions, folders.truth),
+        (true, found, folders.truth, folders.predictions),
+    ):
+        alone = sorted(set(here) - set(there))
+        if alone:
+            named = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+            left_out.append(f"cases of {folder} that {lacking} lacks: {named} ({len(alone)} of {len(here)})")
+    if left_out and not folders.only_common:
+        raise ValueError(
+            f"the folders hold other cases: {'; '.join(left_out)}. Where nothing was predicted, or where "
+            "there is no node, an empty label map says so; to leave these cases out use --only-common"
+        )
+    cases = sorted(set(found) & set(true))
+    if not cases:
+        raise ValueError(f"{folders.predictions} and {folders.truth} have no case in common")
+    return cases, left_out
+
+
+def _scores(folders: MapFolders, cases: list[str]) -> tuple[Scores | None, list[str]]:
+    sources = (folders.level, folders.probabilities, folders.scores)
+    if sum(source is not None for source in sources) > 1:
+        raise ValueError(
+            "scores come from a file, from probability maps, or by a level: give one of the three"
+        )
+    if folders.level is not None or folders.probabilities is not None:
+        return None, []
+    beside = [folders.predictions / name for name in SCORE_FILES if (folders.predictions / name).is_file()]
+    if folders.scores is None and len(beside) > 1:
+        raise ValueError(f"{folders.predictions} holds {' and '.join(SCORE_FILES)}: keep one or name it")
+    path = folders.scores or (beside[0] if beside else None)
+    if path is None:
+        return None, ["no scores were given: all predictions count alike, so the curve has a single point"]
+    scores = read_scores(path)
+    strangers = sorted(set(scores) - set(cases))
+    if strangers and not folders.only_common:
+        raise ValueError(f"{path.name} has scores of cases without a label map: {', '.join(strangers[:5])}")
+    return scores, []
+
+
+def _read(case: str, what: str, path: Path, grid: Grid | None = None) -> Volume:
+    try:
+        volume = read_volume(path)
+    except ValueError as error:
+        raise ValueError(f"case {case}, {what}: {error}") from error
+    if grid is not None and not volume.grid.matches(grid):
+        raise ValueError(
+            f"case {case}: the {what} lies on another grid than the truth (shape {volume.grid.shape}, "
+            f"spacing {np.round(volume.grid.spacing_mm, 3).tolist()} mm, against {grid.shape}, "
+            f"{np.round(grid.spacing_mm, 3).tolist()} mm, or another place): write both on one grid"
+        )
+    return volume
+
+
+def _labels(case: str, what: str, volume: Volume) -> np.ndarray:
+    try:
+        return whole_numbers(volume.array)
+    except ValueError as error:
+        raise ValueError(f"case {case}, {what}: {error}") from error
+
+
+def _mean_probabilities(case: str, labels: np.ndarray, maps: Mapping[str, Path], grid: Grid) -> np.ndarray:
+    if case not in maps:
+        raise ValueError(f"case {case} has no probability map: give one for each case")
+    return instances(labels).means(_probability(case, _read(case, "probability map", maps[case], grid)))
+
+
+def _probability(case: str, volume: Volume) -> np.ndarray:
+    prob = volume.array
+    finite = np.isfinite(prob).all()
+    if not finite or prob.min() < 0 or prob.max() > 1:
+        found = f"{prob.min():g} to {prob.max():g}" if finite else "NaN or infinite ones"
+        raise ValueError(f"case {case}: a probability map holds finite values from 0 to 1, this one {found}")
+    return prob

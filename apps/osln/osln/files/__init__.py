@@ -1,0 +1,1 @@
+"""Images, arrays and JSON as files, written whole or not at all."""

@@ -1,0 +1,173 @@
+"""Label files as they come from other programs, brought onto the CT's grid without changing a voxel.
+
+Read are NIfTI and NRRD label maps and Slicer's `.seg.nrrd`, whose segments may overlap in layers. A file is
+accepted when its voxels are the CT's voxels in any order of the axes; nothing is ever interpolated.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+from isal import igzip
+
+from osln.files.images import nifti_bytes
+from osln.imaging.grid import Grid, in_file_order, read_volume
+
+GRID_TOLERANCE = 0.1
+"""How far the corners of a label may lie from the CT's, in voxels: what rounding in a header can do."""
+
+MAX_VALUE = 65535
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A label map on the CT's grid.
+
+    Attributes:
+        layers: Integer arrays (x, y, z) on the CT's grid in closest-RAS order; several when segments overlap.
+        names: Segment name by (layer, value), as the file itself tells it; empty if it does not.
+    """
+
+    layers: list[np.ndarray]
+    names: dict[tuple[int, int], str]
+
+
+def read_label_file(path: str | Path, ct: Grid) -> LabelFile:
+    """Reads a label and maps it onto the CT's grid.
+
+    Args:
+        path: .nii.gz, .nii, .nrrd or .seg.nrrd.
+        ct: The CT's grid in closest-RAS order.
+
+    Raises:
+        ValueError: If the file cannot be read, holds anything but whole numbers of 0 to 65535, or lies on
+            another grid than the CT.
+    """
+    path = Path(path)
+    if path.name.lower().endswith(".nrrd"):
+        layers, affine, names, cropped = _read_nrrd(path)
+    else:
+        _check_header(path, ct)
+        volume = read_volume(path)
+        layers, affine, names, cropped = [volume.array], volume.grid.affine, {}, False
+    whole = [whole_numbers(layer) for layer in layers]
+    if cropped and all(layer.size == 1 and not layer.any() for layer in whole):
+        # Slicer stores segments that are all empty as one voxel at the origin, wherever the CT lies.
+        return LabelFile([np.zeros(ct.shape, dtype=np.uint8, order="F")], names)
+    grid = Grid(whole[0].shape, affine)
+    return LabelFile([map_exactly(layer, grid, ct, cropped=cropped) for layer in whole], names)
+
+
+def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool = False) -> np.ndarray:
+    """Voxels of `grid` in the order of `target`, by flips and permutations that the affines tell.
+
+    Args:
+        labels: (x, y, z) on `grid`.
+        grid: Where the voxels lie.
+        target: The same voxels, possibly in another order of the axes.
+        cropped: Accept a part of the target's voxels; the rest becomes 0.
+
+    Raises:
+        ValueError: If the voxels are not those of `target`; says both shapes, spacings and first corners.
+    """
+    # Voxel of the target = turn @ voxel of the label + shift.
+    turn = np.linalg.inv(target.affine[:3, :3]) @ grid.affine[:3, :3]
+    exact = np.rint(turn)
+    shift = target.mm_to_index(grid.affine[:3, 3])
+    last = np.asarray(grid.shape) - 1
+    drift = np.abs(turn - exact) @ last + np.abs(shift - np.rint(shift))
+    permutes = (np.abs(exact).sum(axis=0) == 1).all() and (np.abs(exact).sum(axis=1) == 1).all()
+    if not permutes or drift.max() > GRID_TOLERANCE:
+        raise ValueError(_differs(grid, target))
+    order = np.abs(exact).argmax(axis=1)
+    flips = tuple(slice(None, None, -1 if exact[axis, order[axis]] < 0 else 1) for axis in range(3))
+    turned = np.transpose(labels, order)[flips]
+    start = np.rint(shift).astype(int) + np.minimum(exact @ last, 0).astype(int)
+    if (start == 0).all() and turned.shape == target.shape:
+        return turned
+    stop = start + np.asarray(turned.shape)
+    if not cropped or (start < 0).any() or (stop > np.asarray(target.shape)).any():
+        raise ValueError(_differs(grid, target))
+    filled = np.zeros(target.shape, dtype=labels.dtype, order="F")
+    filled[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = turned
+    return filled
+
+
+def packed_labels(labels: np.ndarray, grid: Grid, file_grid: Grid) -> bytes:
+    """A mask or label map (x, y, z) of `grid` as the bytes of a .nii.gz file in the order of `file_grid`."""
+    small = labels.dtype == bool or labels.max(initial=0) <= 255
+    voxels = in_file_order(labels.astype(np.uint8 if small else np.uint16), grid, file_grid)
+    return igzip.compress(nifti_bytes(voxels, file_grid.affine))
+
+
+def _check_header(path: Path, ct: Grid) -> None:
+    # A small file can unpack to a huge one: its header is compared before its voxels are read.
+    try:
+        shape = nib.load(path).shape  # type: ignore[attr-defined]
+    except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+        raise ValueError(f"{path.name} cannot be read as a label: {str(error)[-200:]}") from error
+    if sorted(n for n in shape if n > 1) != sorted(n for n in ct.shape if n > 1):
+        raise ValueError(
+            f"the label has the shape {tuple(shape)}, the CT {ct.shape}; export the label on the CT's grid "
+            "(in 3D Slicer: choose the CT as the reference volume)"
+        )
+
+
+def _read_nrrd(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[tuple[int, int], str], bool]:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        if reader.GetDimension() != 3:
+            raise ValueError(f"the label has {reader.GetDimension()} dimensions; expected one 3-D label map")
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise ValueError(f"the label cannot be read as NRRD: {str(error).strip()[-200:]}") from error
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK's patient axes are LPS, ours are RAS.
+    voxels = sitk.GetArrayFromImage(image)
+    parts = [voxels[..., i] for i in range(voxels.shape[-1])] if voxels.ndim == 4 else [voxels]
+    tags = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    names = {}
+    for key, name in tags.items():
+        if found := re.fullmatch(r"Segment(\d+)_Name", key):
+            number = found.group(1)
+            layer = tags.get(f"Segment{number}_Layer", "0")
+            names[int(layer), int(tags.get(f"Segment{number}_LabelValue", "1"))] = name
+    # Only Slicer's segmentation files are stored as the box around their segments.
+    return [part.T for part in parts], affine, names, any(key.startswith("Segment") for key in tags)
+
+
+def whole_numbers(labels: np.ndarray) -> np.ndarray:
+    """The voxels of a label file as uint8 or uint16.
+
+    Raises:
+        ValueError: If they hold anything but whole numbers of 0 to 65535.
+    """
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all():
+            raise ValueError("the label holds NaN or infinite values; export a label map of whole numbers")
+        if (labels != np.rint(labels)).any():
+            raise ValueError(
+                "the label holds fractions; export a label map of whole numbers, not probabilities"
+            )
+    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+    if low < 0 or high > MAX_VALUE:
+        raise ValueError(f"label values must lie between 0 and {MAX_VALUE}, got {low:g} to {high:g}")
+    return labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
+
+
+def _differs(grid: Grid, target: Grid) -> str:
+    def told(one: Grid) -> str:
+        spacing, origin = np.round(one.spacing_mm, 4).tolist(), np.round(one.affine[:3, 3], 2).tolist()
+        return f"shape {one.shape}, spacing {spacing} mm, first voxel at {origin} mm"
+
+    return (
+        f"the label lies on another grid than the CT: the label has {told(grid)}; the CT has {told(target)}; "
+        "export the label on the CT's grid (in 3D Slicer: choose the CT as the reference volume)"
+    )

@@ -1,0 +1,78 @@
+"""One patient as it lies in the store: CT, PET, primary tumor and approved nodes, each on its own grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from osln.imaging.grid import Volume, resample
+
+
+@dataclass(frozen=True)
+class Study:
+    """One patient.
+
+    Attributes:
+        case: Id of the case.
+        ct: CT in HU.
+        pet: PET in SUVbw on its own grid, registered to the CT; None if there is none.
+        tumor: Primary tumor, bool, on the CT's grid; None if it is not contoured.
+        nodes: Lymph nodes as integer labels on the CT's grid; None if nobody has approved any yet.
+    """
+
+    case: str
+    ct: Volume
+    pet: Volume | None = None
+    tumor: Volume | None = None
+    nodes: Volume | None = None
+
+
+def build_study(
+    case: str, ct: Volume, pet: Volume | None = None, tumor: Volume | None = None, nodes: Volume | None = None
+) -> Study:
+    """Checks that the images belong together; same errors as `load_study`."""
+    _check_values(case, "CT", ct)
+    if pet is not None:
+        _check_values(case, "PET", pet)
+        start, stop = ct.grid.box_of(pet.grid)
+        if (stop - start < 2).any():
+            raise ValueError(
+                f"case {case}: PET and CT do not overlap in patient space; register the PET to the CT, or "
+                "check that both files carry the right position"
+            )
+    if tumor is not None:
+        tumor = _on_ct(case, "tumor mask", ct, tumor)
+        if not tumor.array.any():
+            raise ValueError(
+                f"case {case}: the tumor mask is empty; contour the primary tumor (segment 'tumor') and "
+                "submit it"
+            )
+        tumor = Volume(tumor.array != 0, tumor.grid, tumor.file_grid)
+    if nodes is not None:
+        nodes = _on_ct(case, "node label", ct, nodes)
+    return Study(case, ct, pet, tumor, nodes)
+
+
+def _check_values(case: str, what: str, volume: Volume) -> None:
+    if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
+        raise ValueError(f"case {case}: the {what} holds NaN or infinite values; export it again")
+    sample = volume.array[::4, ::4, ::2]
+    if sample.min() == sample.max() and volume.array.min() == volume.array.max():
+        raise ValueError(
+            f"case {case}: every voxel of the {what} is {sample.flat[0]}; it is not an image of a patient"
+        )
+
+
+def _on_ct(case: str, what: str, ct: Volume, label: Volume) -> Volume:
+    if label.array.dtype.kind == "f":
+        if not np.isfinite(label.array).all() or (label.array != np.round(label.array)).any():
+            raise ValueError(f"case {case}: the {what} must hold whole numbers, it holds fractions or NaN")
+        label = Volume(label.array.astype(np.int32), label.grid, label.file_grid)
+    if label.grid.matches(ct.grid):
+        return Volume(label.array, ct.grid, ct.file_grid)
+    start, stop = ct.grid.box_of(label.grid)
+    if (stop - start < 1).any():
+        raise ValueError(f"case {case}: the {what} and the CT do not overlap in patient space")
+    moved = resample(label.array, label.grid, ct.grid, nearest=True)
+    if label.array.any() and not moved.any():
+        raise ValueError(f"case {case}: the {what} lies outside the CT's field")
+    return Volume(moved, ct.grid, ct.file_grid)

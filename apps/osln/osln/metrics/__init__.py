@@ -1,0 +1,1 @@
+"""What a figure means: matching, criteria, curves, intervals."""

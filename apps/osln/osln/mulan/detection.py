@@ -1,0 +1,107 @@
+"""Runs a trained MULAN on all axial slices of a column and makes nodes of what it finds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from osln.imaging.lung_column import Column
+from osln.metrics.matching import Scored, match
+from osln.mulan.canvas import REACH, Canvas, as_images, image_triples, read_slices
+from osln.mulan.linking import link_boxes
+from osln.mulan.slice_masks import paint_chains
+from osln.networks.mulan import Mulan, SliceDetections
+from osln.networks.mulan_heads import MASK_PIXELS
+from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.devices import available_devices, bf16_is_fast
+
+CHUNK = 16
+"""Key slices that pass the network together."""
+
+
+@dataclass(frozen=True)
+class FoundNodes:
+    """Nodes of a patient.
+
+    Attributes:
+        labels: (x, y, z) int32 on the column's grid: 1, 2, ... by falling score, 0 elsewhere.
+        scores: (n,) float64, score of each label: the highest of its slices.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+
+    def scored(self, nodes: np.ndarray) -> Scored:
+        """The (score, hit) pairs of the evaluation; `nodes` are the true instances on the same grid."""
+        return match(self.labels, nodes, self.scores).scored()
+
+
+class SliceDetector:
+    """A trained MULAN on a device.
+
+    Args:
+        checkpoint: Trained weights of a row of `DETECTORS`.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: Of the trunk: "f32" or "bf16"; None chooses what the processor is made for.
+
+    Raises:
+        ValueError: If the weights are of another kind, or device or precision is not there.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
+        if device not in (available := available_devices()):
+            raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
+        if precision not in (None, "f32", "bf16"):
+            raise ValueError(f"precision {precision!r} is not known: expected f32 or bf16")
+        network = checkpoint.network()
+        if not isinstance(network, Mulan):
+            raise ValueError(
+                f"the weights are of {checkpoint.name}, which does not find nodes by itself: expected "
+                f"{' or '.join(DETECTORS)}"
+            )
+        self.detector = DETECTORS[checkpoint.name]
+        self.recipe = DETECTOR_RECIPES[checkpoint.preset]
+        self.scaling = checkpoint.scaling
+        self._device = torch.device(device)
+        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._bf16 = bf16_is_fast(self._device) if precision is None else precision == "bf16"
+
+    def detect(self, column: Column) -> FoundNodes:
+        """Nodes of a patient; none give an empty label map and no score.
+
+        Raises:
+            ValueError: If the column lacks an input (PET) of this network.
+        """
+        z, boxes, scores, masks = self._all_slices(column)
+        chains = link_boxes(z, boxes, scores)
+        width, depth, height = column.ct_hu.shape
+        labels, painted = paint_chains(chains, z, boxes, masks, (width, depth, height))
+        return FoundNodes(labels, np.array([scores[chains[i][0]] for i in painted], dtype=np.float64))
+
+    def _all_slices(self, column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Slice, box in edges of voxels, score and mask of everything that is found in the slices."""
+        canvas = Canvas.whole(column, self.recipe.pixel_mm)
+        heights, boxes, scores = [np.zeros(0, np.int64)], [np.zeros((0, 4))], [np.zeros(0)]
+        masks = [np.zeros((0, MASK_PIXELS, MASK_PIXELS), np.float32)]
+        last = column.ct_hu.shape[2]
+        for first in range(0, last, CHUNK):
+            keys = min(CHUNK, last - first)
+            slices = read_slices(
+                column, self.detector.inputs, self.scaling, first - REACH, first + keys + REACH
+            )
+            for height, found in enumerate(
+                self._detections(as_images(canvas.draw(slices)), keys), start=first
+            ):
+                heights.append(np.full(len(found.scores), height))
+                boxes.append(canvas.to_voxels(found.boxes.cpu().numpy()))
+                scores.append(found.scores.cpu().numpy().astype(np.float64))
+                masks.append(found.masks.cpu().numpy())
+        return np.concatenate(heights), np.concatenate(boxes), np.concatenate(scores), np.concatenate(masks)
+
+    def _detections(self, images: torch.Tensor, keys: int) -> list[SliceDetections]:
+        images = images.to(self._device, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+                maps = self._network.trunk(images, image_triples(keys).to(self._device))
+            return self._network.detections(maps.float(), (images.shape[2], images.shape[3]))

@@ -1,0 +1,1 @@
+"""Nodes, tumors and what looks like them."""

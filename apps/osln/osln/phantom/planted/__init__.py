@@ -1,0 +1,1 @@
+"""Nodes planted into a real CT."""

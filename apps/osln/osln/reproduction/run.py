@@ -1,0 +1,259 @@
+"""Runs the tables on a cohort and writes the report."""
+
+import json
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from osln.cohorts.approved_cases import StoreCohort
+from osln.cohorts.cohort import SPLITS, Cohort
+from osln.cohorts.phantoms import PhantomCohort
+from osln.files.arrays import write_json
+from osln.files.images import write_atomically
+from osln.metrics.intervals import setting
+from osln.reproduction.classes import node_classes, node_volumes_mm3
+from osln.reproduction.end_to_end import detected_patients
+from osln.reproduction.figures import CandidateResult, MapResult, Result, all_figures, table_figures
+from osln.reproduction.gallery import draw_all
+from osln.reproduction.graph import jobs_of, network_name, rows_without
+from osln.reproduction.html import page
+from osln.reproduction.jobs import available_gpus, run_jobs
+from osln.reproduction.plan import EVALUATED, Plan
+from osln.reproduction.report import Content, blocks, markdown, write_tables
+from osln.reproduction.stage_one import row_counts, row_figures
+from osln.reproduction.stage_two import read_patients, row_patients
+from osln.rows.experiments import CLASSIFIERS, Preset
+from osln.rows.lines import Row
+from osln.rows.paper import TABLES, CohortSizes
+from osln.tagging.tagger import Tagger
+from osln.weights.checkpoint import load_checkpoint
+
+PHANTOM = "phantom"
+"""Instead of a folder: patients are generated."""
+
+
+def open_cohort(data: str, work: Path, preset: Preset, sizes: CohortSizes) -> Cohort:
+    """The cohort of the command line.
+
+    Args:
+        data: "phantom", or the folder of a store.
+        work: Folder for the prepared patients.
+        preset: Gives the working grid.
+        sizes: Of a generated cohort.
+
+    Raises:
+        ValueError: The store cannot be used; says why.
+    """
+    if data == PHANTOM:
+        return PhantomCohort(work, preset, sizes={split: sizes.of(split) for split in SPLITS})
+    return StoreCohort.open(Path(data), work, preset)
+
+
+def run_tables(plan: Plan, output: Path, processes: int) -> Content:
+    """Does what is not done yet, then writes tables, pictures, report and the record of the run.
+
+    Args:
+        plan: What is run.
+        output: Folder of the report.
+        processes: Worker processes on the CPU.
+
+    Returns:
+        What was written. Rows whose networks could not be trained or asked are named in `missing`.
+
+    Raises:
+        ValueError: Another run uses the same folder, the cohort cannot be used, or no row could be run.
+    """
+    plan.work.mkdir(parents=True, exist_ok=True)
+    record = plan.work / "seconds.jsonl"
+
+    def note(name: str, seconds: float) -> None:
+        with record.open("a") as file:
+            file.write(json.dumps({"job": name, "seconds": round(seconds, 2)}) + "\n")
+
+    jobs = jobs_of(plan)
+    try:
+        with FileLock(plan.work / "lock", timeout=0):
+            failures = run_jobs(jobs, plan, processes, available_gpus(), note)
+    except Timeout as error:
+        raise ValueError(f"another run works in {plan.work}: wait for it or give another --work") from error
+    missing = rows_without(plan, failures)
+    results = {row: read_result(plan, row) for row in plan.rows if row not in missing}
+    if not results:
+        raise ValueError(f"no row could be run: {next(iter(missing.values()))}")
+    content = collect(plan, results, missing, _seconds(record, set(jobs)))
+    write_report(plan, content, results, output)
+    return content
+
+
+def write_report(plan: Plan, content: Content, results: dict[Row, Result], output: Path) -> None:
+    """Tables as Markdown and JSON, pictures, report.md, report.html and run.json."""
+    write_tables(content, output)
+    pictures = draw_all(plan, results, output / "pictures")
+    listed = list(blocks(content, pictures))
+    write_atomically(output / "report.md", markdown(listed, output).encode())
+    write_atomically(output / "report.html", page(listed).encode())
+    write_json(
+        output / "run.json",
+        {
+            **content.about,
+            "trainings": content.trainings,
+            "job_seconds": content.seconds,
+            "cohort_figures": content.cohort,
+        },
+    )
+
+
+def read_result(plan: Plan, row: Row) -> Result:
+    """What a finished row has found, for every seed."""
+    seeds = range(plan.seeds)
+    if row.kind == "recall":
+        test, chance = (
+            [row_counts(plan, row, seed, split) for seed in seeds] for split in ("test", "chance")
+        )
+        return MapResult(test, chance)
+    read = detected_patients if row.detector else row_patients
+    found = {split: [read(plan, row, seed, split) for seed in seeds] for split in EVALUATED}
+    return CandidateResult(found["test"], found["validation"])
+
+
+def collect(
+    plan: Plan, results: dict[Row, Result], missing: dict[Row, str], seconds: dict[str, float]
+) -> Content:
+    """Everything that the report tells."""
+    figures = all_figures(results, len(plan.cohort.cases("test")))
+    settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and row.stage_one)
+    titles = {line.row: line.title for name in plan.tables for line in TABLES[name].lines}
+    return Content(
+        about=_about(plan),
+        tables=[table_figures(TABLES[name], figures) for name in plan.tables],
+        cohort={split: describe(plan, split) for split in SPLITS if plan.cohort.cases(split)},
+        classes={
+            titles[row]: [row_figures(plan, row, seed) for seed in range(plan.seeds)]
+            for row in results
+            if row.kind == "recall"
+        },
+        candidates={row.stage_one: _candidates(plan, row) for row in settings},
+        trainings=_trainings(plan, results),
+        left_out=plan.cohort.left_out_cases,
+        missing={titles[row]: reason for row, reason in missing.items()},
+        seconds=seconds,
+    )
+
+
+def describe(plan: Plan, split: str) -> dict[str, float]:
+    """Figures of a split's patients."""
+    columns = [
+        plan.cohort.column(case) for case in plan.cohort.cases(split) if plan.cohort.path(case).is_file()
+    ]
+    volumes = np.concatenate([node_volumes_mm3(column) for column in columns] or [np.zeros(0)])
+    classes = [words for column in columns for words in node_classes(column).values()]
+    found = {
+        "patients": len(columns),
+        "nodes": len(volumes),
+        "nodes per patient": len(volumes) / max(len(columns), 1),
+        "patients without nodes": sum(not column.nodes.any() for column in columns),  # type: ignore[union-attr]
+    }
+    if len(volumes):
+        low, middle, high = np.percentile(volumes, [25, 50, 75])
+        found |= {"volume, mm3: 25 %": low, "50 %": middle, "75 %": high}
+    for name in sorted({zone for zone, _ in classes}):
+        found[f"nodes per patient, {name}"] = sum(zone == name for zone, _ in classes) / len(columns)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _candidates(plan: Plan, row: Row) -> dict[str, dict[str, float]]:
+    """What a setting leaves to stage two, of the first seed."""
+    found = {}
+    for split in EVALUATED:
+        sets, _ = read_patients(plan, row, 0, split)
+        scored = [one.scored() for one in sets]
+        nodes = sum(one.n_nodes for one in scored)
+        found[split] = {
+            "nodes": nodes / len(sets),
+            "candidates": sum(one.n_candidates for one in sets) / len(sets),
+            "false": sum(int((~one.hits).sum()) for one in scored) / len(sets),
+            "ceiling": sum(int(one.hits.sum()) for one in scored) / nodes if nodes else float("nan"),
+        }
+    return found
+
+
+def _trainings(plan: Plan, rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    """Records of these rows' trainings by name."""
+    paths: dict[str, Path] = {}
+    for seed in range(plan.seeds):
+        for row in rows:
+            if row.detector:
+                paths[f"{row.name} seed {seed}"] = plan.detector_path(row, seed)
+                continue
+            paths |= {network_name(one): plan.weights_path(one) for one in plan.networks(row, seed)}
+            if row.classifier:
+                paths[f"{row.teacher.name} seed {seed}"] = plan.classifier_path(row, seed)
+    return {name: dict(load_checkpoint(path).metadata) for name, path in paths.items()}
+
+
+def _about(plan: Plan) -> dict[str, Any]:
+    """What a run needs to be repeated and understood."""
+    sizes = {split: len(plan.cohort.cases(split)) for split in SPLITS}
+    words = ", ".join(f"{number} {split}" for split, number in sizes.items())
+    generated = isinstance(plan.cohort, PhantomCohort)
+    about = {"cohort": f"{'generated phantoms' if generated else 'the cases of a store'} ({words})"}
+    measured = "generated phantoms" if plan.cohort.trained_on == PHANTOM else "the patients given"
+    about["warning"] = (
+        f"Measured on {measured} and with these networks. The paper's own figures are about its 141 patients "
+        "and stand here to be looked up: they are not comparable."
+    )
+    about["recipe"] = (
+        f"{plan.preset.iterations} steps a network, {plan.preset.stage_two.epochs} passes a classifier"
+    )
+    reads = any(row.classifier and CLASSIFIERS[row.classifier].tags for row in plan.rows)
+    told = Tagger.load(plan.tagger).describe() if reads else {}
+    about["tagger"] = (
+        f"tagger {told['name']}, {told['origin']}, trained on {told['trained_on']}, "
+        f"sha256 {str(told['sha256'])[:12]}"
+        if told
+        else "no row reads tags"
+    )
+    about["hardware"] = hardware()
+    return setting(
+        plan.command,
+        preset=plan.preset.name,
+        seeds=plan.seeds,
+        sizes=sizes,
+        tables=plan.tables,
+        trained_on=plan.cohort.trained_on,
+        **about,
+    )
+
+
+def hardware() -> str:
+    """Processor, usable cores and GPUs in words."""
+    import os
+
+    import torch
+
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        models = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        name = models[0] if models else name
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpus = [torch.cuda.get_device_name(index) for index in range(len(available_gpus()))]
+    return f"{name}, {cores} cores, {', '.join(gpus) or 'no GPU'}"
+
+
+def _seconds(record: Path, names: set[str]) -> dict[str, float]:
+    """Time that each of these jobs took when it ran last; nothing for a job that an earlier record lacks."""
+    found: dict[str, float] = {}
+    for line in record.read_text().splitlines() if record.is_file() else []:
+        entry = json.loads(line)
+        if entry["job"] in names:
+            found[entry["job"]] = entry["seconds"]
+    return found

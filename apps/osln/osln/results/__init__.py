@@ -1,1 +1,0 @@
-"""Tables of results: every row of `osln.tables` trained, measured and reported on a cohort."""

@@ -1,0 +1,1 @@
+"""From approved labels to published weights."""

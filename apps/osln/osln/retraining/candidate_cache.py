@@ -1,0 +1,205 @@
+"""Candidate sets of a store's cases, made once and kept as files beside the studies.
+
+A set belongs to the very weights, operating point, images and label that it was made from; if one of them
+changes it is made anew. Each case's files are complete as soon as they are there, so that an interrupted
+run goes on where it was.
+"""
+
+import hashlib
+import io
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from osln.detection import detect
+from osln.files.images import write_atomically
+from osln.rows.experiments import EXPERIMENTS, Preset
+from osln.stage_one.inference import Predictor
+from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
+from osln.store.approved import approved_study
+from osln.store.layout import StorePaths, companions, file_marks, load_study
+from osln.tagging.tagger import Tagger
+from osln.weights.model_store import ModelStore, Version
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the candidates of a case are made.
+
+    Attributes:
+        versions: Version of each stage-one network of the row.
+        add_nodes: Add the true nodes, for training.
+    """
+
+    versions: Mapping[str, Version]
+    add_nodes: bool
+
+
+class CandidateCache:
+    """Candidates, and tags, of the approved cases of a store in one setting of stage one.
+
+    Args:
+        root: Folder of the studies; the files lie below `<root>/.osln/.candidates`.
+        store: Gives the weights and the operating point of stage one.
+        row: Row of `EXPERIMENTS` that ends with the candidates.
+        preset: Of the networks; gives patch and margin.
+        tagger: Tagger whose tags are wanted; None for none.
+        device: Where the networks run.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        store: ModelStore,
+        row: str,
+        preset: Preset,
+        tagger: Tagger | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.root, self.store, self.preset, self.device = root, store, preset, device
+        self.row = EXPERIMENTS[row]
+        self.threshold = store.thresholds(row)["0.15"]
+        self.tagger = tagger
+        self._networks: dict[str, tuple[str, Predictor]] = {}
+
+    @property
+    def folder(self) -> Path:
+        return self.root / ".osln" / ".candidates"
+
+    def in_use(self) -> dict[str, Version]:
+        """The published version of each network of the row.
+
+        Raises:
+            ValueError: A network has no weights.
+        """
+        found = {}
+        for name in self.row.segmenters:
+            version = self.store.published(name)
+            if version is None:
+                self.store.load(name)
+            found[name] = version
+        return found  # type: ignore[return-value]
+
+    def has(self, case: str, asked: Asked) -> bool:
+        """Whether everything that `get` would make is there."""
+        path = self._path(companions(self.root, case), asked)
+        return path.is_file() and (self.tagger is None or _tags_path(path, self.tagger).is_file())
+
+    def get(self, case: str, asked: Asked) -> tuple[CandidateSet, np.ndarray | None]:
+        """The set of a case and, with a tagger, the (n, 171) float32 tags of its candidates.
+
+        What is not there is made; files of the case that were made from something else are removed.
+
+        Raises:
+            ValueError: The case cannot be used: says what it lacks.
+        """
+        paths = companions(self.root, case)
+        path = self._path(paths, asked)
+        content = _read(path)
+        if content is None:
+            content = self._made(paths, asked)
+            save_set(path, content)
+        tags = None if self.tagger is None else self._tags(self.tagger, paths, path, content)
+        for other in path.parent.iterdir():
+            if not other.name.startswith(path.stem):
+                other.unlink(missing_ok=True)
+        return content, tags
+
+    def collect(
+        self, wanted: Mapping[str, Asked], on_step: Callable[[str], None] | None = None
+    ) -> tuple[list[CandidateSet], list[np.ndarray] | None, dict[str, str]]:
+        """The sets of several cases, made one after the other where they are not there yet.
+
+        Args:
+            wanted: How each case's candidates are made.
+            on_step: Called with a sentence before a case's candidates are made.
+
+        Returns:
+            Sets, their tags (None without a tagger), and the reasons for the cases that cannot be used.
+        """
+        sets, tags, skipped = [], [], {}
+        for number, (case, asked) in enumerate(wanted.items(), start=1):
+            try:
+                if on_step is not None and not self.has(case, asked):
+                    on_step(f"looking for the candidates of {case} ({number} of {len(wanted)})")
+                content, told = self.get(case, asked)
+            except ValueError as error:
+                skipped[case] = str(error)
+                continue
+            sets.append(content)
+            tags.append(told)
+        return sets, None if self.tagger is None else tags, skipped  # type: ignore[return-value]
+
+    def keep_only(self, cases: Iterable[str]) -> None:
+        """Removes what is kept of all other cases, whose labels or images are gone."""
+        if not self.folder.is_dir():
+            return
+        for path in self.folder.iterdir():
+            if path.name not in set(cases):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _made(self, paths: StorePaths, asked: Asked) -> CandidateSet:
+        networks = {name: self._network(name, version) for name, version in asked.versions.items()}
+        found = detect(approved_study(paths), self.row, networks, self.threshold)
+        return candidate_set(found, self.preset.stage_two, add_nodes=asked.add_nodes)
+
+    def _network(self, name: str, version: Version) -> Predictor:
+        """The network, loaded; of each name only the one used last is kept in memory."""
+        sha256, network = self._networks.get(name, ("", None))
+        if network is None or sha256 != version.sha256:
+            network = Predictor(self.store.load(name, version), self.device)
+            self._networks[name] = (version.sha256, network)
+        return network
+
+    def _tags(self, tagger: Tagger, paths: StorePaths, path: Path, content: CandidateSet) -> np.ndarray:
+        target = _tags_path(path, tagger)
+        tags = _read_tags(target)
+        if tags is None or len(tags) != len(content.lesions):
+            for other in path.parent.glob(f"{path.stem}-tags-*.npy"):
+                other.unlink(missing_ok=True)
+            ct_alone = replace(paths, pet=None, tumor=None, nodes=None, truth=None)
+            tags = tagger.tag_lesions(load_study(ct_alone).ct, content.lesions)
+            buffer = io.BytesIO()
+            np.save(buffer, tags)
+            write_atomically(target, buffer.getvalue())
+        return tags
+
+    def _path(self, paths: StorePaths, asked: Asked) -> Path:
+        content = (
+            sorted((name, version.sha256) for name, version in asked.versions.items()),
+            self.row.name,
+            self.threshold,
+            self.preset.spacing_mm,
+            self.preset.window,
+            self.preset.stage_two.patch,
+            self.preset.stage_two.margin,
+            asked.add_nodes,
+            *file_marks(paths),
+        )
+        key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+        return self.folder / paths.case / f"{key}.npz"
+
+
+def _read(path: Path) -> CandidateSet | None:
+    """The stored set; a damaged file is made anew."""
+    try:
+        return load_set(path) if path.is_file() else None
+    except ValueError:
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _read_tags(path: Path) -> np.ndarray | None:
+    """The stored tags; None if there are none or the file is damaged."""
+    try:
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+    except (ValueError, EOFError):
+        return None
+
+
+def _tags_path(path: Path, tagger: Tagger) -> Path:
+    """File of the tags beside that of the set."""
+    return path.with_name(f"{path.stem}-tags-{tagger.sha256[:12]}.npy")

@@ -1,0 +1,205 @@
+"""Operating points of both stages, from trained networks and validation patients.
+
+Stage one: a threshold of the fused map for each offered precision. Stage two: a score for each offered
+number of false positives per patient.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from osln.imaging.lung_column import Column, reason_not_usable, zone_of
+from osln.metrics.definitions import Counts, operating_thresholds
+from osln.metrics.froc import froc
+from osln.metrics.matching import Scored
+from osln.metrics.sweep import Sweep, sweep
+from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.rows.experiments import EXPERIMENTS, OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
+from osln.stage_one.fusion import late_fusion
+from osln.stage_one.inference import Predictor
+from osln.stage_one.validation import inside_zone
+from osln.stage_two.answering import learned_from
+from osln.stage_two.validation import scored_patients
+from osln.tagging.tagger import Tagger
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.model_store import ModelStore
+
+FEWEST_PATIENTS = 10
+"""Validation patients below which a new threshold would say more about them than about the network."""
+
+
+def operating_points(
+    checkpoints: Mapping[str, Checkpoint], columns: Sequence[Column], device: str = "cpu"
+) -> dict[str, dict[str, float]]:
+    """Thresholds of the fused map at the offered precisions, for every row of stage one that can be made.
+
+    A row that asks a single zone's network is judged inside its zone.
+
+    Args:
+        checkpoints: Networks by segmenter name.
+        columns: Validation patients with nodes; one that lacks an image of a row is left out of it.
+        device: Where to run.
+
+    Returns:
+        {row: {"0.15": threshold, ...}}; a row without a usable patient is left out.
+
+    Reference:
+        The paper, section 4.3: precision .15 is the operating point.
+    """
+    predictors = {name: Predictor(checkpoint, device) for name, checkpoint in checkpoints.items()}
+    rows = {
+        row.name: row
+        for row in ROWS.values()
+        if row.classifier is None and row.turns == 1 and checkpoints.keys() >= set(row.segmenters)
+    }
+    sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
+    for column in columns:
+        maps = {
+            name: predictor.probability(column)
+            for name, predictor in predictors.items()
+            if reason_not_usable(column, SEGMENTERS[name]) is None
+        }
+        nodes: np.ndarray = column.nodes  # type: ignore[assignment]
+        for name, row in rows.items():
+            if not maps.keys() >= set(row.segmenters):
+                continue
+            prob = late_fusion(
+                {segmenter: maps[segmenter] for segmenter in row.segmenters}, column.distance_mm
+            )
+            if len(row.segmenters) == 1:
+                zone = zone_of(column, SEGMENTERS[row.segmenters[0]].zone)
+                sweeps[name].append(sweep(*inside_zone(prob, nodes, zone)))
+            else:
+                sweeps[name].append(sweep(prob, nodes))
+    return {name: operating_thresholds(Counts.of(found)) for name, found in sweeps.items() if found}
+
+
+def renew_operating_points(
+    models: ModelStore, segmenter: str, columns: Sequence[Column], device: str = "cpu"
+) -> str:
+    """Sets the operating points of every row that asks a newly published network.
+
+    Args:
+        models: Store of the weights; the points are kept there.
+        segmenter: The network whose version has changed.
+        columns: Validation patients with nodes, on the grid of that network's preset.
+        device: Where to run.
+
+    Returns:
+        A sentence that says what was done: with fewer than `FEWEST_PATIENTS` patients the former points stay.
+    """
+    if len(columns) < FEWEST_PATIENTS:
+        return (
+            f"operating points are kept: {len(columns)} validation patients are too few to set them, "
+            f"{FEWEST_PATIENTS} are needed"
+        )
+    used = {name: models.load(name) for name in SEGMENTERS if models.published(name)}
+    alike = {name: one for name, one in used.items() if one.preset == used[segmenter].preset}
+    changed = []
+    for name, points in operating_points(alike, columns, device).items():
+        if segmenter in ROWS[name].segmenters:
+            models.set_thresholds(name, points)
+            changed.append(name)
+    return f"operating points of {', '.join(changed)} were set on {len(columns)} validation patients"
+
+
+def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
+    """Score for each offered number of false positives per patient, as stored with a classifier.
+
+    The lowest score of any candidate from which on no more than that many candidates per patient are
+    false; equal scores stay together, and patients without nodes count.
+
+    Args:
+        patients: Validation patients under the classifier's scores.
+
+    Returns:
+        {"0.5": score, "1": ..., "6": ...}. Where the candidates of the highest score are already too
+        many, the next number above it, or 1 if that is the highest score; without any candidate 0.
+
+    Raises:
+        ValueError: No patient, or a score is not a number.
+    """
+    curve = froc(patients)
+    if len(curve.thresholds) == 1:
+        return dict.fromkeys(OFFERED_FALSE_POSITIVES, 0.0)
+    # Scores are single precision: the next number above must still differ when compared with one.
+    above = min(float(np.nextafter(np.float32(curve.thresholds[1]), np.float32(2))), 1.0)
+    scores = np.concatenate([[above], curve.thresholds[1:]])
+    rounding = 1e-9
+    return {
+        name: float(scores[curve.false_positives <= float(name) + rounding][-1])
+        for name in OFFERED_FALSE_POSITIVES
+    }
+
+
+def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence[Scored]) -> str:
+    """Stores the score thresholds of a classifier that was published, or keeps the former ones.
+
+    Args:
+        models: Store of the weights.
+        classifier: Row of `CLASSIFIERS`.
+        patients: Validation patients under its scores.
+
+    Returns:
+        A sentence that says what was done. With fewer than `FEWEST_PATIENTS` patients former thresholds
+        stay; if there are none, those of the few are better than none.
+    """
+    known = set(OFFERED_FALSE_POSITIVES) <= models.thresholds(classifier).keys()
+    if len(patients) < FEWEST_PATIENTS and (known or not patients):
+        return (
+            f"score thresholds of {classifier} are kept: {len(patients)} validation patients are too few to "
+            f"set them, {FEWEST_PATIENTS} are needed"
+        )
+    models.set_thresholds(classifier, score_thresholds(patients))
+    few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
+    return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
+
+
+def renew_score_thresholds(
+    models: ModelStore,
+    root: Path,
+    segmenter: str,
+    cases: Sequence[str],
+    tagger_path: Path | None = None,
+    device: str = "cpu",
+) -> str:
+    """Sets the score thresholds of every classifier whose candidates a newly published network changes.
+
+    Args:
+        models: Store of the weights; the thresholds are kept there.
+        root: Folder of the studies.
+        segmenter: The network whose version has changed.
+        cases: Approved validation cases.
+        tagger_path: File of the tagger in use, if there is one.
+        device: Where to run.
+
+    Returns:
+        Sentences that say what was done; "" if no trained classifier follows that network.
+    """
+    rows = [
+        row
+        for row in EXPERIMENTS.values()
+        if row.classifier
+        and row.turns == 1
+        and segmenter in row.segmenters
+        and all(map(models.published, row.networks))
+    ]
+    if rows and len(cases) < FEWEST_PATIENTS:
+        names = ", ".join(str(row.classifier) for row in rows)
+        return f"score thresholds of {names} are kept: {len(cases)} validation patients are too few"
+    said = []
+    for row in rows:
+        checkpoint = models.load(str(row.classifier))
+        tagger = Tagger.load(tagger_path, device) if row.needs_tags and tagger_path is not None else None
+        if row.needs_tags and (tagger is None or not learned_from(checkpoint, tagger)):
+            said.append(
+                f"score thresholds of {checkpoint.name} are kept: it learned from the tags of another tagger"
+            )
+            continue
+        preset = PRESETS[checkpoint.preset]
+        cache = CandidateCache(root, models, row.stage_one, preset, tagger, device)
+        sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
+        patients = scored_patients(checkpoint, sets, tags, device=device)
+        said.append(set_score_thresholds(models, checkpoint.name, patients))
+    return "; ".join(said)

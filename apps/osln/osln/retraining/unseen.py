@@ -1,0 +1,176 @@
+"""Which version of a stage-one network has not seen a patient: only its candidates may teach stage two.
+
+A network finds the nodes that it learned from too well, so that the candidates of its own training
+patients are not those of others. For each patient the newest version that has not seen it is asked. Only
+if there is none, because a network was trained from scratch on the cohort itself, versions are trained
+that leave out a part of the patients (out-of-fold, decision 15); they are stored like all others, never
+published, and found like all others.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from osln.learning.run import Progress
+from osln.rows.experiments import SEGMENTERS, Preset
+from osln.stage_one.training import train
+from osln.store.approved import load_columns
+from osln.store.splits import folds
+from osln.weights.checkpoint import trained_on
+from osln.weights.model_store import ModelStore, Version
+
+
+@dataclass(frozen=True)
+class Training:
+    """How versions that leave out patients are trained.
+
+    Attributes:
+        root: Folder of the studies.
+        cases: Approved cases of the training split.
+        seed: Of first weights and patches.
+        device: "cpu", "cuda" or "cuda:N".
+        on_progress: Called after each epoch.
+        on_step: Called with a sentence before each training.
+    """
+
+    root: Path
+    cases: Sequence[str]
+    seed: int = 0
+    device: str = "cpu"
+    on_progress: Callable[[Progress], None] | None = None
+    on_step: Callable[[str], None] | None = None
+
+
+def cases_seen(version: Version, versions: Iterable[Version]) -> frozenset[str] | None:
+    """Cases that a version learned from, it and all that it went on from.
+
+    Args:
+        version: The version asked about.
+        versions: All of the same network.
+
+    Returns:
+        Case ids; None if a version of the chain is gone or keeps no record, so that nobody can tell.
+    """
+    known = {other.name: other for other in versions}
+    seen: set[str] = set()
+    name: str | None = version.name
+    while name is not None:
+        link = known.pop(name, None)
+        if link is None or "train_cases" not in link.metadata:
+            return None
+        seen.update(link.metadata["train_cases"])
+        name = link.metadata.get("base_version")
+    return frozenset(seen)
+
+
+def newest_unseen(
+    store: ModelStore, network: str, preset: Preset, cases: Iterable[str]
+) -> dict[str, Version]:
+    """The version to ask for each case: the published one if it has not seen the case, else the newest.
+
+    Versions that were rejected by the gate or rolled back are not asked; those that were trained
+    to leave out patients are.
+
+    Args:
+        store: Versions of the weights.
+        network: Row of `SEGMENTERS`.
+        preset: Size of the network; versions of another one are not asked.
+        cases: Case ids.
+
+    Returns:
+        By case id; a case that every version has seen is left out.
+    """
+    versions = store.versions(network)
+    good = {version.name for version in store.history(network)}
+    asked = [one for one in versions if one.name in good or one.metadata.get("left_out")]
+    published = store.published(network)
+    asked = [*reversed(asked)] if published is None else [published, *reversed(asked)]
+    seen = [
+        (version, cases_seen(version, versions))
+        for version in asked
+        if version.metadata.get("preset", preset.name) == preset.name
+    ]
+    found = {}
+    for case in cases:
+        fitting = (version for version, known in seen if known is not None and case not in known)
+        if version := next(fitting, None):
+            found[case] = version
+    return found
+
+
+def unseen_versions(
+    store: ModelStore, networks: Sequence[str], preset: Preset, training: Training
+) -> tuple[dict[str, dict[str, Version]], dict[str, str]]:
+    """For every training case and network a version that has not seen the case, trained if need be.
+
+    Args:
+        store: Versions of the weights.
+        networks: Rows of `SEGMENTERS`.
+        preset: Size and recipe.
+        training: The cases, and how versions that leave out some are trained.
+
+    Returns:
+        {case: {network: version}}, and the reasons for the cases that a network cannot be had for.
+
+    Raises:
+        ValueError: A network has no weights at all.
+    """
+    found: dict[str, dict[str, Version]] = {case: {} for case in training.cases}
+    skipped: dict[str, str] = {}
+    for network in networks:
+        if store.published(network) is None:
+            store.load(network)
+        versions = newest_unseen(store, network, preset, training.cases)
+        if lacking := [case for case in training.cases if case not in versions]:
+            skipped |= train_left_out(store, network, preset, training, lacking)
+            versions = newest_unseen(store, network, preset, training.cases)
+        for case, version in versions.items():
+            found[case][network] = version
+    return {case: named for case, named in found.items() if len(named) == len(networks)}, skipped
+
+
+def train_left_out(
+    store: ModelStore, network: str, preset: Preset, training: Training, lacking: Sequence[str]
+) -> dict[str, str]:
+    """Trains and stores versions of a network so that none of the lacking cases is seen by all.
+
+    The usable training cases are dealt into `FOLDS` parts by a hash of their ids; for each part that holds
+    a lacking case a version is trained from scratch on the others. A version is stored as soon as it is
+    trained and a training leaves its state after each epoch, so that an interrupted call goes on.
+
+    Returns:
+        Reasons for the cases that no version could be trained for.
+    """
+    columns, skipped, synthetic = load_columns(training.root, training.cases, SEGMENTERS[network], preset)
+    parts = folds([column.case for column in columns])
+    wanted = [part for part in parts if set(part) & set(lacking)]
+    for number, part in enumerate(wanted, start=1):
+        learned = [column for column in columns if column.case not in part]
+        if not learned:
+            skipped |= dict.fromkeys(
+                part, f"every version of {network} has learned from it, and there is no other case to "
+                "train one without it: approve further cases"
+            )  # fmt: skip
+            continue
+        if training.on_step is not None:
+            training.on_step(f"training {network} without {', '.join(part)} ({number} of {len(wanted)})")
+        resume_path = store.root / "training" / f"{network}-left-out.resume"
+        try:
+            checkpoint = train(
+                SEGMENTERS[network],
+                preset,
+                learned,
+                seed=training.seed,
+                trained_on=trained_on(None, [column.case for column in learned], synthetic),
+                device=training.device,
+                threads=None,
+                resume_path=resume_path,
+                on_progress=training.on_progress,
+            )
+        except ValueError as error:
+            skipped |= dict.fromkeys(part, f"no version of {network} could be trained without it: {error}")
+            continue
+        metadata: Mapping[str, object] = {**checkpoint.metadata, "left_out": list(part)}
+        store.add(replace(checkpoint, metadata=metadata))
+        resume_path.unlink(missing_ok=True)
+    return {case: reason for case, reason in skipped.items() if case in lacking}

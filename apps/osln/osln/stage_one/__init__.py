@@ -1,0 +1,1 @@
+"""Candidates: zones, streams, late fusion (paper, section 3.1)."""

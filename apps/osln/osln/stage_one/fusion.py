@@ -1,0 +1,36 @@
+"""Late fusion of the stage-one networks (paper, section 3.1, Eq. 2)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from osln.imaging.distance import zone_mask
+from osln.rows.experiments import SEGMENTERS
+
+
+def late_fusion(probabilities: Mapping[str, np.ndarray], distance_mm: np.ndarray | None) -> np.ndarray:
+    """Largest probability over the streams of a zone, then the union of the zones.
+
+    A network's output counts inside its own zone only (decision: it has learned nothing elsewhere); as
+    the zones do not overlap, the union is the voxel-wise maximum of what is left.
+
+    Args:
+        probabilities: (x, y, z) map of each segmenter, by name.
+        distance_mm: (x, y, z); may be None if all segmenters are unstratified.
+
+    Returns:
+        (x, y, z) float32 fused probability.
+    """
+    if not probabilities:
+        raise ValueError("late fusion needs the probability map of at least one network")
+    shape = next(iter(probabilities.values())).shape
+    fused = np.zeros(shape, dtype=np.float32)
+    for name, probability in probabilities.items():
+        zone = SEGMENTERS[name].zone
+        kept = probability
+        if zone != "all":
+            if distance_mm is None:
+                raise ValueError(f"network {name} needs the distance to the tumor: contour the tumor first")
+            kept = np.where(zone_mask(distance_mm, zone), probability, 0.0)
+        np.maximum(fused, kept, out=fused)
+    return fused

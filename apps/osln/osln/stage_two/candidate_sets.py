@@ -1,0 +1,135 @@
+"""Candidates of a patient as stage two learns from them and is judged by them, without the images.
+
+A set holds everything that the rest of stage two needs: patches, what is true, and how candidates and
+nodes overlap. It is made once for each case and kept as a file (`candidate_cache`).
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from osln.files.images import write_atomically
+from osln.metrics.matching import Overlaps, Scored, find_overlaps
+from osln.rows.experiments import CONTEXT, StageTwo
+from osln.stage_one.candidates import Detections
+from osln.stage_two.context import candidate_context
+from osln.stage_two.patches import Box, Patches, cut_patches
+from osln.tagging.lesion_patch import lesion_places
+
+LEFT_OUT = -1
+"""Truth of a candidate that overlaps a node without hitting it: neither a node nor none."""
+
+
+@dataclass(frozen=True)
+class CandidateSet:
+    """Candidates of one patient: m from stage one by falling score, then, for training, the true nodes.
+
+    Attributes:
+        case: Id of the case.
+        patches: Local patches of all n; the context of added nodes is NaN.
+        lesions: (n, 5) box x0, x1, y0, y1 and height z in RAS mm, by which the tagger finds them in the CT.
+        stage_one_scores: (m,) mean probability.
+        truth: (n,) int8: 1 for a hit or an added node, 0 for a false candidate, `LEFT_OUT`.
+        overlaps: Of the m candidates with the nodes.
+    """
+
+    case: str
+    patches: Patches
+    lesions: np.ndarray
+    stage_one_scores: np.ndarray
+    truth: np.ndarray
+    overlaps: Overlaps
+
+    @property
+    def n_candidates(self) -> int:
+        return len(self.stage_one_scores)
+
+    def scored(self, scores: np.ndarray | None = None) -> Scored:
+        """The (score, hit) pairs under these scores, (m,), or under those of stage one."""
+        return self.overlaps.matching(self.stage_one_scores if scores is None else scores).scored()
+
+
+def candidate_set(found: Detections, stage_two: StageTwo, *, add_nodes: bool) -> CandidateSet:
+    """The set of a patient whose nodes are known.
+
+    Args:
+        found: Stage-one candidates; their column must hold the nodes as instances.
+        stage_two: Gives patch and margin.
+        add_nodes: Add every true node as a positive, whether stage one found it or not: for training.
+
+    Raises:
+        ValueError: The column has no node labels.
+    """
+    column = found.column
+    if column.nodes is None:
+        raise ValueError(f"case {column.case} has no approved nodes to compare with: review and submit it")
+    overlaps = find_overlaps(found.labels, column.nodes)
+    truth = np.zeros(len(found.candidates), dtype=np.int8)
+    truth[overlaps.predicted] = LEFT_OUT
+    truth[overlaps.predicted[overlaps.fits]] = 1
+    boxes: list[Box] = [candidate.box for candidate in found.candidates]
+    lesions = [lesion_places(found.labels, found.column.grid)]
+    if add_nodes:
+        nodes = [part for part in ndimage.find_objects(column.nodes.astype(np.int32)) if part is not None]
+        boxes += [[(side.start, side.stop) for side in part] for part in nodes]
+        truth = np.concatenate([truth, np.ones(len(nodes), dtype=np.int8)])
+        lesions.append(lesion_places(column.nodes, found.column.grid))
+    # Stage one has no score of an added node, found or not.
+    context = np.full((len(boxes), len(CONTEXT)), np.nan, dtype=np.float32)
+    context[: len(found.candidates)] = candidate_context(found.candidates, column)
+    return CandidateSet(
+        case=column.case,
+        patches=replace(cut_patches(column, boxes, stage_two), context=context),
+        lesions=np.concatenate(lesions),
+        stage_one_scores=np.array([candidate.score for candidate in found.candidates], dtype=np.float64),
+        truth=truth,
+        overlaps=overlaps,
+    )
+
+
+def save_set(path: Path, content: CandidateSet) -> None:
+    """Writes a set atomically."""
+    buffer = io.BytesIO()
+    arrays = {
+        "ct_hu": content.patches.ct_hu,
+        "boxes": content.patches.boxes,
+        "lesions": content.lesions,
+        "stage_one_scores": content.stage_one_scores,
+        "truth": content.truth,
+        "context": content.patches.context,
+        **{f"overlaps_{part.name}": getattr(content.overlaps, part.name) for part in fields(Overlaps)},
+    }
+    if content.patches.pet_suv is not None:
+        arrays["pet_suv"] = content.patches.pet_suv
+    np.savez(buffer, case=np.array(content.case), **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_set(path: Path) -> CandidateSet:
+    """Inverse of `save_set`.
+
+    Raises:
+        ValueError: If the file is damaged; says that it may be deleted.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return CandidateSet(
+                case=str(stored["case"]),
+                patches=Patches(
+                    stored["ct_hu"],
+                    stored["pet_suv"] if "pet_suv" in stored else None,
+                    stored["boxes"],
+                    stored["context"],
+                ),
+                lesions=stored["lesions"],
+                stage_one_scores=stored["stage_one_scores"],
+                truth=stored["truth"],
+                overlaps=Overlaps(*(stored[f"overlaps_{part.name}"] for part in fields(Overlaps))),
+            )
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read ({error}): delete it, it will be made anew") from error

@@ -1,0 +1,128 @@
+"""Runs a trained stage-two network on all candidates of a patient at once."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from osln.imaging.transforms import network_input
+from osln.imaging.turns import TURNS, Turn
+from osln.networks.build import on_device
+from osln.rows.experiments import CLASSIFIERS, PRESETS
+from osln.stage_two.context import known_numbers
+from osln.stage_two.patches import Patches
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.devices import available_devices, bf16_is_fast
+
+LARGEST_BATCH = 64
+"""Candidates in one pass: a patient's are one, and a pathological number does not fill the memory."""
+
+
+class CandidateScorer:
+    """A trained row of `CLASSIFIERS` on a device.
+
+    Args:
+        checkpoint: Trained weights.
+        device: "cpu", "cuda" or "cuda:N".
+        precision: "f32" or "bf16"; None chooses what the processor is made for.
+
+    Raises:
+        ValueError: If the device is not there.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
+        if device not in (available := available_devices()):
+            raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
+        self.checkpoint = checkpoint
+        self.classifier = CLASSIFIERS[checkpoint.name]
+        self.stage_two = PRESETS[checkpoint.preset].stage_two
+        self.device = torch.device(device)
+        self.half = bf16_is_fast(self.device) if precision is None else precision == "bf16"
+        self._network = on_device(checkpoint.network(), self.device)
+
+    @property
+    def tagger(self) -> dict[str, Any] | None:
+        """The tagger whose tags the network has learned from; None if it reads none."""
+        return self.checkpoint.metadata.get("tagger") if self.classifier.tags else None
+
+    def scores(self, patches: Patches, tags: np.ndarray | None = None) -> np.ndarray:
+        """Probability that each of n candidates is a node that counts.
+
+        Args:
+            patches: The candidates' patches.
+            tags: (n, 171) probabilities; only for a network that reads tags.
+
+        Returns:
+            (n,) float32; empty for no candidate.
+
+        Raises:
+            ValueError: If PET or tags are asked for and not there, or are not of these candidates.
+        """
+        count = len(patches)
+        if self.classifier.tags and (tags is None or len(tags) != count):
+            raise ValueError(f"{self.classifier.name} reads tags: give 171 probabilities for each candidate")
+        if not count:
+            return np.zeros(0, dtype=np.float32)
+        known = known_numbers(self.classifier, tags, patches.context)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            features = [
+                self._features(patches, known, slice(start, start + LARGEST_BATCH))
+                for start in range(0, count, LARGEST_BATCH)
+            ]
+            return torch.sigmoid(self._network.judge(torch.cat(features))).cpu().numpy()
+
+    def _features(self, patches: Patches, known: np.ndarray | None, part: slice) -> torch.Tensor:
+        images = boxes = None
+        if self.classifier.inputs:
+            images = self._on_device(self._images(patches, part)).contiguous(
+                memory_format=torch.channels_last_3d
+            )
+            boxes = self._on_device(patches.boxes[part])
+        given = None if known is None else self._on_device(known[part])
+        return self._network.features(images, boxes, given)
+
+    def _images(self, patches: Patches, part: slice) -> np.ndarray:
+        pet = patches.pet_suv
+        # The channels of all candidates are scaled as one tall volume, then parted again.
+        stacked = {
+            "ct": patches.ct_hu[part].reshape(-1, *patches.ct_hu.shape[2:]),
+            "pet": None if pet is None else pet[part].reshape(-1, *pet.shape[2:]),
+        }
+        scaled = network_input(stacked, self.classifier.inputs, self.checkpoint.scaling)
+        return scaled.reshape(len(scaled), -1, *patches.ct_hu.shape[1:]).swapaxes(0, 1)
+
+    def _on_device(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def mean_scores(scorer: CandidateScorer, patches: Patches, tags: np.ndarray | None, turns: int) -> np.ndarray:
+    """(n,) float32 mean score of n candidates over the first `turns` views of their patches.
+
+    Tags and context are not turned: they say where in the body a candidate is.
+
+    Args:
+        scorer: Network of stage two.
+        patches: As cut.
+        tags: (n, 171) probabilities; only for a network that reads tags.
+        turns: 1 to 8.
+
+    Raises:
+        ValueError: As `CandidateScorer.scores`.
+    """
+    if turns == 1:
+        return scorer.scores(patches, tags)
+    views = [scorer.scores(turned_patches(patches, turn), tags) for turn in TURNS[:turns]]
+    return np.mean(views, axis=0, dtype=np.float32)
+
+
+def turned_patches(patches: Patches, turn: Turn) -> Patches:
+    """The patches turned with their boxes."""
+    shape = patches.ct_hu.shape[1:]
+    boxes = [turn.of_box(box, shape) for box in patches.boxes]
+    return replace(
+        patches,
+        ct_hu=turn.of_patch(patches.ct_hu),
+        pet_suv=None if patches.pet_suv is None else turn.of_patch(patches.pet_suv),
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 3, 2),
+    )

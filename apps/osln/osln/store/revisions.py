@@ -1,0 +1,278 @@
+"""Every approved label of a case, kept for good: numbered revisions in plain files.
+
+A folder holds `0001.nii.gz` with `0001.json` and so on, and `head.json`, which names the newest one. The
+label that viewers and training read (the "final" file) is a copy of the head. Nothing is ever rewound:
+going back to an older label is a new revision with the older voxels.
+
+Order of writing: label, metadata, the prepared copy, head, and last the rename of the copy. A crash or a full
+disk at any point leaves the former head and the former final label as they were.
+"""
+
+import errno
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from isal import igzip
+
+from osln.files.images import write_atomically
+
+LOCK_SECONDS = 60.0
+NUMBERS = ".numbers.nii.gz"
+
+
+class ConflictError(ValueError):
+    """Somebody else has stored a newer revision than the one that was edited."""
+
+
+class DiskFullError(OSError):
+    """Nothing was stored, because the disk is full."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One stored label.
+
+    Attributes:
+        revision: Number, from 1; gaps are writes that never became the head.
+        by: Who submitted it.
+        at: When, ISO 8601 in UTC.
+        base: Revision that was the head before, None for the first.
+        sha256: Of the compressed file.
+        source: What made it: "submission", "external" (a file that appeared in the store), ...
+        label_info: Names of the segments as they were sent.
+        counts: Numbers about the content, for instance nodes and voxels.
+        reference: What it was read from, for instance the SOP Instance UID of a segmentation.
+    """
+
+    revision: int
+    by: str
+    at: str
+    base: int | None
+    sha256: str
+    source: str
+    label_info: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    reference: str = ""
+
+
+class Revisions:
+    """The revisions of one label of one case.
+
+    Args:
+        folder: Where the revisions lie; made on the first write.
+        final: The copy of the head that others read; ends with .nii.gz.
+    """
+
+    def __init__(self, folder: str | Path, final: str | Path) -> None:
+        self.folder = Path(folder)
+        self.final = Path(final)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other threads and processes from writing; not reentrant.
+
+        Raises:
+            ValueError: If the lock does not become free within a minute.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / ".lock", timeout=LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise ConflictError(f"somebody else is writing to {self.folder.name}; try again later") from error
+
+    def head(self) -> Revision | None:
+        """The newest revision, None before the first."""
+        return _read_metadata(self.folder / "head.json")
+
+    def history(self) -> list[Revision]:
+        """Newest first, along the base revisions; a write that was interrupted is not part of it."""
+        chain = []
+        revision = self.head()
+        while revision is not None:
+            chain.append(revision)
+            base = revision.base
+            revision = None if base is None else _read_metadata(self._file(base, ".json"))
+        return chain
+
+    def path(self, number: int) -> Path:
+        """File of a revision.
+
+        Raises:
+            LookupError: If there is no such revision; the message lists those there are.
+        """
+        known = {revision.revision for revision in self.history()}
+        if number not in known:
+            there = sorted(known) or "none"
+            raise LookupError(f"no revision {number} in {self.folder.name}; there are {there}")
+        return self._file(number, ".nii.gz")
+
+    def numbers(self, number: int) -> Path:
+        """Label map of a revision's nodes by the numbers that they have elsewhere; seldom there."""
+        return self._file(number, NUMBERS)
+
+    def submit(
+        self,
+        data: bytes,
+        *,
+        by: str,
+        source: str,
+        expected: int | None = None,
+        label_info: list[dict[str, Any]] | None = None,
+        counts: Mapping[str, int] | None = None,
+        reference: str = "",
+        at: datetime | None = None,
+    ) -> Revision:
+        """Stores a label as the new head and copies it to the final file. Call it inside `lock()`.
+
+        Args:
+            data: Bytes of a .nii.gz file.
+            by: Who sends it.
+            source: What made it.
+            expected: Revision that was edited (0 for "none yet"); not checked when None.
+            label_info: Names of the segments as they were sent.
+            counts: Numbers to keep beside it.
+            reference: What it was read from.
+            at: When it was made, if that was not now.
+
+        Raises:
+            ConflictError: If the head is not `expected`; says who stored the head and when.
+            DiskFullError: If there is no space; nothing has changed.
+        """
+        head = self.head()
+        if expected is not None and expected != (head.revision if head else 0):
+            raise ConflictError(_conflict(expected, head))
+        revision = Revision(
+            revision=self._next_number(),
+            by=by,
+            at=(at or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds"),
+            base=head.revision if head else None,
+            sha256=hashlib.sha256(data).hexdigest(),
+            source=source,
+            label_info=list(label_info or []),
+            counts=dict(counts or {}),
+            reference=reference,
+        )
+        metadata = json.dumps(asdict(revision), indent=2).encode()
+        label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
+        try:
+            self.final.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(label, data)
+            write_atomically(described, metadata)
+            write_atomically(self._prepared, data)
+            write_atomically(self.folder / "head.json", metadata)
+        except OSError as error:
+            for path in (label, described, self._prepared):
+                path.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFullError(
+                    "the disk is full: nothing was stored and the former label is untouched; free some space "
+                    "and submit again"
+                ) from error
+            raise
+        self._publish()
+        return revision
+
+    def restore(self, number: int, *, by: str, expected: int | None = None) -> Revision:
+        """Makes the voxels of an older revision the newest revision. Call it inside `lock()`."""
+        data = self.path(number).read_bytes()
+        older = next(revision for revision in self.history() if revision.revision == number)
+        return self.submit(
+            data,
+            by=by,
+            source=f"restored from revision {number}",
+            expected=expected,
+            label_info=older.label_info,
+            counts=older.counts,
+        )
+
+    def settle(self) -> Revision | None:
+        """Finishes an interrupted write and adopts a final file that somebody else put there.
+
+        A final file whose checksum is not the head's was changed past the server (copied by hand, or stored
+        before there were revisions). It becomes a revision of its own, so that it is never lost.
+        Call it inside `lock()`, before anything is written.
+
+        Returns:
+            The adopted revision, None if nothing had to be adopted.
+        """
+        head = self.head()
+        if self._prepared.exists():
+            if head is not None and head.sha256 == _sha256(self._prepared):
+                self._publish()
+            else:
+                self._prepared.unlink()
+        adopted = None
+        for data in self._found():
+            head = self.head()
+            if head is None or head.sha256 != hashlib.sha256(data).hexdigest():
+                adopted = self.submit(data, by="unknown", source="external")
+        return adopted
+
+    def remove_final(self) -> None:
+        """Takes the final file away; the revisions stay. Call it inside `lock()`, after `settle()`."""
+        self.final.unlink(missing_ok=True)
+        self._plain.unlink(missing_ok=True)
+
+    @property
+    def _prepared(self) -> Path:
+        return self.final.with_name(f".{self.final.name}.next")
+
+    @property
+    def _plain(self) -> Path:
+        return self.final.with_name(self.final.name.removesuffix(".gz"))
+
+    def _found(self) -> list[bytes]:
+        # The compressed file comes last and so becomes the head: it is the one that others read.
+        found = [igzip.compress(self._plain.read_bytes())] if self._plain.is_file() else []
+        return found + ([self.final.read_bytes()] if self.final.is_file() else [])
+
+    def _publish(self) -> None:
+        self._prepared.replace(self.final)
+        # A label left uncompressed would be the twin name of the one just stored.
+        self._plain.unlink(missing_ok=True)
+
+    def _file(self, number: int, suffix: str) -> Path:
+        return self.folder / f"{number:04d}{suffix}"
+
+    def _next_number(self) -> int:
+        # A number is never used twice, not even one whose write was interrupted.
+        names = (path.name.split(".")[0] for path in self.folder.glob("[0-9]*.*"))
+        return 1 + max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def label_revisions(root: Path, case: str, tag: str) -> Revisions:
+    """The revisions of a case's approved nodes ("final") or tumor ("gtv") in a store."""
+    folder = root / ".osln" / case
+    return Revisions(folder / tag if tag == "gtv" else folder, root / "labels" / tag / f"{case}.nii.gz")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_metadata(path: Path) -> Revision | None:
+    try:
+        content = json.loads(path.read_text())
+        return Revision(**content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        message = f"{path} is not the description of a revision ({error}); restore it from a backup"
+        raise ValueError(message) from error
+
+
+def _conflict(expected: int, head: Revision | None) -> str:
+    if head is None:
+        return f"the label was edited from revision {expected}, but nothing is stored; load the case again"
+    return (
+        f"the label was edited from revision {expected}, but revision {head.revision} was stored by "
+        f"{head.by} at {head.at}; load the case again and repeat the changes"
+    )

@@ -1,0 +1,1 @@
+"""171 tags of a lesion (LesaNet)."""

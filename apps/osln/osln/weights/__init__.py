@@ -1,0 +1,1 @@
+"""Trained networks: their files, their versions, and the devices they run on."""

@@ -1,0 +1,180 @@
+"""A trained network as a file: tensors and plain values, never code."""
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from osln.files.arrays import plain
+from osln.files.images import write_atomically
+from osln.imaging.transforms import Scaling
+from osln.networks.build import classifier_network, segmenter_network
+from osln.networks.mulan import build_mulan
+from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
+from osln.rows.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
+
+FORMAT = "osln-network-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network with everything that inference needs.
+
+    Attributes:
+        name: Row of `SEGMENTERS`, `CLASSIFIERS` or `DETECTORS` that it was trained for.
+        preset: Row of `PRESETS`.
+        scaling: Preprocessing numbers.
+        state_dict: Weights.
+        trained_on: "phantom" or a description of the cohort; shown with every result.
+        metadata: JSON values: seed, iterations, metrics, data, commit, base version, created; of a network
+            that reads tags also the tagger, whose tags alone it understands.
+    """
+
+    name: str
+    preset: str
+    scaling: Scaling
+    state_dict: Mapping[str, torch.Tensor]
+    trained_on: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def network(self) -> nn.Module:
+        """The network with a copy of these weights, in evaluation mode.
+
+        Raises:
+            ValueError: If the weights belong to another architecture; says which names differ.
+        """
+        network = self._empty_network()
+        # Random starting weights would only be overwritten.
+        network.to_empty(device="cpu")
+        network.load_state_dict(dict(self.state_dict))
+        return network.eval()
+
+    def check(self) -> None:
+        """Compares names and shapes of the weights with the architecture; errors as in `network`."""
+        self._empty_network()
+
+    def _empty_network(self) -> nn.Module:
+        preset = PRESETS[self.preset]
+        with torch.device("meta"):
+            if self.name in SEGMENTERS:
+                network = segmenter_network(SEGMENTERS[self.name], preset)
+            elif self.name in DETECTORS:
+                network = build_mulan(DETECTORS[self.name], DETECTOR_RECIPES[self.preset])
+            else:
+                network = classifier_network(CLASSIFIERS[self.name], preset)
+        if differing := differing_tensors(network.state_dict(), self.state_dict):
+            raise ValueError(
+                f"these are not weights of {self.name} ({self.preset}): {len(differing)} tensors "
+                f"differ, first {'; '.join(differing[:3])}"
+            )
+        return network
+
+
+def differing_tensors(
+    wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], ignored: str | None = None
+) -> list[str]:
+    """In words, sorted: tensors that are missing, of another shape or too many; empty if all fit.
+
+    Args:
+        wanted: Tensors of the architecture by name.
+        given: Tensors of the file.
+        ignored: End of the names that do not matter.
+    """
+    shapes = [
+        {
+            name: tuple(tensor.shape)
+            for name, tensor in state.items()
+            if ignored is None or not name.endswith(ignored)
+        }
+        for state in (wanted, given)
+    ]
+    return sorted(
+        f"{name}: {shapes[1].get(name, 'missing')} instead of {shapes[0].get(name, 'nothing')}"
+        for name in shapes[0].keys() | shapes[1].keys()
+        if shapes[0].get(name) != shapes[1].get(name)
+    )
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint atomically; it holds tensors and plain values only.
+
+    Raises:
+        ValueError: If the metadata holds anything that JSON has no word for.
+    """
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "format": FORMAT,
+            "name": checkpoint.name,
+            "preset": checkpoint.preset,
+            "scaling": plain(checkpoint.scaling.to_dict()),
+            "state_dict": {k: v.detach().cpu().contiguous() for k, v in checkpoint.state_dict.items()},
+            "trained_on": checkpoint.trained_on,
+            "metadata": plain(dict(checkpoint.metadata)),
+        },
+        buffer,
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint without executing anything in it (`weights_only=True`).
+
+    Raises:
+        ValueError: If the file is missing, damaged, holds foreign objects or is of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A damaged or hostile file can make the reader raise nearly anything.
+        raise ValueError(
+            f"{path.name} cannot be read as weights (damaged, or not written by this software): "
+            f"{(str(error).splitlines() or [type(error).__name__])[0][:200]}"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
+    if content.get("name") not in (*NETWORKS, *DETECTORS) or content.get("preset") not in PRESETS:
+        raise ValueError(
+            f"{path.name} is for {content.get('name')!r}, {content.get('preset')!r}: both unknown here"
+        )
+    parts = {"scaling": dict, "state_dict": dict, "trained_on": str, "metadata": dict}
+    if lacking := [name for name, kind in parts.items() if not isinstance(content.get(name), kind)]:
+        raise ValueError(f"{path.name} is incomplete: it has no {', '.join(lacking)}; train again")
+    if not all(isinstance(tensor, torch.Tensor) for tensor in content["state_dict"].values()):
+        raise ValueError(f"{path.name} holds weights that are not tensors; train again")
+    checkpoint = Checkpoint(
+        name=content["name"],
+        preset=content["preset"],
+        scaling=Scaling.from_dict(content["scaling"]),
+        state_dict=content["state_dict"],
+        trained_on=content["trained_on"],
+        metadata=content["metadata"],
+    )
+    checkpoint.check()
+    return checkpoint
+
+
+def trained_on(initial: Checkpoint | None, learned: Sequence[str], synthetic: Collection[str]) -> str:
+    """What the weights have seen; "phantom" only if nothing else.
+
+    Args:
+        initial: Weights that the training goes on from.
+        learned: Ids of the training cases.
+        synthetic: Ids of the phantoms among all cases.
+    """
+    patients = sum(case not in synthetic for case in learned)
+    own = _number(patients, "approved patient") if patients else "phantom"
+    if patients and patients < len(learned):
+        own += f" and {_number(len(learned) - patients, 'phantom')}"
+    return own if initial is None or initial.trained_on == own else f"{initial.trained_on}, then {own}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

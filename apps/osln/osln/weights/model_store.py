@@ -1,0 +1,250 @@
+"""The store of trained weights: versions, publishing by atomic rename, rollback; nothing runs untrained."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from osln.files.arrays import plain
+from osln.files.images import write_atomically
+from osln.rows.experiments import NETWORKS
+from osln.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+SHIPPED = "shipped"
+SHIPPED_TAGGER = "lesanet.safetensors"
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Version:
+    """One stored checkpoint: name (time and metric, or "shipped"), file, checksum and metadata."""
+
+    network: str
+    name: str
+    path: Path
+    sha256: str
+    trained_on: str
+    metadata: Mapping[str, Any]
+
+
+class ModelStore:
+    """Versions of every network's weights below one folder.
+
+    `shipped/` comes with the software and is read-only; `<network>/<version>.pt` are trained here;
+    `published.json` names which version is in use. A network without a published version uses the
+    shipped one.
+
+    Args:
+        root: Folder; created when something is first written.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def versions(self, network: str) -> list[Version]:
+        """All versions, oldest first; the shipped one leads."""
+        _check_network(network)
+        shipped = self._shipped_manifest().get("networks", {}).get(network)
+        found = [self._version(network, SHIPPED, shipped)] if shipped else []
+        for path in sorted((self.root / network).glob("*.json")):
+            found.append(self._version(network, path.stem, json.loads(path.read_text())))
+        return found
+
+    def published(self, network: str) -> Version | None:
+        """The version in use, or None if there is none at all."""
+        history = self._state()["published"].get(network, [])
+        name = history[-1] if history else SHIPPED
+        return next((version for version in self.versions(network) if version.name == name), None)
+
+    def history(self, network: str) -> list[Version]:
+        """Versions that are or were in use and were not rolled back, oldest first; the shipped one leads."""
+        names = {SHIPPED, *self._state()["published"].get(network, [])}
+        return [version for version in self.versions(network) if version.name in names]
+
+    def load(self, network: str, version: Version | None = None) -> Checkpoint:
+        """The published checkpoint, or that of `version`, after its checksum was compared.
+
+        Raises:
+            ValueError: If there are no weights, or the file is not the one that was stored.
+        """
+        version = version or self.published(network)
+        if version is None and (history := self._state()["published"].get(network)):
+            raise ValueError(
+                f"the published version {history[-1]} of {network} is gone from {self.root / network}; "
+                f"roll back (./scripts/osln models rollback {network}) or train again"
+            )
+        if version is None:
+            raise ValueError(
+                f"no weights for {network}: train it (./scripts/osln train --model {network}) or put them at "
+                f"{self.root / SHIPPED}"
+            )
+        if not version.path.is_file() or _sha256(version.path) != version.sha256:
+            raise ValueError(
+                f"the weights {version.path.name} of {network} are missing or were changed after they were "
+                f"stored; roll back (./scripts/osln models rollback {network}) or train again"
+            )
+        checkpoint = load_checkpoint(version.path)
+        if checkpoint.name != network:
+            raise ValueError(f"{version.path.name} holds weights of {checkpoint.name}, not of {network}")
+        return checkpoint
+
+    def add(self, checkpoint: Checkpoint, metric: float | None = None) -> Version:
+        """Stores a checkpoint as a new version, not yet published."""
+        _check_network(checkpoint.name)
+        checkpoint.check()
+        folder = self.root / checkpoint.name
+        folder.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(timezone.utc)
+        metric = plain(metric)
+        # Microseconds: two trainings never end in the same one.
+        name = now.strftime("%Y%m%dT%H%M%S%f") + ("" if metric is None else f"-{metric:.3f}")
+        path = folder / f"{name}.pt"
+        save_checkpoint(path, checkpoint)
+        entry = {
+            "file": f"{checkpoint.name}/{path.name}",
+            "sha256": _sha256(path),
+            "trained_on": checkpoint.trained_on,
+            "created": now.isoformat(timespec="seconds"),
+            "metric": metric,
+            "metadata": plain(dict(checkpoint.metadata)),
+        }
+        write_atomically(folder / f"{name}.json", _json(entry))
+        return self._version(checkpoint.name, name, entry)
+
+    def publish(self, network: str, name: str) -> Version:
+        """Puts a stored version into use; one atomic rename."""
+        version = self._named(network, name)
+        self.load(network, version)
+        with self._lock():
+            state = self._state()
+            history = state["published"].setdefault(network, [])
+            if not history or history[-1] != name:
+                history.append(name)
+            write_atomically(self.root / "published.json", _json(state))
+        return version
+
+    def rollback(self, network: str) -> Version:
+        """Puts the version before the published one back into use.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        _check_network(network)
+        with self._lock():
+            state = self._state()
+            history = state["published"].get(network, [])
+            earlier = history[-2] if len(history) > 1 else SHIPPED
+            known = {version.name: version for version in self.versions(network)}
+            if not history or earlier not in known:
+                raise ValueError(f"{network} has no earlier version to roll back to")
+            history.pop()
+            write_atomically(self.root / "published.json", _json(state))
+        return known[earlier]
+
+    def thresholds(self, experiment: str) -> dict[str, float]:
+        """Operating points of an experiment: threshold of the fused map by precision, e.g. {"0.15": .4}.
+
+        Measured on validation patients and kept with the weights; without any, {"0.15": 0.5}.
+        """
+        shipped = self._shipped_manifest().get("thresholds", {})
+        own = self._state().get("thresholds", {})
+        return dict({**shipped, **own}.get(experiment) or {"0.15": DEFAULT_THRESHOLD})
+
+    def set_thresholds(self, experiment: str, thresholds: Mapping[str, float]) -> None:
+        """Stores the operating points of an experiment; see `thresholds`."""
+        with self._lock():
+            state = self._state()
+            state.setdefault("thresholds", {})[experiment] = plain(thresholds)
+            write_atomically(self.root / "published.json", _json(state))
+
+    def _named(self, network: str, name: str) -> Version:
+        for version in self.versions(network):
+            if version.name == name:
+                return version
+        known = ", ".join(version.name for version in self.versions(network)) or "none"
+        raise ValueError(f"{network} has no version {name!r}; known: {known}")
+
+    def _version(self, network: str, name: str, entry: Mapping[str, Any]) -> Version:
+        metadata = {key: value for key, value in entry.items() if key in ("created", "metric")} | dict(
+            entry.get("metadata", {})
+        )
+        folder = self.root / SHIPPED if name == SHIPPED else self.root
+        return Version(network, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata)
+
+    def _shipped_manifest(self) -> dict[str, Any]:
+        path = self.root / SHIPPED / "manifest.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    def _state(self) -> dict[str, Any]:
+        path = self.root / "published.json"
+        return json.loads(path.read_text()) if path.is_file() else {"published": {}}
+
+    def _lock(self) -> FileLock:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / ".published.lock")
+
+
+def write_shipped(
+    folder: Path,
+    checkpoints: Mapping[str, Checkpoint],
+    thresholds: Mapping[str, Any],
+    tagger: tuple[Path, Mapping[str, Any]] | None,
+    command: str,
+) -> None:
+    """Writes the weights that come with the software and their manifest with checksums.
+
+    Args:
+        folder: Where to.
+        checkpoints: Of both stages, by network name.
+        thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
+        tagger: File and `Tagger.describe` of the tagger whose tags the classifiers read; copied into the
+            folder unless it is there already. None if none of them reads tags.
+        command: The command line that made them, to make them again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "command": command,
+        "not_for_clinical_use": True,
+        "networks": _shipped_files(folder, checkpoints),
+        "thresholds": plain(thresholds),
+    }
+    if tagger is not None:
+        source, about = tagger
+        if source.resolve() != (target := folder / SHIPPED_TAGGER).resolve():
+            write_atomically(target, source.read_bytes())
+        told = {name: about[name] for name in ("origin", "trained_on")}
+        manifest["tagger"] = {"file": target.name, "sha256": _sha256(target), **told}
+    write_atomically(folder / "manifest.json", _json(manifest))
+
+
+def _shipped_files(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:
+    """Writes the checkpoints and returns their entries of the manifest."""
+    entries = {}
+    for name, checkpoint in checkpoints.items():
+        path = folder / f"{name}.pt"
+        save_checkpoint(path, checkpoint)
+        entries[name] = {
+            "file": path.name,
+            "sha256": _sha256(path),
+            "trained_on": checkpoint.trained_on,
+            "metadata": plain(dict(checkpoint.metadata)),
+        }
+    return entries
+
+
+def _check_network(name: str) -> None:
+    if name not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,114 @@
+"""./scripts/osln evaluate as a person runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from osln.cli import evaluate
+from osln.imaging.grid import Grid, write_volume
+
+SCRIPT = Path(evaluate.__file__)
+
+
+def run(*arguments: str | Path) -> int:
+    """Exit status of the command in this process."""
+    return evaluate.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def marks(tmp_path) -> Path:
+    """A folder with the four tables of a small LUNA16."""
+    header = "seriesuid,coordX,coordY,coordZ,"
+    (tmp_path / "annotations.csv").write_text(header + "diameter_mm\n1.1,0,0,0,10\n1.2,0,0,0,10\n")
+    (tmp_path / "annotations_excluded.csv").write_text(header + "diameter_mm\n1.1,90,0,0,-1\n")
+    (tmp_path / "seriesuids.csv").write_text("1.1\n1.2\n1.3\n")
+    body = "1.1,1,0,0,0.9\n1.1,91,0,0,0.8\n1.2,9,0,0,0.7\n1.3,0,0,0,0.6\n"
+    (tmp_path / "mine.csv").write_text(header + "probability\n" + body)
+    (tmp_path / "theirs.csv").write_text(header + "probability\n" + body + "1.2,1,0,0,0.95\n")
+    return tmp_path
+
+
+def luna16(folder: Path, *more: str | Path) -> tuple[str | Path, ...]:
+    tables = (folder / "mine.csv", folder / "annotations.csv")
+    others = ("--ignore", folder / "annotations_excluded.csv", "--patients", folder / "seriesuids.csv")
+    return ("marks", *tables, *others, "--criterion", "luna16", "--resamples", "50", *more)
+
+
+def test_marks_as_in_luna16_give_a_table_json_markdown_and_a_curve(marks):
+    files = [marks / name for name in ("out.json", "out.md", "curve.csv")]
+    outputs = ("--json", files[0], "--markdown", files[1], "--curve", files[2])
+    command = [sys.executable, SCRIPT, *luna16(marks, "--at", "0.125", "0.5", *outputs)]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "3 patients (1 without nodes, 0 without predictions), 2 nodes, 1 found; 2 false" in done.stdout
+    content = json.loads(files[0].read_text())["sets"]["mine.csv"]
+    assert content["figures"]["froc_0.125"]["value"] == 0.5 and content["neither"] == 1
+    assert "| mFROC at 0.125, 0.5 | 0.500 [" in files[1].read_text()
+    assert files[2].read_text().splitlines()[-1] == "mine.csv,0.6,0.6666666666666666,0.5"
+
+
+def test_two_sets_of_marks_are_compared(marks, capsys):
+    assert run(*luna16(marks, "--compare", marks / "theirs.csv")) == 0
+    shown = capsys.readouterr().out
+    assert "mine.csv" in shown and "theirs.csv" in shown and "difference" in shown and "-0.500 [" in shown
+
+
+def test_sets_of_other_patients_are_refused_before_anything_is_computed(marks, capsys):
+    header = "seriesuid,coordX,coordY,coordZ,probability\n"
+    (marks / "few.csv").write_text(header + "1.1,1,0,0,0.9\n")
+    command = luna16(marks, "--compare", marks / "few.csv")
+    # Without a list everybody with a mark is a patient: here one of the two sets lacks 1.3.
+    unlisted = [word for word in command if word not in ("--patients", marks / "seriesuids.csv")]
+    assert run(*unlisted) == 1
+    told = capsys.readouterr()
+    assert "the sets differ in 1.3: give predictions of the same patients" in told.err and not told.out
+    assert run(*command) == 0
+
+
+def test_folders_of_label_maps_and_bare_lists_are_scored(tmp_path, capsys, monkeypatch):
+    grid = Grid((6, 4, 4), np.eye(4))
+    array = np.zeros(grid.shape, dtype=np.uint8)
+    array[1:4, 1, 1] = 1
+    for name in ("predictions", "truth"):
+        (tmp_path / name).mkdir()
+        write_volume(tmp_path / name / "a.nii.gz", array, grid)
+    assert run("maps", tmp_path / "predictions", tmp_path / "truth", "--resamples", "20") == 0
+    assert "1 nodes, 1 found; 0 false" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path / "predictions")
+    assert run("maps", ".", "../truth", "--resamples", "20") == 0
+    assert "\npredictions: 1 patients" in capsys.readouterr().out
+    (tmp_path / "pairs.csv").write_text("patient,score,hit\na,0.5,1\na,0.4,0\n")
+    (tmp_path / "nodes.csv").write_text("patient,nodes\na,2\n")
+    lists = ("lists", tmp_path / "pairs.csv", tmp_path / "nodes.csv", "--threshold", "0.45")
+    assert run(*lists) == 0
+    assert "recall, score from 0.45" in capsys.readouterr().out
+
+
+def test_what_cannot_be_used_ends_with_words_and_status_1(marks, capsys):
+    assert run("marks", marks / "mine.csv", marks / "annotations.csv") == 1
+    assert "needs the radius of the predictions" in capsys.readouterr().err
+    assert run("maps", marks / "none", marks) == 1
+    assert "is not a folder" in capsys.readouterr().err
+    assert run(*luna16(marks, "--at", "4", "2")) == 1
+    assert "must ascend" in capsys.readouterr().err
+
+
+def test_options_that_do_not_fit_are_refused(marks, capsys):
+    for *wrong, words in (
+        ("--resamples", "0", "must be at least 1"),
+        ("--seed", "-1", "must be at least 0"),
+        ("--threshold", "nan", "not a finite number"),
+        ("--threshold", "inf", "not a finite number"),
+        ("--compare", marks / "mine.csv", "names the same predictions again"),
+        ("--json", marks / "missing" / "out.json", "missing to write out.json into"),
+    ):
+        with pytest.raises(SystemExit):
+            run(*luna16(marks), *wrong)
+        assert words in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("maps", marks, marks, "--compare", marks / "other", "--scores", marks / "s.csv")
+    assert "lie beside it as scores.csv" in capsys.readouterr().err

@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import pytest
+
+from osln.cli import models
+from osln.weights.model_store import ModelStore
+from small import store as small_store
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A model store with two published versions of one network."""
+    folder = tmp_path / "models"
+    first = small_store.publish(folder, ["ct"], seed=0)["ct"]
+    second = small_store.publish(folder, ["ct"], seed=1)["ct"]
+    return ModelStore(folder), first, second
+
+
+def run(store: ModelStore, *arguments: str) -> int:
+    return models.main(["--models", str(store.root), *arguments])
+
+
+def test_list_marks_the_version_in_use(store, capsys):
+    store, first, second = store
+    assert run(store, "list", "ct") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "ct"
+    assert lines[2].startswith(f"    {first.name}") and "phantom" in lines[2]
+    assert lines[3].startswith(f"  * {second.name}") and second.sha256[:12] in lines[3]
+
+
+def test_list_names_networks_without_weights(store, capsys):
+    assert run(store[0], "list") == 0
+    assert "ef-distal: no weights" in capsys.readouterr().out
+
+
+def test_publish_and_rollback_change_what_is_in_use(store, capsys):
+    store, first, second = store
+    assert run(store, "rollback", "ct") == 0
+    assert store.published("ct").name == first.name
+    assert run(store, "publish", "ct", second.name) == 0
+    assert store.published("ct").name == second.name
+    assert f"ct now uses {second.name}" in capsys.readouterr().out
+
+
+def test_what_cannot_be_done_is_said_and_ends_with_status_1(store, capsys):
+    assert run(store[0], "publish", "ct", "yesterday") == 1
+    assert run(store[0], "rollback", "ef") == 1
+    errors = capsys.readouterr().err
+    assert "ct has no version 'yesterday'; known:" in errors and "no earlier version" in errors
+
+
+def test_networks_of_stage_two_and_versions_without_some_patients_are_shown(store, capsys):
+    store, *_ = store
+    version = store.add(replace(small_store.untrained("ct"), metadata={"left_out": ["case-1", "case-7"]}))
+    assert run(store, "list") == 0
+    said = capsys.readouterr().out
+    assert "glnet: no weights" in said
+    assert any(version.name in line and line.endswith("without case-1, case-7") for line in said.splitlines())

@@ -1,0 +1,240 @@
+"""Submitted labels: names, tumor, revisions, refusals, and what the annotator is told."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from fastapi import HTTPException
+
+from lib.store.datastore import OslnDatastore
+from lib.store.labels import report_for
+from osln.imaging.grid import read_volume
+from small.store import AFFINE_LPS, NODE, SHAPE, make_case, tumor, write
+from small.submissions import OTHER, nodes, refused, stored, submit
+
+
+@pytest.fixture
+def store(tmp_path):
+    make_case(tmp_path / "store", "one", gtv=False)
+    return OslnDatastore(tmp_path / "store")
+
+
+def test_the_first_submission_is_stored_on_the_cts_grid_and_counted(store, tmp_path):
+    report = submit(store, tmp_path, nodes(NODE, OTHER), ["lymph node"])
+    assert report["nodes"] == {"added": 2, "removed": 0, "changed": 0, "unchanged": 0}
+    assert report["revision"] == report["nodes_revision"] == 1
+    assert report["tumor"] == "absent"
+    assert report["message"].startswith("Stored as revision 1. Nodes: 2 added")
+    image = nib.load(store.get_label_uri("one", "final"))
+    assert image.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(image.affine, AFFINE_LPS)
+    np.testing.assert_array_equal(stored(store), nodes(NODE, OTHER))
+
+
+def test_a_correction_is_compared_with_the_former_label_and_keeps_it(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE, OTHER), ["lymph node"])
+    grown = (slice(10, 15), *NODE[1:])
+    report = submit(store, tmp_path, nodes(grown), ["lymph node"], client_id="ben")
+    assert report["nodes"] == {"added": 0, "removed": 1, "changed": 1, "unchanged": 0}
+    history = store.revisions("one", "final").history()
+    assert [(r.revision, r.by, r.base, r.counts["nodes"]) for r in history] == [
+        (2, "ben", 1, 1),
+        (1, "anna", None, 2),
+    ]
+
+
+def test_without_an_approved_label_the_prediction_is_what_was_corrected(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE, OTHER), tag="original", label_names={"lymph node": 1})
+    report = submit(store, tmp_path, nodes(NODE), ["lymph node"])
+    assert report["nodes"] == {"added": 0, "removed": 1, "changed": 0, "unchanged": 1}
+
+
+def test_values_that_slicer_renumbered_are_read_by_name(store, tmp_path):
+    label = nodes(NODE, value=2) + tumor()
+    report = submit(store, tmp_path, label, ["tumor", "lymph node"])
+    assert report["tumor"] == "updated"
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+    np.testing.assert_array_equal(stored(store, "gtv"), tumor())
+
+
+def test_single_nodes_as_segments_of_their_own_become_one_label(store, tmp_path):
+    label = nodes(NODE) + nodes(OTHER, value=2)
+    submit(store, tmp_path, label, ["Lymph Node_1", "lymph node 2"])
+    np.testing.assert_array_equal(stored(store), nodes(NODE, OTHER))
+
+
+def test_names_and_values_work_without_any_label_info(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE) + 2 * tumor())
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+    np.testing.assert_array_equal(stored(store, "gtv"), tumor())
+
+
+def test_slicers_values_are_positions_when_its_idx_skips_a_segment(store, tmp_path):
+    info = [{"name": "lymph node", "idx": 2}, {"name": "lymph node 2", "idx": 3}]
+    submit(store, tmp_path, nodes(NODE) + nodes(OTHER, value=2), label_info=info)
+    np.testing.assert_array_equal(stored(store), nodes(NODE, OTHER))
+
+
+def test_other_clients_values_are_their_idx(store, tmp_path):
+    info = [{"name": "tumor", "idx": 7}, {"name": "lymph node", "idx": 3}]
+    submit(store, tmp_path, nodes(NODE, value=3) + 7 * tumor(), label_info=info)
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+
+
+def test_segments_without_a_voxel_that_are_no_nodes_do_not_approve_a_patient_without_nodes(store, tmp_path):
+    for names in (["tumor"], ["tumor", "Segment_2"], ["background"]):
+        detail = refused(store, tmp_path, nodes(), names)
+        assert "no node and no tumor" in detail and "an empty segment 'lymph node'" in detail
+    assert "no segment was sent" in refused(store, tmp_path, nodes(NODE), label_info=[])
+    assert store.get_labeled_images() == []
+
+
+def test_two_readings_with_different_results_are_refused(store, tmp_path):
+    info = [{"name": "lymph node", "idx": 2}, {"name": "tumor", "idx": 3}]
+    assert "ambiguous" in refused(store, tmp_path, nodes(NODE, value=2), label_info=info)
+
+
+def test_an_unknown_segment_is_refused_with_the_known_names_and_nothing_changes(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE), ["lymph node"])
+    detail = refused(store, tmp_path, nodes(NODE) + nodes(OTHER, value=2), ["lymph node", "liver"])
+    assert "'liver'" in detail and "'lymph node'" in detail and "'tumor'" in detail
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+    assert store.revisions("one", "final").head().revision == 1
+
+
+def test_an_unknown_segment_without_voxels_is_no_matter(store, tmp_path):
+    assert submit(store, tmp_path, nodes(NODE), ["lymph node", "Segment_2"])["revision"] == 1
+
+
+def test_values_beyond_the_names_and_beyond_two_are_refused(store, tmp_path):
+    assert "value 5" in refused(store, tmp_path, nodes(NODE, value=5), ["lymph node"])
+    assert "[5]" in refused(store, tmp_path, nodes(NODE, value=5))
+
+
+@pytest.mark.parametrize("info", ["lymph node", [1], [{"name": "lymph node", "idx": "one"}]])
+def test_label_info_of_another_form_is_refused(store, tmp_path, info):
+    assert "label_info must be a list" in refused(store, tmp_path, nodes(NODE), label_info=info)
+
+
+def test_an_empty_label_approves_a_patient_without_nodes(store, tmp_path):
+    report = submit(store, tmp_path, nodes(), ["lymph node"])
+    assert report["revision"] == 1
+    assert store.get_labeled_images() == ["one"]
+    assert submit(store, tmp_path, nodes())["revision"] == 2
+
+
+def test_drawing_only_the_tumor_does_not_approve_a_patient_without_nodes(store, tmp_path):
+    report = submit(store, tmp_path, tumor() * 2, ["lymph node", "tumor"])
+    assert report["tumor"] == "updated"
+    assert report["nodes_revision"] is None, "the next submission is based on the same nodes as before"
+    assert "as before" in report["message"]
+    assert store.get_labeled_images() == []
+    again = submit(store, tmp_path, tumor() * 2, ["lymph node", "tumor"])
+    assert again["tumor"] == "unchanged"
+    assert store.get_labeled_images() == ["one"]
+
+
+def test_a_submission_that_names_only_the_tumor_leaves_the_nodes_alone(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE), ["lymph node"])
+    submit(store, tmp_path, tumor(), ["tumor"])
+    submit(store, tmp_path, tumor(), ["tumor"])
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+    assert store.revisions("one", "final").head().revision == 1
+    assert store.revisions("one", "gtv").head().revision == 1
+
+
+def test_the_same_tumor_again_is_no_new_revision_of_it(store, tmp_path):
+    label = nodes(NODE) + 2 * tumor()
+    submit(store, tmp_path, label)
+    assert submit(store, tmp_path, label)["tumor"] == "unchanged"
+    assert store.revisions("one", "gtv").head().revision == 1
+    assert store.revisions("one", "final").head().revision == 2
+
+
+def test_the_tumor_tag_takes_a_mask_of_any_single_value(store, tmp_path):
+    report = submit(store, tmp_path, tumor() * 255, tag="gtv")
+    assert report["tumor"] == "updated"
+    assert report["revision"] == 1
+    np.testing.assert_array_equal(stored(store, "gtv"), tumor())
+    assert store.get_labeled_images() == []
+
+
+def test_the_tumor_tag_refuses_nothing_drawn_nodes_and_several_values(store, tmp_path):
+    assert "empty" in refused(store, tmp_path, nodes(), tag="gtv")
+    assert "use the tag 'final'" in refused(store, tmp_path, nodes(NODE), ["lymph node"], tag="gtv")
+    assert "one value" in refused(store, tmp_path, nodes(NODE) + 2 * tumor(), tag="gtv")
+
+
+def test_a_label_that_was_copied_into_the_store_is_kept_before_it_is_replaced(store, tmp_path):
+    write(tmp_path / "store" / "labels" / "final" / "one.nii.gz", nodes(OTHER))
+    report = submit(store, tmp_path, nodes(NODE), ["lymph node"])
+    assert report["nodes"] == {"added": 1, "removed": 1, "changed": 0, "unchanged": 0}
+    history = store.revisions("one", "final").history()
+    assert [(r.revision, r.source) for r in history] == [(2, "submission"), (1, "external")]
+
+
+def test_a_label_of_another_format_beside_the_final_file_must_go_first(store, tmp_path):
+    other = tmp_path / "store" / "labels" / "final" / "one.nrrd"
+    other.write_bytes(b"")
+    assert "holds one.nrrd" in refused(store, tmp_path, nodes(NODE), status=409)
+    other.unlink()
+    assert submit(store, tmp_path, nodes(NODE))["revision"] == 1
+
+
+def test_an_outdated_base_revision_is_a_conflict(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE), ["lymph node"], base_revision=0)
+    detail = refused(store, tmp_path, nodes(OTHER), ["lymph node"], status=409, base_revision=0)
+    assert "stored by anna" in detail
+    assert "number of the revision" in refused(store, tmp_path, nodes(OTHER), base_revision="one")
+
+
+def test_a_full_disk_is_told_and_the_former_label_stays(store, tmp_path, monkeypatch):
+    submit(store, tmp_path, nodes(NODE), ["lymph node"])
+
+    def no_space(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("osln.store.revisions.write_atomically", no_space)
+    assert "former label is untouched" in refused(store, tmp_path, nodes(OTHER), status=507)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+
+
+def test_nodes_in_air_are_stored_with_a_doubt(store, tmp_path):
+    report = submit(store, tmp_path, nodes(np.s_[0:3, 0:3, 0:3]), ["lymph node"])
+    assert "mirrored" in report["warnings"][0]
+    assert "mirrored" in report["message"]
+
+
+def test_a_prediction_keeps_its_values_and_has_no_revisions(store, tmp_path):
+    label = nodes(NODE) + nodes(OTHER, value=3)
+    assert submit(store, tmp_path, label, tag="original", model="osln") == {}
+    np.testing.assert_array_equal(stored(store, "original"), label)
+    assert store.get_label_info("one", "original")["model"] == "osln"
+    assert not (tmp_path / "store" / ".osln" / "one").exists()
+
+
+def test_a_prediction_on_another_grid_is_refused(store, tmp_path):
+    path = write(tmp_path / "p.nii.gz", np.zeros((5, 5, 5), np.uint8))
+    with pytest.raises(HTTPException, match="CT's grid"):
+        store.save_label("one", str(path), "original", {})
+
+
+def test_a_mirrored_file_of_the_same_patient_space_is_stored_at_the_right_place(store, tmp_path):
+    mirror = np.diag([-1.0, 1, -1, 1])
+    mirror[0, 3], mirror[2, 3] = SHAPE[0] - 1, SHAPE[2] - 1
+    path = write(tmp_path / "upload.nii.gz", nodes(NODE)[::-1, :, ::-1], AFFINE_LPS @ mirror)
+    store.save_label("one", str(path), "final", {})
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+    kept = read_volume(store.revisions("one", "final").path(1))
+    assert kept.array.sum() == nodes(NODE).sum()
+
+
+def test_the_report_is_told_once_and_only_for_its_case(store, tmp_path):
+    path = write(tmp_path / "upload.nii.gz", nodes(NODE))
+    store.save_label("one", str(path), "final", {})
+    assert report_for("two") == {}
+    store.save_label("one", str(path), "final", {})
+    assert json.dumps(report_for("one"))
+    assert report_for("one") == {}

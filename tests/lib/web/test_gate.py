@@ -1,0 +1,176 @@
+import threading
+from types import SimpleNamespace
+
+import pytest
+from fastapi import HTTPException
+from monailabel.endpoints import infer as infer_endpoint
+from monailabel.utils.async_tasks.task import AsyncTask
+
+from lib.models.batch import Batch
+from lib.options import Number, checked
+from lib.web import gate
+from lib.web.sessions import OslnSessions
+from small.store import ct, write
+
+
+def ask(params="{}", image="p1", **rest):
+    """Calls the checked inference with a stock function that returns what reached it."""
+
+    def stock(*arguments):
+        return arguments
+
+    return gate.checked_inference(stock)(None, "ct", image, params=params, **rest)
+
+
+def test_a_proper_request_passes_unchanged():
+    assert ask('{"device": "cpu"}', output="json") == (
+        None,
+        "ct",
+        "p1",
+        "",
+        '{"device": "cpu"}',
+        None,
+        None,
+        "json",
+    )
+
+
+def test_a_session_that_has_ended_is_not_replaced_by_a_case_of_the_images_name(monkeypatch, tmp_path):
+    sessions = OslnSessions(tmp_path / "store")
+    monkeypatch.setattr(gate, "app_instance", lambda: SimpleNamespace(sessions=lambda: sessions))
+    session, _ = sessions.add_session(str(write(tmp_path / "scene.nii.gz", ct())))
+    assert ask("", image="p1", session_id=session)[3] == session
+    sessions.remove_session(session)
+    with pytest.raises(HTTPException, match="it has ended"):
+        ask("", image="p1", session_id=session)
+
+
+@pytest.mark.parametrize("key", ["model", "image", "session", "label", "description"])
+def test_params_cannot_replace_what_the_url_says(key):
+    with pytest.raises(HTTPException, match=f"params must not contain {key}"):
+        ask(f'{{"{key}": "/etc/passwd"}}')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"params": "{not json"}, "it is not JSON"),
+        ({"params": "[1]"}, "must be a JSON object"),
+        ({"image": ""}, "say which case"),
+        ({"file": "upload"}, "files are not taken along"),
+    ],
+)
+def test_malformed_requests_are_refused_in_words(arguments, sentence):
+    with pytest.raises(HTTPException) as caught:
+        ask(**arguments)
+    assert caught.value.status_code == 422 and sentence in caught.value.detail
+
+
+class Trainer:
+    def __init__(self, waits=False):
+        self.waits = waits
+
+    def check(self, request):
+        return checked(request, (Number("iterations", 9, 1, 99),), ("model",))
+
+    def check_cases(self):
+        if self.waits:
+            raise HTTPException(422, "no approved label")
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """The checked start of a task; the stock one notes the task as MONAI Label does."""
+    there = {"train": [], "batch_infer": [], "scoring": []}
+    app = SimpleNamespace(
+        _trainers={"ct": Trainer(), "ef": Trainer(), "waits": Trainer(waits=True)},
+        _infers={"ct": None},
+        _scoring_methods={},
+        _batch_infer=Batch(("cpu",)),
+    )
+    monkeypatch.setattr(gate, "app_instance", lambda: app)
+    monkeypatch.setattr(gate, "tasks", there.__getitem__)
+
+    def stock(method, request, params, force_sync, enqueue):
+        task = {"status": "SUBMITTED", "request": {**request, **params}}
+        there[method].append(task)
+        return task, None
+
+    run = gate.checked_start(stock)
+    run.there = there
+    return run
+
+
+def test_two_rapid_starts_give_one_training(start):
+    answers = []
+    both = [
+        threading.Thread(target=lambda: answers.append(start("train", {"model": "ct"}))) for _ in range(2)
+    ]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert sorted(task is None for task, _ in answers) == [False, True]
+    assert "a train task is already submitted" in next(sentence for task, sentence in answers if task is None)
+
+
+def test_a_task_can_start_after_the_last_one_ended_or_in_its_queue(start):
+    start("train", {"model": "ct"})
+    assert start("train", {"model": "ef"}, enqueue=True)[0]
+    for task in start.there["train"]:
+        task["status"] = "DONE"
+    assert start("train", {"model": "ct"})[0]
+
+
+def test_starting_all_trainers_hands_each_its_own_options(start):
+    body = {"ct": {"iterations": 5}, "ef": {"iterations": 7}}
+    task, _ = start("train", {"model": "ct", "iterations": 5}, body, enqueue=True)
+    assert task["request"] == {"model": "ct", "iterations": 5}
+
+
+def test_the_status_is_that_of_the_running_task_and_not_of_the_last_in_the_queue(monkeypatch):
+    queue = [{"id": 1, "status": "DONE"}, {"id": 2, "status": "RUNNING"}, {"id": 3, "status": "SUBMITTED"}]
+    monkeypatch.setattr(gate, "tasks", lambda method: queue)
+    status = gate.running_first(lambda *asked: ("stock", asked))
+    assert status("train") == (queue[1], None)
+    assert status("train", True) == ("stock", ("train", True, False))
+    assert status("train", False, True) == ("stock", ("train", False, True))
+    queue[1]["status"] = "DONE"
+    assert status("train") == ("stock", ("train", False, False))
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "params", "status", "sentence"),
+    [
+        ("train", {"model": "spleen"}, {}, 404, "there is no train task 'spleen'; there are: ct, ef, waits"),
+        ("train", {"model": "ct"}, {"model": "ef"}, 422, "params must not contain model"),
+        ("train", {"model": "waits"}, {}, 422, "no approved label"),
+        ("train", {"model": "ct"}, {"iterations": 0}, 422, "iterations is a whole number from 1"),
+        ("batch_infer", {"model": "spleen"}, {}, 404, "there is no batch_infer task 'spleen'"),
+        (
+            "batch_infer",
+            {"model": "ct", "images": "all"},
+            {"images": ["/etc"]},
+            422,
+            "must not contain images",
+        ),
+        ("batch_infer", {"model": "ct", "images": "all"}, {"label_tag": "final"}, 422, "label_tag is one of"),
+        ("scoring", {"method": "dice"}, {}, 404, "there is no scoring task 'dice'; there are: none"),
+    ],
+)
+def test_a_task_that_cannot_work_is_refused_before_it_starts(
+    start, method, request_, params, status, sentence
+):
+    with pytest.raises(HTTPException) as caught:
+        start(method, request_, params)
+    assert caught.value.status_code == status and sentence in caught.value.detail
+    assert start.there[method] == []
+
+
+def test_installing_twice_checks_once(monkeypatch):
+    monkeypatch.setattr(infer_endpoint, "run_inference", infer_endpoint.run_inference)
+    monkeypatch.setattr(AsyncTask, "run", staticmethod(AsyncTask.run))
+    gate.install()
+    first = infer_endpoint.run_inference, AsyncTask.run
+    gate.install()
+    assert (infer_endpoint.run_inference, AsyncTask.run) == first

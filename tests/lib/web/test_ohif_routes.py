@@ -1,0 +1,168 @@
+"""OHIF's files, its configuration, its window to the PACS and stored labels, asked for by HTTP."""
+
+import shutil
+import subprocess
+from types import SimpleNamespace
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from lib.store.datastore import OslnDatastore
+from lib.web import ohif_routes, threads
+from osln.imaging.grid import read_volume
+from osln.imaging.labelmaps import map_exactly, read_label_file
+from small import store as small_store
+from small.pacs import CASE, PET, fresh_store
+
+
+@pytest.fixture
+def client_of(monkeypatch):
+    """Makes a client of the routes, put into threads as in the server, on a store."""
+
+    def make(store):
+        monkeypatch.setattr(ohif_routes, "app_instance", lambda: SimpleNamespace(datastore=lambda: store))
+        app = FastAPI()
+        threads.shadow(app, [ohif_routes])
+        return TestClient(app)
+
+    return make
+
+
+@pytest.fixture
+def client(client_of, tmp_path):
+    return client_of(OslnDatastore(tmp_path))
+
+
+def test_configuration_is_one_script_of_all_files(client, tmp_path):
+    reply = client.get("/ohif/app-config.js")
+
+    assert reply.headers["content-type"].startswith("text/javascript")
+    files = sorted(ohif_routes.SCRIPTS.glob("*.js"))
+    assert [path.stem for path in files] == sorted(ohif_routes.ORDER)
+    assert all(path.read_text() in reply.text for path in files)
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not on this computer, which checks the script's syntax")
+    (tmp_path / "app-config.js").write_text(reply.text)
+    subprocess.run(["node", "--check", tmp_path / "app-config.js"], check=True)
+
+
+def test_files_in_folders_are_served_as_they_are(client):
+    reply = client.get("/ohif/assets/favicon.ico")
+
+    assert reply.content == (ohif_routes.VIEWER / "assets" / "favicon.ico").read_bytes()
+
+
+PAGES = ["", "osln", "no/such/page", "%2e%2e/%2e%2e/__init__.py", "..%2f..%2fmain.py"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_all_other_paths_are_the_page_which_asks_only_this_server(client, path):
+    reply = client.get(f"/ohif/{path}")
+
+    assert reply.text == (ohif_routes.VIEWER / "index.html").read_text()
+    assert reply.headers["content-security-policy"].startswith("default-src 'self' ")
+    assert "http" not in reply.headers["content-security-policy"]
+
+
+def test_nothing_is_written_to_the_pacs(client):
+    reply = client.post("/proxy/dicom/wado/studies/1.2", content=b"DICM")
+
+    assert reply.status_code == 403
+    assert "the viewer only reads from the PACS" in reply.json()["detail"]
+
+
+def test_store_of_folders_has_no_images_for_the_viewer(client):
+    reply = client.get("/proxy/dicom/qido/studies")
+
+    assert reply.status_code == 409
+    assert "start the server with --studies http(s)://PACS/dicom-web" in reply.json()["detail"]
+
+
+@pytest.mark.pacs
+def test_searches_and_images_pass_with_their_query(client_of, pacs, tmp_path):
+    client = client_of(fresh_store(pacs, tmp_path / "mirror"))
+
+    assert len(client.get("/proxy/dicom/qido/series").json()) == 3
+    (found,) = client.get(f"/proxy/dicom/qido/series?SeriesInstanceUID={PET}").json()
+    assert found["00080060"]["Value"] == ["PT"]
+    study = found["0020000D"]["Value"][0]
+    headers = client.get(f"/proxy/dicom/wado/studies/{study}/series/{CASE}/metadata")
+    assert headers.headers["content-type"].startswith("application/dicom+json")
+    assert {image["00080060"]["Value"][0] for image in headers.json()} == {"CT"}
+    assert client.get("/proxy/dicom/qido/%2e%2e/instances").status_code == 404
+
+
+def test_dead_pacs_is_told_without_credentials(client_of, tmp_path):
+    dead = SimpleNamespace(url="http://127.0.0.1:9/dicom-web", auth=("anna", "s3cret"))
+    client = client_of(fresh_store(dead, tmp_path, look=False))
+
+    reply = client.get("/proxy/dicom/qido/studies")
+
+    assert reply.status_code == 502
+    assert "cannot be reached" in reply.json()["detail"]
+    assert "anna" not in reply.text and "s3cret" not in reply.text
+
+
+@pytest.fixture
+def labeled(client_of, tmp_path):
+    """A store with one case that has a tumor, and a client of it."""
+    small_store.make_case(tmp_path / "studies", "one", gtv=True)
+    store = OslnDatastore(tmp_path / "studies")
+    return store, client_of(store)
+
+
+def shown(client, folder):
+    """Headers of the reply, and the label in the order of the CT's file."""
+    reply = client.get("/osln/label?image=one")
+    (folder / "label.nrrd").write_bytes(reply.content)
+    ct = read_volume(folder / "studies" / "one.nii.gz")
+    (values,) = read_label_file(folder / "label.nrrd", ct.grid).layers
+    return reply.headers, map_exactly(values, ct.grid, ct.file_grid)
+
+
+def test_nodes_are_shown_over_the_tumor_with_their_revision(labeled, tmp_path):
+    store, client = labeled
+    tumor = small_store.tumor()
+    about, label = shown(client, tmp_path)
+    np.testing.assert_array_equal(label, 2 * tumor)
+    assert (about["osln-case"], about["osln-revision"], about["osln-by"]) == ("one", "0", "")
+
+    nodes = np.zeros_like(tumor)
+    nodes[small_store.NODE] = nodes[20:22, 16:18, 10:12] = 1
+    path = small_store.write(tmp_path / "upload.nii.gz", nodes)
+    names = {"label_info": [{"name": "lymph node", "idx": 1}], "client_id": "Änna"}
+    store.save_label("one", str(path), "final", names)
+
+    about, label = shown(client, tmp_path)
+    np.testing.assert_array_equal(label, np.where(nodes, 1, 2 * tumor))
+    assert (about["osln-revision"], unquote(about["osln-by"])) == ("1", "Änna")
+
+
+def test_label_that_was_put_there_by_hand_has_a_revision(labeled, tmp_path):
+    store, client = labeled
+    small_store.write(store.label_path("one", "final"), small_store.tumor())
+
+    about, label = shown(client, tmp_path)
+
+    assert about["osln-revision"] == "1"
+    assert set(np.unique(label)) == {0, 1}
+
+
+def test_case_without_labels_has_no_content(client_of, tmp_path):
+    small_store.make_case(tmp_path, "one", gtv=False)
+    client = client_of(OslnDatastore(tmp_path))
+
+    reply = client.get("/osln/label?image=one")
+
+    assert (reply.status_code, reply.content) == (204, b"")
+    assert reply.headers["osln-revision"] == "0"
+
+
+def test_unknown_case_is_told(client):
+    reply = client.get("/osln/label?image=two")
+
+    assert reply.status_code == 404
+    assert "two" in reply.json()["detail"]

@@ -1,0 +1,36 @@
+"""Known remarks are silenced, and nothing else is."""
+
+import logging
+import warnings
+
+import pytest
+
+from lib.web.quiet import LOGGERS, silence
+
+
+@pytest.fixture(autouse=True)
+def put_back():
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
+    with warnings.catch_warnings():
+        yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("timeloop").filters.clear()
+
+
+def test_requests_and_their_parameters_do_not_reach_the_log(caplog):
+    silence()
+    with caplog.at_level(logging.INFO, logger="root"):
+        logging.getLogger("monailabel.endpoints.datastore").info("Save Label params: of anna")
+        logging.getLogger("timeloop").info("Starting Timeloop..")
+        logging.getLogger("monailabel.endpoints.datastore").warning("something is wrong")
+    assert [record.message for record in caplog.records] == ["something is wrong"]
+
+
+def test_a_known_warning_is_not_shown_and_an_unknown_one_is():
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        silence()
+        warnings.warn("`torch.jit.interface` is deprecated. Please use `torch.compile`.", stacklevel=1)
+        warnings.warn("the disk is nearly full", stacklevel=1)
+    assert [str(warning.message) for warning in shown] == ["the disk is nearly full"]

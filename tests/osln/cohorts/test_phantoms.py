@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from osln.cohorts.phantoms import PhantomCohort, cohort_key, make_patient, split_seeds
+from osln.imaging.lung_column import reason_not_usable
+from osln.phantom import PhantomParameters
+from osln.rows.experiments import PRESETS, SEGMENTERS
+
+PRESET = PRESETS["demo"]
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return make_patient(100_000, PRESET)
+
+
+def test_a_phantom_is_prepared_like_a_patient(patient):
+    column = patient.column
+    assert column.case == "phantom-100000" and column.ct_hu.shape == (88, 88, 104)
+    assert column.grid.spacing_mm == pytest.approx(PRESET.spacing_mm)
+    assert all(reason_not_usable(column, segmenter) is None for segmenter in SEGMENTERS.values())
+    assert column.pet_suv.max() > 3 and column.distance_mm.min() <= 0
+
+
+def test_a_stored_patient_is_read_as_it_was_made(patient, tmp_path, monkeypatch):
+    cohort = PhantomCohort(tmp_path, PRESET)
+    monkeypatch.setattr("osln.cohorts.phantoms.make_patient", lambda *_: patient)
+    cohort.patient(100_000)
+    monkeypatch.setattr("osln.cohorts.phantoms.make_patient", None)
+    again = cohort.patient(100_000)
+    for name in ("ct_hu", "pet_suv", "distance_mm", "nodes", "body"):
+        ours, theirs = getattr(again.column, name), getattr(patient.column, name)
+        assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
+    assert again.column.grid.matches(patient.column.grid)
+    assert again.findings == patient.findings and {"node", "vessel stub"} <= {
+        f["kind"] for f in again.findings
+    }
+
+
+def test_other_parameters_or_another_grid_are_another_folder():
+    keys = {
+        cohort_key(PRESET, PhantomParameters()),
+        cohort_key(PRESET, PhantomParameters(node_mean=31.0)),
+        cohort_key(replace(PRESET, spacing_mm=(2.0, 2.0, 3.0)), PhantomParameters()),
+    }
+    assert len(keys) == 3
+
+
+def test_splits_never_share_a_seed():
+    seeds = [seed for split in ("train", "validation", "test") for seed in split_seeds(split, 1000)]
+    assert len(set(seeds)) == 3000
+
+
+def test_a_cohort_of_given_sizes_names_its_cases_by_split(tmp_path):
+    cohort = PhantomCohort(tmp_path, PRESET, sizes={"train": 2, "stage two": 1})
+    assert cohort.cases("train") == ("phantom-100000", "phantom-100001")
+    assert cohort.cases("stage two") == ("phantom-400000",) and cohort.cases("test") == ()
+    # Nobody of stage two is seen by a network of stage one.
+    assert cohort.unseen_part("phantom-400000") == () and cohort.trained_on == "phantom"
+    prints = {cohort.fingerprint(case) for case in cohort.cases("train")}
+    other = PhantomCohort(tmp_path, PRESET, PhantomParameters(node_mean=31.0))
+    assert len(prints) == 2 and other.fingerprint("phantom-100000") not in prints
+
+
+def test_a_case_is_the_patient_of_its_seed(patient, tmp_path, monkeypatch):
+    monkeypatch.setattr("osln.cohorts.phantoms.make_patient", lambda seed, *_: patient)
+    cohort = PhantomCohort(tmp_path, PRESET)
+    assert not cohort.path("phantom-100000").exists()
+    column = cohort.column("phantom-100000")
+    assert cohort.path("phantom-100000").is_file() and column.case == "phantom-100000"
+    ct = cohort.ct("phantom-100000")
+    assert np.array_equal(ct.array, column.ct_hu) and ct.grid.matches(column.grid)

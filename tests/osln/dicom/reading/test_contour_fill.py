@@ -1,0 +1,164 @@
+"""Closed contours become exactly the voxels whose centers they enclose; gaps are filled or told."""
+
+import numpy as np
+import pytest
+
+from osln.dicom.reading.contour_fill import fill_even_odd, fill_region
+
+SPACING = np.array([1.0, 1.0, 1.0])
+
+
+def square(low, high, k):
+    return np.array([(low, low, k), (high, low, k), (high, high, k), (low, high, k)], float)
+
+
+def filled(contours, shape=(12, 12, 12), spacing=SPACING):
+    region = fill_region(contours, shape, np.asarray(spacing, float))
+    mask = np.zeros(shape, bool)
+    region.paste(mask, True)
+    return mask, region.notes
+
+
+def test_square_holds_the_centers_inside_it():
+    mask = fill_even_odd([np.array([(1.5, 0.5), (4.5, 0.5), (4.5, 2.5), (1.5, 2.5)])], (6, 4))
+
+    expected = np.zeros((6, 4), bool)
+    expected[2:5, 1:3] = True
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_outline_through_centers_takes_the_lower_side_and_not_the_upper():
+    mask = fill_even_odd([np.array([(1, 1), (3, 1), (3, 3), (1, 3)])], (5, 5))
+
+    assert np.argwhere(mask).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+
+
+def test_neighbors_that_share_an_outline_share_no_voxel_and_leave_none_out():
+    left = np.array([(0, 0), (2, 0), (3.3, 4), (0, 4)])
+    right = np.array([(2, 0), (5, 0), (5, 4), (3.3, 4)])
+
+    both = fill_even_odd([left], (6, 5)).astype(int) + fill_even_odd([right], (6, 5))
+    np.testing.assert_array_equal(both, fill_even_odd([np.array([(0, 0), (5, 0), (5, 4), (0, 4)])], (6, 5)))
+
+
+def test_every_center_agrees_with_the_crossing_rule_on_random_polygons():
+    random = np.random.default_rng(5)
+    for _ in range(20):
+        corners = random.uniform(-2, 14, (random.integers(3, 12), 2))
+        mask = fill_even_odd([corners], (12, 10))
+        for i, j in np.ndindex(12, 10):
+            crossings = 0
+            for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+                if (y0 <= j) != (y1 <= j) and x0 + (j - y0) * (x1 - x0) / (y1 - y0) <= i:
+                    crossings += 1
+            assert mask[i, j] == bool(crossings % 2)
+
+
+def test_nested_contour_is_a_hole_and_a_third_one_an_island():
+    squares = [square(0.5, 10.5, 0)[:, :2], square(2.5, 8.5, 0)[:, :2], square(4.5, 6.5, 0)[:, :2]]
+
+    assert fill_even_odd(squares, (12, 12)).sum() == 100 - 36 + 4
+
+
+def test_keyhole_is_the_same_as_a_hole():
+    outer, inner = square(0.5, 10.5, 0)[:, :2], square(3.5, 7.5, 0)[:, :2]
+    keyhole = np.concatenate([outer, outer[:1], inner[::-1], inner[-1:]])
+
+    np.testing.assert_array_equal(fill_even_odd([keyhole], (12, 12)), fill_even_odd([outer, inner], (12, 12)))
+
+
+def test_contour_that_is_there_twice_counts_once():
+    one = square(1.5, 4.5, 0)[:, :2]
+
+    assert fill_even_odd([one, one.copy()], (8, 8)).sum() == 9
+
+
+def test_separate_contours_of_a_slice_are_separate_parts():
+    mask, notes = filled([square(0.5, 2.5, 3), square(5.5, 8.5, 3)])
+
+    assert mask.sum() == 4 + 9 and mask[:, :, 3].sum() == 13 and notes == ()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_contours_may_lie_in_any_plane_of_the_grid(axis):
+    contours = [np.moveaxis(np.roll(square(2.5, 5.5, k), 0), 1, 1) for k in (4, 5)]
+    order = [a for a in range(3) if a != axis]
+    turned = []
+    for points in contours:
+        other = np.zeros_like(points)
+        other[:, order], other[:, axis] = points[:, :2], points[:, 2]
+        turned.append(other)
+
+    mask, _ = filled(turned)
+
+    assert np.ptp(np.argwhere(mask), axis=0).tolist() == [1 if a == axis else 2 for a in range(3)]
+
+
+def test_one_skipped_slice_is_interpolated_between_its_neighbors():
+    mask, notes = filled([square(3.5, 7.5, 2), square(3.5, 7.5, 3), square(1.5, 9.5, 5), square(1.5, 9.5, 6)])
+
+    # Half-way between squares of 4 and of 8 voxels around one center lies one of 6.
+    expected = np.zeros((12, 12), bool)
+    expected[3:9, 3:9] = True
+    np.testing.assert_array_equal(mask[:, :, 4], expected)
+    assert notes == ("1 slices without a contour were interpolated",)
+
+
+def test_two_nodes_of_one_region_stay_two():
+    mask, notes = filled([square(1.5, 4.5, k) for k in (0, 1, 2, 8, 9)])
+
+    assert not mask[:, :, 3:8].any()
+    assert "gaps of 5 slices" in notes[0]
+
+
+def test_neighboring_parts_that_do_not_overlap_are_not_joined():
+    mask, notes = filled([square(0.5, 3.5, 2), square(6.5, 9.5, 4)])
+
+    assert not mask[:, :, 3].any() and notes == ()
+
+
+def test_contours_on_every_third_slice_fill_the_slices_between():
+    mask, notes = filled([square(1.5, 6.5, k) for k in (0, 3, 6, 9)])
+
+    assert mask.sum() == 10 * 25 and "6 slices" in notes[0]
+
+
+def test_slices_further_apart_than_ten_mm_are_not_joined():
+    mask, notes = filled([square(1.5, 6.5, k) for k in (0, 3, 6)], spacing=(1, 1, 5))
+
+    assert mask.sum() == 3 * 25 and "gaps of 2, 2 slices" in notes[0]
+
+
+def test_contours_between_the_slices_reach_the_slices_within_half_a_step():
+    mask, _ = filled([square(1.5, 4.5, 3.4), square(1.5, 4.5, 4.4)])
+
+    assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [3, 4]
+
+
+def test_contour_beyond_the_border_is_cut_and_told():
+    mask, notes = filled([square(-3.5, 2.5, 0), square(-3.5, 2.5, 1)])
+
+    assert mask.sum() == 2 * 9 and "cut at its border" in notes[0]
+
+
+def test_contours_outside_are_left_out_or_refused():
+    mask, notes = filled([square(1.5, 4.5, 11), square(1.5, 4.5, 14)])
+    assert mask.sum() == 9 and "1 of 2 contours lie outside" in notes[0]
+
+    with pytest.raises(ValueError, match="its contours lie outside the image"):
+        filled([square(1.5, 4.5, 20)])
+
+
+def test_slanted_contours_are_refused():
+    points = square(1.5, 6.5, 3)
+    points[:, 2] += [0, 2, 2, 0]
+
+    with pytest.raises(ValueError, match="not parallel to the image's slices"):
+        filled([points])
+
+
+def test_regions_without_an_inside_hold_nothing_and_say_so():
+    assert filled([])[1] == ("it has no closed contour",)
+    assert filled([square(1, 2, 0)[:2]])[1] == ("it has no closed contour",)
+    mask, notes = filled([square(1.1, 1.4, 0)])
+    assert not mask.any() and notes == ("it holds no voxel center",)

@@ -1,0 +1,114 @@
+"""An RTSTRUCT's regions land on the voxels that they were drawn around."""
+
+import numpy as np
+import pydicom
+import pytest
+
+from osln.dicom.reading.rtstruct import read_structures, region_mask, region_voxels, structures_of
+from osln.imaging.grid import Grid, canonical
+from small.dicom import (
+    AXIAL,
+    FLIPPED,
+    OBLIQUE,
+    SHAPE,
+    box_contours,
+    ct_slices,
+    structure_set,
+    uid,
+    write_dicom,
+)
+
+BOX = ((4, 8), (5, 8), range(1, 4))
+
+
+def voxels(region, affine, frame=""):
+    grid = canonical(np.zeros(SHAPE), Grid(SHAPE, affine)).grid
+    mask = np.zeros(grid.shape, bool)
+    filled = region_voxels(region, grid, frame)
+    filled.paste(mask, True)
+    return mask, filled.notes
+
+
+@pytest.mark.parametrize("affine", [AXIAL, FLIPPED, OBLIQUE], ids=["axial", "flipped", "oblique"])
+def test_region_is_filled_in_patient_coordinates(tmp_path, affine):
+    ct = ct_slices(affine=affine)
+    [path] = write_dicom(tmp_path, [structure_set(ct, {"GTVp": box_contours(affine, *BOX)})])
+
+    structures = read_structures(path)
+    mask, notes = voxels(structures.regions[0], affine, ct[0].FrameOfReferenceUID)
+
+    expected = np.zeros(SHAPE, bool)
+    expected[4:8, 5:8, 1:4] = True
+    np.testing.assert_array_equal(mask, canonical(expected, Grid(SHAPE, affine)).array)
+    assert notes == ()
+
+
+def test_it_tells_what_it_was_drawn_on_and_when():
+    ct = ct_slices()
+    structures = structures_of(structure_set(ct, {"GTVp": box_contours(AXIAL, *BOX)}))
+
+    assert structures.series == {ct[0].SeriesInstanceUID} and structures.frames == {uid("frame")}
+    assert structures.images == {ds.SOPInstanceUID for ds in ct}
+    assert str(structures.drawn) == "2020-01-03 12:00:00"
+    assert [(region.number, region.name, len(region.contours)) for region in structures.regions] == [
+        (1, "GTVp", 3)
+    ]
+
+
+def test_points_and_open_contours_have_no_inside():
+    ds = structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX)})
+    ds.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
+
+    mask, notes = voxels(structures_of(ds).regions[0], AXIAL)
+
+    assert mask.sum() == 2 * 12 and "1 points or open contours" in notes[0]
+
+
+def test_region_without_contours_is_kept_with_none():
+    ds = structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX), "empty": []})
+    del ds.ROIContourSequence[1]
+
+    assert [len(region.contours) for region in structures_of(ds).regions] == [3, 0]
+
+
+def test_another_frame_of_reference_is_refused():
+    region = structures_of(structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX)})).regions[0]
+
+    with pytest.raises(ValueError, match="'GTVp' was drawn in another frame of reference"):
+        voxels(region, AXIAL, uid("other"))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [([1, 2, 3, 4], "4 numbers; expected three for each point"), (["nan"] * 9, "9 numbers")],
+)
+def test_contour_that_is_no_list_of_points_is_refused(values, words):
+    ds = structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX)})
+    ds.ROIContourSequence[0].ContourSequence[0].ContourData = values
+
+    with pytest.raises(ValueError, match=words):
+        structures_of(ds)
+
+
+def test_other_objects_and_damaged_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no RTSTRUCT"):
+        structures_of(ct_slices()[0])
+    path = tmp_path / "rs.dcm"
+    pydicom.dcmwrite(path, structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX)}))
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(ValueError, match="truncated"):
+        read_structures(path)
+
+
+def test_a_region_is_found_by_its_name_or_the_names_are_told():
+    grid = canonical(np.zeros(SHAPE), Grid(SHAPE, AXIAL)).grid
+    box = box_contours(AXIAL, *BOX)
+    corner = box[0][0]
+    contours = {"GTVp": box, "dot": [corner + 0.01 * (box[0] - corner)]}
+    structures = structures_of(structure_set(ct_slices(), contours))
+
+    assert region_mask(structures, "GTVp", grid).sum() == 4 * 3 * 3
+    with pytest.raises(ValueError, match="no region 'GTVn' in the structure set; it has GTVp, dot"):
+        region_mask(structures, "GTVn", grid)
+    with pytest.raises(ValueError, match="'dot' has no voxel in this CT"):
+        region_mask(structures, "dot", grid)

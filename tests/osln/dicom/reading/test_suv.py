@@ -1,0 +1,250 @@
+"""SUVbw: every branch of the units, the decay correction and the times, with factors worked out by hand.
+
+The scan: 70 kg, 70 MBq injected, half-life 3600 s, one hour after the injection. Half of the dose is left, so
+1 Bq/ml is 70000 g / 35e6 Bq = 0.002 g/ml; corrected to the injection it is 70000 / 70e6 = 0.001 g/ml.
+"""
+
+import math
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from osln.dicom.reading.suv import refusal, suv_conversion
+
+START, ADMIN = 0.002, 0.001
+
+
+def pet(isotope=None, private=None, **tags) -> Dataset:
+    """Header of one PET slice; None removes an attribute."""
+    dose = {
+        "RadionuclideTotalDose": 70e6,
+        "RadionuclideHalfLife": 3600,
+        "RadiopharmaceuticalStartTime": "090000",
+        **(isotope or {}),
+    }
+    header = {
+        "Units": "BQML",
+        "DecayCorrection": "START",
+        "CorrectedImage": ["DECY", "ATTN"],
+        "SeriesType": ["STATIC", "IMAGE"],
+        "PatientWeight": 70,
+        "SeriesDate": "20200102",
+        "SeriesTime": "100000",
+        "AcquisitionDate": "20200102",
+        "AcquisitionTime": "100000",
+        **tags,
+    }
+    ds, item = Dataset(), Dataset()
+    for target, values in ((ds, header), (item, dose)):
+        for keyword, value in values.items():
+            if value is not None:
+                setattr(target, keyword, value)
+    ds.RadiopharmaceuticalInformationSequence = Sequence([item])
+    for tag, value in (private or {}).items():
+        ds.add_new((0x7053, tag), "DS" if not isinstance(value, bytes) else "UN", value)
+    return ds
+
+
+@pytest.mark.parametrize(
+    ("header", "factor"),
+    [
+        pytest.param(pet(), START, id="Bq/ml, decay-corrected to the start"),
+        pytest.param(pet(DecayCorrection="ADMIN"), ADMIN, id="corrected to the injection"),
+        pytest.param(pet(DecayCorrection="NONE", CorrectedImage=["ATTN"]), START, id="not corrected"),
+        pytest.param(pet(SeriesTime="110000"), START, id="acquisition before the series time"),
+        pytest.param(
+            pet(SeriesTime="100000", AcquisitionTime="103000"), START, id="series time before the acquisition"
+        ),
+        pytest.param(pet(SeriesTime=None, SeriesDate=None), START, id="only an acquisition time"),
+        pytest.param(pet(AcquisitionTime=None, AcquisitionDate=None), START, id="only a series time"),
+        pytest.param(pet(SeriesDate=None, AcquisitionDate=None), START, id="times without any date"),
+        pytest.param(
+            pet(
+                SeriesTime="003000",
+                AcquisitionTime="003000",
+                isotope={"RadiopharmaceuticalStartTime": "233000"},
+            ),
+            START,
+            id="injected before midnight, time only",
+        ),
+        pytest.param(
+            pet(
+                SeriesTime="003000",
+                AcquisitionTime="003000",
+                SeriesDate=None,
+                AcquisitionDate=None,
+                isotope={"RadiopharmaceuticalStartTime": "233000"},
+            ),
+            START,
+            id="injected before midnight, no dates",
+        ),
+        pytest.param(
+            pet(
+                SeriesTime="003000",
+                AcquisitionTime="003000",
+                isotope={"RadiopharmaceuticalStartDateTime": "20200101233000.00"},
+            ),
+            START,
+            id="injected before midnight, with its date",
+        ),
+        pytest.param(
+            pet(
+                SeriesTime="001000",
+                AcquisitionDate=None,
+                AcquisitionTime="235500.5",
+                isotope={"RadiopharmaceuticalStartTime": "225500.5"},
+            ),
+            START,
+            id="acquisition before midnight, series after it, date of the series only",
+        ),
+        pytest.param(
+            pet(
+                isotope={
+                    "RadiopharmaceuticalStartDateTime": "20191201090000",
+                    "RadiopharmaceuticalStartTime": None,
+                }
+            ),
+            START,
+            id="date of the injection is wrong: its time of day counts",
+        ),
+        pytest.param(
+            pet(
+                TimezoneOffsetFromUTC="+0100",
+                isotope={"RadiopharmaceuticalStartDateTime": "20200102080000+0000"},
+            ),
+            START,
+            id="injection in another time zone",
+        ),
+        pytest.param(pet(isotope={"RadiopharmaceuticalStartTime": "09"}), START, id="hour only"),
+        pytest.param(pet(isotope={"RadionuclideTotalDose": 70}), START, id="dose in MBq"),
+        pytest.param(
+            pet(DecayCorrection=None), START, id="no DecayCorrection, but decay among the corrections"
+        ),
+        pytest.param(pet(Units="GML"), 1.0, id="SUV already"),
+        pytest.param(pet(Units="GML", SUVType="BW", PatientWeight=None), 1.0, id="SUV already, no weight"),
+        pytest.param(pet(Units="CNTS", private={0x1000: "0.00035"}), 0.00035, id="Philips' SUV factor"),
+        pytest.param(
+            pet(Units="CNTS", private={0x1000: b"0.00035 "}), 0.00035, id="Philips' SUV factor as bytes"
+        ),
+        pytest.param(
+            pet(Units="CNTS", private={0x1000: "0", 0x1009: "1.5"}),
+            1.5 * START,
+            id="Philips' factor to Bq/ml",
+        ),
+        pytest.param(
+            pet(Units="CNTS", private={0x1009: "1.5"}, DecayCorrection="ADMIN"),
+            1.5 * ADMIN,
+            id="Philips' factor to Bq/ml, corrected to the injection",
+        ),
+        pytest.param(
+            pet(CorrectedImage=None, AttenuationCorrectionMethod="CT", DecayCorrection="ADMIN"),
+            ADMIN,
+            id="attenuation correction known by its method",
+        ),
+    ],
+)
+def test_factor_is_the_one_worked_out_by_hand(header, factor):
+    assert suv_conversion([header]).factors == pytest.approx([factor], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (pet(Units="PROPCNTS"), "proportional to counts"),
+        (pet(Units="CNTS"), "private attributes"),
+        (pet(Units="CNTS", private={0x1000: "0", 0x1009: "0"}), "private attributes"),
+        (pet(Units=None), "units are not given"),
+        (pet(Units="CM2ML"), "units are CM2ML"),
+        (pet(Units="GML", SUVType="LBM"), "instead of body weight"),
+        (pet(CorrectedImage=["DECY", "SCAT"]), "not attenuation-corrected"),
+        (pet(CorrectedImage=None), "does not say that it is attenuation-corrected"),
+        (pet(CorrectedImage=None, AttenuationCorrectionMethod="NONE"), "does not say"),
+        (pet(Units="GML", CorrectedImage=["DECY"]), "not attenuation-corrected"),
+        (pet(SeriesType=["DYNAMIC", "IMAGE"]), "dynamic series"),
+        (pet(SeriesType=["GATED", "IMAGE"]), "gated series"),
+        (pet(PatientWeight=None), "PatientWeight is missing"),
+        (pet(PatientWeight=0), "PatientWeight is missing"),
+        (pet(PatientWeight=70000), "PatientWeight is 70000"),
+        (pet(isotope={"RadionuclideTotalDose": None}), "RadionuclideTotalDose is missing"),
+        (pet(isotope={"RadionuclideTotalDose": 0}), "RadionuclideTotalDose is missing"),
+        (pet(isotope={"RadionuclideTotalDose": 70000}), "expected 1e6 to 5e9 Bq"),
+        (pet(isotope={"RadionuclideHalfLife": None}), "RadionuclideHalfLife is missing"),
+        (pet(isotope={"RadiopharmaceuticalStartTime": None}), "injection time"),
+        (pet(isotope={"RadiopharmaceuticalStartTime": "110000"}), "half-lives"),
+        (pet(SeriesTime=None, AcquisitionTime=None), "neither SeriesTime nor AcquisitionTime"),
+        (pet(DecayCorrection="OTHER"), "DecayCorrection of the PET is OTHER"),
+        (pet(DecayCorrection=None, CorrectedImage=["ATTN"]), "DecayCorrection of the PET is missing"),
+        (pet(DecayCorrection="NONE", AcquisitionTime=None), "AcquisitionTime is missing"),
+    ],
+)
+def test_what_cannot_be_known_is_refused_in_words(header, words):
+    with pytest.raises(ValueError, match=words):
+        suv_conversion([header])
+
+
+def test_two_injections_are_refused():
+    header = pet()
+    header.RadiopharmaceuticalInformationSequence.append(Dataset())
+
+    with pytest.raises(ValueError, match="2 items"):
+        suv_conversion([header])
+
+
+def test_half_life_of_fdg_is_known_and_said():
+    conversion = suv_conversion(
+        [pet(isotope={"RadionuclideHalfLife": None, "Radiopharmaceutical": "FDG -- fluorodeoxyglucose"})]
+    )
+
+    assert conversion.factors == pytest.approx([70000 / (70e6 * 2 ** (-3600 / 6586.2))])
+    assert "6586.2 s" in conversion.warnings[0]
+
+
+def test_slices_without_decay_correction_have_factors_of_their_own_acquisition_and_frame():
+    slices = [
+        pet(DecayCorrection="NONE", AcquisitionTime="100000"),
+        pet(DecayCorrection="NONE", AcquisitionTime="110000"),
+        pet(DecayCorrection="NONE", AcquisitionTime="110000", ActualFrameDuration=3600000),
+    ]
+
+    # Over a frame of one half-life the activity falls from 1 to 1/2: its mean is 1 / (2 ln 2).
+    assert suv_conversion(slices).factors == pytest.approx([0.002, 0.004, 0.004 * 2 * math.log(2)])
+
+
+def test_earliest_acquisition_of_all_slices_counts():
+    slices = [
+        pet(SeriesTime="113000", AcquisitionTime="110000"),
+        pet(SeriesTime="113000", AcquisitionTime="100000"),
+    ]
+
+    assert suv_conversion(slices).factors == pytest.approx([START, START])
+
+
+def test_each_slice_has_its_own_philips_factor_and_one_that_lacks_it_is_refused():
+    slices = [pet(Units="CNTS", private={0x1009: "1"}), pet(Units="CNTS", private={0x1009: "2"})]
+    np.testing.assert_allclose(suv_conversion(slices).factors, [START, 2 * START])
+
+    with pytest.raises(ValueError, match="missing in some slices"):
+        suv_conversion([slices[0], pet(Units="CNTS")])
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (pet(isotope={"RadionuclideTotalDose": 70}), "taken as MBq"),
+        (pet(DecayCorrection=None), "START was assumed"),
+        (
+            pet(isotope={"RadiopharmaceuticalStartDateTime": "20191201090000"}),
+            "only its time of day was used",
+        ),
+    ],
+)
+def test_what_was_assumed_is_said(header, words):
+    assert any(words in warning for warning in suv_conversion([header]).warnings)
+
+
+def test_a_good_series_has_no_reason_to_be_refused_and_no_warning():
+    assert refusal(pet()) is None
+    assert suv_conversion([pet()]).warnings == ()
+    assert "60.0 min after the injection" in suv_conversion([pet()]).explanation

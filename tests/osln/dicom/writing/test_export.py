@@ -1,0 +1,189 @@
+"""Export of a store's cases: the right nodes with what is known about them, at the right places."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pydicom
+import pytest
+
+from small.contours import regions_of
+from small.dicom import AXIAL, OBLIQUE, SHAPE, body, ct_slices, write_dicom
+from small.export import (
+    FEET,
+    HEAD,
+    RESULT,
+    at,
+    export,
+    mask_of,
+    predict,
+    result,
+    seg_of,
+    store,
+    submit,
+    write,
+)
+from small.nodes import check_with_dciodvfy
+
+__all__ = ["store"]
+
+
+def test_an_approved_label_becomes_one_region_per_connected_part(store, require):
+    submit(store, mask_of(FEET, HEAD))
+    exported = export(store)
+    seg, rtstruct = exported.paths
+
+    assert (exported.nodes, exported.warnings) == (2, ())
+    assert (seg.name, rtstruct.name) == ("p1-final.seg.dcm", "p1-final.rtstruct.dcm")
+    read = seg_of(exported, store)
+    np.testing.assert_array_equal(at(read, "lymph node 1"), mask_of(HEAD))
+    np.testing.assert_array_equal(at(read, "lymph node 2"), mask_of(FEET))
+    assert (read.approved, read.revision, read.creator) == (True, 1, "Anna Nadel^")
+    regions = regions_of(pydicom.dcmread(rtstruct), AXIAL, SHAPE)
+    np.testing.assert_array_equal(regions["lymph node 2"], mask_of(FEET))
+    check_with_dciodvfy(seg, require)
+    check_with_dciodvfy(rtstruct, require)
+
+
+@pytest.mark.parametrize("turn", ["flipped axes", "oblique"])
+def test_a_case_stored_in_another_order_of_the_axes_lands_on_the_same_places(turn, tmp_path):
+    affine = OBLIQUE if turn == "oblique" else AXIAL
+    write_dicom(tmp_path / "ct", ct_slices(affine=affine))
+    # The file's first axis runs from the other side, and its second and third are exchanged.
+    order = np.eye(4)[:, [0, 2, 1, 3]] @ np.diag([-1, 1, 1, 1])
+    order[:3, 3] = [SHAPE[0] - 1, 0, 0]
+    write(tmp_path / "store" / "p1.nii.gz", body()[::-1].transpose(0, 2, 1), affine @ order)
+    store = tmp_path / "store"
+    submit(store, mask_of(FEET)[::-1].transpose(0, 2, 1), affine @ order)
+
+    np.testing.assert_array_equal(at(seg_of(export(store), store), "lymph node 1", affine), mask_of(FEET))
+
+
+def test_nodes_keep_their_numbers_through_revisions(store):
+    submit(store, mask_of(FEET))
+    submit(store, mask_of(FEET, HEAD))
+    read = seg_of(export(store), store)
+
+    np.testing.assert_array_equal(at(read, "lymph node 1"), mask_of(FEET))
+    np.testing.assert_array_equal(at(read, "lymph node 2"), mask_of(HEAD))
+    assert read.revision == 2
+
+
+def test_a_label_that_was_copied_into_the_store_by_hand_has_no_revision_or_name(store):
+    submit(store, mask_of(FEET))
+    write(store / "labels" / "final" / "p1.nii.gz", mask_of(FEET, HEAD))
+    dataset = pydicom.dcmread(export(store).paths[0])
+
+    assert [segment.SegmentLabel for segment in dataset.SegmentSequence] == ["lymph node 1", "lymph node 2"]
+    assert not dataset.ContentCreatorName
+    assert dataset.SeriesDescription == "OSLN Label: approved lymph nodes"
+
+
+def test_a_former_revision_on_another_grid_is_left_out_with_a_warning(store):
+    submit(store, np.ones((4, 4, 4), np.uint8))
+    submit(store, mask_of(FEET))
+    exported = export(store)
+
+    assert exported.nodes == 1
+    assert "revision 1 was not used" in exported.warnings[0]
+
+
+def test_approved_nodes_know_the_score_of_the_candidate_they_came_from_and_their_zone(store):
+    predict(store, mask_of(FEET, HEAD), result())
+    grown = mask_of(HEAD)
+    grown[4:8, 4, 8] = 1
+    submit(store, grown)
+    write(store / "labels" / "gtv" / "p1.nii.gz", mask_of((slice(9, 12), slice(4, 7), slice(1, 3))))
+    dataset = pydicom.dcmread(export(store).paths[0])
+
+    (segment,) = dataset.SegmentSequence
+    # The whole body is within 70 mm of this tumor, whatever the prediction said.
+    assert segment.SegmentDescription == "GLNet score 0.60, proximal to the primary tumor"
+    assert segment.SegmentAlgorithmType == "SEMIAUTOMATIC"
+
+
+def test_a_node_that_no_network_found_has_no_score(store):
+    predict(store, mask_of(FEET), result() | {"candidates": result()["candidates"][:1]})
+    submit(store, mask_of(HEAD))
+    dataset = pydicom.dcmread(export(store).paths[0])
+
+    assert "SegmentDescription" not in dataset.SegmentSequence[0]
+    assert dataset.SegmentSequence[0].SegmentAlgorithmType == "MANUAL"
+
+
+def test_a_prediction_that_cannot_be_used_costs_an_approved_label_its_scores_only(store):
+    predict(store, mask_of(FEET, HEAD), result() | {"candidates": []})
+    submit(store, mask_of(HEAD))
+    exported = export(store)
+
+    assert exported.nodes == 1
+    assert exported.warnings[0].startswith("scores were left out")
+
+
+def test_the_stored_prediction_keeps_the_ids_and_scores_of_its_candidates(store):
+    predict(store, mask_of(FEET, HEAD), result())
+    exported = export(store, what="prediction")
+    read = seg_of(exported, store)
+
+    np.testing.assert_array_equal(at(read, "lymph node 1"), mask_of(FEET))
+    np.testing.assert_array_equal(at(read, "lymph node 2"), mask_of(HEAD))
+    assert [segment.description for segment in read.segments] == [
+        "stage one score 0.80, proximal to the primary tumor, SUVmax 5.5",
+        "GLNet score 0.60, distal to the primary tumor",
+    ]
+    assert not read.approved
+    dataset = pydicom.dcmread(exported.paths[0])
+    assert dataset.ContentDescription == "Research, not for clinical use; weights trained on phantoms"
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_candidate_that_stage_two_rejected_is_no_node(numbered, store):
+    answer = result() | {"label_names": {"lymph node": 1, "rejected candidate": 2}}
+    answer["candidates"][0]["kept"] = False
+    label_map = mask_of(HEAD) + 2 * mask_of(FEET)
+    if numbered:
+        answer, label_map = answer | {"label_names": None}, mask_of(FEET) + 2 * mask_of(HEAD)
+    predict(store, label_map, answer)
+    read = seg_of(export(store, what="prediction"), store)
+
+    assert [segment.name for segment in read.segments] == ["lymph node 2"]
+    np.testing.assert_array_equal(at(read, "lymph node 2"), mask_of(HEAD))
+
+
+def test_a_result_of_numbered_candidates_is_exported_from_its_json_and_label_map(store):
+    numbered = mask_of(FEET) + 2 * mask_of(HEAD)
+    write(store.parent / "answer.nii.gz", numbered)
+    (store.parent / "answer.json").write_text(json.dumps({"params": result()}))
+    exported = export(store, what=str(store.parent / "answer.json"), formats=("seg",))
+
+    assert [path.name for path in exported.paths] == ["p1-answer.seg.dcm"]
+    np.testing.assert_array_equal(at(seg_of(exported, store), "lymph node 2"), mask_of(HEAD))
+
+
+@pytest.mark.parametrize("what", ["final", "prediction"])
+def test_a_patient_without_nodes_is_exported_as_such(what, store, require):
+    submit(store, mask_of())
+    predict(store, mask_of(), RESULT | {"candidates": []})
+    exported = export(store, what=what)
+
+    assert exported.nodes == 0
+    assert not seg_of(exported, store).mask().any()
+    for path in exported.paths:
+        check_with_dciodvfy(path, require)
+
+
+def test_the_command_line_writes_files_and_refuses_without_a_traceback(store):
+    submit(store, mask_of(FEET))
+    command = [sys.executable, "-m", "osln", "export", str(store), "p1"]
+    command += ["--ct", str(store.parent / "ct"), "--what", "final", "--format", "both"]
+    done = subprocess.run([*command, str(store.parent / "out")], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "p1-final.seg.dcm: 1 nodes" in done.stdout
+    assert (store.parent / "out" / "p1-final.rtstruct.dcm").is_file()
+    command[command.index("final")] = "prediction"
+    failed = subprocess.run([*command, str(store.parent / "no")], capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("osln export: case p1 has no stored prediction")
+    assert not (store.parent / "no").exists()

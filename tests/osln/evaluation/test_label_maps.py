@@ -1,0 +1,200 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from osln.evaluation.label_maps import MapFolders, case_files, map_cohort
+from osln.imaging.grid import Grid, write_volume
+from osln.metrics.criteria import CRITERIA, PAPER
+
+SHAPE = (12, 6, 5)
+
+
+def grid(spacing: float = 1.0, shape=SHAPE) -> Grid:
+    return Grid(shape, np.diag([spacing, spacing, spacing, 1.0]))
+
+
+def rows(*runs: tuple[int, int, float], dtype=np.uint8) -> np.ndarray:
+    """A map with values along one row, from (first voxel, number of voxels, value)."""
+    array = np.zeros(SHAPE, dtype=dtype)
+    for start, count, value in runs:
+        array[start : start + count, 2, 2] = value
+    return array
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a folder of images, one for each case, and returns it."""
+
+    def write_folder(name: str, on: Grid | None = None, **arrays: np.ndarray) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        for case, array in arrays.items():
+            write_volume(folder / f"{case}.nii.gz", array, on or grid())
+        return folder
+
+    return write_folder
+
+
+@pytest.fixture
+def two(write):
+    """Case a: a hit, a second on the same node, one false. Case b: nothing predicted, one node."""
+    predictions = write("predictions", a=rows((0, 2, 1), (3, 2, 4), (10, 1, 9)), b=rows())
+    truth = write("truth", a=rows((0, 5, 3)), b=rows((2, 2, 1)))
+    (predictions / "scores.csv").write_text("case,label,score\na,1,0.5\na,4,0.75\na,9,0.25\n")
+    return MapFolders(predictions, truth)
+
+
+def test_label_maps_with_scores_beside_them_score_by_hand(two):
+    cohort = map_cohort(two, PAPER)
+    assert cohort.scored["a"].scores.tolist() == [0.75, 0.25]
+    assert cohort.scored["a"].hits.tolist() == [True, False]
+    assert len(cohort.scored["b"].scores) == 0 and cohort.scored["b"].n_nodes == 1
+    assert cohort.neither == {"a": 1, "b": 0} and cohort.sweeps is None
+    strict = map_cohort(two, CRITERIA["one-to-one"])
+    assert sorted(strict.scored["a"].scores.tolist()) == [0.25, 0.5, 0.75]
+
+
+def test_scores_may_be_json_and_named(two, tmp_path):
+    (two.predictions / "scores.csv").unlink()
+    path = tmp_path / "my.json"
+    path.write_text('{"a": {"1": 0.1, "4": 0.2, "9": 0.3}}')
+    cohort = map_cohort(MapFolders(two.predictions, two.truth, scores=path), PAPER)
+    assert cohort.scored["a"].scores.tolist() == [0.2, 0.3]
+
+
+def test_without_scores_all_predictions_count_alike_and_a_note_says_so(two):
+    (two.predictions / "scores.csv").unlink()
+    cohort = map_cohort(two, PAPER)
+    assert cohort.scored["a"].scores.tolist() == [1, 1] and "all predictions count alike" in cohort.notes[0]
+
+
+def test_the_mean_probability_inside_a_label_is_its_score(two, write):
+    maps = write("maps", a=rows((0, 1, 0.2), (1, 1, 0.4), (3, 2, 0.1), (10, 1, 0.9), dtype=np.float32))
+    write("maps", b=rows(dtype=np.float32))
+    cohort = map_cohort(MapFolders(two.predictions, two.truth, probabilities=maps), PAPER)
+    assert cohort.scored["a"].scores.tolist() == pytest.approx([0.3, 0.9])
+
+
+def test_probability_maps_are_cut_into_components_and_swept(write):
+    prob = rows((0, 3, 0.75), (8, 1, 0.5), (10, 1, 0.25), dtype=np.float32)
+    folders = MapFolders(write("maps", a=prob), write("truth", a=rows((1, 3, 1))), level=0.5)
+    cohort = map_cohort(folders, PAPER)
+    assert cohort.scored["a"].scores.tolist() == [0.75, 0.5]
+    assert cohort.scored["a"].hits.tolist() == [True, False]
+    found = cohort.sweeps["a"]
+    assert found.false_predictions[0] == 2 and found.hit_nodes[0] == 1 and found.n_nodes == 1
+
+
+def test_a_truth_mask_can_be_split_into_its_parts(write):
+    folders = MapFolders(
+        write("predictions", a=rows((0, 3, 1))), write("truth", a=rows((0, 3, 1), (6, 3, 1)))
+    )
+    whole = map_cohort(folders, PAPER)
+    assert whole.scored["a"].n_nodes == 1 and any("--split-truth" in note for note in whole.notes)
+    parts = map_cohort(MapFolders(folders.predictions, folders.truth, split_truth=True), PAPER)
+    assert parts.scored["a"].n_nodes == 2 and parts.scored["a"].hits.tolist() == [True]
+    assert not any("--split-truth" in note for note in parts.notes)
+
+
+def test_predictions_on_ignored_findings_are_neither(two, write):
+    ignored = write("ignored", a=rows((10, 2, 1)))
+    cohort = map_cohort(MapFolders(two.predictions, two.truth, ignored=ignored), PAPER)
+    assert cohort.scored["a"].hits.tolist() == [True] and cohort.neither["a"] == 2
+
+
+def test_the_order_of_a_files_axes_does_not_matter(two, write):
+    cohort = map_cohort(two, PAPER)
+    flipped = Grid(SHAPE, np.array([[-1.0, 0, 0, 11], [0, -1, 0, 5], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    write("predictions", flipped, a=rows((0, 2, 1), (3, 2, 4), (10, 1, 9))[::-1, ::-1], b=rows()[::-1, ::-1])
+    turned = map_cohort(two, PAPER)
+    assert turned.scored["a"].scores.tolist() == cohort.scored["a"].scores.tolist()
+    assert turned.scored["a"].hits.tolist() == cohort.scored["a"].hits.tolist()
+
+
+def test_folders_with_other_cases_are_refused_or_left_out_and_told(two, write):
+    write("truth", c=rows((0, 1, 1)))
+    write("predictions", d=rows())
+    with pytest.raises(
+        ValueError, match=r"cases of \S*predictions that \S*truth lacks: d \(1 of 3\); cases of"
+    ):
+        map_cohort(two, PAPER)
+    cohort = map_cohort(MapFolders(two.predictions, two.truth, only_common=True), PAPER)
+    assert list(cohort.scored) == ["a", "b"] and len(cohort.left_out) == 2
+
+
+def test_folders_without_a_common_case_are_refused(write):
+    folders = MapFolders(write("p", a=rows()), write("t", b=rows()), only_common=True)
+    with pytest.raises(ValueError, match="no case in common"):
+        map_cohort(folders, PAPER)
+
+
+def test_grids_that_differ_are_refused_with_both(two, write):
+    write("predictions", grid(2.0), a=rows((0, 2, 1)))
+    with pytest.raises(ValueError, match=r"case a: the prediction lies on another grid than the truth"):
+        map_cohort(two, PAPER)
+
+
+def test_empty_truth_and_empty_predictions_have_documented_values(write):
+    empty = map_cohort(MapFolders(write("p", a=rows()), write("t", a=rows())), PAPER)
+    assert empty.scored["a"].n_nodes == 0 and len(empty.scored["a"].scores) == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ("case,label,score\na,1,0.5\na,4,0.7\n", r"case a: labels without a score: \[9\]"),
+        ("case,label,score\na,1,0.5\na,4,0.7\na,9,0.1\na,5,0.1\n", r"scores without a label: \[5\]"),
+        ("case,label,score\na,1,0.5\na,1,0.7\n", "label 1 of case a has two scores"),
+        ("case,label,score\na,1,nan\n", "line 2: score is 'nan'"),
+        ("case,label,score\nx,1,0.5\n", "scores of cases without a label map: x"),
+        ("case,number,score\na,1,0.5\n", "no column for label"),
+    ],
+)
+def test_scores_that_do_not_belong_to_the_maps_are_refused(two, scores, words):
+    (two.predictions / "scores.csv").write_text(scores)
+    with pytest.raises(ValueError, match=words):
+        map_cohort(two, PAPER)
+
+
+def test_images_that_are_no_label_maps_or_probabilities_are_refused(two, write):
+    write("predictions", a=rows((0, 2, 0.5), dtype=np.float32))
+    with pytest.raises(ValueError, match="case a, prediction: the label holds fractions"):
+        map_cohort(two, PAPER)
+    write("predictions", a=rows((0, 2, np.nan), dtype=np.float32))
+    with pytest.raises(ValueError, match="finite values from 0 to 1, this one NaN or infinite ones"):
+        map_cohort(MapFolders(two.predictions, two.truth, level=0.5), PAPER)
+    write("predictions", a=rows((0, 2, 1.5), dtype=np.float32))
+    with pytest.raises(ValueError, match=r"values from 0 to 1, this one 0 to 1\.5"):
+        map_cohort(MapFolders(two.predictions, two.truth, level=0.5), PAPER)
+    with pytest.raises(ValueError, match="level of a probability map"):
+        map_cohort(MapFolders(two.predictions, two.truth, level=0.0), PAPER)
+
+
+def test_a_probability_map_that_is_missing_and_two_sources_of_scores_are_refused(two, write, tmp_path):
+    maps = write("maps", b=rows(dtype=np.float32))
+    with pytest.raises(ValueError, match="case a has no probability map"):
+        map_cohort(MapFolders(two.predictions, two.truth, probabilities=maps), PAPER)
+    with pytest.raises(ValueError, match="give one of the three"):
+        both = MapFolders(two.predictions, two.truth, scores=tmp_path / "x.csv", probabilities=maps)
+        map_cohort(both, PAPER)
+    (two.predictions / "scores.json").write_text("{}")
+    with pytest.raises(ValueError, match="keep one or name it"):
+        map_cohort(two, PAPER)
+
+
+def test_two_files_of_one_case_and_folders_without_images_are_refused(two, tmp_path):
+    (two.truth / "a.nii").write_bytes(b"")
+    with pytest.raises(ValueError, match="are both case a"):
+        case_files(two.truth)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ValueError, match="holds no image"):
+        case_files(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="is not a folder"):
+        case_files(tmp_path / "missing")
+
+
+def test_ignored_findings_of_unknown_cases_are_refused(two, write):
+    ignored = write("ignored", z=rows())
+    with pytest.raises(ValueError, match=r"files of cases that .* lacks: z"):
+        map_cohort(MapFolders(two.predictions, two.truth, ignored=ignored), PAPER)

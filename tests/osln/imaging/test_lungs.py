@@ -1,0 +1,107 @@
+"""The column's center is the lungs' center, and where no lung is seen the reader is told so."""
+
+import numpy as np
+import pytest
+
+from osln.imaging.grid import Grid, canonical
+from osln.imaging.lungs import find_lung_center
+from small.body import BODY_MM, LUNGS_MM, ball, body_hu, millimeters, on_file
+
+SHAPE = (64, 44, 30)
+SPACING = np.diag([6.0, 6.0, 6.0])
+
+
+def affine_of(axes, center_mm=(10.0, -20.0, 20.0), shape=SHAPE):
+    """A grid whose middle lies at a point."""
+    affine = np.eye(4)
+    affine[:3, :3] = axes
+    affine[:3, 3] = np.asarray(center_mm) - axes @ ((np.array(shape) - 1) / 2)
+    return affine
+
+
+STRAIGHT = affine_of(SPACING)
+CENTER = LUNGS_MM.mean(axis=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [
+        (SHAPE, SPACING),
+        (SHAPE, np.diag([-6.0, -6.0, 6.0])),
+        ((30, 64, 44), np.array([[0, -6.0, 0], [0, 0, 6.0], [6.0, 0, 0]])),
+        ((120, 84, 90), np.diag([3.0, 3.0, 2.0])),
+    ],
+    ids=["straight", "flipped", "permuted", "finer than the search"],
+)
+def test_it_is_the_middle_of_two_lungs_that_lie_off_center(shape, axes):
+    volume = on_file(body_hu, shape, affine_of(axes, shape=shape))
+
+    found = find_lung_center(volume)
+
+    assert found.from_lungs
+    np.testing.assert_allclose(found.center_mm, CENTER, atol=3)
+
+
+def test_it_is_found_on_an_oblique_grid():
+    c, s = np.cos(0.2), np.sin(0.2)
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+
+    found = find_lung_center(on_file(body_hu, SHAPE, affine_of(turn @ SPACING, (25, -10, 20))))
+
+    assert found.from_lungs
+    np.testing.assert_allclose(found.center_mm, CENTER, atol=3)
+
+
+def test_lungs_that_the_field_cuts_off_above_and_below_still_count():
+    grid = Grid(SHAPE, STRAIGHT)
+    middle = slice(12, 18)
+
+    found = find_lung_center(canonical(body_hu(grid)[:, :, middle], grid.crop((0, 0, 12), (64, 44, 6))))
+
+    assert found.from_lungs
+    np.testing.assert_allclose(found.center_mm[:2], CENTER[:2], atol=3)
+
+
+def test_air_outside_the_body_is_never_taken_for_lung():
+    grid = Grid(SHAPE, STRAIGHT)
+
+    found = find_lung_center(canonical(body_hu(grid, lungs=False), grid))
+
+    assert not found.from_lungs
+    np.testing.assert_allclose(found.center_mm[:2], BODY_MM, atol=3)
+
+
+def test_small_air_inside_the_body_is_no_lung():
+    grid = Grid(SHAPE, STRAIGHT)
+    hu = body_hu(grid, lungs=False)
+    hu[ball(grid, (80, 0, 20), 27)] = -900  # 82 ml of bowel gas.
+
+    found = find_lung_center(canonical(hu, grid))
+
+    assert not found.from_lungs
+    hu[ball(grid, (80, 0, 20), 33)] = -900  # 150 ml.
+    assert find_lung_center(canonical(hu, grid)).from_lungs
+
+
+def test_lungs_that_are_open_to_the_outside_through_the_mouth_are_found():
+    grid = Grid(SHAPE, STRAIGHT)
+    hu = body_hu(grid)
+    x, y, z = np.moveaxis(millimeters(grid), -1, 0)
+    trachea = (np.abs(x - 25) < 12) & (np.abs(y + 5) < 12) & (z > 10)
+    carina = (np.abs(z - 15) < 10) & (np.abs(y + 5) < 12) & (x > -40) & (x < 90)
+    mouth = (z > 85) & (np.abs(x - 25) < 12) & (y > -5)
+    hu[trachea | carina | mouth] = -1000
+
+    found = find_lung_center(canonical(hu, grid))
+
+    assert found.from_lungs
+    np.testing.assert_allclose(found.center_mm[:2], CENTER[:2], atol=6)
+
+
+def test_a_field_of_air_alone_gives_its_own_center():
+    grid = Grid(SHAPE, STRAIGHT)
+
+    found = find_lung_center(canonical(np.full(SHAPE, -1000, np.int16), grid))
+
+    assert not found.from_lungs
+    np.testing.assert_allclose(found.center_mm, (10, -20, 20), atol=1e-6)

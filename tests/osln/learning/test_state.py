@@ -1,0 +1,67 @@
+"""State of a training on disk: whole, of this training, or none."""
+
+import pytest
+import torch
+
+from osln.learning import state as training_state
+from osln.learning.state import StateFile, cpu_threads, load_state, save_state
+
+CPU = torch.device("cpu")
+
+
+def test_what_is_saved_under_a_key_is_loaded_under_it_alone(tmp_path):
+    path = tmp_path / "folder" / "state"
+    save_state(path, "key", {"epoch": 3, "network": {"a": torch.arange(4.0)}})
+    state = load_state(path, "key", CPU)
+    assert state["epoch"] == 3 and state["network"]["a"].tolist() == [0, 1, 2, 3]
+    assert load_state(path, "other", CPU) is None
+    assert load_state(tmp_path / "none", "key", CPU) is None
+    assert [one.name for one in path.parent.iterdir()] == ["state"]
+
+
+def test_a_file_that_cannot_be_read_is_told_with_the_way_out(tmp_path):
+    path = tmp_path / "state"
+    save_state(path, "key", {"epoch": 1})
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"state"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"state cannot be read \(.*\): delete it to train from the sta"):
+            load_state(path, "key", CPU)
+
+
+def test_a_state_that_would_execute_something_is_not_loaded(tmp_path):
+    torch.save({"key": "key", "epoch": print}, tmp_path / "state")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_state(tmp_path / "state", "key", CPU)
+
+
+def test_the_state_is_written_as_often_as_a_share_of_the_time_allows(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(training_state.time, "monotonic", lambda: now[0])
+
+    def slow(path, key, state):
+        written.append(state["step"])
+        now[0] += 1.0
+
+    written = []
+    monkeypatch.setattr(training_state, "save_state", slow)
+    file = StateFile(tmp_path / "state", "key")
+    for step in range(12):
+        file.save(lambda step=step: {"step": step})
+        now[0] += 2.0
+    # A second of writing, then five without: every third step of two seconds.
+    assert written == [0, 3, 6, 9]
+    file.save(lambda: {"step": 99}, at_once=True)
+    assert written[-1] == 99
+    StateFile(None, "key").save(lambda: written.append("never") or {})
+    assert written[-1] == 99 and StateFile(None, "key").load(CPU) is None
+
+
+def test_threads_are_set_for_a_while_and_after_an_error_too():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError), cpu_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        raise RuntimeError
+    assert torch.get_num_threads() == before
+    with cpu_threads(None):
+        assert torch.get_num_threads() == before

@@ -1,0 +1,80 @@
+"""The outbox: what waits follows from the revisions, and nothing is lost by a crash in between."""
+
+import pytest
+from isal import igzip
+
+from osln.pacs.outbox import PAUSES_S, Outbox
+from osln.store.revisions import label_revisions
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    return Outbox(tmp_path)
+
+
+def submit(outbox, source="submission"):
+    kept = label_revisions(outbox.root, "p1", "final")
+    with kept.lock():
+        outbox.announce("p1", "final")
+        return kept.submit(igzip.compress(b"label"), by="anna", source=source)
+
+
+def entry(outbox):
+    (found,) = outbox.entries()
+    return found
+
+
+def test_submitted_revisions_wait_in_order_until_they_are_delivered(outbox):
+    first, second = submit(outbox), submit(outbox)
+    assert outbox.waiting(entry(outbox)) == [first, second]
+
+    outbox.delivered(entry(outbox), first, "1.2.3")
+    assert outbox.waiting(entry(outbox)) == [second]
+    outbox.close(entry(outbox))
+    assert outbox.waiting(entry(outbox)) == [second], "an entry with something to send stays open"
+    outbox.delivered(entry(outbox), second, "1.2.4")
+    outbox.close(entry(outbox))
+    assert outbox.entries() == []
+
+
+def test_labels_that_came_from_elsewhere_are_not_sent(outbox):
+    submit(outbox, "external")
+    submit(outbox, "pacs")
+    restored = submit(outbox, "restored from revision 1")
+
+    assert outbox.waiting(entry(outbox)) == [restored]
+
+
+def test_announcement_without_a_revision_is_closed(outbox):
+    outbox.announce("p1", "final")
+    outbox.close(entry(outbox))
+
+    assert outbox.entries() == []
+
+
+def test_pauses_grow_and_a_success_forgets_them(outbox, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    revision = submit(outbox)
+    for pause in (*PAUSES_S, PAUSES_S[-1]):
+        outbox.failed(entry(outbox), "the PACS is away")
+        assert entry(outbox).next_try == 1000.0 + pause
+    assert entry(outbox).error == "the PACS is away"
+    outbox.hurry()
+    assert entry(outbox).next_try == 0.0 and entry(outbox).tries == len(PAUSES_S) + 1
+    outbox.delivered(entry(outbox), revision, "1.2.3")
+    assert (entry(outbox).tries, entry(outbox).error) == (0, "")
+
+
+def test_next_program_knows_what_waits(outbox):
+    revision = submit(outbox)
+
+    again = Outbox(outbox.root)
+    assert again.waiting(entry(again)) == [revision]
+
+
+def test_damaged_entry_is_told_by_its_file(outbox):
+    submit(outbox)
+    (outbox.root / ".osln" / "outbox" / "p1.final.json").write_text("{")
+
+    with pytest.raises(ValueError, match=r"p1\.final\.json is no entry of the outbox"):
+        outbox.entries()

@@ -1,0 +1,99 @@
+"""The clinical rule: near the tumor a node counts though small and cold, far away only enlarged or avid."""
+
+import numpy as np
+import pytest
+
+from osln.phantom.findings.nodes import counts_as_osln, place_nodes
+from osln.phantom.findings.space import FatSpace, fat_of
+from osln.phantom.findings.tags import NODE_TAGS, node_tags
+from osln.phantom.parameters import PhantomParameters
+
+P = PhantomParameters()
+
+
+@pytest.mark.parametrize(
+    ("distance_mm", "short_mm", "avid", "counts"),
+    [
+        (10.0, 6.0, False, True),
+        (10.0, 6.0, True, True),
+        (150.0, 6.0, False, False),
+        (150.0, 9.9, False, False),
+        (150.0, 10.0, False, True),
+        (150.0, 6.0, True, True),
+    ],
+)
+def test_the_rule_without_its_noise(distance_mm: float, short_mm: float, avid: bool, counts: bool) -> None:
+    assert counts_as_osln(P, distance_mm, short_mm, avid, zone_draw=0.5, draw=0.5) is counts
+
+
+def test_the_border_is_soft() -> None:
+    near = [counts_as_osln(P, 76.0, 6.0, False, zone_draw=u, draw=0.5) for u in np.linspace(0, 1, 101)]
+    assert 0.25 < np.mean(near) < 0.40
+
+
+def test_label_noise_is_small() -> None:
+    far = [counts_as_osln(P, 200.0, 6.0, False, zone_draw=0.5, draw=u) for u in np.linspace(0, 1, 1001)]
+    assert np.mean(far) == pytest.approx(P.distal_noise, abs=0.002)
+
+
+def fat_cube() -> FatSpace:
+    axes = [np.arange(0.0, 120.0, 2.0)] * 3
+    return FatSpace(axes, np.ones((60, 60, 60), bool), np.zeros((0, 3)), 0.85)
+
+
+def test_nodes_keep_their_gap() -> None:
+    space = fat_cube()
+    place_nodes(
+        np.random.default_rng(1),
+        P,
+        space,
+        lambda p: np.random.default_rng(len(space.taken)).uniform(0, 120, 3),
+    )
+    centers = [c for c, _ in space.taken]
+    reaches = [r for _, r in space.taken]
+    assert len(centers) > 3
+    for i in range(len(centers)):
+        for j in range(i):
+            assert np.linalg.norm(centers[i] - centers[j]) >= 0.5 * (reaches[i] + reaches[j]) + P.node_gap_mm
+
+
+def test_nothing_fits_outside_the_fat() -> None:
+    space = fat_cube()
+    assert space.fits(np.array([60.0, 60.0, 60.0]), 5.0, 5.0)
+    assert not space.fits(np.array([1.0, 60.0, 60.0]), 5.0, 5.0)
+    space.free[:] = False
+    assert not space.fits(np.array([60.0, 60.0, 60.0]), 5.0, 5.0)
+
+
+def test_without_a_tumor_everything_is_infinitely_far() -> None:
+    assert np.isinf(fat_cube().distance_mm(np.array([1.0, 2.0, 3.0]))).all()
+
+
+def test_a_space_without_fat_says_so() -> None:
+    axes = [np.arange(0.0, 8.0, 2.0)] * 3
+    space = FatSpace(axes, np.zeros((4, 4, 4), bool), np.zeros((0, 3)), 0.85)
+    with pytest.raises(ValueError, match="no fat voxel"):
+        space.random_point(np.random.default_rng(0))
+
+
+def test_fat_is_between_its_limits() -> None:
+    assert fat_of(np.array([-160.0, -100.0, -60.0, 0.0])).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("short_mm", "long_mm", "there", "absent"),
+    [
+        (4.0, 4.5, {"tiny", "subcentimeter"}, {"enlargement", "oval", "large"}),
+        (11.0, 12.0, {"enlargement", "lymphadenopathy"}, {"subcentimeter", "oval", "large"}),
+        (21.0, 30.0, {"large", "oval", "enlargement"}, {"tiny"}),
+    ],
+)
+def test_size_tags(short_mm: float, long_mm: float, there: set[str], absent: set[str]) -> None:
+    tags = set(node_tags(("mediastinum",), 200.0, short_mm, long_mm, fatty_hilum=False))
+    assert there <= tags and not absent & tags
+    assert tags <= NODE_TAGS and {"lymph node", "chest", "mediastinum"} <= tags
+
+
+def test_regions_follow_the_height() -> None:
+    assert "abdomen" in node_tags((), 50.0, 6.0, 6.0, fatty_hilum=False)
+    assert "neck" in node_tags((), 290.0, 6.0, 6.0, fatty_hilum=True)

@@ -1,0 +1,95 @@
+"""A run whose worker is killed in the middle of a training goes on and ends like an uninterrupted one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from osln.reproduction.graph import jobs_of
+from osln.reproduction.jobs import run_jobs
+from osln.reproduction.plan import Network
+from osln.reproduction.stage_one import train_network
+from osln.rows.experiments import PRESETS
+from osln.weights.checkpoint import load_checkpoint
+from small import cohort as small_cohort
+
+ROOT = Path(__file__).resolve().parents[3]
+NETWORK = Network("ct-hrnet", 1, 0)
+"""The cheapest one of the real sizes."""
+STEPS = 60
+
+
+def plan_of(folder: Path):
+    """Real sizes, because worker processes know no others; few steps."""
+    return small_cohort.make_plan(folder, preset=replace(PRESETS["demo"], iterations=STEPS))
+
+
+def one_job(plan) -> dict:
+    jobs = jobs_of(replace(plan, tables=("1a",)))
+    return {name: replace(job, needed=()) for name, job in jobs.items() if job.arguments[1:] == (NETWORK,)}
+
+
+def main(folder: str) -> None:
+    """What the process does that is killed."""
+    plan = plan_of(Path(folder))
+    run_jobs(one_job(plan), plan, 1)
+
+
+def wait_for(condition, seconds: float = 60):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "nothing came"
+        time.sleep(0.005)
+    return found
+
+
+def workers_of(process: subprocess.Popen) -> list[int]:
+    """Processes that were started by a process and have its program open."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]
+
+
+def iteration(path: Path) -> int:
+    return torch.load(path, weights_only=True)["step"] if path.is_file() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
+def test_a_killed_training_loses_at_most_a_step_and_ends_with_the_same_weights(tmp_path):
+    plan = plan_of(tmp_path)
+    weights = plan.weights_path(NETWORK)
+    resume = weights.with_suffix(".resume")
+    search = os.pathsep.join(str(ROOT / part) for part in ("tests", "apps/osln"))
+    environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, str(tmp_path)]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: iteration(resume) >= 5)
+        for pid in workers_of(process):
+            os.kill(pid, signal.SIGKILL)
+        _, words = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0 and "was killed" in words and "goes on where it was" in words
+    reached = iteration(resume)
+    assert 5 <= reached < STEPS and not weights.is_file()
+
+    train_network(plan, "again", NETWORK)
+    resumed = load_checkpoint(weights)
+    whole_plan = replace(plan, work=tmp_path / "uninterrupted")
+    train_network(whole_plan, "whole", NETWORK)
+    whole = load_checkpoint(whole_plan.weights_path(NETWORK))
+    assert all(torch.equal(whole.state_dict[name], value) for name, value in resumed.state_dict.items())
+    assert json.dumps(whole.metadata["losses"]) == json.dumps(resumed.metadata["losses"])
+    assert not resume.exists()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

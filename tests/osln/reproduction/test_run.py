@@ -1,0 +1,192 @@
+"""The whole command on a handful of tiny patients: every row, and a second run that trains nothing."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from osln.cli import tables as run_table
+from osln.reproduction import end_to_end, jobs, run, stage_one, stage_two
+from osln.reproduction.graph import jobs_of
+from osln.reproduction.plan import Network
+from osln.rows.experiments import PRESETS, SERVED_NETWORKS
+from osln.rows.lines import Row, candidate_row
+from osln.rows.paper import TABLES, rows_of
+from osln.weights.checkpoint import load_checkpoint
+from osln.weights.model_store import ModelStore
+from small.cohort import TinyCohort, make_plan, tiny_preset
+from small.detectors import use_tiny
+
+
+class NodesAndNoise:
+    """Stands in for a predictor: the bright nodes are found, and six places without a node."""
+
+    def __init__(self, checkpoint, device="cpu", precision=None):
+        pass
+
+    def probability(self, column):
+        prob = np.where(column.ct_hu > 20, 0.8, 0.0).astype(np.float32)
+        for k in range(6):
+            prob[2, 2, 10 * k + 3] = 0.9 - k / 100
+        return prob
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Threads instead of processes, tiny networks and patients, and maps that are known."""
+    monkeypatch.setattr(jobs, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    use_tiny(monkeypatch)
+    monkeypatch.setitem(PRESETS, "demo", tiny_preset(iterations=3))
+    monkeypatch.setattr(stage_one, "Predictor", NodesAndNoise)
+    monkeypatch.setattr(run, "open_cohort", lambda *_: TinyCohort(tmp_path))
+    return tmp_path
+
+
+def arguments(folder, *more):
+    plan = make_plan(folder)
+    given = ["--table", "all", "--data", "phantom", "--work", str(plan.work), "--tagger", str(plan.tagger)]
+    return [*given, "--output", str(folder / "out"), "--processes", "1", "--detector-iterations", "2", *more]
+
+
+@pytest.mark.slow
+def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monkeypatch):
+    shipped = small / "model" / "shipped"
+    assert run_table.main(arguments(small, "--ship", str(shipped))) == 0
+    out = small / "out"
+    assert str(out / "report.html") in capsys.readouterr().out
+
+    rows = set()
+    for name, table in TABLES.items():
+        found = json.loads((out / f"table-{name}.json").read_text())
+        assert [line["row"] for line in found["lines"]] == [line.row.name for line in table.lines]
+        assert [question["question"] for question in found["questions"]] == [q.words for q in table.questions]
+        rows |= {line["row"] for line in found["lines"]}
+        assert (out / f"table-{name}.md").read_text().startswith("# ")
+        for line in found["lines"]:
+            for figure in line["figures"].values():
+                assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+    assert rows == {row.name for row in rows_of(TABLES)}
+
+    # Four of four nodes are found, and six places that are none, which have the higher probability.
+    found = json.loads((out / "table-2.json").read_text())
+    lines = {line["row"]: line for line in found["lines"]}
+    assert lines["lf-stratified#"]["figures"]["4"]["value"] == 0
+    assert lines["lf-stratified#"]["figures"]["6"]["value"] == pytest.approx(1.0)
+    assert "| lf-stratified, test | 4.0 | 10.0 | 6.0 | 1.000 |" in (out / "report.md").read_text()
+
+    pictures = {path.stem.split("-phantom")[0] for path in (out / "pictures").glob("*.png")}
+    assert {"froc-2", "recall-precision-1b", "node-volumes"} <= pictures
+    html = (out / "report.html").read_text()
+    assert html.count("<img") == len(list((out / "pictures").iterdir())) and "http" not in html
+    about = json.loads((out / "run.json").read_text())
+    assert about["sizes"] == {"train": 4, "validation": 2, "test": 3, "stage two": 4}
+    assert about["seeds"] == 1 and about["versions"]["torch"] and about["job_seconds"]
+    assert "left out case-x: no PET" in (out / "report.md").read_text()
+
+    store = ModelStore(small / "model")
+    assert all(store.load(name).trained_on == "phantom" for name in SERVED_NETWORKS)
+    assert set(store.thresholds("glnet")) == {"0.5", "1", "2", "3", "4", "6"}
+
+    for module, name in (
+        (stage_one, "train"),
+        (stage_two, "train_classifier"),
+        (stage_one, "Predictor"),
+        (end_to_end, "train_detector"),
+    ):
+        monkeypatch.setattr(module, name, None)
+    assert run_table.main(arguments(small)) == 0
+    assert json.loads((out / "table-2.json").read_text())["lines"] == found["lines"]
+
+
+@pytest.mark.slow
+def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_reported(small, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("no usable slice")
+
+    train = end_to_end.train_detector
+    monkeypatch.setattr(end_to_end, "train_detector", refuse)
+    assert run_table.main(arguments(small, "--table", "2")) == 1
+    assert "2 rows did not run" in capsys.readouterr().err
+    report = (small / "out" / "report.md").read_text()
+    assert "Rows that did not run: MULAN" in report and "no usable slice" in report
+    rows = [line["row"] for line in json.loads((small / "out" / "table-2.json").read_text())["lines"]]
+    assert rows == [line.row.name for line in TABLES["2"].lines if not line.row.detector]
+
+    monkeypatch.setattr(end_to_end, "train_detector", train)
+    assert run_table.main(arguments(small, "--table", "2")) == 0
+    assert "did not run" not in (small / "out" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_candidates_that_teach_are_those_of_networks_that_have_not_seen_the_patient(small):
+    row = candidate_row("ct-stratified", "local-ct")
+    plan = make_plan(small, ("2",), cohort=TinyCohort(small, folds=True))
+    made = (stage_one.train_network, stage_one.make_maps, stage_one.count_row, stage_two.make_candidates)
+    for name, job in jobs_of(plan).items():
+        if job.work in made and ("ct-stratified" in name or "network ct-" in name):
+            job.work(plan, *job.arguments)
+    sets, tags = stage_two.read_patients(plan, row, 0, "stage two")
+    assert [one.case for one in sets] == list(plan.cohort.cases("train")) and tags is None
+    # Four true nodes are added to each of them, and none to those that are evaluated.
+    assert all(len(one.truth) == one.n_candidates + 4 for one in sets)
+    evaluated, _ = stage_two.read_patients(plan, row, 0, "test")
+    assert all(len(one.truth) == one.n_candidates for one in evaluated)
+    whole = load_checkpoint(plan.weights_path(Network("ct-distal", 1, 0)))
+    part = load_checkpoint(plan.weights_path(Network("ct-distal", 1, 0, ("train-0", "train-1"))))
+    assert whole.metadata["train_cases"] == ["train-0", "train-1", "train-2", "train-3"]
+    assert part.metadata["train_cases"] == ["train-2", "train-3"]
+
+
+def test_what_cannot_be_used_is_told_without_a_traceback(tmp_path, capsys):
+    given = ["--table", "1b", "--work", str(tmp_path / "work"), "--output", str(tmp_path / "out")]
+    assert run_table.main([*given, "--data", str(tmp_path / "none")]) == 1
+    assert "is no folder: give a store" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    for option in ("--work", "--output"):
+        assert run_table.main([*given, "--data", "phantom", option, str(tmp_path / "file")]) == 1
+        assert "file cannot be made (File exists)" in capsys.readouterr().err
+    for wrong, words in (
+        (["--data", "phantom", "--phantoms", "3,4"], "--phantoms: expected four numbers"),
+        (["--data", "phantom", "--phantoms", "3,4,five,6"], "--phantoms: expected four numbers"),
+        (["--data", "phantom", "--phantoms", "4,2,1,4"], "too small for its splits: 4 train (at least 1), 2"),
+        (["--data", "phantom", "--seeds", "0"], "--seeds: expected a whole number from 1, got 0"),
+        (["--data", "phantom", "--epochs", "0"], "--epochs: expected a whole number from 1, got 0"),
+        (["--data", "phantom", "--detector-iterations", "-1"], "from 1, got -1"),
+        (["--data", "phantom", "--tagger", str(tmp_path / "none")], "no tagger at"),
+    ):
+        with pytest.raises(SystemExit):
+            run_table.main([*given, *wrong])
+        assert words in capsys.readouterr().err
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path, monkeypatch):
+    plan = make_plan(tmp_path)
+    plan.work.mkdir()
+    with run.FileLock(plan.work / "lock"), pytest.raises(ValueError, match="another run works in"):
+        run.run_tables(plan, tmp_path / "out", 1)
+
+
+def test_patients_of_a_split_are_described_by_their_images(tmp_path):
+    found = run.describe(make_plan(tmp_path), "test")
+    assert found["patients"] == 0
+    plan = make_plan(tmp_path)
+    stage_one.prepare_cases(plan, plan.cohort.cases("test"))
+    found = run.describe(plan, "test")
+    assert found["patients"] == 3 and found["nodes"] == 12 and found["nodes per patient"] == 4
+    # 33 voxels of 18.75 mm3 each.
+    assert found["50 %"] == pytest.approx(33 * 18.75)
+    zones = [value for name, value in found.items() if name.startswith("nodes per patient, ")]
+    assert sum(zones) == pytest.approx(4)
+
+
+def test_the_joint_score_is_the_sum_of_the_log_odds():
+    odds = stage_two.log_odds(np.array([0.5, 0.75, 0.0, 1.0]))
+    assert odds[:2] == pytest.approx([0.0, np.log(3)])
+    assert np.isfinite(odds).all() and odds[2] == pytest.approx(-odds[3])
+
+
+def test_the_row_that_is_drawn_is_a_row_of_table_2():
+    from osln.reproduction.gallery import SHOWN_ROW
+
+    assert SHOWN_ROW in TABLES["2"].rows and SHOWN_ROW.setting == Row("lf-stratified")

@@ -1,0 +1,166 @@
+import os
+
+import numpy as np
+import pytest
+
+from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.rows.experiments import PRESETS
+from osln.stage_two.candidate_sets import load_set
+from osln.weights.model_store import ModelStore
+from small.store import untrained
+from small.studies import (
+    BrightnessTags,
+    FindsBright,
+    add_case,
+    publish_stage_one,
+    published,
+    use_tiny_networks,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    use_tiny_networks(monkeypatch)
+
+
+@pytest.fixture
+def store(tmp_path):
+    models = ModelStore(tmp_path / "models")
+    publish_stage_one(models)
+    return models
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Patient d with four bright balls, of which the annotator has deleted the second."""
+    add_case(tmp_path / "studies", "d", deleted=(2,))
+    return tmp_path / "studies"
+
+
+def cache_of(root, store, tagger=None) -> CandidateCache:
+    return CandidateCache(root, store, "lf-stratified", PRESETS["demo"], tagger)
+
+
+def asked_of(cache, *, add_nodes=True) -> Asked:
+    return Asked(cache.in_use(), add_nodes)
+
+
+def files(root):
+    return sorted(path.name for path in (root / ".osln" / ".candidates").rglob("*.np*"))
+
+
+def test_what_the_annotator_deleted_is_a_false_candidate_and_true_nodes_are_added(root, store):
+    cache = cache_of(root, store)
+    content, tags = cache.get("d", asked_of(cache))
+    # By falling probability from the top of the column: balls 4, 3, 2, 1, then the three approved nodes.
+    assert content.truth.tolist() == [1, 1, 0, 1, 1, 1, 1] and content.n_candidates == 4 and tags is None
+    content, _ = cache.get("d", asked_of(cache, add_nodes=False))
+    assert content.truth.tolist() == [1, 1, 0, 1]
+
+
+def test_a_set_is_made_once_and_read_afterwards(root, store):
+    cache = cache_of(root, store)
+    asked = asked_of(cache)
+    assert not cache.has("d", asked)
+    first, _ = cache.get("d", asked)
+    assert len(FindsBright.asked) == 4 and cache.has("d", asked)
+    again, _ = cache_of(root, store).get("d", asked)
+    assert len(FindsBright.asked) == 4
+    np.testing.assert_array_equal(first.patches.ct_hu, again.patches.ct_hu)
+
+
+def resubmit(root, store):
+    add_case(root, "d", deleted=(1,))
+
+
+def publish_another(root, store):
+    published(store, untrained("ef-distal", seed=1))
+
+
+def move_the_operating_point(root, store):
+    store.set_thresholds("lf-stratified", {"0.15": 0.6})
+
+
+def rewrite_the_pet(root, store):
+    os.utime(root / "pet" / "d.nii.gz", (1, 1))
+
+
+@pytest.mark.parametrize("change", [resubmit, publish_another, move_the_operating_point, rewrite_the_pet])
+def test_a_change_of_label_weights_operating_point_or_image_makes_it_anew(root, store, change):
+    cache = cache_of(root, store)
+    cache.get("d", asked_of(cache))
+    before = files(root)
+    change(root, store)
+    cache = cache_of(root, store)
+    cache.get("d", asked_of(cache))
+    assert len(FindsBright.asked) == 8
+    assert len(files(root)) == 1 and files(root) != before, "the stale file is removed"
+
+
+def test_tags_lie_beside_the_set_and_belong_to_their_tagger(root, store):
+    tagger = BrightnessTags()
+    cache = cache_of(root, store, tagger)
+    _, tags = cache.get("d", asked_of(cache))
+    assert tags.shape == (7, 171) and tags.dtype == np.float32
+    np.testing.assert_allclose(tags, 0.6, err_msg="every ball has 60 HU")
+    cache.get("d", asked_of(cache))
+    assert tagger.asked == 1 and len(files(root)) == 2
+
+    other = BrightnessTags("e" * 64)
+    cache = cache_of(root, store, other)
+    assert not cache.has("d", asked_of(cache))
+    cache.get("d", asked_of(cache))
+    assert other.asked == 1 and len(FindsBright.asked) == 4, "the candidates are the same"
+    assert len(files(root)) == 2 and any("-tags-eeee" in name for name in files(root))
+    without = cache_of(root, store)
+    without.get("d", asked_of(without))
+    assert len(files(root)) == 2, "a network that reads no tags leaves them"
+
+
+def test_damaged_files_are_made_anew(root, store):
+    cache = cache_of(root, store, BrightnessTags())
+    cache.get("d", asked_of(cache))
+    for path in (root / ".osln" / ".candidates" / "d").iterdir():
+        path.write_bytes(path.read_bytes()[:40])
+    _, tags = cache.get("d", asked_of(cache))
+    assert tags.shape == (7, 171)
+    assert [load_set(path).case for path in (root / ".osln" / ".candidates").rglob("*.npz")] == ["d"]
+
+
+def test_several_cases_are_collected_with_reasons_and_words(root, store):
+    add_case(root, "f", pet=False)
+    cache = cache_of(root, store, BrightnessTags())
+    asked, said = asked_of(cache), []
+    sets, tags, skipped = cache.collect({"d": asked, "f": asked}, said.append)
+    assert [one.case for one in sets] == ["d"] and len(tags) == 1
+    assert "no PET" in skipped["f"]
+    assert said == ["looking for the candidates of d (1 of 2)", "looking for the candidates of f (2 of 2)"]
+    said.clear()
+    cache.collect({"d": asked}, said.append)
+    assert said == []
+
+
+def test_what_is_kept_of_cases_that_are_gone_is_removed(root, store):
+    cache = cache_of(root, store)
+    cache.keep_only([])
+    cache.get("d", asked_of(cache))
+    cache.keep_only(["d", "e"])
+    assert len(files(root)) == 1
+    cache.keep_only(["e"])
+    assert files(root) == []
+
+
+def test_each_patient_is_asked_of_its_own_versions(root, store, monkeypatch):
+    earlier = store.published("ct-distal")
+    published(store, untrained("ct-distal", seed=3))
+    loaded, load = [], store.load
+    monkeypatch.setattr(store, "load", lambda name, one=None: loaded.append(one.name) or load(name, one))
+    cache = cache_of(root, store)
+    current = asked_of(cache)
+    cache.get("d", Asked({**current.versions, "ct-distal": earlier}, add_nodes=False))
+    assert earlier.name in loaded and current.versions["ct-distal"].name not in loaded
+
+
+def test_stage_one_without_weights_is_an_error_in_words(root, tmp_path):
+    with pytest.raises(ValueError, match="no weights for ct-proximal"):
+        cache_of(root, ModelStore(tmp_path / "none")).in_use()

@@ -1,0 +1,242 @@
+import json
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from osln.retraining import classifier as classifier_retraining
+from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.retraining.classifier import retrain_classifier
+from osln.rows.experiments import LATE_FUSION, PRESETS
+from osln.stage_two.scoring import CandidateScorer
+from osln.weights.model_store import ModelStore
+from small.store import untrained
+from small.studies import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    BrightnessTags,
+    FindsBright,
+    add_case,
+    publish_stage_one,
+    published,
+    use_tiny_networks,
+)
+
+TAGGER = BrightnessTags()
+OTHER = BrightnessTags("e" * 64)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    use_tiny_networks(monkeypatch)
+    monkeypatch.setattr(
+        classifier_retraining.Tagger, "load", lambda path, device: {"t": TAGGER, "o": OTHER}[path]
+    )
+
+
+@pytest.fixture
+def models(tmp_path):
+    store = ModelStore(tmp_path / "models")
+    publish_stage_one(store)
+    return store
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Six approved patients with four bright balls each, of which the annotator has deleted the second."""
+    for case in (*TRAIN, *VALIDATION, *TEST):
+        add_case(tmp_path / "studies", case, deleted=(2,))
+    return tmp_path / "studies"
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Trainings that change nothing and figures to order; "calls" records what was trained."""
+    figures = {"new": 0.6, "glnet": 0.5, "local-ct-pet": 0.4, "calls": []}
+
+    def train(classifier, preset, sets, tags, validation, **options):
+        figures["calls"].append(
+            {"preset": preset, "sets": sets, "tags": tags, "validation": validation} | options
+        )
+        metadata = {"new": True, "preset": preset.name, "tagger": options["tagger"]}
+        return replace(untrained(classifier.name), trained_on=options["trained_on"], metadata=metadata)
+
+    def evaluate(checkpoint, sets, tags, *, device):
+        value = figures["new" if checkpoint.metadata.get("new") else checkpoint.name]
+        return {"metric": value, "cases": {one.case: {"found": value} for one in sets}}
+
+    monkeypatch.setattr(classifier_retraining, "train_classifier", train)
+    monkeypatch.setattr(classifier_retraining, "evaluate_classifier", evaluate)
+    return figures
+
+
+def former(models, name="glnet", tagger=TAGGER):
+    """Publishes a classifier that learned from the tags of a tagger."""
+    told = tagger.describe() if name in ("glnet", "tag") else None
+    return published(models, untrained(name), tagger=told)
+
+
+def test_a_network_is_trained_stored_and_published_from_files(root, models):
+    seen, said = [], []
+    report = retrain_classifier(
+        root, models, "glnet", tagger_path="t", epochs=2, on_progress=seen.append, on_step=said.append
+    )
+    assert sorted(report.train_cases) == ["d", "f", "g"] and sorted(report.validation_cases) == ["a", "c"]
+    assert report.network == "glnet" and report.metric_name == "mFROC" and 0 <= report.metric <= 1
+    assert report.published and models.published("glnet").name == report.version
+    assert set(report.cases) == {"a", "c"} and report.cases["a"]["after"]["nodes"] == 3
+    assert seen[-1].epoch == 2 and seen[-1].validation["false_positives"] == 3.0
+    assert said[0] == "looking for the candidates of d (1 of 3)" and len(said) == 5
+    version = models.published("glnet")
+    assert version.trained_on == "3 approved patients" and version.metadata["tagger"]["sha256"] == "f" * 64
+    assert version.metadata["candidates_of"]["d"]["ct-distal"] == models.published("ct-distal").name
+    assert set(models.thresholds("glnet")) == {"0.5", "1", "2", "3", "4", "6"}
+    assert "score thresholds of glnet were set on 2 validation patients" in report.sentence
+    assert not list((models.root / "training").glob("*.resume"))
+    json.dumps(report.to_json())
+
+
+@pytest.mark.parametrize("name", ["local-ct-pet", "set-glnet"])
+def test_a_candidate_that_was_deleted_scores_lower_after_the_training(root, models, name):
+    for case in TRAIN:
+        # The deleted balls take up nothing, so that they can be told from nodes.
+        path = root / "pet" / f"{case}.nii.gz"
+        image = nib.load(path)
+        suv = np.asanyarray(image.dataobj).copy()
+        approved = np.asanyarray(nib.load(root / "labels" / "final" / f"{case}.nii.gz").dataobj)
+        suv[approved == 0] = np.minimum(suv[approved == 0], 1.0)
+        nib.save(nib.Nifti1Image(suv, image.affine), path)
+    first = retrain_classifier(root, models, name, epochs=1, learning_rate=1e-6)
+    models.publish(name, first.version)
+    cache = CandidateCache(root, models, "lf-stratified", PRESETS["demo"])
+    content, _ = cache.get("d", Asked(cache.in_use(), add_nodes=False))
+    deleted = int(np.flatnonzero(content.truth == 0)[0])
+
+    def score() -> float:
+        return float(CandidateScorer(models.load(name)).scores(content.patches)[deleted])
+
+    before = score()
+    second = retrain_classifier(root, models, name, epochs=15, learning_rate=3e-3)
+    models.publish(name, second.version)
+    assert score() < before - 0.1
+
+
+def test_a_better_version_is_published_and_goes_on_from_the_former(root, models, gate):
+    before = former(models)
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    (call,) = gate["calls"]
+    preset = PRESETS["demo"].stage_two
+    assert call["initial"].name == "glnet" and call["epochs"] == preset.epochs / 2
+    assert call["preset"].stage_two.learning_rate == pytest.approx(preset.learning_rate / 4)
+    assert [one.case for one in call["validation"][0]] == ["a", "c"] and len(call["tags"]) == 3
+    assert report.published and (report.metric, report.metric_before) == (0.6, 0.5)
+    assert report.cases["a"] == {"after": {"found": 0.6}, "before": {"found": 0.5}}
+    assert f"mFROC 0.600 on validation patients, {before.name} has 0.500" in report.sentence
+    assert models.published("glnet").metadata["base_version"] == before.name
+    assert models.load("glnet").trained_on == "phantom, then 3 approved patients"
+
+
+def test_a_worse_version_is_stored_and_not_published(root, models, gate):
+    before = former(models)
+    gate["new"] = 0.4
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert not report.published and models.published("glnet").name == before.name
+    assert "worse" in report.sentence and f"publish glnet {report.version}" in report.next_step
+
+
+def test_with_another_tagger_it_starts_anew_and_competes_with_what_scores_meanwhile(root, models, gate):
+    former(models, tagger=OTHER)
+    former(models, "local-ct-pet")
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    (call,) = gate["calls"]
+    assert call["initial"] is None and call["epochs"] == PRESETS["demo"].stage_two.epochs
+    assert report.sentence.startswith(
+        "trained from scratch, because glnet had learned from the tags of another"
+    )
+    assert report.published and report.metric_before == 0.4 and "local-ct-pet has 0.400" in report.sentence
+    assert models.published("glnet").metadata["base_version"] is None
+
+
+def test_a_first_version_has_to_beat_what_scores_meanwhile(root, models, gate):
+    former(models, "local-ct-pet")
+    gate["new"] = 0.3
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert not report.published and "local-ct-pet has 0.400" in report.sentence
+
+
+def test_a_network_without_tags_needs_no_tagger(root, models, gate):
+    before = former(models, "local-ct-pet")
+    report = retrain_classifier(root, models, "local-ct-pet")
+    assert report.published and report.version_before == before.name
+    assert gate["calls"][0]["tags"] is None and gate["calls"][0]["tagger"] is None
+
+
+def test_without_a_tagger_the_way_is_told(root, models):
+    with pytest.raises(ValueError, match=r"glnet reads tags and there is no tagger: .* or train local"):
+        retrain_classifier(root, models, "glnet")
+
+
+def test_candidates_come_from_versions_that_have_not_seen_the_patient(root, models, gate):
+    first = models.published("ct-distal")
+    published(models, untrained("ct-distal", seed=1), train_cases=["d"], base_version=first.name)
+    second = models.published("ct-distal")
+    retrain_classifier(root, models, "glnet", tagger_path="t")
+    asked = models.published("glnet").metadata["candidates_of"]
+    assert asked["d"]["ct-distal"] == first.name and asked["f"]["ct-distal"] == second.name
+    assert set(asked["d"]) == set(LATE_FUSION)
+
+
+def test_candidates_are_made_once_for_all_networks(root, models, gate):
+    retrain_classifier(root, models, "glnet", tagger_path="t")
+    asked = len(FindsBright.asked)
+    assert asked == 5 * len(LATE_FUSION)
+    retrain_classifier(root, models, "local-ct-pet")
+    retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert len(FindsBright.asked) == asked
+
+
+def test_test_patients_are_not_looked_at(root, models, gate):
+    retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert "b" not in {case for case, _ in FindsBright.asked}
+
+
+def test_settings_of_the_user_win(root, models, gate):
+    former(models)
+    retrain_classifier(
+        root, models.root, "glnet", tagger_path="t", epochs=7, learning_rate=0.5, seed=3, publish=False
+    )
+    (call,) = gate["calls"]
+    assert call["epochs"] == 7 and call["preset"].stage_two.learning_rate == 0.5 and call["seed"] == 3
+    gate["calls"].clear()
+    report = retrain_classifier(root, models, "glnet", tagger_path="t", from_scratch=True, publish=False)
+    assert gate["calls"][0]["initial"] is None and not report.published and report.metric_before == 0.5
+
+
+def test_cases_that_cannot_be_used_are_left_out_with_the_reason(root, models, gate):
+    (root / "pet" / "d.nii.gz").unlink()
+    (root / "pet" / "a.nii.gz").unlink()
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert sorted(report.train_cases) == ["f", "g"] and report.validation_cases == ["c"]
+    assert "no PET" in report.skipped["d"] and "no PET" in report.skipped["a"]
+
+
+def test_without_a_validation_patient_nothing_is_published(root, models, gate):
+    for case in VALIDATION:
+        (root / "labels" / "final" / f"{case}.nii.gz").unlink()
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert not report.published and "no approved validation patient" in report.sentence
+
+
+def test_what_makes_a_training_impossible_is_said(tmp_path, root, models, gate):
+    with pytest.raises(ValueError, match="review a case, submit it as final"):
+        retrain_classifier(tmp_path / "empty", models, "local-ct")
+    with pytest.raises(ValueError, match="unknown network 'ct'"):
+        retrain_classifier(root, models, "ct")
+    with pytest.raises(ValueError, match="learning rate must be above 0"):
+        retrain_classifier(root, models, "local-ct", learning_rate=-1.0)
+    with pytest.raises(ValueError, match="no weights for ct-proximal"):
+        retrain_classifier(root, tmp_path / "none", "local-ct")
+    with pytest.raises(ValueError, match="are not of the preset paper"):
+        retrain_classifier(root, models, "local-ct", preset="paper")

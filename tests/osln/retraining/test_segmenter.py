@@ -1,0 +1,177 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from osln.retraining import segmenter as retraining
+from osln.retraining.segmenter import retrain
+from osln.rows.experiments import PRESETS
+from osln.weights.model_store import ModelStore
+from small.columns import tiny_preset
+from small.store import untrained
+from small.studies import TEST, TRAIN, VALIDATION, add_case
+
+
+@pytest.fixture(autouse=True)
+def tiny_networks(monkeypatch):
+    monkeypatch.setitem(PRESETS, "demo", tiny_preset())
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A store with three training, two validation and one test patient, all approved."""
+    for case in (*TRAIN, *VALIDATION, *TEST):
+        add_case(tmp_path / "studies", case)
+    return tmp_path / "studies"
+
+
+@pytest.fixture
+def models(tmp_path):
+    return ModelStore(tmp_path / "models")
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Trainings that change nothing and figures to order; "calls" records what was trained."""
+    figures = {"new": 0.6, "old": 0.5, "calls": []}
+
+    def train(segmenter, preset, learned, compared, *, initial, iterations, **options):
+        figures["calls"].append((preset, iterations, initial, [column.case for column in learned], options))
+        return replace(untrained(segmenter.name), trained_on=options["trained_on"], metadata={"new": True})
+
+    def evaluate(checkpoint, columns, device):
+        value = figures["new" if checkpoint.metadata.get("new") else "old"]
+        return {"metric": value, "cases": {column.case: {"found": value} for column in columns}}
+
+    monkeypatch.setattr(retraining, "train", train)
+    monkeypatch.setattr(retraining, "evaluate", evaluate)
+    return figures
+
+
+def published(models, name="ct"):
+    return models.publish(name, models.add(untrained(name)).name)
+
+
+def test_a_network_is_trained_stored_and_published_from_files(root, models):
+    seen = []
+    report = retrain(root, models, "ct", iterations=10, on_progress=seen.append)
+    assert report.train_cases == ["d", "f", "g"] and report.validation_cases == ["a", "c"]
+    assert report.published and models.published("ct").name == report.version
+    assert 0 <= report.metric <= 1 and report.metric_before is None and report.version_before is None
+    assert set(report.cases) == {"a", "c"} and report.cases["a"]["after"]["nodes"] == 4
+    assert seen[-1].iteration == 10 and seen[-1].validation is not None
+    assert models.load("ct").trained_on == "3 approved patients"
+    assert not list((models.root / "training").glob("*"))
+    json.dumps(report.to_json())
+
+
+def test_test_patients_are_neither_learned_from_nor_compared_on(root, models, gate):
+    report = retrain(root, models, "ct")
+    assert "b" not in report.train_cases + report.validation_cases
+
+
+def test_a_better_version_is_published_and_goes_on_from_the_former(root, models, gate):
+    former = published(models)
+    report = retrain(root, models, "ct")
+    ((preset, iterations, initial, learned, _),) = gate["calls"]
+    assert initial.name == "ct" and learned == ["d", "f", "g"]
+    assert iterations == round(0.3 * preset.iterations)
+    assert preset.learning_rate == pytest.approx(PRESETS["demo"].learning_rate / 4)
+    assert report.published and models.published("ct").name == report.version
+    assert (report.metric, report.metric_before, report.version_before) == (0.6, 0.5, former.name)
+    assert report.cases["a"] == {"after": {"found": 0.6}, "before": {"found": 0.5}}
+    assert "0.600" in report.sentence and "0.500" in report.sentence and "rollback ct" in report.next_step
+    assert models.published("ct").metadata["base_version"] == former.name
+
+
+def test_an_equal_version_is_published(root, models, gate):
+    published(models)
+    gate["new"] = gate["old"]
+    assert retrain(root, models, "ct").published
+
+
+def test_a_worse_version_is_stored_and_not_published(root, models, gate):
+    former = published(models)
+    gate["new"] = 0.4
+    report = retrain(root, models, "ct")
+    assert not report.published and models.published("ct").name == former.name
+    assert report.version in [version.name for version in models.versions("ct")]
+    assert "worse" in report.sentence and f"publish ct {report.version}" in report.next_step
+
+
+def test_publishing_can_be_declined(root, models, gate):
+    former = published(models)
+    report = retrain(root, models, "ct", publish=False)
+    assert not report.published and models.published("ct").name == former.name
+
+
+def test_from_scratch_starts_without_weights_but_is_compared(root, models, gate):
+    published(models)
+    report = retrain(root, models, "ct", from_scratch=True)
+    ((preset, iterations, initial, _, _),) = gate["calls"]
+    assert initial is None and iterations == preset.iterations
+    assert preset.learning_rate == PRESETS["demo"].learning_rate and report.metric_before == 0.5
+
+
+def test_settings_of_the_user_win(root, models, gate):
+    published(models)
+    retrain(root, models.root, "ct", iterations=7, learning_rate=0.5, seed=3, device="cpu")
+    ((preset, iterations, _, _, options),) = gate["calls"]
+    assert iterations == 7 and preset.learning_rate == 0.5 and options["seed"] == 3
+
+
+def test_without_a_validation_patient_nothing_is_published_and_the_way_is_told(root, models, gate):
+    former = published(models)
+    for case in VALIDATION:
+        (root / "labels" / "final" / f"{case}.nii.gz").unlink()
+    report = retrain(root, models, "ct")
+    assert not report.published and models.published("ct").name == former.name
+    assert "no approved validation patient" in report.sentence
+    assert f"./scripts/osln models publish ct {report.version}" in report.next_step
+
+
+def test_without_a_node_in_the_zone_of_any_validation_patient_nothing_is_published(root, models, gate):
+    published(models)
+    gate["new"] = gate["old"] = None
+    report = retrain(root, models, "ct")
+    assert not report.published and "no node in its zone" in report.sentence
+
+
+def test_cases_that_cannot_be_used_are_left_out_with_the_reason(root, models, gate):
+    (root / "pet" / "d.nii.gz").unlink()
+    (root / "labels" / "final" / "f.nii.gz").write_bytes(b"not an image")
+    report = retrain(root, models, "ef")
+    assert report.train_cases == ["g"]
+    assert report.skipped["d"] == "no PET" and "f.nii.gz" in report.skipped["f"]
+
+
+def test_without_anything_to_learn_from_the_error_says_what_to_do(tmp_path, models, gate):
+    with pytest.raises(ValueError, match="review a case, submit it as final"):
+        retrain(tmp_path, models, "ct")
+    add_case(tmp_path, "d", pet=False)
+    add_case(tmp_path, "b")
+    with pytest.raises(
+        ValueError, match="of 2, 1 are kept for validation and test, and left out were d: no PET"
+    ):
+        retrain(tmp_path, models, "ef")
+    with pytest.raises(ValueError, match="unknown network 'pet'"):
+        retrain(tmp_path, models, "pet")
+    with pytest.raises(ValueError, match="learning rate must be above 0"):
+        retrain(tmp_path, models, "ct", learning_rate=-1.0)
+
+
+def test_weights_say_what_they_have_seen(root, models, gate):
+    assert retrain(root, models, "ct").published
+    assert models.load("ct").trained_on == "3 approved patients"
+    retrain(root, models, "ct")
+    assert models.load("ct").trained_on == "3 approved patients"
+    published(models, "ef")
+    retrain(root, models, "ef")
+    assert models.load("ef").trained_on == "phantom, then 3 approved patients"
+
+
+def test_phantoms_among_the_cases_are_told_apart(tmp_path, models, gate):
+    for case in TRAIN:
+        add_case(tmp_path / "s", case, truth=case != "g")
+    retrain(tmp_path / "s", models, "ct")
+    assert gate["calls"][0][4]["trained_on"] == "1 approved patient and 2 phantoms"

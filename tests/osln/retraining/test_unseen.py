@@ -1,0 +1,159 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from osln.retraining import unseen
+from osln.retraining.unseen import Training, cases_seen, newest_unseen, unseen_versions
+from osln.rows.experiments import PRESETS
+from osln.store.splits import folds
+from osln.weights.model_store import ModelStore
+from small.columns import tiny_preset
+from small.store import untrained
+from small.studies import add_case, published, stored
+
+DEMO = PRESETS["demo"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ModelStore(tmp_path / "models")
+
+
+def seen(store: ModelStore, version) -> frozenset[str] | None:
+    return cases_seen(version, store.versions("ct"))
+
+
+def test_a_version_has_seen_what_it_and_all_that_it_went_on_from_learned_from(store):
+    first = published(store, untrained("ct"), train_cases=["phantom-1", "phantom-2"])
+    second = published(store, untrained("ct"), train_cases=["d"], base_version=first.name)
+    third = published(store, untrained("ct"), train_cases=["f"], base_version=second.name)
+    assert seen(store, first) == {"phantom-1", "phantom-2"}
+    assert seen(store, third) == {"phantom-1", "phantom-2", "d", "f"}
+
+
+def test_a_version_trained_from_scratch_has_not_seen_what_its_predecessor_has(store):
+    published(store, untrained("ct"), train_cases=["d"])
+    scratch = published(store, untrained("ct"), train_cases=["f"], base_version=None)
+    assert seen(store, scratch) == {"f"}
+
+
+def test_of_a_version_without_record_or_with_a_lost_predecessor_nobody_can_tell(store):
+    silent = store.add(untrained("ct"))
+    orphan = stored(store, untrained("ct"), train_cases=["f"], base_version="lost")
+    assert seen(store, silent) is None and seen(store, orphan) is None
+
+
+def test_each_patient_gets_the_newest_version_that_has_not_seen_it(store):
+    first = published(store, untrained("ct"), train_cases=["phantom-1"])
+    second = published(store, untrained("ct"), train_cases=["d"], base_version=first.name)
+    third = published(store, untrained("ct"), train_cases=["d", "f"], base_version=second.name)
+    found = newest_unseen(store, "ct", DEMO, ["d", "f", "g", "phantom-1"])
+    assert {case: version.name for case, version in found.items()} == {
+        "d": first.name,
+        "f": second.name,
+        "g": third.name,
+    }
+
+
+def test_rejected_and_rolled_back_versions_are_not_asked(store):
+    first = published(store, untrained("ct"))
+    published(store, untrained("ct"), train_cases=["d"], base_version=first.name)
+    stored(store, untrained("ct"), train_cases=["f"], base_version=first.name)
+    assert newest_unseen(store, "ct", DEMO, ["d"])["d"].name == first.name
+    store.rollback("ct")
+    assert newest_unseen(store, "ct", DEMO, ["g"])["g"].name == first.name
+
+
+def test_the_version_in_use_is_asked_even_if_there_are_newer_ones(store):
+    first = published(store, untrained("ct"), train_cases=["f"])
+    published(store, untrained("ct"), train_cases=["d"])
+    store.publish("ct", first.name)
+    assert newest_unseen(store, "ct", DEMO, ["g"])["g"].name == first.name
+
+
+def test_a_version_trained_without_a_patient_serves_that_patient_alone(store):
+    whole = published(store, untrained("ct"), train_cases=["d", "f"])
+    without = stored(store, untrained("ct"), train_cases=["f"], left_out=["d"])
+    found = newest_unseen(store, "ct", DEMO, ["d", "f", "g"])
+    assert {case: version.name for case, version in found.items()} == {"d": without.name, "g": whole.name}
+
+
+def test_versions_of_another_size_are_not_asked(store):
+    published(store, untrained("ct"), preset="paper")
+    assert newest_unseen(store, "ct", DEMO, ["d"]) == {}
+
+
+def test_folds_part_the_cases_alike_in_whatever_order_they_come():
+    cases = [f"case-{number}" for number in range(10)]
+    parts = folds(cases)
+    assert sorted(len(part) for part in parts) == [2, 2, 3, 3]
+    assert sorted(case for part in parts for case in part) == cases
+    assert folds(reversed(cases)) == parts
+    assert len(folds(["d", "f"])) == 2 and folds([]) == []
+
+
+@pytest.fixture
+def cohort(tmp_path, store, monkeypatch):
+    """Three training patients whom the only version of a network has seen; "trained" lists the trainings."""
+    root = tmp_path / "studies"
+    for case in "dfg":
+        add_case(root, case)
+    whole = published(store, untrained("ct"), train_cases=["d", "f", "g"])
+    calls: list[list[str]] = []
+
+    def train(segmenter, preset, columns, *, resume_path, trained_on, **options):
+        calls.append([column.case for column in columns])
+        Path(resume_path).parent.mkdir(parents=True, exist_ok=True)
+        Path(resume_path).write_text("state")
+        if len(calls) == getattr(train, "interrupted_at", 0):
+            raise KeyboardInterrupt
+        metadata = {"train_cases": calls[-1], "preset": preset.name}
+        return replace(untrained(segmenter.name), metadata=metadata, trained_on=trained_on)
+
+    monkeypatch.setattr(unseen, "train", train)
+    said: list[str] = []
+    training = Training(root, ["d", "f", "g"], on_step=said.append)
+    return {"train": train, "trained": calls, "training": training, "said": said, "whole": whole}
+
+
+def test_where_every_version_has_seen_the_patients_some_are_trained_without_them(store, cohort):
+    found, skipped = unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    assert not skipped and set(found) == {"d", "f", "g"}
+    for case, versions in found.items():
+        assert versions["ct"].metadata["left_out"] == [case]
+        assert case not in versions["ct"].metadata["train_cases"]
+        assert versions["ct"].trained_on == "2 approved patients"
+    assert sorted(cohort["trained"]) == [["d", "f"], ["d", "g"], ["f", "g"]]
+    assert store.published("ct").name == cohort["whole"].name
+    assert len(cohort["said"]) == 3 and cohort["said"][0].endswith("(1 of 3)")
+    assert not list((store.root / "training").iterdir())
+
+
+def test_they_are_trained_once(store, cohort):
+    unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    assert len(cohort["trained"]) == 3
+
+
+def test_an_interrupted_call_keeps_what_was_trained_and_the_state_of_the_rest(store, cohort):
+    cohort["train"].interrupted_at = 2
+    with pytest.raises(KeyboardInterrupt):
+        unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    assert (store.root / "training" / "ct-left-out.resume").is_file()
+    cohort["train"].interrupted_at = 0
+    found, _ = unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    assert set(found) == {"d", "f", "g"}
+    first, broken, again, last = cohort["trained"]
+    assert broken == again and len({tuple(first), tuple(again), tuple(last)}) == 3
+
+
+def test_the_only_patient_cannot_be_left_out_and_the_way_is_told(store, cohort):
+    alone = replace(cohort["training"], cases=["d"])
+    found, skipped = unseen_versions(store, ["ct"], tiny_preset(), alone)
+    assert found == {} and "approve further cases" in skipped["d"] and cohort["trained"] == []
+
+
+def test_a_network_without_weights_is_an_error_in_words(store, cohort):
+    with pytest.raises(ValueError, match="no weights for ef"):
+        unseen_versions(store, ["ct", "ef"], tiny_preset(), cohort["training"])

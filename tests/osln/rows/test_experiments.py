@@ -1,0 +1,128 @@
+"""The table of networks and rows says what the paper says."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from osln.rows.experiments import (
+    CLASSIFIERS,
+    EXPERIMENTS,
+    NETWORKS,
+    PRESETS,
+    PROXIMAL_MM,
+    ROWS,
+    SEGMENTERS,
+    SERVED_NETWORKS,
+    SINGLE_SEGMENTERS,
+)
+
+BEYOND = ("glnet-context", "local-context", "set-glnet")
+"""Classifiers that the paper does not have."""
+
+
+def test_the_first_row_is_the_papers_method():
+    first = next(iter(EXPERIMENTS.values()))
+
+    assert first.name == "osln" and first.classifier == "glnet"
+    assert sorted(first.segmenters) == ["ct-distal", "ct-proximal", "ef-distal", "ef-proximal"]
+    assert PROXIMAL_MM == 70
+
+
+def test_every_key_is_the_rows_own_name():
+    for table in (PRESETS, SEGMENTERS, CLASSIFIERS, EXPERIMENTS, SINGLE_SEGMENTERS):
+        assert [row.name for row in table.values()] == list(table)
+
+
+def test_every_row_asks_networks_that_exist_and_no_name_means_two_things():
+    for row in (EXPERIMENTS | SINGLE_SEGMENTERS).values():
+        assert row.segmenters and set(row.segmenters) <= set(SEGMENTERS)
+    assert not set(EXPERIMENTS) & set(SINGLE_SEGMENTERS)
+    assert set(SEGMENTERS) <= set(EXPERIMENTS) | set(SINGLE_SEGMENTERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "pet", "tumor"),
+    [
+        ("osln", True, True),
+        ("osln-local-ct", True, True),
+        ("lf-stratified", True, True),
+        ("ct", False, False),
+        ("ef", True, True),
+        ("lf", True, True),
+        ("ct-stratified", False, True),
+        ("ef-stratified", True, True),
+    ],
+)
+def test_rows_say_which_images_they_need(name, pet, tumor):
+    assert (EXPERIMENTS[name].needs_pet, EXPERIMENTS[name].needs_tumor) == (pet, tumor)
+
+
+def test_the_classifiers_are_the_rows_of_table_2():
+    assert {name for name, row in CLASSIFIERS.items() if row.context} == set(BEYOND)
+    seen = {row.name: (row.inputs, row.tags) for row in CLASSIFIERS.values() if row.name not in BEYOND}
+    assert seen == {
+        "glnet": (("ct", "pet"), True),
+        "local-ct-pet": (("ct", "pet"), False),
+        "local-ct": (("ct",), False),
+        "tag": ((), True),
+        "random-views": (("ct",), False),
+    }
+    assert [CLASSIFIERS[name].needs_pet for name in ("glnet", "local-ct", "tag")] == [True, False, False]
+    assert NETWORKS == (*SEGMENTERS, *CLASSIFIERS) and len(set(NETWORKS)) == len(NETWORKS)
+
+
+def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
+    rows = {row.classifier: row for row in EXPERIMENTS.values() if row.classifier and row.turns == 1}
+    assert set(rows) == set(CLASSIFIERS)
+    for row in rows.values():
+        assert row.stage_one == "lf-stratified" and row.networks == (*row.segmenters, row.classifier)
+    assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
+    assert EXPERIMENTS["ct"].stage_one == "ct" and EXPERIMENTS["ct"].networks == ("ct",)
+    assert SINGLE_SEGMENTERS["ct-distal"].stage_one == "ct-distal"
+
+
+def test_the_server_offers_the_rows_that_weights_are_shipped_of():
+    manifest = Path(__file__).resolve().parents[3] / "apps" / "osln" / "model" / "shipped" / "manifest.json"
+
+    assert set(SERVED_NETWORKS) == set(json.loads(manifest.read_text())["networks"])
+    assert "osln" in ROWS and "ct-distal" in ROWS and not ROWS["ef-psnn"].served
+
+
+def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
+    paper = PRESETS["paper"].stage_two
+    assert (paper.patch, paper.margin, paper.jitter) == ((48, 48, 32), 8, 3)
+    assert (paper.widths, paper.features) == ((32, 64, 128, 256), 256)
+    assert (paper.batch, paper.epochs, paper.learning_rate) == (32, 10, 1e-4)
+
+
+def test_streams_have_the_papers_inputs():
+    for name, segmenter in SEGMENTERS.items():
+        assert segmenter.inputs == (("ct",) if name.startswith("ct") else ("ct", "pet", "distance"))
+        _, _, kind = name.partition("-")
+        assert segmenter.zone == (kind if kind in ("proximal", "distal") else "all")
+        if name.startswith("gated"):
+            assert (segmenter.gate, segmenter.backbone) == (kind, "unet")
+        else:
+            assert segmenter.backbone == ("unet" if kind in ("", "proximal", "distal") else kind)
+
+
+def test_windows_and_patches_fit_the_poolings_of_their_networks():
+    for preset in PRESETS.values():
+        stride = 2 ** (len(preset.widths) - 1)
+        assert all(size % stride == 0 for size in preset.window + preset.patch)
+
+
+def test_the_papers_recipe():
+    paper = PRESETS["paper"]
+
+    assert paper.spacing_mm == (1.0, 1.0, 2.5)
+    assert (paper.window, paper.patch, paper.batch) == ((224, 224, 64), (96, 96, 64), 8)
+    assert (paper.learning_rate, paper.betas, paper.weight_decay) == (1e-4, (0.9, 0.999), 5e-4)
+
+
+def test_rows_cannot_be_changed_only_replaced():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PRESETS["demo"].batch = 4
+    assert dataclasses.replace(PRESETS["demo"], batch=4).batch == 4 and PRESETS["demo"].batch == 8

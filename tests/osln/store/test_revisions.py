@@ -1,0 +1,214 @@
+"""Revisions of a label: what is kept, in which order it is written, what a failure leaves behind."""
+
+import errno
+import gzip
+import threading
+
+import pytest
+
+from osln.store import revisions as revisions_module
+from osln.store.revisions import ConflictError, DiskFullError, Revisions
+
+ONE = gzip.compress(b"first label", mtime=0)
+TWO = gzip.compress(b"second label", mtime=0)
+THREE = gzip.compress(b"third label", mtime=0)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return Revisions(tmp_path / ".osln" / "case", tmp_path / "labels" / "final" / "case.nii.gz")
+
+
+def submit(kept, data, **options):
+    with kept.lock():
+        kept.settle()
+        return kept.submit(data, by=options.pop("by", "anna"), source="submission", **options)
+
+
+def test_before_the_first_submission_there_is_no_head_and_no_history(kept):
+    assert kept.head() is None
+    assert kept.history() == []
+
+
+def test_a_submission_never_erases_the_one_before(kept):
+    submit(kept, ONE, by="anna", counts={"nodes": 2})
+    second = submit(kept, TWO, by="ben")
+    assert [(r.revision, r.by, r.base) for r in kept.history()] == [(2, "ben", 1), (1, "anna", None)]
+    assert kept.path(1).read_bytes() == ONE
+    assert kept.path(2).read_bytes() == TWO
+    assert kept.final.read_bytes() == TWO
+    assert kept.head() == second
+    assert kept.history()[1].counts == {"nodes": 2}
+    assert second.at.endswith("+00:00")
+
+
+def test_an_outdated_base_revision_is_refused_and_names_who_was_faster(kept):
+    submit(kept, ONE)
+    submit(kept, TWO, by="ben", expected=1)
+    with pytest.raises(ConflictError, match="revision 2 was stored by ben"):
+        submit(kept, THREE, expected=1)
+    assert kept.final.read_bytes() == TWO
+    assert len(kept.history()) == 2
+
+
+def test_expecting_no_revision_conflicts_with_an_existing_one(kept):
+    submit(kept, ONE, expected=0)
+    with pytest.raises(ConflictError):
+        submit(kept, TWO, expected=0)
+
+
+@pytest.mark.parametrize("failing_write", [1, 2, 3, 4])
+def test_a_full_disk_leaves_head_final_and_folder_as_they_were(kept, monkeypatch, failing_write):
+    submit(kept, ONE)
+    before = sorted(path.name for path in kept.folder.iterdir())
+    real, calls = revisions_module.write_atomically, []
+
+    def write(path, data):
+        calls.append(path)
+        if len(calls) == failing_write:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, data)
+
+    monkeypatch.setattr(revisions_module, "write_atomically", write)
+    with pytest.raises(DiskFullError, match="former label is untouched"):
+        submit(kept, TWO)
+    monkeypatch.undo()
+    assert kept.head().revision == 1
+    assert kept.final.read_bytes() == ONE
+    assert sorted(path.name for path in kept.folder.iterdir()) == before
+    assert [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+def test_a_crash_after_the_head_was_written_is_finished_by_the_next_visit(kept, monkeypatch):
+    submit(kept, ONE)
+    monkeypatch.setattr(Revisions, "_publish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        submit(kept, TWO)
+    monkeypatch.undo()
+    assert kept.head().revision == 2
+    assert kept.final.read_bytes() == ONE
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.final.read_bytes() == TWO
+    assert [r.revision for r in kept.history()] == [2, 1]
+
+
+def test_a_crash_before_the_head_was_written_leaves_the_former_head(kept, monkeypatch):
+    submit(kept, ONE)
+    real = revisions_module.write_atomically
+
+    def write(path, data):
+        if path.name == "head.json":
+            raise KeyboardInterrupt
+        real(path, data)
+
+    monkeypatch.setattr(revisions_module, "write_atomically", write)
+    with pytest.raises(KeyboardInterrupt):
+        submit(kept, TWO)
+    monkeypatch.undo()
+    submit(kept, THREE)
+    assert kept.final.read_bytes() == THREE
+    assert [(r.revision, r.base) for r in kept.history()] == [(3, 1), (1, None)]
+
+
+def test_a_label_copied_over_the_final_file_becomes_a_revision_of_its_own(kept):
+    submit(kept, ONE)
+    kept.final.write_bytes(TWO)
+    submit(kept, THREE)
+    assert [(r.revision, r.source) for r in kept.history()] == [
+        (3, "submission"),
+        (2, "external"),
+        (1, "submission"),
+    ]
+    assert kept.path(2).read_bytes() == TWO
+
+
+def test_a_label_that_was_there_before_any_revision_is_adopted(kept):
+    kept.final.parent.mkdir(parents=True)
+    kept.final.write_bytes(ONE)
+    with kept.lock():
+        adopted = kept.settle()
+        assert kept.settle() is None
+    assert (adopted.revision, adopted.source) == (1, "external")
+
+
+def test_an_uncompressed_label_is_adopted_compressed_and_leaves_no_twin(kept):
+    plain = kept.final.with_name("case.nii")
+    plain.parent.mkdir(parents=True)
+    plain.write_bytes(b"plain voxels")
+    with kept.lock():
+        kept.settle()
+    assert gzip.decompress(kept.path(1).read_bytes()) == b"plain voxels"
+    assert gzip.decompress(kept.final.read_bytes()) == b"plain voxels"
+    assert not plain.exists()
+
+
+def test_of_twin_files_both_are_kept_and_the_compressed_one_stays_final(kept):
+    submit(kept, ONE)
+    kept.final.with_name("case.nii").write_bytes(b"plain voxels")
+    with kept.lock():
+        kept.settle()
+    assert [r.source for r in kept.history()] == ["external", "external", "submission"]
+    assert gzip.decompress(kept.path(2).read_bytes()) == b"plain voxels"
+    assert kept.final.read_bytes() == ONE
+
+
+def test_going_back_is_a_new_revision_with_the_old_voxels(kept):
+    submit(kept, ONE)
+    submit(kept, TWO)
+    with kept.lock():
+        kept.restore(1, by="carl")
+    assert kept.final.read_bytes() == ONE
+    assert [(r.revision, r.by) for r in kept.history()] == [(3, "carl"), (2, "anna"), (1, "anna")]
+
+
+def test_removing_the_final_file_keeps_the_revisions(kept):
+    submit(kept, ONE)
+    with kept.lock():
+        kept.remove_final()
+    assert not kept.final.exists()
+    assert kept.path(1).read_bytes() == ONE
+    submit(kept, TWO)
+    assert [r.revision for r in kept.history()] == [2, 1]
+
+
+def test_an_unknown_revision_is_an_error_that_lists_the_known_ones(kept):
+    submit(kept, ONE)
+    with pytest.raises(LookupError, match=r"no revision 7 in case; there are \[1\]"):
+        kept.path(7)
+
+
+def test_of_eight_submissions_on_one_revision_exactly_one_wins(kept):
+    submit(kept, ONE)
+    gate, outcomes = threading.Barrier(8), []
+
+    def race():
+        gate.wait()
+        try:
+            submit(kept, TWO, expected=1)
+            outcomes.append("stored")
+        except ConflictError:
+            outcomes.append("conflict")
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["conflict"] * 7 + ["stored"]
+    assert kept.head().revision == 2
+
+
+def test_stored_files_are_as_readable_as_any_other(kept, tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    submit(kept, ONE)
+    files = [kept.final, kept.path(1), kept.folder / "head.json"]
+    assert {path.stat().st_mode & 0o777 for path in files} == {plain.stat().st_mode & 0o777}
+
+
+def test_a_damaged_head_is_an_error_and_not_an_empty_history(kept):
+    submit(kept, ONE)
+    (kept.folder / "head.json").write_text("{")
+    with pytest.raises(ValueError, match="restore it from a backup"):
+        kept.head()

@@ -1,0 +1,200 @@
+"""A checkpoint is tensors and plain values: it comes back as it was, and nothing in it is ever executed."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from osln.files.arrays import plain
+from osln.imaging.transforms import Scaling
+from osln.networks.build import classifier_network
+from osln.networks.unet3d import UNet3D
+from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS
+from osln.weights.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+
+
+def checkpoint(name="ct-distal", **changed) -> Checkpoint:
+    torch.manual_seed(1)
+    state = UNet3D(len(SEGMENTERS[name].inputs), PRESETS["demo"].widths).state_dict()
+    return replace(
+        Checkpoint(
+            name, "demo", Scaling(0.7, 1.9), state, "phantom", {"seed": 3, "metrics": {"mrecall": 0.4}}
+        ),
+        **changed,
+    )
+
+
+def classifier(name) -> Checkpoint:
+    torch.manual_seed(1)
+    state = classifier_network(CLASSIFIERS[name], PRESETS["demo"]).state_dict()
+    return Checkpoint(name, "demo", Scaling(0.7, 1.9), state, "phantom", {"tagger": {"sha256": "ab"}})
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    saved = checkpoint()
+    save_checkpoint(tmp_path / "a.pt", saved)
+
+    loaded = load_checkpoint(tmp_path / "a.pt")
+
+    assert replace(loaded, state_dict={}) == replace(saved, state_dict={})
+    assert list(loaded.state_dict) == list(saved.state_dict)
+    for name, tensor in saved.state_dict.items():
+        assert torch.equal(loaded.state_dict[name], tensor)
+
+
+def test_the_network_has_the_weights_and_does_not_share_them():
+    trained = checkpoint()
+    before = {name: tensor.clone() for name, tensor in trained.state_dict.items()}
+
+    network = trained.network()
+
+    assert not network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    network.train()(torch.randn(2, 1, 8, 8, 8))
+    with torch.no_grad():
+        network.output.weight += 1
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trained.state_dict.items())
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_classifier_is_saved_and_loaded_like_a_segmenter(name, tmp_path):
+    save_checkpoint(tmp_path / "a.pt", classifier(name))
+
+    loaded = load_checkpoint(tmp_path / "a.pt")
+
+    network = loaded.network()
+    assert not network.training
+    assert loaded.metadata["tagger"] == {"sha256": "ab"}
+    for key, tensor in classifier(name).state_dict.items():
+        assert torch.equal(network.state_dict()[key], tensor)
+
+
+def test_weights_of_another_classifier_are_refused_with_the_tensors_that_differ():
+    with pytest.raises(
+        ValueError,
+        match=r"not weights of local-ct-pet \(demo\): 1 tensors differ, first score.weight: "
+        r"\(1, 1195\) instead of \(1, 1024\)",
+    ):
+        replace(classifier("glnet"), name="local-ct-pet").check()
+
+
+def test_building_the_network_draws_no_random_number():
+    trained = checkpoint()
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+
+    torch.manual_seed(5)
+    trained.network()
+
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_metadata_is_stored_as_plain_values(tmp_path):
+    metadata = {"metric": np.float64(0.25), "cases": ("a", "b"), "n": np.int64(3), "froc": float("nan")}
+
+    save_checkpoint(
+        tmp_path / "a.pt", checkpoint(metadata=metadata, scaling=Scaling(np.float64(0.5), np.float32(2)))
+    )
+
+    loaded = load_checkpoint(tmp_path / "a.pt")
+    assert loaded.metadata == {"metric": 0.25, "cases": ["a", "b"], "n": 3, "froc": None}
+    assert loaded.scaling == Scaling(0.5, 2.0)
+    json.dumps(loaded.metadata, allow_nan=False)
+
+
+def test_metadata_that_has_no_plain_form_is_refused_when_it_is_saved(tmp_path):
+    with pytest.raises(ValueError, match="a set cannot be stored with the weights"):
+        save_checkpoint(tmp_path / "a.pt", checkpoint(metadata={"cases": {"a"}}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_plain_values_keep_their_kind():
+    assert plain({"a": True, "b": None, "c": (1, 2.5, "x"), "d": float("inf")}) == {
+        "a": True,
+        "b": None,
+        "c": [1, 2.5, "x"],
+        "d": None,
+    }
+    assert plain(np.bool_(True)) is True and plain(torch.tensor(2)) == 2
+
+
+class Trap:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_foreign_objects_are_refused_and_never_executed(tmp_path):
+    trap = tmp_path / "executed"
+    whole = {"format": FORMAT, "name": "ct", "preset": "demo", "metadata": Trap(trap)}
+    for content in (Trap(trap), whole):
+        torch.save(content, tmp_path / "a.pt")
+        with pytest.raises(ValueError, match=r"a\.pt cannot be read as weights \(damaged, or not written by"):
+            load_checkpoint(tmp_path / "a.pt")
+
+    assert not trap.exists()
+
+
+def test_damaged_and_missing_files_are_refused(tmp_path):
+    save_checkpoint(tmp_path / "a.pt", checkpoint())
+    whole = (tmp_path / "a.pt").read_bytes()
+
+    with pytest.raises(ValueError, match=r"no weights at .*none"):
+        load_checkpoint(tmp_path / "none.pt")
+    for damaged in (whole[: len(whole) // 2], b"", b"weights"):
+        (tmp_path / "a.pt").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"a\.pt cannot be read as weights"):
+            load_checkpoint(tmp_path / "a.pt")
+
+
+def content_of(tmp_path) -> dict:
+    save_checkpoint(tmp_path / "whole.pt", checkpoint())
+    return torch.load(tmp_path / "whole.pt", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "other"}, "holds no weights of this software"),
+        ({"name": "mr"}, "is for 'mr', 'demo': both unknown here"),
+        ({"preset": None}, "is for 'ct-distal', None"),
+        ({"scaling": None}, "is incomplete: it has no scaling"),
+        ({"metadata": 3, "trained_on": None}, "is incomplete: it has no trained_on, metadata"),
+        ({"scaling": {"x": 1.0}}, "not preprocessing numbers"),
+        ({"state_dict": {"a": 1}}, "weights that are not tensors"),
+    ],
+)
+def test_files_of_another_kind_are_refused_in_words(tmp_path, change, words):
+    torch.save(content_of(tmp_path) | change, tmp_path / "a.pt")
+
+    with pytest.raises(ValueError, match=words):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_list_of_tensors_is_no_checkpoint(tmp_path):
+    torch.save([torch.zeros(2)], tmp_path / "a.pt")
+
+    with pytest.raises(ValueError, match="holds no weights of this software"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_weights_of_another_architecture_are_refused_with_the_tensors_that_differ(tmp_path):
+    state = dict(checkpoint("ef").state_dict)
+    save_checkpoint(tmp_path / "a.pt", checkpoint(state_dict=state))
+
+    with pytest.raises(
+        ValueError,
+        match=r"not weights of ct-distal \(demo\): 1 tensors differ, first encoder.0.0.weight: "
+        r"\(8, 3, 3, 3, 3\) instead of \(8, 1, 3, 3, 3\)",
+    ):
+        load_checkpoint(tmp_path / "a.pt")
+    del state["output.bias"]
+    with pytest.raises(ValueError, match=r"2 tensors differ, .*output.bias: missing instead of"):
+        checkpoint(state_dict=state).network()

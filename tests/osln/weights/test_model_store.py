@@ -1,0 +1,268 @@
+"""Versions of weights: nothing untrained or changed is ever run, publishing is atomic, rollback works."""
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from osln.imaging.transforms import Scaling
+from osln.networks.unet3d import UNet3D
+from osln.rows.experiments import PRESETS, SEGMENTERS
+from osln.weights import model_store as weights
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.model_store import ModelStore, write_shipped
+
+
+def checkpoint(name="ct", bias=0.0) -> Checkpoint:
+    """A network that is told from others by its last bias."""
+    network = UNet3D(len(SEGMENTERS[name].inputs), PRESETS["demo"].widths, output_bias=bias)
+    return Checkpoint(name, "demo", Scaling(), network.state_dict(), "phantom", {"seed": 1})
+
+
+def bias_in_use(store: ModelStore, name="ct") -> float:
+    return float(store.load(name).state_dict["output.bias"])
+
+
+@pytest.fixture
+def store(tmp_path) -> ModelStore:
+    """A store with shipped weights of `ct`, bias -1."""
+    write_shipped(
+        tmp_path / "shipped",
+        {"ct": checkpoint(bias=-1)},
+        {"ct": {"0.15": 0.31, "0.3": 0.62}},
+        tagger=None,
+        command="./scripts/osln train",
+    )
+    return ModelStore(tmp_path)
+
+
+def test_a_network_without_weights_is_an_error_that_says_what_to_do(tmp_path):
+    store = ModelStore(tmp_path / "none")
+
+    assert store.published("ct-distal") is None and store.versions("ct-distal") == []
+    with pytest.raises(
+        ValueError, match=r"no weights for ct-distal: train it \(.*\) or put them at .*shipped"
+    ):
+        store.load("ct-distal")
+    assert not (tmp_path / "none").exists()
+
+
+def test_unknown_networks_are_refused(store):
+    with pytest.raises(ValueError, match="unknown network 'mr': expected one of ct-proximal, ct-distal"):
+        store.versions("mr")
+    with pytest.raises(ValueError, match=r"unknown network '\.\./x'"):
+        store.published("../x")
+
+
+def test_the_shipped_weights_are_in_use_until_others_are_published(store):
+    version = store.published("ct")
+
+    assert (version.name, version.trained_on) == ("shipped", "phantom")
+    assert bias_in_use(store) == -1
+    manifest = json.loads((store.root / "shipped" / "manifest.json").read_text())
+    assert manifest["not_for_clinical_use"] is True
+    assert manifest["networks"]["ct"]["sha256"] == version.sha256
+
+
+def test_a_stored_version_is_used_only_when_it_is_published(store):
+    added = store.add(checkpoint(bias=2), metric=0.4567)
+
+    assert added.name.endswith("-0.457") and added.metadata["metric"] == 0.4567
+    assert added.metadata["seed"] == 1 and added.metadata["created"].endswith("+00:00")
+    assert store.published("ct").name == "shipped"
+    assert float(store.load("ct", added).state_dict["output.bias"]) == 2
+
+    assert store.publish("ct", added.name) == added
+    assert bias_in_use(store) == 2 and store.published("ct") == added
+
+
+def test_versions_are_listed_from_the_shipped_one_to_the_latest(store):
+    first, second = store.add(checkpoint(bias=1)), store.add(checkpoint(bias=2))
+
+    assert store.versions("ct") == [store.published("ct"), first, second]
+    assert store.versions("ef") == []
+
+
+def test_rollback_goes_back_one_version_at_a_time_down_to_the_shipped_one(store):
+    for bias in (1, 2):
+        store.publish("ct", store.add(checkpoint(bias=bias)).name)
+
+    seen = [bias_in_use(store)]
+    for _ in range(2):
+        version = store.rollback("ct")
+        assert version == store.published("ct")
+        seen.append(bias_in_use(store))
+
+    assert seen == [2, 1, -1]
+    with pytest.raises(ValueError, match="ct has no earlier version to roll back to"):
+        store.rollback("ct")
+    assert len(store.versions("ct")) == 3
+
+
+def test_without_shipped_weights_the_first_version_cannot_be_rolled_back(tmp_path):
+    store = ModelStore(tmp_path)
+    store.publish("ef", store.add(checkpoint("ef", bias=1)).name)
+
+    with pytest.raises(ValueError, match="ef has no earlier version"):
+        store.rollback("ef")
+    assert bias_in_use(store, "ef") == 1
+
+
+def test_publishing_twice_is_publishing_once_and_the_shipped_one_can_return(store):
+    added = store.add(checkpoint(bias=1))
+    store.publish("ct", added.name)
+    store.publish("ct", added.name)
+
+    assert store.publish("ct", "shipped").name == "shipped"
+    assert bias_in_use(store) == -1
+    assert store.rollback("ct") == added
+    assert store.rollback("ct").name == "shipped"
+
+
+def test_versions_that_do_not_exist_are_refused_with_those_that_do(store):
+    added = store.add(checkpoint())
+
+    with pytest.raises(ValueError, match=f"ct has no version 'best'; known: shipped, {added.name}"):
+        store.publish("ct", "best")
+    with pytest.raises(ValueError, match=r"ef has no version '\.\./ct/x'; known: none"):
+        store.publish("ef", "../ct/x")
+
+
+def test_weights_that_were_changed_after_they_were_stored_are_not_run(store):
+    added = store.add(checkpoint(bias=1))
+    data = bytearray(added.path.read_bytes())
+    data[len(data) // 2] ^= 1
+    added.path.write_bytes(bytes(data))
+
+    with pytest.raises(
+        ValueError, match=r"of ct are missing or were changed after they were stored; roll back"
+    ):
+        store.publish("ct", added.name)
+    assert store.published("ct").name == "shipped"
+    (store.root / "shipped" / "ct.pt").unlink()
+    with pytest.raises(ValueError, match=r"ct\.pt of ct are missing or were changed"):
+        store.load("ct")
+
+
+def test_a_published_version_that_was_deleted_is_not_replaced_in_silence(store):
+    added = store.add(checkpoint(bias=1))
+    store.publish("ct", added.name)
+    added.path.unlink()
+    added.path.with_suffix(".json").unlink()
+
+    with pytest.raises(
+        ValueError, match=f"the published version {added.name} of ct is gone from .*roll back"
+    ):
+        store.load("ct")
+    assert store.rollback("ct").name == "shipped" and bias_in_use(store) == -1
+
+
+def test_weights_of_another_network_under_this_name_are_refused(store):
+    other = store.add(checkpoint("ct-distal"))
+
+    with pytest.raises(ValueError, match="holds weights of ct-distal, not of ct"):
+        store.load("ct", other)
+
+
+def test_weights_that_do_not_fit_their_network_are_not_stored(store):
+    broken = dict(checkpoint().state_dict)
+    broken["output.bias"] = torch.zeros(2)
+
+    with pytest.raises(ValueError, match="not weights of ct"):
+        store.add(replace(checkpoint(), state_dict=broken))
+    assert [version.name for version in store.versions("ct")] == ["shipped"]
+
+
+def test_a_metric_that_is_no_number_is_left_out_of_name_and_manifest(store):
+    added = store.add(checkpoint(), metric=float("nan"))
+
+    assert "nan" not in added.name and added.metadata["metric"] is None
+    assert "NaN" not in added.path.with_suffix(".json").read_text()
+
+
+def test_operating_points_are_ones_own_then_the_shipped_then_one_half(store):
+    assert store.thresholds("ct") == {"0.15": 0.31, "0.3": 0.62}
+    assert store.thresholds("osln") == {"0.15": 0.5}
+
+    store.set_thresholds("ct", {"0.15": 0.4})
+    store.set_thresholds("osln", {"0.15": 0.2})
+
+    assert store.thresholds("ct") == {"0.15": 0.4}
+    assert ModelStore(store.root).thresholds("osln") == {"0.15": 0.2}
+
+
+def test_two_publications_at_once_are_both_kept(store, monkeypatch):
+    names = {name: store.add(checkpoint(name)).name for name in ("ct", "ct-distal")}
+    as_json = weights._json
+
+    def slowly(value):
+        # Long enough for the other thread to read the old state, if nothing held it back.
+        time.sleep(0.2)
+        return as_json(value)
+
+    monkeypatch.setattr(weights, "_json", slowly)
+    threads = [threading.Thread(target=ModelStore(store.root).publish, args=each) for each in names.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {name: store.published(name).name for name in names} == names
+
+
+def test_publishing_from_two_threads_loses_nothing_and_no_reader_sees_half_a_file(store):
+    names = {bias: store.add(checkpoint(bias=bias)).name for bias in (1, 2)}
+    distal = store.add(checkpoint("ct-distal", bias=3)).name
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    def publish(bias: int) -> None:
+        own = ModelStore(store.root)
+        own.publish("ct-distal", distal)
+        for _ in range(3):
+            own.publish("ct", names[bias])
+            own.set_thresholds(f"row-{bias}", {"0.15": bias / 10})
+
+    def read() -> None:
+        own = ModelStore(store.root)
+        while not done.wait(0.002):
+            assert own.published("ct") is not None
+
+    def watched(work, *given) -> None:
+        try:
+            work(*given)
+        except BaseException as failure:
+            failures.append(failure)
+
+    writers = [threading.Thread(target=watched, args=(publish, bias)) for bias in (1, 2)]
+    reader = threading.Thread(target=watched, args=(read,))
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+
+    assert not failures
+    assert store.published("ct").name in names.values() and store.published("ct-distal").name == distal
+    assert store.thresholds("row-1") == {"0.15": 0.1} and store.thresholds("row-2") == {"0.15": 0.2}
+    history = json.loads((store.root / "published.json").read_text())["published"]["ct"]
+    assert set(history) == set(names.values())
+    assert not [path for path in store.root.iterdir() if path.name.startswith(".published.json")]
+
+
+def test_two_trainings_that_end_at_once_are_two_versions(store):
+    added = []
+    threads = [
+        threading.Thread(target=lambda: added.append(store.add(checkpoint(), metric=0.5))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len({version.path for version in added}) == 4
+    assert len(store.versions("ct")) == 5

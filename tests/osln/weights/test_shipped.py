@@ -1,0 +1,50 @@
+"""The weights that come with the software: both stages and their tagger, written together."""
+
+import hashlib
+import json
+
+from osln.imaging.transforms import Scaling
+from osln.networks.glnet import GLNet
+from osln.rows.experiments import CLASSIFIERS, PRESETS
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.model_store import ModelStore, write_shipped
+from small.store import untrained
+
+
+def classifier(name) -> Checkpoint:
+    state = GLNet.of(CLASSIFIERS[name], PRESETS["demo"].stage_two).state_dict()
+    return Checkpoint(name, "demo", Scaling(), state, "phantom", {"tagger": None})
+
+
+ABOUT = {"name": "LesaNet", "origin": "phantom", "trained_on": "phantom", "width": 16, "sha256": ""}
+
+
+def test_both_stages_and_the_tagger_are_written_and_a_second_time_replaces_the_first(tmp_path):
+    folder = tmp_path / "shipped"
+    tagger = tmp_path / "trained.safetensors"
+    tagger.write_bytes(b"tagger")
+    stage_one = untrained("ct")
+    stage_one.state_dict["output.bias"].fill_(-1)
+
+    networks = {"ct": stage_one, "tag": classifier("tag"), "local-ct": classifier("local-ct")}
+    points = {"ct": {"0.15": 0.31}, "tag": {"0.5": 0.9, "3": 0.25}}
+    write_shipped(folder, networks, points, (tagger, ABOUT), "./scripts/osln tables --ship")
+
+    content = json.loads((folder / "manifest.json").read_text())
+    assert set(content["networks"]) == set(networks)
+    assert content["command"] == "./scripts/osln tables --ship"
+    assert content["tagger"] == {
+        "file": "lesanet.safetensors",
+        "sha256": hashlib.sha256(b"tagger").hexdigest(),
+        "origin": "phantom",
+        "trained_on": "phantom",
+    }
+    assert (folder / "lesanet.safetensors").read_bytes() == b"tagger"
+    store = ModelStore(tmp_path)
+    assert float(store.load("ct").state_dict["output.bias"]) == -1 and store.load("tag").name == "tag"
+    assert store.thresholds("tag") == {"0.5": 0.9, "3": 0.25} and store.thresholds("ct")["0.15"] == 0.31
+
+    there = folder / "lesanet.safetensors"
+    write_shipped(folder, {"tag": classifier("tag")}, {"tag": {"3": 0.5}}, (there, ABOUT), "x")
+    assert store.thresholds("tag") == {"3": 0.5} and store.load("tag").name == "tag"
+    assert store.published("ct") is None and there.read_bytes() == b"tagger"

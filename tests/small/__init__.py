@@ -1,0 +1,1 @@
+"""Small inputs and real components that the tests share."""

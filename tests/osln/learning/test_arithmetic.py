@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from osln.learning import arithmetic as recipe
 from osln.learning.arithmetic import learning_rate
 from osln.learning.losses import candidate_loss, masked_loss
+from osln.weights import devices
 from osln.weights.devices import bf16_is_fast, bf16_is_sound
 
 LOGITS = torch.tensor([0.0, 0.0, 2.0, -2.0]).reshape(1, 1, 4, 1, 1)
@@ -97,7 +97,7 @@ class Halvings(nn.Module):
 
 def test_a_network_of_maps_two_voxels_wide_learns_in_single_precision_on_a_cpu(monkeypatch):
     x, cpu = torch.zeros(1, 1, 16, 16, 16), torch.device("cpu")
-    monkeypatch.setattr(recipe, "bf16_is_fast", lambda device: True)
+    monkeypatch.setattr(devices, "bf16_is_fast", lambda device: True)
     sound = {}
     for halvings in (2, 3, 4):
         network = Halvings(halvings).train()
@@ -105,5 +105,5 @@ def test_a_network_of_maps_two_voxels_wide_learns_in_single_precision_on_a_cpu(m
         assert network.training and not network.conv._forward_pre_hooks
     # Maps of 4, 2 and 1 voxels.
     assert sound == {2: True, 3: False, 4: True}
-    monkeypatch.setattr(recipe, "bf16_is_fast", lambda device: False)
+    monkeypatch.setattr(devices, "bf16_is_fast", lambda device: False)
     assert not bf16_is_sound(cpu, Halvings(2), lambda: None)

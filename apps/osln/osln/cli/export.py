@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
             series_uid=options.series,
         )
     except ValueError as error:
-        sys.exit(f"export_dicom.py: {error}")
+        sys.exit(f"osln export: {error}")
     for warning in exported.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     for path in exported.paths:

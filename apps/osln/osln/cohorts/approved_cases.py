@@ -22,7 +22,7 @@ LEAST = {"train": FOLDS, "validation": 2, "test": 2}
 
 @dataclass(frozen=True)
 class StoreCohort:
-    """Approved cases of a store; a `results.cohort.Cohort`.
+    """Approved cases of a store; a `cohorts.cohort.Cohort`.
 
     Attributes:
         root: Folder of the studies.
@@ -97,7 +97,7 @@ class StoreCohort:
         return self.work / "columns" / f"{case}-{self.marks[case]}.npz"
 
     def column(self, case: str) -> Column:
-        """The case, prepared if need be; errors as in `study.load_study`."""
+        """The case, prepared if need be; errors as in `layout.load_study`."""
         path = self.path(case)
         if path.is_file():
             return load_column(path)[0]

@@ -22,7 +22,7 @@ def save_column(path: Path, column: Column, more: Mapping[str, Any] | None = Non
 
     Args:
         path: File to write.
-        column: From `sampling.compact`.
+        column: From `lung_column.compact`.
         more: JSON values to keep with it.
     """
     arrays: dict[str, Any] = {

@@ -44,12 +44,12 @@ class SliceSampler:
     Slices with nodes are drawn evenly over all patients, so are those without.
 
     Args:
-        columns: Training patients with nodes as instances; `sampling.compact` ones to save memory.
+        columns: Training patients with nodes as instances; `lung_column.compact` ones to save memory.
         tags: Known tags of each patient's nodes; a node that is not named has unknown ones.
         detector: Which images.
         recipe: Batch, margin and augmentation.
         scaling: Preprocessing numbers.
-        size: Rows and columns of the images, from `slices.canvas_size`.
+        size: Rows and columns of the images, from `canvas.canvas_size`.
         seed: Any integer.
 
     Raises:

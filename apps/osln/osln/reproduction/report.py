@@ -71,7 +71,7 @@ class Content:
     """Everything that a report tells, as JSON values.
 
     Attributes:
-        about: Of `reporting.setting`, with cohort, hardware and recipe.
+        about: Of `intervals.setting`, with cohort, hardware and recipe.
         tables: From `figures.table_figures`, in order.
         cohort: Figures of the patients by split.
         classes: For `cells.class_cells`.

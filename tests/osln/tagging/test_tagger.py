@@ -169,9 +169,7 @@ def test_the_checksum_of_a_file_is_that_of_the_loaded_tagger(tmp_path):
 
 
 def test_files_without_a_tagger_are_refused_with_what_to_do(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"no tagger at .*: convert the public one with ./scripts"
-    ):
+    with pytest.raises(ValueError, match=r"no tagger at .*: convert the public one with ./scripts"):
         Tagger.load(tmp_path / "none.safetensors")
     path = tmp_path / "text.safetensors"
     path.write_bytes(b"this is text, not tensors")

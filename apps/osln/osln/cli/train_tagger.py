@@ -40,9 +40,7 @@ def command_line() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--deeplesion", type=Path, help="folder with DL_info.csv and Images_png")
     source.add_argument("--phantoms", type=int, metavar="N", help="learn from N generated phantoms")
-    source.add_argument(
-        "--store", type=Path, help="store with truth/<case>.json, as `osln phantoms` writes"
-    )
+    source.add_argument("--store", type=Path, help="store with truth/<case>.json, as `osln phantoms` writes")
     parser.add_argument("--labels", type=Path, help="text_mined_labels_171_and_split.json")
     parser.add_argument("--ontology", type=Path, help="lesion_ontology_181022.xlsx")
     parser.add_argument(

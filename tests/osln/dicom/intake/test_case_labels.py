@@ -89,10 +89,31 @@ def test_ambiguous_regions_stop_everything_unless_they_are_empty():
     assert labels_of(GTVp=[box], GTV1=[]).tumor.sum() == 16
 
 
-def test_node_too_small_for_a_voxel_is_refused():
+def test_node_too_small_for_a_voxel_is_left_out_and_told():
     tiny = structure_set(
         ct_slices(), {"GTVn": [box_contours(AXIAL, (4, 5), (4, 5), [2])[0] * 0 + [0.9, 0.9, -34]]}
     )
 
-    with pytest.raises(ValueError, match="region 'GTVn' holds no voxel of the CT"):
-        case_labels(structures_of(tiny), load_rules(), GRID, uid("frame"))
+    labels = case_labels(structures_of(tiny), load_rules(), GRID, uid("frame"))
+
+    assert labels.nodes is None and not labels.instances
+    assert any("region 'GTVn' was left out: it holds no voxel of the CT" in said for said in labels.warnings)
+
+
+def test_a_node_of_points_is_left_out_and_told():
+    ds = structure_set(
+        ct_slices(),
+        {
+            "GTVp": box_contours(AXIAL, (4, 8), (4, 6), [2, 3]),
+            "GTVn": box_contours(AXIAL, (9, 12), (4, 6), [2]),
+        },
+    )
+    for contour in ds.ROIContourSequence[1].ContourSequence:
+        contour.ContourGeometricType = "POINT"
+
+    labels = case_labels(structures_of(ds), load_rules(), GRID, uid("frame"))
+
+    assert labels.tumor.sum() == 16 and labels.nodes is None
+    assert labels.warnings[0].startswith(
+        "region 'GTVn' was left out: its 1 contours are points or open lines"
+    )

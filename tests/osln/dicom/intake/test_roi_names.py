@@ -111,3 +111,24 @@ def test_no_name_of_298_real_patients_is_taken_for_the_wrong_thing():
         ("tumor", "tumor"): 238, ("tumor", "ambiguous"): 63, ("tumor", "node"): 1,
         ("node", "node"): 100, ("node", "ambiguous"): 25, ("node", "other"): 3,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["淋巴结1", "Лимфоузел", "GTV淋巴结", "心脏", "ΛΕΜΦΑΔΕΝΑΣ 2"])
+def test_a_name_in_another_script_is_asked_for_and_never_ignored(name):
+    meanings = load_rules().meanings([name, "GTVp"])
+
+    assert meanings[name].kind == "ambiguous" and meanings[name].reason
+    assert meanings["GTVp"].kind == "tumor"
+
+
+def test_a_name_in_another_script_can_be_decided(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text("rules:\n  - {kind: node, pattern: '淋巴结 ?[0-9]*'}\n", encoding="utf-8")
+
+    assert load_rules(site).meanings(["淋巴结 2"])["淋巴结 2"].kind == "node"
+    assert load_rules(None, ["心脏=ignore"]).meanings(["心脏"])["心脏"].kind == "other"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("Tumør", "tumor"), ("PTV左", "other"), ("Größe", "other")])
+def test_latin_letters_of_all_kinds_are_read(name, kind):
+    assert load_rules().meanings([name, "GTVp"])[name].kind == kind

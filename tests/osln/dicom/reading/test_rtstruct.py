@@ -112,3 +112,68 @@ def test_a_region_is_found_by_its_name_or_the_names_are_told():
         region_mask(structures, "GTVn", grid)
     with pytest.raises(ValueError, match="'dot' has no voxel in this CT"):
         region_mask(structures, "dot", grid)
+
+
+def two_squares(kind="CLOSED_PLANAR"):
+    """Regions GTVn of two overlapping squares of 16 voxels on each of 3 slices, 8 of them in both."""
+    ds = structure_set(
+        ct_slices(),
+        {
+            "GTVn": [
+                *box_contours(AXIAL, (2, 6), (2, 6), range(1, 4)),
+                *box_contours(AXIAL, (4, 8), (2, 6), range(1, 4)),
+            ]
+        },
+    )
+    for contour in ds.ROIContourSequence[0].ContourSequence:
+        contour.ContourGeometricType = kind
+    return structures_of(ds).regions[0]
+
+
+def test_contours_that_overlap_in_part_are_united_and_told():
+    mask, notes = voxels(two_squares(), AXIAL)
+
+    assert mask.sum() == 3 * 24
+    assert notes == ("region 'GTVn': on 3 slices contours overlap in part: what any of them encloses counts",)
+
+
+def test_contours_that_say_so_themselves_are_combined_even_odd():
+    mask, notes = voxels(two_squares("CLOSEDPLANAR_XOR"), AXIAL)
+
+    assert mask.sum() == 3 * 16 and notes == ()
+
+
+def test_interpolated_contours_are_closed_ones():
+    mask, _ = voxels(two_squares("INTERPOLATED_PLANAR"), AXIAL)
+
+    assert mask.sum() == 3 * 24
+
+
+def test_two_regions_of_one_number_are_refused_by_name():
+    ds = structure_set(
+        ct_slices(), {"GTVp": box_contours(AXIAL, *BOX), "Heart": box_contours(AXIAL, (9, 12), *BOX[1:])}
+    )
+    ds.StructureSetROISequence[1].ROINumber = ds.StructureSetROISequence[0].ROINumber
+
+    with pytest.raises(ValueError, match=r"regions 'GTVp' and 'Heart' have one number \(1\)"):
+        structures_of(ds)
+
+
+def test_contours_of_no_region_are_refused():
+    ds = structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX)})
+    ds.ROIContourSequence[0].ReferencedROINumber = 7
+
+    with pytest.raises(ValueError, match="3 contours belong to a region number 7"):
+        structures_of(ds)
+
+
+def test_contours_of_one_region_in_two_items_are_all_read():
+    ds = structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX)})
+    item = ds.ROIContourSequence[0]
+    other = pydicom.Dataset()
+    other.ReferencedROINumber = item.ReferencedROINumber
+    other.ContourSequence = item.ContourSequence[2:]
+    item.ContourSequence = item.ContourSequence[:2]
+    ds.ROIContourSequence.append(other)
+
+    assert voxels(structures_of(ds).regions[0], AXIAL)[0].sum() == 4 * 3 * 3

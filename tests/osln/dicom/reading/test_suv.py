@@ -14,6 +14,8 @@ from pydicom.sequence import Sequence
 from osln.dicom.reading.suv import refusal, suv_conversion
 
 START, ADMIN = 0.002, 0.001
+ZR_89_S = 282276
+"""Half-life of zirconium-89, 78.4 h: it is given days before the scan."""
 
 
 def pet(isotope=None, private=None, **tags) -> Dataset:
@@ -43,7 +45,8 @@ def pet(isotope=None, private=None, **tags) -> Dataset:
                 setattr(target, keyword, value)
     ds.RadiopharmaceuticalInformationSequence = Sequence([item])
     for tag, value in (private or {}).items():
-        ds.add_new((0x7053, tag), "DS" if not isinstance(value, bytes) else "UN", value)
+        kind = "UN" if isinstance(value, bytes) else "LO" if tag < 0x100 else "DS"
+        ds.add_new((0x7053, tag), kind, value)
     return ds
 
 
@@ -58,6 +61,21 @@ def pet(isotope=None, private=None, **tags) -> Dataset:
             pet(SeriesTime="100000", AcquisitionTime="103000"), START, id="series time before the acquisition"
         ),
         pytest.param(pet(SeriesTime=None, SeriesDate=None), START, id="only an acquisition time"),
+        pytest.param(pet(AcquisitionTime="000000"), START, id="acquisition time that stands for none"),
+        pytest.param(pet(SeriesTime="000000.00"), START, id="series time that stands for none"),
+        pytest.param(
+            pet({"RadionuclideHalfLife": ZR_89_S, "RadiopharmaceuticalStartDateTime": "20191229100000"}),
+            0.001 * 2 ** (4 * 86400 / ZR_89_S),
+            id="zirconium-89, four days before the scan",
+        ),
+        pytest.param(
+            pet(
+                Units="CNTS",
+                private={0x10: "OTHER VENDOR", 0x1000: "7", 0x11: "Philips PET Private Group", 0x1100: "0.5"},
+            ),
+            0.5,
+            id="Philips' factor in another block",
+        ),
         pytest.param(pet(AcquisitionTime=None, AcquisitionDate=None), START, id="only a series time"),
         pytest.param(pet(SeriesDate=None, AcquisitionDate=None), START, id="times without any date"),
         pytest.param(
@@ -177,6 +195,15 @@ def test_factor_is_the_one_worked_out_by_hand(header, factor):
         (pet(DecayCorrection="OTHER"), "DecayCorrection of the PET is OTHER"),
         (pet(DecayCorrection=None, CorrectedImage=["ATTN"]), "DecayCorrection of the PET is missing"),
         (pet(DecayCorrection="NONE", AcquisitionTime=None), "AcquisitionTime is missing"),
+        (pet(DecayCorrection="NONE", AcquisitionTime="000000"), "AcquisitionTime is missing"),
+        (pet(SeriesTime="000000", AcquisitionTime="000000.000"), "midnight to the second"),
+        (pet(isotope={"RadiopharmaceuticalStartTime": "000000"}), "midnight to the second"),
+        (pet(isotope={"RadionuclideHalfLife": ZR_89_S}), "does not tell the day of the injection"),
+        (
+            pet({"RadionuclideHalfLife": ZR_89_S, "RadiopharmaceuticalStartDateTime": "20200103090000"}),
+            "does not tell the day of the injection",
+        ),
+        (pet(Units="CNTS", private={0x10: "OTHER VENDOR", 0x1000: "2"}), "private attributes"),
     ],
 )
 def test_what_cannot_be_known_is_refused_in_words(header, words):
@@ -227,6 +254,26 @@ def test_each_slice_has_its_own_philips_factor_and_one_that_lacks_it_is_refused(
 
     with pytest.raises(ValueError, match="missing in some slices"):
         suv_conversion([slices[0], pet(Units="CNTS")])
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (pet(PatientWeight=71), "PatientWeight is 70 in the first and 71 in number 2"),
+        (pet(Units="GML"), "Units is BQML in the first and GML in number 2"),
+        (pet(DecayCorrection=None), "DecayCorrection is START in the first and missing in number 2"),
+        (pet({"RadionuclideTotalDose": 7e6}), "RadionuclideTotalDose"),
+    ],
+)
+def test_slices_that_contradict_each_other_are_refused(other, words):
+    with pytest.raises(ValueError, match=words):
+        suv_conversion([pet(), other])
+
+
+def test_a_scan_long_after_the_injection_is_remarked_on():
+    (said,) = suv_conversion([pet({"RadiopharmaceuticalStartTime": "053000"})]).warnings
+
+    assert "4.5 h after the injection (4.5 half-lives)" in said
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pydicom.uid import RLELossless
 
 from osln.dicom.reading.files import slices_of
 from osln.dicom.reading.volume import read_ct, read_pet
-from osln.imaging.grid import Grid, canonical
+from osln.imaging.grid import Grid, canonical, in_file_order
 from small.dicom import AXIAL, FLIPPED, OBLIQUE, SHAPE, body, ct_slices, pet_slices, uid, write_dicom
 
 
@@ -86,6 +86,19 @@ def test_one_missing_slice_is_interpolated_and_told(tmp_path):
     assert "3.00 to 6.00 mm apart: interpolated to 3.00 mm" in read.warnings[0]
 
 
+def test_a_thinner_part_keeps_all_its_slices(tmp_path):
+    slices = ct_slices(np.pad(body((20, 16, 7)), 0))
+    for ds, z in zip(slices, [0, 3, 6, 12, 18, 24, 30], strict=True):
+        ds.ImagePositionPatient = [0, 0, z]
+
+    read = ct_of(tmp_path, slices)
+
+    assert read.volume.grid.spacing_mm[2] == pytest.approx(3) and read.volume.array.shape[2] == 11
+    # Values are 40 + slice: the slices at 0, 3 and 6 mm stand as they are.
+    assert read.volume.array[10, 8].tolist() == [40, 41, 42, 42, 43, 44, 44, 44, 45, 46, 46]
+    assert "3.00 to 6.00 mm apart: interpolated to 3.00 mm" in read.warnings[0]
+
+
 def test_irregular_spacing_is_interpolated_to_the_usual_one(tmp_path):
     slices = ct_slices(body((20, 16, 5)))
     for ds, z in zip(slices, [0, 2, 4, 6, 10.5], strict=True):
@@ -134,6 +147,21 @@ def test_padding_outside_the_field_becomes_air(tmp_path):
     expected = body()
     expected[0] = -1024
     np.testing.assert_array_equal(read, canonical(expected, Grid(SHAPE, AXIAL)).array)
+
+
+def test_a_range_of_padding_becomes_air(tmp_path):
+    values = np.full((6, 5, 3), 40, np.int16)
+    values[0], values[1], values[2] = -700, -650, -500
+    slices = ct_slices(values, PixelPaddingValue=324, PixelPaddingRangeLimit=424)
+
+    # Stored 324 to 424 is -700 to -600 HU and reaches the border: the first two columns, not the third.
+    assert read_ct_row(tmp_path, slices) == [-1024, -1024, -500, 40, 40, 40]
+
+
+def read_ct_row(folder, slices):
+    """HU along the columns of the file, whose first lie on the patient's right."""
+    volume = ct_of(folder, slices).volume
+    return in_file_order(volume.array, volume.grid, volume.file_grid)[:, 2, 1].tolist()
 
 
 def test_padding_that_looks_like_tissue_is_air_only_where_it_reaches_the_border(tmp_path):
@@ -239,6 +267,23 @@ def test_truncated_image_is_named(tmp_path):
         read_ct(slices_of(paths))
 
 
+def alternating(**tags):
+    """Every other slice is of a second scan."""
+    slices = ct_slices(**{keyword: values[0] for keyword, values in tags.items()})
+    for ds in slices[1::2]:
+        for keyword, values in tags.items():
+            setattr(ds, keyword, values[1])
+    return slices
+
+
+def test_scans_in_blocks_are_one_volume(tmp_path):
+    slices = ct_slices(AcquisitionNumber=1)
+    for ds in slices[6:]:
+        ds.AcquisitionNumber = 2
+
+    assert ct_of(tmp_path, slices).volume.array.shape == SHAPE
+
+
 def changed(k, **tags):
     slices = ct_slices()
     for keyword, value in tags.items():
@@ -255,6 +300,8 @@ def changed(k, **tags):
             "after slice 5 of 10 there is a gap of 9.00 mm",
         ),
         (ct_slices() + ct_slices(name="again", AcquisitionNumber=2), "12 slices .* 2 acquisitions"),
+        (alternating(AcquisitionNumber=(1, 2)), "2 acquisitions whose slices alternate"),
+        (alternating(AcquisitionTime=("101500", "101900")), "AcquisitionTime 101500 with 6 slices"),
         (changed(3, ImageOrientationPatient=[0, 1, 0, 0, 0, 1]), "mixes different images"),
         (changed(3, PixelSpacing=[1, 1]), "mixes different images"),
         (changed(3, FrameOfReferenceUID=uid("other")), "frames of reference differ"),

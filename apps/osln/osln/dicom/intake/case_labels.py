@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from osln.dicom.intake.roi_names import Meaning, RoiRules
 from osln.dicom.reading.contour_fill import FilledRegion
-from osln.dicom.reading.rtstruct import StructureSet, region_voxels
+from osln.dicom.reading.rtstruct import Region, StructureSet, region_voxels
 from osln.imaging.grid import Grid
 
 CONNECTIVITY = np.ones((3, 3, 3), dtype=int)
@@ -59,9 +59,14 @@ def check_names(structures: StructureSet, rules: RoiRules) -> dict[str, Meaning]
         AmbiguousNamesError: If the rules cannot tell what one of them is.
     """
     meanings = rules.meanings(region.name for region in structures.regions if region.contours)
+    refuse_ambiguous(meanings)
+    return meanings
+
+
+def refuse_ambiguous(meanings: Mapping[str, Meaning]) -> None:
+    """Raises AmbiguousNamesError if the rules cannot tell what one of the names is."""
     if unclear := {name: meaning for name, meaning in meanings.items() if meaning.kind == "ambiguous"}:
         raise AmbiguousNamesError(unclear)
-    return meanings
 
 
 def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: str) -> CaseLabels:
@@ -78,9 +83,10 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
 
     Raises:
         AmbiguousNamesError: From `check_names`.
-        ValueError: If a tumor or node region has no voxel in the CT, or from `region_voxels`.
+        ValueError: If the tumor's regions have no voxel in the CT, or from `region_voxels`.
     """
     meanings = check_names(structures, rules)
+    named = rules.meanings(region.name for region in structures.regions)
     labels = CaseLabels(None, None)
     tumor, nodes = None, None
     for region in structures.regions:
@@ -93,7 +99,11 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
                 "contours": len(region.contours),
             }
         )
-        if meaning.kind == "other" or not region.contours:
+        if not region.contours:
+            if named[region.name].kind != "other":
+                labels.warnings.append(f"region {region.name!r} was left out: {_lacking(region)}")
+            continue
+        if meaning.kind == "other":
             continue
         if meaning.assumed:
             labels.warnings.append(
@@ -102,9 +112,15 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
         filled = region_voxels(region, grid, frame)
         labels.warnings.extend(filled.notes)
         if not filled.mask.any():
-            raise ValueError(
-                f"region {region.name!r} holds no voxel of the CT; contour it again or ignore it"
+            if meaning.kind == "tumor":
+                raise ValueError(
+                    f"region {region.name!r} holds no voxel of the CT; contour it again or ignore it"
+                )
+            labels.warnings.append(
+                f"region {region.name!r} was left out: it holds no voxel of the CT; contour it again if it "
+                "is a node"
             )
+            continue
         if meaning.kind == "tumor":
             tumor = np.zeros(grid.shape, bool, order="F") if tumor is None else tumor
             filled.paste(tumor, True)
@@ -121,6 +137,11 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
         if tumor is not None and (shared := int((tumor & (nodes > 0)).sum())):
             labels.warnings.append(f"{shared} voxels lie in the tumor and in a node")
     return CaseLabels(tumor, nodes, labels.instances, labels.regions, labels.warnings)
+
+
+def _lacking(region: Region) -> str:
+    what = f"its {region.others} contours are points or open lines" if region.others else "it has no contour"
+    return f"{what}; contour it again if it is needed"
 
 
 def _add_instances(

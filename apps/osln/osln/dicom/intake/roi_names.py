@@ -16,6 +16,20 @@ import yaml
 RULES_FILE = Path(__file__).resolve().parents[2] / "data" / "roi_names.yaml"
 KINDS = ("tumor", "node", "other", "ambiguous")
 CHOICES = ("tumor", "node", "ignore")
+LATIN = str.maketrans(
+    {
+        "ß": "ss",
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "ł": "l",
+        "đ": "d",
+        "ð": "d",
+        "þ": "th",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+    }
+)
+"""Latin letters that Unicode does not take for another letter with an accent."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +92,35 @@ class RoiRules:
     def _match(self, name: str) -> tuple[Meaning, bool]:
         if kind := self.chosen.get(_key(name)):
             return Meaning("other" if kind == "ignore" else kind, "decided by whoever imports"), False
-        plain = self.plain(name)
+        plain, unread = self.plain(name), unread_letters(name)
         for rule in self.rules:
-            if rule.pattern.fullmatch(plain):
+            if unread and rule.pattern.fullmatch(_key(name)):
                 return Meaning(rule.kind, rule.reason, rule.alone), rule.alone
+            if rule.pattern.fullmatch(plain) and not (unread and rule.kind in ("tumor", "node")):
+                return Meaning(rule.kind, rule.reason, rule.alone), rule.alone
+        if unread:
+            # Ignored, a node that is named in another script would be lost without a word.
+            return Meaning("ambiguous", f"no rule reads {''.join(sorted(unread))[:12]!r}"), False
         return Meaning("other", "no rule names it"), False
 
     def plain(self, name: str) -> str:
         """The name as the patterns see it."""
-        letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        letters = _latin(name).encode("ascii", "ignore").decode()
         letters = re.sub(r"[+&]", " and ", letters)
         letters = re.sub(r"(?<![\d.])\d{2}(?:[.,]\d+)? ?gy\b", " ", letters)
         letters = re.sub(r"(?<![\d.])[2-9]\d(?:[.,]\d+)?\s*$", " ", letters)
         words = re.sub(r"[^a-z0-9<>]+", " ", letters).split()
         return " ".join(word for word in words if word not in self.ignored_words)
+
+
+def unread_letters(name: str) -> set[str]:
+    """Letters of other scripts than the Latin one, which the patterns do not see."""
+    return {letter for letter in _latin(name) if letter.isalpha() and not letter.isascii()}
+
+
+def _latin(name: str) -> str:
+    """In small letters, accents parted from their letters."""
+    return unicodedata.normalize("NFKD", name.lower().translate(LATIN))
 
 
 def load_rules(site_file: str | Path | None = None, choices: Sequence[str] = ()) -> RoiRules:

@@ -1,4 +1,4 @@
-"""Closed planar contours to voxels: exact even-odd filling in a plane, and what lies between two planes.
+"""Closed planar contours to voxels: exact filling in a plane, and what lies between two planes.
 
 All coordinates here are voxel indices (fractions allowed) of a grid in closest-RAS order; voxel centers have
 whole numbers. A voxel belongs to a region if its center lies inside.
@@ -41,20 +41,26 @@ class FilledRegion:
 
 
 def fill_region(
-    contours: Sequence[np.ndarray], shape: tuple[int, ...], spacing_mm: np.ndarray
+    contours: Sequence[np.ndarray],
+    shape: tuple[int, ...],
+    spacing_mm: np.ndarray,
+    *,
+    even_odd: bool = False,
 ) -> FilledRegion:
     """Fills all contours of one region.
 
     Contours of one plane are combined even-odd: nested ones are holes, separate ones parts, keyholes close
-    by themselves; an exact repetition counts once. Slices without a contour between two planes that overlap
-    are filled by interpolating the distance to the outline, if only one slice (or what is usual in this
-    region) was skipped and the planes are at most 10 mm apart; wider gaps stay open, for one region can
-    hold several nodes. Both is told.
+    by themselves; an exact repetition counts once. Contours that overlap in part are parts of one thing that
+    was drawn in pieces: their union counts, unless the file says even-odd itself. Slices without a contour
+    between two planes that overlap are filled by interpolating the distance to the outline, if only one
+    slice (or what is usual in this region) was skipped and the planes are at most 10 mm apart; wider gaps
+    stay open, for one region can hold several nodes. All of it is told.
 
     Args:
         contours: (N, 3) points each; those of fewer than three points are left out.
         shape: Of the grid.
         spacing_mm: (3,) of the grid.
+        even_odd: Combine contours even-odd also where they cross (CLOSEDPLANAR_XOR).
 
     Raises:
         ValueError: If the contours are not parallel to one of the grid's planes, or wholly outside.
@@ -77,7 +83,14 @@ def fill_region(
     high = np.clip(np.ceil(points.max(axis=0)[across]).astype(int) + 2, None, np.array(shape)[across])
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
     places, groups = _planes(contours, axis)
-    masks = [fill_even_odd([points[:, across] - low for points in group], size) for group in groups]
+    planes = [[points[:, across] - low for points in group] for group in groups]
+    if even_odd:
+        masks, crossing = [fill_even_odd(plane, size) for plane in planes], 0
+    else:
+        masks, crossings = map(list, zip(*(fill_plane(plane, size) for plane in planes), strict=True))
+        crossing = sum(crossings)
+    if crossing:
+        notes.append(f"on {crossing} slices contours overlap in part: what any of them encloses counts")
     slices = _filled_slices(places, masks, shape[axis], spacing_mm[axis], spacing_mm[across], notes)
     if not slices:
         return FilledRegion(np.zeros(3, int), np.zeros((0, 0, 0), bool), (*notes, "it holds no voxel center"))
@@ -103,8 +116,7 @@ def fill_even_odd(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.
         polygons: (N, 2) corners each, closed by themselves; an exact repetition counts once.
         shape: Of the result.
     """
-    single = {np.round(np.sort(corners, axis=0), 6).tobytes(): corners for corners in polygons}
-    edges = [np.stack([corners, np.roll(corners, -1, axis=0)], axis=1) for corners in single.values()]
+    edges = [np.stack([corners, np.roll(corners, -1, axis=0)], axis=1) for corners in _single(polygons)]
     toggles = np.zeros((shape[0] + 1) * shape[1], np.int64)
     if edges:
         ends = np.concatenate(edges)
@@ -120,6 +132,43 @@ def fill_even_odd(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.
         toggles = np.bincount(at * shape[1] + line, minlength=len(toggles))
     parity = np.cumsum(toggles.reshape(shape[0] + 1, shape[1])[:-1], axis=0) % 2
     return parity.astype(bool)
+
+
+def fill_plane(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """Pixels inside the contours of one plane: nested ones even-odd, those that cross united.
+
+    Args:
+        polygons: (N, 2) corners each.
+        shape: Of the result.
+
+    Returns:
+        The mask, and whether contours cross: each holds pixel centers that the other does not, and some are
+        in both.
+    """
+    if len(polygons) == 1:
+        return fill_even_odd(polygons, shape), False
+    parts = [fill_even_odd([polygon], shape) for polygon in _single(polygons)]
+    crossing = False
+    mask = np.zeros(shape, bool)
+    while parts:
+        part = parts.pop()
+        # What crosses a part joins it, and the joined part may cross more.
+        while crossed := [i for i, other in enumerate(parts) if _cross(part, other)]:
+            crossing = True
+            part = np.logical_or.reduce([part, *(parts[i] for i in crossed)])
+            parts = [other for i, other in enumerate(parts) if i not in crossed]
+        mask ^= part
+    return mask, crossing
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> bool:
+    both = one & other
+    return bool(both.any() and (one & ~other).any() and (other & ~one).any())
+
+
+def _single(polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Without exact repetitions."""
+    return list({np.round(np.sort(corners, axis=0), 6).tobytes(): corners for corners in polygons}.values())
 
 
 def _axis(contours: Sequence[np.ndarray]) -> int:

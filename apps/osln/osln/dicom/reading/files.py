@@ -45,8 +45,8 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     "StructureSetDate",
     "StructureSetTime",
     "ReferencedFrameOfReferenceSequence",
-    (0x7053, 0x1000),
-    (0x7053, 0x1009),
+    *((0x7053, block) for block in (0x10, 0x11, 0x12)),
+    *((0x7053, (block << 8) + element) for block in (0x10, 0x11, 0x12) for element in (0x00, 0x09)),
 )
 """What tells series apart; the rest of a header is read for the chosen series only, to save memory."""
 

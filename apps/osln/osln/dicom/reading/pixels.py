@@ -88,10 +88,13 @@ def _stored(ds: Dataset, name: str) -> np.ndarray:
         raise ValueError(
             f"the pixels of {name} cannot be decoded: it is truncated or damaged, copy it again"
         ) from error
-    unused = int(ds.BitsAllocated) - int(ds.BitsStored)
-    if unused > 0 and stored.dtype.itemsize * 8 == int(ds.BitsAllocated):
-        # Old scanners keep overlays in the unused high bits; the shift back keeps the sign.
-        stored = (stored << unused) >> unused
+    allocated, bits = int(ds.BitsAllocated), int(ds.BitsStored)
+    above = allocated - 1 - int(ds.get("HighBit", bits - 1))
+    if allocated > bits and stored.dtype.itemsize * 8 == allocated:
+        if not 0 <= above <= allocated - bits:
+            raise ValueError(f"HighBit and BitsStored of {name} contradict each other; export it again")
+        # Old scanners keep overlays in the unused bits; the shift back keeps the sign.
+        stored = (stored << above) >> (allocated - bits)
     return stored
 
 

@@ -15,7 +15,9 @@ from osln.dicom.reading.times import at, parse_date, parse_time
 from osln.imaging.grid import Grid
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+EVEN_ODD = ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+CLOSED = ("CLOSED_PLANAR", "INTERPOLATED_PLANAR", *EVEN_ODD)
+"""Types of contours that have an inside; those between drawn slices are planar and closed as well."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Region:
         frame: Frame of reference UID; "" if not given.
         contours: Closed planar contours, (N, 3) RAS mm each.
         others: Number of points and open contours, which have no inside.
+        even_odd: Whether the contours say themselves that they combine even-odd where they cross.
     """
 
     number: int
@@ -35,6 +38,7 @@ class Region:
     frame: str
     contours: tuple[np.ndarray, ...]
     others: int
+    even_odd: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,21 +85,21 @@ def structures_of(ds: Dataset) -> StructureSet:
     if text(ds, "Modality") != "RTSTRUCT" or "StructureSetROISequence" not in ds:
         raise ValueError("it is no RTSTRUCT, or it is truncated: it has no StructureSetROISequence")
     series, images, frames = referenced(ds)
-    drawings = {int(item.ReferencedROINumber): item for item in ds.get("ROIContourSequence") or []}
+    drawings = _drawings(ds)
     regions = []
     for roi in ds.StructureSetROISequence:
-        number = int(roi.ROINumber)
-        contours, others = [], 0
-        for contour in (drawings[number].get("ContourSequence") or []) if number in drawings else []:
+        number, name = int(roi.ROINumber), text(roi, "ROIName")
+        contours, kinds = [], []
+        for contour in drawings.get(number, ()):
             images |= {
                 text(item, "ReferencedSOPInstanceUID") for item in contour.get("ContourImageSequence") or []
             }
-            if text(contour, "ContourGeometricType").upper() in CLOSED:
-                contours.append(_points(contour, text(roi, "ROIName")))
-            else:
-                others += 1
-        frame = text(roi, "ReferencedFrameOfReferenceUID")
-        regions.append(Region(number, text(roi, "ROIName"), frame, tuple(contours), others))
+            kinds.append(text(contour, "ContourGeometricType").upper())
+            if kinds[-1] in CLOSED:
+                contours.append(_points(contour, name))
+        frame, others = text(roi, "ReferencedFrameOfReferenceUID"), len(kinds) - len(contours)
+        even_odd = any(kind in EVEN_ODD for kind in kinds)
+        regions.append(Region(number, name, frame, tuple(contours), others, even_odd))
     return StructureSet(
         text(ds, "SOPInstanceUID"),
         frozenset(series),
@@ -104,6 +108,34 @@ def structures_of(ds: Dataset) -> StructureSet:
         drawn(ds),
         tuple(regions),
     )
+
+
+def _drawings(ds: Dataset) -> dict[int, list[Dataset]]:
+    """Contours by the number of their region, which belongs to one region alone (PS3.3 C.8.8.5, C.8.8.6).
+
+    Raises:
+        ValueError: If two regions have one number, or contours belong to no region: whose they are cannot
+            be known.
+    """
+    names: dict[int, str] = {}
+    for roi in ds.StructureSetROISequence:
+        number, name = int(roi.ROINumber), text(roi, "ROIName")
+        if number in names:
+            raise ValueError(
+                f"the regions {names[number]!r} and {name!r} have one number ({number}), so that their "
+                "contours cannot be told apart; export the structure set again"
+            )
+        names[number] = name
+    found: dict[int, list[Dataset]] = {}
+    for item in ds.get("ROIContourSequence") or []:
+        number, contours = int(item.ReferencedROINumber), list(item.get("ContourSequence") or [])
+        if number not in names and contours:
+            raise ValueError(
+                f"{len(contours)} contours belong to a region number {number}, which the structure set does "
+                "not have; export it again"
+            )
+        found.setdefault(number, []).extend(contours)
+    return found
 
 
 def referenced(ds: Dataset) -> tuple[set[str], set[str], set[str]]:
@@ -148,7 +180,7 @@ def region_voxels(region: Region, grid: Grid, frame: str) -> FilledRegion:
         )
     contours = [grid.mm_to_index(points) for points in region.contours]
     try:
-        filled = fill_region(contours, grid.shape, grid.spacing_mm)
+        filled = fill_region(contours, grid.shape, grid.spacing_mm, even_odd=region.even_odd)
     except ValueError as error:
         raise ValueError(f"region {region.name!r}: {error}") from error
     notes = filled.notes
@@ -169,13 +201,13 @@ def region_mask(structures: StructureSet, name: str, grid: Grid, frame: str = ""
     Raises:
         ValueError: If there is no such region, it has no voxel in the CT, or from `region_voxels`.
     """
-    named = {region.name: region for region in structures.regions}
-    if name not in named:
-        raise ValueError(
-            f"there is no region {name!r} in the structure set; it has {', '.join(sorted(named))}"
-        )
+    named = [region for region in structures.regions if region.name == name]
+    if not named:
+        there = ", ".join(sorted({region.name for region in structures.regions}))
+        raise ValueError(f"there is no region {name!r} in the structure set; it has {there}")
     mask = np.zeros(grid.shape, bool)
-    region_voxels(named[name], grid, frame).paste(mask, True)
+    for region in named:
+        region_voxels(region, grid, frame).paste(mask, True)
     if not mask.any():
         raise ValueError(f"region {name!r} has no voxel in this CT; give the CT that it was drawn on")
     return mask

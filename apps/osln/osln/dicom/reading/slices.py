@@ -9,6 +9,7 @@ words.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +20,15 @@ from osln.imaging.grid import Grid
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 SAME_PLACE_MM = 0.01
+MOST_PARTS = 2
+"""Slices for each acquisition, at least, from which on its number or time tells scans apart: with fewer it is
+that of the single slice."""
 UNEVEN = 0.1
 """Share of a step by which a slice may lie off its regular place without being resampled."""
 LONGEST_GAP_MM = 5.0
 """Slices up to this distance, or up to twice the usual one, are interpolated between; more is missing."""
+FINEST = 0.25
+"""Share of the usual distance below which slices lie close by mistake and are no thinner part of the scan."""
 SHEAR = 1e-3
 """Slope of the stack against its normal that `osln.imaging.grid.Grid` takes for perpendicular."""
 NEEDED = {
@@ -96,17 +102,22 @@ def arrange(slices: Sequence[Slice], what: str) -> Stack:
     kept, places = [kept[i] for i in order], places[order]
     positions = (places - places[0]) @ normal
     _check_steps(kept, positions, what)
+    _check_acquisitions(kept, what)
     steps = np.diff(positions)
     mean = positions[-1] / (len(kept) - 1)
     off = np.abs(positions - mean * np.arange(len(kept))).max()
     even = off <= UNEVEN * mean
-    step = mean if even else float(np.median(steps))
+    # The finest step loses no slice; a single one that is much finer would only make the volume large.
+    usual = float(np.median(steps))
+    step = mean if even else max(float(steps.min()), FINEST * usual)
     count = len(kept) if even else int(np.floor(positions[-1] / step + UNEVEN)) + 1
     if not even:
         warnings.append(
             f"the slices of the {what} lie {steps.min():.2f} to {steps.max():.2f} mm apart: interpolated to "
             f"{step:.2f} mm"
         )
+        if finer := int((steps < step - UNEVEN * step).sum()):
+            warnings.append(f"{finer} slices of the {what} lie closer than that: not each counts in full")
     drift = (places - places[0]) - positions[:, None] * normal
     sheared = np.abs(drift).max() > SHEAR * positions[-1]
     shifts = drift @ np.column_stack([row, column]) / spacing if sheared else np.zeros((len(kept), 2))
@@ -214,3 +225,20 @@ def _check_steps(slices: Sequence[Slice], positions: np.ndarray, what: str) -> N
             f"slices of the {what} are missing: after slice {worst + 1} of {len(slices)} there is a gap of "
             f"{steps[worst]:.2f} mm, where {usual:.2f} mm are usual; export the whole series again"
         )
+
+
+def _check_acquisitions(slices: Sequence[Slice], what: str) -> None:
+    """Refuses two scans whose slices alternate; one scan in several blocks or beds is in order."""
+    for name in ("AcquisitionNumber", "AcquisitionTime"):
+        values = [str(item.header.get(name) or "") for item in slices]
+        parts = len(set(values))
+        if not 1 < parts <= len(slices) / MOST_PARTS:
+            continue
+        changes = sum(one != following for one, following in pairwise(values))
+        if changes > parts - 1:
+            counts = sorted(Counter(values).items())
+            told = ", ".join(f"{value or 'none'} with {count} slices" for value, count in counts[:4])
+            raise ValueError(
+                f"the {what} series holds {parts} acquisitions whose slices alternate ({name} {told}): "
+                "their images would be mixed in one volume; export one of them alone"
+            )

@@ -10,7 +10,7 @@ Reference: DICOM PS3.3 C.8.9.1 (PET series), C.8.9.2 (isotope); QIBA FDG-PET/CT 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -20,7 +20,18 @@ from osln.dicom.reading.times import at, last_before, nearest, parse_date, parse
 
 MOST_HALF_LIVES = 8.0
 """A scan that began later after the injection is taken for a wrong date (F-18: 14.6 hours)."""
-PHILIPS_SUV, PHILIPS_BQML = (0x7053, 0x1000), (0x7053, 0x1009)
+LONG_AFTER = 4.0
+"""Half-lives after the injection from which on a scan is remarked on (F-18: 7.3 hours)."""
+PHILIPS, PHILIPS_GROUP = "PHILIPS PET PRIVATE GROUP", 0x7053
+PHILIPS_SUV, PHILIPS_BQML = 0x00, 0x09
+ONE_FOR_ALL = (
+    "Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "SeriesDate", "SeriesTime"
+)  # fmt: skip
+ONE_INJECTION = (
+    "RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime",
+    "RadiopharmaceuticalStartDateTime",
+)  # fmt: skip
+"""Attributes on which all slices of a series agree: one of them speaks for all."""
 NO_DATE = date(2000, 1, 2)
 """Stands for the unknown day of a scan; only differences are used."""
 
@@ -89,6 +100,7 @@ def suv_conversion(slices: Sequence[Dataset]) -> SuvConversion:
     header = slices[0]
     if reason := refusal(header):
         raise ValueError(f"the PET series gives no SUV: {reason}")
+    _check_agreement(slices)
     count, units = len(slices), str(header.Units).strip().upper()
     if units == "GML":
         return SuvConversion(np.ones(count), "the series holds SUV by body weight (GML) already")
@@ -136,14 +148,44 @@ def suv_conversion(slices: Sequence[Dataset]) -> SuvConversion:
     return SuvConversion(scale * weight_g / dose * back, text, tuple(warnings))
 
 
+def _check_agreement(slices: Sequence[Dataset]) -> None:
+    """Raises ValueError if the slices contradict each other where one of them would speak for all."""
+
+    def plain(ds: Dataset, name: str) -> str:
+        # "70" and "70.0" are one number, "100000" and "100000.00" one time.
+        value = number(ds.get(name))
+        return str(ds.get(name) or "") if value is None else f"{value:.12g}"
+
+    def values(ds: Dataset) -> dict[str, str]:
+        injections = ds.get("RadiopharmaceuticalInformationSequence") or []
+        own = {name: plain(ds, name) for name in ONE_FOR_ALL}
+        return own | {name: plain(item, name) for item in injections for name in ONE_INJECTION}
+
+    first = values(slices[0])
+    for at_slice, ds in enumerate(slices[1:], start=2):
+        other = values(ds)
+        if differing := [name for name in first.keys() | other.keys() if first.get(name) != other.get(name)]:
+            name = min(differing)
+            raise ValueError(
+                f"the images of the PET contradict each other: {name} is "
+                f"{first.get(name) or 'missing'} in the first and {other.get(name) or 'missing'} in number "
+                f"{at_slice}; export the series again"
+            )
+
+
+def _time(value: object) -> timedelta | None:
+    """A TM value; None also for midnight to the second, which stands for "not known" in the field."""
+    return parse_time(value) or None
+
+
 def _acquired(slices: Sequence[Dataset]) -> list[datetime | None]:
     """Acquisition of each slice; without a date on the day that is nearest to the series' time."""
     header = slices[0]
     day = parse_date(header.get("SeriesDate"))
-    series = at(day or NO_DATE, parse_time(header.get("SeriesTime")) or parse_time("12"))  # type: ignore[arg-type]
+    series = at(day or NO_DATE, _time(header.get("SeriesTime")) or parse_time("12"))  # type: ignore[arg-type]
     moments: list[datetime | None] = []
     for ds in slices:
-        time, own_day = parse_time(ds.get("AcquisitionTime")), parse_date(ds.get("AcquisitionDate"))
+        time, own_day = _time(ds.get("AcquisitionTime")), parse_date(ds.get("AcquisitionDate"))
         if time is None:
             moments.append(None)
         elif day is not None and own_day is not None:
@@ -154,12 +196,15 @@ def _acquired(slices: Sequence[Dataset]) -> list[datetime | None]:
 
 
 def _scan_start(header: Dataset, acquired: Sequence[datetime | None]) -> datetime:
-    time = parse_time(header.get("SeriesTime"))
+    time = _time(header.get("SeriesTime"))
     known = [moment for moment in acquired if moment is not None]
     if time is not None:
         known.append(at(parse_date(header.get("SeriesDate")) or NO_DATE, time))
     if not known:
-        raise ValueError("the PET has neither SeriesTime nor AcquisitionTime, so its decay cannot be known")
+        raise ValueError(
+            "the PET has neither SeriesTime nor AcquisitionTime (midnight to the second counts as none), "
+            "so its decay cannot be known"
+        )
     return min(known)
 
 
@@ -172,19 +217,30 @@ def _injected(
     latest_s = MOST_HALF_LIVES * half_life
     dated = parse_date(header.get("SeriesDate")) is not None
     if moment is not None and dated and 0 <= (start - moment).total_seconds() <= latest_s:
+        _remark_late((start - moment).total_seconds(), half_life, warnings)
         return moment
-    time = parse_time(isotope.get("RadiopharmaceuticalStartTime"))
+    time = _time(isotope.get("RadiopharmaceuticalStartTime"))
     if time is None and moment is not None:
-        time = moment - at(moment.date(), parse_time("00"))  # type: ignore[arg-type]
+        time = moment - at(moment.date(), parse_time("00")) or None  # type: ignore[arg-type]
     if time is None:
-        raise ValueError("the injection time (RadiopharmaceuticalStartTime) is missing in the PET")
+        raise ValueError(
+            "the injection time (RadiopharmaceuticalStartTime) is missing in the PET, or midnight to the "
+            "second, which programs write that remove times"
+        )
     injected = last_before(time, start)
     hours = (start - injected).total_seconds() / 3600
+    if (hours + 24) * 3600 <= latest_s:
+        raise ValueError(
+            f"the PET does not tell the day of the injection (RadiopharmaceuticalStartDateTime), and with a "
+            f"half-life of {half_life / 3600:.1f} h it may have been {hours:.1f} h or days before the "
+            "scan; add the date to the DICOM files"
+        )
     if hours * 3600 > latest_s:
         raise ValueError(
             f"the scan began {hours:.1f} h after the injection by the times of the PET, more than "
             f"{MOST_HALF_LIVES:g} half-lives; correct RadiopharmaceuticalStartTime"
         )
+    _remark_late(hours * 3600, half_life, warnings)
     if moment is not None and dated:
         apart = (start - moment).total_seconds() / 3600
         warnings.append(
@@ -194,6 +250,14 @@ def _injected(
     return injected
 
 
+def _remark_late(elapsed_s: float, half_life: float, warnings: list[str]) -> None:
+    if elapsed_s > LONG_AFTER * half_life:
+        warnings.append(
+            f"the scan began {elapsed_s / 3600:.1f} h after the injection ({elapsed_s / half_life:.1f} "
+            "half-lives), which is unusual: check the times before the SUVs are believed"
+        )
+
+
 def _frame_average(ds: Dataset, half_life: float) -> float:
     """Activity at the start of a frame over its mean during the frame; 1 if its duration is not given."""
     duration_s = (number(ds.get("ActualFrameDuration")) or 0.0) / 1000
@@ -201,9 +265,20 @@ def _frame_average(ds: Dataset, half_life: float) -> float:
     return decay / -math.expm1(-decay) if decay > 0 else 1.0
 
 
-def _private(ds: Dataset, tag: tuple[int, int]) -> float:
-    """A number of Philips' private group; 0 if it is missing. Implicit VR gives it as bytes."""
-    if tag not in ds:
+def _private(ds: Dataset, element: int) -> float:
+    """A number of Philips' private group; 0 if it is missing. Implicit VR gives it as bytes.
+
+    The creator's element tells which block of the group is Philips' (PS3.5 section 7.8.1). Where all creators
+    were taken out, the usual block is.
+    """
+    owners = {
+        block: str(ds[PHILIPS_GROUP, block].value).strip("\0 ").upper()
+        for block in range(0x10, 0x20)
+        if (PHILIPS_GROUP, block) in ds
+    }
+    blocks = [block for block, owner in owners.items() if owner == PHILIPS] if owners else [0x10]
+    tag = (PHILIPS_GROUP, (blocks[0] << 8) + element) if blocks else None
+    if tag is None or tag not in ds:
         return 0.0
     value = ds[tag].value
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else value

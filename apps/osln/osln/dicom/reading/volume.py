@@ -100,18 +100,23 @@ def _without_padding(hu: np.ndarray, ds: Dataset) -> np.ndarray:
     padding = ds.get("PixelPaddingValue")
     if padding is None:
         return hu
-    # The attribute's sign is often wrong: it means the stored bits.
-    bits = int(ds.BitsAllocated)
-    stored = int(padding) % 2**bits
-    if int(ds.PixelRepresentation) == 1 and stored >= 2 ** (bits - 1):
-        stored -= 2**bits
-    value = stored * float(ds.get("RescaleSlope", 1)) + float(ds.get("RescaleIntercept", 0))
-    outside = hu == value
-    if value >= TISSUE_FROM_HU and outside.any():
+    ends = (padding, ds.get("PixelPaddingRangeLimit", padding))
+    low, high = sorted(_padding_hu(int(end), ds) for end in ends)
+    outside = (hu >= low) & (hu <= high)
+    if high >= TISSUE_FROM_HU and outside.any():
         parts, _ = ndimage.label(outside)
         border = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
         outside = np.isin(parts, border[border > 0])
     return np.where(outside, AIR_HU, hu)
+
+
+def _padding_hu(stored: int, ds: Dataset) -> float:
+    """HU of a stored padding value. The attribute's sign is often wrong: it means the stored bits."""
+    bits = int(ds.BitsAllocated)
+    stored %= 2**bits
+    if int(ds.PixelRepresentation) == 1 and stored >= 2 ** (bits - 1):
+        stored -= 2**bits
+    return stored * float(ds.get("RescaleSlope", 1)) + float(ds.get("RescaleIntercept", 0))
 
 
 def _volume(stack: Stack, planes: np.ndarray, fill: float) -> Volume:

@@ -19,6 +19,12 @@ def test_columns_are_found_by_any_of_their_names_and_others_are_told(tmp_path):
     assert [row.place for row in table.rows] == ["table.csv, line 2", "table.csv, line 4"]
 
 
+@pytest.mark.parametrize("sign", ["\t", ";"])
+def test_tabs_and_semicolons_part_cells_where_there_is_no_comma(tmp_path, sign):
+    table = read_table(written(tmp_path, f"patient{sign}score\na{sign}0.5\n"), NAMES, ("patient", "score"))
+    assert [(row.text("patient"), row.number("score")) for row in table.rows] == [("a", 0.5)]
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes(b"\xef\xbb\xbfpatient,score\na,1\n")

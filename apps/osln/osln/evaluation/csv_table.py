@@ -50,7 +50,7 @@ class Table:
 
 
 def read_table(path: Path, names: Names, required: Sequence[str]) -> Table:
-    """Reads a comma-separated file with a header line.
+    """Reads a file of cells with a header line, parted by commas, or by tabs or semicolons throughout.
 
     Args:
         path: The file, UTF-8 with or without a byte order mark.
@@ -63,7 +63,9 @@ def read_table(path: Path, names: Names, required: Sequence[str]) -> Table:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(number, line) for number, line in enumerate(csv.reader(file), start=1) if any(line)]
+            reader = csv.reader(file, delimiter=_delimiter(file.readline()))
+            file.seek(0)
+            lines = [(number, line) for number, line in enumerate(reader, start=1) if any(line)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as a CSV file: {error}") from error
     if not lines:
@@ -84,13 +86,18 @@ def read_table(path: Path, names: Names, required: Sequence[str]) -> Table:
     for number, line in lines[1:]:
         if len(line) != len(header):
             raise ValueError(
-                f"{path.name}, line {number}: {len(line)} cells under {len(header)} columns; use one comma "
-                "between cells and a decimal point in numbers"
+                f"{path.name}, line {number}: {len(line)} cells under {len(header)} columns; use one comma, "
+                "tab or semicolon between cells and a decimal point in numbers"
             )
         cells = {name: cell.strip() for name, cell in zip(found, line, strict=True) if name is not None}
         rows.append(Row(cells, f"{path.name}, line {number}"))
     unused = tuple(cell for cell, name in zip(header, found, strict=True) if name is None)
     return Table(rows, frozenset(name for name in found if name is not None), unused)
+
+
+def _delimiter(header: str) -> str:
+    """What parts the cells: a comma if the header has one, else a tab or a semicolon if it has one."""
+    return next((sign for sign in (",", "\t", ";") if sign in header), ",")
 
 
 PATIENT = ("patient", "seriesuid", "case", "patient_id", "case_id")

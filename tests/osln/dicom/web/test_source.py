@@ -241,3 +241,56 @@ def test_nobody_listening_is_told():
         WebClient("http://127.0.0.1:9/dicom-web", Credentials()).search_series({"Modality": "CT"})
     with pytest.raises(ValueError, match="expected a DICOMweb address"):
         WebClient("ftp://pacs", Credentials())
+
+
+def limited(server, header, results=3):
+    """Searches give the same few results whatever offset is asked for."""
+
+    def behavior(request):
+        path = urlsplit(request.path).path
+        if not path.endswith("/instances"):
+            return False
+        series = re.search(r"/series/([^/]+)", path)[1]
+        found = [request.plain(ds) for ds in server.datasets if ds.SeriesInstanceUID == series][:results]
+        body = json.dumps(found).encode()
+        request.send_response(200)
+        for name, value in (
+            ("Content-Type", "application/dicom+json"),
+            ("Content-Length", len(body)),
+            *header,
+        ):
+            request.send_header(name, str(value))
+        request.end_headers()
+        request.wfile.write(body)
+        return True
+
+    server.behavior = behavior
+
+
+def test_a_pacs_that_keeps_results_back_and_says_so_is_not_believed(pacs, tmp_path):
+    limited(pacs, [("Warning", '299 pacs "There are 9 additional results that can be requested"')])
+
+    with pytest.raises(PacsError, match="more than the 3 results it gives"):
+        run(pacs, tmp_path / "store")
+
+
+def test_a_series_of_more_images_than_are_listed_is_not_believed(pacs, tmp_path):
+    for ds in pacs.datasets:
+        ds.NumberOfSeriesRelatedInstances = 12
+    limited(pacs, [])
+
+    with pytest.raises(PacsError, match="lists 3 of 12 images"):
+        run(pacs, tmp_path / "store")
+
+
+def test_404_behind_the_last_result_is_the_end(pacs, tmp_path):
+    def behavior(request):
+        if int(parse_qs(urlsplit(request.path).query).get("offset", ["0"])[0]) < 12:
+            return False
+        request.send_error(404)
+        return True
+
+    pacs.behavior = behavior
+
+    [manifest] = run(pacs, tmp_path / "store").imported
+    assert manifest["ct"]["images"] == 12

@@ -55,6 +55,8 @@ class WebClient:
         self._timeout_s = timeout_s
         self._session = session = requests.Session()
         session.auth = credentials.auth()
+        session.hooks["response"].append(self._note_more)
+        self._more = False
         # Nothing but searching and fetching is repeated: a POST may have arrived.
         retry = Retry(
             total=RETRIES, connect=0, read=0, other=0, backoff_factor=0.5, raise_on_status=False,
@@ -81,7 +83,7 @@ class WebClient:
             return self._client.search_for_series(search_filters=dict(filters), limit=limit, offset=offset)
 
         with self._told():
-            return _pages(ask, "SeriesInstanceUID")
+            return self._pages(ask, "SeriesInstanceUID")
 
     def search_instances(self, study: str, series: str) -> list[Dataset]:
         """Instances of a series."""
@@ -90,7 +92,7 @@ class WebClient:
             return self._client.search_for_instances(study, series, limit=limit, offset=offset)
 
         with self._told():
-            return _pages(ask, "SOPInstanceUID")
+            return self._pages(ask, "SOPInstanceUID")
 
     def header(self, study: str, series: str, instance: str) -> Dataset:
         """Attributes of an instance without its pixels."""
@@ -134,6 +136,40 @@ class WebClient:
         """Sends an instance; returns what the PACS says about it (PS3.18, 10.5.3)."""
         with self._told():
             return self._client.store_instances([item])
+
+    def _note_more(self, reply: requests.Response, **_: Any) -> None:
+        """Keeps whether the last answer said that there are further results (PS3.18, 8.3.4.4)."""
+        self._more = reply.headers.get("Warning", "").strip().startswith("299")
+
+    def _pages(self, ask: Callable[[int, int], list[dict[str, Any]]], keyword: str) -> list[Dataset]:
+        """All results, page by page.
+
+        Services return fewer than asked for, ignore the offset, change the order between two answers, or
+        answer 404 behind the last result.
+
+        Raises:
+            PacsError: If the service says that there are more than it gives.
+        """
+        results: dict[str, Dataset] = {}
+        while True:
+            self._more = False
+            try:
+                items = ask(PAGE, len(results))
+            except requests.HTTPError as error:
+                if not results or error.response is None or error.response.status_code != 404:
+                    raise
+                items = []
+            page = {text(item, keyword): item for item in map(dataset, items)}
+            if not page.keys() - results.keys():
+                break
+            results.update(page)
+        if items and self._more:
+            raise PacsError(
+                f"the PACS at {self.place} says that there are more than the {len(results)} results it "
+                "gives, and does not give them when asked for the next ones (offset): raise its limit of "
+                "results, or ask for one patient (--patient)"
+            )
+        return list(results.values())
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -194,16 +230,6 @@ class _WithTimeout(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         options["timeout"] = (min(self._timeout_s, 10.0), self._timeout_s)
         return super().send(request, *args, **options)
-
-
-def _pages(ask: Callable[[int, int], list[dict[str, Any]]], keyword: str) -> list[Dataset]:
-    """All results, page by page: services return fewer than asked for, or ignore the offset."""
-    results: dict[str, Dataset] = {}
-    while True:
-        page = {text(item, keyword): item for item in map(dataset, ask(PAGE, len(results)))}
-        if not page.keys() - results.keys():
-            return list(results.values())
-        results.update(page)
 
 
 def _no_dicomweb(place: str) -> str:

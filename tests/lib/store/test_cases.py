@@ -59,12 +59,13 @@ def test_an_upload_that_is_no_image_is_refused(tmp_path):
     for suffix in (".nii.gz", ".nii", ".nrrd"):
         path = tmp_path / f"one{suffix}"
         path.write_bytes(b"text")
-        with pytest.raises(ValueError, match=f"cannot be read as {suffix}"):
+        with pytest.raises(ValueError, match=f"one{suffix} cannot be read as an image"):
             read_ct("one", path)
+        path.unlink()
 
 
 def test_a_huge_upload_is_refused_by_its_header(tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.store.cases.MAX_VOXELS", 1000)
+    monkeypatch.setattr("osln.files.images.MAX_VOXELS", 1000)
     with pytest.raises(ValueError, match="crop it"):
         read_ct("one", write(tmp_path / "one.nii.gz", ct()))
 

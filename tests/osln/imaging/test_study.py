@@ -147,7 +147,7 @@ def test_images_of_one_value_are_refused(store, folder, what, value):
 
 
 def test_an_image_that_differs_in_one_voxel_is_an_image(store):
-    array = np.zeros(SHAPE, np.int16)
+    array = np.full(SHAPE, -5, np.int16)
     array[1, 1, 1] = 5
     write(store / "p1.nii.gz", array)
 
@@ -157,7 +157,7 @@ def test_an_image_that_differs_in_one_voxel_is_an_image(store):
 def test_a_pet_elsewhere_is_refused(store):
     away = AFFINE.copy()
     away[0, 3] += 500
-    write(store / "pet" / "p1.nii.gz", ct().astype(np.float32), away)
+    write(store / "pet" / "p1.nii.gz", np.linspace(0, 9, ct().size, dtype=np.float32).reshape(SHAPE), away)
 
     with pytest.raises(ValueError, match="case p1: PET and CT do not overlap in patient space; register"):
         load(store)
@@ -246,3 +246,22 @@ def test_images_in_memory_are_checked_like_files():
     assert study.tumor.array.sum() == 3 * 2 * 3
     with pytest.raises(ValueError, match="the tumor mask is empty"):
         build_study("p1", canonical(ct(), grid), tumor=canonical(np.zeros(SHAPE, bool), grid))
+
+
+@pytest.mark.parametrize("offset", [0, 1024])
+def test_a_ct_without_negative_values_is_refused(store, offset):
+    write(store / "p1.nii.gz", (ct().astype(np.int32) - ct().min() + offset).astype(np.int16))
+
+    with pytest.raises(ValueError, match=rf"lowest value of the CT is {offset}, a CT in HU has air at -1000"):
+        load(store)
+
+
+def test_a_pet_in_becquerel_is_refused_and_one_with_a_hot_bladder_is_not(store):
+    suv = np.full(SHAPE, 0.8, np.float32)
+    suv[:2, :2, :2] = 150
+    write(store / "pet" / "p1.nii.gz", suv)
+    assert load(store).pet.array.max() == 150
+
+    write(store / "pet" / "p1.nii.gz", 4000 * suv)
+    with pytest.raises(ValueError, match=r"half of the PET lies above 3.2e\+03.*is it in Bq/ml or counts"):
+        load(store)

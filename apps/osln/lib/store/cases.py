@@ -1,11 +1,7 @@
 """Which ids, tags, notes and files the store accepts, and the sentence when it does not."""
 
-import math
 from pathlib import Path
 from typing import Any
-
-import nibabel as nib
-import SimpleITK as sitk
 
 from osln.files.images import split_suffix, twins
 from osln.imaging.grid import Volume, read_volume
@@ -15,8 +11,6 @@ from osln.store.layout import check_case
 TAGS = ("final", "original", "gtv")
 UPLOAD_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 """Of an uploaded CT; what is not NIfTI is stored as NIfTI."""
-MAX_VOXELS = 10**9
-"""Of an uploaded image: twice a whole-body CT of 512 x 512 x 2000."""
 
 
 def checked_tag(tag: str) -> str:
@@ -52,31 +46,9 @@ def read_ct(case: str, path: Path) -> Volume:
         ValueError: If it is not a 3-D image, is too large, holds NaN, has one value everywhere, or is not in
             HU (a PET, for instance).
     """
-    try:
-        # A small file can unpack to a huge one: its header is looked at before its voxels.
-        shape = _shape(path)
-    except (OSError, EOFError, RuntimeError, ValueError, nib.filebasedimages.ImageFileError) as error:
-        what = split_suffix(path)[1]
-        raise ValueError(f"the upload cannot be read as {what}; export the CT again ({error})") from error
-    if math.prod(shape) > MAX_VOXELS:
-        raise ValueError(f"the image has {shape} voxels, {MAX_VOXELS:.0e} in all are accepted; crop it")
     ct = read_volume(path)
     build_study(case, ct)
-    if ct.array.min() >= 0:
-        raise ValueError(
-            f"the lowest value of the image is {ct.array.min():g}, a CT in HU has air at -1000: is it a PET "
-            "or another image? 3D Slicer sends the first volume of its scene, so load the CT first"
-        )
     return ct
-
-
-def _shape(path: Path) -> tuple[int, ...]:
-    if split_suffix(path)[1].lower().startswith(".nii"):
-        return nib.load(path).shape  # type: ignore[attr-defined]
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader.GetSize()
 
 
 def is_case_id(name: str) -> bool:

@@ -1,16 +1,24 @@
-"""Image files: their names, their voxels as stored, and writing that never leaves half a file."""
+"""Image files: their names, their voxels as stored, and writing that never leaves half a file.
 
+Files may come from anybody. Their headers are read here before any library sees them: the formats are a
+closed list, voxels come from the file itself, and no more is unpacked than a header promises and `MAX_VOXELS`
+allow.
+"""
+
+import math
 import os
 import uuid
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from isal import igzip
+
+from osln.files import nifti, nrrd
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+MAX_VOXELS = 10**9
+"""Twice a whole-body CT of 512 x 512 x 2000."""
 
 
 def split_suffix(path: str | Path) -> tuple[str, str]:
@@ -58,7 +66,10 @@ def read_voxels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         names = ", ".join(sorted(other.name for other in others))
         raise ValueError(f"{path.name} lies beside {names}: programs confuse the two, remove or rename one")
     try:
-        array, affine = _read_nifti(path) if suffix.lower().startswith(".nii") else _read_with_itk(path)
+        shape = promised_shape(path)
+        if math.prod(shape) > MAX_VOXELS:
+            raise ValueError(f"it has {shape} voxels, {MAX_VOXELS:.0e} in all are accepted; crop it")
+        array, affine = _read(path, suffix.lower())
     except Exception as error:
         # A damaged file can make the decoders raise nearly anything.
         raise ValueError(f"{path.name} cannot be read as an image: {str(error).strip()[-300:]}") from error
@@ -70,6 +81,26 @@ def read_voxels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
             "(split a time series or multi-channel file into single volumes)"
         )
     return array, affine
+
+
+def promised_shape(path: Path) -> tuple[int, ...]:
+    """Voxels along the axes of a file as its header says, before any voxel is unpacked.
+
+    Raises:
+        ValueError: If the header is damaged, or the file does not hold its voxels itself.
+    """
+    suffix = split_suffix(path)[1].lower()
+    if suffix.startswith(".nii"):
+        return nifti.read_header(path).shape
+    if suffix == ".nrrd":
+        header = nrrd.read_header(path)
+        return (*header.shape, header.layers) if header.layers > 1 else header.shape
+    _check_meta_image(path)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("MetaImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader.GetSize()
 
 
 def nifti_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
@@ -112,48 +143,33 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    data = path.read_bytes()
-    if path.name.lower().endswith(".gz"):
-        data = igzip.decompress(data)
-    two = int.from_bytes(data[:4], "little") == 540 or int.from_bytes(data[:4], "big") == 540
-    image = (nib.Nifti2Image if two else nib.Nifti1Image).from_bytes(data)
-    header = image.header
-    stored = header.get_data_dtype()
-    if stored.kind not in "iuf":
-        raise ValueError("its voxels are colors or complex numbers; expected one real number each")
-    promised = int(header["vox_offset"]) + int(np.prod(image.shape, dtype=object)) * stored.itemsize
-    if promised > len(data):
-        raise ValueError(f"it holds {len(data)} bytes where its header promises {promised}; copy it again")
-    _check_position(header, image.shape)
-    # The scaling is the data object's: nibabel clears it from the header of an image that it has read.
-    source: Any = image.dataobj
-    if stored.kind in "iu" and (source.slope, source.inter) == (1.0, 0.0):
-        array = np.asanyarray(source.get_unscaled())
-        return array.astype(stored.newbyteorder("="), copy=False), image.affine
-    return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
+def _read(path: Path, suffix: str) -> tuple[np.ndarray, np.ndarray]:
+    if suffix.startswith(".nii"):
+        return nifti.read(path)
+    if suffix == ".nrrd":
+        layers, header = nrrd.read(path)
+        if len(layers) != 1:
+            raise ValueError(f"it has {len(layers)} components; expected one 3-D volume")
+        return _real(layers[0]), header.affine
+    return _read_meta_image(path)
 
 
-def _check_position(header: nib.Nifti1Header, shape: tuple[int, ...]) -> None:
-    """Refuses files that nibabel and ITK, hence server and viewer, would put at different places."""
-    codes = int(header["sform_code"]), int(header["qform_code"])
-    if codes == (0, 0):
-        # nibabel then mirrors left and right, ITK does not.
-        raise ValueError(
-            "it does not say where it lies in patient space (sform and qform codes are 0); export it again"
-        )
-    if min(codes) > 0:
-        # nibabel takes the sform, ITK the qform for some codes.
-        corner = np.array([[0, 0, 0, 1], [*(np.array(shape[:3]) - 1), 1]]).T
-        apart = np.abs((header.get_sform() - header.get_qform()) @ corner).max()
-        if apart > 0.5 * min(header.get_zooms()[:3]):
-            raise ValueError(
-                f"it says two positions (sform and qform) that are {apart:.1f} mm apart; export it again"
-            )
+def _check_meta_image(path: Path) -> None:
+    """Refuses a MetaImage whose voxels lie in another file, which ITK would open."""
+    with path.open("rb") as file:
+        for _ in range(200):
+            key, equals, value = file.readline(2000).partition(b"=")
+            if key.strip().lower() == b"elementdatafile":
+                if value.strip() == b"LOCAL":
+                    return
+                raise ValueError("its voxels lie elsewhere (ElementDataFile); save the image as one file")
+            if not equals:
+                break
+    raise ValueError("its header does not say ElementDataFile = LOCAL; save the image as one file")
 
 
-def _read_with_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    image = sitk.ReadImage(str(path))
+def _read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    image = sitk.ReadImage(str(path), imageIO="MetaImageIO")
     if image.GetNumberOfComponentsPerPixel() > 1 or image.GetDimension() != 3:
         components = image.GetNumberOfComponentsPerPixel()
         raise ValueError(
@@ -165,4 +181,8 @@ def _read_with_itk(path: Path) -> tuple[np.ndarray, np.ndarray]:
     affine[:3, :3] = direction * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     # ITK's patient axes are LPS, ours are RAS.
-    return (array if array.dtype.kind in "iu" else array.astype(np.float32)), np.diag([-1, -1, 1, 1]) @ affine
+    return _real(array), np.diag([-1, -1, 1, 1]) @ affine
+
+
+def _real(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype.kind in "iu" else array.astype(np.float32)

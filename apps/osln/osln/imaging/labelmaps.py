@@ -4,22 +4,25 @@ Read are NIfTI and NRRD label maps and Slicer's `.seg.nrrd`, whose segments may 
 accepted when its voxels are the CT's voxels in any order of the axes; nothing is ever interpolated.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 from isal import igzip
 
-from osln.files.images import nifti_bytes
+from osln.files import nrrd
+from osln.files.images import nifti_bytes, promised_shape, split_suffix
 from osln.imaging.grid import Grid, in_file_order, read_volume
 
 GRID_TOLERANCE = 0.1
 """How far the corners of a label may lie from the CT's, in voxels: what rounding in a header can do."""
 
+SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 MAX_VALUE = 65535
+MOST_LAYERS = 8
+"""Times the CT's voxels that a label may hold: segments that overlap lie in layers."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,15 @@ def read_label_file(path: str | Path, ct: Grid) -> LabelFile:
             another grid than the CT.
     """
     path = Path(path)
-    if path.name.lower().endswith(".nrrd"):
+    suffix = split_suffix(path)[1].lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(
+            f"{path.name[-60:]} cannot be read as a label: expected a name that ends with one of {SUFFIXES}"
+        )
+    _check_header(path, ct, suffix)
+    if suffix == ".nrrd":
         layers, affine, names, cropped = _read_nrrd(path)
     else:
-        _check_header(path, ct)
         volume = read_volume(path)
         layers, affine, names, cropped = [volume.array], volume.grid.affine, {}, False
     whole = [whole_numbers(layer) for layer in layers]
@@ -103,13 +111,17 @@ def packed_labels(labels: np.ndarray, grid: Grid, file_grid: Grid) -> bytes:
     return igzip.compress(nifti_bytes(voxels, file_grid.affine))
 
 
-def _check_header(path: Path, ct: Grid) -> None:
+def _check_header(path: Path, ct: Grid, suffix: str) -> None:
     # A small file can unpack to a huge one: its header is compared before its voxels are read.
     try:
-        shape = nib.load(path).shape  # type: ignore[attr-defined]
-    except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+        shape = promised_shape(path)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path.name} cannot be read as a label: {str(error)[-200:]}") from error
-    if sorted(n for n in shape if n > 1) != sorted(n for n in ct.shape if n > 1):
+    if suffix == ".nrrd":
+        fits = math.prod(shape) <= MOST_LAYERS * math.prod(ct.shape)
+    else:
+        fits = sorted(n for n in shape if n > 1) == sorted(n for n in ct.shape if n > 1)
+    if not fits:
         raise ValueError(
             f"the label has the shape {tuple(shape)}, the CT {ct.shape}; export the label on the CT's grid "
             "(in 3D Slicer: choose the CT as the reference volume)"
@@ -117,30 +129,22 @@ def _check_header(path: Path, ct: Grid) -> None:
 
 
 def _read_nrrd(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[tuple[int, int], str], bool]:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-        if reader.GetDimension() != 3:
-            raise ValueError(f"the label has {reader.GetDimension()} dimensions; expected one 3-D label map")
-        image = reader.Execute()
-    except RuntimeError as error:
-        raise ValueError(f"the label cannot be read as NRRD: {str(error).strip()[-200:]}") from error
-    affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK's patient axes are LPS, ours are RAS.
-    voxels = sitk.GetArrayFromImage(image)
-    parts = [voxels[..., i] for i in range(voxels.shape[-1])] if voxels.ndim == 4 else [voxels]
-    tags = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+        layers, header = nrrd.read(path)
+    except ValueError as error:
+        raise ValueError(f"the label cannot be read as NRRD: {str(error)[-200:]}") from error
     names = {}
-    for key, name in tags.items():
+    for key, name in header.tags.items():
         if found := re.fullmatch(r"Segment(\d+)_Name", key):
-            number = found.group(1)
-            layer = tags.get(f"Segment{number}_Layer", "0")
-            names[int(layer), int(tags.get(f"Segment{number}_LabelValue", "1"))] = name
+            layer, value = (
+                header.tags.get(f"Segment{found.group(1)}_{what}", default)
+                for what, default in (("Layer", "0"), ("LabelValue", "1"))
+            )
+            if not (layer.isascii() and layer.isdigit() and value.isascii() and value.isdigit()):
+                raise ValueError(f"the segment {name[:60]!r} has the layer {layer!r} and the value {value!r}")
+            names[int(layer), int(value)] = name
     # Only Slicer's segmentation files are stored as the box around their segments.
-    return [part.T for part in parts], affine, names, any(key.startswith("Segment") for key in tags)
+    return layers, header.affine, names, any(key.startswith("Segment") for key in header.tags)
 
 
 def whole_numbers(labels: np.ndarray) -> np.ndarray:

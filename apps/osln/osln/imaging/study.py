@@ -6,6 +6,9 @@ import numpy as np
 
 from osln.imaging.grid import Volume, resample
 
+HIGHEST_MEDIAN_SUV = 30.0
+"""Of the voxels that took up anything; a bladder has more, half of a body never."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -31,8 +34,15 @@ def build_study(
 ) -> Study:
     """Checks that the images belong together; same errors as `load_study`."""
     _check_values(case, "CT", ct)
+    if ct.array.min() >= 0:
+        raise ValueError(
+            f"case {case}: the lowest value of the CT is {ct.array.min():g}, a CT in HU has air at -1000: is "
+            "it a PET or another image, or stored without its offset (RescaleIntercept)? 3D Slicer sends the "
+            "first volume of its scene, so load the CT first"
+        )
     if pet is not None:
         _check_values(case, "PET", pet)
+        _check_suv(case, pet)
         start, stop = ct.grid.box_of(pet.grid)
         if (stop - start < 2).any():
             raise ValueError(
@@ -59,6 +69,18 @@ def _check_values(case: str, what: str, volume: Volume) -> None:
     if sample.min() == sample.max() and volume.array.min() == volume.array.max():
         raise ValueError(
             f"case {case}: every voxel of the {what} is {sample.flat[0]}; it is not an image of a patient"
+        )
+
+
+def _check_suv(case: str, pet: Volume) -> None:
+    """Refuses a PET whose values cannot be SUVs, which by definition are about 1 on average in a body."""
+    sample = pet.array[::2, ::2, ::2]
+    taken_up = sample[sample > 0]
+    middle = float(np.median(taken_up)) if taken_up.size else 0.0
+    if middle > HIGHEST_MEDIAN_SUV:
+        raise ValueError(
+            f"case {case}: half of the PET lies above {middle:.3g}, and SUVs by body weight are about 1 in a "
+            "body: is it in Bq/ml or counts? Convert it to SUVbw (./scripts/osln import does)"
         )
 
 

@@ -3,16 +3,19 @@
 Reference: NIfTI-1 (nifti1.h, 2007) and NIfTI-2 (nifti2.h, 2011) of the NIfTI Data Format Working Group.
 """
 
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
 from isal import igzip
 
 MICRON, METER = 3, 1
+PART = 2**24
+"""Bytes that are unpacked at a time."""
 TYPES = {
     2: "u1",
     4: "i2",
@@ -70,24 +73,26 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
             millimeter, or it is put to different places by different programs.
     """
     with _opened(path) as file:
-        start = _read(file, 540)
-        header = _header(start)
+        data = bytearray(_read(file, 540))
+        header = _header(bytes(data))
         # One byte more than promised: what goes on there is not this image.
-        data = start + _read(file, max(header.stop + 1 - len(start), 0))
+        while (left := header.stop + 1 - len(data)) > 0 and (part := _read(file, min(left, PART))):
+            data += part
     if len(data) != header.stop:
         more = "goes on behind its voxels" if len(data) > header.stop else f"holds {len(data)} bytes"
         raise ValueError(f"it {more} where its header promises {header.stop} bytes; export it again")
-    size, order = _size(start)
-    if size == 348 and struct.unpack_from(f"{order}f", data, 108)[0] == 0:
+    size, order = _size(bytes(data[:4]))
+    if size == 348:
         # Some programs leave the offset at 0; ITK, hence the viewers, then begin behind the header.
-        data = data[:108] + struct.pack(f"{order}f", header.start) + data[112:]
-    image = (nib.Nifti1Image if size == 348 else nib.Nifti2Image).from_bytes(data)
-    _check_position(image.header, image.shape)
-    # The scaling is the data object's: nibabel clears it from the header of an image that it has read.
-    source: Any = image.dataobj
-    if header.dtype.kind in "iu" and (source.slope, source.inter) == (1.0, 0.0):
-        array = np.asanyarray(source.get_unscaled())
-        return array.astype(header.dtype.newbyteorder("="), copy=False), image.affine
+        struct.pack_into(f"{order}f", data, 108, header.start)
+    kind = nib.Nifti1Image if size == 348 else nib.Nifti2Image
+    parsed = kind.header_class.from_fileobj(io.BytesIO(bytes(data[:size])), check=False)
+    _check_position(parsed, header.shape)
+    slope, inter = parsed.get_slope_inter()
+    if header.dtype.str[1:] != "f8" and (slope or 1.0, inter or 0.0) == (1.0, 0.0):
+        array = np.frombuffer(data, header.dtype, offset=header.start).reshape(header.shape, order="F")
+        return array.astype(header.dtype.newbyteorder("="), copy=False), parsed.get_best_affine()
+    image = kind.from_bytes(bytes(data))
     return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
 
 

@@ -24,4 +24,5 @@ COPY --chown=osln:osln . ./
 RUN PIP_NO_CACHE_DIR=1 python scripts/start/environment.py
 VOLUME /data
 EXPOSE 8000
-CMD ["./scripts/serve", "--host", "0.0.0.0"]
+# Docker decides who reaches the port; with --users FILE people log in instead.
+CMD ["./scripts/serve", "--host", "0.0.0.0", "--without-accounts"]

@@ -1,5 +1,6 @@
 """OSLN Label as a MONAI Label app: registers what the tables of `osln` declare."""
 
+from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
@@ -14,7 +15,7 @@ from lib.pacs import settings as pacs_settings
 from lib.pacs.keeper import PacsKeeper
 from lib.store import labels
 from lib.store.datastore import OslnDatastore
-from lib.web import answers, dicom_routes, gate, ohif_routes, startup, threads
+from lib.web import answers, dicom_routes, gate, house, ohif_routes, startup, threads
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
@@ -83,6 +84,8 @@ class OslnApp(MONAILabelApp):
 
         super().on_init_complete()
         gate.install()
+        studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
+        house.install(app, house.house_of(self.configuration.access, studies))
         threads.unfreeze(app, [dicom_routes, ohif_routes])
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)

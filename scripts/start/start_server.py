@@ -46,6 +46,19 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "-p", "--port", type=int, default=8000, help="port to listen on (default: %(default)s)"
     )
     parser.add_argument(
+        "--users", help="file of accounts (./scripts/osln users add NAME); everybody then has to log in"
+    )
+    parser.add_argument(
+        "--public-name", action="append", default=[], metavar="NAME",
+        help="host name that others reach this server by; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--without-accounts", action="store_true",
+        help="let whoever reaches --host in without a login: the network or a proxy keeps others out",
+    )  # fmt: skip
+    parser.add_argument("--tls-cert", help="certificate (PEM), so that the server speaks https")
+    parser.add_argument("--tls-key", help="its key (PEM)")
+    parser.add_argument(
         "--workers", type=int, default=1, help="only 1: training and sessions live in the process"
     )
     parser.add_argument(
@@ -93,8 +106,18 @@ def server_command(options: argparse.Namespace, others: list[str]) -> list[str]:
     command = [str(environment_python(ROOT)), "-m", "monailabel.main", "start_server"]
     command += ["--app", str(Path(options.app).resolve()), "--studies", studies]
     command += ["--host", options.host, "--port", str(options.port)]
-    for key, value in options.conf:
+    conf = list(options.conf)
+    if options.users:
+        conf.append(["users", str(Path(options.users).expanduser().resolve())])
+    if options.public_name:
+        conf.append(["public_name", ";".join(options.public_name)])
+    if options.without_accounts:
+        conf.append(["without_accounts", "yes"])
+    for key, value in conf:
         command += ["--conf", key, value]
+    if options.tls_cert:
+        command += ["--ssl_certfile", str(Path(options.tls_cert).expanduser().resolve())]
+        command += ["--ssl_keyfile", str(Path(options.tls_key).expanduser().resolve())]
     return command + others
 
 
@@ -131,6 +154,17 @@ def refusal(options: argparse.Namespace) -> str | None:
             "index live inside the server process, and several would contradict each other. Inference does "
             "not block the other requests; a second server can run on another store and port."
         )
+    if options.host not in LOOPBACK and not options.users and not options.without_accounts:
+        return (
+            f"--host {options.host}: other computers reach this address, and there are no accounts. Make "
+            "some (./scripts/osln users add NAME --role annotator) and name their file with --users, or say "
+            "--without-accounts if the network or a proxy keeps others out."
+        )
+    if bool(options.tls_cert) != bool(options.tls_key):
+        return "--tls-cert and --tls-key belong together: name the certificate and its key."
+    for path in filter(None, (options.users, options.tls_cert, options.tls_key)):
+        if not Path(path).expanduser().is_file():
+            return f"There is no file {path}."
     if not is_url(options.studies) and not Path(options.studies).expanduser().is_dir():
         return (
             f"There is no folder {options.studies}. Name an existing store with --studies (its layout is in "
@@ -170,9 +204,11 @@ def main() -> int:
         return 0
     if status := environment.main():
         return status
-    if options.host not in LOOPBACK:
+    if options.host not in LOOPBACK and not options.users:
         say("Warning: there is no login. Everybody who reaches this address can read and change the store.")
-    address = f"http://{'127.0.0.1' if options.host in ('0.0.0.0', '::') else options.host}:{options.port}"
+    scheme = "https" if options.tls_cert else "http"
+    name = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+    address = f"{scheme}://{name}:{options.port}"
     say(f"Starting the server on {address} (Ctrl-C ends it). What to do next follows when it is up.")
     greeting = [command[0], str(ROOT / "scripts" / "start" / "greeting.py"), address, str(os.getpid())]
     if os.name == "nt":

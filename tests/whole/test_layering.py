@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "rows": set(),
     "files": set(),
     "learning": set(),
+    "accounts": set(),
     "imaging": {"rows", "files"},
     "networks": {"imaging"},
     "metrics": {"imaging"},

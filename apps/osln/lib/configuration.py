@@ -9,6 +9,7 @@ import torch
 
 from lib.models.infers import devices
 from lib.options import Choice, Number, checked
+from lib.web.house import Access
 from osln.dicom.intake.roi_names import RoiRules, load_rules
 from osln.rows.experiments import PRESETS, Preset
 from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
@@ -23,6 +24,9 @@ KEYS = {
     "cache_gb": "room for the images of a PACS in 10^9 bytes (default: 20); labels do not count",
     "pacs_timeout": "seconds without an answer after which a request to a PACS has failed (default: 60)",
     "roi": "what regions of structure sets on a PACS are: NAME=tumor, =node or =ignore, several with ';'",
+    "users": "file of accounts (./scripts/osln users add NAME); without one only this computer is answered",
+    "public_name": "host names that this server is asked by besides those of this computer, several with ';'",
+    "without_accounts": "yes: answer other computers although there are no accounts",
     "roi_rules": "YAML file with your hospital's rules for names of regions",
 }
 
@@ -52,6 +56,7 @@ class Configuration:
         devices: Devices that can be asked for, the default first.
         tagger: File of the tagger in use, the chosen or the shipped one; None if there is neither.
         pacs: How to use a PACS; of no meaning for a folder.
+        access: Who may ask.
     """
 
     models: Path
@@ -59,6 +64,7 @@ class Configuration:
     devices: tuple[str, ...]
     tagger: Path | None
     pacs: PacsOptions
+    access: Access
 
 
 def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
@@ -72,10 +78,10 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         known = "; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items())
         raise ValueError(f"unknown --conf {', '.join(strange)}. Known are: {known}")
     presets = Choice("preset", ("demo", *(name for name in PRESETS if name != "demo")))
-    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT)
+    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT, WITHOUT_ACCOUNTS)
     chosen = {option.name: conf[option.name] for option in known_options if option.name in conf}
     options = checked(chosen, known_options)
-    decisions = [part.strip() for part in str(conf.get("roi") or "").split(";") if part.strip()]
+    decisions = _parts(conf.get("roi"))
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     models = Path(conf.get("models") or Path(app_dir) / "model").expanduser().resolve()
@@ -89,6 +95,11 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
             timeout_s=options["pacs_timeout"],
             rules=load_rules(conf.get("roi_rules"), decisions),
         ),
+        access=Access(
+            users=Path(conf["users"]).expanduser().resolve() if conf.get("users") else None,
+            public_names=tuple(_parts(conf.get("public_name"))),
+            open_to_all=options["without_accounts"] == "yes",
+        ),
     )
 
 
@@ -100,7 +111,12 @@ def tagger_file(models: Path, chosen: str | None) -> Path | None:
     return shipped if shipped.is_file() else None
 
 
+def _parts(text: Any) -> list[str]:
+    return [part.strip() for part in str(text or "").split(";") if part.strip()]
+
+
 THREADS = Number("threads", 0, 0, 1024)
 """0 leaves torch's own choice."""
 CACHE_GB = Number("cache_gb", 20.0, 0.0, 1e6)
 PACS_TIMEOUT = Number("pacs_timeout", 60.0, 0.1, 3600.0)
+WITHOUT_ACCOUNTS = Choice("without_accounts", ("no", "yes"))

@@ -14,6 +14,7 @@ import numpy as np
 
 from lib.errors import NotReadyError
 from lib.store.segments import NAMES, split_segments
+from lib.who import who
 from osln.files.images import twins
 from osln.imaging.grid import Volume, mask_box, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
@@ -223,6 +224,9 @@ def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
 
 
 def _author(params: dict[str, Any]) -> str:
+    """The account; without accounts what the client says."""
+    if account := who():
+        return account.name
     return str(params.get("client_id") or params.get("user") or "unknown")[:128]
 
 

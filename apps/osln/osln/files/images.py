@@ -129,11 +129,17 @@ def nifti_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
     return image.to_bytes()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure."""
+def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure.
+
+    Args:
+        path: Of the file.
+        data: Its content.
+        mode: Its rights, less those that the process gives to none of its files.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with temporary.open("xb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -1,0 +1,102 @@
+"""Who may ask this server, from its settings; puts the door in place."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from monailabel.config import settings
+from starlette.middleware import Middleware
+
+from lib.web.door import LOOPBACK_NAMES, Door, House
+from lib.web.login_routes import routes
+from lib.web.logins import Logins
+from osln.accounts.audit import AuditLog
+from osln.accounts.users import UsersFile
+
+ANY_ADDRESS = ("", "0.0.0.0", "::")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Settings of who may ask.
+
+    Attributes:
+        users: File of accounts; None: there are none.
+        public_names: Host names besides those of this computer.
+        open_to_all: Answer other computers without accounts.
+    """
+
+    users: Path | None = None
+    public_names: tuple[str, ...] = ()
+    open_to_all: bool = False
+
+
+def house_of(access: Access, studies: Path | None, argv: Sequence[str] | None = None) -> House:
+    """The rules of the door.
+
+    Args:
+        access: Settings.
+        studies: Folder of the store; None for a PACS.
+        argv: Command line of the server, which names the address that it listens on.
+
+    Raises:
+        ValueError: If the file of accounts lies in the store, cannot be believed, or holds none.
+    """
+    asked = (_listens_on(sys.argv if argv is None else argv), *access.public_names)
+    origins = tuple(str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS)
+    named = dict.fromkeys((*LOOPBACK_NAMES, *(name.lower() for name in asked if name not in ANY_ADDRESS)))
+    if access.users is None:
+        return House(tuple(named), origins, open_to_all=access.open_to_all)
+    users = UsersFile(access.users)
+    if studies is not None and users.path.resolve().is_relative_to(studies.resolve()):
+        raise ValueError(
+            f"the file of accounts {users.path} lies in the store; put it elsewhere: copies of cases travel"
+        )
+    if not users.accounts():
+        raise ValueError(
+            f"there is no account in {users.path}: ./scripts/osln users add NAME --role admin --users "
+            f"{users.path}"
+        )
+    audit = AuditLog(users.path.with_name(f"{users.path.stem}-audit.log"))
+    return House(tuple(named), origins, Logins(users), audit)
+
+
+def install(app: FastAPI, house: House) -> None:
+    """Puts the door in front of the server and the routes of the login behind it; a second call does nothing.
+
+    Args:
+        app: `monailabel.app.app`.
+        house: The rules.
+    """
+    if getattr(app.state, "osln_door", False):
+        return
+    before = len(app.router.routes)
+    app.include_router(routes(house.logins))
+    added = app.router.routes[before:]
+    del app.router.routes[before:]
+    app.router.routes[0:0] = added
+    # MONAI Label lets pages of any origin ask with the browser's credentials.
+    app.user_middleware = [one for one in app.user_middleware if one.cls is not CORSMiddleware]
+    if house.origins:
+        allowed = Middleware(
+            CORSMiddleware,
+            allow_origins=list(house.origins),
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+        )
+        app.user_middleware.insert(0, allowed)
+    app.middleware_stack = Door(app.build_middleware_stack(), house)
+    app.state.osln_door = True
+
+
+def _listens_on(argv: Sequence[str]) -> str:
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        if argument in ("--host", "-i"):
+            return following
+        if argument.startswith("--host="):
+            return argument.partition("=")[2]
+    return ""

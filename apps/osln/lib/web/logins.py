@@ -1,0 +1,116 @@
+"""Who is logged in: tokens that only this process knows, handed out for a password and forgotten in time."""
+
+import hashlib
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+
+from osln.accounts.users import Account, UsersFile
+
+COOKIE = "osln-session"
+LASTS_S = 12 * 3600
+FREE_TRIES = 5
+LONGEST_WAIT_S = 300.0
+MOST_NAMES = 10_000
+
+
+class TooManyTriesError(ValueError):
+    """Somebody tries passwords; `wait_s` says how long nothing is checked."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = wait_s
+        super().__init__(f"too many wrong passwords: wait {wait_s:.0f} s")
+
+
+@dataclass
+class _Tries:
+    count: int = 0
+    not_before: float = 0.0
+
+
+class Logins:
+    """Tokens of the people who are logged in.
+
+    Args:
+        users: The accounts; asked again with each request, so that a removed one is out at once.
+    """
+
+    def __init__(self, users: UsersFile) -> None:
+        self.users = users
+        self._tokens: dict[bytes, tuple[str, float]] = {}
+        self._tries: dict[str, _Tries] = {}
+        self._lock = threading.Lock()
+
+    def log_in(self, name: str, password: str, address: str) -> str | None:
+        """A new token, or None if name and password do not fit.
+
+        After `FREE_TRIES` wrong passwords for a name or from an address the next ones have to wait, twice as
+        long each time.
+
+        Raises:
+            TooManyTriesError: It is too early for the next try.
+        """
+        keys = (f"name {name}", f"from {address}")
+        with self._lock:
+            wait = max(self._tries.get(key, _Tries()).not_before for key in keys) - time.monotonic()
+        if wait > 0:
+            raise TooManyTriesError(wait)
+        account = self.users.verified(name, password)
+        with self._lock:
+            if account is None:
+                for key in keys:
+                    self._count(key)
+                return None
+            for key in keys:
+                self._tries.pop(key, None)
+            token = secrets.token_urlsafe(32)
+            now = time.monotonic()
+            self._tokens = {one: entry for one, entry in self._tokens.items() if entry[1] > now}
+            self._tokens[_digest(token)] = (account.name, now + LASTS_S)
+            return token
+
+    def log_out(self, headers: Mapping[str, str]) -> None:
+        """Forgets the token that a request carries."""
+        if token := _token(headers):
+            with self._lock:
+                self._tokens.pop(_digest(token), None)
+
+    def account(self, headers: Mapping[str, str]) -> Account | None:
+        """The account that a request shows by its bearer token or cookie; None if it shows none that holds.
+
+        Args:
+            headers: By name in small letters.
+        """
+        token = _token(headers)
+        if token is None:
+            return None
+        with self._lock:
+            name, until = self._tokens.get(_digest(token), ("", 0.0))
+        return self.users.accounts().get(name) if until > time.monotonic() else None
+
+    def _count(self, key: str) -> None:
+        if len(self._tries) >= MOST_NAMES:
+            self._tries.clear()
+        tries = self._tries.setdefault(key, _Tries())
+        tries.count += 1
+        if tries.count >= FREE_TRIES:
+            wait = min(2.0 ** (tries.count - FREE_TRIES), LONGEST_WAIT_S)
+            tries.not_before = time.monotonic() + wait
+
+
+def _token(headers: Mapping[str, str]) -> str | None:
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and token:
+        return token.strip()
+    try:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return None
+    return cookie.value if cookie else None
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

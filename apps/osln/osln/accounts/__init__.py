@@ -1,0 +1,1 @@
+"""Who may use a server: names, roles and password hashes in a file."""

@@ -148,7 +148,7 @@ def report(options: argparse.Namespace) -> "Report":
 def run(options: argparse.Namespace) -> int:
     """Evaluate, write and show."""
     from osln.evaluation.report import curve_csv
-    from osln.files.images import write_atomically
+    from osln.files.whole import write_atomically
 
     check(options)
     made = report(options)

@@ -129,7 +129,7 @@ def tell(options: argparse.Namespace, words: str, content: Any) -> None:
     """
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     if options.json not in (None, "-"):
-        from osln.files.images import write_atomically
+        from osln.files.whole import write_atomically
 
         write_atomically(Path(options.json), text.encode())
     sys.stdout.write(text if options.json == "-" else words)

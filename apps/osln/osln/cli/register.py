@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Register, write, and show the figures, which are JSON."""
     import SimpleITK as sitk
 
-    from osln.files.images import write_atomically
+    from osln.files.whole import write_atomically
     from osln.imaging.grid import read_volume, write_volume
     from osln.pictures import save_picture
     from osln.registration import register_pet

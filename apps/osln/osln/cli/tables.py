@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
         "--phantoms",
         type=cohort_sizes,
         nargs="?",
-        const="preset",
+        const=(),
         metavar="N,N,N,N",
         help="generated phantoms: how many to train, validate and test with, and for stage two (default: the "
         "preset's)",
@@ -118,8 +118,7 @@ def run(options: argparse.Namespace) -> int:
         preset = replace(preset, stage_two=replace(preset.stage_two, epochs=options.epochs))
     if not options.tagger.is_file():
         raise ValueError(f"no tagger at {options.tagger}: make one with ./scripts/osln train-tagger")
-    own_sizes = isinstance(options.phantoms, CohortSizes)
-    sizes = options.phantoms if own_sizes else COHORT_SIZES[options.preset]
+    sizes = options.phantoms or COHORT_SIZES[options.preset]
     tables = tuple(TABLES) if options.table == "all" else (options.table,)
     out: Path = options.out or RUNS / f"table-{options.table}"
     cohort = open_cohort(options.store or "phantom", options.work, preset, sizes)

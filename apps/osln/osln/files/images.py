@@ -1,7 +1,5 @@
-"""Image files: their names, their voxels as stored, and writing that never leaves half a file."""
+"""Image files: their names, and their voxels as stored."""
 
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +7,8 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from isal import igzip
+
+from osln.files.whole import write_atomically as write_atomically
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -96,20 +96,6 @@ def nifti_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     return image.to_bytes()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from osln.files.arrays import plain
-from osln.files.images import write_atomically
+from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import NETWORKS
 
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ class ModelStore:
             )
         if version is None:
             raise ValueError(
-                f"no weights for {network}: train it (./scripts/osln train --model {network}) or put them at "
-                f"{self.root / SHIPPED}"
+                f"no weights for {network}: train it (./scripts/osln train --store STORE --model {network}) "
+                f"or put them at {self.root / SHIPPED}"
             )
         if not version.path.is_file() or _sha256(version.path) != version.sha256:
             raise ValueError(

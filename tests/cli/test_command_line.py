@@ -100,7 +100,7 @@ def installed(tmp_path):
             text=True,
             check=False,
             cwd=tmp_path,
-            env=own_path(tmp_path / "site"),
+            env=variables,
         )
 
     return run

@@ -171,16 +171,17 @@ def weights(models: Path) -> Iterator[Finding]:
             yield Finding(name, "missing", f"none in {models}", remedy, needed=True)
             continue
         told = f"{used.name}, trained on {used.trained_on}"
-        yield _checked(name, used.path, used.sha256, told, f"./scripts/osln models rollback {network}")
+        yield checked(name, used.path, used.sha256, told, f"./scripts/osln models rollback {network}")
     shipped = models / "shipped" / "manifest.json"
     if shipped.is_file():
         entry = json.loads(shipped.read_text())["tagger"]
         told = f"{entry['origin']}, trained on {entry['trained_on']}"
         remedy = "./scripts/osln convert-tagger or ./scripts/osln train-tagger"
-        yield _checked("weights tagger", shipped.with_name(SHIPPED_TAGGER), entry["sha256"], told, remedy)
+        yield checked("weights tagger", shipped.with_name(SHIPPED_TAGGER), entry["sha256"], told, remedy)
 
 
-def _checked(name: str, path: Path, sha256: str, told: str, remedy: str) -> Finding:
+def checked(name: str, path: Path, sha256: str, told: str, remedy: str) -> Finding:
+    """Whether a file of weights is the one that was stored."""
     if not path.is_file():
         return Finding(name, "missing", f"{path} is not there", remedy, needed=True)
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:

@@ -19,7 +19,7 @@ from osln.imaging.transforms import network_input
 from osln.rows.experiments import EXPERIMENTS, PRESETS, PROXIMAL_MM, SEGMENTERS
 from osln.stage_one.windows import OVERLAP, SIGMA
 from osln.store.layout import StorePaths
-from osln.weights.model_store import Checkpoint
+from osln.weights.checkpoint import Checkpoint
 
 CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
 ROW = EXPERIMENTS["lf-stratified"]

@@ -2,7 +2,7 @@
 
 Meant for the phantoms in a real CT (docs/real-images.md); any store with `truth/` works.
 
-    ./scripts/osln phantoms --output planted --cases 5 --ct DICOM_FOLDER --ct-tumor RTSTRUCT.dcm:GTV-1
+    ./scripts/osln phantoms --out planted --cases 5 --ct DICOM_FOLDER --ct-tumor RTSTRUCT.dcm:GTV-1
     ./benchmarks/run planted --studies planted
 """
 

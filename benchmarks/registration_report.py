@@ -11,7 +11,7 @@ The planning CT and the PET/CT come from different days. `osln.registration.regi
 onto the planning CT by way of the PET's own CT:
 
 ```
-./scripts/osln register --ct ct.nii.gz --pet pet.nii.gz --pet-ct pet_ct.nii.gz --output FOLDER
+./scripts/osln register --ct ct.nii.gz --pet pet.nii.gz --pet-ct pet_ct.nii.gz --out FOLDER
 ```
 
 writes the PET on the planning CT's frame (at its own spacing, interpolated once, SUV kept), the transform

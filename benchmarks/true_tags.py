@@ -1,6 +1,6 @@
 """Why tags alone score candidates poorly: the tags of the tagger against the true ones of the phantoms.
 
-Trains the classifier "tag" on the late-fusion candidates that ./scripts/osln tables --table 2 --data phantom
+Trains the classifier "tag" on the late-fusion candidates that ./scripts/osln tables --table 2 --phantoms
 has left in --work, once with the tagger's probabilities and once with the tags that the phantom's sidecar
 lists for the finding under the candidate, and prints mFROC and best F1 on the test phantoms.
 """
@@ -46,7 +46,7 @@ def main() -> None:
     plan = Plan(options.work, cohort, preset, ("2",), 1, SHIPPED / "lesanet.safetensors")
     row = candidate_row("lf-stratified", "tag")
     if not plan.scores_path(row, 0).is_file():
-        parser.error(f"{options.work} has no candidates: run ./scripts/osln tables --table 2 --data phantom")
+        parser.error(f"{options.work} has no candidates: run ./scripts/osln tables --table 2 --phantoms")
     told: dict[str, dict[str, list[np.ndarray]]] = {"tagger": {}, "true tags": {}}
     sets: dict[str, list[CandidateSet]] = {}
     for split in ("stage two", "test"):

@@ -84,14 +84,15 @@ def make_studies(folder: Path, count: int) -> list[Path]:
         studies.append(folder / case)
         if studies[-1].is_dir():
             continue
+        parts = f"CT, PET{' of another day with its CT' if other_day else ''} and tumor contour"
+        say(f"{case}: making {parts}")
         begun = time.monotonic()
         unfinished = folder / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         phantom = make_phantom(seed, field="body", spacing_mm=SPACING_MM, misregistered=other_day)
         write_dicom_case(unfinished, case, phantom, approve=False)
         (unfinished / case).replace(studies[-1])
-        say(f"{case}: CT, PET{' of another day with its CT' if other_day else ''} and tumor contour made "
-            f"in {time.monotonic() - begun:.0f} s")  # fmt: skip
+        say(f"  done in {time.monotonic() - begun:.0f} s")
     return studies
 
 
@@ -141,8 +142,10 @@ def run(options: argparse.Namespace) -> int:
     pacs = LocalOrthanc(work / "orthanc", port=options.pacs_port)
     with ExitStack() as stack:
         stack.callback(pacs.stop)
+        say("Starting the PACS")
         pacs.start()
-        say(f"The PACS is up on {pacs.url}; {upload(pacs.url, studies)} images were stored")
+        say(f"The PACS is up on {pacs.url}: storing what it does not have yet")
+        say(f"  {upload(pacs.url, studies)} images were stored")
         say(f"Starting the server (what it says: {work / 'server.log'})")
         server = stack.enter_context(LocalServer(pacs.url, work / "server.log", port=options.port))
         cases = requests.get(f"{server.url}/datastore/", timeout=120).json()["total"]

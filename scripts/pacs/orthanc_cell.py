@@ -8,6 +8,7 @@ namespace without any interface but the loopback. SOCKET is the number of an inh
 The end of the standard input ends Orthanc and this process, also when the parent was killed.
 """
 
+import argparse
 import asyncio
 import fcntl
 import socket
@@ -62,5 +63,12 @@ async def run(listening: int, port: int, configuration: str) -> int:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("socket", type=int)
+    parser.add_argument("port", type=int)
+    parser.add_argument("configuration")
+    options = parser.parse_args()
     raise_loopback()
-    sys.exit(asyncio.run(run(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])))
+    sys.exit(asyncio.run(run(options.socket, options.port, options.configuration)))

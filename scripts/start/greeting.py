@@ -6,6 +6,7 @@ only.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -69,8 +70,12 @@ Not a medical device. Ctrl-C ends the server.
 
 
 def main() -> int:
-    """Usage: greeting.py ADDRESS PID."""
-    address, pid = sys.argv[1], int(sys.argv[2])
+    """Wait for the server and greet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address", help="of the server")
+    parser.add_argument("pid", type=int, help="of its process: when that ends, nothing is waited for")
+    options = parser.parse_args()
+    address, pid = options.address, options.pid
     # The process that started this one becomes the server and never waits for children: leave it at once.
     if os.name != "nt" and os.fork():
         return 0

@@ -73,6 +73,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would run, install and start nothing"
     )
+    parser.add_argument("--version", action="store_true", help="show version and commit")
     return parser.parse_known_args(arguments)
 
 
@@ -191,6 +192,9 @@ def port_refusal(host: str, port: int) -> str | None:
 def main() -> int:
     """Check, install, start; exit status 1 with words where that cannot work."""
     options, others = parse(sys.argv[1:])
+    if options.version:
+        # That much of the package needs no environment.
+        return subprocess.call([sys.executable, "-m", "osln", "--version"], cwd=APP)
     problem = refusal(options)
     if problem is not None:
         sys.stderr.write(f"{problem}\n")

@@ -1,18 +1,18 @@
 """./scripts/osln import as a person runs it."""
 
-from osln.cli import import_ as import_dicom
+from osln.__main__ import main
 from small.study import study
 
 
 def test_a_folder_is_imported_and_told(tmp_path, capsys):
     folder, store = study(tmp_path / "in"), tmp_path / "store"
 
-    assert import_dicom.main([str(folder), str(store)]) == 0
+    assert main(["import", str(folder), str(store)]) == 0
 
     out = capsys.readouterr().out
     assert "imported case-" in out and "(CT, PET, nodes)" in out
     assert "1 imported, 0 already there, 0 skipped" in out and "identity removed" in out
-    assert import_dicom.main([str(folder), str(store), "--require", "pet"]) == 0
+    assert main(["import", str(folder), str(store), "--require", "pet"]) == 0
     assert "left alone case-" in capsys.readouterr().out
 
 
@@ -22,18 +22,18 @@ def test_nothing_imported_is_an_exit_status_and_a_reason(tmp_path, capsys):
         path.unlink()
     (folder / "note.txt").write_text("hello")
 
-    assert import_dicom.main([str(folder), str(tmp_path / "store")]) == 1
+    assert main(["import", str(folder), str(tmp_path / "store")]) == 1
 
     out = capsys.readouterr().out
     assert "refers to a CT that is not here" in out and "not read: note.txt: it is not a DICOM file" in out
 
 
 def test_what_cannot_begin_is_one_sentence(tmp_path, capsys):
-    assert import_dicom.main([str(tmp_path / "missing"), str(tmp_path / "store")]) == 2
-    assert capsys.readouterr().err.startswith("error: there is no ")
-    assert import_dicom.main([str(tmp_path), str(tmp_path / "store"), "--roi", "GTV1"]) == 2
+    assert main(["import", str(tmp_path / "missing"), str(tmp_path / "store")]) == 1
+    assert capsys.readouterr().err.startswith("there is no ")
+    assert main(["import", str(tmp_path), str(tmp_path / "store"), "--roi", "GTV1"]) == 1
     assert "is no decision about a region" in capsys.readouterr().err
-    assert import_dicom.main(["http://127.0.0.1:9/dicom-web", str(tmp_path / "store")]) == 2
+    assert main(["import", "http://127.0.0.1:9/dicom-web", str(tmp_path / "store")]) == 1
     error = capsys.readouterr().err
     assert "cannot be reached" in error and "Traceback" not in error
 
@@ -42,7 +42,7 @@ def test_a_decision_on_the_command_line_reaches_the_labels(tmp_path, capsys):
     folder, store = study(tmp_path / "in"), tmp_path / "store"
 
     options = ["--roi", "LN 4R=ignore", "--roi", "GTV_N1=ignore", "--link-table", str(tmp_path / "links.csv")]
-    assert import_dicom.main([str(folder), str(store), *options]) == 0
+    assert main(["import", str(folder), str(store), *options]) == 0
 
     assert "(CT, PET)" in capsys.readouterr().out
     assert not (store / "labels" / "final").exists()

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from osln.cli import models
+from osln.__main__ import main
 from osln.weights.model_store import ModelStore
 from small import store as small_store
 
@@ -17,7 +17,7 @@ def store(tmp_path):
 
 
 def run(store: ModelStore, *arguments: str) -> int:
-    return models.main(["--models", str(store.root), *arguments])
+    return main(["models", "--models", str(store.root), *arguments])
 
 
 def test_list_marks_the_version_in_use(store, capsys):

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from osln.cli import train as script
+from osln.__main__ import main
 from osln.learning.run import Progress
+from osln.retraining import classifier, segmenter
 from osln.retraining.publishing import RetrainReport
 from osln.rows.experiments import SERVED_NETWORKS
 
@@ -38,14 +39,14 @@ def calls(monkeypatch):
         on_progress(Progress(1, 1, 50, 50, 1.0, 0.5, {"recall": 0.5, "false_positives": None}, 0.0))
         return report(name)
 
-    monkeypatch.setattr(script, "retrain", retrain)
-    monkeypatch.setattr(script, "retrain_classifier", retrain)
+    monkeypatch.setattr(segmenter, "retrain", retrain)
+    monkeypatch.setattr(classifier, "retrain_classifier", retrain)
     return made
 
 
 def test_a_network_is_trained_from_a_store_and_the_outcome_told(calls, tmp_path, capsys):
-    options = ["--studies", str(tmp_path), "--model", "ef", "--iterations", "20", "--no-publish"]
-    assert script.main(options) == 0
+    options = ["--store", str(tmp_path), "--model", "ef", "--iterations", "20", "--no-publish"]
+    assert main(["train", *options]) == 0
     ((name, given),) = calls
     assert name == "ef" and given["iterations"] == 20 and given["publish"] is False
     said = capsys.readouterr().out
@@ -53,20 +54,20 @@ def test_a_network_is_trained_from_a_store_and_the_outcome_told(calls, tmp_path,
 
 
 def test_a_network_of_stage_two_takes_epochs_and_a_tagger(calls, tmp_path):
-    store = ["--studies", str(tmp_path), "--models", str(tmp_path)]
-    assert script.main([*store, "--model", "glnet", "--epochs", "3", "--tagger", "own.safetensors"]) == 0
-    assert script.main([*store, "--model", "tag"]) == 0
+    store = ["--store", str(tmp_path), "--models", str(tmp_path)]
+    assert main(["train", *store, "--model", "glnet", "--epochs", "3", "--tagger", "own.safetensors"]) == 0
+    assert main(["train", *store, "--model", "tag"]) == 0
     (tmp_path / "shipped").mkdir()
     shipped = tmp_path / "shipped" / "lesanet.safetensors"
     shipped.write_bytes(b"")
-    assert script.main([*store, "--model", "tag"]) == 0
+    assert main(["train", *store, "--model", "tag"]) == 0
     (name, own), (_, none), (_, found) = calls
     assert name == "glnet" and own["epochs"] == 3 and own["tagger_path"] == Path("own.safetensors")
     assert none["tagger_path"] is None and found["tagger_path"] == shipped
 
 
 def test_all_trains_every_network_and_an_error_is_a_sentence(calls, tmp_path, capsys):
-    assert script.main(["--studies", str(tmp_path), "--model", "all", "--seed", "9"]) == 1
+    assert main(["train", "--store", str(tmp_path), "--model", "all", "--seed", "9"]) == 1
     assert [name for name, _ in calls] == list(SERVED_NETWORKS)
     assert "ct-distal: no approved label" in capsys.readouterr().err
 
@@ -79,13 +80,11 @@ def test_all_trains_every_network_and_an_error_is_a_sentence(calls, tmp_path, ca
     ],
 )
 def test_several_devices_and_unknown_networks_are_refused_in_words(extra, sentence, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        script.main(["--studies", str(tmp_path), *extra])
+    assert main(["train", "--store", str(tmp_path), *extra]) == 1
     assert sentence in capsys.readouterr().err
 
 
 def test_torchrun_with_several_processes_is_refused(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(SystemExit):
-        script.main(["--studies", str(tmp_path), "--model", "ct"])
+    assert main(["train", "--store", str(tmp_path), "--model", "ct"]) == 1
     assert "batch normalization over several GPUs" in capsys.readouterr().err

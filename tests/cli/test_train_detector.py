@@ -2,8 +2,9 @@
 
 import pytest
 
-from osln.cli import train_detector as script
+from osln.__main__ import main
 from osln.mulan import training as detector_training
+from osln.store.splits import assign
 from osln.weights.checkpoint import load_checkpoint
 from small.detectors import use_tiny
 from small.studies import add_case
@@ -17,15 +18,16 @@ def tiny(monkeypatch):
 
 
 def options(tmp_path, *more: str) -> list[str]:
-    return ["--model", "mulan-ct", "--iterations", "2", "--output", str(tmp_path / "out" / "mulan.pt"), *more]
+    given = ["--model", "mulan-ct", "--iterations", "2", "--out", str(tmp_path / "out" / "mulan.pt")]
+    return ["train-detector", *given, *more]
 
 
 def test_approved_cases_train_without_tags_and_others_judge(tmp_path, capsys):
     for case in "abcdef":
         add_case(tmp_path, case)
-    splits = script.assign(tmp_path, list("abcdef"))
+    splits = assign(tmp_path, list("abcdef"))
 
-    assert script.main(options(tmp_path, "--studies", str(tmp_path))) == 0
+    assert main(options(tmp_path, "--store", str(tmp_path))) == 0
 
     checkpoint = load_checkpoint(tmp_path / "out" / "mulan.pt")
     learned = [case for case in "abcdef" if splits[case] == "train"]
@@ -38,7 +40,7 @@ def test_approved_cases_train_without_tags_and_others_judge(tmp_path, capsys):
 def test_a_store_without_approved_cases_is_told(tmp_path, capsys):
     add_case(tmp_path, "a", approved=False)
 
-    assert script.main(options(tmp_path, "--studies", str(tmp_path))) == 1
+    assert main(options(tmp_path, "--store", str(tmp_path))) == 1
     assert "no training patient for mulan-ct" in capsys.readouterr().err
 
 
@@ -46,7 +48,7 @@ def test_a_store_without_approved_cases_is_told(tmp_path, capsys):
 def test_phantoms_train_with_tags_and_further_ones_judge_beside_chance(tmp_path, capsys):
     more = ("--phantoms", "1", "--judged", "2", "--work", str(tmp_path / "work"))
 
-    assert script.main(options(tmp_path, *more)) == 0
+    assert main(options(tmp_path, *more)) == 0
 
     checkpoint = load_checkpoint(tmp_path / "out" / "mulan.pt")
     assert checkpoint.metadata["tagged_nodes"] > 0 and checkpoint.trained_on == "phantom"

@@ -67,7 +67,7 @@ def _pacs() -> PacsDatastore:
     if not isinstance(store, PacsDatastore):
         raise NotReadyError(
             "the cases of this server lie in a folder, which does not know their DICOM series: run "
-            "./scripts/osln export STORE CASE OUT --ct FOLDER, or start the server with --studies "
+            "./scripts/osln export STORE CASE --ct FOLDER --out OUT, or start the server with --studies "
             "http(s)://PACS/dicom-web"
         )
     return store

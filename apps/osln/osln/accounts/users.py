@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from filelock import FileLock
 
-from osln.files.images import write_atomically
+from osln.files.whole import write_atomically
 
 ROLES = ("annotator", "reviewer", "admin")
 """Each may do what those before it may."""

@@ -1,44 +1,55 @@
-"""Draws what is found in a case of a store: CT with PET, tumor, candidates and, of a phantom, the truth."""
+"""Draw what is found in a case of a store: CT with PET, tumor, candidates and, of a phantom, the truth."""
 
 import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from osln.cli.options import ROOT
-from osln.imaging.grid import read_volume, resample
-from osln.pictures import draw_detections, save_picture
-from osln.pipeline import load_pipeline
+from osln.cli.options import add_device, add_models, add_out, add_store, command
+from osln.cli.progress import shares
 from osln.rows.experiments import EXPERIMENTS
-from osln.store.layout import companions, load_study
-from osln.weights.model_store import ModelStore
 
 
-def main() -> None:
-    """Detects and draws one case."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_parser(commands: Any) -> None:
+    """The options."""
+    parser = command(commands, "draw", __doc__, "phantom-02 --out phantom-02.png")
     parser.add_argument("case", help="case id")
-    parser.add_argument("--studies", type=Path, default=ROOT / "sample-datastore", help="store")
-    parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
-    parser.add_argument("--experiment", choices=EXPERIMENTS, default="osln", help="row of the table")
-    parser.add_argument("--output", type=Path, default=Path("case.png"), help="PNG to write")
-    options = parser.parse_args()
-
-    paths = companions(options.studies, options.case)
-    study = load_study(replace(paths, nodes=None))
-    pipeline = load_pipeline(ModelStore(options.models), options.experiment)
-    found = pipeline.detect(study)
-    truth = None
-    if paths.truth is not None:
-        nodes = read_volume(paths.truth)
-        truth = resample(nodes.array, nodes.grid, found.column.grid, nearest=True)
-    kind = "synthetic phantom, " if paths.truth is not None else ""
-    save_picture(
-        draw_detections(found, truth, f"{options.case} ({kind}{pipeline.experiment.title})"), options.output
+    add_store(parser)
+    add_models(parser)
+    parser.add_argument(
+        "--model", choices=EXPERIMENTS, default="osln", help="row of the tables (%(default)s)"
     )
+    add_device(parser)
+    add_out(parser, "PNG to write (%(default)s)", default=Path("case.png"))
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Detect and draw one case."""
+    with shares() as tell:
+        tell("loading what is needed", 0.0)
+        from osln.imaging.grid import read_volume, resample
+        from osln.pictures import draw_detections, save_picture
+        from osln.pipeline import load_pipeline
+        from osln.store.layout import companions, load_study
+        from osln.weights.model_store import ModelStore
+
+        tell("reading the images", 0.2)
+        paths = companions(options.store, options.case)
+        study = load_study(replace(paths, nodes=None))
+        tell("loading the networks", 0.3)
+        pipeline = load_pipeline(ModelStore(options.models), options.model, device=options.device)
+        tell("finding nodes", 0.4)
+        found = pipeline.detect(study)
+        tell("drawing", 0.8)
+        truth, kind = None, ""
+        if paths.truth is not None:
+            nodes, kind = read_volume(paths.truth), "synthetic phantom, "
+            truth = resample(nodes.array, nodes.grid, found.column.grid, nearest=True)
+        title = f"{options.case} ({kind}{pipeline.experiment.title})"
+        save_picture(draw_detections(found, truth, title), options.out)
+        tell("done", 1.0)
     kept = sum(candidate.kept for candidate in found.candidates)
-    sys.stdout.write(f"{options.output}: {len(found.candidates)} candidates, {kept} kept\n")
-
-
-if __name__ == "__main__":
-    main()
+    sys.stdout.write(f"{options.out}: {len(found.candidates)} candidates, {kept} kept\n")
+    return 0

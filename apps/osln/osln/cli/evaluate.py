@@ -1,47 +1,46 @@
-"""Scores anybody's detections against the truth: label maps, marks or bare (score, hit) lists.
+"""Score anybody's detections against the truth: label maps, marks or bare (score, hit) lists.
 
-    ./scripts/osln evaluate maps  PREDICTIONS TRUTH            folders with one image for each case
-    ./scripts/osln evaluate marks PREDICTIONS.csv TRUTH.csv    centers in mm, with radius or diameter
-    ./scripts/osln evaluate lists PAIRS.csv NODES.csv          score and hit of every prediction
+maps: folders with one image for each case; marks: centers in mm, with radius or diameter; lists: score and
+hit of every prediction.
 
 Definitions, columns and the layout of the JSON: docs/evaluation.md.
 """
 
 import argparse
-import json
 import math
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from osln.evaluation.figures import ALL_SCORES, Cohort, evaluate, refuse_unpaired
-from osln.evaluation.label_maps import MapFolders, map_cohort
-from osln.evaluation.marks import list_cohort, mark_cohort
-from osln.evaluation.report import Report, curve_csv
-from osln.files.images import write_atomically
-from osln.metrics.bootstrap import DRAWS, resamples
+from osln.cli.options import add_json, command, tell
+from osln.cli.progress import each
 from osln.metrics.criteria import AVERAGINGS, CRITERIA, PAPER, PAPER_AVERAGING
-from osln.metrics.froc import MFROC_FALSE_POSITIVES
+
+if TYPE_CHECKING:
+    from osln.evaluation.figures import Cohort
+    from osln.evaluation.report import Report
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+def shared_options() -> argparse.ArgumentParser:
+    """What all kinds of predictions have."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--compare", type=Path, help="another set of predictions of the same patients")
     shared.add_argument("--averaging", choices=AVERAGINGS, default=PAPER_AVERAGING.name)
     shared.add_argument(
-        "--at", nargs="+", type=float, default=MFROC_FALSE_POSITIVES, metavar="FP",
+        "--at", nargs="+", type=float, metavar="FP",
         help="false positives per patient at which the FROC is read, ascending (default: 2 3 4 6)",
     )  # fmt: skip
-    shared.add_argument(
-        "--threshold", type=float, default=ALL_SCORES, help="score (default: all predictions)"
-    )
-    shared.add_argument(
-        "--resamples", type=int, default=DRAWS, help="of the intervals (default: %(default)s)"
-    )
+    shared.add_argument("--threshold", type=float, help="score (default: all predictions)")
+    shared.add_argument("--resamples", type=int, help="of the intervals (default: 1000)")
     shared.add_argument("--seed", type=int, default=0, help="of the resamples (default: %(default)s)")
-    shared.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
+    add_json(shared)
     shared.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     shared.add_argument("--curve", type=Path, metavar="FILE", help="write the points of the FROC as CSV")
+    return shared
+
+
+def add_parser(commands: Any) -> None:
+    """The options."""
+    shared = shared_options()
     hits = argparse.ArgumentParser(add_help=False)
     hits.add_argument("--criterion", choices=CRITERIA, default=PAPER.name, help="when a prediction is a hit")
     hits.add_argument("--ignore", type=Path, help="findings that make a prediction neither true nor false")
@@ -49,9 +48,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--only-common", action="store_true", help="leave out what one side lacks instead of refusing it"
     )
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    examples = (
+        "maps PREDICTIONS TRUTH --json result.json",
+        "marks PREDICTIONS.csv TRUTH.csv --criterion luna16",
+        "lists PAIRS.csv NODES.csv",
     )
+    parser = command(commands, "evaluate", __doc__, *examples)
     kinds = parser.add_subparsers(dest="kind", required=True)
     maps = kinds.add_parser("maps", parents=[shared, hits], help="folders of label maps or probability maps")
     maps.add_argument("predictions", type=Path)
@@ -67,25 +69,36 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     lists = kinds.add_parser("lists", parents=[shared], help="CSV files of (score, hit) pairs")
     lists.add_argument("predictions", type=Path, help="columns patient, score, hit")
     lists.add_argument("truth", type=Path, help="columns patient, nodes")
-    options = parser.parse_args(arguments)
-    if options.resamples < 1:
-        parser.error("--resamples must be at least 1")
+    parser.set_defaults(run=run)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuses options that do not fit each other.
+
+    Raises:
+        ValueError: Says which.
+    """
+    if options.resamples is not None and options.resamples < 1:
+        raise ValueError("--resamples must be at least 1")
     if options.seed < 0:
-        parser.error("--seed must be at least 0")
-    if not math.isfinite(options.threshold) and options.threshold != ALL_SCORES:
-        parser.error("--threshold is not a finite number")
+        raise ValueError("--seed must be at least 0")
+    if options.threshold is not None and not math.isfinite(options.threshold):
+        raise ValueError("--threshold is not a finite number")
     if options.compare and options.compare.resolve() == options.predictions.resolve():
-        parser.error("--compare names the same predictions again")
-    for path in (options.json, options.markdown, options.curve):
+        raise ValueError("--compare names the same predictions again")
+    written = None if options.json in (None, "-") else Path(options.json)
+    for path in (written, options.markdown, options.curve):
         if path is not None and not path.parent.is_dir():
-            parser.error(f"there is no folder {path.parent} to write {path.name} into")
+            raise ValueError(f"there is no folder {path.parent} to write {path.name} into")
     if options.kind == "maps" and options.compare and (options.scores or options.probabilities):
-        parser.error("with --compare the scores of each set lie beside it as scores.csv or scores.json")
-    return options
+        raise ValueError("with --compare the scores of each set lie beside it as scores.csv or scores.json")
 
 
-def read(options: argparse.Namespace, predictions: Path) -> Cohort:
+def read(options: argparse.Namespace, predictions: Path) -> "Cohort":
     """The matched cohort of one set of predictions."""
+    from osln.evaluation.label_maps import MapFolders, map_cohort
+    from osln.evaluation.marks import list_cohort, mark_cohort
+
     if options.kind == "lists":
         return list_cohort(predictions, options.truth)
     criterion = CRITERIA[options.criterion]
@@ -103,11 +116,16 @@ def read(options: argparse.Namespace, predictions: Path) -> Cohort:
         options.split_truth,
         options.only_common,
     )
-    return map_cohort(folders, criterion)
+    return map_cohort(folders, criterion, lambda cases: each(cases, predictions.name))
 
 
-def report(options: argparse.Namespace) -> Report:
+def report(options: argparse.Namespace) -> "Report":
     """Evaluates one set or two."""
+    from osln.evaluation.figures import ALL_SCORES, evaluate, refuse_unpaired
+    from osln.evaluation.report import Report
+    from osln.metrics.bootstrap import DRAWS, resamples
+    from osln.metrics.froc import MFROC_FALSE_POSITIVES
+
     files = [options.predictions, *([options.compare] if options.compare else [])]
     names = [path.resolve().name for path in files]
     if len(set(names)) < len(names):
@@ -116,33 +134,27 @@ def report(options: argparse.Namespace) -> Report:
     for other in cohorts[1:]:
         refuse_unpaired(cohorts[0], other)
     averaging = AVERAGINGS[options.averaging]
-    weights = resamples(len(cohorts[0].scored), options.resamples, options.seed)
+    draws = options.resamples or DRAWS
+    threshold = ALL_SCORES if options.threshold is None else options.threshold
+    weights = resamples(len(cohorts[0].scored), draws, options.seed)
     sets = {
-        name: evaluate(cohort, weights, options.threshold, tuple(options.at), averaging)
+        name: evaluate(cohort, weights, threshold, tuple(options.at or MFROC_FALSE_POSITIVES), averaging)
         for name, cohort in zip(names, cohorts, strict=True)
     }
     criterion = CRITERIA[getattr(options, "criterion", PAPER.name)]
-    return Report(sets, criterion, averaging, options.resamples, options.seed)
+    return Report(sets, criterion, averaging, draws, options.seed)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; exit status 1 with words where it cannot work."""
-    options = parse(arguments)
-    try:
-        made = report(options)
-        sys.stdout.write(made.text())
-        for path, content in (
-            (options.json, lambda: json.dumps(made.content(), indent=1) + "\n"),
-            (options.markdown, made.markdown),
-            (options.curve, lambda: curve_csv(made.sets)),
-        ):
-            if path is not None:
-                write_atomically(path, content().encode())
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, write and show."""
+    from osln.evaluation.report import curve_csv
+    from osln.files.whole import write_atomically
+
+    check(options)
+    made = report(options)
+    tell(options, made.text(), made.content())
+    if options.markdown is not None:
+        write_atomically(options.markdown, made.markdown().encode())
+    if options.curve is not None:
+        write_atomically(options.curve, curve_csv(made.sets).encode())
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,26 +1,21 @@
 """Import DICOM studies (planning CT, PET, RTSTRUCT) into a store, de-identified: docs/dicom-import.md."""
 
-from __future__ import annotations
-
 import argparse
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+from osln.cli.options import add_json, command, tell
+from osln.cli.progress import shares
 
-from osln.dicom.intake.deidentify import Deidentifier, read_key
-from osln.dicom.intake.importing import ImportOptions, ImportReport, import_studies
-from osln.dicom.intake.one_case import PARTS
-from osln.dicom.intake.roi_names import load_rules
-from osln.dicom.intake.store_case import import_folder
-from osln.dicom.reading.files import LocalSource, Source
-from osln.dicom.web.credentials import ask_credentials
+if TYPE_CHECKING:
+    from osln.dicom.intake.importing import ImportReport
+    from osln.dicom.reading.files import Source
 
 
-def command_line() -> argparse.ArgumentParser:
+def add_parser(commands: Any) -> None:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    examples = ('export.zip my-store --roi "GTV1=tumor" --require pet tumor', "/path/to/export my-store")
+    parser = command(commands, "import", __doc__, *examples)
     parser.add_argument("source", help="folder, zip archive or DICOMweb address (http...)")
     parser.add_argument("store", type=Path, help="folder of the store to write")
     parser.add_argument(
@@ -28,7 +23,9 @@ def command_line() -> argparse.ArgumentParser:
         help="what a region is: tumor, node or ignore; may be given several times",
     )  # fmt: skip
     parser.add_argument("--roi-rules", type=Path, metavar="FILE", help="YAML with rules of your hospital")
-    parser.add_argument("--require", nargs="+", choices=PARTS, default=[], help="skip studies without these")
+    parser.add_argument(
+        "--require", nargs="+", metavar="PART", default=[], help="skip studies without pet, tumor or nodes"
+    )
     parser.add_argument(
         "--ct", action="append", default=[], metavar="UID", help="take this CT series (UID or number)"
     )
@@ -44,74 +41,68 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("--patient", help="DICOMweb: only this patient id")
     parser.add_argument("--timeout", type=float, default=60, help="DICOMweb: seconds without an answer")
-    return parser
+    add_json(parser)
+    parser.set_defaults(run=run)
 
 
-def open_source(options: argparse.Namespace) -> Source:
+def open_source(options: argparse.Namespace) -> "Source":
     """What the first argument names."""
     if options.source.lower().startswith(("http://", "https://")):
         from osln.dicom.web.client import WebClient
+        from osln.dicom.web.credentials import ask_credentials
         from osln.dicom.web.source import WebSource
 
         credentials = ask_credentials(options.source, options.user)
         web = WebClient(options.source, credentials, timeout_s=options.timeout)
         return WebSource(web, patient=options.patient)
+    from osln.dicom.reading.files import LocalSource
+
     return LocalSource(options.source)
 
 
-def tell_on(bar: tqdm) -> Callable[[str, float], None]:
-    """Shows words and share on a bar."""
-
-    def tell(words: str, share: float) -> None:
-        bar.set_description_str(words, refresh=False)
-        bar.update(max(0.0, 100 * share - bar.n))
-
-    return tell
-
-
-def print_report(report: ImportReport, store: Path) -> None:
-    """A person reads it: cases, what was skipped and why, names to be decided."""
-    out = sys.stdout.write
+def words(report: "ImportReport", written: Path) -> str:
+    """Cases, what was skipped and why, names to be decided."""
+    lines: list[str] = []
+    out = lines.append
     for manifest in report.imported:
         parts = [name for name, there in (("PET", manifest["pet"]), ("nodes", manifest["nodes"])) if there]
-        out(f"imported {manifest['case']} ({', '.join(['CT', *parts])}) in {manifest['seconds']} s\n")
+        out(f"imported {manifest['case']} ({', '.join(['CT', *parts])}) in {manifest['seconds']} s")
         for sentence in manifest["warnings"]:
-            out(f"  note: {sentence}\n")
+            out(f"  note: {sentence}")
     for item in report.present:
-        out(f"left alone {item['case']}: {item['state']}\n")
+        out(f"left alone {item['case']}: {item['state']}")
     for skipped in report.skipped:
-        out(f"skipped {skipped['patient']} {skipped['what']}: {skipped['reason']}\n")
+        out(f"skipped {skipped['patient']} {skipped['what']}: {skipped['reason']}")
     for problem in report.problems:
-        out(f"not read: {problem}\n")
+        out(f"not read: {problem}")
     for name, count in report.ambiguous.most_common():
-        out(f'decide: --roi "{name}=tumor|node|ignore" ({count} studies)\n')
+        out(f'decide: --roi "{name}=tumor|node|ignore" ({count} studies)')
     out(
         f"{len(report.imported)} imported, {len(report.present)} already there, {len(report.skipped)} "
         f"skipped in {report.seconds} s; identity {report.deidentification['identity']}; "
-        f"report: {import_folder(store) / 'report.json'}\n"
+        f"report: {written}"
     )
+    return "\n".join(lines) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Import; 0 if something is in the store, 1 if nothing could be imported, 2 if it could not begin."""
-    options = command_line().parse_args(arguments)
-    try:
-        rules = load_rules(options.roi_rules, options.roi)
-        choices = ImportOptions(rules, tuple(options.require), tuple(options.ct), options.link_table)
-        with open_source(options) as source:
-            key = read_key(options.key or import_folder(options.store) / "key")
-            deidentifier = Deidentifier(key, keep_identity=options.keep_identity)
-            with tqdm(total=100, bar_format="{percentage:3.0f} % {desc}", disable=None) as bar:
-                report = import_studies(source, options.store, deidentifier, choices, tell_on(bar))
-    except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:
-        sys.stderr.write(f"error: {error.strerror}: {error.filename}\n")
-        return 2
-    print_report(report, options.store)
+def run(options: argparse.Namespace) -> int:
+    """Import; 1 also if nothing could be imported."""
+    from osln.dicom.intake.deidentify import Deidentifier, read_key
+    from osln.dicom.intake.importing import ImportOptions, import_studies
+    from osln.dicom.intake.one_case import PARTS
+    from osln.dicom.intake.roi_names import load_rules
+    from osln.dicom.intake.store_case import import_folder
+
+    if unknown := set(options.require) - set(PARTS):
+        raise ValueError(f"--require takes {', '.join(PARTS)}, not {', '.join(sorted(unknown))}")
+    rules = load_rules(options.roi_rules, options.roi)
+    choices = ImportOptions(rules, tuple(options.require), tuple(options.ct), options.link_table)
+    folder = import_folder(options.store)
+    with open_source(options) as source:
+        deidentifier = Deidentifier(
+            read_key(options.key or folder / "key"), keep_identity=options.keep_identity
+        )
+        with shares() as show:
+            report = import_studies(source, options.store, deidentifier, choices, show)
+    tell(options, words(report, folder / "report.json"), report.as_json())
     return 0 if report.imported or report.present else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,77 +1,82 @@
-"""Versions of the networks' weights: list them, put one into use, or go back to the one before.
-
-    ./scripts/osln models list
-    ./scripts/osln models publish ct-distal 20250131T101500123-0.612
-    ./scripts/osln models rollback ct-distal
+"""List the versions of the networks' weights, put one into use, or go back to the one before.
 
 A running server uses the change from its next request on.
 """
 
 import argparse
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import APP
+from osln.cli.options import add_json, add_models, command, tell
 from osln.rows.experiments import NETWORKS
-from osln.weights.model_store import ModelStore, Version
+
+if TYPE_CHECKING:
+    from osln.weights.model_store import ModelStore, Version
+
+ACTIONS = ("list", "publish", "rollback")
 
 
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+def add_parser(commands: Any) -> None:
+    """The options."""
+    examples = ("", "list ct-distal", "publish ct-distal shipped", "rollback ct-distal")
+    parser = command(commands, "models", __doc__, *examples)
+    parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="list by default")
+    parser.add_argument("network", nargs="?", choices=NETWORKS, help="list: only this one")
+    parser.add_argument("version", nargs="?", help="publish: as list shows it")
+    add_models(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--models", type=Path, default=APP / "model", help="model store (default: %(default)s)"
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    shown = commands.add_parser("list", help="show all versions, the one in use with a star")
-    shown.add_argument("network", nargs="?", choices=NETWORKS, help="only this network")
-    chosen = commands.add_parser("publish", help="put a stored version into use")
-    chosen.add_argument("network", choices=NETWORKS)
-    chosen.add_argument("version", help="name of the version, as `list` shows it")
-    back = commands.add_parser("rollback", help="put the version before the one in use back into use")
-    back.add_argument("network", choices=NETWORKS)
-    return parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Show or change what is in use."""
+    from osln.weights.model_store import ModelStore
 
-
-def row(version: Version, in_use: bool) -> str:
-    """One version as a line: star, name, validation figure, origin, checksum, patients left out."""
-    metric = version.metadata.get("metric")
-    figure = "      " if metric is None else f"{metric:6.3f}"
-    star = "*" if in_use else " "
-    without = ", ".join(version.metadata.get("left_out", ()))
-    told = f"  without {without}" if without else ""
-    return f"  {star} {version.name:<28} {figure}  {version.trained_on:<12} {version.sha256[:12]}{told}"
-
-
-def show(store: ModelStore, networks: list[str]) -> None:
-    say(f"Model store {store.root}   (* in use; figure on validation patients: mRecall, stage two mFROC)")
-    for network in networks:
-        used = store.published(network)
-        versions = store.versions(network)
-        say(network if versions else f"{network}: no weights")
-        for version in versions:
-            say(row(version, used is not None and version.name == used.name))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; exit status 1 with words where it cannot work."""
-    options = parse(arguments)
     store = ModelStore(options.models)
-    try:
-        if options.command == "list":
-            show(store, [options.network] if options.network else list(NETWORKS))
-        elif options.command == "publish":
-            say(f"{options.network} now uses {store.publish(options.network, options.version).name}")
-        else:
-            say(f"{options.network} is back to {store.rollback(options.network).name}")
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    network, version = options.network, options.version
+    if options.action == "list":
+        found = [(name, entries(store, name)) for name in ([network] if network else NETWORKS)]
+        tell(options, words(store, found), dict(found))
+        return 0
+    if network is None or (version is None) == (options.action == "publish"):
+        raise ValueError("expected models publish NETWORK VERSION or models rollback NETWORK")
+    if options.action == "publish":
+        sys.stdout.write(f"{network} now uses {store.publish(network, version).name}\n")
+    else:
+        sys.stdout.write(f"{network} is back to {store.rollback(network).name}\n")
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def entries(store: "ModelStore", network: str) -> list[dict[str, Any]]:
+    """The versions of a network as JSON values, oldest first."""
+    used = store.published(network)
+    return [entry(one, used is not None and one.name == used.name) for one in store.versions(network)]
+
+
+def entry(version: "Version", in_use: bool) -> dict[str, Any]:
+    """One version as JSON values."""
+    return {
+        "version": version.name,
+        "in_use": in_use,
+        "metric": version.metadata.get("metric"),
+        "trained_on": version.trained_on,
+        "sha256": version.sha256,
+        "left_out": list(version.metadata.get("left_out", ())),
+    }
+
+
+def words(store: "ModelStore", found: list[tuple[str, list[dict[str, Any]]]]) -> str:
+    """A line for each version: star, name, validation figure, origin, checksum, patients left out."""
+    lines = [
+        f"Model store {store.root}   (* in use; figure on validation patients: mRecall, stage two mFROC)"
+    ]
+    for network, versions in found:
+        lines.append(network if versions else f"{network}: no weights")
+        for one in versions:
+            figure = "      " if one["metric"] is None else f"{one['metric']:6.3f}"
+            without = f"  without {', '.join(one['left_out'])}" if one["left_out"] else ""
+            lines.append(
+                f"  {'*' if one['in_use'] else ' '} {one['version']:<28} {figure}  {one['trained_on']:<12} "
+                f"{one['sha256'][:12]}{without}"
+            )
+    return "\n".join(lines) + "\n"

@@ -1,10 +1,145 @@
-"""What the subcommands share."""
+"""What the subcommands share: one shape of parser, one name for one thing, and what lies in a checkout."""
 
+import argparse
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any, NoReturn
+
+from osln import __version__
+from osln.rows.presets import PRESETS
 
 APP = Path(__file__).resolve().parents[2]
-"""Folder of the app: the checkout's `apps/osln`."""
-ROOT = APP.parents[1]
-MODELS = APP / "model"
+"""Folder of the app: the checkout's `apps/osln`, or where packages are installed."""
+CHECKOUT = APP.parents[1] if (APP.parents[1] / "scripts" / "osln").is_file() else None
+"""Root of the repository; None where only the package is installed."""
+PROGRAM = "./scripts/osln" if CHECKOUT else "osln"
+
+
+def in_checkout(path: str) -> Path | None:
+    """A path of the repository as a default; None, so that it has to be named, where there is none."""
+    return CHECKOUT / path if CHECKOUT else None
+
+
+SAMPLES = in_checkout("sample-datastore")
+"""Four synthetic patients."""
+MODELS = in_checkout("apps/osln/model")
 """Where trained networks are kept."""
-SAMPLES = ROOT / "sample-datastore"
+SHIPPED = in_checkout("apps/osln/model/shipped")
+"""Where the weights that come with the software lie."""
+SHIPPED_TAGGER = in_checkout("apps/osln/model/shipped/lesanet.safetensors")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are refused like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises ValueError with a sentence."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def command(commands: Any, name: str, doc: str | None, *examples: str) -> argparse.ArgumentParser:
+    """The parser of a subcommand.
+
+    Args:
+        commands: Where it is added: what `add_subparsers` returned.
+        name: Of the subcommand.
+        doc: The module's docstring; its first line is shown in the list of the subcommands.
+        examples: What may follow the program's name, as a person types it.
+    """
+    text = doc or ""
+    lines = "\n".join(f"  {PROGRAM} {name} {example}".rstrip() for example in examples)
+    return commands.add_parser(
+        name,
+        help=text.partition("\n")[0],
+        description=text,
+        epilog=f"for example:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_path(parser: Any, name: str, default: Path | None, meaning: str) -> None:
+    """An option for a path that lies in the checkout by default, and has to be given where there is none."""
+    parser.add_argument(
+        name, type=Path, default=default, required=default is None, help=f"{meaning} (default: {default})"
+    )
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """`--store`: the folder of the cases."""
+    add_path(parser, "--store", SAMPLES, "folder of the cases")
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """`--models`: where the versions of the networks lie."""
+    add_path(parser, "--models", MODELS, "folder of the networks' versions")
+
+
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """`--work`: what can be used again."""
+    add_path(parser, "--work", in_checkout(".osln-measure"), "folder that keeps what can be used again")
+
+
+def add_out(parser: Any, meaning: str, *, default: Path | None = None, required: bool = True) -> None:
+    """`-o`, `--out`: file or folder to write."""
+    parser.add_argument(
+        "-o", "--out", type=Path, default=default, required=required and default is None, help=meaning
+    )
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """`--seed` and `--device` of a training."""
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn by chance (%(default)s)")
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """`--device`: where networks run."""
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """`--threads` of a training that is the same every time."""
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of the CPU; only with 1 is the result the same every time"
+    )
+
+
+def add_preset(parser: argparse.ArgumentParser) -> None:
+    """`--preset`: how large networks are and how they learn."""
+    parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe (%(default)s)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`: for machines; `write_json_result` writes it."""
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE",
+        help="write JSON into FILE, or without FILE to the output instead of the words",
+    )  # fmt: skip
+
+
+def tell(options: argparse.Namespace, words: str, content: Any) -> None:
+    """Writes words, or with `--json` the same for machines.
+
+    Args:
+        options: Of a parser with `add_json`.
+        words: For people.
+        content: JSON values.
+    """
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    if options.json not in (None, "-"):
+        from osln.files.whole import write_atomically
+
+        write_atomically(Path(options.json), text.encode())
+    sys.stdout.write(text if options.json == "-" else words)
+
+
+def version() -> str:
+    """Version and commit, the commit only in a checkout."""
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        told = subprocess.run(asked, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        told = ""
+    return f"OSLN Label {__version__}" + (f" (commit {told})" if CHECKOUT and told else "")

@@ -1,34 +1,31 @@
 """Make synthetic CT + PET cases in the store's layout or as DICOM, or count what a cohort contains."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from tqdm import tqdm
+from osln.cli.options import add_out, command
+from osln.cli.progress import each
 
-from osln.dicom.reading.rtstruct import read_structures, region_mask
-from osln.dicom.reading.source import read_ct_series
-from osln.dicom.reading.volume import read_ct
-from osln.imaging.grid import Volume, read_volume
-from osln.phantom import Phantom, PhantomParameters, make_phantom
-from osln.phantom.body.icrp import OrganVolumes, find_volumes
-from osln.phantom.patient.scan import FIELDS
-from osln.phantom.planted.planting import plant
-from osln.phantom.written.counts import case_counts, counts_table
-from osln.phantom.written.dicom_study import write_dicom_case
-from osln.phantom.written.store import COHORT_SIZES, case_names, split_sizes, write_case
-from osln.store.splits import assign
+if TYPE_CHECKING:
+    import numpy as np
+
+    from osln.imaging.grid import Volume
+    from osln.phantom import Phantom
 
 
-def command_line() -> argparse.ArgumentParser:
+def add_parser(commands: Any) -> None:
     """The options."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, help="folder to write: a store, or DICOM studies")
+    examples = (
+        "--out cohort/mine --cases 10",
+        "--out cohort/train --cohort 120,30,90 --field column --spacing 2.5 2.5 3",
+        "--out export --cases 3 --dicom --approve all",
+    )
+    parser = command(commands, "phantoms", __doc__, *examples)
+    add_out(parser, "folder to write: a store, or DICOM studies", required=False)
     parser.add_argument(
         "--dicom", action="store_true",
         help="write DICOM studies (CT, PET, RTSTRUCT) into the folder, as a hospital has them",
@@ -36,14 +33,14 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--cases", type=int, default=4, help="number of patients")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first case; case i has seed + i")
     parser.add_argument("--prefix", default="phantom", help="case names are PREFIX-01, PREFIX-02, ...")
-    parser.add_argument("--field", choices=sorted(FIELDS), default="body", help="field of view")
+    parser.add_argument("--field", choices=("body", "column"), default="body", help="field of view")
     parser.add_argument(
         "--spacing", type=float, nargs=3, default=(2.0, 2.0, 3.0), metavar=("X", "Y", "Z"),
         help="voxel size of the CT in mm",
     )  # fmt: skip
     parser.add_argument(
-        "--cohort", metavar="TRAIN,VAL,TEST", nargs="?", const=",".join(map(str, COHORT_SIZES)),
-        help="make a cohort of these sizes (without sizes: the paper's %(const)s) and store its splits",
+        "--cohort", metavar="TRAIN,VAL,TEST", nargs="?", const="paper",
+        help="make a cohort of these sizes (without sizes: the paper's) and store its splits",
     )  # fmt: skip
     parser.add_argument(
         "--anatomy", type=Path, metavar="PATH",
@@ -60,7 +57,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--approve", help="all, none or N: approve the true nodes of so many cases")
     parser.add_argument("--no-misregistration", action="store_true", help="align the PET exactly with the CT")
     parser.add_argument("--counts", type=int, metavar="N", help="only print the counts of N patients")
-    return parser
+    parser.set_defaults(run=run)
 
 
 def approved_count(text: str | None, total: int, *, cohort: bool) -> int:
@@ -76,13 +73,19 @@ def approved_count(text: str | None, total: int, *, cohort: bool) -> int:
 
 def print_counts(first: int, count: int) -> None:
     """Print the table of counts; the images are made on the training grid."""
-    seeds = tqdm(range(first, first + count), unit="case")
+    from osln.phantom import PhantomParameters, make_phantom
+    from osln.phantom.written.counts import case_counts, counts_table
+
+    seeds = each(range(first, first + count), "phantoms")
     for name, value in counts_table((case_counts(make_phantom(s)) for s in seeds), PhantomParameters()):
         sys.stdout.write(f"{name:50s} {value}\n")
 
 
-def read_tumor(text: str, ct: Volume) -> np.ndarray:
+def read_tumor(text: str, ct: "Volume") -> "np.ndarray":
     """The tumor mask of --ct-tumor."""
+    from osln.dicom.reading.rtstruct import read_structures, region_mask
+    from osln.imaging.grid import read_volume
+
     name, separator, roi = text.rpartition(":")
     if separator and Path(name).is_file():
         return region_mask(read_structures(name), roi, ct.grid)
@@ -92,54 +95,61 @@ def read_tumor(text: str, ct: Volume) -> np.ndarray:
     return volume.array > 0
 
 
-def phantom_maker(arguments: argparse.Namespace) -> Callable[[int], Phantom]:
+def phantom_maker(options: argparse.Namespace) -> Callable[[int], "Phantom"]:
     """What makes the phantom of a seed: planted, on organ volumes, or built in."""
-    moved = not arguments.no_misregistration
-    if arguments.ct:
-        folder = arguments.ct.is_dir()
-        ct = read_ct(read_ct_series(arguments.ct).slices).volume if folder else read_volume(arguments.ct)
-        tumor = read_tumor(arguments.ct_tumor, ct) if arguments.ct_tumor else None
+    from osln.phantom import make_phantom
+    from osln.phantom.body.icrp import OrganVolumes, find_volumes
+
+    moved = not options.no_misregistration
+    if options.ct:
+        from osln.dicom.reading.source import read_ct_series
+        from osln.dicom.reading.volume import read_ct
+        from osln.imaging.grid import read_volume
+        from osln.phantom.planted.planting import plant
+
+        folder = options.ct.is_dir()
+        ct = read_ct(read_ct_series(options.ct).slices).volume if folder else read_volume(options.ct)
+        tumor = read_tumor(options.ct_tumor, ct) if options.ct_tumor else None
         return lambda seed: plant(ct, seed, tumor=tumor, misregistered=moved)
-    options = {"spacing_mm": arguments.spacing, "field": arguments.field, "misregistered": moved}
-    if arguments.anatomy:
-        volumes = [OrganVolumes(path) for path in find_volumes(arguments.anatomy)]
-        return lambda seed: make_phantom(seed, anatomy=volumes[seed % len(volumes)], **options)
-    return lambda seed: make_phantom(seed, **options)
+    given = {"spacing_mm": options.spacing, "field": options.field, "misregistered": moved}
+    if options.anatomy:
+        volumes = [OrganVolumes(path) for path in find_volumes(options.anatomy)]
+        return lambda seed: make_phantom(seed, anatomy=volumes[seed % len(volumes)], **given)
+    return lambda seed: make_phantom(seed, **given)
 
 
-def make_cases(arguments: argparse.Namespace) -> None:
+def make_cases(options: argparse.Namespace) -> None:
     """Write the cases with a progress bar, then the splits of a cohort."""
-    if arguments.dicom and arguments.cohort:
+    from osln.phantom.written.dicom_study import write_dicom_case
+    from osln.phantom.written.store import COHORT_SIZES, case_names, split_sizes, write_case
+    from osln.store.splits import assign
+
+    if options.dicom and options.cohort:
         raise ValueError("DICOM studies have no splits: give --cases N with --dicom instead of --cohort")
-    sizes = [int(n) for n in arguments.cohort.split(",")] if arguments.cohort else None
-    cases = case_names(sum(sizes) if sizes else arguments.cases, arguments.prefix)
+    sizes: Sequence[int] | None = None
+    if options.cohort:
+        paper = options.cohort == "paper"
+        sizes = COHORT_SIZES if paper else [int(n) for n in options.cohort.split(",")]
+    cases = case_names(sum(sizes) if sizes else options.cases, options.prefix)
     splits = split_sizes(len(cases), sizes) if sizes else []
-    approved = approved_count(arguments.approve, len(cases), cohort=bool(sizes))
-    make = phantom_maker(arguments)
-    write = write_dicom_case if arguments.dicom else write_case
+    approved = approved_count(options.approve, len(cases), cohort=bool(sizes))
+    make = phantom_maker(options)
+    write = write_dicom_case if options.dicom else write_case
     start = time.perf_counter()
-    for i, case in enumerate(tqdm(cases, unit="case")):
-        write(arguments.output, case, make(arguments.seed + i), approve=i < approved)
+    for i, case in enumerate(each(cases, "phantoms")):
+        write(options.out, case, make(options.seed + i), approve=i < approved)
     if splits:
-        assign(arguments.output, cases, wanted=dict(zip(cases, splits, strict=True)))
+        assign(options.out, cases, wanted=dict(zip(cases, splits, strict=True)))
     seconds = (time.perf_counter() - start) / len(cases)
-    sys.stdout.write(f"{len(cases)} synthetic cases in {arguments.output}, {seconds:.2f} s per case\n")
+    sys.stdout.write(f"{len(cases)} synthetic cases in {options.out}, {seconds:.2f} s per case\n")
 
 
-def main() -> None:
-    """Parse the command line and run."""
-    parser = command_line()
-    arguments = parser.parse_args()
-    try:
-        if arguments.counts:
-            print_counts(arguments.seed, arguments.counts)
-        elif arguments.output is None:
-            parser.error("--output FOLDER is needed (or --counts N)")
-        else:
-            make_cases(arguments)
-    except ValueError as error:
-        parser.error(str(error))
-
-
-if __name__ == "__main__":
-    main()
+def run(options: argparse.Namespace) -> int:
+    """Count or make."""
+    if options.counts:
+        print_counts(options.seed, options.counts)
+    elif options.out is None:
+        raise ValueError("--out FOLDER is needed (or --counts N)")
+    else:
+        make_cases(options)
+    return 0

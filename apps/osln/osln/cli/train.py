@@ -2,26 +2,24 @@
 
 A network goes on from its published weights, is compared with them on the validation patients and published
 if it is at least as good: what the server does. The weights that come with the software are made from
-generated phantoms by ./scripts/osln tables --table all --ship.
+generated phantoms by ./scripts/osln tables --table all --phantoms --ship
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from osln.cli.options import MODELS
-from osln.learning.run import Progress
-from osln.retraining.classifier import retrain_classifier
-from osln.retraining.publishing import RetrainReport
-from osln.retraining.segmenter import retrain
-from osln.rows.experiments import CLASSIFIERS, NETWORKS, PRESETS, SERVED_NETWORKS
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
+from osln.cli.options import add_models, add_preset, add_training, command
+from osln.cli.progress import steps
+from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
+
+if TYPE_CHECKING:
+    from osln.learning.run import Progress
+    from osln.retraining.publishing import RetrainReport
 
 ONE_DEVICE = (
     "a training uses one device: the networks are small, and batch normalization over several GPUs would "
@@ -29,22 +27,19 @@ ONE_DEVICE = (
 )
 
 
-def command_line() -> argparse.ArgumentParser:
+def add_parser(commands: Any) -> None:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = command(
+        commands, "train", __doc__, "--store my-store --model ct-distal", "--store my-store --model all"
     )
     parser.add_argument(
-        "--studies", type=Path, required=True, help="store whose approved cases are learned from"
+        "--store", type=Path, required=True, help="folder whose approved cases are learned from"
     )
     parser.add_argument(
-        "--model",
-        required=True,
-        choices=[*NETWORKS, "all"],
-        help="network to train; all: the server's",
+        "--model", required=True, choices=[*NETWORKS, "all"], help="network to train; all: the server's"
     )
-    parser.add_argument("--models", type=Path, default=MODELS, help="folder of the versions")
-    parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe")
+    add_models(parser)
+    add_preset(parser)
     parser.add_argument(
         "--iterations", type=int, help="stage one: training steps (default: the preset's, fewer to go on)"
     )
@@ -55,51 +50,59 @@ def command_line() -> argparse.ArgumentParser:
         "--tagger", type=Path, help="with tags: LesaNet's weights (default: shipped/lesanet.safetensors)"
     )
     parser.add_argument("--learning-rate", type=float, help="(default: the preset's, lower to go on)")
-    parser.add_argument("--seed", type=int, default=0, help="of first weights and patches")
+    add_training(parser)
     parser.add_argument("--from-scratch", action="store_true", help="do not go on from published weights")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--no-publish", action="store_true", help="store the new version only")
-    return parser
+    parser.set_defaults(run=run)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as asked; 0 if every network was trained."""
-    parser = command_line()
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Train one network after the other; what went wrong with some is told in the end."""
     if "," in options.device or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        parser.error(ONE_DEVICE)
-    names = list(SERVED_NETWORKS) if options.model == "all" else [options.model]
-    failed = [name for name in names if not from_store(options, name)]
-    return 1 if failed else 0
+        raise ValueError(ONE_DEVICE)
+    failed = []
+    for name in SERVED_NETWORKS if options.model == "all" else (options.model,):
+        try:
+            sys.stdout.write(summary(from_store(options, name)))
+        except ValueError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise ValueError("\n".join(failed))
+    return 0
 
 
-def from_store(options: argparse.Namespace, name: str) -> bool:
-    """Train one network on approved cases and tell what came out."""
+def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
+    """Train one network on approved cases."""
+    from osln.retraining import classifier, segmenter
+    from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
+
     tagger = options.tagger or options.models / SHIPPED / SHIPPED_TAGGER
-    common = {
-        "preset": options.preset,
-        "learning_rate": options.learning_rate,
-        "from_scratch": options.from_scratch,
-        "seed": options.seed,
-        "device": options.device,
-        "publish": not options.no_publish,
-        "tagger_path": tagger if options.tagger or tagger.is_file() else None,
-        "on_step": lambda sentence: tqdm.write(f"{name}: {sentence}", file=sys.stderr),
-    }
-    if name in CLASSIFIERS:
-        work = partial(retrain_classifier, options.studies, options.models, name, epochs=options.epochs)
-    else:
-        work = partial(retrain, options.studies, options.models, name, iterations=options.iterations)
-    try:
-        report = with_bar(name, lambda show: work(**common, on_progress=show))
-    except ValueError as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        return False
-    sys.stdout.write(summary(report))
-    return True
+    with steps(name) as tell:
+
+        def show(state: "Progress") -> None:
+            figures = state.validation or {}
+            known = {key: figures.get(key) for key in ("recall", "false_positives")}
+            tell(state.iteration, state.iterations, {"loss": state.loss, **known})
+
+        common = {
+            "preset": options.preset,
+            "learning_rate": options.learning_rate,
+            "from_scratch": options.from_scratch,
+            "seed": options.seed,
+            "device": options.device,
+            "publish": not options.no_publish,
+            "tagger_path": tagger if options.tagger or tagger.is_file() else None,
+            "on_step": lambda sentence: tqdm.write(f"{name}: {sentence}", file=sys.stderr),
+            "on_progress": show,
+        }
+        if name in CLASSIFIERS:
+            return classifier.retrain_classifier(
+                options.store, options.models, name, epochs=options.epochs, **common
+            )
+        return segmenter.retrain(options.store, options.models, name, iterations=options.iterations, **common)
 
 
-def summary(report: RetrainReport) -> str:
+def summary(report: "RetrainReport") -> str:
     """The report in a few lines."""
     lines = [
         f"{report.network}: {report.sentence}",
@@ -110,22 +113,3 @@ def summary(report: RetrainReport) -> str:
         f"  next: {report.next_step}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def with_bar(name: str, work: Callable[[Callable[[Progress], None]], Any]) -> Any:
-    """Run a training with a progress bar."""
-    with tqdm(desc=name, unit="step") as bar:
-
-        def show(state: Progress) -> None:
-            bar.total = state.iterations
-            figures = state.validation or {}
-            known = {key: figures.get(key) for key in ("recall", "false_positives")}
-            shown = {key: round(value, 2) for key, value in known.items() if value is not None}
-            bar.set_postfix({"loss": round(state.loss, 3), **shown})
-            bar.update(state.iteration - bar.n)
-
-        return work(show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,46 +8,44 @@ and kept in --work. A training that was interrupted goes on when the same comman
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from osln.cli.options import ROOT
-from osln.cohorts.phantoms import FIRST_SEED, PhantomCohort
-from osln.learning.run import StepProgress
-from osln.rows.experiments import PRESETS
+from osln.cli.options import SHIPPED_TAGGER, add_out, add_threads, add_training, add_work, command
+from osln.cli.progress import each, steps
+from osln.rows.presets import PRESETS
 from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
-from osln.tagging.deeplesion import DeepLesion
-from osln.tagging.lesion_set import Lesion, LesionSet
-from osln.tagging.ontology import read_ontology
-from osln.tagging.phantom_lesions import patient_lesions, store_cases, store_lesions
-from osln.tagging.tagger import PHANTOM, TRAINED, save_tagger
-from osln.tagging.training import train_tagger
 
-SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped" / "lesanet.safetensors"
+if TYPE_CHECKING:
+    from osln.learning.run import StepProgress
+    from osln.tagging.deeplesion import DeepLesion
+    from osln.tagging.lesion_set import LesionSet
+
 OVERRIDES = ("width", "embedding", "epochs", "batch", "learning_rate")
 STORE_VALIDATION = 5
 """Every so many cases of a store is for validation."""
 
 
-def command_line() -> argparse.ArgumentParser:
+def add_parser(commands: Any) -> None:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    examples = (
+        "--phantoms 60 --out lesanet.safetensors",
+        "--deeplesion DeepLesion --labels text_mined_labels_171_and_split.json "
+        "--ontology lesion_ontology_181022.xlsx --out lesanet.safetensors",
     )
+    parser = command(commands, "train-tagger", __doc__, *examples)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--deeplesion", type=Path, help="folder with DL_info.csv and Images_png")
     source.add_argument("--phantoms", type=int, metavar="N", help="learn from N generated phantoms")
-    source.add_argument("--store", type=Path, help="store with truth/<case>.json, as `osln phantoms` writes")
+    source.add_argument(
+        "--store", type=Path, help="store with truth/<case>.json, as ./scripts/osln phantoms writes it"
+    )
     parser.add_argument("--labels", type=Path, help="text_mined_labels_171_and_split.json")
     parser.add_argument("--ontology", type=Path, help="lesion_ontology_181022.xlsx")
-    parser.add_argument(
-        "--validation", type=int, default=20, help="with --phantoms: further ones to judge by"
-    )
+    parser.add_argument("--judged", type=int, default=20, help="with --phantoms: further ones to judge by")
     goal = parser.add_mutually_exclusive_group(required=True)
-    goal.add_argument("--output", type=Path, help="file to write (.safetensors)")
+    add_out(goal, "file to write (.safetensors)", required=False)
     goal.add_argument("--ship", action="store_true", help="write the tagger that comes with the software")
     parser.add_argument("--recipe", choices=TAGGER_RECIPES, help="(default: demo on phantoms, else paper)")
     parser.add_argument("--width", type=int, help="channels of the first block (default: the recipe's)")
@@ -55,30 +53,22 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=float, help="how often each lesion is seen (default: the recipe's)")
     parser.add_argument("--batch", type=int, help="lesions in a step (default: the recipe's)")
     parser.add_argument("--learning-rate", type=float, help="(default: the recipe's)")
-    parser.add_argument("--seed", type=int, default=0, help="of first weights, order and augmentation")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--threads", type=int, default=1, help="of the CPU; only with 1 is the result the same every time"
-    )
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / ".osln-measure", help="keeps phantoms and lesions"
-    )
-    return parser
+    add_training(parser)
+    add_threads(parser)
+    add_work(parser)
+    parser.set_defaults(run=run)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as asked; 0 if the tagger was written."""
-    parser = command_line()
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> int:
+    """Collect lesions, train, write and tell what came out."""
     if options.deeplesion and not (options.labels and options.ontology):
-        parser.error("--deeplesion needs --labels and --ontology, the files that come with LesaNet")
+        raise ValueError("--deeplesion needs --labels and --ontology, the files that come with LesaNet")
     if options.ship and options.phantoms is None:
-        parser.error("only a tagger trained on generated phantoms is shipped: give --phantoms N")
-    try:
-        run(options, recipe_of(options))
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+        raise ValueError("only a tagger trained on generated phantoms is shipped: give --phantoms N")
+    out = SHIPPED_TAGGER if options.ship else options.out
+    if out is None:
+        raise ValueError("there is no checkout around this installation to ship with: give --out FILE")
+    train(options, recipe_of(options), out)
     return 0
 
 
@@ -89,19 +79,19 @@ def recipe_of(options: argparse.Namespace) -> TaggerRecipe:
     return replace(TAGGER_RECIPES[name], **changes)
 
 
-def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
-    """Collect lesions, train, write and tell what came out."""
-    output: Path = SHIPPED if options.ship else options.output
+def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> None:
+    """Train and write `output`."""
+    from osln.tagging.tagger import PHANTOM, TRAINED, save_tagger
+    from osln.tagging.training import train_tagger
+
     output.parent.mkdir(parents=True, exist_ok=True)
     learned, judged = lesion_sets(options)
     phantom = options.deeplesion is None
     resume = options.work / f"lesanet-{output.stem}.resume"
-    with tqdm(desc="LesaNet", unit="step") as bar:
+    with steps("LesaNet") as tell:
 
-        def show(state: StepProgress) -> None:
-            bar.total = state.steps
-            bar.set_postfix({"loss": round(state.losses["total"], 3)})
-            bar.update(state.step - bar.n)
+        def show(state: "StepProgress") -> None:
+            tell(state.step, state.steps, {"loss": state.losses["total"]})
 
         trained = train_tagger(
             recipe,
@@ -115,7 +105,7 @@ def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
             resume_path=resume,
             on_progress=show,
         )
-    trained.metadata["command"] = " ".join(["./scripts/osln train-tagger", *sys.argv[1:]])
+    trained.metadata["command"] = options.given
     save_tagger(output, trained.network, trained.metadata, half=options.ship)
     resume.unlink(missing_ok=True)
     means = {name: value for name, value in trained.metadata["mean_auc"].items() if value is not None}
@@ -125,19 +115,25 @@ def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
     )
 
 
-def lesion_sets(options: argparse.Namespace) -> tuple[LesionSet, LesionSet]:
+def lesion_sets(options: argparse.Namespace) -> "tuple[LesionSet, LesionSet]":
     """Lesions to learn from and to judge by."""
+    from osln.cohorts.phantoms import FIRST_SEED, PhantomCohort
+    from osln.tagging.deeplesion import DeepLesion
+    from osln.tagging.lesion_set import LesionSet
+    from osln.tagging.ontology import read_ontology
+    from osln.tagging.phantom_lesions import patient_lesions, store_cases, store_lesions
+
     if options.phantoms is not None:
         cohort = PhantomCohort(options.work, PRESETS["demo"])
         first = FIRST_SEED["tagger"]
         middle = first + options.phantoms
 
         def of_seeds(name: str, seeds: range) -> LesionSet:
-            patients = cohort.patients(tqdm(seeds, desc=f"{name} phantoms", unit="case"))
+            patients = cohort.patients(each(seeds, f"{name} phantoms"))
             return LesionSet.collect(lesion for patient in patients for lesion in patient_lesions(patient))
 
         return of_seeds("training", range(first, middle)), of_seeds(
-            "validation", range(middle, middle + options.validation)
+            "validation", range(middle, middle + options.judged)
         )
     if options.store is not None:
         cases = store_cases(options.store)
@@ -156,8 +152,10 @@ def lesion_sets(options: argparse.Namespace) -> tuple[LesionSet, LesionSet]:
     return kept(options.work, data, "train"), kept(options.work, data, "val")
 
 
-def kept(work: Path, data: DeepLesion, split: str) -> LesionSet:
+def kept(work: Path, data: "DeepLesion", split: str) -> "LesionSet":
     """Lesions of a split of DeepLesion, read from the work folder or cut out and kept there."""
+    from osln.tagging.lesion_set import LesionSet
+
     present = data.indices(split)
     sys.stdout.write(f"{split}: slices of {len(present)} of {data.count(split)} lesions are here\n")
     files = [(path.name, path.stat().st_size) for path in (data.info, data.labels)]
@@ -165,11 +163,6 @@ def kept(work: Path, data: DeepLesion, split: str) -> LesionSet:
     path = work / f"deeplesion-{split}-{key}.npz"
     if path.is_file():
         return LesionSet.load(path)
-    lesions: Iterable[Lesion] = tqdm(data.lesions(split), desc=split, total=len(present), unit="lesion")
-    collected = LesionSet.collect(lesions)
+    collected = LesionSet.collect(each(data.lesions(split), split, "lesion", len(present)))
     collected.save(path)
     return collected
-
-
-if __name__ == "__main__":
-    sys.exit(main())

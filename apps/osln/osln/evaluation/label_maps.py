@@ -1,6 +1,6 @@
 """Cohorts from folders of label maps and probability maps."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,12 +48,17 @@ class MapFolders:
     only_common: bool = False
 
 
-def map_cohort(folders: MapFolders, criterion: Criterion) -> Cohort:
+def map_cohort(
+    folders: MapFolders,
+    criterion: Criterion,
+    watched: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Cohort:
     """Reads and matches all cases.
 
     Args:
         folders: What to read.
         criterion: Row of `CRITERIA`.
+        watched: Passes on the cases, and may show how far it is.
 
     Returns:
         The matched cohort; with `level`, also the stage-one counts of each case.
@@ -76,7 +81,7 @@ def map_cohort(folders: MapFolders, criterion: Criterion) -> Cohort:
     matchings: dict[str, Matching] = {}
     sweeps: dict[str, Sweep] = {}
     largest = 0
-    for case in cases:
+    for case in watched(cases):
         reference = _read(case, "truth", true[case])
         grid = reference.grid
         nodes = _labels(case, "truth", reference)

@@ -1,15 +1,15 @@
-"""Arrays and JSON values as files, written whole or not at all."""
+"""Arrays as files, written whole or not at all."""
 
 import io
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from osln.files.images import write_atomically
+from osln.files.whole import plain as plain
+from osln.files.whole import write_atomically
+from osln.files.whole import write_json as write_json
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -26,31 +26,3 @@ def write_array(path: Path, array: np.ndarray) -> None:
     np.save(buffer, array)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, buffer.getvalue())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON, its folder too; NaN becomes null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(plain(content), indent=1) + "\n").encode())
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: lists for tuples, Python numbers for NumPy's, None for NaN and infinity.
-
-    Raises:
-        ValueError: If the value, or something in it, has no JSON form.
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str):
-        value = value.item()
-    if isinstance(value, float):
-        # NaN is not JSON: a web server that passes it on fails.
-        return float(value) if math.isfinite(value) else None
-    try:
-        json.dumps(value)
-    except TypeError as error:
-        raise ValueError(f"a {type(value).__name__} cannot be stored with the weights: {error}") from error
-    return value

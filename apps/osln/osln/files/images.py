@@ -6,8 +6,6 @@ allow.
 """
 
 import math
-import os
-import uuid
 from pathlib import Path
 
 import nibabel as nib
@@ -15,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from osln.files import nifti, nrrd
+from osln.files.whole import write_atomically as write_atomically
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 MAX_VOXELS = 10**9
@@ -127,26 +126,6 @@ def nifti_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     return image.to_bytes()
-
-
-def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
-    """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure.
-
-    Args:
-        path: Of the file.
-        data: Its content.
-        mode: Its rights, less those that the process gives to none of its files.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _read(path: Path, suffix: str) -> tuple[np.ndarray, np.ndarray]:

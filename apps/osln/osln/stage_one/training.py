@@ -24,8 +24,8 @@ from osln.networks.build import segmenter_network
 from osln.rows.experiments import Preset, Segmenter
 from osln.stage_one.sampling import PatchSampler
 from osln.stage_one.validation import evaluate
+from osln.weights.checkpoint import Checkpoint
 from osln.weights.devices import bf16_is_sound
-from osln.weights.model_store import Checkpoint
 
 EPOCH_STEPS = 50
 """Steps between two reports; a small cohort has no natural epoch."""

@@ -10,7 +10,7 @@ from osln.metrics.definitions import Counts, stage_one
 from osln.metrics.sweep import THRESHOLDS, sweep
 from osln.rows.experiments import SEGMENTERS
 from osln.stage_one.inference import Predictor
-from osln.weights.model_store import Checkpoint
+from osln.weights.checkpoint import Checkpoint
 
 EVEN_ODDS = int(np.argmin(np.abs(THRESHOLDS - 0.5)))
 """Threshold for the progress figures, which cannot wait for an operating point."""

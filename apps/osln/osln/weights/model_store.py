@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from osln.files.arrays import plain
-from osln.files.images import write_atomically
+from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import NETWORKS
-from osln.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    # torch comes with it, which takes seconds: who only lists versions does without.
+    from osln.weights.checkpoint import Checkpoint
 
 SHIPPED = "shipped"
 SHIPPED_TAGGER = "lesanet.safetensors"
@@ -66,12 +68,14 @@ class ModelStore:
         names = {SHIPPED, *self._state()["published"].get(network, [])}
         return [version for version in self.versions(network) if version.name in names]
 
-    def load(self, network: str, version: Version | None = None) -> Checkpoint:
+    def load(self, network: str, version: Version | None = None) -> "Checkpoint":
         """The published checkpoint, or that of `version`, after its checksum was compared.
 
         Raises:
             ValueError: If there are no weights, or the file is not the one that was stored.
         """
+        from osln.weights.checkpoint import load_checkpoint
+
         version = version or self.published(network)
         if version is None and (history := self._state()["published"].get(network)):
             raise ValueError(
@@ -80,8 +84,8 @@ class ModelStore:
             )
         if version is None:
             raise ValueError(
-                f"no weights for {network}: train it (./scripts/osln train --model {network}) or put them at "
-                f"{self.root / SHIPPED}"
+                f"no weights for {network}: train it (./scripts/osln train --store STORE --model {network}) "
+                f"or put them at {self.root / SHIPPED}"
             )
         if not version.path.is_file() or _sha256(version.path) != version.sha256:
             raise ValueError(
@@ -93,8 +97,10 @@ class ModelStore:
             raise ValueError(f"{version.path.name} holds weights of {checkpoint.name}, not of {network}")
         return checkpoint
 
-    def add(self, checkpoint: Checkpoint, metric: float | None = None) -> Version:
+    def add(self, checkpoint: "Checkpoint", metric: float | None = None) -> Version:
         """Stores a checkpoint as a new version, not yet published."""
+        from osln.weights.checkpoint import save_checkpoint
+
         _check_network(checkpoint.name)
         checkpoint.check()
         folder = self.root / checkpoint.name
@@ -191,7 +197,7 @@ class ModelStore:
 
 def write_shipped(
     folder: Path,
-    checkpoints: Mapping[str, Checkpoint],
+    checkpoints: "Mapping[str, Checkpoint]",
     thresholds: Mapping[str, Any],
     tagger: tuple[Path, Mapping[str, Any]] | None,
     command: str,
@@ -222,8 +228,10 @@ def write_shipped(
     write_atomically(folder / "manifest.json", _json(manifest))
 
 
-def _shipped_files(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:
+def _shipped_files(folder: Path, checkpoints: "Mapping[str, Checkpoint]") -> dict[str, Any]:
     """Writes the checkpoints and returns their entries of the manifest."""
+    from osln.weights.checkpoint import save_checkpoint
+
     entries = {}
     for name, checkpoint in checkpoints.items():
         path = folder / f"{name}.pt"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osln.cli import phantoms as make_phantoms
+from osln.__main__ import main
 from osln.imaging.grid import Grid, Volume
 from osln.phantom import Phantom
 from osln.phantom.planted.planting import plant
@@ -89,16 +89,13 @@ def test_noise_is_measured_in_soft_tissue() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_plants_into_a_real_planning_ct_with_its_contour(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_line_plants_into_a_real_planning_ct_with_its_contour(tmp_path: Path) -> None:
     with tarfile.open(next(reference_folder("lung1-001").glob("*.tar.xz"))) as archive:
         archive.extractall(tmp_path / "in", filter="data")
     ct = next((tmp_path / "in").rglob("image"))
     structures = next(next((tmp_path / "in").rglob("mask_rtstruct")).glob("*.dcm"))
     arguments = ["--cases", "1", "--ct", str(ct), "--ct-tumor", f"{structures}:GTV-1", "--no-misregistration"]
-    monkeypatch.setattr("sys.argv", ["make_phantoms.py", "--output", str(tmp_path / "out"), *arguments])
-    make_phantoms.main()
+    assert main(["phantoms", "--out", str(tmp_path / "out"), *arguments]) == 0
     study = load_study(companions(tmp_path / "out", "phantom-01"))
     assert study.ct.array.shape == (512, 512, 134)
     assert study.tumor is not None

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from osln.cli import phantoms as make_phantoms
+from osln.__main__ import main
 from osln.dicom.reading.files import LocalSource, slices_of
 from osln.dicom.reading.volume import read_ct, read_pet
 from osln.imaging.grid import Grid, read_volume
@@ -168,18 +168,15 @@ def test_dciodvfy_finds_no_error(tmp_path, require, misregistered):
         check_with_dciodvfy(path, require)
 
 
-def test_the_command_line_writes_studies(tmp_path, monkeypatch):
+def test_the_command_line_writes_studies(tmp_path):
     arguments = ["--dicom", "--cases", "1", "--field", "column", "--spacing", "5", "5", "5", "--seed", "3"]
-    monkeypatch.setattr("sys.argv", ["make_phantoms.py", "--output", str(tmp_path), *arguments])
-    make_phantoms.main()
+    assert main(["phantoms", "--out", str(tmp_path), *arguments]) == 0
 
     assert {path.name for path in (tmp_path / "phantom-01").iterdir()} == {PLANNING, STRUCTURES, PET, PET_CT}
     # 312 mm in slices of 5 mm.
     assert len(list((tmp_path / "phantom-01" / PLANNING).iterdir())) == 62
 
 
-def test_splits_have_no_place_among_dicom_studies(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["make_phantoms.py", "--output", str(tmp_path), "--dicom", "--cohort"])
-    with pytest.raises(SystemExit):
-        make_phantoms.main()
+def test_splits_have_no_place_among_dicom_studies(tmp_path, capsys):
+    assert main(["phantoms", "--out", str(tmp_path), "--dicom", "--cohort"]) == 1
     assert "have no splits" in capsys.readouterr().err

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from osln.cli import phantoms as make_phantoms
+from osln.__main__ import main
+from osln.cli import phantoms
 from osln.imaging.grid import read_volume
 from osln.phantom import Phantom, make_phantom
 from osln.phantom.patient.fields import SplineField
@@ -76,32 +77,24 @@ def test_sizes_become_splits_in_order() -> None:
     [(None, False, 0), (None, True, 7), ("all", False, 7), ("none", True, 0), ("3", False, 3)],
 )
 def test_how_many_cases_are_approved(text: str | None, cohort: bool, expected: int) -> None:
-    assert make_phantoms.approved_count(text, 7, cohort=cohort) == expected
+    assert phantoms.approved_count(text, 7, cohort=cohort) == expected
 
 
 def test_an_approval_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="all, none or a number"):
-        make_phantoms.approved_count("some", 7, cohort=False)
+        phantoms.approved_count("some", 7, cohort=False)
 
 
-def test_the_command_line_makes_a_small_cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_makes_a_small_cohort(tmp_path: Path) -> None:
     output = tmp_path / "cohort"
-    monkeypatch.setattr(
-        "sys.argv",
-        ["make_phantoms.py", "--output", str(output), "--cohort", "1,1,0", "--field", "column",
-         "--spacing", "5", "5", "5", "--seed", "3"],
-    )  # fmt: skip
-    make_phantoms.main()
+    given = ["--cohort", "1,1,0", "--field", "column", "--spacing", "5", "5", "5", "--seed", "3"]
+    assert main(["phantoms", "--out", str(output), *given]) == 0
     splits = json.loads((output / ".osln" / "splits.json").read_text())["cases"]
     assert splits == {"phantom-01": "train", "phantom-02": "validation"}
     assert (output / "labels" / "final" / "phantom-02.nii.gz").is_file()
     assert np.array_equal(read_volume(output / "phantom-01.nii.gz").array, phantom().ct_hu)
 
 
-def test_the_command_line_asks_for_an_output(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["make_phantoms.py"])
-    with pytest.raises(SystemExit):
-        make_phantoms.main()
-    assert "--output FOLDER is needed" in capsys.readouterr().err
+def test_the_command_line_asks_for_an_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["phantoms"]) == 1
+    assert "--out FOLDER is needed" in capsys.readouterr().err

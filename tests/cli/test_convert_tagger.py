@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from osln.cli import convert as script
+from osln.__main__ import main
 from osln.networks.lesanet import LesaNet
 from osln.tagging.tagger import Tagger
 
@@ -61,7 +61,7 @@ def test_the_public_checkpoint_becomes_a_tagger(tmp_path, write, capsys):
     path = write(collections.OrderedDict((f"module.{name}", tensor) for name, tensor in state.items()))
     out = tmp_path / "lesanet.safetensors"
 
-    assert script.main([str(path), str(out)]) == 0
+    assert main(["convert-tagger", str(path), "--out", str(out)]) == 0
 
     sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
     assert f"public LesaNet written to {out}, sha256 {sha256}" in capsys.readouterr().out
@@ -85,7 +85,7 @@ def test_weights_of_another_network_are_refused_with_the_difference(tmp_path, wr
     del state["fc_pool3.bias"]
     out = tmp_path / "lesanet.safetensors"
 
-    assert script.main([str(write(state)), str(out)]) == 1
+    assert main(["convert-tagger", str(write(state)), "--out", str(out)]) == 1
 
     said = capsys.readouterr().err
     assert said.startswith("LesaNet_epoch_15.pth.tar: these are not weights of LesaNet")
@@ -104,14 +104,16 @@ def test_a_checkpoint_that_asks_for_a_call_is_refused(tmp_path, write, capsys):
             return os.system, (f"touch {witness}",)
 
     path = write({"conv1_1.weight": torch.zeros(1)}, notes=Hostile())
-    assert script.main([str(path), str(tmp_path / "out")]) == 1
+    assert main(["convert-tagger", str(path), "--out", str(tmp_path / "out")]) == 1
     assert f"it calls {os.name}.system, which weights do not need" in capsys.readouterr().err
     assert not witness.exists()
 
 
 def test_a_missing_checkpoint_and_a_missing_folder_are_said(tmp_path, write, capsys):
-    assert script.main([str(tmp_path / "none"), str(tmp_path / "out")]) == 1
+    assert main(["convert-tagger", str(tmp_path / "none"), "-o", str(tmp_path / "out")]) == 1
     assert "no checkpoint at" in capsys.readouterr().err
 
-    assert script.main([str(write(published_state())), str(tmp_path / "nowhere" / "out")]) == 1
+    assert (
+        main(["convert-tagger", str(write(published_state())), "-o", str(tmp_path / "nowhere" / "out")]) == 1
+    )
     assert "nowhere" in capsys.readouterr().err

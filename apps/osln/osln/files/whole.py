@@ -1,0 +1,57 @@
+"""Files that are written whole or not at all, and values as JSON can hold them; standard library only."""
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure.
+
+    Args:
+        path: Of the file.
+        data: Its content.
+        mode: Its rights, less those that the process gives to none of its files.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON, its folder too; NaN becomes null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(plain(content), indent=1) + "\n").encode())
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: lists for tuples, Python numbers for NumPy's, None for NaN and infinity.
+
+    Raises:
+        ValueError: If the value, or something in it, has no JSON form.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and not isinstance(value, str):
+        value = value.item()
+    if isinstance(value, float):
+        # NaN is not JSON: a web server that passes it on fails.
+        return float(value) if math.isfinite(value) else None
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError(f"a {type(value).__name__} cannot be stored with the weights: {error}") from error
+    return value

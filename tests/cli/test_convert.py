@@ -65,7 +65,7 @@ def test_the_public_checkpoint_becomes_a_tagger(tmp_path, write, capsys):
 
     sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
     assert f"public LesaNet written to {out}, sha256 {sha256}" in capsys.readouterr().out
-    tagger = Tagger.load(out, precision="f32")
+    tagger = Tagger.load(out, number_format="f32")
     assert tagger.describe() == {
         "name": "LesaNet",
         "origin": "public LesaNet",

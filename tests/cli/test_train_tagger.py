@@ -119,7 +119,7 @@ def test_the_recipe_is_that_of_the_data_unless_it_is_chosen():
 
 
 def test_the_shipped_tagger_is_small_and_says_that_it_is_of_phantoms():
-    tagger = Tagger.load(script.SHIPPED, precision="f32")
+    tagger = Tagger.load(script.SHIPPED, number_format="f32")
     assert script.SHIPPED.stat().st_size < 8e6
     assert tagger.describe()["origin"] == "phantom" and tagger.describe()["width"] == 16
     assert tagger.metadata["command"].startswith("./scripts/osln train-tagger --phantoms")

@@ -125,7 +125,7 @@ def test_slides_are_refused(build):
     [
         ({"weights": "x"}, "unknown --conf weights. Known are: models: folder of the model store"),
         ({"preset": "huge"}, "preset is one of demo, paper, not 'huge'"),
-        ({"device": "cuda:7"}, "device 'cuda:7' is not available: this computer has"),
+        ({"device": "cuda:7"}, "device 'cuda:7' is not available here: expected cpu"),
         ({"threads": "-1"}, "threads is a whole number"),
     ],
 )

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from lib.models.infers import devices
 from lib.options import Choice, Number, checked
 from osln.dicom.intake.roi_names import RoiRules, load_rules
 from osln.rows.experiments import PRESETS, Preset
+from osln.weights.devices import devices
 from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
 
 KEYS = {

@@ -119,7 +119,7 @@ def judgment(checkpoint: Checkpoint, columns: Sequence[Column], device: str) -> 
     """mFROC and best F1, beside what chance gives: every patient's findings in the next patient's body."""
     if len(columns) < 2:
         return "  fewer than two patients to judge by\n"
-    detector = SliceDetector(checkpoint, device, precision="f32")
+    detector = SliceDetector(checkpoint, device, number_format="f32")
     found = [detector.detect(column) for column in tqdm(columns, desc="judged", unit="case")]
     lines = []
     for name, shift in (("found", 0), ("chance", 1)):

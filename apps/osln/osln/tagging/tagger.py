@@ -4,7 +4,6 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from osln.networks.lesanet import LesaNet
 from osln.rows.tags import TAG_NAMES
 from osln.tagging.lesion_patch import PATCH_PIXELS, lesion_patch
 from osln.weights.checkpoint import differing_tensors
-from osln.weights.devices import bf16_is_fast
+from osln.weights.devices import Arithmetic
 
 FORMAT = "osln-tagger-1"
 PUBLIC, TRAINED, PHANTOM = "public LesaNet", "trained here", "phantom"
@@ -43,11 +42,10 @@ class Tagger:
         metadata: JSON values; "origin" (one of `ORIGINS`) and "trained_on" are needed.
         sha256: Checksum of the file that it came from; "" for none.
         device: "cpu", "cuda" or "cuda:N".
-        precision: "f32" or "bf16"; None chooses what the device is made for. Figures that must not depend
-            on the computer ask for "f32".
+        number_format: As `Arithmetic.on`.
 
     Raises:
-        ValueError: If the metadata or the precision is not as above.
+        ValueError: If the metadata is not as above, or the device or number format is not there.
     """
 
     def __init__(
@@ -56,20 +54,18 @@ class Tagger:
         metadata: Mapping[str, Any],
         sha256: str = "",
         device: str = "cpu",
-        precision: str | None = None,
+        number_format: str | None = None,
     ) -> None:
-        if precision not in (None, "f32", "bf16"):
-            raise ValueError(f"precision {precision!r} is not known: expected f32 or bf16")
+        self.arithmetic = Arithmetic.on(device, number_format)
         _check_metadata(metadata)
         self.metadata = dict(metadata)
         self.sha256 = sha256
         self.device = torch.device(device)
-        self.precision = precision or ("bf16" if bf16_is_fast(self.device) else "f32")
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", precision: str | None = None) -> "Tagger":
+    def load(cls, path: str | Path, device: str = "cpu", number_format: str | None = None) -> "Tagger":
         """The tagger of a file that `save_tagger` wrote; nothing in the file is executed.
 
         Raises:
@@ -96,7 +92,7 @@ class Tagger:
             raise ValueError(f"{path.name}: {error}") from error
         if not named:
             raise ValueError(f"{path.name} does not say where its weights come from: {CONVERT}")
-        return cls(network, metadata, hashlib.sha256(data).hexdigest(), device, precision)
+        return cls(network, metadata, hashlib.sha256(data).hexdigest(), device, number_format)
 
     def describe(self) -> dict[str, Any]:
         """JSON values for results: name, origin, sha256, width and trained_on."""
@@ -171,11 +167,7 @@ class Tagger:
             self.device, memory_format=torch.channels_last
         )
         at = torch.from_numpy(np.ascontiguousarray(boxes, dtype=np.float32)).to(self.device)
-        fast = self.precision == "bf16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16) if fast else nullcontext(),
-        ):
+        with torch.inference_mode(), self.arithmetic.autocast():
             return torch.sigmoid(self._network(x, at).propagated).cpu().numpy()
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.rows.experiments import EXPERIMENTS, Experiment
+from osln.rows.experiments import EXPERIMENTS, TAGGER, Experiment
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import learned_from
 from osln.stage_two.scoring import CandidateScorer
 from osln.tagging.tagger import Tagger
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
+from osln.weights.model_store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def load_pipeline(
         row: Name in `EXPERIMENTS`.
         precision: Operating point of stage one, as the store names it.
         false_positives: Operating point of stage two: per patient, as the store names it.
-        tagger: File of the tagger; the shipped one if omitted.
+        tagger: File of the tagger; the published one if omitted.
         device: Where to run.
         number_format: As `Arithmetic.on`.
 
@@ -73,7 +73,7 @@ def load_pipeline(
         scorer = CandidateScorer(models.load(experiment.classifier), device, number_format)
         told = None
         if experiment.needs_tags:
-            told = Tagger.load(tagger or models.root / SHIPPED / SHIPPED_TAGGER, device, number_format)
+            told = Tagger.load(tagger or models.file(TAGGER), device, number_format)
             if not learned_from(scorer.checkpoint, told):
                 raise ValueError(
                     f"{experiment.classifier} learned from the tags of another tagger than this: retrain "

@@ -11,7 +11,8 @@ import torch
 from osln.imaging.grid import Grid, Volume
 from osln.networks.lesanet import LesaNet
 from osln.tagging.lesion_patch import lesion_patch, lesion_places
-from osln.tagging.tagger import CHUNK, Tagger, lesanet_of, save_tagger
+from osln.tagging.tagger import CHUNK, Tagger, lesanet_of, publish_tagger, save_tagger, tagger_file
+from osln.weights.model_store import ModelStore
 
 ABOUT = {"origin": "phantom", "trained_on": "phantom", "thresholds": [0.5, 0.25]}
 
@@ -226,3 +227,35 @@ def test_a_tagger_without_an_origin_or_with_broken_weights_is_not_stored(tmp_pat
     with pytest.raises(ValueError, match=r"conv1_1\.weight holds values that are not finite"):
         save_tagger(tmp_path / "t", network, ABOUT, half=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tagger_has_versions_as_every_network_has(tmp_path):
+    store, file = ModelStore(tmp_path / "models"), tmp_path / "tagger.safetensors"
+    assert tagger_file(store) is None and tagger_file(store, file) == file
+    save_tagger(file, small_network(), ABOUT)
+    first = publish_tagger(store, file, metric=0.8123)
+    content = file.read_bytes()
+    save_tagger(file, small_network(), {**ABOUT, "trained_on": "others"})
+    second = publish_tagger(store, file)
+
+    assert first.name.endswith("-0.812") and first.metadata["metric"] == 0.8123
+    assert (first.trained_on, first.metadata["origin"]) == (ABOUT["trained_on"], ABOUT["origin"])
+    assert [one.name for one in store.versions("lesanet")] == [first.name, second.name]
+    assert tagger_file(store) == second.path and second.trained_on == "others"
+    assert Tagger.load(second.path).sha256 == second.sha256
+    store.rollback("lesanet")
+    assert tagger_file(store).read_bytes() == content
+    first.path.write_bytes(b"changed")
+    for ask in (lambda: tagger_file(store), lambda: store.publish("lesanet", first.name)):
+        with pytest.raises(ValueError, match=r"of lesanet are missing or were changed .* rollback lesanet"):
+            ask()
+
+
+def test_what_is_no_tagger_is_not_stored_as_a_version(tmp_path):
+    store, file = ModelStore(tmp_path / "models"), tmp_path / "text.safetensors"
+    file.write_bytes(b"this is text, not tensors")
+    with pytest.raises(ValueError, match="is no safetensors file with a tagger"):
+        publish_tagger(store, file)
+    assert store.versions("lesanet") == [] and not store.root.exists()
+    with pytest.raises(ValueError, match=r"no weights for lesanet: train it \(\./scripts/osln train-tagger"):
+        store.file("lesanet")

@@ -2,17 +2,21 @@
 
 The checkpoint is not part of this software; LesaNet's authors tell where to get it
 (github.com/rsummers11/CADLab, folder LesaNet). It is read without executing anything that it contains, and
-only the weights are kept. Give the result to the server: --conf lesanet OUT.
+only the weights are kept. --publish puts the result into use; a file can also be named to the server
+(--conf lesanet OUT).
 """
 
 import argparse
 import hashlib
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from osln.cli.options import MODELS
 from osln.tagging.published_checkpoint import read_state_dict
-from osln.tagging.tagger import PUBLIC, Tagger, lesanet_of, save_tagger
+from osln.tagging.tagger import PUBLIC, Tagger, lesanet_of, publish_tagger, save_tagger
+from osln.weights.model_store import ModelStore
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,15 +25,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", type=Path, help="LesaNet_epoch_15.pth.tar as downloaded")
-    parser.add_argument("out", type=Path, help="file to write, for example lesanet.safetensors")
+    parser.add_argument(
+        "out", type=Path, nargs="?", help="file to write, for example lesanet.safetensors; or --publish"
+    )
+    parser.add_argument("--publish", action="store_true", help="store a version and put it into use")
+    parser.add_argument("--models", type=Path, default=MODELS, help="with --publish: folder of the versions")
     options = parser.parse_args(arguments)
+    if not (options.out or options.publish):
+        parser.error("name a file to write or give --publish")
     try:
-        tagger = convert(options.checkpoint, options.out)
+        with tempfile.TemporaryDirectory() as folder:
+            out = options.out or Path(folder) / "lesanet.safetensors"
+            about = convert(options.checkpoint, out).describe()
+            name = options.out
+            if options.publish:
+                name = f"lesanet {publish_tagger(ModelStore(options.models), out).name}"
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    about = tagger.describe()
-    sys.stdout.write(f"{about['origin']} written to {options.out}, sha256 {about['sha256']}\n")
+    sys.stdout.write(f"{about['origin']} written to {name}, sha256 {about['sha256']}\n")
     return 0
 
 

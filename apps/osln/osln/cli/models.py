@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from osln.cli.options import APP
-from osln.rows.experiments import NETWORKS
+from osln.rows.experiments import VERSIONED
 from osln.weights.model_store import ModelStore, Version
 
 
@@ -27,12 +27,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("list", help="show all versions, the one in use with a star")
-    shown.add_argument("network", nargs="?", choices=NETWORKS, help="only this network")
+    shown.add_argument("network", nargs="?", choices=VERSIONED, help="only this network")
     chosen = commands.add_parser("publish", help="put a stored version into use")
-    chosen.add_argument("network", choices=NETWORKS)
+    chosen.add_argument("network", choices=VERSIONED)
     chosen.add_argument("version", help="name of the version, as `list` shows it")
     back = commands.add_parser("rollback", help="put the version before the one in use back into use")
-    back.add_argument("network", choices=NETWORKS)
+    back.add_argument("network", choices=VERSIONED)
     return parser.parse_args(arguments)
 
 
@@ -47,7 +47,8 @@ def row(version: Version, in_use: bool) -> str:
 
 
 def show(store: ModelStore, networks: list[str]) -> None:
-    say(f"Model store {store.root}   (* in use; figure on validation patients: mRecall, stage two mFROC)")
+    figures = "figure on validation patients: mRecall, stage two mFROC, lesanet mean AUC of tags"
+    say(f"Model store {store.root}   (* in use; {figures})")
     for network in networks:
         used = store.published(network)
         versions = store.versions(network)
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     store = ModelStore(options.models)
     try:
         if options.command == "list":
-            show(store, [options.network] if options.network else list(NETWORKS))
+            show(store, [options.network] if options.network else list(VERSIONED))
         elif options.command == "publish":
             say(f"{options.network} now uses {store.publish(options.network, options.version).name}")
         else:

@@ -21,7 +21,8 @@ from osln.retraining.classifier import retrain_classifier
 from osln.retraining.publishing import RetrainReport
 from osln.retraining.segmenter import retrain
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, PRESETS, SERVED_NETWORKS
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
+from osln.tagging.tagger import tagger_file
+from osln.weights.model_store import ModelStore
 
 ONE_DEVICE = (
     "a training uses one device: the networks are small, and batch normalization over several GPUs would "
@@ -52,7 +53,7 @@ def command_line() -> argparse.ArgumentParser:
         "--epochs", type=int, help="stage two: passes through the candidates (default: as for --iterations)"
     )
     parser.add_argument(
-        "--tagger", type=Path, help="with tags: LesaNet's weights (default: shipped/lesanet.safetensors)"
+        "--tagger", type=Path, help="with tags: LesaNet's weights (default: the published ones)"
     )
     parser.add_argument("--learning-rate", type=float, help="(default: the preset's, lower to go on)")
     parser.add_argument("--seed", type=int, default=0, help="of first weights and patches")
@@ -75,7 +76,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def from_store(options: argparse.Namespace, name: str) -> bool:
     """Train one network on approved cases and tell what came out."""
-    tagger = options.tagger or options.models / SHIPPED / SHIPPED_TAGGER
     common = {
         "preset": options.preset,
         "learning_rate": options.learning_rate,
@@ -83,7 +83,6 @@ def from_store(options: argparse.Namespace, name: str) -> bool:
         "seed": options.seed,
         "device": options.device,
         "publish": not options.no_publish,
-        "tagger_path": tagger if options.tagger or tagger.is_file() else None,
         "on_step": lambda sentence: tqdm.write(f"{name}: {sentence}", file=sys.stderr),
     }
     if name in CLASSIFIERS:
@@ -91,7 +90,8 @@ def from_store(options: argparse.Namespace, name: str) -> bool:
     else:
         work = partial(retrain, options.studies, options.models, name, iterations=options.iterations)
     try:
-        report = with_bar(name, lambda show: work(**common, on_progress=show))
+        tagger = tagger_file(ModelStore(options.models), options.tagger)
+        report = with_bar(name, lambda show: work(**common, tagger_path=tagger, on_progress=show))
     except ValueError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return False

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from osln.cli.options import ROOT
+from osln.cli.options import MODELS, ROOT
 from osln.cohorts.phantoms import FIRST_SEED, PhantomCohort
 from osln.learning.run import StepProgress
 from osln.rows.experiments import PRESETS
@@ -23,8 +23,9 @@ from osln.tagging.deeplesion import DeepLesion
 from osln.tagging.lesion_set import Lesion, LesionSet
 from osln.tagging.ontology import read_ontology
 from osln.tagging.phantom_lesions import patient_lesions, store_cases, store_lesions
-from osln.tagging.tagger import PHANTOM, TRAINED, save_tagger
+from osln.tagging.tagger import PHANTOM, TRAINED, Tagger, publish_tagger, save_tagger
 from osln.tagging.training import train_tagger
+from osln.weights.model_store import ModelStore, ship_tagger
 
 SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped" / "lesanet.safetensors"
 OVERRIDES = ("width", "embedding", "epochs", "batch", "learning_rate")
@@ -48,7 +49,9 @@ def command_line() -> argparse.ArgumentParser:
     )
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument("--output", type=Path, help="file to write (.safetensors)")
+    goal.add_argument("--publish", action="store_true", help="store it as a version and put it into use")
     goal.add_argument("--ship", action="store_true", help="write the tagger that comes with the software")
+    parser.add_argument("--models", type=Path, default=MODELS, help="with --publish: folder of the versions")
     parser.add_argument("--recipe", choices=TAGGER_RECIPES, help="(default: demo on phantoms, else paper)")
     parser.add_argument("--width", type=int, help="channels of the first block (default: the recipe's)")
     parser.add_argument("--embedding", type=int, help="length of the embedding (default: the recipe's)")
@@ -91,7 +94,7 @@ def recipe_of(options: argparse.Namespace) -> TaggerRecipe:
 
 def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
     """Collect lesions, train, write and tell what came out."""
-    output: Path = SHIPPED if options.ship else options.output
+    output: Path = SHIPPED if options.ship else options.output or options.work / "lesanet.safetensors"
     output.parent.mkdir(parents=True, exist_ok=True)
     learned, judged = lesion_sets(options)
     phantom = options.deeplesion is None
@@ -120,8 +123,14 @@ def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
     resume.unlink(missing_ok=True)
     means = {name: value for name, value in trained.metadata["mean_auc"].items() if value is not None}
     found = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "no tag could be judged"
+    name: Path | str = output
+    if options.ship:
+        ship_tagger(output.parent, output, Tagger.load(output).describe())
+    if options.publish:
+        name = f"lesanet {publish_tagger(ModelStore(options.models), output, means.get('all')).name}"
+        output.unlink()
     sys.stdout.write(
-        f"{output}: learned from {len(learned)} lesions; mean AUC on {len(judged)} others: {found}\n"
+        f"{name}: learned from {len(learned)} lesions; mean AUC on {len(judged)} others: {found}\n"
     )
 
 

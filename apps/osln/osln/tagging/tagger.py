@@ -16,10 +16,12 @@ from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.imaging.grid import Volume
 from osln.networks.lesanet import LesaNet
+from osln.rows.experiments import TAGGER
 from osln.rows.tags import TAG_NAMES
 from osln.tagging.lesion_patch import PATCH_PIXELS, lesion_patch
 from osln.weights.checkpoint import differing_tensors
 from osln.weights.devices import Arithmetic
+from osln.weights.model_store import ModelStore, Version
 
 FORMAT = "osln-tagger-1"
 PUBLIC, TRAINED, PHANTOM = "public LesaNet", "trained here", "phantom"
@@ -197,6 +199,32 @@ def save_tagger(path: Path, network: LesaNet, metadata: Mapping[str, Any], *, ha
             raise ValueError(f"{name} holds values that are not finite: train again")
         state[name] = tensor.contiguous()
     write_atomically(path, safetensors.torch.save(state, metadata={"osln": json.dumps(about)}))
+
+
+def tagger_file(store: ModelStore, chosen: Path | None = None) -> Path | None:
+    """File of the tagger to use: the chosen one, else the published version; None if there is neither.
+
+    Raises:
+        ValueError: If the published file is missing or not the one that was stored.
+    """
+    if chosen is not None:
+        return chosen
+    return store.file(TAGGER) if store.history(TAGGER) else None
+
+
+def publish_tagger(store: ModelStore, file: Path, metric: float | None = None) -> Version:
+    """Stores a copy of a tagger's file as a version and puts it into use.
+
+    Args:
+        store: Where to.
+        file: As `save_tagger` wrote it.
+        metric: Mean AUC of its tags on lesions that it has not seen.
+
+    Raises:
+        ValueError: As `Tagger.load`.
+    """
+    version = store.add_tagger(file, Tagger.load(file).describe(), metric)
+    return store.publish(TAGGER, version.name)
 
 
 def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: int = 256) -> LesaNet:

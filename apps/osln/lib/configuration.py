@@ -16,7 +16,7 @@ KEYS = {
     "models": "folder of the model store (default: model/ of the app)",
     "preset": "size and recipe of networks that are trained from scratch here (default: demo)",
     "device": "device that tasks use unless a request says otherwise (default: the GPU if there is one)",
-    "lesanet": "file of the tagger (default: the published version): the public LesaNet after "
+    "lesanet": "file of a tagger that goes before the published one: the public LesaNet after "
     "./scripts/osln convert-tagger, or one of ./scripts/osln train-tagger",
     "threads": "CPU threads of torch in this process (default: torch's own choice)",
     "cache_gb": "room for the images of a PACS in 10^9 bytes (default: 20); labels do not count",

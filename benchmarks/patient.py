@@ -14,9 +14,9 @@ from osln.networks.unet3d import UNet3D
 from osln.phantom import make_phantom
 from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, SEGMENTERS
 from osln.rows.tagger_recipe import TAGGER_RECIPES
-from osln.tagging.tagger import save_tagger
+from osln.tagging.tagger import save_tagger, tagger_file
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
+from osln.weights.model_store import ModelStore
 
 ROW = EXPERIMENTS["osln"]
 UNTRAINED = "nothing: freshly initialized"
@@ -78,10 +78,10 @@ def weights(model_folder: Path, preset: str, target: Path) -> Weights:
     torch.manual_seed(0)
     segmenters = found or {name: _fresh(name, preset) for name in ROW.segmenters}
     name: str = ROW.classifier  # type: ignore[assignment]
-    tagger = model_folder / SHIPPED / SHIPPED_TAGGER
-    second = _in_use(store, (name,), preset) if tagger.is_file() else {}
-    if not second:
-        second, tagger = {name: _fresh(name, preset)}, target / SHIPPED_TAGGER
+    tagger = tagger_file(store)
+    second = _in_use(store, (name,), preset) if tagger else {}
+    if not tagger or not second:
+        second, tagger = {name: _fresh(name, preset)}, target / "lesanet.safetensors"
         recipe = TAGGER_RECIPES[preset]
         about = {"origin": "trained here", "trained_on": UNTRAINED}
         save_tagger(tagger, LesaNet(recipe.width, recipe.embedding), about)

@@ -38,7 +38,9 @@ def main() -> None:
         "--pairs", type=int, default=5, help="runs of each peer, each beside one of the product"
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="networks and working grid")
-    parser.add_argument("--precision", choices=("f32", "bf16"), help="of the product (default: its choice)")
+    parser.add_argument(
+        "--number-format", choices=("f32", "bf16"), help="of the product (default: its choice)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the phantom patient")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for every side")
     parser.add_argument(
@@ -69,7 +71,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     files = weights(options.model, options.preset, folder)
     threshold = files.threshold
     names = (OSLN, *options.peers)
-    sides = [Side(name, folder, files, options.threads, options.precision) for name in names]
+    sides = [Side(name, folder, files, options.threads, options.number_format) for name in names]
     ours, peers = sides[0], sides[1:]
     try:
         say("warming up")

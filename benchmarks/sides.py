@@ -24,13 +24,13 @@ class Side:
     """One way to do the work, in a process of its own that stays warm between runs."""
 
     def __init__(
-        self, name: str, folder: Path, weights: Weights, threads: int, precision: str | None
+        self, name: str, folder: Path, weights: Weights, threads: int, number_format: str | None
     ) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, name, folder, weights, threads, precision)
+            target=_serve, args=(theirs, name, folder, weights, threads, number_format)
         )
         self._process.start()
         theirs.close()
@@ -70,7 +70,7 @@ def _serve(
     folder: Path,
     weights: Weights,
     threads: int,
-    precision: str | None,
+    number_format: str | None,
 ) -> None:
     """Loop of a side's process: build on "start", one patient on "run", until the pipe closes."""
     os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(threads)
@@ -91,7 +91,7 @@ def _serve(
             return
         try:
             if what == "start":
-                patient, answer = _build(name, weights, argument, paths, precision)
+                patient, answer = _build(name, weights, argument, paths, number_format)
             else:
                 answer = _run(patient, paths, argument, folder / f"{name}.npz")
             pipe.send(answer)
@@ -100,7 +100,7 @@ def _serve(
 
 
 def _build(
-    name: str, weights: Weights, column: Any, paths: Any, precision: str | None
+    name: str, weights: Weights, column: Any, paths: Any, number_format: str | None
 ) -> tuple[Any, dict[str, Any]]:
     from benchmarks import peers as benchmark_peers
     from osln.detection import SecondStage
@@ -114,9 +114,11 @@ def _build(
     checkpoints = {key: load_checkpoint(path) for key, path in weights.segmenters.items()}
     if name != OSLN:
         return benchmark_peers.PEERS[name](checkpoints, column), {}
-    predictors = {key: Predictor(checkpoint, precision=precision) for key, checkpoint in checkpoints.items()}
-    scorer = CandidateScorer(load_checkpoint(weights.classifier), precision=precision)
-    second = SecondStage(scorer, Tagger.load(weights.tagger, precision=precision), 0.0)
+    predictors = {
+        key: Predictor(checkpoint, number_format=number_format) for key, checkpoint in checkpoints.items()
+    }
+    scorer = CandidateScorer(load_checkpoint(weights.classifier), number_format=number_format)
+    second = SecondStage(scorer, Tagger.load(weights.tagger, number_format=number_format), 0.0)
     preset = PRESETS[next(iter(checkpoints.values())).preset]
     return Product(predictors, second), {"column": prepare(load_study(paths), preset).grid}
 

@@ -60,7 +60,7 @@ def main() -> None:
         checkpoint = train_classifier(
             CLASSIFIERS["tag"], PRESETS["demo"], sets["stage two"], tags["stage two"], epochs=EPOCHS
         )
-        scorer = CandidateScorer(checkpoint, precision="f32")
+        scorer = CandidateScorer(checkpoint, number_format="f32")
         scored = []
         for one, given in zip(sets["test"], tags["test"], strict=True):
             count = one.n_candidates

@@ -13,6 +13,7 @@ import torch
 from osln.__main__ import main
 from osln.networks.lesanet import LesaNet
 from osln.tagging.tagger import Tagger
+from osln.weights.model_store import ModelStore
 
 BATCH_NORMS = "1_1 1_2 2_1 2_2 3_1 3_2 3_3 4_1 4_2 4_3 5_1 5_2 5_3".split()
 
@@ -65,7 +66,7 @@ def test_the_public_checkpoint_becomes_a_tagger(tmp_path, write, capsys):
 
     sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
     assert f"public LesaNet written to {out}, sha256 {sha256}" in capsys.readouterr().out
-    tagger = Tagger.load(out, precision="f32")
+    tagger = Tagger.load(out, number_format="f32")
     assert tagger.describe() == {
         "name": "LesaNet",
         "origin": "public LesaNet",
@@ -78,6 +79,22 @@ def test_the_public_checkpoint_becomes_a_tagger(tmp_path, write, capsys):
     assert len(network) == 94 + 13
     different = [name for name, tensor in network.items() if not torch.equal(tensor, state[name])]
     assert different == [f"bn{name}.num_batches_tracked" for name in BATCH_NORMS]
+
+
+def test_the_public_checkpoint_is_published_as_a_version(tmp_path, write, capsys):
+    models = tmp_path / "models"
+    assert main(["convert-tagger", str(write(published_state())), "--publish", "--models", str(models)]) == 0
+
+    version = ModelStore(models).published("lesanet")
+    assert (version.trained_on, version.metadata["origin"]) == ("DeepLesion", "public LesaNet")
+    said = capsys.readouterr().out
+    assert f"public LesaNet written to lesanet {version.name}, sha256 {version.sha256}" in said
+    assert Tagger.load(version.path).sha256 == version.sha256
+
+
+def test_a_file_or_publishing_is_asked_for(capsys):
+    assert main(["convert-tagger", "checkpoint"]) == 1
+    assert "name a file to write (--out FILE) or give --publish" in capsys.readouterr().err
 
 
 def test_weights_of_another_network_are_refused_with_the_difference(tmp_path, write, capsys):

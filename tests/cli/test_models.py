@@ -57,3 +57,18 @@ def test_networks_of_stage_two_and_versions_without_some_patients_are_shown(stor
     said = capsys.readouterr().out
     assert "glnet: no weights" in said
     assert any(version.name in line and line.endswith("without case-1, case-7") for line in said.splitlines())
+
+
+def test_the_tagger_is_listed_published_and_rolled_back_like_every_network(store, capsys):
+    store, *_ = store
+    small_store.ship_untrained_tagger(store.root)
+    other = small_store.make_tagger(store.root / "other.safetensors", seed=1)
+    version = store.add_tagger(other, {"trained_on": "phantom 1", "origin": "phantom", "width": 1}, 0.75)
+    assert run(store, "list", "lesanet") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "lesanet" and lines[2].startswith("  * shipped ")
+    assert lines[3].startswith(f"    {version.name}") and " 0.750  phantom 1" in lines[3]
+    assert run(store, "publish", "lesanet", version.name) == 0
+    assert store.file("lesanet").read_bytes() == other.read_bytes()
+    assert run(store, "rollback", "lesanet") == 0
+    assert "lesanet is back to shipped" in capsys.readouterr().out

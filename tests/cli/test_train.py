@@ -7,6 +7,7 @@ from osln.learning.run import Progress
 from osln.retraining import classifier, segmenter
 from osln.retraining.publishing import RetrainReport
 from osln.rows.experiments import SERVED_NETWORKS
+from small import store as small_store
 
 
 def report(name: str) -> RetrainReport:
@@ -57,9 +58,7 @@ def test_a_network_of_stage_two_takes_epochs_and_a_tagger(calls, tmp_path):
     store = ["--store", str(tmp_path), "--models", str(tmp_path)]
     assert main(["train", *store, "--model", "glnet", "--epochs", "3", "--tagger", "own.safetensors"]) == 0
     assert main(["train", *store, "--model", "tag"]) == 0
-    (tmp_path / "shipped").mkdir()
-    shipped = tmp_path / "shipped" / "lesanet.safetensors"
-    shipped.write_bytes(b"")
+    shipped = small_store.ship_untrained_tagger(tmp_path)
     assert main(["train", *store, "--model", "tag"]) == 0
     (name, own), (_, none), (_, found) = calls
     assert name == "glnet" and own["epochs"] == 3 and own["tagger_path"] == Path("own.safetensors")

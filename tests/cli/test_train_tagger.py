@@ -12,6 +12,7 @@ from osln.phantom.written.store import write_case
 from osln.rows.experiments import PRESETS
 from osln.tagging.deeplesion import DeepLesion
 from osln.tagging.tagger import Tagger
+from osln.weights.model_store import ModelStore
 from small.deeplesion import write_deeplesion, write_table
 
 SMALL = ["--width", "2", "--embedding", "8", "--batch", "4", "--epochs", "1"]
@@ -71,7 +72,7 @@ def test_a_tagger_is_trained_on_generated_phantoms_and_shipped(tmp_path, monkeyp
     first = FIRST_SEED["tagger"]
     made = {path.stem for path in (tmp_path / "work").glob("phantoms-*/*.npz")}
     assert made == {str(first), str(first + 1), str(first + 2)}
-    tagger = Tagger.load(tmp_path / "shipped" / "lesanet.safetensors")
+    tagger = Tagger.load(ModelStore(tmp_path).file("lesanet"))
     assert tagger.describe()["origin"] == tagger.describe()["trained_on"] == "phantom"
     assert {"chest", "lymph node", "blood vessel"} <= tagger.metadata["tags"].keys()
     assert "learned from" in capsys.readouterr().out
@@ -88,12 +89,27 @@ def test_every_fifth_case_of_a_store_is_for_validation(tmp_path):
     assert about["origin"] == "phantom" and about["lesions"] == 5 * about["validation_lesions"] > 0
 
 
+def test_a_trained_tagger_is_published_as_a_version(tmp_path, capsys):
+    store, models = tmp_path / "store", ModelStore(tmp_path / "models")
+    phantom = make_phantom(3, spacing_mm=(6.0, 6.0, 6.0))
+    for case in ("a", "b", "c", "d", "e"):
+        write_case(store, case, replace(phantom, findings=phantom.findings[:3]), approve=False)
+    work = ["--work", str(tmp_path / "work"), "--models", str(models.root)]
+    assert script.main(["--store", str(store), "--publish", *work, *SMALL]) == 0
+
+    version = models.published("lesanet")
+    about = Tagger.load(models.file("lesanet")).metadata
+    assert version.trained_on == "phantom" and version.metadata["metric"] == about["mean_auc"]["all"]
+    assert f"lesanet {version.name}: learned from" in capsys.readouterr().out
+    assert not list((tmp_path / "work").glob("lesanet*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--deeplesion", "x", "--out", "y"], "--deeplesion needs --labels and --ontology"),
         (["--store", "x", "--ship"], "only a tagger trained on generated phantoms is shipped"),
-        (["--phantoms", "2"], "one of the arguments -o/--out --ship is required"),
+        (["--phantoms", "2"], "one of the arguments -o/--out --publish --ship is required"),
         (["--out", "y"], "one of the arguments --deeplesion --phantoms --store is required"),
     ],
 )
@@ -120,7 +136,7 @@ def test_the_recipe_is_that_of_the_data_unless_it_is_chosen():
 
 
 def test_the_shipped_tagger_is_small_and_says_that_it_is_of_phantoms():
-    tagger = Tagger.load(script.SHIPPED_TAGGER, precision="f32")
+    tagger = Tagger.load(script.SHIPPED_TAGGER, number_format="f32")
     assert script.SHIPPED_TAGGER.stat().st_size < 8e6
     assert tagger.describe()["origin"] == "phantom" and tagger.describe()["width"] == 16
     assert " --phantoms " in tagger.metadata["command"]

@@ -18,7 +18,7 @@ from small import store as small_store
 
 def make_models(folder: Path, names: tuple[str, ...] = SERVED_NETWORKS) -> Path:
     """A model store of untrained networks and the tagger that they claim to have learned from."""
-    tagger = small_store.make_tagger(folder / "shipped" / "lesanet.safetensors")
+    tagger = small_store.ship_untrained_tagger(folder)
     small_store.publish(folder, names, tagger=tagger)
     return folder
 

@@ -4,7 +4,6 @@ Easy on purpose (large avid nodes, no mimics), so that 40 training steps make a 
 better beyond doubt; how good networks get on hard phantoms is measured elsewhere.
 """
 
-import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +16,8 @@ from osln.imaging.study import build_study
 from osln.phantom import PhantomParameters, make_phantom
 from osln.rows.experiments import PRESETS, SEGMENTERS, SERVED_NETWORKS
 from osln.stage_one.training import train
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
+from osln.tagging.tagger import Tagger
+from osln.weights.model_store import SHIPPED, ModelStore, ship_tagger
 from small import store as small_store
 from small.running_server import APP
 
@@ -77,9 +77,9 @@ def publish_undertrained(models: Path) -> str:
 
     The tagger is the one that comes with the software, whose GLNet is published later on.
     """
-    tagger = models / SHIPPED / SHIPPED_TAGGER
-    tagger.parent.mkdir(parents=True)
-    shutil.copy(APP / "model" / SHIPPED / SHIPPED_TAGGER, tagger)
+    tagger = APP / "model" / SHIPPED / "lesanet.safetensors"
+    (models / SHIPPED).mkdir(parents=True)
+    ship_tagger(models / SHIPPED, tagger, Tagger.load(tagger).describe())
     small_store.publish(models, [name for name in SERVED_NETWORKS if name != NETWORK], tagger=tagger)
     phantom = make_phantom(99, parameters=EASY)
     grid, pet_grid = (

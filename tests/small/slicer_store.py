@@ -18,7 +18,7 @@ from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_NETWORKS
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
+from osln.weights.model_store import ModelStore
 from small import store as small_store
 from small.geometry import affine_of, turned
 from small.running_server import RunningServer
@@ -69,7 +69,7 @@ def make_store(root: Path, cases: tuple[str, ...] = tuple(GEOMETRIES)) -> None:
 
 def make_models(models: Path) -> None:
     """Publishes networks whose answers are known, one over sets that is untrained, and GLNet's tagger."""
-    tagger = small_store.make_tagger(models / SHIPPED / SHIPPED_TAGGER)
+    tagger = small_store.ship_untrained_tagger(models)
     store = ModelStore(models)
     known = [name for name in SERVED_NETWORKS if name != "set-glnet"]
     small_store.publish(models, ["set-glnet"])

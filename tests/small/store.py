@@ -14,7 +14,7 @@ from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_NETWO
 from osln.stage_two.patches import Patches
 from osln.tagging.tagger import PHANTOM, Tagger, save_tagger
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import ModelStore, Version
+from osln.weights.model_store import ModelStore, Version, ship_tagger
 
 SHAPE = (40, 36, 24)
 AFFINE_LPS = np.array([[-2.5, 0, 0, 60.0], [0, -2.5, 0, 50.0], [0, 0, 3.0, -30.0], [0, 0, 0, 1.0]])
@@ -97,6 +97,13 @@ def make_tagger(path: Path, *, seed: int = 0, origin: str = PHANTOM) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_tagger(path, LesaNet(1, 2), {"origin": origin, "trained_on": f"{origin} {seed}"})
     return path
+
+
+def ship_untrained_tagger(models: Path) -> Path:
+    """Puts the tagger of `make_tagger` among the shipped weights of a model store."""
+    tagger = make_tagger(models / "shipped" / "lesanet.safetensors")
+    ship_tagger(tagger.parent, tagger, Tagger.load(tagger).describe())
+    return tagger
 
 
 class BrightVoxels:

@@ -7,18 +7,17 @@ from typing import Any
 
 import torch
 
-from lib.models.infers import devices
 from lib.options import Choice, Number, checked
 from lib.web.house import Access
 from osln.dicom.intake.roi_names import RoiRules, load_rules
 from osln.rows.experiments import PRESETS, Preset
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
+from osln.weights.devices import devices
 
 KEYS = {
     "models": "folder of the model store (default: model/ of the app)",
     "preset": "size and recipe of networks that are trained from scratch here (default: demo)",
     "device": "device that tasks use unless a request says otherwise (default: the GPU if there is one)",
-    "lesanet": "file of the tagger (default: the shipped one): the public LesaNet after "
+    "lesanet": "file of a tagger that goes before the published one: the public LesaNet after "
     "./scripts/osln convert-tagger, or one of ./scripts/osln train-tagger",
     "threads": "CPU threads of torch in this process (default: torch's own choice)",
     "cache_gb": "room for the images of a PACS in 10^9 bytes (default: 20); labels do not count",
@@ -54,7 +53,7 @@ class Configuration:
         models: Folder of the model store.
         preset: For networks trained from scratch.
         devices: Devices that can be asked for, the default first.
-        tagger: File of the tagger in use, the chosen or the shipped one; None if there is neither.
+        tagger: File of the tagger to use; None for the published version.
         pacs: How to use a PACS; of no meaning for a folder.
         access: Who may ask.
     """
@@ -89,7 +88,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         models=models,
         preset=PRESETS[options["preset"]],
         devices=devices(conf.get("device")),
-        tagger=tagger_file(models, conf.get("lesanet")),
+        tagger=Path(conf["lesanet"]).expanduser().resolve() if conf.get("lesanet") else None,
         pacs=PacsOptions(
             cache_gb=options["cache_gb"],
             timeout_s=options["pacs_timeout"],
@@ -101,14 +100,6 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
             open_to_all=options["without_accounts"] == "yes",
         ),
     )
-
-
-def tagger_file(models: Path, chosen: str | None) -> Path | None:
-    """The tagger that `--conf lesanet` names, else the one shipped with the models, else None."""
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    shipped = models / SHIPPED / SHIPPED_TAGGER
-    return shipped if shipped.is_file() else None
 
 
 def _parts(text: Any) -> list[str]:

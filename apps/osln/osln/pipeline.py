@@ -6,13 +6,13 @@ from pathlib import Path
 
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.rows.experiments import EXPERIMENTS, Experiment
+from osln.rows.experiments import EXPERIMENTS, TAGGER, Experiment
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import learned_from
 from osln.stage_two.scoring import CandidateScorer
 from osln.tagging.tagger import Tagger
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
+from osln.weights.model_store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def load_pipeline(
     false_positives: str = "3",
     tagger: Path | None = None,
     device: str = "cpu",
-    arithmetic: str | None = None,
+    number_format: str | None = None,
 ) -> Pipeline:
     """The published networks of a row at an operating point.
 
@@ -46,9 +46,9 @@ def load_pipeline(
         row: Name in `EXPERIMENTS`.
         precision: Operating point of stage one, as the store names it.
         false_positives: Operating point of stage two: per patient, as the store names it.
-        tagger: File of the tagger; the shipped one if omitted.
+        tagger: File of the tagger; the published one if omitted.
         device: Where to run.
-        arithmetic: "f32" or "bf16"; see `Predictor`.
+        number_format: As `Arithmetic.on`.
 
     Raises:
         ValueError: If weights, operating point or tagger are missing, or the tagger is not the one that the
@@ -59,7 +59,8 @@ def load_pipeline(
     if precision not in thresholds:
         raise ValueError(f"{row} has no operating point {precision}: known are {', '.join(thresholds)}")
     networks = {
-        name: Predictor(models.load(name), device, precision=arithmetic) for name in experiment.segmenters
+        name: Predictor(models.load(name), device, number_format=number_format)
+        for name in experiment.segmenters
     }
     second = None
     if experiment.classifier is not None:
@@ -69,10 +70,10 @@ def load_pipeline(
                 f"{experiment.classifier} has no operating point for {false_positives} false positives per "
                 f"patient: known are {', '.join(scores)}"
             )
-        scorer = CandidateScorer(models.load(experiment.classifier), device, arithmetic)
+        scorer = CandidateScorer(models.load(experiment.classifier), device, number_format)
         told = None
         if experiment.needs_tags:
-            told = Tagger.load(tagger or models.root / SHIPPED / SHIPPED_TAGGER, device, arithmetic)
+            told = Tagger.load(tagger or models.file(TAGGER), device, number_format)
             if not learned_from(scorer.checkpoint, told):
                 raise ValueError(
                     f"{experiment.classifier} learned from the tags of another tagger than this: retrain "

@@ -242,16 +242,6 @@ def test_a_gpu_without_room_names_the_way_out(ask, monkeypatch):
     assert status == 409 and "ask again with device cpu" in sentence
 
 
-def test_devices_put_the_preferred_one_first_and_refuse_an_absent_one(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert infers.devices() == ("cuda", "cuda:0", "cuda:1", "cpu")
-    assert infers.devices("cpu") == ("cpu", "cuda", "cuda:0", "cuda:1")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(ValueError, match="'cuda' is not available: this computer has cpu"):
-        infers.devices("cuda")
-
-
 def test_rows_and_their_networks_come_from_the_tables():
     assert ROWS["osln"].segmenters == ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
     assert ROWS["ef-distal"].segmenters == ("ef-distal",)

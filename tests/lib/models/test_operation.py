@@ -1,6 +1,7 @@
 """Stage two in the answers of the server: scores, rejected candidates, operating points, taggers."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -153,6 +154,7 @@ def test_a_row_without_tags_runs_no_tagger(ask):
 
 
 def test_without_a_tagger_the_network_without_tags_answers_and_the_result_says_so(ask):
+    shutil.rmtree(ask.models / "shipped")
     ask.use(ask.models, None)
     found = ask("osln", "two")["params"]
     assert (found["classifier"], found["tagger"]) == ("local-ct-pet", None)

@@ -77,9 +77,9 @@ def test_a_patient_in_whom_nothing_is_found_has_an_empty_map(monkeypatch, recipe
 def test_chunks_of_slices_change_nothing(monkeypatch, recipe):
     monkeypatch.setattr("osln.networks.mulan.LEAST_SCORE", 0.0)
     column, checkpoint = small_column(0), untrained(recipe)
-    whole = SliceDetector(checkpoint, precision="f32").detect(column)
+    whole = SliceDetector(checkpoint, number_format="f32").detect(column)
     monkeypatch.setattr("osln.mulan.detection.CHUNK", 7)
-    again = SliceDetector(checkpoint, precision="f32").detect(column)
+    again = SliceDetector(checkpoint, number_format="f32").detect(column)
 
     assert len(whole.scores) > 0
     np.testing.assert_allclose(again.scores, whole.scores, rtol=1e-4)
@@ -98,4 +98,4 @@ def test_weights_of_another_kind_and_unknown_devices_are_refused(recipe):
     with pytest.raises(ValueError, match="'tpu' is not available"):
         SliceDetector(untrained(recipe), device="tpu")
     with pytest.raises(ValueError, match="'f16' is not known"):
-        SliceDetector(untrained(recipe), precision="f16")
+        SliceDetector(untrained(recipe), number_format="f16")

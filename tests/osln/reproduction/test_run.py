@@ -22,7 +22,7 @@ from small.detectors import use_tiny
 class NodesAndNoise:
     """Stands in for a predictor: the bright nodes are found, and six places without a node."""
 
-    def __init__(self, checkpoint, device="cpu", precision=None):
+    def __init__(self, checkpoint, device="cpu", number_format=None):
         pass
 
     def probability(self, column):

@@ -14,7 +14,6 @@ from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.stage_one import inference
 from osln.stage_one.inference import Predictor
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.devices import available_devices
 
 SHAPE = (12, 16, 100)
 """Windows of 16 x 16 x 64 at z = 0 and 36."""
@@ -45,7 +44,7 @@ def test_openvino_and_torch_give_the_same_probabilities(require):
     patient = column()
 
     with_torch = Predictor(checkpoint("ef"), runtime="torch").probability(patient)
-    with_openvino = Predictor(checkpoint("ef"), runtime="openvino", precision="f32").probability(patient)
+    with_openvino = Predictor(checkpoint("ef"), runtime="openvino", number_format="f32").probability(patient)
 
     assert with_torch.std() > 0.05
     assert with_openvino.dtype == with_torch.dtype == np.float32
@@ -57,17 +56,17 @@ def test_bfloat16_changes_probabilities_by_hundredths_only(require):
         require("openvino", "install requirements.txt")
     patient = column()
 
-    exact = Predictor(checkpoint("ef"), runtime="openvino", precision="f32").probability(patient)
-    fast = Predictor(checkpoint("ef"), runtime="openvino", precision="bf16").probability(patient)
+    exact = Predictor(checkpoint("ef"), runtime="openvino", number_format="f32").probability(patient)
+    fast = Predictor(checkpoint("ef"), runtime="openvino", number_format="bf16").probability(patient)
 
     assert fast.dtype == np.float32
     np.testing.assert_allclose(fast, exact, atol=0.05)
     assert np.abs(fast - exact).mean() < 0.01
 
 
-def test_an_unknown_precision_is_refused():
+def test_an_unknown_number_format_is_refused():
     with pytest.raises(ValueError, match="f32 or bf16"):
-        Predictor(checkpoint("ct"), precision="int8")
+        Predictor(checkpoint("ct"), number_format="int8")
 
 
 def test_probabilities_are_those_of_the_network_itself():
@@ -117,13 +116,6 @@ def test_missing_inputs_are_told():
 def test_devices_that_are_not_there_are_refused(device):
     with pytest.raises(ValueError, match=f"device '{device}' is not available here: expected cpu"):
         Predictor(checkpoint("ct"), device)
-
-
-def test_devices_of_a_computer_with_two_gpus(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-
-    assert available_devices() == ["cpu", "cuda", "cuda:0", "cuda:1"]
 
 
 def test_without_openvino_torch_serves_and_openvino_is_refused(monkeypatch):

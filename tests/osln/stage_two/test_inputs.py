@@ -38,7 +38,7 @@ def second() -> SecondStage:
     network = classifier_network(CLASSIFIERS["glnet"], PRESET)
     checkpoint = Checkpoint("glnet", "demo", Scaling(1.0, 1.5), network.state_dict(), "phantom")
     tagger = Tagger(LesaNet(width=1, embedding=2), {"origin": "phantom", "trained_on": "phantom"})
-    return SecondStage(CandidateScorer(checkpoint, precision="f32"), tagger, 0.0)
+    return SecondStage(CandidateScorer(checkpoint, number_format="f32"), tagger, 0.0)
 
 
 def affine(spacing_mm) -> np.ndarray:
@@ -152,7 +152,7 @@ def test_researchers_rows_score_the_same_candidates(name, second):
     torch.manual_seed(0)
     weights = classifier_network(CLASSIFIERS[row.classifier], PRESET).state_dict()
     checkpoint = Checkpoint(row.classifier, "demo", Scaling(1.0, 1.5), weights, "phantom")
-    other = SecondStage(CandidateScorer(checkpoint, precision="f32"), second.tagger, 0.0)
+    other = SecondStage(CandidateScorer(checkpoint, number_format="f32"), second.tagger, 0.0)
     beside = np.array([0.0, 40.0, 0.0])
     network = Network(lambda grid: ball(grid, TUMOR + beside, 9) | ball(grid, TUMOR - beside, 9))
 

@@ -41,7 +41,7 @@ def tags(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", [name for name in CLASSIFIERS if name != "set-glnet"])
 def test_scores_of_a_batch_are_those_of_the_candidates_one_by_one(name):
-    scorer = CandidateScorer(checkpoint(name), precision="f32")
+    scorer = CandidateScorer(checkpoint(name), number_format="f32")
     given, told = patches(7), tags(7)
     together = scorer.scores(given, told)
     alone = [scorer.scores(part(given, slice(n, n + 1)), told[n : n + 1])[0] for n in range(7)]
@@ -54,7 +54,7 @@ def test_a_set_of_candidates_is_judged_together_in_any_order_and_number():
     trained = checkpoint("set-glnet")
     with torch.no_grad():
         trained.state_dict["relation.weight"].normal_()
-    scorer = CandidateScorer(trained, precision="f32")
+    scorer = CandidateScorer(trained, number_format="f32")
     given = patches(2 * LARGEST_BATCH + 3)
     whole = scorer.scores(given)
     backward = scorer.scores(part(given, slice(None, None, -1)))
@@ -63,7 +63,7 @@ def test_a_set_of_candidates_is_judged_together_in_any_order_and_number():
 
 
 def test_more_candidates_than_a_batch_holds_are_scored_in_parts():
-    scorer = CandidateScorer(checkpoint("local-ct-pet"), precision="f32")
+    scorer = CandidateScorer(checkpoint("local-ct-pet"), number_format="f32")
     count = 2 * LARGEST_BATCH + 3
     given = patches(count)
     whole = scorer.scores(given)
@@ -86,15 +86,15 @@ def test_patches_are_scaled_with_the_numbers_of_the_checkpoint():
     x[:, 1] = (given.pet_suv.astype(np.float32) - 1.0) * (0.5 / 1.5)
     with torch.inference_mode():
         logits = network.network()(torch.from_numpy(x), torch.from_numpy(given.boxes), None)
-    found = CandidateScorer(network, precision="f32").scores(given)
+    found = CandidateScorer(network, number_format="f32").scores(given)
     assert found == pytest.approx(torch.sigmoid(logits).numpy(), abs=1e-6)
 
 
 def test_half_precision_gives_nearly_the_same_scores():
     given, told = patches(8), tags(8)
     network = checkpoint()
-    exact = CandidateScorer(network, precision="f32").scores(given, told)
-    fast = CandidateScorer(network, precision="bf16").scores(given, told)
+    exact = CandidateScorer(network, number_format="f32").scores(given, told)
+    fast = CandidateScorer(network, number_format="bf16").scores(given, told)
     assert fast == pytest.approx(exact, abs=0.02) and not np.array_equal(fast, exact)
 
 

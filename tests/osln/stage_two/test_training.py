@@ -47,7 +47,7 @@ def test_every_row_learns_to_tell_bright_candidates_from_the_others(name, monkey
     losses = checkpoint.metadata["losses"]
     assert len(losses) == epochs and losses[-1] < 0.5 * losses[0]
     unseen = small_set(20)
-    scores = CandidateScorer(checkpoint, precision="f32").scores(unseen.patches, small_tags(unseen))
+    scores = CandidateScorer(checkpoint, number_format="f32").scores(unseen.patches, small_tags(unseen))
     assert scores[:3].min() > scores[3:].max()
 
 

@@ -17,7 +17,7 @@ ANY = Checkpoint("local-ct", "demo", Scaling(), {}, "phantom")
 class ByOrder:
     """Stands in for a scorer: the first candidates of a patient have the highest scores."""
 
-    def __init__(self, checkpoint, device="cpu", precision=None):
+    def __init__(self, checkpoint, device="cpu", number_format=None):
         pass
 
     def scores(self, patches, tags=None):

@@ -11,7 +11,8 @@ import torch
 from osln.imaging.grid import Grid, Volume
 from osln.networks.lesanet import LesaNet
 from osln.tagging.lesion_patch import lesion_patch, lesion_places
-from osln.tagging.tagger import CHUNK, Tagger, lesanet_of, save_tagger
+from osln.tagging.tagger import CHUNK, Tagger, lesanet_of, publish_tagger, save_tagger, tagger_file
+from osln.weights.model_store import ModelStore
 
 ABOUT = {"origin": "phantom", "trained_on": "phantom", "thresholds": [0.5, 0.25]}
 
@@ -21,8 +22,8 @@ def small_network() -> LesaNet:
     return LesaNet(width=2, embedding=4)
 
 
-def small_tagger(precision: str | None = "f32") -> Tagger:
-    return Tagger(small_network(), ABOUT, precision=precision)
+def small_tagger(number_format: str | None = "f32") -> Tagger:
+    return Tagger(small_network(), ABOUT, number_format=number_format)
 
 
 def some_lesions(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +35,7 @@ def some_lesions(count: int) -> tuple[np.ndarray, np.ndarray]:
 def test_a_tagger_comes_back_from_its_file(tmp_path):
     path = tmp_path / "tagger.safetensors"
     save_tagger(path, small_network(), ABOUT)
-    tagger = Tagger.load(path, precision="f32")
+    tagger = Tagger.load(path, number_format="f32")
 
     lesions = some_lesions(2)
     np.testing.assert_array_equal(tagger.probabilities(*lesions), small_tagger().probabilities(*lesions))
@@ -74,8 +75,8 @@ def test_half_precision_is_for_weights_only_and_computed_in_single(tmp_path):
     assert half.stat().st_size < 0.62 * whole.stat().st_size
     lesions = some_lesions(2)
     np.testing.assert_allclose(
-        Tagger.load(half, precision="f32").probabilities(*lesions),
-        Tagger.load(whole, precision="f32").probabilities(*lesions),
+        Tagger.load(half, number_format="f32").probabilities(*lesions),
+        Tagger.load(whole, number_format="f32").probabilities(*lesions),
         atol=0.01,
     )
 
@@ -109,7 +110,7 @@ def test_bfloat16_gives_about_the_same_probabilities():
 
     exact = small_tagger("f32").probabilities(*lesions)
     np.testing.assert_allclose(small_tagger("bf16").probabilities(*lesions), exact, atol=0.02)
-    assert small_tagger(None).precision in ("f32", "bf16")
+    assert small_tagger(None).arithmetic.number_format in ("f32", "bf16")
 
 
 def test_images_of_another_size_or_with_nan_are_refused():
@@ -169,7 +170,9 @@ def test_the_checksum_of_a_file_is_that_of_the_loaded_tagger(tmp_path):
 
 
 def test_files_without_a_tagger_are_refused_with_what_to_do(tmp_path):
-    with pytest.raises(ValueError, match=r"no tagger at .*: convert the public one with ./scripts"):
+    with pytest.raises(
+        ValueError, match=r"no tagger at .*: convert the public one with \./scripts/osln convert"
+    ):
         Tagger.load(tmp_path / "none.safetensors")
     path = tmp_path / "text.safetensors"
     path.write_bytes(b"this is text, not tensors")
@@ -223,6 +226,36 @@ def test_a_tagger_without_an_origin_or_with_broken_weights_is_not_stored(tmp_pat
     torch.nn.init.constant_(network.conv1_1.weight, 1e6)
     with pytest.raises(ValueError, match=r"conv1_1\.weight holds values that are not finite"):
         save_tagger(tmp_path / "t", network, ABOUT, half=True)
-    with pytest.raises(ValueError, match="expected f32 or bf16"):
-        Tagger(network, ABOUT, precision="fp8")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tagger_has_versions_as_every_network_has(tmp_path):
+    store, file = ModelStore(tmp_path / "models"), tmp_path / "tagger.safetensors"
+    assert tagger_file(store) is None and tagger_file(store, file) == file
+    save_tagger(file, small_network(), ABOUT)
+    first = publish_tagger(store, file, metric=0.8123)
+    content = file.read_bytes()
+    save_tagger(file, small_network(), {**ABOUT, "trained_on": "others"})
+    second = publish_tagger(store, file)
+
+    assert first.name.endswith("-0.812") and first.metadata["metric"] == 0.8123
+    assert (first.trained_on, first.metadata["origin"]) == (ABOUT["trained_on"], ABOUT["origin"])
+    assert [one.name for one in store.versions("lesanet")] == [first.name, second.name]
+    assert tagger_file(store) == second.path and second.trained_on == "others"
+    assert Tagger.load(second.path).sha256 == second.sha256
+    store.rollback("lesanet")
+    assert tagger_file(store).read_bytes() == content
+    first.path.write_bytes(b"changed")
+    for ask in (lambda: tagger_file(store), lambda: store.publish("lesanet", first.name)):
+        with pytest.raises(ValueError, match=r"of lesanet are missing or were changed .* rollback lesanet"):
+            ask()
+
+
+def test_what_is_no_tagger_is_not_stored_as_a_version(tmp_path):
+    store, file = ModelStore(tmp_path / "models"), tmp_path / "text.safetensors"
+    file.write_bytes(b"this is text, not tensors")
+    with pytest.raises(ValueError, match="is no safetensors file with a tagger"):
+        publish_tagger(store, file)
+    assert store.versions("lesanet") == [] and not store.root.exists()
+    with pytest.raises(ValueError, match=r"no weights for lesanet: train it \(\./scripts/osln train-tagger"):
+        store.file("lesanet")

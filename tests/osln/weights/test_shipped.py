@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 from osln.imaging.transforms import Scaling
 from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import ModelStore, write_shipped
+from osln.weights.model_store import ModelStore, ship_tagger, write_shipped
 from small.store import untrained
 
 
@@ -48,3 +49,25 @@ def test_both_stages_and_the_tagger_are_written_and_a_second_time_replaces_the_f
     write_shipped(folder, {"tag": classifier("tag")}, {"tag": {"3": 0.5}}, (there, ABOUT), "x")
     assert store.thresholds("tag") == {"3": 0.5} and store.load("tag").name == "tag"
     assert store.published("ct") is None and there.read_bytes() == b"tagger"
+
+
+def test_the_tagger_that_comes_with_the_software_is_the_shipped_version_of_lesanet():
+    folder = Path(__file__).resolve().parents[3] / "apps" / "osln" / "model"
+    store = ModelStore(folder)
+    (version,) = [one for one in store.versions("lesanet") if one.name == "shipped"]
+    assert store.file("lesanet", version) == folder / "shipped" / "lesanet.safetensors"
+    assert (version.trained_on, version.metadata["origin"]) == ("phantom", "phantom")
+    assert store.load("glnet", store.versions("glnet")[0]).metadata["tagger"]["sha256"] == version.sha256
+
+
+def test_another_tagger_takes_the_place_of_the_shipped_one_and_nothing_else_changes(tmp_path):
+    folder, tagger = tmp_path / "shipped", tmp_path / "trained.safetensors"
+    tagger.write_bytes(b"first")
+    write_shipped(folder, {"tag": classifier("tag")}, {"tag": {"3": 0.5}}, (tagger, ABOUT), "x")
+    before = json.loads((folder / "manifest.json").read_text())
+    tagger.write_bytes(b"second")
+    ship_tagger(folder, tagger, ABOUT)
+
+    after = json.loads((folder / "manifest.json").read_text())
+    assert after.pop("tagger")["sha256"] == hashlib.sha256(b"second").hexdigest()
+    assert after.items() <= before.items() and ModelStore(tmp_path).file("lesanet").read_bytes() == b"second"

@@ -18,7 +18,7 @@ from lib.errors import NotReadyError
 from lib.models.label_maps import DTYPES, EXTENSIONS, entries, plain, write_label_map
 from lib.models.operation import operation, row_options
 from lib.models.published import ROWS, Published, described
-from lib.options import Choice, Option, Switch, checked, listed, shown
+from lib.options import Choice, Option, Switch, checked, shown
 from lib.store.cases import read_ct
 from osln.detection import detect
 from osln.files.images import split_suffix
@@ -26,7 +26,6 @@ from osln.imaging.study import Study, build_study
 from osln.rows.experiments import Experiment
 from osln.stage_one.candidates import Detections
 from osln.store.layout import companions, load_study
-from osln.weights.devices import available_devices
 
 LABELS = {"lymph node": 1}
 WITH_REJECTED = {**LABELS, "rejected candidate": 2}
@@ -43,23 +42,6 @@ FILE_OPTIONS: tuple[Option, ...] = (
 )
 
 _device_locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
-
-
-def devices(preferred: str | None = None) -> tuple[str, ...]:
-    """The devices of this computer, best first.
-
-    Args:
-        preferred: Device to put first.
-
-    Raises:
-        ValueError: If the preferred device is not there.
-    """
-    found = sorted(available_devices(), key=lambda name: name == "cpu")
-    if preferred is None:
-        return tuple(found)
-    if preferred not in found:
-        raise ValueError(f"device {preferred!r} is not available: this computer has {listed(found)}")
-    return (preferred, *(name for name in found if name != preferred))
 
 
 class RowInfer(InferTask):

@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from lib.errors import NotReadyError
 from lib.models.options_of_stage_two import measured_points
-from lib.models.taggers import TaggerInUse, stamp
+from lib.models.taggers import TaggerInUse, store_stamp
 from osln.rows.experiments import ROWS as ALL_ROWS
 from osln.rows.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import Answering, answering
 from osln.stage_two.scoring import CandidateScorer
 from osln.tagging.tagger import Tagger
-from osln.weights.model_store import SHIPPED, ModelStore, Version
+from osln.weights.model_store import ModelStore, Version
 
 ROWS = {name: row for name, row in ALL_ROWS.items() if row.served}
 """Every row that is offered, by name; the first one is what Slicer runs by itself."""
@@ -35,7 +35,7 @@ class Published:
 
     Args:
         store: Versions of the weights.
-        tagger: File of the tagger in use; None if there is none.
+        tagger: File of the tagger to use; None for the published version.
 
     Raises:
         ValueError: If the file is no tagger.
@@ -43,7 +43,7 @@ class Published:
 
     def __init__(self, store: ModelStore, tagger: Path | None = None) -> None:
         self.store = store
-        self.tagger = TaggerInUse(tagger)
+        self.tagger = TaggerInUse(store, tagger)
         self._guard = threading.Lock()
         self._seen: tuple[Any, ...] = ()
         self._versions: dict[str, Version | None] = {}
@@ -116,10 +116,7 @@ class Published:
             return loaded
 
     def _refresh(self) -> None:
-        seen = (
-            stamp(self.store.root / "published.json"),
-            stamp(self.store.root / SHIPPED / "manifest.json"),
-        )
+        seen = store_stamp(self.store)
         with self._guard:
             if seen == self._seen:
                 return

@@ -25,6 +25,7 @@ from osln.retraining.segmenter import retrain
 from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, SERVED_NETWORKS, Classifier, Preset, Segmenter
 from osln.store.approved import approved_cases
 from osln.store.splits import assign
+from osln.tagging.tagger import tagger_file
 from osln.weights.model_store import ModelStore
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Place:
         models: Folder of the model store.
         preset: Size and recipe of a network trained from scratch; others keep theirs.
         devices: Devices that can be asked for, the default first.
-        tagger: File of the tagger in use; None if there is none.
+        tagger: File of the tagger to use; None for the published version.
     """
 
     studies: Path
@@ -191,7 +192,7 @@ class NetworkTrainer(TrainTask):
                         learning_rate=options["learning_rate"] or None,
                         from_scratch=options["from_scratch"],
                         device=options["device"],
-                        tagger_path=self.place.tagger,
+                        tagger_path=tagger_file(ModelStore(self.place.models), self.place.tagger),
                         on_progress=on_progress,
                         on_step=on_step,
                         **{self.length: options[self.length] or None},

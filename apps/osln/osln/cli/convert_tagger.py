@@ -2,16 +2,18 @@
 
 The checkpoint is not part of this software; LesaNet's authors tell where to get it
 (github.com/rsummers11/CADLab, folder LesaNet). It is read without executing anything that it contains, and
-only the weights are kept. Give the result to the server: ./scripts/serve --conf lesanet OUT
+only the weights are kept. --publish puts the result into use; a file can also be named to the server
+(--conf lesanet OUT).
 """
 
 import argparse
 import hashlib
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import add_out, command
+from osln.cli.options import add_models, add_out, command
 
 if TYPE_CHECKING:
     from osln.tagging.tagger import Tagger
@@ -23,14 +25,25 @@ def add_parser(commands: Any) -> None:
         commands, "convert-tagger", __doc__, "LesaNet_epoch_15.pth.tar --out lesanet.safetensors"
     )
     parser.add_argument("checkpoint", type=Path, help="LesaNet_epoch_15.pth.tar as downloaded")
-    add_out(parser, "file to write, for example lesanet.safetensors")
+    add_out(parser, "file to write, for example lesanet.safetensors", required=False)
+    parser.add_argument("--publish", action="store_true", help="store a version and put it into use")
+    add_models(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Convert and tell what was written."""
-    about = convert(options.checkpoint, options.out).describe()
-    sys.stdout.write(f"{about['origin']} written to {options.out}, sha256 {about['sha256']}\n")
+    from osln.tagging.tagger import publish_tagger
+    from osln.weights.model_store import ModelStore
+
+    if options.out is None and not options.publish:
+        raise ValueError("name a file to write (--out FILE) or give --publish")
+    with tempfile.TemporaryDirectory() as folder:
+        out = options.out or Path(folder) / "lesanet.safetensors"
+        about, name = convert(options.checkpoint, out).describe(), options.out
+        if options.publish:
+            name = f"lesanet {publish_tagger(ModelStore(options.models), out).name}"
+    sys.stdout.write(f"{about['origin']} written to {name}, sha256 {about['sha256']}\n")
     return 0
 
 

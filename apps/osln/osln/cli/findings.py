@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from osln.cli.options import CHECKOUT
-from osln.rows.experiments import SERVED_NETWORKS
+from osln.rows.experiments import SERVED_NETWORKS, TAGGER
 
 PYTHONS = ((3, 10), (3, 13))
 """The first version that works and the first that does not."""
@@ -155,10 +154,10 @@ def disk() -> Finding:
 
 def weights(models: Path) -> Iterator[Finding]:
     """The weights that the server uses, their checksums and what they were trained on."""
-    from osln.weights.model_store import SHIPPED_TAGGER, ModelStore
+    from osln.weights.model_store import ModelStore
 
     store = ModelStore(models)
-    for network in SERVED_NETWORKS:
+    for network in (*SERVED_NETWORKS, TAGGER):
         name = f"weights {network}"
         try:
             used = store.published(network)
@@ -167,17 +166,14 @@ def weights(models: Path) -> Iterator[Finding]:
             yield Finding(name, "wrong", words, "restore them, or name another folder with --models", True)
             continue
         if used is None:
-            remedy = f"./scripts/osln train --store STORE --model {network}"
+            train = f"train --store STORE --model {network}"
+            remedy = (
+                f"./scripts/osln {'train-tagger --phantoms 60 --publish' if network == TAGGER else train}"
+            )
             yield Finding(name, "missing", f"none in {models}", remedy, needed=True)
             continue
         told = f"{used.name}, trained on {used.trained_on}"
         yield checked(name, used.path, used.sha256, told, f"./scripts/osln models rollback {network}")
-    shipped = models / "shipped" / "manifest.json"
-    if shipped.is_file():
-        entry = json.loads(shipped.read_text())["tagger"]
-        told = f"{entry['origin']}, trained on {entry['trained_on']}"
-        remedy = "./scripts/osln convert-tagger or ./scripts/osln train-tagger"
-        yield checked("weights tagger", shipped.with_name(SHIPPED_TAGGER), entry["sha256"], told, remedy)
 
 
 def checked(name: str, path: Path, sha256: str, told: str, remedy: str) -> Finding:

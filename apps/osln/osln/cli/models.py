@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from osln.cli.options import add_json, add_models, command, tell
-from osln.rows.experiments import NETWORKS
+from osln.rows.experiments import VERSIONED
 
 if TYPE_CHECKING:
     from osln.weights.model_store import ModelStore, Version
@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> None:
     examples = ("", "list ct-distal", "publish ct-distal shipped", "rollback ct-distal")
     parser = command(commands, "models", __doc__, *examples)
     parser.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="list by default")
-    parser.add_argument("network", nargs="?", choices=NETWORKS, help="list: only this one")
+    parser.add_argument("network", nargs="?", choices=VERSIONED, help="list: only this one")
     parser.add_argument("version", nargs="?", help="publish: as list shows it")
     add_models(parser)
     add_json(parser)
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     store = ModelStore(options.models)
     network, version = options.network, options.version
     if options.action == "list":
-        found = [(name, entries(store, name)) for name in ([network] if network else NETWORKS)]
+        found = [(name, entries(store, name)) for name in ([network] if network else VERSIONED)]
         tell(options, words(store, found), dict(found))
         return 0
     if network is None or (version is None) == (options.action == "publish"):
@@ -68,7 +68,8 @@ def entry(version: "Version", in_use: bool) -> dict[str, Any]:
 def words(store: "ModelStore", found: list[tuple[str, list[dict[str, Any]]]]) -> str:
     """A line for each version: star, name, validation figure, origin, checksum, patients left out."""
     lines = [
-        f"Model store {store.root}   (* in use; figure on validation patients: mRecall, stage two mFROC)"
+        f"Model store {store.root}   (* in use; figure on validation patients: mRecall, stage two mFROC, "
+        "lesanet mean AUC of tags)"
     ]
     for network, versions in found:
         lines.append(network if versions else f"{network}: no weights")

@@ -47,7 +47,7 @@ def add_parser(commands: Any) -> None:
         "--epochs", type=int, help="stage two: passes through the candidates (default: as for --iterations)"
     )
     parser.add_argument(
-        "--tagger", type=Path, help="with tags: LesaNet's weights (default: shipped/lesanet.safetensors)"
+        "--tagger", type=Path, help="with tags: LesaNet's weights (default: the published ones)"
     )
     parser.add_argument("--learning-rate", type=float, help="(default: the preset's, lower to go on)")
     add_training(parser)
@@ -74,9 +74,10 @@ def run(options: argparse.Namespace) -> int:
 def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
     """Train one network on approved cases."""
     from osln.retraining import classifier, segmenter
-    from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
+    from osln.tagging.tagger import tagger_file
+    from osln.weights.model_store import ModelStore
 
-    tagger = options.tagger or options.models / SHIPPED / SHIPPED_TAGGER
+    tagger = tagger_file(ModelStore(options.models), options.tagger)
     with steps(name) as tell:
 
         def show(state: "Progress") -> None:
@@ -91,7 +92,7 @@ def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
             "seed": options.seed,
             "device": options.device,
             "publish": not options.no_publish,
-            "tagger_path": tagger if options.tagger or tagger.is_file() else None,
+            "tagger_path": tagger,
             "on_step": lambda sentence: tqdm.write(f"{name}: {sentence}", file=sys.stderr),
             "on_progress": show,
         }

@@ -109,7 +109,7 @@ def judgment(checkpoint: "Checkpoint", columns: "Sequence[Column]", device: str)
 
     if len(columns) < 2:
         return "  fewer than two patients to judge by\n"
-    detector = SliceDetector(checkpoint, device, precision="f32")
+    detector = SliceDetector(checkpoint, device, number_format="f32")
     found = [detector.detect(column) for column in each(columns, "judged")]
     lines = []
     for name, shift in (("found", 0), ("chance", 1)):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import SHIPPED_TAGGER, add_out, add_threads, add_training, add_work, command
+from osln.cli.options import SHIPPED_TAGGER, add_models, add_out, add_threads, add_training, add_work, command
 from osln.cli.progress import each, steps
 from osln.rows.presets import PRESETS
 from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
@@ -46,7 +46,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--judged", type=int, default=20, help="with --phantoms: further ones to judge by")
     goal = parser.add_mutually_exclusive_group(required=True)
     add_out(goal, "file to write (.safetensors)", required=False)
+    goal.add_argument("--publish", action="store_true", help="store it as a version and put it into use")
     goal.add_argument("--ship", action="store_true", help="write the tagger that comes with the software")
+    add_models(parser)
     parser.add_argument("--recipe", choices=TAGGER_RECIPES, help="(default: demo on phantoms, else paper)")
     parser.add_argument("--width", type=int, help="channels of the first block (default: the recipe's)")
     parser.add_argument("--embedding", type=int, help="length of the embedding (default: the recipe's)")
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--deeplesion needs --labels and --ontology, the files that come with LesaNet")
     if options.ship and options.phantoms is None:
         raise ValueError("only a tagger trained on generated phantoms is shipped: give --phantoms N")
-    out = SHIPPED_TAGGER if options.ship else options.out
+    out = SHIPPED_TAGGER if options.ship else options.out or options.work / "lesanet.safetensors"
     if out is None:
         raise ValueError("there is no checkout around this installation to ship with: give --out FILE")
     train(options, recipe_of(options), out)
@@ -80,9 +82,10 @@ def recipe_of(options: argparse.Namespace) -> TaggerRecipe:
 
 
 def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> None:
-    """Train and write `output`."""
-    from osln.tagging.tagger import PHANTOM, TRAINED, save_tagger
+    """Train, write `output`, put it where it is wanted and tell what came out."""
+    from osln.tagging.tagger import PHANTOM, TRAINED, Tagger, publish_tagger, save_tagger
     from osln.tagging.training import train_tagger
+    from osln.weights.model_store import ModelStore, ship_tagger
 
     output.parent.mkdir(parents=True, exist_ok=True)
     learned, judged = lesion_sets(options)
@@ -110,8 +113,14 @@ def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> No
     resume.unlink(missing_ok=True)
     means = {name: value for name, value in trained.metadata["mean_auc"].items() if value is not None}
     found = ", ".join(f"{name} {value:.3f}" for name, value in means.items()) or "no tag could be judged"
+    name: Path | str = output
+    if options.ship:
+        ship_tagger(output.parent, output, Tagger.load(output).describe())
+    if options.publish:
+        name = f"lesanet {publish_tagger(ModelStore(options.models), output, means.get('all')).name}"
+        output.unlink()
     sys.stdout.write(
-        f"{output}: learned from {len(learned)} lesions; mean AUC on {len(judged)} others: {found}\n"
+        f"{name}: learned from {len(learned)} lesions; mean AUC on {len(judged)} others: {found}\n"
     )
 
 

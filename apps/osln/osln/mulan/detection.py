@@ -14,7 +14,7 @@ from osln.networks.mulan import Mulan, SliceDetections
 from osln.networks.mulan_heads import MASK_PIXELS
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.devices import available_devices, bf16_is_fast
+from osln.weights.devices import Arithmetic
 
 CHUNK = 16
 """Key slices that pass the network together."""
@@ -43,17 +43,14 @@ class SliceDetector:
     Args:
         checkpoint: Trained weights of a row of `DETECTORS`.
         device: "cpu", "cuda" or "cuda:N".
-        precision: Of the trunk: "f32" or "bf16"; None chooses what the processor is made for.
+        number_format: Of the trunk, as `Arithmetic.on`.
 
     Raises:
-        ValueError: If the weights are of another kind, or device or precision is not there.
+        ValueError: If the weights are of another kind, or the device or number format is not there.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
-        if device not in (available := available_devices()):
-            raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
-        if precision not in (None, "f32", "bf16"):
-            raise ValueError(f"precision {precision!r} is not known: expected f32 or bf16")
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", number_format: str | None = None) -> None:
+        self.arithmetic = Arithmetic.on(device, number_format)
         network = checkpoint.network()
         if not isinstance(network, Mulan):
             raise ValueError(
@@ -65,7 +62,6 @@ class SliceDetector:
         self.scaling = checkpoint.scaling
         self._device = torch.device(device)
         self._network = network.to(self._device, memory_format=torch.channels_last)
-        self._bf16 = bf16_is_fast(self._device) if precision is None else precision == "bf16"
 
     def detect(self, column: Column) -> FoundNodes:
         """Nodes of a patient; none give an empty label map and no score.
@@ -102,6 +98,6 @@ class SliceDetector:
     def _detections(self, images: torch.Tensor, keys: int) -> list[SliceDetections]:
         images = images.to(self._device, memory_format=torch.channels_last)
         with torch.inference_mode():
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            with self.arithmetic.autocast():
                 maps = self._network.trunk(images, image_triples(keys).to(self._device))
             return self._network.detections(maps.float(), (images.shape[2], images.shape[3]))

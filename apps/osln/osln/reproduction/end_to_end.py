@@ -43,7 +43,7 @@ def _told(name: str, state: StepProgress) -> None:
 
 def detect_nodes(plan: Plan, name: str, row: Row, seed: int) -> None:
     """Keep what a detector finds in the evaluated patients."""
-    detector = SliceDetector(load_checkpoint(plan.detector_path(row, seed)), device(), precision="f32")
+    detector = SliceDetector(load_checkpoint(plan.detector_path(row, seed)), device(), number_format="f32")
     cases = [(split, case) for split in EVALUATED for case in plan.cohort.cases(split)]
     found: dict[str, dict[str, object]] = {split: {} for split in EVALUATED}
     for number, (split, case) in enumerate(cases, start=1):

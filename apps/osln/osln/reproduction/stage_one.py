@@ -57,7 +57,7 @@ def make_maps(plan: Plan, name: str, network: Network, cases: Sequence[str], tur
     """Keep a network's maps of these cases, or their means over turned views."""
     missing = [case for case in cases if not plan.map_path(network, case, turns).is_file()]
     # Single precision: figures should not depend on the processor more than they must.
-    predictor = Predictor(load_checkpoint(plan.weights_path(network)), device(), precision="f32")
+    predictor = Predictor(load_checkpoint(plan.weights_path(network)), device(), number_format="f32")
     for number, case in enumerate(missing, start=1):
         prob = mean_probability(predictor, plan.cohort.column(case), turns).ravel()
         index = np.flatnonzero(prob >= KEPT).astype(np.uint32)

@@ -53,7 +53,7 @@ def make_candidates(plan: Plan, name: str, row: Row, seed: int, cases: Sequence[
 def make_tags(plan: Plan, name: str, row: Row, seed: int, cases: Sequence[str]) -> None:
     """Ask the tagger for the candidates of these cases."""
     missing = [case for case in cases if not plan.tags_path(row, seed, case).is_file()]
-    tagger = Tagger.load(plan.tagger, device(), precision="f32")
+    tagger = Tagger.load(plan.tagger, device(), number_format="f32")
     for number, case in enumerate(missing, start=1):
         content = load_set(plan.candidates_path(row, seed, case))
         tags = tagger.tag_lesions(plan.cohort.ct(case), content.lesions)
@@ -93,7 +93,7 @@ def _told(name: str, state: Progress) -> None:
 
 def score_row(plan: Plan, name: str, row: Row, seed: int) -> None:
     """Keep a classifier's scores of the evaluated patients' candidates."""
-    scorer = CandidateScorer(load_checkpoint(plan.classifier_path(row, seed)), device(), precision="f32")
+    scorer = CandidateScorer(load_checkpoint(plan.classifier_path(row, seed)), device(), number_format="f32")
     found: dict[str, dict[str, list[float]]] = {}
     for split in EVALUATED:
         sets, tags = read_patients(plan, row, seed, split)

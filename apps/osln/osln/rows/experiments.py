@@ -119,7 +119,11 @@ CLASSIFIERS = {
 }
 
 NETWORKS = (*SEGMENTERS, *CLASSIFIERS)
-"""Names of everything that has trained weights."""
+"""Names of every network of the paper's stages."""
+TAGGER = "lesanet"
+"""Name of the tagger, whose tags networks of stage two read."""
+VERSIONED = (*NETWORKS, TAGGER)
+"""Names of everything whose weights have versions."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 import importlib.util
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +14,7 @@ from osln.imaging.turns import TURNS, Turn, turned_column
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.stage_one.windows import fit_window, predict_windows
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.devices import available_devices
+from osln.weights.devices import Arithmetic
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 
@@ -25,20 +23,20 @@ class Predictor:
     """A trained network on a device.
 
     On the CPU, OpenVINO runs these networks several times faster than torch, with probabilities that
-    differ by rounding only; on CUDA, torch with channels_last_3d and autocast does. Processors that
-    multiply in bfloat16 use it by default: three times as fast, with probabilities that differ by up to
-    some hundredths; docs/performance.md counts what that changes.
+    differ by rounding only; on CUDA, torch with channels_last_3d does. Processors that multiply in bfloat16
+    use it by default: three times as fast, with probabilities that differ by up to some hundredths;
+    docs/performance.md counts what that changes.
     Compiled networks are kept by window size. Calls from several threads are served one by one.
 
     Args:
         checkpoint: Trained weights.
         device: "cpu", "cuda" or "cuda:N".
         runtime: "openvino" or "torch"; None chooses the fastest for the device.
-        precision: Of OpenVINO: "f32" or "bf16"; None chooses what the processor is made for. Figures that
-            must not depend on the computer ask for "f32".
+        number_format: As `Arithmetic.on`; None on a CPU is OpenVINO's choice for this processor, and "f32"
+            for torch, which OpenVINO is compared with.
 
     Raises:
-        ValueError: If the device, runtime or precision is not there.
+        ValueError: If the device, runtime or number format is not there.
     """
 
     def __init__(
@@ -46,21 +44,19 @@ class Predictor:
         checkpoint: Checkpoint,
         device: str = "cpu",
         runtime: str | None = None,
-        precision: str | None = None,
+        number_format: str | None = None,
     ) -> None:
-        if device not in (available := available_devices()):
-            raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
         runtime = runtime or ("openvino" if device == "cpu" and HAS_OPENVINO else "torch")
         if runtime == "openvino" and (device != "cpu" or not HAS_OPENVINO):
             raise ValueError("the OpenVINO runtime serves the CPU and needs the package openvino")
-        if precision not in (None, "f32", "bf16"):
-            raise ValueError(f"precision {precision!r} is not known: expected f32 or bf16")
+        if device == "cpu":
+            number_format = number_format or ("f32" if runtime == "torch" else _openvino_number_format())
+        self.arithmetic = Arithmetic.on(device, number_format)
         self.checkpoint = checkpoint
         self.segmenter = SEGMENTERS[checkpoint.name]
         self.preset = PRESETS[checkpoint.preset]
         self.device = device
         self.runtime = runtime
-        self._precision = precision
         self._network = checkpoint.network()
         if runtime == "torch" and device != "cpu":
             self._network = self._network.to(device, memory_format=torch.channels_last_3d)
@@ -95,24 +91,30 @@ class Predictor:
         from osln.networks.openvino_graph import probability_graph
 
         graph = probability_graph(self._network, (1, len(self.segmenter.inputs), *window))
-        core = ov.Core()
-        fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = self._precision or ("bf16" if fast else "f32")
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        compiled = core.compile_model(graph, "CPU", settings)
+        settings = {
+            "INFERENCE_PRECISION_HINT": self.arithmetic.number_format,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        compiled = ov.Core().compile_model(graph, "CPU", settings)
         return lambda images: compiled(images[None])[0][0, 0]
 
     def _with_torch(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
         def run(images: np.ndarray) -> np.ndarray:
             x = torch.from_numpy(images[None])
-            on_gpu = self.device != "cpu"
-            if on_gpu:
+            if self.device != "cpu":
                 x = x.to(self.device).contiguous(memory_format=torch.channels_last_3d)
-            with torch.inference_mode(), torch.autocast("cuda", torch.float16) if on_gpu else nullcontext():
+            with torch.inference_mode(), self.arithmetic.autocast():
                 probability = torch.sigmoid(self._network(x).float())
             return probability[0, 0].cpu().numpy()
 
         return run
+
+
+def _openvino_number_format() -> str:
+    """What OpenVINO's kernels for this processor are made for."""
+    import openvino as ov
+
+    return "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
 def mean_probability(network: Predictor, column: Column, turns: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.stage_two.context import known_numbers
 from osln.stage_two.patches import Patches
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.devices import available_devices, bf16_is_fast
+from osln.weights.devices import Arithmetic
 
 LARGEST_BATCH = 64
 """Candidates in one pass: a patient's are one, and a pathological number does not fill the memory."""
@@ -25,20 +25,18 @@ class CandidateScorer:
     Args:
         checkpoint: Trained weights.
         device: "cpu", "cuda" or "cuda:N".
-        precision: "f32" or "bf16"; None chooses what the processor is made for.
+        number_format: As `Arithmetic.on`.
 
     Raises:
-        ValueError: If the device is not there.
+        ValueError: If the weights are of another kind, or the device or number format is not there.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: str | None = None) -> None:
-        if device not in (available := available_devices()):
-            raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", number_format: str | None = None) -> None:
+        self.arithmetic = Arithmetic.on(device, number_format)
         self.checkpoint = checkpoint
         self.classifier = CLASSIFIERS[checkpoint.name]
         self.stage_two = PRESETS[checkpoint.preset].stage_two
         self.device = torch.device(device)
-        self.half = bf16_is_fast(self.device) if precision is None else precision == "bf16"
         self._network = on_device(checkpoint.network(), self.device)
 
     @property
@@ -65,7 +63,7 @@ class CandidateScorer:
         if not count:
             return np.zeros(0, dtype=np.float32)
         known = known_numbers(self.classifier, tags, patches.context)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with torch.inference_mode(), self.arithmetic.autocast():
             features = [
                 self._features(patches, known, slice(start, start + LARGEST_BATCH))
                 for start in range(0, count, LARGEST_BATCH)

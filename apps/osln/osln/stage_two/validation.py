@@ -21,7 +21,7 @@ def evaluate_classifier(
     tags: Sequence[np.ndarray] | None = None,
     *,
     device: str = "cpu",
-    precision: str | None = None,
+    number_format: str | None = None,
 ) -> dict[str, Any]:
     """Figures of a stage-two network on patients whose nodes are known.
 
@@ -31,7 +31,7 @@ def evaluate_classifier(
         candidates under their stage-one scores; "cases" has nodes, found and false candidates of each
         patient at the score that gives at most 3 false positives per patient.
     """
-    patients = scored_patients(checkpoint, sets, tags, device=device, precision=precision)
+    patients = scored_patients(checkpoint, sets, tags, device=device, number_format=number_format)
     if not sum(patient.n_nodes for patient in patients):
         return {"metric": None, "recall": None, "f1": None, "stage_one": None, "patients": len(sets)}
     curve = froc(patients)
@@ -63,14 +63,14 @@ def scored_patients(
     tags: Sequence[np.ndarray] | None = None,
     *,
     device: str = "cpu",
-    precision: str | None = None,
+    number_format: str | None = None,
     turns: int = 1,
 ) -> list[Scored]:
     """The (score, hit) pairs of each patient's stage-one candidates under a stage-two network's scores.
 
     With `turns` the scores are means over that many turned views of the patches.
     """
-    scorer = CandidateScorer(checkpoint, device, precision)
+    scorer = CandidateScorer(checkpoint, device, number_format)
     given = [None] * len(sets) if tags is None else tags
     patients = []
     for one, told in zip(sets, given, strict=True):

@@ -4,7 +4,6 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.imaging.grid import Volume
 from osln.networks.lesanet import LesaNet
+from osln.rows.experiments import TAGGER
 from osln.rows.tags import TAG_NAMES
 from osln.tagging.lesion_patch import PATCH_PIXELS, lesion_patch
 from osln.weights.checkpoint import differing_tensors
-from osln.weights.devices import bf16_is_fast
+from osln.weights.devices import Arithmetic
+from osln.weights.model_store import ModelStore, Version
 
 FORMAT = "osln-tagger-1"
 PUBLIC, TRAINED, PHANTOM = "public LesaNet", "trained here", "phantom"
@@ -43,11 +44,10 @@ class Tagger:
         metadata: JSON values; "origin" (one of `ORIGINS`) and "trained_on" are needed.
         sha256: Checksum of the file that it came from; "" for none.
         device: "cpu", "cuda" or "cuda:N".
-        precision: "f32" or "bf16"; None chooses what the device is made for. Figures that must not depend
-            on the computer ask for "f32".
+        number_format: As `Arithmetic.on`.
 
     Raises:
-        ValueError: If the metadata or the precision is not as above.
+        ValueError: If the metadata is not as above, or the device or number format is not there.
     """
 
     def __init__(
@@ -56,20 +56,18 @@ class Tagger:
         metadata: Mapping[str, Any],
         sha256: str = "",
         device: str = "cpu",
-        precision: str | None = None,
+        number_format: str | None = None,
     ) -> None:
-        if precision not in (None, "f32", "bf16"):
-            raise ValueError(f"precision {precision!r} is not known: expected f32 or bf16")
+        self.arithmetic = Arithmetic.on(device, number_format)
         _check_metadata(metadata)
         self.metadata = dict(metadata)
         self.sha256 = sha256
         self.device = torch.device(device)
-        self.precision = precision or ("bf16" if bf16_is_fast(self.device) else "f32")
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", precision: str | None = None) -> "Tagger":
+    def load(cls, path: str | Path, device: str = "cpu", number_format: str | None = None) -> "Tagger":
         """The tagger of a file that `save_tagger` wrote; nothing in the file is executed.
 
         Raises:
@@ -96,7 +94,7 @@ class Tagger:
             raise ValueError(f"{path.name}: {error}") from error
         if not named:
             raise ValueError(f"{path.name} does not say where its weights come from: {CONVERT}")
-        return cls(network, metadata, hashlib.sha256(data).hexdigest(), device, precision)
+        return cls(network, metadata, hashlib.sha256(data).hexdigest(), device, number_format)
 
     def describe(self) -> dict[str, Any]:
         """JSON values for results: name, origin, sha256, width and trained_on."""
@@ -171,11 +169,7 @@ class Tagger:
             self.device, memory_format=torch.channels_last
         )
         at = torch.from_numpy(np.ascontiguousarray(boxes, dtype=np.float32)).to(self.device)
-        fast = self.precision == "bf16"
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16) if fast else nullcontext(),
-        ):
+        with torch.inference_mode(), self.arithmetic.autocast():
             return torch.sigmoid(self._network(x, at).propagated).cpu().numpy()
 
 
@@ -205,6 +199,32 @@ def save_tagger(path: Path, network: LesaNet, metadata: Mapping[str, Any], *, ha
             raise ValueError(f"{name} holds values that are not finite: train again")
         state[name] = tensor.contiguous()
     write_atomically(path, safetensors.torch.save(state, metadata={"osln": json.dumps(about)}))
+
+
+def tagger_file(store: ModelStore, chosen: Path | None = None) -> Path | None:
+    """File of the tagger to use: the chosen one, else the published version; None if there is neither.
+
+    Raises:
+        ValueError: If the published file is missing or not the one that was stored.
+    """
+    if chosen is not None:
+        return chosen
+    return store.file(TAGGER) if store.history(TAGGER) else None
+
+
+def publish_tagger(store: ModelStore, file: Path, metric: float | None = None) -> Version:
+    """Stores a copy of a tagger's file as a version and puts it into use.
+
+    Args:
+        store: Where to.
+        file: As `save_tagger` wrote it.
+        metric: Mean AUC of its tags on lesions that it has not seen.
+
+    Raises:
+        ValueError: As `Tagger.load`.
+    """
+    version = store.add_tagger(file, Tagger.load(file).describe(), metric)
+    return store.publish(TAGGER, version.name)
 
 
 def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: int = 256) -> LesaNet:

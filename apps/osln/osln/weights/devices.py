@@ -1,22 +1,107 @@
-"""Devices on which trained networks run, and the arithmetic they are fast and sound in."""
+"""Devices on which trained networks run, and the numbers that they compute with there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+NUMBER_FORMATS = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+CPU_NUMBER_FORMATS = ("f32", "bf16")
+"""No CPU that this software was seen on multiplies faster in float16."""
 
-def available_devices() -> list[str]:
-    """Devices that a `Predictor` can run on, on this computer."""
+
+def devices(preferred: str | None = None) -> tuple[str, ...]:
+    """Devices of this computer, best first: "cuda" (the first GPU), "cuda:0", "cuda:1", ..., "cpu".
+
+    Args:
+        preferred: Device to put first.
+
+    Raises:
+        ValueError: If the preferred device is not there.
+    """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return ["cpu"] + ["cuda"] * (count > 0) + [f"cuda:{index}" for index in range(count)]
+    found = (*["cuda"][:count], *(f"cuda:{index}" for index in range(count)), "cpu")
+    if preferred is None:
+        return found
+    _check(preferred, found)
+    return (preferred, *(name for name in found if name != preferred))
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where a trained network runs and the numbers that it computes with; made by `on`.
+
+    Attributes:
+        device: "cpu", "cuda" or "cuda:N".
+        number_format: "f32", "bf16" or, on GPUs, "f16".
+    """
+
+    device: str
+    number_format: str
+
+    @classmethod
+    def on(
+        cls,
+        device: str = "cpu",
+        number_format: str | None = None,
+        *,
+        available: Sequence[str] | None = None,
+    ) -> "Arithmetic":
+        """What is asked for, checked.
+
+        Args:
+            device: One of `available`.
+            number_format: "f32", "bf16" or, on GPUs, "f16"; None chooses what the device is made for: "f16"
+                on a GPU, "bf16" on a CPU that multiplies in it, else "f32". Figures that must not depend on
+                the computer ask for "f32".
+            available: Devices to choose from; this computer's if omitted.
+
+        Raises:
+            ValueError: If the device is not there or does not compute in that format.
+        """
+        _check(device, devices() if available is None else available)
+        known = CPU_NUMBER_FORMATS if device == "cpu" else tuple(NUMBER_FORMATS)
+        if number_format is None:
+            number_format = "f16" if device != "cpu" else "bf16" if _cpu_multiplies_bf16() else "f32"
+        if number_format not in known:
+            raise ValueError(
+                f"number format {number_format!r} is not known on {device}: expected {' or '.join(known)}"
+            )
+        return cls(device, number_format)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """In which to run the network.
+
+        For "f32" on a GPU it keeps the whole process from rounding inputs of convolutions to 10 bits
+        (TensorFloat-32), which PyTorch does unless it is told not to.
+        """
+        if self.number_format != "f32":
+            kind = torch.device(self.device).type
+            return torch.autocast(kind, NUMBER_FORMATS[self.number_format])
+        if self.device == "cpu":
+            return nullcontext()
+        cudnn = torch.backends.cudnn
+        return cudnn.flags(
+            cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+        )
+
+
+def _check(device: str, available: Sequence[str]) -> None:
+    if device not in available:
+        raise ValueError(f"device {device!r} is not available here: expected {' or '.join(available)}")
 
 
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16 itself; elsewhere autocast costs time and precision."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return device.type == "cpu" and _cpu_multiplies_bf16()
+
+
+def _cpu_multiplies_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def bf16_is_sound(device: torch.device, network: nn.Module, run: Callable[[], object]) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from osln.files.whole import plain, write_atomically
-from osln.rows.experiments import NETWORKS
+from osln.rows.experiments import TAGGER, VERSIONED
 
 if TYPE_CHECKING:
     # torch comes with it, which takes seconds: who only lists versions does without.
     from osln.weights.checkpoint import Checkpoint
 
 SHIPPED = "shipped"
-SHIPPED_TAGGER = "lesanet.safetensors"
 DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
 class Version:
-    """One stored checkpoint: name (time and metric, or "shipped"), file, checksum and metadata."""
+    """Stored weights: name (time and metric, or "shipped"), file, checksum and metadata."""
 
     network: str
     name: str
@@ -37,9 +36,9 @@ class Version:
 class ModelStore:
     """Versions of every network's weights below one folder.
 
-    `shipped/` comes with the software and is read-only; `<network>/<version>.pt` are trained here;
-    `published.json` names which version is in use. A network without a published version uses the
-    shipped one.
+    `shipped/` comes with the software and is read-only; `<network>/<version>.pt` are trained here
+    (`.safetensors` of the tagger, which may be converted, too); `published.json` names which version is in
+    use. A network without a published version uses the shipped one.
 
     Args:
         root: Folder; created when something is first written.
@@ -51,7 +50,8 @@ class ModelStore:
     def versions(self, network: str) -> list[Version]:
         """All versions, oldest first; the shipped one leads."""
         _check_network(network)
-        shipped = self._shipped_manifest().get("networks", {}).get(network)
+        manifest = self._shipped_manifest()
+        shipped = {**manifest.get("networks", {}), TAGGER: manifest.get("tagger")}.get(network)
         found = [self._version(network, SHIPPED, shipped)] if shipped else []
         for path in sorted((self.root / network).glob("*.json")):
             found.append(self._version(network, path.stem, json.loads(path.read_text())))
@@ -68,13 +68,12 @@ class ModelStore:
         names = {SHIPPED, *self._state()["published"].get(network, [])}
         return [version for version in self.versions(network) if version.name in names]
 
-    def load(self, network: str, version: Version | None = None) -> "Checkpoint":
-        """The published checkpoint, or that of `version`, after its checksum was compared.
+    def file(self, network: str, version: Version | None = None) -> Path:
+        """The weights file in use, or that of `version`, after its checksum was compared.
 
         Raises:
             ValueError: If there are no weights, or the file is not the one that was stored.
         """
-        from osln.weights.checkpoint import load_checkpoint
 
         version = version or self.published(network)
         if version is None and (history := self._state()["published"].get(network)):
@@ -84,17 +83,29 @@ class ModelStore:
             )
         if version is None:
             raise ValueError(
-                f"no weights for {network}: train it (./scripts/osln train --store STORE --model {network}) "
-                f"or put them at {self.root / SHIPPED}"
+                f"no weights for {network}: train it ({_training(network)}) or put them at "
+                f"{self.root / SHIPPED}"
             )
         if not version.path.is_file() or _sha256(version.path) != version.sha256:
             raise ValueError(
                 f"the weights {version.path.name} of {network} are missing or were changed after they were "
                 f"stored; roll back (./scripts/osln models rollback {network}) or train again"
             )
-        checkpoint = load_checkpoint(version.path)
+        return version.path
+
+    def load(self, network: str, version: Version | None = None) -> "Checkpoint":
+        """The checkpoint in use, or that of `version`; errors as in `file` and `load_checkpoint`.
+
+        Args:
+            network: Name in `NETWORKS`; a tagger's `file` is read by `osln.tagging.tagger.Tagger.load`.
+            version: One of `versions`.
+        """
+        from osln.weights.checkpoint import load_checkpoint
+
+        path = self.file(network, version)
+        checkpoint = load_checkpoint(path)
         if checkpoint.name != network:
-            raise ValueError(f"{version.path.name} holds weights of {checkpoint.name}, not of {network}")
+            raise ValueError(f"{path.name} holds weights of {checkpoint.name}, not of {network}")
         return checkpoint
 
     def add(self, checkpoint: "Checkpoint", metric: float | None = None) -> Version:
@@ -103,29 +114,67 @@ class ModelStore:
 
         _check_network(checkpoint.name)
         checkpoint.check()
-        folder = self.root / checkpoint.name
+        return self._add(
+            checkpoint.name,
+            ".pt",
+            lambda path: save_checkpoint(path, checkpoint),
+            trained_on=checkpoint.trained_on,
+            metadata=checkpoint.metadata,
+            metric=metric,
+        )
+
+    def add_tagger(self, source: Path, about: Mapping[str, Any], metric: float | None = None) -> Version:
+        """Stores a copy of a tagger's file as a new version, not yet published.
+
+        Args:
+            source: File of the tagger.
+            about: What `Tagger.describe` says of it.
+            metric: Mean AUC of its tags on lesions that it has not seen.
+        """
+        return self._add(
+            TAGGER,
+            ".safetensors",
+            lambda path: write_atomically(path, source.read_bytes()),
+            trained_on=about["trained_on"],
+            metadata={name: about[name] for name in ("origin", "width")},
+            metric=metric,
+        )
+
+    def _add(
+        self,
+        network: str,
+        suffix: str,
+        write: Callable[[Path], None],
+        *,
+        trained_on: str,
+        metadata: Mapping[str, Any],
+        metric: float | None,
+    ) -> Version:
+        folder = self.root / network
         folder.mkdir(parents=True, exist_ok=True)
         now = datetime.now(timezone.utc)
         metric = plain(metric)
         # Microseconds: two trainings never end in the same one.
         name = now.strftime("%Y%m%dT%H%M%S%f") + ("" if metric is None else f"-{metric:.3f}")
-        path = folder / f"{name}.pt"
-        save_checkpoint(path, checkpoint)
+        path = folder / (name + suffix)
+        write(path)
         entry = {
-            "file": f"{checkpoint.name}/{path.name}",
+            "file": f"{network}/{path.name}",
             "sha256": _sha256(path),
-            "trained_on": checkpoint.trained_on,
+            "trained_on": trained_on,
             "created": now.isoformat(timespec="seconds"),
             "metric": metric,
-            "metadata": plain(dict(checkpoint.metadata)),
+            "metadata": plain(dict(metadata)),
         }
         write_atomically(folder / f"{name}.json", _json(entry))
-        return self._version(checkpoint.name, name, entry)
+        return self._version(network, name, entry)
 
     def publish(self, network: str, name: str) -> Version:
         """Puts a stored version into use; one atomic rename."""
         version = self._named(network, name)
-        self.load(network, version)
+        # What reads a tagger stands above this package; its file was read before it was added.
+        check = self.file if network == TAGGER else self.load
+        check(network, version)
         with self._lock():
             state = self._state()
             history = state["published"].setdefault(network, [])
@@ -176,9 +225,8 @@ class ModelStore:
         raise ValueError(f"{network} has no version {name!r}; known: {known}")
 
     def _version(self, network: str, name: str, entry: Mapping[str, Any]) -> Version:
-        metadata = {key: value for key, value in entry.items() if key in ("created", "metric")} | dict(
-            entry.get("metadata", {})
-        )
+        told = {key: value for key, value in entry.items() if key in ("created", "metric", "origin")}
+        metadata = told | dict(entry.get("metadata", {}))
         folder = self.root / SHIPPED if name == SHIPPED else self.root
         return Version(network, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata)
 
@@ -208,8 +256,7 @@ def write_shipped(
         folder: Where to.
         checkpoints: Of both stages, by network name.
         thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
-        tagger: File and `Tagger.describe` of the tagger whose tags the classifiers read; copied into the
-            folder unless it is there already. None if none of them reads tags.
+        tagger: Of the tagger whose tags the classifiers read, as `ship_tagger`; None if none reads tags.
         command: The command line that made them, to make them again.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -220,12 +267,30 @@ def write_shipped(
         "thresholds": plain(thresholds),
     }
     if tagger is not None:
-        source, about = tagger
-        if source.resolve() != (target := folder / SHIPPED_TAGGER).resolve():
-            write_atomically(target, source.read_bytes())
-        told = {name: about[name] for name in ("origin", "trained_on")}
-        manifest["tagger"] = {"file": target.name, "sha256": _sha256(target), **told}
+        manifest["tagger"] = _shipped_tagger(folder, *tagger)
     write_atomically(folder / "manifest.json", _json(manifest))
+
+
+def ship_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> None:
+    """Puts a tagger among the weights that come with the software, in place of the one that was there.
+
+    Args:
+        folder: Of these weights; there.
+        source: File of the tagger; copied into the folder unless it is there already.
+        about: What `Tagger.describe` says of it.
+    """
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
+    manifest["tagger"] = _shipped_tagger(folder, source, about)
+    write_atomically(path, _json(manifest))
+
+
+def _shipped_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies the tagger and returns its entry of the manifest."""
+    if source.resolve() != (target := folder / f"{TAGGER}.safetensors").resolve():
+        write_atomically(target, source.read_bytes())
+    told = {name: about[name] for name in ("origin", "trained_on")}
+    return {"file": target.name, "sha256": _sha256(target), **told}
 
 
 def _shipped_files(folder: Path, checkpoints: "Mapping[str, Checkpoint]") -> dict[str, Any]:
@@ -246,8 +311,15 @@ def _shipped_files(folder: Path, checkpoints: "Mapping[str, Checkpoint]") -> dic
 
 
 def _check_network(name: str) -> None:
-    if name not in NETWORKS:
-        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
+    if name not in VERSIONED:
+        raise ValueError(f"unknown network {name!r}: expected one of {', '.join(VERSIONED)}")
+
+
+def _training(network: str) -> str:
+    """The command that makes a version of a network."""
+    if network == TAGGER:
+        return "./scripts/osln train-tagger --phantoms 60 --publish"
+    return f"./scripts/osln train --store STORE --model {network}"
 
 
 def _sha256(path: Path) -> str:

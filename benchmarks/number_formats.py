@@ -1,6 +1,6 @@
-"""Counts what bfloat16 changes: the fused pipeline on unseen phantoms in both precisions.
+"""Counts what bfloat16 changes: the fused pipeline on unseen phantoms in both number formats.
 
-./benchmarks/run precision --cases 30
+./benchmarks/run number_formats --cases 30
 """
 
 import argparse
@@ -28,14 +28,14 @@ from osln.weights.model_store import ModelStore
 
 ROOT = Path(__file__).resolve().parents[1]
 
-PRECISIONS = ("f32", "bf16")
+NUMBER_FORMATS = ("f32", "bf16")
 ROW = EXPERIMENTS["lf-stratified"]
 SUMMED = ("candidates", "peer_candidates", "equal", "differing", "without_counterpart",
           "peer_without_counterpart", "voxels", "voxels_changed")  # fmt: skip
 
 
 def main() -> None:
-    """Runs both precisions on the same patients, prints the table and stores the numbers."""
+    """Runs both number formats on the same patients, prints the table and stores the numbers."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,27 +48,29 @@ def main() -> None:
     store = ModelStore(options.models)
     threshold = store.thresholds(ROW.name)["0.15"]
     networks = {
-        precision: {name: Predictor(store.load(name), precision=precision) for name in ROW.segmenters}
-        for precision in PRECISIONS
+        number_format: {
+            name: Predictor(store.load(name), number_format=number_format) for name in ROW.segmenters
+        }
+        for number_format in NUMBER_FORMATS
     }
-    sweeps: dict[str, list[Any]] = {precision: [] for precision in PRECISIONS}
+    sweeps: dict[str, list[Any]] = {number_format: [] for number_format in NUMBER_FORMATS}
     compared = []
     for seed in tqdm(range(options.seed, options.seed + options.cases), unit="case"):
         column = phantom_column(seed, networks["f32"][ROW.segmenters[0]])
         sides = []
-        for precision in PRECISIONS:
-            maps = {name: network.probability(column) for name, network in networks[precision].items()}
+        for number_format in NUMBER_FORMATS:
+            maps = {name: network.probability(column) for name, network in networks[number_format].items()}
             prob = late_fusion(maps, column.distance_mm)
-            sweeps[precision].append(sweep(prob, column.nodes))
+            sweeps[number_format].append(sweep(prob, column.nodes))
             candidates, labels = find_candidates(prob, threshold, column)
             sides.append({"prob": prob, "labels": labels, "scores": np.array([c.score for c in candidates])})
         compared.append(compare(*sides))
     result = {name: sum(entry[name] for entry in compared) for name in SUMMED}
     for name in ("score_difference", "probability_difference"):
         result[name] = [median(e[name] for e in compared), max(e[name] for e in compared)]
-    for precision in PRECISIONS:
-        figures = stage_one(Counts.of(sweeps[precision]))
-        result[precision] = {"recall": figures.recall, "mean_recall": figures.mean_recall}
+    for number_format in NUMBER_FORMATS:
+        figures = stage_one(Counts.of(sweeps[number_format]))
+        result[number_format] = {"recall": figures.recall, "mean_recall": figures.mean_recall}
     sys.stdout.write(report(result, options.cases, threshold))
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -95,9 +97,9 @@ def report(result: dict[str, Any], cases: int, threshold: float) -> str:
         "voxels in candidates; voxels that changed": f"{result['voxels']}; {result['voxels_changed']}",
         "largest difference of a probability, median patient; any": f"{middle:.3f}; {largest:.3f}",
         **{
-            f"recall at precision 0.15; mRecall in {precision}": f"{result[precision]['recall']:.4f}; "
-            f"{result[precision]['mean_recall']:.4f}"
-            for precision in PRECISIONS
+            f"recall at precision 0.15; mRecall in {name}": f"{result[name]['recall']:.4f}; "
+            f"{result[name]['mean_recall']:.4f}"
+            for name in NUMBER_FORMATS
         },
     }
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]

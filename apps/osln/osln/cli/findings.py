@@ -166,7 +166,7 @@ def weights(models: Path) -> Iterator[Finding]:
             yield Finding(name, "wrong", words, "restore them, or name another folder with --models", True)
             continue
         if used is None:
-            train = f"train --store STORE --model {network}"
+            train = "train-tagger --phantoms 60 --publish"
             remedy = (
                 f"./scripts/osln {'train-tagger --phantoms 60 --publish' if network == TAGGER else train}"
             )

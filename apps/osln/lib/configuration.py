@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from lib.models.infers import devices
 from lib.options import Choice, Number, checked
 from osln.dicom.intake.roi_names import RoiRules, load_rules
+from osln.published import tagger_in
 from osln.rows.experiments import PRESETS, Preset
-from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER
+from osln.weights.devices import devices
 
 KEYS = {
     "models": "folder of the model store (default: model/ of the app)",
@@ -78,26 +78,19 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
     decisions = [part.strip() for part in str(conf.get("roi") or "").split(";") if part.strip()]
     if options["threads"]:
         torch.set_num_threads(options["threads"])
+    lesanet = conf.get("lesanet")
     models = Path(conf.get("models") or Path(app_dir) / "model").expanduser().resolve()
     return Configuration(
         models=models,
         preset=PRESETS[options["preset"]],
         devices=devices(conf.get("device")),
-        tagger=tagger_file(models, conf.get("lesanet")),
+        tagger=Path(lesanet).expanduser().resolve() if lesanet else tagger_in(models),
         pacs=PacsOptions(
             cache_gb=options["cache_gb"],
             timeout_s=options["pacs_timeout"],
             rules=load_rules(conf.get("roi_rules"), decisions),
         ),
     )
-
-
-def tagger_file(models: Path, chosen: str | None) -> Path | None:
-    """The tagger that `--conf lesanet` names, else the one shipped with the models, else None."""
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    shipped = models / SHIPPED / SHIPPED_TAGGER
-    return shipped if shipped.is_file() else None
 
 
 THREADS = Number("threads", 0, 0, 1024)

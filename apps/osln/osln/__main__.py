@@ -5,6 +5,7 @@ import sys
 
 COMMANDS = {
     "convert-tagger": "convert",
+    "detect": "detect",
     "draw": "draw",
     "evaluate": "evaluate",
     "export": "export",

@@ -35,13 +35,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: lists for tuples, Python numbers for NumPy's, None for NaN and infinity.
+    """A value as JSON can hold it: lists for tuples and arrays, Python numbers, None for NaN and infinity.
 
     Raises:
         ValueError: If the value, or something in it, has no JSON form.
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if hasattr(value, "item") and not isinstance(value, str):

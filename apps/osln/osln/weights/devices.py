@@ -12,6 +12,23 @@ def available_devices() -> list[str]:
     return ["cpu"] + ["cuda"] * (count > 0) + [f"cuda:{index}" for index in range(count)]
 
 
+def devices(preferred: str | None = None) -> tuple[str, ...]:
+    """The devices of this computer, best first.
+
+    Args:
+        preferred: Device to put first.
+
+    Raises:
+        ValueError: If the preferred device is not there.
+    """
+    found = sorted(available_devices(), key=lambda name: name == "cpu")
+    if preferred is None:
+        return tuple(found)
+    if preferred not in found:
+        raise ValueError(f"device {preferred!r} is not available: this computer has {', '.join(found)}")
+    return (preferred, *(name for name in found if name != preferred))
+
+
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16 itself; elsewhere autocast costs time and precision."""
     if device.type == "cuda":

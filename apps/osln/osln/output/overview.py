@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from osln.files.images import write_atomically
+from osln.imaging.distance import LIMIT_MM
 from osln.output.result import NOTE
 from osln.output.writing import failure_path, read_result
 
@@ -30,7 +31,7 @@ CANDIDATES = {
     "center_mm": ("center, RAS mm", "{}"),
     "radius_mm": ("radius, mm", "{:.1f}"),
     "volume_mm3": ("volume, mm³", "{:.0f}"),
-    "distance_mm": ("from the tumor, mm", "{:.0f}"),
+    "distance_mm": ("from the tumor, mm", "{}"),
     "suv_max": ("SUVmax", "{:.1f}"),
     "stage_one_score": ("stage one", "{:.2f}"),
     "score": ("score", "{:.2f}"),
@@ -115,16 +116,21 @@ def _section(name: str, content: Mapping[str, Any], number: int, out: Path) -> s
     head = "".join(f"<th>{words}" for words, _ in CANDIDATES.values())
     rows = "".join(_candidate(candidate) for candidate in content["candidates"])
     table = f"<table><thead><tr>{head}</tr></thead>\n{rows}</table>\n" if rows else "<p>No candidates.</p>\n"
+    rejected = len(_kept(content)) < len(content["candidates"])
     return (
         f"{heading}<p class=quiet>{links}</p>\n"
         + (f"<ul>{warnings}</ul>\n" if warnings else "")
         + _picture(out / f"{name}.png", name if f"{name}.png" in content["files"] else None)
         + table
+        + ("<p class=quiet>Gray: rejected by stage two.</p>\n" if rejected else "")
     )
 
 
 def _candidate(candidate: Mapping[str, Any]) -> str:
-    values = dict(candidate, center_mm=", ".join(f"{value:.0f}" for value in candidate["center_mm"]))
+    values = dict(candidate, center_mm=", ".join(f"{round(value)}" for value in candidate["center_mm"]))
+    if (distance := candidate["distance_mm"]) is not None:
+        # The distance map ends there.
+        values["distance_mm"] = f"{distance:.0f}" if distance < LIMIT_MM else f"over {LIMIT_MM:.0f}"
     cells = ("" if values[key] is None else form.format(values[key]) for key, (_, form) in CANDIDATES.items())
     kind = "" if candidate["kept"] else ' class="rejected" title="rejected by stage two"'
     return f"<tr{kind}>" + "".join(f"<td>{escape(cell)}" for cell in cells) + "</tr>\n"

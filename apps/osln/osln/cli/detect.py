@@ -84,7 +84,10 @@ def run(options: argparse.Namespace) -> int:
     wanted = Wanted(options.output, options.extension, options.show_rejected, forms, pictures)
     with ExitStack() as stack, tqdm(unit="case", disable=None) as bar:
         cases = _cases(options, stack, bar)
-        options.output.mkdir(parents=True, exist_ok=True)
+        try:
+            options.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{options.output} cannot be made: {error.strerror}") from error
         bar.set_description_str("loading networks")
         return _run(options, cases, _pipeline(options), wanted, bar)
 

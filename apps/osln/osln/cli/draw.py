@@ -27,6 +27,7 @@ def main() -> None:
     paths = companions(options.studies, options.case)
     study = load_study(replace(paths, nodes=None))
     pipeline = load_pipeline(ModelStore(options.models), options.experiment)
+    sys.stderr.writelines(f"{warning}\n" for warning in pipeline.warnings)
     found = pipeline.detect(study)
     truth = None
     if paths.truth is not None:

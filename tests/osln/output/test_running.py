@@ -117,8 +117,10 @@ def test_a_finished_case_is_left_alone_until_images_weights_or_options_change(
     assert state() == "present" and (out / "p1.nii.gz").stat().st_mtime_ns == before
     assert state(overwrite=True) == "done"
     assert state(extension=".nrrd") == "done" and state(extension=".nrrd") == "present"
+    assert json.loads((out / "p1.json").read_text())["files"] == ["p1.nii.gz", "p1.nrrd"]
     small_store.make_case(store, "p1", faint=True)
     assert state() == "done" and state() == "present"
+    assert not (out / "p1.nrrd").exists()
     models = tmp_path / "models"
     small_store.publish(models, ["ct"], seed=1)
     assert state(models=models) == "done"

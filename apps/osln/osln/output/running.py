@@ -97,10 +97,10 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
             )
             return {"case": case.name, **told, "made_from": made}
 
-        write_files(found, study, content(), wanted, series)
+        names = write_files(found, study, content(), wanted, series)
         done = time.perf_counter()
         finished = content(write=done - detected, total=done - began)
-        finish(case.name, finished, wanted)
+        finish(case.name, finished, names, wanted)
     return Outcome(
         case.name,
         DONE,

@@ -93,7 +93,7 @@ def is_finished(case: str, made: dict[str, Any], wanted: Wanted) -> bool:
 
 def write_files(
     found: Detections, study: Study, about: dict[str, Any], wanted: Wanted, series: CtSeries | None
-) -> None:
+) -> list[str]:
     """Writes all files of a case but its JSON, and takes away what a former result of other origin left.
 
     The former JSON goes first: whoever stops this in the middle leaves a case that is not finished.
@@ -105,6 +105,9 @@ def write_files(
         wanted: What to write.
         series: DICOM images of the CT; None if no DICOM is wanted.
 
+    Returns:
+        Names of the files of this result, those of an earlier run of the same origin among them.
+
     Raises:
         ValueError: If the CT's voxels are not those of the series; nothing is written then.
     """
@@ -113,9 +116,11 @@ def write_files(
     path = result_path(wanted.out, case)
     former = read_result(path)
     path.unlink(missing_ok=True)
+    names = [Path(name).name for name in former.get("files", [])]
     if former.get("made_from") != about["made_from"]:
-        for name in former.get("files", []):
-            (wanted.out / Path(name).name).unlink(missing_ok=True)
+        for name in names:
+            (wanted.out / name).unlink(missing_ok=True)
+        names = []
     write_label_map(
         wanted.label_map(case),
         label_map(found, study, with_rejected=wanted.with_rejected),
@@ -131,11 +136,11 @@ def write_files(
 
         title = f"{case}: {found.experiment}, for research, not for clinical use"
         save_picture(draw_detections(found, None, title), wanted.picture(case))
+    return list(dict.fromkeys([*names, *(path.name for path in wanted.files(case))]))
 
 
-def finish(case: str, content: dict[str, Any], wanted: Wanted) -> None:
-    """Writes the JSON that makes a case a finished one."""
-    names = [path.name for path in wanted.files(case)]
+def finish(case: str, content: dict[str, Any], names: list[str], wanted: Wanted) -> None:
+    """Writes the JSON that makes a case a finished one, with the names of its files."""
     write_json(result_path(wanted.out, case), content | {"files": names})
     failure_path(wanted.out, case).unlink(missing_ok=True)
 

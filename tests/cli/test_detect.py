@@ -35,7 +35,7 @@ def test_all_cases_are_done_and_told(command, tmp_path, capsys):
     assert command("--overview") == 0
     said = capsys.readouterr().out
     assert "a: 1 of 1 candidates kept" in said and "b: 2 of 2 candidates kept" in said
-    assert "2 cases done, 0 done before, 0 failed" in said
+    assert "cases: 2 done, 0 done before, 0 failed" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "a.json", "a.nii.gz", "a.png", "b.json", "b.nii.gz", "b.png", "index.html",
     ]  # fmt: skip
@@ -44,7 +44,7 @@ def test_all_cases_are_done_and_told(command, tmp_path, capsys):
 def test_a_failed_case_is_status_1_and_counted(command, tmp_path, capsys):
     (tmp_path / "store" / "c.nii.gz").write_bytes(b"")
     assert command() == 1
-    assert "2 cases done, 0 done before, 1 failed" in capsys.readouterr().out
+    assert "cases: 2 done, 0 done before, 1 failed" in capsys.readouterr().out
 
 
 def test_parts_together_do_every_case(command, tmp_path):

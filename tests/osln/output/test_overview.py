@@ -52,7 +52,7 @@ def test_the_page_needs_no_other_file_and_says_what_it_is(tmp_path):
     assert sources == ["data:image/png;base64," + base64.b64encode(b"picture").decode()]
     assert "http" not in text
     assert "not for clinical use" in text and "Weights trained on: phantom." in text
-    assert "1 cases, 1 lymph node candidates" in text and "1, 0, 3" in text
+    assert "Cases: 1, lymph node candidates: 1" in text and "1, 0, 3" in text
     assert "over 100" in text and ">42<" in text
 
 
@@ -63,5 +63,5 @@ def test_finished_and_failed_cases_of_all_runs_are_on_the_page(tmp_path, bright)
     bright([store], out, pictures=True)
     (out / "other.json").write_text(json.dumps({"candidates": "of another program"}))
     text = write_overview(out).read_text()
-    assert "1 cases, 1 lymph node candidates" in text and "1 failed" in text
+    assert "Cases: 1, lymph node candidates: 1" in text and "failed: 1" in text
     assert "data:image/png" in text and "of another program" not in text

@@ -167,7 +167,7 @@ def _run(
     if options.json:
         sys.stdout.write(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
     there = len(outcomes) - failed - states.count(DONE)
-    say(f"{wanted.out}: {states.count(DONE)} cases done, {there} done before, {failed} failed")
+    say(f"{wanted.out}: cases: {states.count(DONE)} done, {there} done before, {failed} failed")
     return 1 if failed else 0
 
 

@@ -62,8 +62,8 @@ def page(results: Mapping[str, Mapping[str, Any]], out: Path) -> str:
     """
     failed = sum("failed" in content for content in results.values())
     kept = sum(len(_kept(content)) for content in results.values())
-    heading = f"{len(results) - failed} cases, {kept} lymph node candidates" + (
-        f", <span class=failed>{failed} failed</span>" if failed else ""
+    heading = f"Cases: {len(results) - failed}, lymph node candidates: {kept}" + (
+        f", <span class=failed>failed: {failed}</span>" if failed else ""
     )
     lines = "".join(_line(name, content, n) for n, (name, content) in enumerate(results.items()))
     parts = "".join(_section(name, content, n, out) for n, (name, content) in enumerate(results.items()))

@@ -46,12 +46,12 @@ def main() -> None:
     parser.add_argument("--studies", type=Path, required=True, help="store with truth/")
     parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
     parser.add_argument("--row", choices=sorted(EXPERIMENTS), default="lf-stratified", help="networks to ask")
-    parser.add_argument("--precision", default="0.15", help="operating point: precision on validation")
+    parser.add_argument("--point", help='operating point, for instance "precision 0.10" (default: 0.15)')
     options = parser.parse_args()
     cases = sorted(path.name.removesuffix(".nii.gz") for path in options.studies.glob("*.nii.gz"))
     if not cases:
         parser.error(f"no case in {options.studies}: expected CTs named <case>.nii.gz")
-    pipeline = load_pipeline(ModelStore(options.models), options.row, precision=options.precision)
+    pipeline = load_pipeline(ModelStore(options.models), options.row, point=options.point)
     sys.stdout.write(f"| case | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}\n")
     rows = []
     for case in cases:

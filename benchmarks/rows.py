@@ -51,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    for name, pipeline in pipelines.items():
+        sys.stderr.writelines(f"{name}: {warning}\n" for warning in pipeline.warnings)
     studies = [patient(seed) for seed in range(options.patients)]
     runs = alternate(pipelines, studies, options.rounds)
     sys.stdout.write(table(summary(runs)) + "\n")

@@ -9,7 +9,6 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from lib.configuration import configuration
 from lib.models import batch, infers, strategies, trainers
-from lib.models.published import Published
 from lib.pacs import datastore as pacs_datastore
 from lib.pacs import settings as pacs_settings
 from lib.pacs.keeper import PacsKeeper
@@ -19,6 +18,7 @@ from lib.web import answers, dicom_routes, gate, house, ohif_routes, startup, th
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
+from osln.published import Published
 from osln.weights.model_store import ModelStore
 
 silence()

@@ -9,7 +9,7 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 import main
-from lib.models.published import ROWS
+from osln.published import SERVED_ROWS
 from osln.rows.experiments import SERVED_NETWORKS
 from small import app as small_app
 from small import store as small_store
@@ -24,8 +24,8 @@ def template(tmp_path_factory):
 def build(tmp_path, template, monkeypatch):
     """Builds the app on a store of one case, as the server does."""
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
-    monkeypatch.setattr("lib.models.published.Predictor", small_store.BrightVoxels)
-    monkeypatch.setattr("lib.models.published.CandidateScorer", small_store.BrightnessScores)
+    monkeypatch.setattr("osln.published.Predictor", small_store.BrightVoxels)
+    monkeypatch.setattr("osln.published.CandidateScorer", small_store.BrightnessScores)
     small_store.make_case(tmp_path / "studies", "p1")
     shutil.copytree(template, tmp_path / "models")
 
@@ -44,7 +44,7 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
     info = build().info()
     assert info["name"] == "OSLN Label"
     assert info["labels"] == {"lymph node": 1, "tumor": 2}
-    assert list(info["models"]) == list(ROWS) and next(iter(info["models"])) == "osln"
+    assert list(info["models"]) == list(SERVED_ROWS) and next(iter(info["models"])) == "osln"
     assert list(info["trainers"]) == list(SERVED_NETWORKS)
     assert set(info["strategies"]) == {"random", "first"}
     assert info["scoring"] == {}

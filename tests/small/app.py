@@ -8,9 +8,9 @@ import pytest
 from fastapi import HTTPException
 
 from lib.models import infers
-from lib.models.published import Published
 from lib.web import answers
 from lib.web.sessions import OslnSessions
+from osln.published import Published
 from osln.rows.experiments import SERVED_NETWORKS
 from osln.weights.model_store import ModelStore
 from small import store as small_store

@@ -33,7 +33,9 @@ MAY_IMPORT = {
     "tagging": {"imaging", "networks", "weights", "cohorts"},
     "stage_two": {"imaging", "networks", "metrics", "weights", "stage_one", "tagging"},
     "detection": {"imaging", "stage_one", "tagging", "stage_two"},
-    "pipeline": {"imaging", "weights", "stage_one", "tagging", "stage_two", "detection"},
+    "published": {"weights", "stage_one", "tagging", "stage_two"},
+    "pipeline": {"imaging", "weights", "stage_one", "tagging", "stage_two", "detection", "published"},
+    "output": {"imaging", "store", "dicom", "weights", "stage_one", "pictures", "pipeline"},
     "retraining": {
         "imaging",
         "metrics",

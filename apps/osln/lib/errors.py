@@ -18,6 +18,7 @@ from monailabel.interfaces.exception import (
 )
 
 from osln.dicom.web.client import PacsError
+from osln.published import NotReadyError as NotReadyError
 from osln.store.revisions import ConflictError, DiskFullError
 
 OUR_PACKAGES = ("osln", "lib", "main")
@@ -28,10 +29,6 @@ MONAI_LABEL_STATUS = {MONAILabelError.INVALID_INPUT: 404, MONAILabelError.APP_IN
 
 class UnknownCaseError(LookupError):
     """The store has no such case, or refuses to serve it."""
-
-
-class NotReadyError(ValueError):
-    """Something the request needs is not there yet: weights, PET, a tumor contour, an approved label."""
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from osln.cli.options import PROGRAM, Parser
 
 COMMANDS = (
+    "detect",
     "import",
     "export",
     "register",
@@ -24,6 +25,7 @@ COMMANDS = (
     "convert-tagger",
     "serve",
     "doctor",
+    "users",
 )
 """Each is a module of `osln.cli` with `add_parser(commands)`, which names its `run(options) -> int`."""
 

@@ -1,6 +1,7 @@
 """Pictures of one patient: CT, PET, tumor, distance and zones, what was found and what is true."""
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from osln.files.images import write_atomically
 from osln.imaging.distance import LIMIT_MM
 from osln.imaging.lung_column import Column
 from osln.metrics.matching import match
@@ -60,7 +62,7 @@ def draw_detections(found: Detections, truth: np.ndarray | None, title: str) -> 
     figure.legend(
         handles=lines, loc="outside lower center", ncols=6, frameon=False, labelcolor="white", fontsize=12
     )
-    figure.suptitle(title, color="white", fontsize=14)
+    figure.suptitle(title, parse_math=False, color="white", fontsize=14)
     return figure
 
 
@@ -90,13 +92,15 @@ def draw_inputs(column: Column, title: str) -> Figure:
         axes.set_title(words, color="white", fontsize=12)
         if with_nodes:
             _outline(axes, column, nodes, axis, index, HIT)
-    figure.suptitle(title, color="white", fontsize=14)
+    figure.suptitle(title, parse_math=False, color="white", fontsize=14)
     return figure
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Writes PNG."""
-    figure.savefig(path, dpi=80, facecolor=figure.get_facecolor())
+    """Writes PNG, whole or not at all."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=80, facecolor=figure.get_facecolor())
+    write_atomically(path, buffer.getvalue())
 
 
 def _sorted_out(

@@ -1,83 +1,146 @@
-"""A row of the table with the weights in use, ready for patients: what scripts ask instead of a server."""
+"""A row of the table with the weights in use, ready for patients: what the server and every script ask."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.rows.experiments import EXPERIMENTS, TAGGER, Experiment
+from osln.published import NotReadyError, Published
+from osln.rows.experiments import ROWS, Experiment
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
-from osln.stage_two.answering import learned_from
-from osln.stage_two.scoring import CandidateScorer
-from osln.tagging.tagger import Tagger
-from osln.weights.model_store import ModelStore
+from osln.stage_two.points import FEWEST_PATIENTS, named_points
+from osln.weights.model_store import ModelStore, Version
+
+PRECISION = "precision "
+"""Begins the names of operating points of rows that end with stage one."""
+CANDIDATES_AT = "0.15"
+"""Precision at which stage one hands its candidates to stage two (paper, section 4.3)."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Networks and operating points of a row; arguments of `detect`."""
+    """What a row runs with.
+
+    Attributes:
+        experiment: The row.
+        networks: Of stage one, by name.
+        threshold: Operating point of stage one on the fused probability.
+        second: Stage two; None for a row that ends with stage one.
+        point: Name of the operating point.
+        versions: Of all networks that run, by name.
+        warnings: What the reader of a result has to know.
+        device: Where it runs.
+    """
 
     experiment: Experiment
     networks: Mapping[str, Predictor]
     threshold: float
     second: SecondStage | None
+    point: str
+    versions: Mapping[str, Version]
+    warnings: list[str]
+    device: str
 
     def detect(self, study: Study) -> Detections:
-        """As `detection.detect`."""
-        return detect(study, self.experiment, self.networks, self.threshold, self.second)
+        """As `detection.detect`.
+
+        Raises:
+            NotReadyError: If the device has no room for the case.
+        """
+        with room_on(self.device):
+            return detect(study, self.experiment, self.networks, self.threshold, self.second)
+
+
+def operating_points(row: Experiment, published: Published) -> dict[str, float]:
+    """Thresholds by the names of the operating points that a row can be asked at, the default first."""
+    answering = published.answering(row)
+    if answering is None:
+        return {PRECISION + name: value for name, value in published.thresholds(row).items()}
+    return named_points(published.points(answering.classifier))
+
+
+def in_use(
+    row: Experiment, published: Published, device: str, point: str | None = None, score: float = 0.0
+) -> Pipeline:
+    """A row with the weights in use at an operating point.
+
+    Args:
+        row: Which networks are asked.
+        published: Weights in use.
+        device: Where to run.
+        point: Name from `operating_points`; the first of them if omitted.
+        score: Keep candidates from this score of stage two on, instead of `point`; 0 leaves it to `point`.
+
+    Raises:
+        NotReadyError: If weights are missing, or the device has no room for them.
+        ValueError: If the operating point is unknown, or a file is not the one that was stored.
+    """
+    points = operating_points(row, published)
+    if point is not None and point not in points:
+        raise ValueError(f"{row.name} has no operating point {point!r}: choose one of {', '.join(points)}")
+    if score and row.classifier is None:
+        raise ValueError(f"{row.name} ends with stage one, which gives no such score: ask for a precision")
+    point = point or next(iter(points))
+    with room_on(device):
+        networks, versions = published.networks(row, device)
+        if row.classifier is None:
+            return Pipeline(row, networks, points[point], None, point, versions, [], device)
+        scorer, version, tagger, warnings = published.scorer(row, device)
+    if not published.points(version.network) and not score:
+        warnings = [
+            *warnings,
+            f"no operating point was measured for {version.network}, which takes {FEWEST_PATIENTS} "
+            f"validation patients: candidates are kept from a score of {points[point]} on",
+        ]
+    second = SecondStage(scorer, tagger, score or points[point])
+    return Pipeline(
+        row,
+        networks,
+        published.thresholds(row)[CANDIDATES_AT],
+        second,
+        f"score {score:g}" if score else point,
+        versions | {version.network: version},
+        warnings,
+        device,
+    )
 
 
 def load_pipeline(
     models: ModelStore,
     row: str,
     *,
-    precision: str = "0.15",
-    false_positives: str = "3",
+    point: str | None = None,
+    score: float = 0.0,
     tagger: Path | None = None,
     device: str = "cpu",
-    number_format: str | None = None,
 ) -> Pipeline:
-    """The published networks of a row at an operating point.
+    """The published networks of any row for a script, which runs once; see `in_use`.
 
     Args:
         models: Store of the weights.
-        row: Name in `EXPERIMENTS`.
-        precision: Operating point of stage one, as the store names it.
-        false_positives: Operating point of stage two: per patient, as the store names it.
+        row: Name in `ROWS`, served or not.
+        point: Name of the operating point, for instance "3 FP per patient" or "precision 0.15".
+        score: Instead of `point`.
         tagger: File of the tagger; the published one if omitted.
         device: Where to run.
-        number_format: As `Arithmetic.on`.
-
-    Raises:
-        ValueError: If weights, operating point or tagger are missing, or the tagger is not the one that the
-            network of stage two learned from.
     """
-    experiment = EXPERIMENTS[row]
-    thresholds = models.thresholds(experiment.stage_one)
-    if precision not in thresholds:
-        raise ValueError(f"{row} has no operating point {precision}: known are {', '.join(thresholds)}")
-    networks = {
-        name: Predictor(models.load(name), device, number_format=number_format)
-        for name in experiment.segmenters
-    }
-    second = None
-    if experiment.classifier is not None:
-        scores = models.thresholds(experiment.classifier)
-        if false_positives not in scores:
-            raise ValueError(
-                f"{experiment.classifier} has no operating point for {false_positives} false positives per "
-                f"patient: known are {', '.join(scores)}"
-            )
-        scorer = CandidateScorer(models.load(experiment.classifier), device, number_format)
-        told = None
-        if experiment.needs_tags:
-            told = Tagger.load(tagger or models.file(TAGGER), device, number_format)
-            if not learned_from(scorer.checkpoint, told):
-                raise ValueError(
-                    f"{experiment.classifier} learned from the tags of another tagger than this: retrain "
-                    "it, or ask osln-local-ct-pet, which needs none"
-                )
-        second = SecondStage(scorer, told, scores[false_positives])
-    return Pipeline(experiment, networks, thresholds[precision], second)
+    published = Published(models, tagger, ROWS)
+    return in_use(ROWS[row], published, device, point, score)
+
+
+@contextmanager
+def room_on(device: str) -> Iterator[None]:
+    """Where the networks are loaded and run; a GPU without room says so and keeps nothing of the attempt."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise NotReadyError(
+            f"{device} has no memory left for this case: ask again with device cpu, or when other "
+            "programs have left the GPU"
+        ) from error

@@ -7,8 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from lib.models import infers
-from lib.models.published import ROWS
+from osln.published import SERVED_ROWS
 from osln.weights.model_store import ModelStore
 from small import app as small_app
 from small import store as small_store
@@ -25,8 +24,8 @@ def template(tmp_path_factory) -> Path:
 @pytest.fixture
 def ask(tmp_path, template, monkeypatch):
     """Asks for an inference of networks that find what is bright."""
-    monkeypatch.setattr("lib.models.published.Predictor", small_store.BrightVoxels)
-    monkeypatch.setattr("lib.models.published.CandidateScorer", small_store.BrightnessScores)
+    monkeypatch.setattr("osln.published.Predictor", small_store.BrightVoxels)
+    monkeypatch.setattr("osln.published.CandidateScorer", small_store.BrightnessScores)
     asking = small_app.Asking(tmp_path, template)
     yield asking
     asking.clean()
@@ -108,7 +107,7 @@ def test_a_newly_published_version_serves_the_next_request(ask, models):
 
 def test_networks_stay_loaded_between_requests(ask, monkeypatch):
     ask("ct")
-    monkeypatch.setattr("lib.models.published.Predictor", None)
+    monkeypatch.setattr("osln.published.Predictor", None)
     ask("ct")
 
 
@@ -237,11 +236,11 @@ def test_a_gpu_without_room_names_the_way_out(ask, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(infers, "detect", full)
+    monkeypatch.setattr("osln.pipeline.detect", full)
     status, sentence = refusal(ask, "ct")
     assert status == 409 and "ask again with device cpu" in sentence
 
 
 def test_rows_and_their_networks_come_from_the_tables():
-    assert ROWS["osln"].segmenters == ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
-    assert ROWS["ef-distal"].segmenters == ("ef-distal",)
+    assert SERVED_ROWS["osln"].segmenters == ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
+    assert SERVED_ROWS["ef-distal"].segmenters == ("ef-distal",)

@@ -1,4 +1,3 @@
-import json
 import tempfile
 from pathlib import Path
 
@@ -7,9 +6,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from lib.models.infers import LABELS
-from lib.models.label_maps import plain, segment_fields, write_label_map
+from lib.models.label_maps import write_label_map
 from osln.imaging.grid import read_volume
+from osln.output.label_maps import LABELS
 from small import store as small_store
 
 OBLIQUE = np.array(
@@ -24,18 +23,6 @@ def perpendicular(affine: np.ndarray) -> np.ndarray:
     result = affine.copy()
     result[:3, :3] = left @ right * sizes
     return result
-
-
-def test_numpy_values_become_plain_and_what_json_cannot_say_becomes_null():
-    values = {
-        1: np.float32(0.5),
-        "a": np.arange(2),
-        "b": (np.int64(3), float("nan")),
-        "c": np.inf,
-        "d": Path("x"),
-    }
-    assert plain(values) == {"1": 0.5, "a": [0, 1], "b": [3, None], "c": None, "d": "x"}
-    json.dumps(plain(values), allow_nan=False)
 
 
 @pytest.mark.parametrize("extension", [".nii.gz", ".nii", ".nrrd", ".seg.nrrd"])
@@ -83,11 +70,3 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="is not the file's grid"):
         write_label_map(volume.array > 100, volume.grid, volume.file_grid.crop((0, 0, 0), (4, 4, 4)), LABELS)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
-
-
-def test_a_seg_nrrd_says_the_segments_itself():
-    fields = segment_fields({"lymph node": 1, "rejected candidate": 2}, (40, 36, 24))
-    assert (fields["Segment0_Name"], fields["Segment0_LabelValue"]) == ("lymph node", "1")
-    assert (fields["Segment1_Name"], fields["Segment1_LabelValue"]) == ("rejected candidate", "2")
-    assert fields["Segment1_Extent"] == "0 39 0 35 0 23"
-    assert fields["Segment0_Color"] == "0.266667 0.674510 0.392157"

@@ -28,8 +28,8 @@ def template(tmp_path_factory):
 @pytest.fixture
 def ask(tmp_path, template, monkeypatch):
     """Asks for an inference on a case `two` with a bright and a faint node; a score is brightness."""
-    monkeypatch.setattr("lib.models.published.Predictor", small_store.BrightVoxels)
-    monkeypatch.setattr("lib.models.published.CandidateScorer", small_store.BrightnessScores)
+    monkeypatch.setattr("osln.published.Predictor", small_store.BrightVoxels)
+    monkeypatch.setattr("osln.published.CandidateScorer", small_store.BrightnessScores)
     asking = small_app.Asking(tmp_path, template)
     small_store.make_case(asking.store.root, "two", faint=True)
     for classifier in ("glnet", "local-ct-pet"):
@@ -241,10 +241,10 @@ def test_a_gpu_that_has_no_room_for_stage_two_names_the_way_out(ask, monkeypatch
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("lib.models.published.CandidateScorer", full)
+    monkeypatch.setattr("osln.published.CandidateScorer", full)
     status, sentence = ask.refusal("osln", "two")
     assert status == 409 and "ask again with device cpu" in sentence
-    monkeypatch.setattr("lib.models.published.CandidateScorer", small_store.BrightnessScores)
+    monkeypatch.setattr("osln.published.CandidateScorer", small_store.BrightnessScores)
     monkeypatch.setattr(Tagger, "tag_lesions", full)
     assert ask.refusal("osln", "two")[0] == 409
 
@@ -264,7 +264,7 @@ def test_one_inference_at_a_time_uses_a_device_stage_two_included(ask, monkeypat
 
 def test_real_networks_score_what_the_tagger_and_the_patches_give_them(ask, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr("lib.models.published.Predictor", small_store.BrightVoxels)
+    monkeypatch.setattr("osln.published.Predictor", small_store.BrightVoxels)
     ask.use(ask.models, ask.tagger)
     first, again = (ask("osln", "two", score=0.001)["params"]["candidates"] for _ in range(2))
     assert len(first) == 2 and first == again

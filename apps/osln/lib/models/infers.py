@@ -3,33 +3,27 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from lib.errors import NotReadyError
-from lib.models.label_maps import DTYPES, EXTENSIONS, entries, plain, write_label_map
-from lib.models.operation import operation, row_options
-from lib.models.published import ROWS, Published, described
+from lib.models.label_maps import write_label_map
+from lib.models.operation import row_options
 from lib.options import Choice, Option, Switch, checked, shown
 from lib.store.cases import read_ct
-from osln.detection import detect
 from osln.files.images import split_suffix
 from osln.imaging.study import Study, build_study
+from osln.output.cases import load_for
+from osln.output.label_maps import DTYPES, EXTENSIONS, LABELS, WITH_REJECTED, label_map
+from osln.output.result import NOTE, described, result
+from osln.pipeline import in_use
+from osln.published import SERVED_ROWS, Published
 from osln.rows.experiments import Experiment
-from osln.stage_one.candidates import Detections
-from osln.store.layout import companions, load_study
+from osln.store.layout import companions
 
-LABELS = {"lymph node": 1}
-WITH_REJECTED = {**LABELS, "rejected candidate": 2}
-NOTE = "Research software, not for clinical use: every candidate is to be checked by a physician."
 FROM_SERVER = ("model", "image", "session", "restore_label_idx")
 """Keys of a request that the URL or a viewer sets and that are no options."""
 
@@ -107,23 +101,23 @@ class RowInfer(InferTask):
         options = checked(request, (*self.viewer_options(), *FILE_OPTIONS), FROM_SERVER)
         device = options["device"]
         start = time.perf_counter()
-        with room_on(device):
-            chosen = operation(self.row, self.published, options)
+        pipeline = in_use(
+            self.row, self.published, device, options["operating_point"], options.get("score", 0.0)
+        )
         loaded = time.perf_counter()
         study, warnings = self.study(Path(request["image"]), in_session="session" in request)
         read = time.perf_counter()
         # "cuda" and "cuda:0" are one device.
-        with _device_locks["cuda:0" if device == "cuda" else device], room_on(device):
+        with _device_locks["cuda:0" if device == "cuda" else device]:
             begun = time.perf_counter()
-            found = detect(study, self.row, chosen.networks, chosen.threshold, chosen.second)
+            found = pipeline.detect(study)
         detected = time.perf_counter()
         with_rejected = bool(options.get("show_rejected"))
-        names = WITH_REJECTED if with_rejected else LABELS
         path = write_label_map(
             label_map(found, study, with_rejected=with_rejected),
             study.ct.grid,
             study.ct.file_grid,
-            names,
+            WITH_REJECTED if with_rejected else LABELS,
             extension=options["result_extension"],
             dtype=options["result_dtype"],
             compress=options["result_compress"],
@@ -137,40 +131,15 @@ class RowInfer(InferTask):
             "write": done - detected,
             "total": done - start,
         }
-        return str(path), plain(
-            entries(found)
-            | {
-                "model": self.row.name,
-                "operating_point": chosen.point,
-                "device": device,
-                "warnings": [*chosen.warnings, *warnings, *found.column.warnings],
-                "models": described(chosen.versions),
-                "latencies": {step: round(seconds, 3) for step, seconds in latencies.items()},
-                "label_names": names,
-                "note": NOTE,
-            }
+        return str(path), result(
+            found, pipeline, warnings=warnings, latencies=latencies, with_rejected=with_rejected
         )
 
     def study(self, ct: Path, *, in_session: bool) -> tuple[Study, list[str]]:
-        """The case that this CT belongs to, without the approved nodes, which no network may see.
-
-        A companion that the row does not need serves the candidates' values (SUV, distance) if it can be
-        used, and is left out with a warning if it cannot.
-        """
+        """The case that this CT belongs to, without the approved nodes, which no network may see."""
         if in_session:
             return self._uploaded(ct), []
-        paths = replace(companions(ct.parent, split_suffix(ct)[0]), nodes=None)
-        needed = replace(
-            paths,
-            pet=paths.pet if self.row.needs_pet else None,
-            tumor=paths.tumor if self.row.needs_tumor else None,
-        )
-        try:
-            return load_study(paths), []
-        except ValueError as error:
-            if needed == paths:
-                raise
-            return load_study(needed), [f"left out, as {self.row.name} does not need it: {error}"]
+        return load_for(self.row, companions(ct.parent, split_suffix(ct)[0]))
 
     def _uploaded(self, ct: Path) -> Study:
         if self.row.needs_pet or self.row.needs_tumor:
@@ -182,30 +151,6 @@ class RowInfer(InferTask):
         return build_study("session", read_ct("session", ct))
 
 
-@contextmanager
-def room_on(device: str) -> Iterator[None]:
-    """Where the networks are loaded and run; a GPU without room says so and keeps nothing of the attempt."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise NotReadyError(
-            f"{device} has no memory left for this case: ask again with device cpu, or when other "
-            "programs have left the GPU"
-        ) from error
-
-
-def label_map(found: Detections, study: Study, *, with_rejected: bool) -> np.ndarray:
-    """(x, y, z) uint8 on the CT's grid: 1 for nodes, and 2 for rejected candidates if they are asked for."""
-    if not with_rejected:
-        found = replace(found, labels=found.kept_labels)
-    labels = found.labels_on_ct(study)
-    values = (labels > 0).astype(np.uint8)
-    # Candidates come by falling score: the kept ones have the smallest ids.
-    values += labels > len(found.kept)
-    return values
-
-
 def build(published: Published, devices: tuple[str, ...]) -> dict[str, InferTask]:
     """The tasks by row name; the fused pipeline leads."""
-    return {name: RowInfer(row, published, devices) for name, row in ROWS.items()}
+    return {name: RowInfer(row, published, devices) for name, row in SERVED_ROWS.items()}

@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         study = load_study(replace(paths, nodes=None))
         tell("loading the networks", 0.3)
         pipeline = load_pipeline(ModelStore(options.models), options.model, device=options.device)
+        sys.stderr.writelines(f"{warning}\n" for warning in pipeline.warnings)
         tell("finding nodes", 0.4)
         found = pipeline.detect(study)
         tell("drawing", 0.8)

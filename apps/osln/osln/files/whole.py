@@ -36,7 +36,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: lists for tuples, Python numbers for NumPy's, None for NaN and infinity.
+    """A value as JSON can hold it: lists for tuples and arrays, Python numbers, None for NaN and infinity.
 
     Raises:
         ValueError: If the value, or something in it, has no JSON form.
@@ -45,8 +45,9 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, str):
-        value = value.item()
+    if hasattr(value, "tolist"):
+        # NumPy's arrays and numbers.
+        return plain(value.tolist())
     if isinstance(value, float):
         # NaN is not JSON: a web server that passes it on fails.
         return float(value) if math.isfinite(value) else None

@@ -20,13 +20,11 @@ from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
 from osln.stage_one.validation import inside_zone
 from osln.stage_two.answering import learned_from
+from osln.stage_two.points import FEWEST_PATIENTS
 from osln.stage_two.validation import scored_patients
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
-
-FEWEST_PATIENTS = 10
-"""Validation patients below which a new threshold would say more about them than about the network."""
 
 
 def operating_points(

@@ -144,7 +144,7 @@ def _import_plans(
             report.ambiguous.update(error.names)
             _skip(report, deidentifier, Skipped(plan.patient, plan.ct.name, str(error)), [plan.ct])
         except (ValueError, OSError, *DAMAGED) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             reason = deidentifier.clean(reason, identifying_texts(headers))
             _skip(report, deidentifier, Skipped(plan.patient, plan.ct.name, reason), [plan.ct])
         finally:
@@ -164,7 +164,8 @@ def _known(
     return "in the store, made from other images or decisions; move its files away to import it again"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a study cannot be imported, in words: what damaged files raise is no sentence by itself."""
     if isinstance(error, OSError):
         return f"it could not be stored: {error.strerror}"
     number = str(error).startswith(("could not convert", "invalid literal", "cannot convert"))

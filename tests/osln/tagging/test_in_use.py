@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from lib.models.taggers import TaggerInUse
+from osln.tagging.in_use import TaggerInUse
 from osln.tagging.tagger import publish_tagger
 from osln.weights.model_store import ModelStore
 from small import store as small_store
@@ -23,7 +23,7 @@ def store(tmp_path):
 def test_it_is_loaded_once_for_all_requests(store, file, monkeypatch):
     in_use = TaggerInUse(store, file)
     first = in_use.on("cpu")
-    monkeypatch.setattr("lib.models.taggers.Tagger", None)
+    monkeypatch.setattr("osln.tagging.in_use.Tagger", None)
     assert in_use.on("cpu") is first
     assert in_use.describe() == first.describe()
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lib.models.options_of_stage_two import measured_points
-from lib.models.published import ROWS, Published
+from osln.published import SERVED_ROWS, Published
 from osln.rows.experiments import EXPERIMENTS
 from osln.stage_two.answering import reason_not_usable, told
+from osln.stage_two.points import measured_points
 from osln.weights.model_store import ModelStore
 from small import app as small_app
 from small import store as small_store
@@ -30,8 +30,8 @@ def published(models):
 
 def test_rows_are_offered_in_the_order_of_the_table_the_method_first():
     served = [name for name, row in EXPERIMENTS.items() if row.served]
-    assert list(ROWS)[: len(served)] == served
-    assert next(iter(ROWS)) == "osln"
+    assert list(SERVED_ROWS)[: len(served)] == served
+    assert next(iter(SERVED_ROWS)) == "osln"
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,19 @@ def test_rows_are_offered_in_the_order_of_the_table_the_method_first():
     ],
 )
 def test_a_row_is_answered_by_its_own_network(published, row, classifier):
-    scorer, version, tagger, warnings = published.scorer(ROWS[row], "cpu")
+    scorer, version, tagger, warnings = published.scorer(SERVED_ROWS[row], "cpu")
     assert scorer.classifier.name == version.network == classifier and warnings == []
     assert (tagger is not None) == (classifier in ("glnet", "tag"))
 
 
 @pytest.mark.parametrize("row", ["osln", "osln-tag"])
-def test_rows_that_read_tags_have_a_stand_in_without_a_tagger(tmp_path, row):
-    small_store.publish(tmp_path, ("glnet", "local-ct-pet", "tag"))
-    scorer, _, tagger, warnings = Published(ModelStore(tmp_path)).scorer(ROWS[row], "cpu")
+def test_rows_that_read_tags_have_a_stand_in_without_a_tagger(models, row):
+    scorer, _, tagger, warnings = Published(ModelStore(models)).scorer(SERVED_ROWS[row], "cpu")
     assert scorer.classifier.name == "local-ct-pet" and tagger is None and len(warnings) == 1
 
 
 def test_a_row_of_stage_one_has_no_second_stage(published):
-    assert published.answering(ROWS["lf-stratified"]) is None
+    assert published.answering(SERVED_ROWS["lf-stratified"]) is None
 
 
 def test_requests_at_the_same_time_load_a_network_once(published, monkeypatch):
@@ -68,9 +67,9 @@ def test_requests_at_the_same_time_load_a_network_once(published, monkeypatch):
         time.sleep(0.05)
         return small_store.BrightnessScores(checkpoint, device)
 
-    monkeypatch.setattr("lib.models.published.CandidateScorer", slow)
+    monkeypatch.setattr("osln.published.CandidateScorer", slow)
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: published.scorer(ROWS["osln"], "cpu")[0], range(4)))
+        found = list(pool.map(lambda _: published.scorer(SERVED_ROWS["osln"], "cpu")[0], range(4)))
     assert len(made) == 1 and all(one is found[0] for one in found)
 
 

@@ -1,4 +1,4 @@
-"""The weights in use, as the server sees them: looked up at every request, loaded once per version."""
+"""The weights in use: looked up whenever they are asked for, loaded once per version."""
 
 import threading
 from collections.abc import Mapping
@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from lib.errors import NotReadyError
-from lib.models.options_of_stage_two import measured_points
-from lib.models.taggers import TaggerInUse, store_stamp
-from osln.rows.experiments import ROWS as ALL_ROWS
-from osln.rows.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
+from osln.rows.experiments import CLASSIFIERS, NETWORKS, ROWS, SEGMENTERS, Experiment
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import Answering, answering
+from osln.stage_two.points import measured_points
 from osln.stage_two.scoring import CandidateScorer
+from osln.tagging.in_use import TaggerInUse, store_stamp
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore, Version
 
-ROWS = {name: row for name, row in ALL_ROWS.items() if row.served}
+SERVED_ROWS = {name: row for name, row in ROWS.items() if row.served}
 """Every row that is offered, by name; the first one is what Slicer runs by itself."""
+
+
+class NotReadyError(ValueError):
+    """Something that is needed is not there yet: weights, room on the device, PET, an approved label."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,17 @@ class Published:
     Args:
         store: Versions of the weights.
         tagger: File of the tagger to use; None for the published version.
+        rows: What can be asked.
 
     Raises:
         ValueError: If the file is no tagger.
     """
 
-    def __init__(self, store: ModelStore, tagger: Path | None = None) -> None:
+    def __init__(
+        self, store: ModelStore, tagger: Path | None = None, rows: Mapping[str, Experiment] = SERVED_ROWS
+    ) -> None:
         self.store = store
+        self._rows = rows
         self.tagger = TaggerInUse(store, tagger)
         self._guard = threading.Lock()
         self._seen: tuple[Any, ...] = ()
@@ -98,7 +104,7 @@ class Published:
         """
         wanted = cast(str, row.classifier)
         tagger = self.tagger.on(device) if row.needs_tags else None
-        choice = answering(wanted, self.versions(), tagger and tagger.describe())
+        choice = answering(wanted, self.versions(), tagger.describe() if tagger else None)
         if choice.reason and not choice.ready:
             raise NotReadyError(f"{choice.warnings[0]} ({row.stage_one})")
         loaded = self._network(choice.classifier, device)
@@ -111,7 +117,8 @@ class Published:
             if loaded is None or version is None or loaded.version.sha256 != version.sha256:
                 checkpoint = self.store.load(name, version)
                 make = Predictor if name in SEGMENTERS else CandidateScorer
-                loaded = _Loaded(version or self.store.published(name), make(checkpoint, device))
+                there = cast(Version, version or self.store.published(name))
+                loaded = _Loaded(there, make(checkpoint, device))
                 self._loaded[name, device] = loaded
             return loaded
 
@@ -120,24 +127,12 @@ class Published:
         with self._guard:
             if seen == self._seen:
                 return
-            self._versions = {name: self.store.published(name) for name in SERVED_NETWORKS}
+            asked = [name for name in NETWORKS if any(name in row.networks for row in self._rows.values())]
+            self._versions = {name: self.store.published(name) for name in asked}
             self._thresholds = {
                 row: dict(sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != "0.15"))
-                for row in ROWS
+                for row in self._rows
             }
-            self._points = {name: measured_points(self.store.thresholds(name)) for name in SERVED_CLASSIFIERS}
+            scorers = [name for name in asked if name in CLASSIFIERS]
+            self._points = {name: measured_points(self.store.thresholds(name)) for name in scorers}
             self._seen = seen
-
-
-def described(versions: Mapping[str, Version | None]) -> dict[str, Any]:
-    """Versions as JSON: what every result and `/info/` say about the weights."""
-    return {
-        name: version
-        and {
-            "version": version.name,
-            "sha256": version.sha256,
-            "trained_on": version.trained_on,
-            "created": version.metadata.get("created"),
-        }
-        for name, version in versions.items()
-    }

@@ -1,0 +1,1 @@
+"""What becomes of detections: label maps, JSON, DICOM, pictures and a page of all cases, case by case."""

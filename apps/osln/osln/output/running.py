@@ -1,0 +1,118 @@
+"""Cases through a pipeline, one after the other, whatever a single case does."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from osln.files.arrays import write_json
+from osln.output.cases import Case, Tell, load_for
+from osln.output.result import result
+from osln.output.writing import Wanted, failure_path, finish, is_finished, made_from, write_files
+from osln.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+DONE, PRESENT, FAILED = "done", "present", "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case.
+
+    Attributes:
+        case: Its name.
+        state: "done", "present" (finished before) or "failed".
+        reason: Why it failed.
+        candidates, kept: Numbers of a case that was done now.
+        warnings: What a person should look at.
+        seconds: Duration.
+    """
+
+    case: str
+    state: str
+    reason: str = ""
+    candidates: int = 0
+    kept: int = 0
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        if self.state == FAILED:
+            return f"{self.case}: failed: {self.reason}"
+        if self.state == PRESENT:
+            return f"{self.case}: done before with the same images, weights and options"
+        return f"{self.case}: {self.kept} of {self.candidates} candidates kept in {self.seconds:.1f} s"
+
+
+def run_cases(
+    cases: Sequence[Case],
+    pipeline: Pipeline,
+    wanted: Wanted,
+    *,
+    overwrite: bool = False,
+    tell: Tell = lambda words, share: None,
+) -> Iterator[Outcome]:
+    """Finds the nodes of each case and writes its files; a case that fails does not stop the others.
+
+    Args:
+        cases: In this order.
+        pipeline: Loaded once for all.
+        wanted: What is written, and where.
+        overwrite: Do finished cases again.
+        tell: What goes on inside a case.
+    """
+    for case in cases:
+        began = time.perf_counter()
+        try:
+            yield _run_case(case, pipeline, wanted, overwrite=overwrite, tell=tell)
+        except Exception as error:
+            # ValueError and OSError say themselves what is wrong; others are accidents, told with their kind.
+            logger.debug("case %s failed", case.name, exc_info=True)
+            expected = isinstance(error, (ValueError, OSError))
+            reason = str(error) if expected else f"{type(error).__name__}: {error}"
+            _note_failure(case, reason, wanted)
+            yield Outcome(case.name, FAILED, reason, seconds=time.perf_counter() - began)
+
+
+def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool, tell: Tell) -> Outcome:
+    began = time.perf_counter()
+    made = made_from(case, pipeline, wanted)
+    if not overwrite and is_finished(case.name, made, wanted):
+        return Outcome(case.name, PRESENT)
+    with case.files(tell) as files:
+        study, left_out = load_for(pipeline.experiment, files.paths)
+        warnings = [*files.warnings, *left_out]
+        series = case.ct_series(study.ct) if wanted.dicom else None
+        read = time.perf_counter()
+        found = pipeline.detect(study)
+        detected = time.perf_counter()
+
+        def content(**latencies: float) -> dict:
+            seconds = {"read": read - began, **found.seconds, **latencies}
+            told = result(
+                found, pipeline, warnings=warnings, latencies=seconds, with_rejected=wanted.with_rejected
+            )
+            return {"case": case.name, **told, "made_from": made}
+
+        names = write_files(found, study, content(), wanted, series)
+        done = time.perf_counter()
+        finished = content(write=done - detected, total=done - began)
+        finish(case.name, finished, names, wanted)
+    return Outcome(
+        case.name,
+        DONE,
+        candidates=len(found.candidates),
+        kept=len(found.kept),
+        warnings=tuple(finished["warnings"]),
+        seconds=done - began,
+    )
+
+
+def _note_failure(case: Case, reason: str, wanted: Wanted) -> None:
+    try:
+        write_json(failure_path(wanted.out, case.name), {"case": case.name, "failed": reason})
+    except OSError as error:
+        logger.warning("the failure of case %s could not be written down: %s", case.name, error)

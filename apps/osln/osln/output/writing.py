@@ -1,0 +1,165 @@
+"""The files of one case: label map, DICOM and picture, and the JSON that makes them a finished result."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from osln import __version__
+from osln.dicom.nodes import NodeSet
+from osln.dicom.reading.source import CtSeries
+from osln.dicom.writing.export import WRITERS, encoded, on_ct_series
+from osln.dicom.writing.from_store import predicted_nodes
+from osln.files.arrays import plain, write_json
+from osln.files.images import write_atomically
+from osln.imaging.study import Study
+from osln.output.cases import Case
+from osln.output.label_maps import EXTENSIONS, LABELS, WITH_REJECTED, label_map, write_label_map
+from osln.pipeline import Pipeline
+from osln.stage_one.candidates import Detections
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is written of each case, and where.
+
+    Attributes:
+        out: Folder; it exists.
+        extension: Of the label map, one of `osln.output.label_maps.EXTENSIONS`.
+        with_rejected: Whether rejected candidates are the second value of the label map.
+        dicom: Of `osln.dicom.writing.export.WRITERS`.
+        pictures: Whether a PNG is drawn.
+    """
+
+    out: Path
+    extension: str = ".nii.gz"
+    with_rejected: bool = False
+    dicom: tuple[str, ...] = ()
+    pictures: bool = False
+
+    def __post_init__(self) -> None:
+        if self.extension not in EXTENSIONS:
+            raise ValueError(f"a label map ends with one of {', '.join(EXTENSIONS)}, not {self.extension}")
+
+    def label_map(self, case: str) -> Path:
+        return self.out / f"{case}{self.extension}"
+
+    def picture(self, case: str) -> Path:
+        return self.out / f"{case}.png"
+
+    def object(self, case: str, form: str) -> Path:
+        return self.out / f"{case}.{form}.dcm"
+
+    def files(self, case: str) -> list[Path]:
+        """Everything but the JSON."""
+        drawn = [self.picture(case)] if self.pictures else []
+        return [self.label_map(case), *(self.object(case, form) for form in self.dicom), *drawn]
+
+
+def result_path(out: Path, case: str) -> Path:
+    """The JSON of a finished case."""
+    return out / f"{case}.json"
+
+
+def failure_path(out: Path, case: str) -> Path:
+    """The JSON that says why a case has no result; gone as soon as it has one."""
+    return out / f"{case}.failed.json"
+
+
+def made_from(case: Case, pipeline: Pipeline, wanted: Wanted) -> dict[str, Any]:
+    """All that a result depends on, as JSON values: who has the same has the same result."""
+    second = pipeline.second
+    tagger = second.tagger if second else None
+    return plain(
+        {
+            "software": __version__,
+            "inputs": dict(case.fingerprint()),
+            "model": pipeline.experiment.name,
+            "weights": {name: version.sha256 for name, version in pipeline.versions.items()},
+            "tagger": tagger and tagger.sha256,
+            "threshold": pipeline.threshold,
+            "score_threshold": second and second.threshold,
+            "with_rejected": wanted.with_rejected,
+        }
+    )
+
+
+def is_finished(case: str, made: dict[str, Any], wanted: Wanted) -> bool:
+    """Whether everything that is wanted of a case is there, made from just this."""
+    former = read_result(result_path(wanted.out, case))
+    return former.get("made_from") == made and all(path.is_file() for path in wanted.files(case))
+
+
+def write_files(
+    found: Detections, study: Study, about: dict[str, Any], wanted: Wanted, series: CtSeries | None
+) -> list[str]:
+    """Writes all files of a case but its JSON, and takes away what a former result of other origin left.
+
+    The former JSON goes first: whoever stops this in the middle leaves a case that is not finished.
+
+    Args:
+        found: The candidates.
+        study: The case.
+        about: `result` and `made_from`.
+        wanted: What to write.
+        series: DICOM images of the CT; None if no DICOM is wanted.
+
+    Returns:
+        Names of the files of this result, those of an earlier run of the same origin among them.
+
+    Raises:
+        ValueError: If the CT's voxels are not those of the series; nothing is written then.
+    """
+    case = study.case
+    objects = _dicom(found, study, about, wanted, series) if series is not None else {}
+    path = result_path(wanted.out, case)
+    former = read_result(path)
+    path.unlink(missing_ok=True)
+    names = [Path(name).name for name in former.get("files", [])]
+    if former.get("made_from") != about["made_from"]:
+        for name in names:
+            (wanted.out / name).unlink(missing_ok=True)
+        names = []
+    write_label_map(
+        wanted.label_map(case),
+        label_map(found, study, with_rejected=wanted.with_rejected),
+        study.ct.grid,
+        study.ct.file_grid,
+        WITH_REJECTED if wanted.with_rejected else LABELS,
+    )
+    for form, content in objects.items():
+        write_atomically(wanted.object(case, form), content)
+    if wanted.pictures:
+        # Imported here: drawing loads matplotlib, which most runs do not need.
+        from osln.pictures import draw_detections, save_picture
+
+        title = f"{case}: {found.experiment}, for research, not for clinical use"
+        save_picture(draw_detections(found, None, title), wanted.picture(case))
+    return list(dict.fromkeys([*names, *(path.name for path in wanted.files(case))]))
+
+
+def finish(case: str, content: dict[str, Any], names: list[str], wanted: Wanted) -> None:
+    """Writes the JSON that makes a case a finished one, with the names of its files."""
+    write_json(result_path(wanted.out, case), content | {"files": names})
+    failure_path(wanted.out, case).unlink(missing_ok=True)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The JSON of a finished or failed case; {} if there is none or it is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    ours = isinstance(content, dict) and ("made_from" in content or "failed" in content)
+    return content if ours else {}
+
+
+def _dicom(
+    found: Detections, study: Study, about: dict[str, Any], wanted: Wanted, series: CtSeries
+) -> dict[str, bytes]:
+    """Content of the DICOM files by format."""
+    nodes = predicted_nodes(found.labels_on_ct(study), study.ct.grid, about, datetime.now())
+    labels = on_ct_series(nodes.labels, nodes.grid, series, "the label map")
+    moved = NodeSet(labels, series.grid, nodes.nodes, nodes.author)
+    return {form: encoded(WRITERS[form](moved, series)) for form in wanted.dicom}

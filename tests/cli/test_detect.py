@@ -1,0 +1,86 @@
+"""The command: options, exit status, and what it says."""
+
+import json
+
+import pytest
+
+from osln.cli import detect
+from small import store as small_store
+from small.outputs import bright as bright
+from small.outputs import bright_models as bright_models
+
+
+@pytest.fixture
+def command(bright, bright_models, tmp_path):
+    """Runs the command with networks that find what is bright; returns the exit status."""
+    small_store.make_case(tmp_path / "store", "a")
+    small_store.make_case(tmp_path / "store", "b", faint=True)
+
+    def run(*arguments, output=tmp_path / "out"):
+        given = [
+            str(tmp_path / "store"),
+            "-o",
+            str(output),
+            "--models",
+            str(bright_models),
+            "--device",
+            "cpu",
+        ]
+        return detect.main([*given, "--model", "ct", *arguments])
+
+    return run
+
+
+def test_all_cases_are_done_and_told(command, tmp_path, capsys):
+    assert command("--overview") == 0
+    said = capsys.readouterr().out
+    assert "a: 1 of 1 candidates kept" in said and "b: 2 of 2 candidates kept" in said
+    assert "cases: 2 done, 0 done before, 0 failed" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.json", "a.nii.gz", "a.png", "b.json", "b.nii.gz", "b.png", "index.html",
+    ]  # fmt: skip
+
+
+def test_a_failed_case_is_status_1_and_counted(command, tmp_path, capsys):
+    (tmp_path / "store" / "c.nii.gz").write_bytes(b"")
+    assert command() == 1
+    assert "cases: 2 done, 0 done before, 1 failed" in capsys.readouterr().out
+
+
+def test_parts_together_do_every_case(command, tmp_path):
+    assert command("--parts", "2", "--part", "1") == 0
+    assert not (tmp_path / "out" / "b.json").exists()
+    assert command("--parts", "2", "--part", "2") == 0
+    assert (tmp_path / "out" / "b.json").exists()
+
+
+def test_a_machine_reads_what_became_of_the_cases(command, capsys):
+    command("--cases", "b", "--json")
+    [outcome] = json.loads(capsys.readouterr().out)
+    assert (outcome["case"], outcome["state"], outcome["kept"]) == ("b", "done", 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--precision", "0.9"], "ct has no operating point 'precision 0.9': choose one of precision 0.15"),
+        (["--score", "0.5"], "ct ends with stage one"),
+        (["--score", "2"], "--score lies above 0 and up to 1"),
+        (["--extension", ".dcm"], "a label map ends with one of .nii.gz"),
+        (["--device", "tpu"], "device 'tpu' is not available"),
+        (["--cases", "z"], "there is no case z"),
+        (["--parts", "2", "--part", "3"], "there is no part 3 of 2"),
+        (["--model", "osln"], "no weights for"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_sentence(command, capsys, options, sentence):
+    assert command(*options) == 1
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said
+
+
+def test_results_are_never_written_among_the_images(command, tmp_path, capsys):
+    before = sorted((tmp_path / "store").rglob("*"))
+    assert command(output=tmp_path / "store") == 1
+    assert "would lie among the images" in capsys.readouterr().err
+    assert sorted((tmp_path / "store").rglob("*")) == before

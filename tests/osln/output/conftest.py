@@ -1,0 +1,2 @@
+from small.outputs import bright as bright
+from small.outputs import bright_models as bright_models

@@ -1,0 +1,96 @@
+"""DICOM studies as cases: converted as by an import, named without the patient, left as they are."""
+
+import json
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+
+from osln.dicom.reading.segmentation import read_seg
+from osln.dicom.reading.source import read_ct_series
+from osln.imaging.grid import Grid, read_volume, write_volume
+from osln.phantom import make_phantom
+from osln.phantom.written.dicom_study import PLANNING, write_dicom_case
+from small.dicom import IDENTITY
+from small.study import study
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return make_phantom(3, spacing_mm=(4.0, 4.0, 5.0), misregistered=False)
+
+
+@pytest.fixture(scope="module")
+def phantom_dicom(phantom, tmp_path_factory):
+    """An aligned phantom as DICOM."""
+    folder = tmp_path_factory.mktemp("dicom")
+    write_dicom_case(folder, "phantom-01", phantom, approve=False)
+    return folder
+
+
+def test_a_folder_of_studies_gives_label_map_seg_and_rtstruct_on_the_ct(tmp_path, bright, phantom_dicom):
+    out = tmp_path / "out"
+    before = {path: path.read_bytes() for path in phantom_dicom.rglob("*.dcm")}
+    [outcome] = bright([phantom_dicom], out, "ct-stratified", dicom=("seg", "rtstruct"))
+    assert outcome.state == "done" and outcome.candidates > 0
+    assert {path: path.read_bytes() for path in phantom_dicom.rglob("*.dcm")} == before
+
+    series = read_ct_series(phantom_dicom / "phantom-01" / PLANNING)
+    labels = read_volume(out / f"{outcome.case}.nii.gz")
+    assert labels.grid.matches(series.grid)
+    seg = read_seg(out / f"{outcome.case}.seg.dcm", series)
+    marked = np.zeros(labels.array.shape, bool)
+    for segment in seg.segments:
+        marked |= seg.mask(segment.name)
+    np.testing.assert_array_equal(marked, labels.array > 0)
+    structures = pydicom.dcmread(out / f"{outcome.case}.rtstruct.dcm")
+    assert len(structures.StructureSetROISequence) == outcome.kept
+    told = json.loads((out / f"{outcome.case}.json").read_text())
+    assert told["candidates"][0]["zone"] in ("proximal", "distal")
+    assert [
+        one.state for one in bright([phantom_dicom], out, "ct-stratified", dicom=("seg", "rtstruct"))
+    ] == ["present"]
+
+
+def test_image_files_find_the_dicom_of_their_ct_among_others(tmp_path, bright, phantom, phantom_dicom):
+    [first] = bright([phantom_dicom], tmp_path / "first")
+    store = tmp_path / "store"
+    store.mkdir()
+    write_volume(store / "p1.nii.gz", phantom.ct_hu, Grid(phantom.ct_hu.shape, phantom.affine))
+    [outcome] = bright([store], tmp_path / "out", dicom=("seg",), ct_dicom=phantom_dicom)
+    assert outcome.state == "done" and outcome.kept == first.kept
+    [refused] = bright([store], tmp_path / "none", dicom=("seg",))
+    assert "--ct-dicom" in refused.reason and not (tmp_path / "none" / "p1.nii.gz").exists()
+    other = study(tmp_path / "other")
+    [refused] = bright([store], tmp_path / "none", dicom=("seg",), ct_dicom=other)
+    assert "does not hold the DICOM images of the CT of case p1" in refused.reason
+
+
+def test_nothing_that_is_written_names_the_patient_unless_that_is_asked_for(tmp_path, bright):
+    folder = study(tmp_path / "in")
+    [outcome] = bright([folder], tmp_path / "out")
+    written = "".join(
+        path.name + path.read_text(errors="ignore") for path in (tmp_path / "out").glob("*.json")
+    )
+    assert not [word for word in IDENTITY.values() if len(word) > 1 and word in written]
+    assert outcome.case.startswith("case-")
+    [named] = bright([folder], tmp_path / "named", keep_identity=True)
+    assert named.case.startswith(IDENTITY["PatientID"])
+
+
+def test_a_case_has_one_name_wherever_its_files_lie(tmp_path, bright):
+    folder = study(tmp_path / "in")
+    moved = shutil.copytree(folder, tmp_path / "elsewhere" / "in")
+    [first] = bright([folder], tmp_path / "out")
+    [again] = bright([moved], tmp_path / "out")
+    assert first.state == "done" and (again.case, again.state) == (first.case, "present")
+
+
+def test_a_study_that_lacks_what_the_row_needs_is_refused_in_words(tmp_path, bright):
+    folder = study(tmp_path / "in")
+    for path in folder.rglob("*.dcm"):
+        if pydicom.dcmread(path, stop_before_pixels=True).Modality == "RTSTRUCT":
+            path.unlink()
+    [outcome] = bright([folder], tmp_path / "out", "ct-stratified")
+    assert outcome.state == "failed" and "it has no tumor, as required" in outcome.reason

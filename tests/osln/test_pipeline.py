@@ -1,0 +1,78 @@
+"""A row with the weights in use: operating points, thresholds, and what is missing."""
+
+import pytest
+
+from osln.pipeline import CANDIDATES_AT, load_pipeline, operating_points
+from osln.published import NotReadyError, Published
+from osln.rows.experiments import ROWS
+from osln.weights.model_store import ModelStore
+from small import store as small_store
+
+ROW = "osln-local-ct-pet"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    small_store.publish(folder, [*ROWS[ROW].segmenters, "local-ct-pet"])
+    store = ModelStore(folder)
+    store.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
+    store.set_thresholds("local-ct-pet", {"1": 0.8, "3": 0.6})
+    return store
+
+
+def test_operating_points_are_named_as_people_choose_them_the_default_first(models):
+    published = Published(models)
+    assert operating_points(ROWS["lf-stratified"], published) == {
+        "precision 0.15": 0.4,
+        "precision 0.10": 0.3,
+    }
+    assert list(operating_points(ROWS[ROW], published).items()) == [
+        ("3 FP per patient", 0.6),
+        ("1 FP per patient", 0.8),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "point", "threshold"),
+    [
+        ({}, "3 FP per patient", 0.6),
+        ({"point": "1 FP per patient"}, "1 FP per patient", 0.8),
+        ({"score": 0.25}, "score 0.25", 0.25),
+    ],
+)
+def test_stage_two_keeps_from_the_score_that_was_asked_for(models, asked, point, threshold):
+    pipeline = load_pipeline(models, ROW, **asked)
+    assert (pipeline.point, pipeline.second.threshold) == (point, threshold)
+    assert pipeline.threshold == models.thresholds("lf-stratified")[CANDIDATES_AT] == 0.4
+    assert set(pipeline.versions) == set(ROWS[ROW].networks) and pipeline.warnings == []
+
+
+def test_stage_one_alone_runs_at_a_precision(models):
+    pipeline = load_pipeline(models, "lf-stratified", point="precision 0.10")
+    assert (pipeline.threshold, pipeline.second, pipeline.point) == (0.3, None, "precision 0.10")
+
+
+def test_what_cannot_be_asked_is_refused_with_what_can(models):
+    with pytest.raises(ValueError, match="no operating point '7 FP per patient': choose one of 3 FP per"):
+        load_pipeline(models, ROW, point="7 FP per patient")
+    with pytest.raises(ValueError, match="lf-stratified ends with stage one"):
+        load_pipeline(models, "lf-stratified", score=0.5)
+
+
+def test_rows_that_are_not_served_can_be_asked_by_a_script(models):
+    with pytest.raises(ValueError, match="no weights for ct-psnn: train it"):
+        load_pipeline(models, "ct-psnn")
+    assert load_pipeline(models, "lf-turned").experiment.turns == 4
+
+
+def test_a_row_whose_tags_cannot_be_read_says_who_scores_instead(models):
+    pipeline = load_pipeline(models, "osln")
+    assert pipeline.second.scorer.classifier.name == "local-ct-pet"
+    assert "there is no tagger" in pipeline.warnings[0]
+
+
+def test_a_row_that_nobody_can_score_is_not_ready_and_says_what_to_train(tmp_path):
+    small_store.publish(tmp_path, ROWS[ROW].segmenters)
+    with pytest.raises(NotReadyError, match="has no weights either: train it"):
+        load_pipeline(ModelStore(tmp_path), "osln")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.rows.experiments import EXPERIMENTS, Experiment
+from osln.rows.experiments import EXPERIMENTS, OPERATING_POINT, Experiment
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import learned_from
@@ -33,7 +33,7 @@ def load_pipeline(
     models: ModelStore,
     row: str,
     *,
-    precision: str = "0.15",
+    precision: str = OPERATING_POINT,
     false_positives: str = "3",
     tagger: Path | None = None,
     device: str = "cpu",

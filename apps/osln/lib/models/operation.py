@@ -9,13 +9,11 @@ from lib.models.published import Published
 from lib.options import Choice, Option, Switch
 from osln.detection import SecondStage
 from osln.retraining.operating_points import FEWEST_PATIENTS
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import OPERATING_POINT, Experiment
 from osln.stage_one.inference import Predictor
 from osln.weights.model_store import Version
 
 PRECISION = "precision "
-CANDIDATES_AT = "0.15"
-"""Precision at which stage one hands its candidates to stage two (paper, section 4.3)."""
 
 
 @dataclass(frozen=True)
@@ -74,4 +72,4 @@ def operation(row: Experiment, published: Published, options: Mapping[str, Any])
         ]
     second = SecondStage(scorer, tagger, score)
     everything = versions | {version.network: version}
-    return Operation(networks, thresholds[CANDIDATES_AT], second, point, everything, warnings)
+    return Operation(networks, thresholds[OPERATING_POINT], second, point, everything, warnings)

@@ -9,8 +9,8 @@ from typing import Any, cast
 from lib.errors import NotReadyError
 from lib.models.options_of_stage_two import measured_points
 from lib.models.taggers import TaggerInUse, stamp
+from osln.rows.experiments import OPERATING_POINT, SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
 from osln.rows.experiments import ROWS as ALL_ROWS
-from osln.rows.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import Answering, answering
 from osln.stage_two.scoring import CandidateScorer
@@ -57,7 +57,7 @@ class Published:
         return self._versions
 
     def thresholds(self, row: Experiment) -> Mapping[str, float]:
-        """Thresholds of a row's stage one by its precision on validation patients, the paper's 0.15 first."""
+        """Thresholds of a row's stage one by its precision on validation patients, `OPERATING_POINT` first."""
         self._refresh()
         return self._thresholds[row.stage_one]
 
@@ -125,7 +125,9 @@ class Published:
                 return
             self._versions = {name: self.store.published(name) for name in SERVED_NETWORKS}
             self._thresholds = {
-                row: dict(sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != "0.15"))
+                row: dict(
+                    sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != OPERATING_POINT)
+                )
                 for row in ROWS
             }
             self._points = {name: measured_points(self.store.thresholds(name)) for name in SERVED_CLASSIFIERS}

@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from osln.files.arrays import plain
 from osln.files.images import write_atomically
-from osln.rows.experiments import NETWORKS
+from osln.rows.experiments import NETWORKS, OPERATING_POINT
 from osln.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 SHIPPED = "shipped"
@@ -153,7 +153,7 @@ class ModelStore:
         """
         shipped = self._shipped_manifest().get("thresholds", {})
         own = self._state().get("thresholds", {})
-        return dict({**shipped, **own}.get(experiment) or {"0.15": DEFAULT_THRESHOLD})
+        return dict({**shipped, **own}.get(experiment) or {OPERATING_POINT: DEFAULT_THRESHOLD})
 
     def set_thresholds(self, experiment: str, thresholds: Mapping[str, float]) -> None:
         """Stores the operating points of an experiment; see `thresholds`."""

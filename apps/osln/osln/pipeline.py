@@ -9,7 +9,7 @@ from osln.imaging.study import Study
 from osln.rows.experiments import EXPERIMENTS, OPERATING_POINT, Experiment
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
-from osln.stage_two.answering import learned_from
+from osln.stage_two.answering import FALLBACK, reason_not_answering
 from osln.stage_two.scoring import CandidateScorer
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
@@ -70,13 +70,11 @@ def load_pipeline(
                 f"patient: known are {', '.join(scores)}"
             )
         scorer = CandidateScorer(models.load(experiment.classifier), device, arithmetic)
-        told = None
+        read = None
         if experiment.needs_tags:
-            told = Tagger.load(tagger or models.root / SHIPPED / SHIPPED_TAGGER, device, arithmetic)
-            if not learned_from(scorer.checkpoint, told):
-                raise ValueError(
-                    f"{experiment.classifier} learned from the tags of another tagger than this: retrain "
-                    "it, or ask osln-local-ct-pet, which needs none"
-                )
-        second = SecondStage(scorer, told, scores[false_positives])
+            read = Tagger.load(tagger or models.root / SHIPPED / SHIPPED_TAGGER, device, arithmetic)
+            version = models.published(experiment.classifier)
+            if reason := reason_not_answering(experiment.classifier, version, read.describe()):
+                raise ValueError(f"{reason}, or ask for osln-{FALLBACK}, which needs no tags")
+        second = SecondStage(scorer, read, scores[false_positives])
     return Pipeline(experiment, networks, thresholds[precision], second)

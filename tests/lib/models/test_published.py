@@ -9,7 +9,7 @@ import pytest
 from lib.models.options_of_stage_two import measured_points
 from lib.models.published import ROWS, Published
 from osln.rows.experiments import EXPERIMENTS
-from osln.stage_two.answering import reason_not_usable, told
+from osln.stage_two.answering import reason_not_answering, told
 from osln.weights.model_store import ModelStore
 from small import app as small_app
 from small import store as small_store
@@ -81,9 +81,9 @@ def test_points_are_those_of_the_paper_three_first_and_nothing_that_is_no_score(
 
 def test_the_reason_says_whose_tags_and_what_to_do(published):
     version = published.versions()["glnet"]
-    assert "there is no tagger" in reason_not_usable("glnet", version, None)
-    assert "no weights for glnet" in reason_not_usable("glnet", None, TAGGER)
-    assert reason_not_usable("glnet", version, published.tagger.describe()) is None
-    reason = reason_not_usable("glnet", version, TAGGER)
+    assert "there is no tagger" in reason_not_answering("glnet", version, None)
+    assert "no weights for glnet" in reason_not_answering("glnet", None, TAGGER)
+    assert reason_not_answering("glnet", version, published.tagger.describe()) is None
+    reason = reason_not_answering("glnet", version, TAGGER)
     assert f"the tagger in use is {told(TAGGER)}" in reason and "phantom 0" in reason
     assert told(TAGGER) == "LesaNet (phantom, trained on phantom 1, abababababab)" and told(None) == "none"

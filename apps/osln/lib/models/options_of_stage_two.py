@@ -1,8 +1,4 @@
-"""Which network of stage two answers for a row, and above which score a candidate is kept.
-
-A network that reads tags understands those of the very tagger it learned from. With any other one, or
-none, the row answers with the network that sees the same images and no tags, and every result says so.
-"""
+"""Above which score of stage two a candidate is kept, and how a request says so."""
 
 from collections.abc import Mapping
 from typing import Any

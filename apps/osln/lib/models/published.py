@@ -57,7 +57,7 @@ class Published:
         return self._versions
 
     def thresholds(self, row: Experiment) -> Mapping[str, float]:
-        """Thresholds of a row's stage one by its precision on validation patients, `OPERATING_POINT` first."""
+        """Thresholds of a row's stage one by its precision on validation patients, the paper's first."""
         self._refresh()
         return self._thresholds[row.stage_one]
 

@@ -20,7 +20,7 @@ from osln.imaging.study import build_study
 from osln.metrics.definitions import Counts, stage_one
 from osln.metrics.sweep import sweep
 from osln.phantom import make_phantom
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows.experiments import EXPERIMENTS, OPERATING_POINT
 from osln.stage_one.candidates import find_candidates
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
@@ -46,7 +46,7 @@ def main() -> None:
     options = parser.parse_args()
 
     store = ModelStore(options.models)
-    threshold = store.thresholds(ROW.name)["0.15"]
+    threshold = store.thresholds(ROW.name)[OPERATING_POINT]
     networks = {
         number_format: {
             name: Predictor(store.load(name), number_format=number_format) for name in ROW.segmenters

@@ -12,7 +12,7 @@ from osln.networks.glnet import GLNet
 from osln.networks.lesanet import LesaNet
 from osln.networks.unet3d import UNet3D
 from osln.phantom import make_phantom
-from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, SEGMENTERS
+from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, OPERATING_POINT, PRESETS, SEGMENTERS
 from osln.rows.tagger_recipe import TAGGER_RECIPES
 from osln.tagging.tagger import save_tagger, tagger_file
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
@@ -74,7 +74,7 @@ def weights(model_folder: Path, preset: str, target: Path) -> Weights:
     """
     store = ModelStore(model_folder)
     found = _in_use(store, ROW.segmenters, preset)
-    threshold = store.thresholds(ROW.stage_one)["0.15"] if found else None
+    threshold = store.thresholds(ROW.stage_one)[OPERATING_POINT] if found else None
     torch.manual_seed(0)
     segmenters = found or {name: _fresh(name, preset) for name in ROW.segmenters}
     name: str = ROW.classifier  # type: ignore[assignment]

@@ -8,7 +8,7 @@ import pytest
 
 from osln.published import SERVED_ROWS, Published
 from osln.rows.experiments import EXPERIMENTS
-from osln.stage_two.answering import reason_not_usable, told
+from osln.stage_two.answering import reason_not_answering, told
 from osln.stage_two.points import measured_points
 from osln.weights.model_store import ModelStore
 from small import app as small_app
@@ -50,8 +50,9 @@ def test_a_row_is_answered_by_its_own_network(published, row, classifier):
 
 
 @pytest.mark.parametrize("row", ["osln", "osln-tag"])
-def test_rows_that_read_tags_have_a_stand_in_without_a_tagger(models, row):
-    scorer, _, tagger, warnings = Published(ModelStore(models)).scorer(SERVED_ROWS[row], "cpu")
+def test_rows_that_read_tags_have_a_stand_in_without_a_tagger(tmp_path, row):
+    small_store.publish(tmp_path, ("glnet", "local-ct-pet", "tag"))
+    scorer, _, tagger, warnings = Published(ModelStore(tmp_path)).scorer(SERVED_ROWS[row], "cpu")
     assert scorer.classifier.name == "local-ct-pet" and tagger is None and len(warnings) == 1
 
 
@@ -81,9 +82,9 @@ def test_points_are_those_of_the_paper_three_first_and_nothing_that_is_no_score(
 
 def test_the_reason_says_whose_tags_and_what_to_do(published):
     version = published.versions()["glnet"]
-    assert "there is no tagger" in reason_not_usable("glnet", version, None)
-    assert "no weights for glnet" in reason_not_usable("glnet", None, TAGGER)
-    assert reason_not_usable("glnet", version, published.tagger.describe()) is None
-    reason = reason_not_usable("glnet", version, TAGGER)
+    assert "there is no tagger" in reason_not_answering("glnet", version, None)
+    assert "no weights for glnet" in reason_not_answering("glnet", None, TAGGER)
+    assert reason_not_answering("glnet", version, published.tagger.describe()) is None
+    reason = reason_not_answering("glnet", version, TAGGER)
     assert f"the tagger in use is {told(TAGGER)}" in reason and "phantom 0" in reason
     assert told(TAGGER) == "LesaNet (phantom, trained on phantom 1, abababababab)" and told(None) == "none"

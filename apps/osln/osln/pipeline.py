@@ -10,7 +10,7 @@ import torch
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
 from osln.published import NotReadyError, Published
-from osln.rows.experiments import ROWS, Experiment
+from osln.rows.experiments import OPERATING_POINT, ROWS, Experiment
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_two.points import FEWEST_PATIENTS, named_points
@@ -18,8 +18,6 @@ from osln.weights.model_store import ModelStore, Version
 
 PRECISION = "precision "
 """Begins the names of operating points of rows that end with stage one."""
-CANDIDATES_AT = "0.15"
-"""Precision at which stage one hands its candidates to stage two (paper, section 4.3)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def in_use(
     return Pipeline(
         row,
         networks,
-        published.thresholds(row)[CANDIDATES_AT],
+        published.thresholds(row)[OPERATING_POINT],
         second,
         f"score {score:g}" if score else point,
         versions | {version.network: version},

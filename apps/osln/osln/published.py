@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from osln.rows.experiments import CLASSIFIERS, NETWORKS, ROWS, SEGMENTERS, Experiment
+from osln.rows.experiments import CLASSIFIERS, NETWORKS, OPERATING_POINT, ROWS, SEGMENTERS, Experiment
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import Answering, answering
 from osln.stage_two.points import measured_points
@@ -63,7 +63,7 @@ class Published:
         return self._versions
 
     def thresholds(self, row: Experiment) -> Mapping[str, float]:
-        """Thresholds of a row's stage one by its precision on validation patients, the paper's 0.15 first."""
+        """Thresholds of a row's stage one by its precision on validation patients, the paper's first."""
         self._refresh()
         return self._thresholds[row.stage_one]
 
@@ -130,7 +130,9 @@ class Published:
             asked = [name for name in NETWORKS if any(name in row.networks for row in self._rows.values())]
             self._versions = {name: self.store.published(name) for name in asked}
             self._thresholds = {
-                row: dict(sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != "0.15"))
+                row: dict(
+                    sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != OPERATING_POINT)
+                )
                 for row in self._rows
             }
             scorers = [name for name in asked if name in CLASSIFIERS]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from osln.retraining import unseen
+from osln.retraining.round import Settings
 from osln.retraining.unseen import Training, cases_seen, newest_unseen, unseen_versions
 from osln.rows.experiments import PRESETS
 from osln.store.splits import folds
@@ -113,7 +114,7 @@ def cohort(tmp_path, store, monkeypatch):
 
     monkeypatch.setattr(unseen, "train", train)
     said: list[str] = []
-    training = Training(root, ["d", "f", "g"], on_step=said.append)
+    training = Training(root, ["d", "f", "g"], Settings(on_step=said.append))
     return {"train": train, "trained": calls, "training": training, "said": said, "whole": whole}
 
 

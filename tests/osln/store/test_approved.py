@@ -1,7 +1,7 @@
 import numpy as np
 
 from osln.rows.experiments import PRESETS, SEGMENTERS
-from osln.store.approved import approved_cases, load_columns
+from osln.store.approved import approved_cases, load_columns, phantoms
 from small.studies import add_case
 
 
@@ -15,13 +15,19 @@ def test_approved_cases_are_those_with_a_final_label(tmp_path):
 
 def test_the_components_of_an_approved_label_are_the_nodes(tmp_path):
     add_case(tmp_path, "d")
-    columns, skipped, synthetic = load_columns(tmp_path, ["d"], SEGMENTERS["ef"], PRESETS["demo"])
-    assert np.unique(columns[0].nodes).tolist() == [0, 1, 2, 3, 4] and not skipped and not synthetic
+    columns, skipped = load_columns(tmp_path, ["d"], SEGMENTERS["ef"], PRESETS["demo"])
+    assert np.unique(columns[0].nodes).tolist() == [0, 1, 2, 3, 4] and not skipped
 
 
 def test_a_case_that_cannot_be_used_is_left_out_with_the_reason(tmp_path):
     add_case(tmp_path, "d", pet=False, truth=True)
     add_case(tmp_path, "f", truth=True)
-    columns, skipped, synthetic = load_columns(tmp_path, ["d", "f"], SEGMENTERS["ef"], PRESETS["demo"])
+    columns, skipped = load_columns(tmp_path, ["d", "f"], SEGMENTERS["ef"], PRESETS["demo"])
     assert [column.case for column in columns] == ["f"]
-    assert skipped == {"d": "no PET"} and synthetic == {"f"}
+    assert skipped == {"d": "no PET"}
+
+
+def test_phantoms_are_the_cases_whose_true_nodes_are_known(tmp_path):
+    add_case(tmp_path, "d")
+    add_case(tmp_path, "f", truth=True)
+    assert phantoms(tmp_path, ["d", "f"]) == {"f"} and phantoms(tmp_path, ["d"]) == set()

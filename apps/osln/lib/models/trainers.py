@@ -108,10 +108,9 @@ class NetworkTrainer(TrainTask):
         Raises:
             ValueError: If no approved case is one to train with.
         """
-        approved = approved_cases(self.place.studies)
-        splits = assign(self.place.studies, approved)
+        splits = assign(self.place.studies, approved_cases(self.place.studies))
         if "train" not in splits.values():
-            raise ValueError(nothing_to_learn(self.network.name, approved, splits, {}))
+            raise ValueError(nothing_to_learn(self.network.name, splits, {}))
 
     def preset_for(self, options: Mapping[str, Any]) -> str:
         """The preset of the published weights if the training goes on from them, else the app's."""

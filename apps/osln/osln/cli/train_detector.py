@@ -90,7 +90,7 @@ def patients(options: argparse.Namespace) -> "tuple[list[Column], list[NodeTags]
         return [patient.column for patient in learned], [node_tags(patient) for patient in learned], judged
     splits = assign(options.store, approved_cases(options.store))
     cases = [case for case, split in splits.items() if split != "test"]
-    columns, skipped, _ = load_columns(options.store, cases, DETECTORS[options.model], preset)
+    columns, skipped = load_columns(options.store, cases, DETECTORS[options.model], preset)
     for case, reason in skipped.items():
         sys.stderr.write(f"left out {case}: {reason}\n")
     return (

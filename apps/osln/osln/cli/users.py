@@ -1,7 +1,7 @@
 """Accounts of a server: who may annotate, review or administrate.
 
-A password is asked for twice, or read from standard input where that is no terminal. The server is told the file
-with ./scripts/serve --users FILE.
+A password is asked for twice, or read from standard input where that is no terminal. The server is told the
+file with ./scripts/serve --users FILE.
 """
 
 import argparse
@@ -31,7 +31,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--role", choices=ROLES, help="what it may do: each role may do what those before may"
     )
-    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    default = home / "osln-label" / "users.json"
     parser.add_argument(
         "--users",
         type=Path,
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         tell(options, "\n".join(lines), [{"name": one.name, "role": one.role} for one in accounts])
         return 0
     if not name:
-        raise ValueError(f"say whose account: ./scripts/osln users {options.action} NAME")
+        raise ValueError(f"say whose account: users {options.action} NAME")
     if options.action in ("add", "role") and options.role is None:
         raise ValueError(f"say what {name} may do: --role {', --role '.join(ROLES)}")
     sys.stdout.write(f"{name}: {change(users, options.action, name, options.role)} in {users.path}\n")

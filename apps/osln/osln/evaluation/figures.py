@@ -12,9 +12,12 @@ from osln.metrics.froc import MFROC_FALSE_POSITIVES, Froc, Ranked, best_f1, froc
 from osln.metrics.matching import Matching, Scored
 from osln.metrics.resampling import resampled_figures
 from osln.metrics.sweep import Sweep
+from osln.rows.experiments import OPERATING_POINT
 
 ALL_SCORES = -np.inf
 """Threshold that keeps every prediction."""
+RECALL_AT_PRECISION = f"recall_at_precision_{OPERATING_POINT}"
+"""Name of stage one's recall at its operating point."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Evaluation:
         cohort: What was evaluated.
         figures: By name: "recall", "precision", "f1_at_threshold", "macro_recall", "macro_precision" at the
             threshold; "best_f1"; "mfroc" and the sensitivities under "froc_2", ...; with probability maps
-            also "recall_at_precision_0.15" and "mean_recall" of stage one.
+            also `RECALL_AT_PRECISION` and "mean_recall" of stage one.
         stage_one: What stage one's figures leave out and where they are read; None without probability maps.
         curve: FROC.
         threshold: Score threshold that was given, minus infinity for all predictions.
@@ -128,7 +131,7 @@ def evaluate(
     if cohort.sweeps is not None:
         counts = [Counts.of(list(cohort.sweeps.values()))]
         of_maps = stage_one(counts[0], averaging)
-        for name, metric in (("recall_at_precision_0.15", "recall"), ("mean_recall", "mean_recall")):
+        for name, metric in ((RECALL_AT_PRECISION, "recall"), ("mean_recall", "mean_recall")):
             figures[name] = distribution(counts, METRICS[metric], weights, averaging)
     best = best_f1(patients).threshold
     silent = int((at.hit_nodes + at.false_predictions == 0).sum())

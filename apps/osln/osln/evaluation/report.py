@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from osln.evaluation.figures import Evaluation, differences
+from osln.evaluation.figures import RECALL_AT_PRECISION, Evaluation, differences
 from osln.files.arrays import plain
 from osln.metrics.bootstrap import Distribution
 from osln.metrics.criteria import Averaging, Criterion
@@ -22,7 +22,7 @@ TITLES = {
     "macro_precision": "macro precision",
     "best_f1": "best F1",
     "mfroc": "mFROC",
-    "recall_at_precision_0.15": "stage one: recall at precision .15",
+    RECALL_AT_PRECISION: "stage one: recall at precision .15",
     "mean_recall": "stage one: mRecall (.10 - .20)",
 }
 AT_THRESHOLD = ("recall", "precision", "f1_at_threshold", "macro_recall", "macro_precision")

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from osln.metrics.criteria import PAPER_AVERAGING, Averaging
-from osln.metrics.definitions import (
-    OPERATING_PRECISION,
-    Counts,
-    macro_curves,
-    mean_recall,
-    recall_at_precision,
-)
+from osln.metrics.definitions import Counts, macro_curves, mean_recall, recall_at_precision
 from osln.metrics.froc import MFROC_FALSE_POSITIVES, Ranked
 from osln.metrics.matching import Scored
 from osln.metrics.resampling import resampled_figures
+from osln.rows.experiments import OPERATING_PRECISION
 
 DRAWS = 1000
 
@@ -34,7 +29,7 @@ Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def recall_at_operating_precision(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """Recall at precision .15."""
+    """Recall at `OPERATING_PRECISION`."""
     return recall_at_precision(recall, precision, OPERATING_PRECISION)
 
 

@@ -40,9 +40,8 @@ import numpy as np
 
 from osln.metrics.criteria import PAPER_AVERAGING, Averaging
 from osln.metrics.sweep import THRESHOLDS, Sweep
+from osln.rows.experiments import OFFERED_PRECISIONS, OPERATING_PRECISION
 
-OPERATING_PRECISION = 0.15
-OFFERED_PRECISIONS = (0.10, 0.15, 0.20, 0.30)
 MRECALL_PRECISIONS = np.linspace(0.10, 0.20, 11)
 
 
@@ -139,7 +138,10 @@ def operating_index(
 
 def operating_thresholds(counts: Counts) -> dict[str, float]:
     """Voxel threshold for each offered precision, as stored with the weights: {"0.15": .4, ...}."""
-    return {f"{p:.2f}": float(counts.thresholds[operating_index(counts, p)]) for p in OFFERED_PRECISIONS}
+    return {
+        name: float(counts.thresholds[operating_index(counts, value)])
+        for name, value in OFFERED_PRECISIONS.items()
+    }
 
 
 @dataclass(frozen=True)

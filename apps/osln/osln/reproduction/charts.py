@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from osln.metrics.definitions import OPERATING_PRECISION, Counts, macro_curves
+from osln.metrics.definitions import Counts, macro_curves
 from osln.metrics.froc import MFROC_FALSE_POSITIVES, froc
 from osln.metrics.matching import Scored
+from osln.rows.experiments import OPERATING_PRECISION
 
 LARGEST_FALSE_POSITIVES = 10.0
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from osln.files.arrays import write_array, write_json
 from osln.learning.run import Progress
-from osln.metrics.definitions import OPERATING_PRECISION, operating_thresholds
+from osln.metrics.definitions import operating_thresholds
 from osln.metrics.matching import Scored
 from osln.reproduction.jobs import device, tell
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.plan import EVALUATED, Plan
 from osln.reproduction.stage_one import fused_map, row_counts
-from osln.rows.experiments import CLASSIFIERS
+from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT
 from osln.rows.lines import Row
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
@@ -26,8 +26,8 @@ from osln.weights.checkpoint import load_checkpoint
 
 
 def threshold(plan: Plan, row: Row, seed: int) -> float:
-    """Operating point of a row's stage one: precision .15 on the validation patients."""
-    return operating_thresholds(row_counts(plan, row, seed, "validation"))[f"{OPERATING_PRECISION:.2f}"]
+    """Threshold of a row's stage one at the operating precision on the validation patients."""
+    return operating_thresholds(row_counts(plan, row, seed, "validation"))[OPERATING_POINT]
 
 
 def find(plan: Plan, row: Row, seed: int, case: str) -> Detections:

@@ -16,7 +16,7 @@ import numpy as np
 
 from osln.detection import detect
 from osln.files.images import write_atomically
-from osln.rows.experiments import EXPERIMENTS, Preset
+from osln.rows.experiments import EXPERIMENTS, OPERATING_POINT, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
 from osln.store.approved import approved_study
@@ -61,7 +61,7 @@ class CandidateCache:
     ) -> None:
         self.root, self.store, self.preset, self.device = root, store, preset, device
         self.row = EXPERIMENTS[row]
-        self.threshold = store.thresholds(row)["0.15"]
+        self.threshold = store.thresholds(row)[OPERATING_POINT]
         self.tagger = tagger
         self._networks: dict[str, tuple[str, Predictor]] = {}
 

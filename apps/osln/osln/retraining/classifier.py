@@ -1,4 +1,4 @@
-"""From corrected labels to better scores: train a stage-two network on approved cases, compare, publish.
+"""From corrected labels to better scores: a network of stage two that learns from the approved cases.
 
 Called by the server's training process and by `./scripts/osln train`; both get the same report.
 """
@@ -13,47 +13,17 @@ import numpy as np
 from osln.learning.run import Progress
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.operating_points import set_score_thresholds
-from osln.retraining.publishing import RetrainReport, Trained, checked_rate, conclude, nothing_to_learn
+from osln.retraining.publishing import RetrainReport
+from osln.retraining.round import Round, Settings
 from osln.retraining.unseen import Training, unseen_versions
-from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, Classifier, Preset
-from osln.stage_two.answering import learned_from
+from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, Preset
+from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.training import train_classifier
 from osln.stage_two.validation import evaluate_classifier, scored_patients
-from osln.store.approved import approved_cases
-from osln.store.layout import companions
-from osln.store.splits import assign
 from osln.tagging.tagger import Tagger
-from osln.weights.checkpoint import Checkpoint, trained_on
+from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
-
-TUNING_LEARNING_RATE = 0.25
-"""Learning rate when going on from published weights, as a share of the preset's."""
-TUNING_EPOCHS = 0.5
-"""Passes through the candidates when going on from published weights, as a share of the preset's."""
-WITHOUT_TAGS = "local-ct-pet"
-"""Scores the candidates where a network that reads tags has none that it understands."""
-
-
-@dataclass(frozen=True)
-class _Patients:
-    """Candidates of one split.
-
-    Attributes:
-        sets: One of each patient.
-        tags: Tags of their candidates; None if the network reads none.
-    """
-
-    sets: Sequence[CandidateSet]
-    tags: Sequence[np.ndarray] | None
-
-    @property
-    def cases(self) -> list[str]:
-        return [one.case for one in self.sets]
-
-    def told(self, classifier: Classifier) -> Sequence[np.ndarray] | None:
-        """The tags, for a network that reads them."""
-        return self.tags if classifier.tags else None
 
 
 def retrain_classifier(
@@ -82,127 +52,155 @@ def retrain_classifier(
     version is stored in any case.
 
     Goes on from the published weights if those learned from the tags of the same tagger. Where they did
-    not, or there are none, the new network is compared with what scores the candidates meanwhile,
-    `WITHOUT_TAGS`.
+    not, or there are none, the new network is compared with what scores the candidates meanwhile
+    (`answering.FALLBACK`).
 
     Args:
         root: Folder of the studies.
         models: Store of the versions, or its folder.
         name: Row of `CLASSIFIERS`.
-        preset: Row of `PRESETS`; that of the stage-one networks.
         epochs: Passes through the candidates; by default the preset's, or half of them from published
             weights.
-        learning_rate: By default the preset's, or a quarter of it from published weights.
-        from_scratch: Start from random weights.
-        seed: Of first weights and batches.
-        device: "cpu", "cuda" or "cuda:N".
-        publish: False stores the new version without putting it to use.
-        tagger_path: File of the tagger in use; needed by a network that reads tags.
-        on_progress: Called after each epoch.
-        on_step: Called with a sentence before each longer step of the preparation.
-        resume: Go on with an interrupted training of the same candidates and settings.
+
+    The others are those of `Settings`.
 
     Raises:
         ValueError: No approved case can be learned from, stage one or the tagger is missing, or a name is
             unknown; says what to do.
     """
-    if name not in CLASSIFIERS or preset not in PRESETS:
-        raise ValueError(
-            f"unknown network {name!r} or preset {preset!r}: expected one of {', '.join(CLASSIFIERS)} and "
-            f"one of {', '.join(PRESETS)}"
+    settings = Settings(
+        preset, epochs, learning_rate, from_scratch, seed, device, publish, tagger_path,
+        on_progress, on_step, resume,
+    )  # fmt: skip
+    return _ClassifierRound(root, models, name, settings).run()
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Candidates of one patient.
+
+    Attributes:
+        content: The candidates.
+        tags: (n, 171) tags of them; None if the network reads none.
+        versions: The stage-one networks that found them, by name.
+    """
+
+    content: CandidateSet
+    tags: np.ndarray | None
+    versions: Mapping[str, Version]
+
+    @property
+    def case(self) -> str:
+        return self.content.case
+
+
+class _ClassifierRound(Round):
+    known = CLASSIFIERS
+    tuning_length = 0.5
+
+    def __init__(self, root: str | Path, models: ModelStore | str | Path, name: str, settings: Settings):
+        super().__init__(root, models, name, settings)
+        self.tagger: Tagger | None = None
+        if CLASSIFIERS[name].tags:
+            if settings.tagger_path is None:
+                raise ValueError(reason_not_trainable(name))
+            self.tagger = Tagger.load(settings.tagger_path, settings.device)
+        self.told = self.tagger.describe() if self.tagger else None
+
+    @property
+    def fits(self) -> bool:
+        return super().fits and reason_not_answering(self.name, self.before, self.told) is None
+
+    @property
+    def rival(self) -> Checkpoint | None:
+        """The version in use, or what scores the candidates while it cannot be used."""
+        if self.fits:
+            return self.former
+        version = self.store.published(FALLBACK) if self.tagger else None
+        checkpoint = self.store.load(FALLBACK, version) if version else None
+        return checkpoint if checkpoint and checkpoint.preset == self.settings.preset else None
+
+    @property
+    def note(self) -> str:
+        """Why a training that could have gone on from published weights did not."""
+        if self.former is None or self.fits or self.settings.from_scratch:
+            return ""
+        if self.former.preset != self.settings.preset:
+            return f"trained from scratch, because the former weights are of the preset {self.former.preset}"
+        told = self.former.metadata.get("tagger") or {}
+        return (
+            f"trained from scratch, because {self.name} had learned from the tags of another tagger "
+            f"({told.get('origin', 'unknown')}, {str(told.get('sha256'))[:12]})"
         )
-    store = models if isinstance(models, ModelStore) else ModelStore(models)
-    classifier, root = CLASSIFIERS[name], Path(root)
-    tagger = _tagger(classifier, tagger_path, device)
-    before = store.published(name)
-    former = store.load(name, before) if before else None
-    fits = former is not None and _understands(former, tagger) and former.preset == preset
-    initial = former if fits and not from_scratch else None
-    share = TUNING_LEARNING_RATE if initial else 1
-    stage_two = PRESETS[preset].stage_two
-    rate = checked_rate(learning_rate, stage_two.learning_rate * share)
-    recipe = replace(PRESETS[preset], stage_two=replace(stage_two, learning_rate=rate))
-    passes = epochs or max(1, round(stage_two.epochs * (TUNING_EPOCHS if initial else 1)))
 
-    approved = approved_cases(root)
-    splits = assign(root, approved)
-    row = next(row for row in EXPERIMENTS.values() if row.classifier == name)
-    cache = CandidateCache(root, store, row.stage_one, recipe, tagger, device)
-    cache.keep_only(approved)
-    training = Training(
-        root, [case for case in approved if splits[case] == "train"], seed, device, on_progress, on_step
-    )
-    if not training.cases:
-        raise ValueError(nothing_to_learn(name, approved, splits, {}))
-    current = Asked(cache.in_use(), add_nodes=False)
-    _check_stage_one(current.versions, preset)
-    unseen, skipped = unseen_versions(store, row.segmenters, recipe, training)
-    learned, lacking = _collected(
-        cache, {case: Asked(versions, add_nodes=True) for case, versions in unseen.items()}, on_step
-    )
-    skipped |= lacking
-    if not learned.sets:
-        raise ValueError(nothing_to_learn(name, approved, splits, skipped))
-    compared, lacking = _collected(
-        cache, {case: current for case in approved if splits[case] == "validation"}, on_step
-    )
-    skipped |= lacking
+    def recipe(self) -> Preset:
+        preset = PRESETS[self.settings.preset]
+        rate = self.rate(preset.stage_two.learning_rate)
+        return replace(preset, stage_two=replace(preset.stage_two, learning_rate=rate))
 
-    resume_path = store.root / "training" / f"{name}.resume"
-    if not resume:
-        resume_path.unlink(missing_ok=True)
-    synthetic = {case for case in learned.cases if companions(root, case).truth is not None}
-    checkpoint = train_classifier(
-        classifier,
-        recipe,
-        learned.sets,
-        learned.told(classifier),
-        (compared.sets, compared.told(classifier)),
-        epochs=passes,
-        seed=seed,
-        initial=initial,
-        tagger=tagger.describe() if tagger else None,
-        trained_on=trained_on(initial, learned.cases, synthetic),
-        device=device,
-        threads=None,
-        resume_path=resume_path,
-        on_progress=on_progress,
-    )
-    versions = {case: {n: one.name for n, one in asked.items()} for case, asked in unseen.items()}
-    checkpoint = replace(checkpoint, metadata={**checkpoint.metadata, "candidates_of": versions})
-    rival = former if fits else _rival(store, classifier, recipe)
-    trained = Trained(
-        checkpoint,
-        initial is not None,
-        learned.cases,
-        compared.cases,
-        skipped,
-        _figures(checkpoint, compared, device),
-        None if rival is None else _figures(rival, compared, device),
-        rival=None if rival is None or fits else rival.name,
-        note=_note(former, tagger, preset, from_scratch),
-    )
+    def gather(
+        self, recipe: Preset, splits: Mapping[str, str]
+    ) -> tuple[list[_Candidates], list[_Candidates], dict[str, str]]:
+        row = next(row for row in EXPERIMENTS.values() if row.classifier == self.name)
+        device = self.settings.device
+        cache = CandidateCache(self.root, self.store, row.stage_one, recipe, self.tagger, device)
+        cache.keep_only(splits)
+        cases = [case for case, split in splits.items() if split == "train"]
+        if not cases:
+            return [], [], {}
+        in_use = cache.in_use()
+        _check_stage_one(in_use, recipe.name)
+        training = Training(self.root, cases, self.settings)
+        unseen, skipped = unseen_versions(self.store, row.segmenters, recipe, training)
+        learned, lacking = self._collected(cache, unseen, add_nodes=True)
+        skipped |= lacking
+        if not learned:
+            return [], [], skipped
+        current = {case: in_use for case, split in splits.items() if split == "validation"}
+        compared, lacking = self._collected(cache, current, add_nodes=False)
+        return learned, compared, skipped | lacking
 
-    def renew() -> str:
-        patients = scored_patients(checkpoint, compared.sets, compared.told(classifier), device=device)
-        return set_score_thresholds(store, name, patients)
-
-    report = conclude(store, before, trained, publish=publish, renew=renew)
-    resume_path.unlink(missing_ok=True)
-    return report
-
-
-def _tagger(classifier: Classifier, path: Path | None, device: str) -> Tagger | None:
-    if not classifier.tags:
-        return None
-    if path is None:
-        raise ValueError(
-            f"{classifier.name} reads tags and there is no tagger: convert the public LesaNet "
-            "(./scripts/osln convert-tagger) or train one (./scripts/osln train-tagger) and name it "
-            "(server: --conf lesanet PATH, ./scripts/osln train: --tagger PATH), or train "
-            f"{WITHOUT_TAGS}, without them"
+    def train(
+        self, recipe: Preset, learned: Sequence[_Candidates], compared: Sequence[_Candidates], **options: Any
+    ) -> Checkpoint:
+        checkpoint = train_classifier(
+            CLASSIFIERS[self.name],
+            recipe,
+            *_given(learned, self.name),
+            _given(compared, self.name),
+            epochs=self.length(recipe.stage_two.epochs),
+            tagger=self.told,
+            **options,
         )
-    return Tagger.load(path, device)
+        found_by = {one.case: {n: version.name for n, version in one.versions.items()} for one in learned}
+        return replace(checkpoint, metadata={**checkpoint.metadata, "candidates_of": found_by})
+
+    def figures(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> dict[str, Any]:
+        given = _given(compared, checkpoint.name)
+        return evaluate_classifier(checkpoint, *given, device=self.settings.device)
+
+    def renew(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
+        patients = scored_patients(checkpoint, *_given(compared, self.name), device=self.settings.device)
+        return set_score_thresholds(self.store, self.name, patients)
+
+    def _collected(
+        self, cache: CandidateCache, versions: Mapping[str, Mapping[str, Version]], *, add_nodes: bool
+    ) -> tuple[list[_Candidates], dict[str, str]]:
+        """The candidates of cases, found by these versions, and the reasons for the cases without."""
+        # Cases that ask the same versions one after the other: each network is loaded once.
+        ordered = sorted(versions, key=lambda case: [one.sha256 for one in versions[case].values()])
+        wanted = {case: Asked(versions[case], add_nodes) for case in ordered}
+        sets, tags, skipped = cache.collect(wanted, self.settings.on_step)
+        told = dict(zip((one.case for one in sets), tags or (), strict=False))
+        return [_Candidates(one, told.get(one.case), versions[one.case]) for one in sets], skipped
+
+
+def _given(
+    patients: Sequence[_Candidates], classifier: str
+) -> tuple[list[CandidateSet], list[np.ndarray] | None]:
+    """The sets of patients and, for a network that reads them, their tags."""
+    tags = [one.tags for one in patients if one.tags is not None]
+    return [one.content for one in patients], tags if CLASSIFIERS[classifier].tags else None
 
 
 def _check_stage_one(versions: Mapping[str, Version], preset: str) -> None:
@@ -212,51 +210,3 @@ def _check_stage_one(versions: Mapping[str, Version], preset: str) -> None:
             f"stage two is trained with the preset of stage one, and {', '.join(other)} are not of the "
             f"preset {preset}: choose their preset, or train them with {preset} first"
         )
-
-
-def _understands(checkpoint: Checkpoint, tagger: Tagger | None) -> bool:
-    """Whether a network can be asked with the tags at hand."""
-    if not CLASSIFIERS[checkpoint.name].tags:
-        return True
-    return tagger is not None and learned_from(checkpoint, tagger)
-
-
-def _rival(store: ModelStore, classifier: Classifier, preset: Preset) -> Checkpoint | None:
-    """What scores the candidates while a network that reads tags cannot be used; None for nothing."""
-    version = store.published(WITHOUT_TAGS) if classifier.tags else None
-    checkpoint = store.load(WITHOUT_TAGS, version) if version else None
-    return checkpoint if checkpoint is not None and checkpoint.preset == preset.name else None
-
-
-def _collected(
-    cache: CandidateCache, wanted: Mapping[str, Asked], on_step: Callable[[str], None] | None
-) -> tuple[_Patients, dict[str, str]]:
-    # Cases that ask the same versions one after the other: each network is loaded once.
-    ordered = dict(
-        sorted(wanted.items(), key=lambda entry: [one.sha256 for one in entry[1].versions.values()])
-    )
-    sets, tags, skipped = cache.collect(ordered, on_step)
-    return _Patients(sets, tags), skipped
-
-
-def _figures(checkpoint: Checkpoint, patients: _Patients, device: str) -> dict[str, Any]:
-    """Figures on validation patients; {} without any."""
-    if not patients.sets:
-        return {}
-    told = patients.told(CLASSIFIERS[checkpoint.name])
-    return evaluate_classifier(checkpoint, patients.sets, told, device=device)
-
-
-def _note(former: Checkpoint | None, tagger: Tagger | None, preset: str, from_scratch: bool) -> str:
-    """Why a training that could have gone on from published weights did not."""
-    if former is None or from_scratch:
-        return ""
-    if former.preset != preset:
-        return f"trained from scratch, because the former weights are of the preset {former.preset}"
-    if _understands(former, tagger):
-        return ""
-    told = former.metadata.get("tagger") or {}
-    return (
-        f"trained from scratch, because {former.name} had learned from the tags of another tagger "
-        f"({told.get('origin', 'unknown')}, {str(told.get('sha256'))[:12]})"
-    )

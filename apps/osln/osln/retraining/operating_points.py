@@ -19,7 +19,7 @@ from osln.rows.experiments import EXPERIMENTS, OFFERED_FALSE_POSITIVES, PRESETS,
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
 from osln.stage_one.validation import inside_zone
-from osln.stage_two.answering import learned_from
+from osln.stage_two.answering import reason_not_answering
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.stage_two.validation import scored_patients
 from osln.tagging.tagger import Tagger
@@ -88,10 +88,7 @@ def renew_operating_points(
         A sentence that says what was done: with fewer than `FEWEST_PATIENTS` patients the former points stay.
     """
     if len(columns) < FEWEST_PATIENTS:
-        return (
-            f"operating points are kept: {len(columns)} validation patients are too few to set them, "
-            f"{FEWEST_PATIENTS} are needed"
-        )
+        return f"{_kept('operating points', columns)} to set them, {FEWEST_PATIENTS} are needed"
     used = {name: models.load(name) for name in SEGMENTERS if models.published(name)}
     alike = {name: one for name, one in used.items() if one.preset == used[segmenter].preset}
     changed = []
@@ -145,10 +142,8 @@ def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence
     """
     known = set(OFFERED_FALSE_POSITIVES) <= models.thresholds(classifier).keys()
     if len(patients) < FEWEST_PATIENTS and (known or not patients):
-        return (
-            f"score thresholds of {classifier} are kept: {len(patients)} validation patients are too few to "
-            f"set them, {FEWEST_PATIENTS} are needed"
-        )
+        kept = _kept(f"score thresholds of {classifier}", patients)
+        return f"{kept} to set them, {FEWEST_PATIENTS} are needed"
     models.set_thresholds(classifier, score_thresholds(patients))
     few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
     return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
@@ -185,12 +180,13 @@ def renew_score_thresholds(
     ]
     if rows and len(cases) < FEWEST_PATIENTS:
         names = ", ".join(str(row.classifier) for row in rows)
-        return f"score thresholds of {names} are kept: {len(cases)} validation patients are too few"
+        return _kept(f"score thresholds of {names}", cases)
     said = []
     for row in rows:
         checkpoint = models.load(str(row.classifier))
         tagger = Tagger.load(tagger_path, device) if row.needs_tags and tagger_path is not None else None
-        if row.needs_tags and (tagger is None or not learned_from(checkpoint, tagger)):
+        version = models.published(checkpoint.name)
+        if reason_not_answering(checkpoint.name, version, tagger.describe() if tagger else None):
             said.append(
                 f"score thresholds of {checkpoint.name} are kept: it learned from the tags of another tagger"
             )
@@ -201,3 +197,7 @@ def renew_score_thresholds(
         patients = scored_patients(checkpoint, sets, tags, device=device)
         said.append(set_score_thresholds(models, checkpoint.name, patients))
     return "; ".join(said)
+
+
+def _kept(what: str, patients: Sequence[object]) -> str:
+    return f"{what} are kept: {len(patients)} validation patients are too few"

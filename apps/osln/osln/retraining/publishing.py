@@ -135,30 +135,23 @@ def metric_name(network: str) -> str:
     return "mRecall" if network in SEGMENTERS else "mFROC"
 
 
-def nothing_to_learn(
-    network: str, approved: Sequence[str], splits: Mapping[str, str], skipped: Mapping[str, str]
-) -> str:
-    """Why no approved case can train a network, and what to do."""
-    if not approved:
+def nothing_to_learn(network: str, splits: Mapping[str, str], skipped: Mapping[str, str]) -> str:
+    """Why no approved case can train a network, and what to do.
+
+    Args:
+        network: Which network.
+        splits: Split of each approved case.
+        skipped: Why approved cases were left out.
+    """
+    if not splits:
         return "no approved label: review a case, submit it as final, and train again"
-    kept = sum(splits[case] != "train" for case in approved)
+    kept = sum(split != "train" for split in splits.values())
     reasons = "; ".join(f"{case}: {reason}" for case, reason in skipped.items())
     return (
-        f"no approved case can train {network}: of {len(approved)}, {kept} are kept for validation and test"
+        f"no approved case can train {network}: of {len(splits)}, {kept} are kept for validation and test"
         + (f", and left out were {reasons}" if reasons else "")
         + "; review and submit further cases"
     )
-
-
-def checked_rate(asked: float | None, default: float) -> float:
-    """The learning rate that was asked for, or the default.
-
-    Raises:
-        ValueError: It is not above 0.
-    """
-    if asked is not None and not asked > 0:
-        raise ValueError(f"the learning rate must be above 0, not {asked}")
-    return asked or default
 
 
 def _verdict(

@@ -3,18 +3,18 @@
 A network finds the nodes that it learned from too well, so that the candidates of its own training
 patients are not those of others. For each patient the newest version that has not seen it is asked. Only
 if there is none, because a network was trained from scratch on the cohort itself, versions are trained
-that leave out a part of the patients (out-of-fold, decision 15); they are stored like all others, never
+that leave out a part of the patients (out-of-fold); they are stored like all others, never
 published, and found like all others.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from osln.learning.run import Progress
+from osln.retraining.round import Settings
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
-from osln.store.approved import load_columns
+from osln.store.approved import load_columns, phantoms
 from osln.store.splits import folds
 from osln.weights.checkpoint import trained_on
 from osln.weights.model_store import ModelStore, Version
@@ -27,18 +27,12 @@ class Training:
     Attributes:
         root: Folder of the studies.
         cases: Approved cases of the training split.
-        seed: Of first weights and patches.
-        device: "cpu", "cuda" or "cuda:N".
-        on_progress: Called after each epoch.
-        on_step: Called with a sentence before each training.
+        settings: Seed, device and who is told.
     """
 
     root: Path
     cases: Sequence[str]
-    seed: int = 0
-    device: str = "cpu"
-    on_progress: Callable[[Progress], None] | None = None
-    on_step: Callable[[str], None] | None = None
+    settings: Settings
 
 
 def cases_seen(version: Version, versions: Iterable[Version]) -> frozenset[str] | None:
@@ -141,7 +135,8 @@ def train_left_out(
     Returns:
         Reasons for the cases that no version could be trained for.
     """
-    columns, skipped, synthetic = load_columns(training.root, training.cases, SEGMENTERS[network], preset)
+    root, settings = training.root, training.settings
+    columns, skipped = load_columns(root, training.cases, SEGMENTERS[network], preset)
     parts = folds([column.case for column in columns])
     wanted = [part for part in parts if set(part) & set(lacking)]
     for number, part in enumerate(wanted, start=1):
@@ -152,20 +147,20 @@ def train_left_out(
                 "train one without it: approve further cases"
             )  # fmt: skip
             continue
-        if training.on_step is not None:
-            training.on_step(f"training {network} without {', '.join(part)} ({number} of {len(wanted)})")
+        settings.tell(f"training {network} without {', '.join(part)} ({number} of {len(wanted)})")
+        seen = [column.case for column in learned]
         resume_path = store.root / "training" / f"{network}-left-out.resume"
         try:
             checkpoint = train(
                 SEGMENTERS[network],
                 preset,
                 learned,
-                seed=training.seed,
-                trained_on=trained_on(None, [column.case for column in learned], synthetic),
-                device=training.device,
+                seed=settings.seed,
+                trained_on=trained_on(None, seen, phantoms(root, seen)),
+                device=settings.device,
                 threads=None,
                 resume_path=resume_path,
-                on_progress=training.on_progress,
+                on_progress=settings.on_progress,
             )
         except ValueError as error:
             skipped |= dict.fromkeys(part, f"no version of {network} could be trained without it: {error}")

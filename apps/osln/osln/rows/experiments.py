@@ -23,6 +23,13 @@ CONTEXT_INPUTS = len(CONTEXT) + 1
 PROXIMAL_MM = 70.0
 """Largest distance to the tumor boundary that is tumor-proximal (paper, section 4.2)."""
 
+OPERATING_PRECISION = 0.15
+"""Precision of the fused map at which stage one hands its candidates to stage two (paper, section 4.3)."""
+OPERATING_POINT = f"{OPERATING_PRECISION:.2f}"
+"""That precision in words as it is stored and shown."""
+OFFERED_PRECISIONS = {f"{value:.2f}": value for value in (0.10, OPERATING_PRECISION, 0.20, 0.30)}
+"""Precisions that a threshold is measured for, by the words in which they are stored and shown."""
+
 CT = ("ct",)
 EARLY_FUSION = ("ct", "pet", "distance")
 

@@ -1,21 +1,18 @@
-"""Which network of stage two answers for a row."""
+"""Which network of stage two answers for a row, and why not its own.
+
+A network that reads tags understands those of the very tagger it learned from. With any other one, or none,
+the network that sees the same images and no tags stands in, and every result says so.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from osln.rows.experiments import CLASSIFIERS
-from osln.tagging.tagger import Tagger
-from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import Version
 
 FALLBACK = "local-ct-pet"
 """Scores the candidates where tags cannot be used."""
-
-
-def learned_from(checkpoint: Checkpoint, tagger: Tagger) -> bool:
-    """Whether a classifier learned from the tags of this very tagger, whose tags alone it understands."""
-    return (checkpoint.metadata.get("tagger") or {}).get("sha256") == tagger.sha256
 
 
 @dataclass(frozen=True)
@@ -55,19 +52,17 @@ def answering(
         versions: The version in use of every network; None where there are no weights.
         tagger: The tagger in use, as `osln.tagging.tagger.Tagger.describe` says it; None if there is none.
     """
-    reason = reason_not_usable(wanted, versions.get(wanted), tagger) if CLASSIFIERS[wanted].tags else None
+    reason = reason_not_answering(wanted, versions.get(wanted), tagger)
     classifier = wanted if reason is None else FALLBACK
     return Answering(classifier, reason, versions.get(classifier) is not None)
 
 
-def reason_not_usable(name: str, version: Version | None, tagger: Mapping[str, Any] | None) -> str | None:
-    """Why a network that reads tags cannot be used with this tagger, and what to do; None if it can."""
+def reason_not_answering(name: str, version: Version | None, tagger: Mapping[str, Any] | None) -> str | None:
+    """Why a network cannot read this tagger's tags, and what to do; None if it can, or reads none."""
+    if not CLASSIFIERS[name].tags:
+        return None
     if tagger is None:
-        return (
-            f"{name} reads tags and there is no tagger: convert the public LesaNet "
-            "(./scripts/osln convert-tagger) or train one (./scripts/osln train-tagger), and start the "
-            "server with --conf lesanet PATH"
-        )
+        return f"{_no_tagger(name)}, and start the server with --conf lesanet PATH"
     if version is None:
         return f"there are no weights for {name}: train it (trainer {name})"
     learned_from = version.metadata.get("tagger") or {}
@@ -79,9 +74,24 @@ def reason_not_usable(name: str, version: Version | None, tagger: Mapping[str, A
     return None
 
 
+def reason_not_trainable(name: str) -> str:
+    """Why a network that reads tags cannot be trained without a tagger, and what to do."""
+    return (
+        f"{_no_tagger(name)} and name it (server: --conf lesanet PATH, ./scripts/osln train: --tagger PATH), "
+        f"or train {FALLBACK}, without them"
+    )
+
+
 def told(tagger: Mapping[str, Any] | None) -> str:
     """A tagger in words, for instance "LesaNet (phantom, trained on 1200 phantom lesions, 0f3a9c1e2b4d)"."""
     if not tagger:
         return "none"
     known = (tagger.get("origin"), f"trained on {tagger.get('trained_on')}", str(tagger.get("sha256"))[:12])
     return f"{tagger.get('name', 'LesaNet')} ({', '.join(str(part) for part in known)})"
+
+
+def _no_tagger(name: str) -> str:
+    return (
+        f"{name} reads tags and there is no tagger: convert the public LesaNet "
+        "(./scripts/osln convert-tagger) or train one (./scripts/osln train-tagger)"
+    )

@@ -1,6 +1,6 @@
 """Approved cases of a store as training and validation see them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,13 +44,12 @@ def approved_study(paths: StorePaths) -> Study:
 
 def load_columns(
     root: Path, cases: Sequence[str], network: Segmenter | Detector, preset: Preset
-) -> tuple[list[Column], dict[str, str], set[str]]:
-    """Columns of the cases that a network can use, the reasons for the others, and which are phantoms."""
-    columns, skipped, synthetic = [], {}, set()
+) -> tuple[list[Column], dict[str, str]]:
+    """Columns of the cases that a network can use, and the reasons for the others."""
+    columns, skipped = [], {}
     for case in cases:
         try:
-            paths = companions(root, case)
-            column = prepare(approved_study(paths), preset)
+            column = prepare(approved_study(companions(root, case)), preset)
         except ValueError as error:
             skipped[case] = str(error)
             continue
@@ -58,6 +57,9 @@ def load_columns(
             skipped[case] = reason
             continue
         columns.append(compact(column))
-        if paths.truth is not None:
-            synthetic.add(case)
-    return columns, skipped, synthetic
+    return columns, skipped
+
+
+def phantoms(root: Path, cases: Iterable[str]) -> set[str]:
+    """Which of the cases are phantoms: those whose true nodes are known."""
+    return {case for case in cases if companions(root, case).truth is not None}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from osln.files.whole import plain, write_atomically
-from osln.rows.experiments import TAGGER, VERSIONED
+from osln.rows.experiments import OPERATING_POINT, TAGGER, VERSIONED
 
 if TYPE_CHECKING:
     # torch comes with it, which takes seconds: who only lists versions does without.
@@ -208,7 +208,7 @@ class ModelStore:
         """
         shipped = self._shipped_manifest().get("thresholds", {})
         own = self._state().get("thresholds", {})
-        return dict({**shipped, **own}.get(experiment) or {"0.15": DEFAULT_THRESHOLD})
+        return dict({**shipped, **own}.get(experiment) or {OPERATING_POINT: DEFAULT_THRESHOLD})
 
     def set_thresholds(self, experiment: str, thresholds: Mapping[str, float]) -> None:
         """Stores the operating points of an experiment; see `thresholds`."""

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from osln.cli import tables as run_table
-from osln.reproduction import end_to_end, jobs, run, stage_one, stage_two
-from osln.reproduction.graph import jobs_of
+from osln.reproduction import end_to_end, jobs, reading, run, stage_one, stage_two
+from osln.reproduction.artifacts import Artifacts
+from osln.reproduction.jobs import with_needs
 from osln.reproduction.plan import Network
 from osln.rows.experiments import PRESETS, SERVED_NETWORKS
 from osln.rows.lines import Row, candidate_row
@@ -122,18 +123,19 @@ def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_reported(small
 def test_the_candidates_that_teach_are_those_of_networks_that_have_not_seen_the_patient(small):
     row = candidate_row("ct-stratified", "local-ct")
     plan = make_plan(small, ("2",), cohort=TinyCohort(small, folds=True))
-    made = (stage_one.train_network, stage_one.make_maps, stage_one.count_row, stage_two.make_candidates)
-    for name, job in jobs_of(plan).items():
-        if job.work in made and ("ct-stratified" in name or "network ct-" in name):
-            job.work(plan, *job.arguments)
-    sets, tags = stage_two.read_patients(plan, row, 0, "stage two")
-    assert [one.case for one in sets] == list(plan.cohort.cases("train")) and tags is None
+    artifacts = Artifacts(plan)
+    wanted = [one for split in ("stage two", "test") for one in artifacts.candidates(row, 0, split)]
+    for one in with_needs(wanted).values():
+        one.make()
+    assert artifacts.tags(row, 0, "stage two") == ()
+    sets = reading.read_candidates(artifacts, row, 0, "stage two")
+    assert [one.case for one in sets] == list(plan.cohort.cases("train"))
     # Four true nodes are added to each of them, and none to those that are evaluated.
     assert all(len(one.truth) == one.n_candidates + 4 for one in sets)
-    evaluated, _ = stage_two.read_patients(plan, row, 0, "test")
+    evaluated = reading.read_candidates(artifacts, row, 0, "test")
     assert all(len(one.truth) == one.n_candidates for one in evaluated)
-    whole = load_checkpoint(plan.weights_path(Network("ct-distal", 1, 0)))
-    part = load_checkpoint(plan.weights_path(Network("ct-distal", 1, 0, ("train-0", "train-1"))))
+    whole = load_checkpoint(artifacts.training(Network("ct-distal", 1, 0)).path)
+    part = load_checkpoint(artifacts.training(Network("ct-distal", 1, 0, ("train-0", "train-1"))).path)
     assert whole.metadata["train_cases"] == ["train-0", "train-1", "train-2", "train-3"]
     assert part.metadata["train_cases"] == ["train-2", "train-3"]
 
@@ -168,11 +170,10 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path, monkeypatch):
 
 
 def test_patients_of_a_split_are_described_by_their_images(tmp_path):
-    found = run.describe(make_plan(tmp_path), "test")
-    assert found["patients"] == 0
-    plan = make_plan(tmp_path)
-    stage_one.prepare_cases(plan, plan.cohort.cases("test"))
-    found = run.describe(plan, "test")
+    cohort = TinyCohort(tmp_path)
+    assert run.describe(cohort, "test")["patients"] == 0
+    stage_one.prepare_cases(cohort, cohort.cases("test"))
+    found = run.describe(cohort, "test")
     assert found["patients"] == 3 and found["nodes"] == 12 and found["nodes per patient"] == 4
     # 33 voxels of 18.75 mm3 each.
     assert found["50 %"] == pytest.approx(33 * 18.75)
@@ -181,7 +182,7 @@ def test_patients_of_a_split_are_described_by_their_images(tmp_path):
 
 
 def test_the_joint_score_is_the_sum_of_the_log_odds():
-    odds = stage_two.log_odds(np.array([0.5, 0.75, 0.0, 1.0]))
+    odds = reading.log_odds(np.array([0.5, 0.75, 0.0, 1.0]))
     assert odds[:2] == pytest.approx([0.0, np.log(3)])
     assert np.isfinite(odds).all() and odds[2] == pytest.approx(-odds[3])
 

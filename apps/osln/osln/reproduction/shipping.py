@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Plan
-from osln.reproduction.stage_two import row_patients
+from osln.reproduction.reading import row_patients
 from osln.retraining.operating_points import operating_points, score_thresholds
 from osln.rows.experiments import EXPERIMENTS
 from osln.rows.lines import Row, candidate_row
@@ -21,6 +22,7 @@ def ship(plan: Plan, folder: Path) -> None:
     Raises:
         ValueError: The run has not all of these rows.
     """
+    artifacts = Artifacts(plan)
     networks: dict[str, Checkpoint] = {}
     classifiers: dict[str, Checkpoint] = {}
     scores: dict[str, Any] = {}
@@ -31,10 +33,10 @@ def ship(plan: Plan, folder: Path) -> None:
         if row not in plan.rows:
             raise ValueError(f"the run has no row {row.name}, which {experiment.name} needs: use --table all")
         for network in plan.networks(row, 0):
-            networks.setdefault(network.segmenter, load_checkpoint(plan.weights_path(network)))
+            networks.setdefault(network.segmenter, load_checkpoint(artifacts.training(network).path))
         if experiment.classifier is not None:
-            classifiers[experiment.classifier] = load_checkpoint(plan.classifier_path(row, 0))
-            scores[experiment.classifier] = score_thresholds(row_patients(plan, row, 0, "validation"))
+            classifiers[experiment.classifier] = load_checkpoint(artifacts.classifier(row, 0).path)
+            scores[experiment.classifier] = score_thresholds(row_patients(artifacts, row, 0, "validation"))
     columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
     points = operating_points(networks, columns) | scores
     tagger = (plan.tagger, Tagger.load(plan.tagger).describe())

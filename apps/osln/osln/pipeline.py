@@ -6,7 +6,7 @@ from pathlib import Path
 
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.rows.experiments import EXPERIMENTS, Experiment
+from osln.rows.experiments import ROWS, Row
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import learned_from
@@ -19,7 +19,7 @@ from osln.weights.model_store import SHIPPED, SHIPPED_TAGGER, ModelStore
 class Pipeline:
     """Networks and operating points of a row; arguments of `detect`."""
 
-    experiment: Experiment
+    experiment: Row
     networks: Mapping[str, Predictor]
     threshold: float
     second: SecondStage | None
@@ -43,7 +43,7 @@ def load_pipeline(
 
     Args:
         models: Store of the weights.
-        row: Name in `EXPERIMENTS`.
+        row: Name in `ROWS`.
         precision: Operating point of stage one, as the store names it.
         false_positives: Operating point of stage two: per patient, as the store names it.
         tagger: File of the tagger; the shipped one if omitted.
@@ -54,7 +54,7 @@ def load_pipeline(
         ValueError: If weights, operating point or tagger are missing, or the tagger is not the one that the
             network of stage two learned from.
     """
-    experiment = EXPERIMENTS[row]
+    experiment = ROWS[row]
     thresholds = models.thresholds(experiment.stage_one)
     if precision not in thresholds:
         raise ValueError(f"{row} has no operating point {precision}: known are {', '.join(thresholds)}")

@@ -8,7 +8,7 @@ import pytest
 
 from lib.models.options_of_stage_two import measured_points
 from lib.models.published import ROWS, Published
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows import experiments
 from osln.stage_two.answering import reason_not_usable, told
 from osln.weights.model_store import ModelStore
 from small import app as small_app
@@ -29,7 +29,7 @@ def published(models):
 
 
 def test_rows_are_offered_in_the_order_of_the_table_the_method_first():
-    served = [name for name, row in EXPERIMENTS.items() if row.served]
+    served = [name for name, row in experiments.ROWS.items() if row.served]
     assert list(ROWS)[: len(served)] == served
     assert next(iter(ROWS)) == "osln"
 

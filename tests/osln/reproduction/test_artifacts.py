@@ -7,7 +7,8 @@ from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
 from osln.reproduction.jobs import with_needs
 from osln.reproduction.stage_one import count_nodes, make_maps, prepare_cases, train_network
 from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates
-from osln.rows.lines import Row, candidate_row
+from osln.rows.experiments import ROWS
+from osln.rows.lines import candidate_row
 from osln.rows.paper import TABLES, rows_of
 from small.cohort import SPLITS, TinyCohort, make_plan
 
@@ -34,7 +35,7 @@ def test_every_row_ends_in_its_files_and_no_file_is_made_twice(everything):
     made = [path for one in listed.values() for path in one.paths]
     assert len(made) == len(set(made))
     for row in rows_of(TABLES):
-        if row.stage_one:
+        if row.segmenters:
             assert everything.counts(row, 0).path in made
         if row.detector:
             assert {everything.detector(row, 0).path, everything.findings(row, 0).path} <= set(made)
@@ -104,10 +105,10 @@ def test_networks_and_classifiers_use_a_gpu_and_counting_does_not(everything):
 def test_what_failed_costs_the_rows_that_need_it_and_no_other(everything):
     assert everything.rows_without({}) == {}
     missing = everything.rows_without({"network ct-hrnet seed 0": ValueError("too few patients")})
-    assert missing == {Row("ct-hrnet"): "network ct-hrnet seed 0: too few patients"}
+    assert missing == {ROWS["ct-hrnet"]: "network ct-hrnet seed 0: too few patients"}
     missing = everything.rows_without({"network ct-distal seed 0": ValueError("no")})
-    assert Row("ct-stratified") in missing and candidate_row("lf-stratified", "glnet") in missing
-    assert Row("ct") not in missing and candidate_row("ef-stratified", "glnet") not in missing
+    assert ROWS["ct-stratified"] in missing and candidate_row("lf-stratified", "glnet") in missing
+    assert ROWS["ct"] not in missing and candidate_row("ef-stratified", "glnet") not in missing
 
 
 def test_a_cohort_that_teaches_both_stages_trains_networks_without_each_fold(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from osln.reproduction.artifacts import Artifacts, files
 from osln.reproduction.plan import Network
-from osln.rows.lines import Row, candidate_row
+from osln.rows.lines import candidate_row, detector_row
 from small.cohort import TinyCohort, make_plan
 
 GLNET, LOCAL = candidate_row("lf-stratified", "glnet"), candidate_row("lf-stratified", "local-ct")
@@ -57,7 +57,7 @@ def test_what_an_earlier_run_has_kept_is_found(tmp_path):
         artifacts.map_path(NETWORK, "test-0", 4),
         artifacts.candidates(LOCAL, 0, "test")[0].paths[0],
         artifacts.scores(LOCAL, 0).path,
-        artifacts.detector(Row(detector="mulan-ct"), 0).path,
+        artifacts.detector(detector_row("mulan-ct"), 0).path,
     ]
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         "networks/ct-x1-seed0-7091da93247e/weights.pt",

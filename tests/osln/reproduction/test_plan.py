@@ -3,10 +3,11 @@
 import pytest
 
 from osln.reproduction.plan import Network
-from osln.rows.lines import Row, candidate_row
+from osln.rows.experiments import ROWS
+from osln.rows.lines import candidate_row
 from small.cohort import TinyCohort, make_plan
 
-CT, LF = Row("ct"), Row("lf-stratified")
+CT, LF = ROWS["ct"], ROWS["lf-stratified"]
 
 
 @pytest.fixture
@@ -16,9 +17,9 @@ def plan(tmp_path):
 
 def test_a_row_is_the_trainings_of_its_networks(plan):
     assert plan.networks(CT, 1) == [Network("ct", 1, 1)]
-    assert plan.networks(Row("ct", length=2), 0) == [Network("ct", 2, 0)]
+    assert plan.networks(ROWS["ct"].changed(length=2), 0) == [Network("ct", 2, 0)]
     # The second of two CT networks is the first of the next seed.
-    assert plan.networks(Row("ct", copies=2), 0) == [*plan.networks(CT, 0), *plan.networks(CT, 1)]
+    assert plan.networks(ROWS["ct"].changed(copies=2), 0) == [*plan.networks(CT, 0), *plan.networks(CT, 1)]
     glnet = candidate_row("lf-stratified", "glnet")
     assert {network.segmenter for network in plan.networks(glnet, 0)} == {
         "ct-proximal", "ct-distal", "ef-proximal", "ef-distal"

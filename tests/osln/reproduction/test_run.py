@@ -11,8 +11,8 @@ from osln.reproduction import end_to_end, jobs, reading, run, stage_one, stage_t
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.jobs import with_needs
 from osln.reproduction.plan import Network
-from osln.rows.experiments import PRESETS, SERVED_NETWORKS
-from osln.rows.lines import Row, candidate_row
+from osln.rows.experiments import PRESETS, ROWS, SERVED_NETWORKS
+from osln.rows.lines import candidate_row
 from osln.rows.paper import TABLES, rows_of
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import ModelStore
@@ -60,14 +60,14 @@ def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monk
     rows = set()
     for name, table in TABLES.items():
         found = json.loads((out / f"table-{name}.json").read_text())
-        assert [line["row"] for line in found["lines"]] == [line.row.name for line in table.lines]
+        assert [line["row"] for line in found["lines"]] == [line.row.key for line in table.lines]
         assert [question["question"] for question in found["questions"]] == [q.words for q in table.questions]
         rows |= {line["row"] for line in found["lines"]}
         assert (out / f"table-{name}.md").read_text().startswith("# ")
         for line in found["lines"]:
             for figure in line["figures"].values():
                 assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
-    assert rows == {row.name for row in rows_of(TABLES)}
+    assert rows == {row.key for row in rows_of(TABLES)}
 
     # Four of four nodes are found, and six places that are none, which have the higher probability.
     found = json.loads((out / "table-2.json").read_text())
@@ -112,7 +112,7 @@ def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_reported(small
     report = (small / "out" / "report.md").read_text()
     assert "Rows that did not run: MULAN" in report and "no usable slice" in report
     rows = [line["row"] for line in json.loads((small / "out" / "table-2.json").read_text())["lines"]]
-    assert rows == [line.row.name for line in TABLES["2"].lines if not line.row.detector]
+    assert rows == [line.row.key for line in TABLES["2"].lines if not line.row.detector]
 
     monkeypatch.setattr(end_to_end, "train_detector", train)
     assert run_table.main(arguments(small, "--table", "2")) == 0
@@ -190,4 +190,4 @@ def test_the_joint_score_is_the_sum_of_the_log_odds():
 def test_the_row_that_is_drawn_is_a_row_of_table_2():
     from osln.reproduction.gallery import SHOWN_ROW
 
-    assert SHOWN_ROW in TABLES["2"].rows and SHOWN_ROW.setting == Row("lf-stratified")
+    assert SHOWN_ROW in TABLES["2"].rows and SHOWN_ROW.setting == ROWS["lf-stratified"]

@@ -12,7 +12,7 @@ from osln.reproduction import gallery
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.figures import CandidateResult
 from osln.reproduction.stage_one import KEPT, displaced, fused_map, read_counts, read_figures
-from osln.rows.lines import Row
+from osln.rows.experiments import ROWS
 from small.cohort import TinyCohort, make_plan
 
 EVALUATED_CASES = ("validation-0", "validation-1", "test-0", "test-1", "test-2")
@@ -36,14 +36,14 @@ def test_trainings_of_one_network_are_fused_by_their_maximum_and_zones_by_union(
     column = artifacts.cohort.column("test-0")
     first, second = np.zeros((2, *column.ct_hu.shape), dtype=np.float32)
     first[1, 1, 1], second[1, 1, 1], second[2, 2, 2] = 0.2, 0.6, 0.4
-    maps = artifacts.fused(Row("ct", copies=2), 0, "test-0")
+    maps = artifacts.fused(ROWS["ct"].changed(copies=2), 0, "test-0")
     for (_, path), prob in zip(maps, (first, second), strict=True):
         keep(path, prob)
     fused = fused_map(maps, column)
     assert fused[1, 1, 1] == pytest.approx(0.6) and fused[2, 2, 2] == pytest.approx(0.4) and fused.sum() < 1.1
 
     everywhere = np.full(column.ct_hu.shape, 0.5, dtype=np.float32)
-    stratified = artifacts.fused(Row("ct-stratified"), 0, "test-0")
+    stratified = artifacts.fused(ROWS["ct-stratified"], 0, "test-0")
     for (_, path), factor in zip(stratified, (1.0, 0.5), strict=True):
         keep(path, everywhere * np.float32(factor))
     fused = fused_map(stratified, column)
@@ -59,7 +59,7 @@ def test_a_displaced_map_has_the_same_spots_half_the_field_away():
 
 
 def test_a_row_is_counted_on_both_splits_and_by_chance(artifacts):
-    made = artifacts.counts(Row("ct"), 0)
+    made = artifacts.counts(ROWS["ct"], 0)
     (maps,) = made.needs
     for case, path in zip(EVALUATED_CASES, maps.paths, strict=True):
         nodes = artifacts.cohort.column(case).nodes
@@ -75,7 +75,7 @@ def test_a_row_is_counted_on_both_splits_and_by_chance(artifacts):
 
 
 def test_a_cohort_without_a_node_is_refused(tmp_path):
-    made = Artifacts(make_plan(tmp_path, cohort=TinyCohort(tmp_path, nodes=0))).counts(Row("ct"), 0)
+    made = Artifacts(make_plan(tmp_path, cohort=TinyCohort(tmp_path, nodes=0))).counts(ROWS["ct"], 0)
     for path in made.needs[0].paths:
         keep(path, np.zeros((24, 24, 72), np.float32))
     with pytest.raises(ValueError, match="none of the 2 validation patients has a node"):

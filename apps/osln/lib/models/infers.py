@@ -23,7 +23,7 @@ from lib.store.cases import read_ct
 from osln.detection import detect
 from osln.files.images import split_suffix
 from osln.imaging.study import Study, build_study
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import Row
 from osln.stage_one.candidates import Detections
 from osln.store.layout import companions, load_study
 from osln.weights.devices import available_devices
@@ -71,7 +71,7 @@ class RowInfer(InferTask):
         devices: Devices that can be asked for, the default first.
     """
 
-    def __init__(self, row: Experiment, published: Published, devices: tuple[str, ...]) -> None:
+    def __init__(self, row: Row, published: Published, devices: tuple[str, ...]) -> None:
         labels = LABELS if row.classifier is None else WITH_REJECTED
         super().__init__(InferType.SEGMENTATION, labels, 3, f"{row.title}. {NOTE}")
         self.row = row

@@ -9,7 +9,7 @@ from lib.models.published import Published
 from lib.options import Choice, Option, Switch
 from osln.detection import SecondStage
 from osln.retraining.operating_points import FEWEST_PATIENTS
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import Row
 from osln.stage_one.inference import Predictor
 from osln.weights.model_store import Version
 
@@ -39,7 +39,7 @@ class Operation:
     warnings: list[str]
 
 
-def row_options(row: Experiment, published: Published, devices: tuple[str, ...]) -> tuple[Option, ...]:
+def row_options(row: Row, published: Published, devices: tuple[str, ...]) -> tuple[Option, ...]:
     """What a viewer shows for a row, with the operating points that were measured with the weights in use."""
     device = Choice("device", devices)
     answering = published.answering(row)
@@ -51,7 +51,7 @@ def row_options(row: Experiment, published: Published, devices: tuple[str, ...])
     return *points, Switch("show_rejected", False), device
 
 
-def operation(row: Experiment, published: Published, options: Mapping[str, Any]) -> Operation:
+def operation(row: Row, published: Published, options: Mapping[str, Any]) -> Operation:
     """Loads what the row needs on the device that the checked options name.
 
     Raises:

@@ -10,7 +10,7 @@ from lib.errors import NotReadyError
 from lib.models.options_of_stage_two import measured_points
 from lib.models.taggers import TaggerInUse, stamp
 from osln.rows.experiments import ROWS as ALL_ROWS
-from osln.rows.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Experiment
+from osln.rows.experiments import SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS, Row
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import Answering, answering
 from osln.stage_two.scoring import CandidateScorer
@@ -56,7 +56,7 @@ class Published:
         self._refresh()
         return self._versions
 
-    def thresholds(self, row: Experiment) -> Mapping[str, float]:
+    def thresholds(self, row: Row) -> Mapping[str, float]:
         """Thresholds of a row's stage one by its precision on validation patients, the paper's 0.15 first."""
         self._refresh()
         return self._thresholds[row.stage_one]
@@ -66,13 +66,13 @@ class Published:
         self._refresh()
         return self._points[classifier]
 
-    def answering(self, row: Experiment) -> Answering | None:
+    def answering(self, row: Row) -> Answering | None:
         """Which network of stage two answers for a row now; None for a row that ends with stage one."""
         if row.classifier is None:
             return None
         return answering(row.classifier, self.versions(), self.tagger.describe())
 
-    def networks(self, row: Experiment, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
+    def networks(self, row: Row, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
         """The networks of a row's stage one on a device, and the versions they were loaded from.
 
         Raises:
@@ -84,9 +84,7 @@ class Published:
             {name: one.version for name, one in loaded.items()},
         )
 
-    def scorer(
-        self, row: Experiment, device: str
-    ) -> tuple[CandidateScorer, Version, Tagger | None, list[str]]:
+    def scorer(self, row: Row, device: str) -> tuple[CandidateScorer, Version, Tagger | None, list[str]]:
         """The network that answers for a row's stage two, on a device.
 
         Returns:

@@ -9,7 +9,7 @@ from osln.cli.options import ROOT
 from osln.imaging.grid import read_volume, resample
 from osln.pictures import draw_detections, save_picture
 from osln.pipeline import load_pipeline
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows.experiments import ROWS
 from osln.store.layout import companions, load_study
 from osln.weights.model_store import ModelStore
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("case", help="case id")
     parser.add_argument("--studies", type=Path, default=ROOT / "sample-datastore", help="store")
     parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
-    parser.add_argument("--experiment", choices=EXPERIMENTS, default="osln", help="row of the table")
+    parser.add_argument("--experiment", choices=ROWS, default="osln", help="row of the table")
     parser.add_argument("--output", type=Path, default=Path("case.png"), help="PNG to write")
     options = parser.parse_args()
 

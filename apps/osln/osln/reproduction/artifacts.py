@@ -19,8 +19,7 @@ from osln.reproduction.plan import EVALUATED, Network, Plan
 from osln.reproduction.stage_one import CaseMaps, count_nodes, make_maps, prepare_cases, train_network
 from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
-from osln.rows.experiments import CLASSIFIERS, SEGMENTERS
-from osln.rows.lines import Row
+from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, Row
 
 FORMAT = 1
 """Of everything that is kept here; another one makes it anew."""
@@ -130,14 +129,14 @@ class Artifacts:
     def counts(self, row: Row, seed: int) -> Artifact:
         """What the fused maps of a row's setting find in the evaluated patients."""
         row = row.setting
-        name = f"counts of {row.name} seed {seed}"
+        name = f"counts of {row.key} seed {seed}"
         if found := self._made.get(name):
             return found
         cases = {split: self.cohort.cases(split) for split in EVALUATED}
         evaluated = [case for split in EVALUATED for case in cases[split]]
         maps = [self.maps(one, evaluated, EVALUATED, row.turns) for one in self.plan.networks(row, seed)]
         key = _key(self._folders(self.plan.networks(row, seed)), row.turns, *map(self._marks, cases.values()))
-        path = self.plan.work / "settings" / f"{row.name}-seed{seed}-{key}" / "counts.npz"
+        path = self.plan.work / "settings" / f"{row.key}-seed{seed}-{key}" / "counts.npz"
         fused = {
             split: {case: self.fused(row, seed, case) for case in asked} for split, asked in cases.items()
         }
@@ -151,7 +150,7 @@ class Artifacts:
         )
 
     def _candidates(self, row: Row, seed: int, split: str, cases: Sequence[str]) -> Artifact:
-        name = f"candidates of {row.name} seed {seed} from {cases[0]}"
+        name = f"candidates of {row.key} seed {seed} from {cases[0]}"
         if found := self._made.get(name):
             return found
         counts = self.counts(row, seed)
@@ -193,7 +192,7 @@ class Artifacts:
     def classifier(self, row: Row, seed: int) -> Artifact:
         """A row's classifier; the same for its joint row and that of turned views."""
         row = row.teacher
-        name = f"classifier {row.name} seed {seed}"
+        name = f"classifier {row.key} seed {seed}"
         if found := self._made.get(name):
             return found
         plan, classifier = self.plan, CLASSIFIERS[str(row.classifier)]
@@ -205,7 +204,7 @@ class Artifacts:
             [str(path.relative_to(plan.work)) for path in sets],
             plan.tagger_sha256 if classifier.tags else "",
         )
-        folder = f"{row.setting.name}+{classifier.name}-seed{seed}-{key}"
+        folder = f"{row.setting.key}+{classifier.name}-seed{seed}-{key}"
         path = plan.work / "classifiers" / folder / "weights.pt"
         tagger = plan.tagger if tags else None
         trained_on = self.cohort.trained_on
@@ -219,7 +218,7 @@ class Artifacts:
     def scores(self, row: Row, seed: int) -> Artifact:
         """Scores that a row's classifier gives to the evaluated patients' candidates."""
         row = replace(row, joint=False)
-        name = f"scores of {row.name} seed {seed}"
+        name = f"scores of {row.key} seed {seed}"
         if found := self._made.get(name):
             return found
         classifier = self.classifier(row, seed)

@@ -17,13 +17,13 @@ from osln.reproduction.figures import CandidateResult, MapResult, Result
 from osln.reproduction.reading import case_scores, read_candidates, row_patients
 from osln.reproduction.report import Picture
 from osln.reproduction.stage_two import find
-from osln.rows.experiments import PROXIMAL_MM
-from osln.rows.lines import Line, Row, Table, candidate_row
+from osln.rows.experiments import PROXIMAL_MM, ROWS, Row
+from osln.rows.lines import Line, Table
 from osln.rows.paper import TABLES
 from osln.stage_one.candidates import Detections
 
 DPI = 80
-SHOWN_ROW = candidate_row("lf-stratified", "glnet")
+SHOWN_ROW = ROWS["osln"]
 """The paper's method: its candidates are drawn."""
 
 
@@ -89,7 +89,8 @@ def _panels(table: Table, lines: Iterable[Line], results: Mapping[Row, Result]) 
     for line in lines:
         result = results[line.row]
         if isinstance(result, CandidateResult):
-            panels.setdefault(line.row.stage_one or "end to end", {})[line.title] = list(result.test)
+            title = "end to end" if line.row.detector else line.row.setting.key
+            panels.setdefault(title, {})[line.title] = list(result.test)
     return panels
 
 

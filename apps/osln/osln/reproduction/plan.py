@@ -6,8 +6,7 @@ from pathlib import Path
 
 from osln.cohorts.cohort import Cohort
 from osln.rows.detectors import DETECTOR_RECIPES
-from osln.rows.experiments import Preset
-from osln.rows.lines import STAGE_ONE_ROWS, Row
+from osln.rows.experiments import Preset, Row
 from osln.rows.paper import rows_of
 from osln.tagging.tagger import Tagger
 
@@ -89,7 +88,7 @@ class Plan:
         return [
             Network(name, row.length, seed + copy, left_out)
             for copy in range(row.copies)
-            for name in STAGE_ONE_ROWS[row.stage_one].segmenters
+            for name in row.segmenters
         ]
 
     @cached_property

@@ -11,7 +11,7 @@ from osln.reproduction.end_to_end import read_findings
 from osln.reproduction.figures import CandidateResult, MapResult, Result
 from osln.reproduction.plan import EVALUATED
 from osln.reproduction.stage_one import read_counts
-from osln.rows.lines import Row
+from osln.rows.experiments import Row
 from osln.stage_two.candidate_sets import CandidateSet, load_set
 
 

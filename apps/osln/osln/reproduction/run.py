@@ -25,8 +25,7 @@ from osln.reproduction.plan import EVALUATED, Plan
 from osln.reproduction.reading import read_candidates, read_result
 from osln.reproduction.report import Content, blocks, markdown, write_tables
 from osln.reproduction.stage_one import read_figures
-from osln.rows.experiments import CLASSIFIERS, Preset
-from osln.rows.lines import Row
+from osln.rows.experiments import CLASSIFIERS, Preset, Row
 from osln.rows.paper import TABLES, CohortSizes
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import load_checkpoint
@@ -113,7 +112,7 @@ def collect(
     """Everything that the report tells."""
     plan, cohort = artifacts.plan, artifacts.cohort
     figures = all_figures(results, len(cohort.cases("test")))
-    settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and row.stage_one)
+    settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and not row.detector)
     titles = {line.row: line.title for name in plan.tables for line in TABLES[name].lines}
     return Content(
         about=_about(plan),
@@ -124,7 +123,7 @@ def collect(
             for row in results
             if row.kind == "recall"
         },
-        candidates={row.stage_one: _candidates(artifacts, row) for row in settings},
+        candidates={row.key: _candidates(artifacts, row) for row in settings},
         trainings=_trainings(artifacts, results),
         left_out=cohort.left_out_cases,
         missing={titles[row]: reason for row, reason in missing.items()},
@@ -173,11 +172,11 @@ def _trainings(artifacts: Artifacts, rows: Iterable[Row]) -> dict[str, dict[str,
     for seed in range(artifacts.plan.seeds):
         for row in rows:
             if row.detector:
-                found[f"{row.name} seed {seed}"] = artifacts.detector(row, seed)
+                found[f"{row.key} seed {seed}"] = artifacts.detector(row, seed)
                 continue
             found |= {one.name: artifacts.training(one) for one in artifacts.plan.networks(row, seed)}
             if row.classifier:
-                found[f"{row.teacher.name} seed {seed}"] = artifacts.classifier(row, seed)
+                found[f"{row.teacher.key} seed {seed}"] = artifacts.classifier(row, seed)
     return {name: dict(load_checkpoint(one.path).metadata) for name, one in found.items()}
 
 

@@ -15,7 +15,7 @@ from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.operating_points import set_score_thresholds
 from osln.retraining.publishing import RetrainReport, Trained, checked_rate, conclude, nothing_to_learn
 from osln.retraining.unseen import Training, unseen_versions
-from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, Classifier, Preset
+from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS, Classifier, Preset
 from osln.stage_two.answering import learned_from
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.training import train_classifier
@@ -126,7 +126,7 @@ def retrain_classifier(
 
     approved = approved_cases(root)
     splits = assign(root, approved)
-    row = next(row for row in EXPERIMENTS.values() if row.classifier == name)
+    row = next(row for row in ROWS.values() if row.classifier == name)
     cache = CandidateCache(root, store, row.stage_one, recipe, tagger, device)
     cache.keep_only(approved)
     training = Training(

@@ -20,7 +20,7 @@ from osln.imaging.study import build_study
 from osln.metrics.definitions import Counts, stage_one
 from osln.metrics.sweep import sweep
 from osln.phantom import make_phantom
-from osln.rows.experiments import EXPERIMENTS, OPERATING_POINT
+from osln.rows.experiments import OPERATING_POINT, ROWS
 from osln.stage_one.candidates import find_candidates
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
@@ -29,7 +29,7 @@ from osln.weights.model_store import ModelStore
 ROOT = Path(__file__).resolve().parents[1]
 
 NUMBER_FORMATS = ("f32", "bf16")
-ROW = EXPERIMENTS["lf-stratified"]
+ROW = ROWS["lf-stratified"]
 SUMMED = ("candidates", "peer_candidates", "equal", "differing", "without_counterpart",
           "peer_without_counterpart", "voxels", "voxels_changed")  # fmt: skip
 

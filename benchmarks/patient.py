@@ -12,13 +12,13 @@ from osln.networks.glnet import GLNet
 from osln.networks.lesanet import LesaNet
 from osln.networks.unet3d import UNet3D
 from osln.phantom import make_phantom
-from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, OPERATING_POINT, PRESETS, SEGMENTERS
+from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, PRESETS, ROWS, SEGMENTERS
 from osln.rows.tagger_recipe import TAGGER_RECIPES
 from osln.tagging.tagger import save_tagger, tagger_file
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
 from osln.weights.model_store import ModelStore
 
-ROW = EXPERIMENTS["osln"]
+ROW = ROWS["osln"]
 UNTRAINED = "nothing: freshly initialized"
 
 CASE = "patient"

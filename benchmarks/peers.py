@@ -16,13 +16,13 @@ from scipy import ndimage
 from osln.imaging.distance import LIMIT_MM
 from osln.imaging.grid import Grid
 from osln.imaging.transforms import network_input
-from osln.rows.experiments import EXPERIMENTS, PRESETS, PROXIMAL_MM, SEGMENTERS
+from osln.rows.experiments import PRESETS, PROXIMAL_MM, ROWS, SEGMENTERS
 from osln.stage_one.windows import OVERLAP, SIGMA
 from osln.store.layout import StorePaths
 from osln.weights.checkpoint import Checkpoint
 
 CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
-ROW = EXPERIMENTS["lf-stratified"]
+ROW = ROWS["lf-stratified"]
 
 
 @dataclass

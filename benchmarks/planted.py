@@ -17,7 +17,7 @@ import numpy as np
 
 from osln.metrics.matching import match
 from osln.pipeline import Pipeline, load_pipeline
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows.experiments import ROWS
 from osln.stage_one.candidates import Candidate
 from osln.store.layout import companions, load_study
 from osln.weights.model_store import ModelStore
@@ -45,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--studies", type=Path, required=True, help="store with truth/")
     parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
-    parser.add_argument("--row", choices=sorted(EXPERIMENTS), default="lf-stratified", help="networks to ask")
+    parser.add_argument("--row", choices=sorted(ROWS), default="lf-stratified", help="networks to ask")
     parser.add_argument("--point", help='operating point, for instance "precision 0.10" (default: 0.15)')
     options = parser.parse_args()
     cases = sorted(path.name.removesuffix(".nii.gz") for path in options.studies.glob("*.nii.gz"))

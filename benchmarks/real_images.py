@@ -35,7 +35,7 @@ from benchmarks.real_image_checks import (
 from local_server import LocalServer
 from osln.detection import detect
 from osln.imaging.grid import write_volume
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows.experiments import ROWS
 from osln.stage_one.inference import Predictor
 from osln.store.layout import companions, load_study
 from osln.weights.model_store import ModelStore
@@ -96,7 +96,7 @@ def check_case(
 ) -> dict[str, Any]:
     """One patient through the library and, if there is one, the server; what was found and measured."""
     row: dict[str, Any] = {"case": case, "errors": {}, "failures": [], "refused": None, "seconds": None}
-    store, experiment = ModelStore(options.models), EXPERIMENTS[ROW]
+    store, experiment = ModelStore(options.models), ROWS[ROW]
     networks = {name: Predictor(store.load(name)) for name in experiment.segmenters}
     try:
         study = load_study(companions(root, case))

@@ -22,7 +22,7 @@ from benchmarks.sides import STAGE_TWO
 from osln.imaging.study import Study
 from osln.metrics.intervals import table
 from osln.pipeline import Pipeline, load_pipeline
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows.experiments import ROWS
 from osln.store.layout import companions, load_study
 from osln.weights.model_store import ModelStore
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "rows", nargs="+", choices=EXPERIMENTS, metavar="ROW", help="the first is the measure of the others"
+        "rows", nargs="+", choices=ROWS, metavar="ROW", help="the first is the measure of the others"
     )
     parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
     parser.add_argument("--patients", type=int, default=3, help="phantoms of clinical size")

@@ -14,8 +14,9 @@ import numpy as np
 from osln.cohorts.cohort import SPLITS
 from osln.cohorts.phantoms import Patient, PhantomCohort, split_seeds
 from osln.metrics.froc import best_f1, froc
+from osln.reproduction.artifacts import Artifacts, files
 from osln.reproduction.plan import Plan
-from osln.reproduction.stage_two import read_patients
+from osln.reproduction.reading import read_candidates
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.rows.lines import candidate_row
 from osln.rows.paper import COHORT_SIZES
@@ -43,15 +44,15 @@ def main() -> None:
     preset = PRESETS["demo"]
     sizes = {split: COHORT_SIZES["demo"].of(split) for split in SPLITS}
     cohort = PhantomCohort(options.work, preset, sizes=sizes)
-    plan = Plan(options.work, cohort, preset, ("2",), 1, SHIPPED / "lesanet.safetensors")
+    artifacts = Artifacts(Plan(options.work, cohort, preset, ("2",), 1, SHIPPED / "lesanet.safetensors"))
     row = candidate_row("lf-stratified", "tag")
-    if not plan.scores_path(row, 0).is_file():
+    if not artifacts.scores(row, 0).is_made:
         parser.error(f"{options.work} has no candidates: run ./scripts/osln tables --table 2 --phantoms")
     told: dict[str, dict[str, list[np.ndarray]]] = {"tagger": {}, "true tags": {}}
     sets: dict[str, list[CandidateSet]] = {}
     for split in ("stage two", "test"):
-        sets[split], found = read_patients(plan, row, 0, split)
-        told["tagger"][split] = found or []
+        sets[split] = read_candidates(artifacts, row, 0, split)
+        told["tagger"][split] = [np.load(path) for path in files(artifacts.tags(row, 0, split))]
         patients = (cohort.patient(seed) for seed in split_seeds(split, sizes[split]))
         told["true tags"][split] = [
             true_tags(one, patient) for one, patient in zip(sets[split], patients, strict=True)

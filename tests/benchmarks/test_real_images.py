@@ -15,7 +15,7 @@ from osln.imaging.grid import write_volume
 from osln.imaging.lung_column import Column, prepare
 from osln.imaging.transforms import Scaling
 from osln.networks.unet3d import UNet3D
-from osln.rows.experiments import EXPERIMENTS, PRESETS, SEGMENTERS
+from osln.rows.experiments import PRESETS, ROWS, SEGMENTERS
 from osln.stage_one.inference import Predictor
 from osln.store.layout import companions, load_study
 from osln.weights.checkpoint import Checkpoint
@@ -59,7 +59,7 @@ def test_column_and_windows_agree_with_raw_files_scipy_and_simpleitk(case, prese
 def test_candidates_lie_where_the_label_file_and_the_pet_file_say(case, tmp_path):
     root, name = case
     study = load_study(companions(root, name))
-    row = EXPERIMENTS["lf-stratified"]
+    row = ROWS["lf-stratified"]
     networks = {segmenter: predictor(segmenter) for segmenter in row.segmenters}
     threshold = float(np.quantile(detect(study, row, networks, 0.5).prob, 0.99))
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from osln.detection import detect
 from osln.imaging.grid import write_volume
 from osln.imaging.study import Study
-from osln.rows.experiments import EXPERIMENTS, PRESETS, SEGMENTERS
+from osln.rows.experiments import PRESETS, ROWS, SEGMENTERS
 from small.body import ball, body_hu, on_file
 
 SHAPE = (90, 70, 50)
@@ -18,7 +18,7 @@ AFFINE = np.array([[-4.0, 0, 0, 200.0], [0, -4.0, 0, 130.0], [0, 0, 4.0, -80.0],
 """A CT stored from left to right and from back to front, finer than the networks' grid."""
 TUMOR = np.array([25.0, 30.0, 100.0])
 NEAR, FAR = np.array([40.0, 50.0, 80.0]), np.array([-20.0, -60.0, -50.0])
-LF = EXPERIMENTS["lf-stratified"]
+LF = ROWS["lf-stratified"]
 PRESET = replace(PRESETS["demo"], spacing_mm=(6.0, 6.0, 6.0), window=(44, 32, 64))
 
 
@@ -79,7 +79,7 @@ class Avid:
 def test_a_row_with_turns_asks_each_network_for_as_many_views(study):
     avid = {name: Avid() for name in LF.segmenters}
     plain = detect(study, LF, avid, 0.5)
-    turned = detect(study, EXPERIMENTS["lf-turned"], avid, 0.5)
+    turned = detect(study, ROWS["lf-turned"], avid, 0.5)
 
     assert [network.asked for network in avid.values()] == [1 + 4] * 4
     np.testing.assert_allclose(turned.prob, plain.prob, atol=1e-6)
@@ -144,7 +144,7 @@ def test_the_result_is_plain_json(study):
 
 
 def test_a_ct_alone_is_enough_for_the_row_that_needs_no_more(study):
-    found = detect(Study("p1", study.ct), EXPERIMENTS["ct"], {"ct": Network(NEAR)}, 0.5)
+    found = detect(Study("p1", study.ct), ROWS["ct"], {"ct": Network(NEAR)}, 0.5)
 
     (only,) = json.loads(json.dumps(found.to_json(), allow_nan=False))["candidates"]
     assert (only["zone"], only["distance_mm"], only["suv_max"], only["suv_mean"]) == (None,) * 4
@@ -155,14 +155,14 @@ def test_a_missing_pet_is_told_with_the_way_out(study):
         ValueError, match=r"p1 has no PET, which lf-stratified needs: put pet/p1.nii.gz .*or use ct-str"
     ):
         detect(replace(study, pet=None), LF, networks(), 0.5)
-    detect(replace(study, pet=None), EXPERIMENTS["ct-stratified"], networks(), 0.5)
+    detect(replace(study, pet=None), ROWS["ct-stratified"], networks(), 0.5)
 
 
 def test_a_missing_tumor_is_told_with_the_way_out(study):
     with pytest.raises(
         ValueError, match="p1 has no tumor contour, which ct-stratified needs: draw a segment"
     ):
-        detect(replace(study, tumor=None), EXPERIMENTS["ct-stratified"], networks(), 0.5)
+        detect(replace(study, tumor=None), ROWS["ct-stratified"], networks(), 0.5)
 
 
 def test_missing_networks_are_named(study):

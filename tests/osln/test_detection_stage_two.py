@@ -9,7 +9,7 @@ import pytest
 
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS
+from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS
 from osln.rows.tags import TAG_NAMES
 from small.body import ball, body_hu, on_file
 
@@ -21,7 +21,7 @@ PLACES = {"strong": np.array([40.0, 50.0, 80.0]), "middle": np.array([-20.0, -60
 STAGE_ONE = {"strong": 0.9, "middle": 0.8, "weak": 0.7}
 HU = {"strong": 10, "middle": 30, "weak": 80}
 PRESET = replace(PRESETS["demo"], spacing_mm=(6.0, 6.0, 6.0), window=(44, 32, 64))
-OSLN = EXPERIMENTS["osln"]
+OSLN = ROWS["osln"]
 
 
 class Network:
@@ -144,7 +144,7 @@ def test_equal_scores_keep_the_order_of_stage_one(study):
 
 def test_a_row_without_tags_needs_no_tagger(study):
     second = SecondStage(Scorer("local-ct-pet"), None, 0.2)
-    row = EXPERIMENTS["osln-local-ct-pet"]
+    row = ROWS["osln-local-ct-pet"]
     found = detect(study, row, {name: Network() for name in row.segmenters}, 0.5, second)
     assert found.tagger is None and all(c.tags is None for c in found.candidates)
     assert found.classifier == "local-ct-pet" and "tags" not in found.seconds
@@ -175,7 +175,7 @@ def test_a_missing_or_unwanted_stage_two_is_refused(study):
     with pytest.raises(ValueError, match="experiment osln ends with glnet: give it that stage two"):
         detect(study, OSLN, networks, 0.5)
     with pytest.raises(ValueError, match="lf-stratified ends with stage one: give it no second stage"):
-        run(study, row=EXPERIMENTS["lf-stratified"])
+        run(study, row=ROWS["lf-stratified"])
     with pytest.raises(ValueError, match="mixes networks of the presets demo, paper"):
         run(study, scorer=Scorer(preset="paper"))
     for threshold in (-0.1, 1.1, float("nan")):

@@ -63,7 +63,7 @@ def test_what_cannot_be_asked_is_refused_with_what_can(models):
 def test_rows_that_are_not_served_can_be_asked_by_a_script(models):
     with pytest.raises(ValueError, match="no weights for ct-psnn: train it"):
         load_pipeline(models, "ct-psnn")
-    assert load_pipeline(models, "lf-turned").experiment.turns == 4
+    assert load_pipeline(models, "lf-turned").row.turns == 4
 
 
 def test_a_row_whose_tags_cannot_be_read_says_who_scores_instead(models):

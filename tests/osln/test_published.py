@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from osln.published import SERVED_ROWS, Published
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows.experiments import ROWS
 from osln.stage_two.answering import reason_not_answering, told
 from osln.stage_two.points import measured_points
 from osln.weights.model_store import ModelStore
@@ -29,7 +29,7 @@ def published(models):
 
 
 def test_rows_are_offered_in_the_order_of_the_table_the_method_first():
-    served = [name for name, row in EXPERIMENTS.items() if row.served]
+    served = [name for name, row in ROWS.items() if row.served]
     assert list(SERVED_ROWS)[: len(served)] == served
     assert next(iter(SERVED_ROWS)) == "osln"
 

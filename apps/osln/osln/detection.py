@@ -8,7 +8,7 @@ import numpy as np
 
 from osln.imaging.lung_column import prepare
 from osln.imaging.study import Study
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import Row
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor, mean_probability
@@ -36,42 +36,42 @@ class SecondStage:
 
 def detect(
     study: Study,
-    experiment: Experiment,
+    row: Row,
     networks: Mapping[str, Predictor],
     threshold: float,
     second: SecondStage | None = None,
 ) -> Detections:
     """Finds lymph nodes in one patient (paper, section 3).
 
-    The study is cropped to the lung-centered column; every network of the experiment gives its
+    The study is cropped to the lung-centered column; every network of the row gives its
     probability; streams are fused by max inside their zone and zones by union (Eq. 2); connected
     components above the operating point are the candidates. Stage two scores each from its local patch
-    and its tags, all in one batch, and rejects those below its own operating point. An experiment
+    and its tags, all in one batch, and rejects those below its own operating point. A row
     with turns takes the mean of each network's answers for as many turned views of the patient.
 
     Args:
-        study: CT, and PET and tumor if the experiment's networks use them.
-        experiment: Which networks to ask.
-        networks: A predictor for each of `experiment.segmenters`, all of one preset.
+        study: CT, and PET and tumor if the row's networks use them.
+        row: Which networks to ask.
+        networks: A predictor for each of `row.segmenters`, all of one preset.
         threshold: Operating point on the fused probability, in (0, 1).
-        second: For an experiment with a classifier; None for one that ends with the candidates.
+        second: For a row with a classifier; None for one that ends with the candidates.
 
     Raises:
         ValueError: If PET, tumor or a network is missing, or the networks are of different presets.
     """
-    _check(study, experiment, networks, threshold, second)
+    _check(study, row, networks, threshold, second)
     clock = _Clock()
-    column = prepare(study, networks[experiment.segmenters[0]].preset)
+    column = prepare(study, networks[row.segmenters[0]].preset)
     clock.stop("prepare")
     probabilities = {}
-    for name in experiment.segmenters:
-        probabilities[name] = mean_probability(networks[name], column, experiment.turns)
+    for name in row.segmenters:
+        probabilities[name] = mean_probability(networks[name], column, row.turns)
         clock.stop(name)
     prob = late_fusion(probabilities, column.distance_mm)
     candidates, labels = find_candidates(prob, threshold, column)
     clock.stop("candidates")
-    found = Detections(experiment.name, threshold, candidates, labels, prob, column, clock.seconds)
-    return found if second is None else _rescored(found, study, second, experiment.turns, clock)
+    found = Detections(row.name, threshold, candidates, labels, prob, column, clock.seconds)
+    return found if second is None else _rescored(found, study, second, row.turns, clock)
 
 
 def _rescored(
@@ -112,36 +112,34 @@ def _rescored(
 
 def _check(
     study: Study,
-    experiment: Experiment,
+    row: Row,
     networks: Mapping[str, Predictor],
     threshold: float,
     second: SecondStage | None,
 ) -> None:
-    missing = [name for name in experiment.segmenters if name not in networks]
+    missing = [name for name in row.segmenters if name not in networks]
     if missing:
-        raise ValueError(f"experiment {experiment.name} needs the networks {', '.join(missing)}")
-    if experiment.classifier is None and second is not None:
-        raise ValueError(f"experiment {experiment.name} ends with stage one: give it no second stage")
-    if experiment.classifier is not None and second is None:
-        raise ValueError(
-            f"experiment {experiment.name} ends with {experiment.classifier}: give it that stage two"
-        )
-    presets = {networks[name].preset.name for name in experiment.segmenters}
+        raise ValueError(f"experiment {row.name} needs the networks {', '.join(missing)}")
+    if row.classifier is None and second is not None:
+        raise ValueError(f"experiment {row.name} ends with stage one: give it no second stage")
+    if row.classifier is not None and second is None:
+        raise ValueError(f"experiment {row.name} ends with {row.classifier}: give it that stage two")
+    presets = {networks[name].preset.name for name in row.segmenters}
     if second is not None:
         presets.add(second.scorer.checkpoint.preset)
     if len(presets) > 1:
         raise ValueError(
-            f"experiment {experiment.name} mixes networks of the presets {', '.join(sorted(presets))}; train "
+            f"experiment {row.name} mixes networks of the presets {', '.join(sorted(presets))}; train "
             "all of them with one preset"
         )
-    if experiment.needs_pet and study.pet is None:
+    if row.needs_pet and study.pet is None:
         raise ValueError(
-            f"case {study.case} has no PET, which {experiment.name} needs: put pet/{study.case}.nii.gz "
+            f"case {study.case} has no PET, which {row.name} needs: put pet/{study.case}.nii.gz "
             "(SUVbw) into the store, or use ct-stratified (tumor, no PET) or ct (CT alone)"
         )
-    if experiment.needs_tumor and study.tumor is None:
+    if row.needs_tumor and study.tumor is None:
         raise ValueError(
-            f"case {study.case} has no tumor contour, which {experiment.name} needs: draw a segment named "
+            f"case {study.case} has no tumor contour, which {row.name} needs: draw a segment named "
             "'tumor' and submit it, upload it as the label tag 'gtv', or use ct (CT alone)"
         )
     if not 0.0 < threshold < 1.0:

@@ -10,7 +10,7 @@ import torch
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
 from osln.published import NotReadyError, Published
-from osln.rows.experiments import OPERATING_POINT, ROWS, Experiment
+from osln.rows.experiments import OPERATING_POINT, ROWS, Row
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_two.points import FEWEST_PATIENTS, named_points
@@ -25,7 +25,7 @@ class Pipeline:
     """What a row runs with.
 
     Attributes:
-        experiment: The row.
+        row: What is asked.
         networks: Of stage one, by name.
         threshold: Operating point of stage one on the fused probability.
         second: Stage two; None for a row that ends with stage one.
@@ -35,7 +35,7 @@ class Pipeline:
         device: Where it runs.
     """
 
-    experiment: Experiment
+    row: Row
     networks: Mapping[str, Predictor]
     threshold: float
     second: SecondStage | None
@@ -51,10 +51,10 @@ class Pipeline:
             NotReadyError: If the device has no room for the case.
         """
         with room_on(self.device):
-            return detect(study, self.experiment, self.networks, self.threshold, self.second)
+            return detect(study, self.row, self.networks, self.threshold, self.second)
 
 
-def operating_points(row: Experiment, published: Published) -> dict[str, float]:
+def operating_points(row: Row, published: Published) -> dict[str, float]:
     """Thresholds by the names of the operating points that a row can be asked at, the default first."""
     answering = published.answering(row)
     if answering is None:
@@ -63,7 +63,7 @@ def operating_points(row: Experiment, published: Published) -> dict[str, float]:
 
 
 def in_use(
-    row: Experiment, published: Published, device: str, point: str | None = None, score: float = 0.0
+    row: Row, published: Published, device: str, point: str | None = None, score: float = 0.0
 ) -> Pipeline:
     """A row with the weights in use at an operating point.
 

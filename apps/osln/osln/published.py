@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from osln.rows.experiments import CLASSIFIERS, NETWORKS, OPERATING_POINT, ROWS, SEGMENTERS, Experiment
+from osln.rows.experiments import CLASSIFIERS, NETWORKS, OPERATING_POINT, ROWS, SEGMENTERS, Row
 from osln.stage_one.inference import Predictor
 from osln.stage_two.answering import Answering, answering
 from osln.stage_two.points import measured_points
@@ -45,7 +45,7 @@ class Published:
     """
 
     def __init__(
-        self, store: ModelStore, tagger: Path | None = None, rows: Mapping[str, Experiment] = SERVED_ROWS
+        self, store: ModelStore, tagger: Path | None = None, rows: Mapping[str, Row] = SERVED_ROWS
     ) -> None:
         self.store = store
         self._rows = rows
@@ -62,7 +62,7 @@ class Published:
         self._refresh()
         return self._versions
 
-    def thresholds(self, row: Experiment) -> Mapping[str, float]:
+    def thresholds(self, row: Row) -> Mapping[str, float]:
         """Thresholds of a row's stage one by its precision on validation patients, the paper's first."""
         self._refresh()
         return self._thresholds[row.stage_one]
@@ -72,13 +72,13 @@ class Published:
         self._refresh()
         return self._points[classifier]
 
-    def answering(self, row: Experiment) -> Answering | None:
+    def answering(self, row: Row) -> Answering | None:
         """Which network of stage two answers for a row now; None for a row that ends with stage one."""
         if row.classifier is None:
             return None
         return answering(row.classifier, self.versions(), self.tagger.describe())
 
-    def networks(self, row: Experiment, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
+    def networks(self, row: Row, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
         """The networks of a row's stage one on a device, and the versions they were loaded from.
 
         Raises:
@@ -90,9 +90,7 @@ class Published:
             {name: one.version for name, one in loaded.items()},
         )
 
-    def scorer(
-        self, row: Experiment, device: str
-    ) -> tuple[CandidateScorer, Version, Tagger | None, list[str]]:
+    def scorer(self, row: Row, device: str) -> tuple[CandidateScorer, Version, Tagger | None, list[str]]:
         """The network that answers for a row's stage two, on a device.
 
         Returns:

@@ -7,7 +7,8 @@ from osln.metrics.bootstrap import resamples
 from osln.metrics.definitions import Counts
 from osln.metrics.matching import Scored
 from osln.reproduction.figures import CandidateResult, MapResult, all_figures, row_figures, table_figures
-from osln.rows.lines import Line, Question, Row, Table, candidate_row
+from osln.rows.experiments import ROWS
+from osln.rows.lines import Line, Question, Table, candidate_row
 from osln.rows.paper import TABLES
 
 PATIENTS = 4
@@ -82,10 +83,10 @@ def test_a_table_has_lines_with_the_papers_figures_and_paired_answers():
     results = {GLNET: candidates(4, seeds=2), STAGE_ONE: candidates(0, seeds=2)}
     found = table_figures(TABLES["2"], all_figures(results, PATIENTS))
     lines = {line["row"]: line for line in found["lines"]}
-    assert set(lines) == {GLNET.name, STAGE_ONE.name}
-    assert lines[GLNET.name]["paper"] == {"f1": 0.552, "mfroc": 0.645}
-    assert lines[GLNET.name]["figures"]["mfroc"]["per_seed"] == [0.5, 0.5]
-    assert lines[GLNET.name]["above_chance"] and not lines[STAGE_ONE.name]["above_chance"]
+    assert set(lines) == {GLNET.key, STAGE_ONE.key}
+    assert lines[GLNET.key]["paper"] == {"f1": 0.552, "mfroc": 0.645}
+    assert lines[GLNET.key]["figures"]["mfroc"]["per_seed"] == [0.5, 0.5]
+    assert lines[GLNET.key]["above_chance"] and not lines[STAGE_ONE.key]["above_chance"]
     (question,) = found["questions"]
     assert (
         question["question"] == "Does GLNet beat the stage-one score (LF)?" and question["leading"] == "mfroc"
@@ -96,6 +97,6 @@ def test_a_table_has_lines_with_the_papers_figures_and_paired_answers():
 
 
 def test_a_question_between_rows_of_which_one_was_not_run_is_left_out():
-    table = Table("x", "", (Line("CT", Row("ct")),), (Question("?", Row("ct"), Row("ef")),))
-    found = table_figures(table, all_figures({Row("ct"): MapResult([counts(1)], [counts(0)])}, PATIENTS))
+    table = Table("x", "", (Line("CT", ROWS["ct"]),), (Question("?", ROWS["ct"], ROWS["ef"]),))
+    found = table_figures(table, all_figures({ROWS["ct"]: MapResult([counts(1)], [counts(0)])}, PATIENTS))
     assert found["questions"] == [] and [line["units"] for line in found["lines"]] == [1]

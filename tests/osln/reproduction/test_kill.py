@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from osln.reproduction.graph import jobs_of
-from osln.reproduction.jobs import run_jobs
+from osln.reproduction.artifacts import Artifacts
+from osln.reproduction.jobs import Artifact, run_jobs
 from osln.reproduction.plan import Network
-from osln.reproduction.stage_one import train_network
 from osln.rows.experiments import PRESETS
 from osln.weights.checkpoint import load_checkpoint
 from small import cohort as small_cohort
@@ -31,15 +30,13 @@ def plan_of(folder: Path):
     return small_cohort.make_plan(folder, preset=replace(PRESETS["demo"], iterations=STEPS))
 
 
-def one_job(plan) -> dict:
-    jobs = jobs_of(replace(plan, tables=("1a",)))
-    return {name: replace(job, needed=()) for name, job in jobs.items() if job.arguments[1:] == (NETWORK,)}
+def training(folder: Path) -> Artifact:
+    return replace(Artifacts(plan_of(folder)).training(NETWORK), needs=())
 
 
 def main(folder: str) -> None:
     """What the process does that is killed."""
-    plan = plan_of(Path(folder))
-    run_jobs(one_job(plan), plan, 1)
+    run_jobs([training(Path(folder))], 1)
 
 
 def wait_for(condition, seconds: float = 60):
@@ -63,8 +60,8 @@ def iteration(path: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
 def test_a_killed_training_loses_at_most_a_step_and_ends_with_the_same_weights(tmp_path):
-    plan = plan_of(tmp_path)
-    weights = plan.weights_path(NETWORK)
+    killed = training(tmp_path)
+    weights = killed.path
     resume = weights.with_suffix(".resume")
     search = os.pathsep.join(str(ROOT / part) for part in ("tests", "apps/osln"))
     environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1"}
@@ -81,11 +78,11 @@ def test_a_killed_training_loses_at_most_a_step_and_ends_with_the_same_weights(t
     reached = iteration(resume)
     assert 5 <= reached < STEPS and not weights.is_file()
 
-    train_network(plan, "again", NETWORK)
+    killed.make()
     resumed = load_checkpoint(weights)
-    whole_plan = replace(plan, work=tmp_path / "uninterrupted")
-    train_network(whole_plan, "whole", NETWORK)
-    whole = load_checkpoint(whole_plan.weights_path(NETWORK))
+    uninterrupted = training(tmp_path / "uninterrupted")
+    uninterrupted.make()
+    whole = load_checkpoint(uninterrupted.path)
     assert all(torch.equal(whole.state_dict[name], value) for name, value in resumed.state_dict.items())
     assert json.dumps(whole.metadata["losses"]) == json.dumps(resumed.metadata["losses"])
     assert not resume.exists()

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from osln.__main__ import main
-from osln.reproduction import end_to_end, jobs, run, stage_one, stage_two
-from osln.reproduction.graph import jobs_of
+from osln.reproduction import end_to_end, jobs, reading, run, stage_one, stage_two
+from osln.reproduction.artifacts import Artifacts
+from osln.reproduction.jobs import with_needs
 from osln.reproduction.plan import Network
-from osln.rows.experiments import PRESETS, SERVED_NETWORKS
-from osln.rows.lines import Row, candidate_row
+from osln.rows.experiments import PRESETS, ROWS, SERVED_NETWORKS
+from osln.rows.lines import candidate_row
 from osln.rows.paper import TABLES, rows_of
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import ModelStore
@@ -59,14 +60,14 @@ def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monk
     rows = set()
     for name, table in TABLES.items():
         found = json.loads((out / f"table-{name}.json").read_text())
-        assert [line["row"] for line in found["lines"]] == [line.row.name for line in table.lines]
+        assert [line["row"] for line in found["lines"]] == [line.row.key for line in table.lines]
         assert [question["question"] for question in found["questions"]] == [q.words for q in table.questions]
         rows |= {line["row"] for line in found["lines"]}
         assert (out / f"table-{name}.md").read_text().startswith("# ")
         for line in found["lines"]:
             for figure in line["figures"].values():
                 assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
-    assert rows == {row.name for row in rows_of(TABLES)}
+    assert rows == {row.key for row in rows_of(TABLES)}
 
     # Four of four nodes are found, and six places that are none, which have the higher probability.
     found = json.loads((out / "table-2.json").read_text())
@@ -111,7 +112,7 @@ def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_reported(small
     report = (small / "out" / "report.md").read_text()
     assert "Rows that did not run: MULAN" in report and "no usable slice" in report
     rows = [line["row"] for line in json.loads((small / "out" / "table-2.json").read_text())["lines"]]
-    assert rows == [line.row.name for line in TABLES["2"].lines if not line.row.detector]
+    assert rows == [line.row.key for line in TABLES["2"].lines if not line.row.detector]
 
     monkeypatch.setattr(end_to_end, "train_detector", train)
     assert main(arguments(small, "--table", "2")) == 0
@@ -122,18 +123,19 @@ def test_a_row_that_cannot_be_trained_is_named_and_the_others_are_reported(small
 def test_the_candidates_that_teach_are_those_of_networks_that_have_not_seen_the_patient(small):
     row = candidate_row("ct-stratified", "local-ct")
     plan = make_plan(small, ("2",), cohort=TinyCohort(small, folds=True))
-    made = (stage_one.train_network, stage_one.make_maps, stage_one.count_row, stage_two.make_candidates)
-    for name, job in jobs_of(plan).items():
-        if job.work in made and ("ct-stratified" in name or "network ct-" in name):
-            job.work(plan, *job.arguments)
-    sets, tags = stage_two.read_patients(plan, row, 0, "stage two")
-    assert [one.case for one in sets] == list(plan.cohort.cases("train")) and tags is None
+    artifacts = Artifacts(plan)
+    wanted = [one for split in ("stage two", "test") for one in artifacts.candidates(row, 0, split)]
+    for one in with_needs(wanted).values():
+        one.make()
+    assert artifacts.tags(row, 0, "stage two") == ()
+    sets = reading.read_candidates(artifacts, row, 0, "stage two")
+    assert [one.case for one in sets] == list(plan.cohort.cases("train"))
     # Four true nodes are added to each of them, and none to those that are evaluated.
     assert all(len(one.truth) == one.n_candidates + 4 for one in sets)
-    evaluated, _ = stage_two.read_patients(plan, row, 0, "test")
+    evaluated = reading.read_candidates(artifacts, row, 0, "test")
     assert all(len(one.truth) == one.n_candidates for one in evaluated)
-    whole = load_checkpoint(plan.weights_path(Network("ct-distal", 1, 0)))
-    part = load_checkpoint(plan.weights_path(Network("ct-distal", 1, 0, ("train-0", "train-1"))))
+    whole = load_checkpoint(artifacts.training(Network("ct-distal", 1, 0)).path)
+    part = load_checkpoint(artifacts.training(Network("ct-distal", 1, 0, ("train-0", "train-1"))).path)
     assert whole.metadata["train_cases"] == ["train-0", "train-1", "train-2", "train-3"]
     assert part.metadata["train_cases"] == ["train-2", "train-3"]
 
@@ -167,11 +169,10 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path, monkeypatch):
 
 
 def test_patients_of_a_split_are_described_by_their_images(tmp_path):
-    found = run.describe(make_plan(tmp_path), "test")
-    assert found["patients"] == 0
-    plan = make_plan(tmp_path)
-    stage_one.prepare_cases(plan, plan.cohort.cases("test"))
-    found = run.describe(plan, "test")
+    cohort = TinyCohort(tmp_path)
+    assert run.describe(cohort, "test")["patients"] == 0
+    stage_one.prepare_cases(cohort, cohort.cases("test"))
+    found = run.describe(cohort, "test")
     assert found["patients"] == 3 and found["nodes"] == 12 and found["nodes per patient"] == 4
     # 33 voxels of 18.75 mm3 each.
     assert found["50 %"] == pytest.approx(33 * 18.75)
@@ -180,7 +181,7 @@ def test_patients_of_a_split_are_described_by_their_images(tmp_path):
 
 
 def test_the_joint_score_is_the_sum_of_the_log_odds():
-    odds = stage_two.log_odds(np.array([0.5, 0.75, 0.0, 1.0]))
+    odds = reading.log_odds(np.array([0.5, 0.75, 0.0, 1.0]))
     assert odds[:2] == pytest.approx([0.0, np.log(3)])
     assert np.isfinite(odds).all() and odds[2] == pytest.approx(-odds[3])
 
@@ -188,4 +189,4 @@ def test_the_joint_score_is_the_sum_of_the_log_odds():
 def test_the_row_that_is_drawn_is_a_row_of_table_2():
     from osln.reproduction.gallery import SHOWN_ROW
 
-    assert SHOWN_ROW in TABLES["2"].rows and SHOWN_ROW.setting == Row("lf-stratified")
+    assert SHOWN_ROW in TABLES["2"].rows and SHOWN_ROW.setting == ROWS["lf-stratified"]

@@ -8,14 +8,12 @@ import pytest
 
 from osln.rows.experiments import (
     CLASSIFIERS,
-    EXPERIMENTS,
     NETWORKS,
     PRESETS,
     PROXIMAL_MM,
     ROWS,
     SEGMENTERS,
     SERVED_NETWORKS,
-    SINGLE_SEGMENTERS,
 )
 
 BEYOND = ("glnet-context", "local-context", "set-glnet")
@@ -23,7 +21,7 @@ BEYOND = ("glnet-context", "local-context", "set-glnet")
 
 
 def test_the_first_row_is_the_papers_method():
-    first = next(iter(EXPERIMENTS.values()))
+    first = next(iter(ROWS.values()))
 
     assert first.name == "osln" and first.classifier == "glnet"
     assert sorted(first.segmenters) == ["ct-distal", "ct-proximal", "ef-distal", "ef-proximal"]
@@ -31,15 +29,17 @@ def test_the_first_row_is_the_papers_method():
 
 
 def test_every_key_is_the_rows_own_name():
-    for table in (PRESETS, SEGMENTERS, CLASSIFIERS, EXPERIMENTS, SINGLE_SEGMENTERS):
+    for table in (PRESETS, SEGMENTERS, CLASSIFIERS, ROWS):
         assert [row.name for row in table.values()] == list(table)
 
 
-def test_every_row_asks_networks_that_exist_and_no_name_means_two_things():
-    for row in (EXPERIMENTS | SINGLE_SEGMENTERS).values():
+def test_every_row_asks_networks_that_exist_and_every_network_is_asked():
+    for row in ROWS.values():
         assert row.segmenters and set(row.segmenters) <= set(SEGMENTERS)
-    assert not set(EXPERIMENTS) & set(SINGLE_SEGMENTERS)
-    assert set(SEGMENTERS) <= set(EXPERIMENTS) | set(SINGLE_SEGMENTERS)
+    assert len(set(ROWS.values())) == len(ROWS)
+    assert {row.segmenters for row in ROWS.values()} >= {(name,) for name in SEGMENTERS}
+    alone = {name for name, row in ROWS.items() if row.of_one_zone}
+    assert alone == {"ct-proximal", "ct-distal", "ef-proximal", "ef-distal"}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_every_row_asks_networks_that_exist_and_no_name_means_two_things():
     ],
 )
 def test_rows_say_which_images_they_need(name, pet, tumor):
-    assert (EXPERIMENTS[name].needs_pet, EXPERIMENTS[name].needs_tumor) == (pet, tumor)
+    assert (ROWS[name].needs_pet, ROWS[name].needs_tumor) == (pet, tumor)
 
 
 def test_the_classifiers_are_the_rows_of_table_2():
@@ -74,13 +74,13 @@ def test_the_classifiers_are_the_rows_of_table_2():
 
 
 def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
-    rows = {row.classifier: row for row in EXPERIMENTS.values() if row.classifier and row.turns == 1}
+    rows = {row.classifier: row for row in ROWS.values() if row.classifier and row.turns == 1}
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
         assert row.stage_one == "lf-stratified" and row.networks == (*row.segmenters, row.classifier)
     assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
-    assert EXPERIMENTS["ct"].stage_one == "ct" and EXPERIMENTS["ct"].networks == ("ct",)
-    assert SINGLE_SEGMENTERS["ct-distal"].stage_one == "ct-distal"
+    assert ROWS["ct"].stage_one == "ct" and ROWS["ct"].networks == ("ct",)
+    assert ROWS["ct-distal"].stage_one == "ct-distal"
 
 
 def test_the_server_offers_the_rows_that_weights_are_shipped_of():

@@ -4,7 +4,7 @@ import pytest
 
 from osln.rows.detectors import DETECTORS
 from osln.rows.experiments import CLASSIFIERS, ROWS, SEGMENTERS
-from osln.rows.lines import FIGURES, STAGE_ONE_ROWS, Row, candidate_row
+from osln.rows.lines import FIGURES, candidate_row, detector_row
 from osln.rows.paper import COHORT_SIZES, TABLES, rows_of
 
 # Copied from the paper, Table 1: recall at precision .15, mRecall.
@@ -66,33 +66,30 @@ def test_the_figures_of_the_paper_are_the_papers():
 
 def test_no_network_classifier_or_row_is_left_out():
     rows = rows_of(TABLES)
-    assert {row.stage_one for row in rows if row.stage_one} | {
-        name for name in STAGE_ONE_ROWS if name in SEGMENTERS and SEGMENTERS[name].zone != "all"
-    } == set(STAGE_ONE_ROWS)
+    # The server's rows are rows of the tables, but one zone's network alone.
+    assert {row for row in ROWS.values() if not row.of_one_zone} <= set(rows)
     assert {row.classifier for row in rows if row.classifier} == set(CLASSIFIERS)
     assert {row.detector for row in rows if row.detector} == set(DETECTORS)
-    asked = {name for row in rows if row.stage_one for name in STAGE_ONE_ROWS[row.stage_one].segmenters}
-    assert asked == set(SEGMENTERS)
-
-
-def test_every_row_of_the_server_is_a_row_of_a_table():
-    rows = rows_of(TABLES)
-    for experiment in ROWS.values():
-        if experiment.name in SEGMENTERS and SEGMENTERS[experiment.name].zone != "all":
-            continue
-        row = Row(experiment.name)
-        if experiment.classifier:
-            row = candidate_row(experiment.stage_one, experiment.classifier)
-        assert row in rows
+    assert {name for row in rows for name in row.segmenters} == set(SEGMENTERS)
 
 
 def test_a_row_has_one_name_and_is_run_once():
     rows = rows_of(TABLES)
-    assert len({row.name for row in rows}) == len(rows) == len(set(rows))
-    assert all(row in TABLES["1a"].rows and row in TABLES["1b"].rows for row in (Row("ct"), Row("ef")))
-    assert Row("ct", length=2).name == "ct-x2" and Row("ct", copies=2).name == "ct-of-2"
-    joint = Row("lf-stratified", "glnet", joint=True)
-    assert joint.name == "lf-stratified+glnet+score" and joint.setting == Row("lf-stratified")
+    assert len({row.key for row in rows}) == len(rows) == len(set(rows))
+    assert all(row in TABLES["1a"].rows and row in TABLES["1b"].rows for row in (ROWS["ct"], ROWS["ef"]))
+    assert ROWS["ct"].changed(length=2).key == "ct-x2" and ROWS["ct"].changed(copies=2).key == "ct-of-2"
+    joint = candidate_row("lf-stratified", "glnet").changed(joint=True)
+    assert joint.key == "lf-stratified+glnet+score" and joint.setting == ROWS["lf-stratified"]
+
+
+def test_a_row_is_what_it_does_whatever_it_is_called():
+    osln, turned = ROWS["osln"], ROWS["osln-turned"]
+    assert candidate_row("lf-stratified", "glnet") == osln != osln.changed(joint=True)
+    assert (osln.name, osln.key, osln.stage_one) == ("osln", "lf-stratified+glnet", "lf-stratified")
+    assert (turned.key, turned.setting.key) == ("lf-turned+glnet", "lf-turned")
+    # Operating points and classifiers are those without turns.
+    assert turned.stage_one == "lf-stratified" and turned.teacher == osln
+    assert detector_row("mulan-ct").key == "mulan-ct"
 
 
 def test_questions_are_asked_of_rows_of_one_kind_that_the_table_has():

@@ -9,14 +9,14 @@ from osln.imaging.study import Study
 from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network
 from osln.networks.lesanet import LesaNet
-from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS
+from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS
 from osln.stage_two.scoring import CandidateScorer
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
 from small.body import ball, body_hu, on_file
 
 PRESET = PRESETS["demo"]
-ROW = EXPERIMENTS["osln"]
+ROW = ROWS["osln"]
 TUMOR = np.array([25.0, 30.0, 40.0])
 
 
@@ -145,10 +145,10 @@ def test_the_score_of_a_candidate_does_not_depend_on_the_others(second):
 
 
 @pytest.mark.parametrize(
-    "name", [row.name for row in EXPERIMENTS.values() if row.classifier and not row.served and row.turns == 1]
+    "name", [row.name for row in ROWS.values() if row.classifier and not row.served and row.turns == 1]
 )
 def test_researchers_rows_score_the_same_candidates(name, second):
-    row = EXPERIMENTS[name]
+    row = ROWS[name]
     torch.manual_seed(0)
     weights = classifier_network(CLASSIFIERS[row.classifier], PRESET).state_dict()
     checkpoint = Checkpoint(row.classifier, "demo", Scaling(1.0, 1.5), weights, "phantom")

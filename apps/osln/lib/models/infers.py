@@ -21,7 +21,7 @@ from osln.output.label_maps import DTYPES, EXTENSIONS, LABELS, WITH_REJECTED, la
 from osln.output.result import NOTE, described, result
 from osln.pipeline import in_use
 from osln.published import SERVED_ROWS, Published
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import Row
 from osln.store.layout import companions
 
 FROM_SERVER = ("model", "image", "session", "restore_label_idx")
@@ -47,7 +47,7 @@ class RowInfer(InferTask):
         devices: Devices that can be asked for, the default first.
     """
 
-    def __init__(self, row: Experiment, published: Published, devices: tuple[str, ...]) -> None:
+    def __init__(self, row: Row, published: Published, devices: tuple[str, ...]) -> None:
         labels = LABELS if row.classifier is None else WITH_REJECTED
         super().__init__(InferType.SEGMENTATION, labels, 3, f"{row.title}. {NOTE}")
         self.row = row

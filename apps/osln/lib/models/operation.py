@@ -3,10 +3,10 @@
 from lib.options import Choice, Number, Option, Switch
 from osln.pipeline import operating_points
 from osln.published import Published
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import Row
 
 
-def row_options(row: Experiment, published: Published, devices: tuple[str, ...]) -> tuple[Option, ...]:
+def row_options(row: Row, published: Published, devices: tuple[str, ...]) -> tuple[Option, ...]:
     """What a viewer shows for a row, with the operating points that were measured with the weights in use."""
     point = Choice("operating_point", tuple(operating_points(row, published)))
     device = Choice("device", devices)

@@ -8,7 +8,7 @@ from typing import Any
 
 from osln.cli.options import add_device, add_models, add_out, add_store, command
 from osln.cli.progress import shares
-from osln.rows.experiments import EXPERIMENTS
+from osln.rows.experiments import ROWS
 
 
 def add_parser(commands: Any) -> None:
@@ -17,9 +17,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("case", help="case id")
     add_store(parser)
     add_models(parser)
-    parser.add_argument(
-        "--model", choices=EXPERIMENTS, default="osln", help="row of the tables (%(default)s)"
-    )
+    parser.add_argument("--model", choices=ROWS, default="osln", help="row of the tables (%(default)s)")
     add_device(parser)
     add_out(parser, "PNG to write (%(default)s)", default=Path("case.png"))
     parser.set_defaults(run=run)
@@ -48,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if paths.truth is not None:
             nodes, kind = read_volume(paths.truth), "synthetic phantom, "
             truth = resample(nodes.array, nodes.grid, found.column.grid, nearest=True)
-        title = f"{options.case} ({kind}{pipeline.experiment.title})"
+        title = f"{options.case} ({kind}{pipeline.row.title})"
         save_picture(draw_detections(found, truth, title), options.out)
         tell("done", 1.0)
     kept = sum(candidate.kept for candidate in found.candidates)

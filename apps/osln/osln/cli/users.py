@@ -31,14 +31,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--role", choices=ROLES, help="what it may do: each role may do what those before may"
     )
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    default = home / "osln-label" / "users.json"
-    parser.add_argument(
-        "--users",
-        type=Path,
-        default=folder / "osln-label" / "users.json",
-        help="file of accounts (%(default)s)",
-    )
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    default = config / "osln-label" / "users.json"
+    parser.add_argument("--users", type=Path, default=default, help="file of accounts (%(default)s)")
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -51,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "list":
         accounts = list(users.accounts().values())
         lines = [f"{account.name}: {account.role}" for account in accounts] or [f"no account in {users.path}"]
-        tell(options, "\n".join(lines), [{"name": one.name, "role": one.role} for one in accounts])
+        tell(options, "\n".join(lines) + "\n", [{"name": one.name, "role": one.role} for one in accounts])
         return 0
     if not name:
         raise ValueError(f"say whose account: users {options.action} NAME")

@@ -11,7 +11,7 @@ from osln.dicom.reading.source import CtSeries
 from osln.imaging.grid import Volume
 from osln.imaging.study import Study
 from osln.output.ct_images import images_of
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import Row
 from osln.store.layout import StorePaths, load_study
 
 Tell = Callable[[str, float], None]
@@ -109,7 +109,7 @@ class UnusableCase:
         return False
 
 
-def load_for(row: Experiment, paths: StorePaths) -> tuple[Study, list[str]]:
+def load_for(row: Row, paths: StorePaths) -> tuple[Study, list[str]]:
     """A case as a row sees it, without the approved nodes, which no network may see.
 
     A companion that the row does not need serves the candidates' values (SUV, distance) if it can be

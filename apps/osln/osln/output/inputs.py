@@ -11,7 +11,7 @@ from osln.dicom.reading.files import LocalSource, Progress
 from osln.files.images import SUFFIXES, split_suffix
 from osln.output.cases import Case, ImageCase, UnusableCase
 from osln.output.dicom_cases import dicom_cases
-from osln.rows.experiments import Experiment
+from osln.rows.experiments import Row
 from osln.store.layout import StorePaths, companions
 
 NONE = "-"
@@ -29,7 +29,7 @@ class Reading:
         ct_dicom: Folder with DICOM images of the CTs of image files; None: not given.
     """
 
-    row: Experiment
+    row: Row
     rules: RoiRules
     keep_identity: bool = False
     ct_dicom: Path | None = None

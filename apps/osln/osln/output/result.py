@@ -34,7 +34,7 @@ def result(
     return plain(
         entries(found)
         | {
-            "model": pipeline.experiment.name,
+            "model": pipeline.row.name,
             "operating_point": pipeline.point,
             "device": pipeline.device,
             "warnings": [*pipeline.warnings, *warnings, *found.column.warnings],

@@ -83,7 +83,7 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
     if not overwrite and is_finished(case.name, made, wanted):
         return Outcome(case.name, PRESENT)
     with case.files(tell) as files:
-        study, left_out = load_for(pipeline.experiment, files.paths)
+        study, left_out = load_for(pipeline.row, files.paths)
         warnings = [*files.warnings, *left_out]
         series = case.ct_series(study.ct) if wanted.dicom else None
         read = time.perf_counter()

@@ -75,7 +75,7 @@ def made_from(case: Case, pipeline: Pipeline, wanted: Wanted) -> dict[str, Any]:
         {
             "software": __version__,
             "inputs": dict(case.fingerprint()),
-            "model": pipeline.experiment.name,
+            "model": pipeline.row.name,
             "weights": {name: version.sha256 for name, version in pipeline.versions.items()},
             "tagger": tagger and tagger.sha256,
             "threshold": pipeline.threshold,

@@ -1,10 +1,13 @@
-"""Jobs of the end-to-end detectors: their training, and what they find in the evaluated patients."""
+"""What is made end to end: detectors, and what they find in the evaluated patients."""
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from osln.cohorts.cohort import Cohort
 from osln.cohorts.phantoms import Patient
 from osln.files.arrays import write_json
 from osln.learning.run import StepProgress
@@ -13,56 +16,47 @@ from osln.mulan.detection import SliceDetector
 from osln.mulan.training import train_detector
 from osln.reproduction.jobs import device, tell
 from osln.reproduction.kept_training import keep_training
-from osln.reproduction.plan import EVALUATED, Plan
-from osln.rows.detectors import DETECTORS
-from osln.rows.lines import Row
+from osln.rows.detectors import Detector
+from osln.rows.experiments import Preset
 from osln.tagging.node_tags import node_tags
 from osln.weights.checkpoint import load_checkpoint
 
 
-def train_end_to_end(plan: Plan, name: str, row: Row, seed: int) -> None:
+def train_end_to_end(
+    detector: Detector, preset: Preset, cohort: Cohort, iterations: int | None, seed: int, path: Path
+) -> None:
     """Train a detector and keep it; goes on where an interrupted training was."""
-    cases = plan.cohort.cases("train")
-    columns = [plan.cohort.column(case) for case in cases]
-    known = [node_tags(Patient(column, tuple(plan.cohort.findings(column.case)))) for column in columns]
+    columns = [cohort.column(case) for case in cohort.cases("train")]
+    known = [node_tags(Patient(column, tuple(cohort.findings(column.case)))) for column in columns]
     training = partial(
-        train_detector,
-        DETECTORS[str(row.detector)],
-        plan.preset,
-        columns,
-        known,
-        iterations=plan.detector_iterations,
-        on_progress=partial(_told, name),
+        train_detector, detector, preset, columns, known, iterations=iterations, on_progress=_told
     )
-    keep_training(plan, plan.detector_path(row, seed), seed, training)
+    keep_training(path, seed, cohort.trained_on, training)
 
 
-def _told(name: str, state: StepProgress) -> None:
-    tell(name, state.step / state.steps, f"loss {state.losses['total']:.3f}")
+def _told(state: StepProgress) -> None:
+    tell(state.step / state.steps, f"loss {state.losses['total']:.3f}")
 
 
-def detect_nodes(plan: Plan, name: str, row: Row, seed: int) -> None:
-    """Keep what a detector finds in the evaluated patients."""
-    detector = SliceDetector(load_checkpoint(plan.detector_path(row, seed)), device(), number_format="f32")
-    cases = [(split, case) for split in EVALUATED for case in plan.cohort.cases(split)]
-    found: dict[str, dict[str, object]] = {split: {} for split in EVALUATED}
-    for number, (split, case) in enumerate(cases, start=1):
-        column = plan.cohort.column(case)
+def detect_nodes(cohort: Cohort, cases: Mapping[str, Sequence[str]], weights: Path, path: Path) -> None:
+    """Keep what a detector finds in the cases of these splits."""
+    detector = SliceDetector(load_checkpoint(weights), device(), number_format="f32")
+    asked = [(split, case) for split, listed in cases.items() for case in listed]
+    found: dict[str, dict[str, object]] = {split: {} for split in cases}
+    for number, (split, case) in enumerate(asked, start=1):
+        column = cohort.column(case)
         scored = detector.detect(column).scored(column.nodes)  # type: ignore[arg-type]
         content = {"scores": scored.scores.tolist(), "hits": scored.hits.tolist(), "nodes": scored.n_nodes}
         found[split][case] = content
-        tell(name, number / len(cases))
-    write_json(plan.found_path(row, seed), found)
+        tell(number / len(asked))
+    write_json(path, found)
 
 
-def detected_patients(plan: Plan, row: Row, seed: int, split: str) -> list[Scored]:
-    """The (score, hit) pairs of a detector on the patients of a split."""
-    stored = json.loads(plan.found_path(row, seed).read_text())[split]
+def read_findings(path: Path, split: str) -> list[Scored]:
+    """The (score, hit) pairs of each patient of a split, from the file of `detect_nodes`."""
     return [
         Scored(
-            np.array(stored[case]["scores"], dtype=np.float64),
-            np.array(stored[case]["hits"], dtype=bool),
-            int(stored[case]["nodes"]),
+            np.array(one["scores"], dtype=np.float64), np.array(one["hits"], dtype=bool), int(one["nodes"])
         )
-        for case in plan.cohort.cases(split)
+        for one in json.loads(path.read_text())[split].values()
     ]

@@ -12,7 +12,8 @@ from osln.metrics.froc import best_f1, froc
 from osln.metrics.intervals import plain_interval
 from osln.metrics.matching import Scored
 from osln.reproduction.chance import chance_distribution
-from osln.rows.lines import FIGURES, Row, Table
+from osln.rows.experiments import Row
+from osln.rows.lines import FIGURES, Table
 
 LEADING = {kind: next(iter(figures)) for kind, figures in FIGURES.items()}
 """The figure that is compared with chance and that answers the questions."""
@@ -99,7 +100,7 @@ def table_figures(table: Table, figures: Mapping[Row, Figures]) -> dict[str, Any
     lines = [
         {
             "title": line.title,
-            "row": line.row.name,
+            "row": line.row.key,
             "kind": line.row.kind,
             "control": line.control,
             "units": line.row.units,
@@ -121,8 +122,8 @@ def table_figures(table: Table, figures: Mapping[Row, Figures]) -> dict[str, Any
         questions.append(
             {
                 "question": question.words,
-                "row": question.row.name,
-                "minus": question.minus.name,
+                "row": question.row.key,
+                "minus": question.minus.key,
                 "kind": question.row.kind,
                 "leading": LEADING[question.row.kind],
                 "figures": {name: plain_interval(better[name] - other[name]) for name in names},

@@ -1,6 +1,6 @@
 """The pictures of a report: curves of every table, node volumes, and patients as in Figures 2 and 4."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,35 +10,37 @@ from matplotlib.figure import Figure
 from osln.imaging.lung_column import Column
 from osln.metrics.froc import best_f1
 from osln.pictures import draw_detections, draw_inputs
+from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.charts import froc_chart, recall_precision_chart, volume_chart
 from osln.reproduction.classes import node_volumes_mm3
 from osln.reproduction.figures import CandidateResult, MapResult, Result
-from osln.reproduction.plan import Plan
+from osln.reproduction.reading import case_scores, read_candidates, row_patients
 from osln.reproduction.report import Picture
-from osln.reproduction.stage_two import case_scores, find, read_patients, row_patients
-from osln.rows.experiments import PROXIMAL_MM
-from osln.rows.lines import Line, Row, Table, candidate_row
+from osln.reproduction.stage_two import find
+from osln.rows.experiments import PROXIMAL_MM, ROWS, Row
+from osln.rows.lines import Line, Table
 from osln.rows.paper import TABLES
 from osln.stage_one.candidates import Detections
 
 DPI = 80
-SHOWN_ROW = candidate_row("lf-stratified", "glnet")
+SHOWN_ROW = ROWS["osln"]
 """The paper's method: its candidates are drawn."""
 
 
-def draw_all(plan: Plan, results: Mapping[Row, Result], folder: Path) -> list[tuple[str, Picture]]:
+def draw_all(artifacts: Artifacts, results: Mapping[Row, Result], folder: Path) -> list[tuple[str, Picture]]:
     """Draws everything into the folder; each picture with the name of the table or section it belongs to."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for section, name, caption, figure in _figures(plan, results):
+    for section, name, caption, figure in _figures(artifacts, results):
         path = folder / f"{name}.png"
         figure.savefig(path, dpi=DPI, facecolor=figure.get_facecolor())
         drawn.append((section, Picture(path, caption)))
     return drawn
 
 
-def _figures(plan: Plan, results: Mapping[Row, Result]) -> Iterable[tuple[str, str, str, Figure]]:
-    for name in plan.tables:
+def _figures(artifacts: Artifacts, results: Mapping[Row, Result]) -> Iterable[tuple[str, str, str, Figure]]:
+    cohort = artifacts.cohort
+    for name in artifacts.plan.tables:
         table = TABLES[name]
         lines = [line for line in table.lines if line.row in results]
         maps = {
@@ -53,12 +55,12 @@ def _figures(plan: Plan, results: Mapping[Row, Result]) -> Iterable[tuple[str, s
             yield name, f"recall-precision-{name}", words, recall_precision_chart(maps)
         if panels := _panels(table, lines, results):
             yield name, f"froc-{name}", "FROC on the test patients.", froc_chart(panels)
-    columns = [plan.cohort.column(case) for split in ("train", "test") for case in plan.cohort.cases(split)]
+    columns = [cohort.column(case) for split in ("train", "test") for case in cohort.cases(split)]
     words = "Volumes of the nodes of training and test patients by zone (the paper's Figure 1g)."
     yield "patients", "node-volumes", words, volume_chart(_volumes(columns))
-    cases = shown_cases(plan, results)
+    cases = shown_cases(cohort.cases("test"), results)
     for title, case in cases.items():
-        column = with_tumor(plan.cohort.column(case))
+        column = with_tumor(cohort.column(case))
         words = f"{case}, the test patient with {title}"
         yield (
             "patients",
@@ -67,7 +69,7 @@ def _figures(plan: Plan, results: Mapping[Row, Result]) -> Iterable[tuple[str, s
             draw_inputs(column, case),
         )
         if SHOWN_ROW in results:
-            found = scored_detections(plan, SHOWN_ROW, 0, case)
+            found = scored_detections(artifacts, SHOWN_ROW, 0, case)
             picture = draw_detections(found, column.nodes, f"{case}, LF (GLNet)")
             yield (
                 "patients",
@@ -87,7 +89,8 @@ def _panels(table: Table, lines: Iterable[Line], results: Mapping[Row, Result]) 
     for line in lines:
         result = results[line.row]
         if isinstance(result, CandidateResult):
-            panels.setdefault(line.row.stage_one or "end to end", {})[line.title] = list(result.test)
+            title = "end to end" if line.row.detector else line.row.setting.key
+            panels.setdefault(title, {})[line.title] = list(result.test)
     return panels
 
 
@@ -102,12 +105,11 @@ def _volumes(columns: Iterable[Column]) -> dict[str, np.ndarray]:
     return {zone: np.array(values) for zone, values in volumes.items()}
 
 
-def shown_cases(plan: Plan, results: Mapping[Row, Result]) -> dict[str, str]:
+def shown_cases(cases: Sequence[str], results: Mapping[Row, Result]) -> dict[str, str]:
     """Test patients to draw: of the middle and of the lowest share of nodes found, not the best ones.
 
     Where the paper's method was not run, the first one.
     """
-    cases = list(plan.cohort.cases("test"))
     result = results.get(SHOWN_ROW)
     if not isinstance(result, CandidateResult):
         return {"the first id": cases[0]}
@@ -122,13 +124,14 @@ def shown_cases(plan: Plan, results: Mapping[Row, Result]) -> dict[str, str]:
     return {title: ordered[index] for title, index in named.items()}
 
 
-def scored_detections(plan: Plan, row: Row, seed: int, case: str) -> Detections:
+def scored_detections(artifacts: Artifacts, row: Row, seed: int, case: str) -> Detections:
     """A test patient's candidates under a row's scores, kept from validation's best F1 on."""
-    found = find(plan, row, seed, case)
-    sets, _ = read_patients(plan, row.setting, seed, "test")
+    maps = artifacts.fused(row, seed, case)
+    found = find(artifacts.cohort, artifacts.counts(row, seed).path, maps, case)
+    sets = read_candidates(artifacts, row, seed, "test")
     at = next(index for index, one in enumerate(sets) if one.case == case)
-    scores = case_scores(plan, row, seed, "test", sets)[at]
-    least = best_f1(row_patients(plan, row, seed, "validation")).threshold
+    scores = case_scores(artifacts, row, seed, "test", sets)[at]
+    least = best_f1(row_patients(artifacts, row, seed, "validation")).threshold
     candidates = [
         replace(candidate, score=float(score), kept=bool(score >= least))
         for candidate, score in zip(found.candidates, scores, strict=True)

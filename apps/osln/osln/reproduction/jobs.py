@@ -1,7 +1,7 @@
-"""Work cut into jobs for worker processes, in the order of their needs.
+"""Makes artifacts in worker processes, in the order of their needs.
 
-Each job leaves its results in files and is not started if they are there, so that a stopped run goes on
-where it was. Where there are GPUs, each has a worker of its own for the jobs that use one.
+Each leaves its files and is not made again if they are there, so that a stopped run goes on where it was.
+Where there are GPUs, each has a worker of its own for what uses one.
 """
 
 import logging
@@ -11,10 +11,10 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +26,55 @@ _progress: Any = None
 """Queue to the main process, set in each worker."""
 _device = "cpu"
 """Where this worker computes."""
+_name = ""
+"""What this worker makes."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """Work for a worker process: called with the plan and the arguments when the needed jobs are done.
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    """Files that a run makes and keeps, what they are made from, and how.
 
     Attributes:
-        work: A function of a module, so that a process can be told its name.
-        arguments: Behind the plan.
-        needed: Names of the jobs whose files it reads.
-        targets: Files that it leaves; if all are there it is not started.
-        cost: About how many seconds one core takes; decides what is started first and how far the bar is.
-        uses_network: Whether it trains or asks a network: on a GPU where there is one. If it fails, what does
-            not need it is done all the same; a failure of another job is one of the cohort and ends all.
+        name: In the progress bar and in the record of the run; no other of the run has it.
+        paths: The files; if all are there it is not made again.
+        needs: What is read to make it.
+        make: Makes the files: a function of a module with all its arguments, so that a process can be told.
+        cost: About how many seconds one core takes; decides what is made first and how far the bar is.
+        uses_network: Whether a network is trained or asked: on a GPU where there is one. If it fails, what
+            does not need it is made all the same; another failure is one of the cohort and ends all.
     """
 
-    work: Callable[..., None]
-    arguments: tuple[Any, ...]
-    needed: tuple[str, ...] = ()
-    targets: tuple[Path, ...] = ()
+    name: str
+    paths: tuple[Path, ...]
+    needs: tuple["Artifact", ...]
+    make: Callable[[], None]
     cost: float = 1.0
     uses_network: bool = False
 
     @property
-    def is_done(self) -> bool:
-        return bool(self.targets) and all(path.is_file() for path in self.targets)
+    def path(self) -> Path:
+        """The file of an artifact that has one."""
+        (path,) = self.paths
+        return path
+
+    @property
+    def is_made(self) -> bool:
+        return bool(self.paths) and all(path.is_file() for path in self.paths)
+
+
+def with_needs(wanted: Iterable[Artifact]) -> dict[str, Artifact]:
+    """These artifacts and all that they are made from by name, each behind what it needs."""
+    found: dict[str, Artifact] = {}
+
+    def add(one: Artifact) -> None:
+        if one.name not in found:
+            for needed in one.needs:
+                add(needed)
+            found[one.name] = one
+
+    for one in wanted:
+        add(one)
+    return found
 
 
 def device() -> str:
@@ -59,10 +82,10 @@ def device() -> str:
     return _device
 
 
-def tell(name: str, share: float, words: str = "") -> None:
-    """Called by a job: this share of it is done; nothing happens outside a worker."""
+def tell(share: float, words: str = "") -> None:
+    """Called by what makes an artifact: this share of it is done; nothing happens outside a worker."""
     if _progress is not None:
-        _progress.put((name, share, words))
+        _progress.put((_name, share, words))
 
 
 def available_gpus() -> tuple[str, ...]:
@@ -72,113 +95,137 @@ def available_gpus() -> tuple[str, ...]:
 
 
 def run_jobs(
-    jobs: Mapping[str, Job],
-    plan: Any,
+    wanted: Iterable[Artifact],
     processes: int,
     gpus: Sequence[str] = (),
     on_done: Callable[[str, float], None] | None = None,
 ) -> dict[str, Exception]:
-    """Runs all jobs that are not done in worker processes of one thread each, with one bar and the time left.
+    """Makes what is not there in worker processes of one thread each, with one bar and the time left.
 
     What the most work waits for is started first.
 
     Args:
-        jobs: By name.
-        plan: First argument of every job; the same in every process.
+        wanted: What they need is made too.
         processes: Worker processes on the CPU.
         gpus: Devices that get a worker of their own; without any everything runs on the CPU.
-        on_done: Called with name and seconds of each job that has run.
+        on_done: Called with name and seconds of each artifact that was made.
 
     Returns:
-        What jobs that use networks raised, by their names. Jobs that need one of them were not started.
+        What was raised by artifacts that use networks, by their names. What needs them was not started.
 
     Raises:
         RuntimeError: A worker process was killed; says what to do.
-        Exception: What another job raised; nothing further is started then.
+        Exception: What another artifact raised; nothing further is started then.
     """
-    waiting = {name: job for name, job in _by_urgency(jobs).items() if not job.is_done}
-    done = set(jobs) - set(waiting)
-    failed: dict[str, Exception] = {}
-    given_up: set[str] = set()
+    artifacts = with_needs(wanted)
+    waiting = {name: one for name, one in _by_urgency(artifacts).items() if not one.is_made}
     if not waiting:
-        return failed
+        return {}
     context = multiprocessing.get_context("spawn")
     channel, places = context.Queue(), context.Queue()
     for place in gpus:
         places.put(place)
-    running: dict[Future[float], str] = {}
     with (
         ProcessPoolExecutor(processes, context, _start_worker, (channel, None)) as on_cpu,
         ProcessPoolExecutor(max(len(gpus), 1), context, _start_worker, (channel, places)) as on_gpu,
-        _Bar({name: job.cost for name, job in waiting.items()}) as bar,
+        _Bar({name: one.cost for name, one in waiting.items()}) as bar,
     ):
-        free = {on_cpu: processes, on_gpu: len(gpus)}
-        lanes = {name: on_gpu if job.uses_network and gpus else on_cpu for name, job in waiting.items()}
-        while waiting or running:
-            for name, job in list(waiting.items()):
-                if not given_up.isdisjoint(job.needed):
-                    given_up.add(name)
-                    del waiting[name]
-                    bar.finish(name)
-                    continue
-                lane = lanes[name]
-                if free[lane] and done.issuperset(job.needed):
-                    running[lane.submit(_timed, job.work, plan, job.arguments)] = name
-                    free[lane] -= 1
-                    del waiting[name]
-            finished, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+        run = _Run(waiting, artifacts.keys() - waiting.keys(), {on_cpu: processes, on_gpu: len(gpus)})
+        while run.waiting or run.running:
+            for name in run.start(on_gpu if gpus else on_cpu, on_cpu):
+                bar.finish(name)
+            finished, _ = wait(run.running, timeout=0.5, return_when=FIRST_COMPLETED)
             bar.listen(channel)
             for future in finished:
-                name = running.pop(future)
-                free[lanes[name]] += 1
-                bar.finish(name)
-                if error := _error(future, name, jobs[name], (on_cpu, on_gpu)):
-                    failed[name] = error
-                    given_up.add(name)
-                    continue
-                done.add(name)
-                if on_done is not None:
-                    on_done(name, future.result())
-    return failed
+                one = run.finish(future)
+                bar.finish(one.name)
+                if on_done is not None and one.name in run.done:
+                    on_done(one.name, future.result())
+    return run.failed
 
 
-def _error(future: "Future[float]", name: str, job: Job, pools: Sequence[Any]) -> Exception | None:
-    """What a job that uses a network raised; an error of another one ends everything."""
+@dataclass
+class _Run:
+    """Where the making stands.
+
+    Attributes:
+        waiting: In the order in which they are wanted.
+        done: Names of what is made.
+        free: Workers of each pool that have nothing to do.
+        running: With its pool.
+        failed: What was raised, by name.
+        given_up: Names of what failed or needs it.
+    """
+
+    waiting: dict[str, Artifact]
+    done: set[str]
+    free: dict[Executor, int]
+    running: dict["Future[float]", tuple[Artifact, Executor]] = field(default_factory=dict)
+    failed: dict[str, Exception] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+
+    def start(self, for_networks: Executor, for_others: Executor) -> list[str]:
+        """Starts what can be made; returns the names of what never can."""
+        lost = []
+        for name, one in list(self.waiting.items()):
+            needed = {other.name for other in one.needs}
+            pool = for_networks if one.uses_network else for_others
+            if needed & self.given_up:
+                lost.append(name)
+                self.given_up.add(name)
+            elif self.free[pool] and needed <= self.done:
+                self.running[pool.submit(_timed, name, one.make)] = one, pool
+                self.free[pool] -= 1
+            else:
+                continue
+            del self.waiting[name]
+        return lost
+
+    def finish(self, future: "Future[float]") -> Artifact:
+        """Takes in what was made or has failed; errors as in `run_jobs`."""
+        one, pool = self.running.pop(future)
+        self.free[pool] += 1
+        if error := _error(future, one, tuple(self.free)):
+            self.failed[one.name] = error
+            self.given_up.add(one.name)
+        else:
+            self.done.add(one.name)
+        return one
+
+
+def _error(future: "Future[float]", one: Artifact, pools: Sequence[Executor]) -> Exception | None:
+    """What an artifact that uses a network raised; an error of another one ends everything."""
     error = future.exception()
     if error is None:
         return None
-    if job.uses_network and isinstance(error, Exception) and not isinstance(error, BrokenProcessPool):
-        logger.warning("%s failed, the rest goes on: %s", name, error, exc_info=error)
+    if one.uses_network and isinstance(error, Exception) and not isinstance(error, BrokenProcessPool):
+        logger.warning("%s failed, the rest goes on: %s", one.name, error, exc_info=error)
         return error
     for pool in pools:
         pool.shutdown(wait=False, cancel_futures=True)
     if isinstance(error, BrokenProcessPool):
         raise RuntimeError(
-            f"the process that worked on {name!r} was killed, perhaps for memory: run the same command "
+            f"the process that worked on {one.name!r} was killed, perhaps for memory: run the same command "
             "again, it goes on where it was"
         ) from error
     raise error
 
 
-def _by_urgency(jobs: Mapping[str, Job]) -> dict[str, Job]:
-    """The jobs by falling cost of the longest chain of work that begins with them."""
-    followers: dict[str, list[str]] = {name: [] for name in jobs}
-    for name, job in jobs.items():
-        for needed in job.needed:
-            followers[needed].append(name)
-    chain: dict[str, float] = {}
-
-    def length(name: str) -> float:
-        if name not in chain:
-            chain[name] = jobs[name].cost + max(map(length, followers[name]), default=0.0)
-        return chain[name]
-
-    return dict(sorted(jobs.items(), key=lambda item: -length(item[0])))
+def _by_urgency(artifacts: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The artifacts by falling cost of the longest chain of work that begins with them."""
+    chain = {name: one.cost for name, one in artifacts.items()}
+    # What needs an artifact stands behind it, so its own chain is known first.
+    for name, one in reversed(list(artifacts.items())):
+        for needed in one.needs:
+            chain[needed.name] = max(chain[needed.name], needed.cost + chain[name])
+    return dict(sorted(artifacts.items(), key=lambda item: -chain[item[0]]))
 
 
-def _timed(work: Callable[..., None], plan: Any, arguments: tuple[Any, ...]) -> float:
+def _timed(name: str, make: Callable[[], None]) -> float:
+    global _name
+    _name = name
     began = time.monotonic()
-    work(plan, *arguments)
+    make()
     return time.monotonic() - began
 
 
@@ -205,13 +252,13 @@ def _end_with(parent: Any) -> None:
 
 
 class _Bar:
-    """One bar for all jobs, in seconds of one core."""
+    """One bar for all artifacts, in seconds of one core."""
 
     def __init__(self, costs: Mapping[str, float]) -> None:
         self.costs = costs
         self.shares = dict.fromkeys(costs, 0.0)
         form = "{percentage:3.0f}%|{bar:30}| {elapsed} run, {remaining} left{postfix}"
-        # Rates of the kinds of jobs differ: only the mean of all tells the time left.
+        # Rates of the kinds of artifacts differ: only the mean of all tells the time left.
         every = 0.5 if sys.stderr.isatty() else 30.0
         total = sum(costs.values())
         self.bar = tqdm(total=total, smoothing=0, bar_format=form, mininterval=every, maxinterval=2 * every)
@@ -234,7 +281,7 @@ class _Bar:
                 self.bar.set_postfix_str(f"{name} {words}".strip(), refresh=False)
 
     def finish(self, name: str) -> None:
-        """The job is done."""
+        """The artifact is made or given up."""
         self._move(name, 1.0)
 
     def _move(self, name: str, share: float) -> None:

@@ -1,24 +1,23 @@
-"""A training as a job: gone on from where it was interrupted, its checkpoint kept."""
+"""A training as an artifact: gone on from where it was interrupted, its checkpoint kept."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from osln.reproduction.jobs import device
-from osln.reproduction.plan import Plan
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
 
 
-def keep_training(plan: Plan, path: Path, seed: int, train: Callable[..., Checkpoint]) -> None:
+def keep_training(path: Path, seed: int, trained_on: str, train: Callable[..., Checkpoint]) -> None:
     """Run a training on this worker's device and keep what it gives.
 
     Args:
-        plan: Says what the weights may claim.
         path: File of the checkpoint; the state of an interrupted training lies beside it.
         seed: Of the training.
+        trained_on: What the weights may claim.
         train: Takes seed, trained_on, device and resume_path, as every training of this package.
     """
     resume = path.with_suffix(".resume")
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = train(seed=seed, trained_on=plan.cohort.trained_on, device=device(), resume_path=resume)
+    checkpoint = train(seed=seed, trained_on=trained_on, device=device(), resume_path=resume)
     save_checkpoint(path, checkpoint)
     resume.unlink(missing_ok=True)

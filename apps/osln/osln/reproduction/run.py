@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,17 @@ from osln.cohorts.phantoms import PhantomCohort
 from osln.files.arrays import write_json
 from osln.files.images import write_atomically
 from osln.metrics.intervals import setting
+from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.classes import node_classes, node_volumes_mm3
-from osln.reproduction.end_to_end import detected_patients
-from osln.reproduction.figures import CandidateResult, MapResult, Result, all_figures, table_figures
+from osln.reproduction.figures import Result, all_figures, table_figures
 from osln.reproduction.gallery import draw_all
-from osln.reproduction.graph import jobs_of, network_name, rows_without
 from osln.reproduction.html import page
-from osln.reproduction.jobs import available_gpus, run_jobs
+from osln.reproduction.jobs import Artifact, available_gpus, run_jobs, with_needs
 from osln.reproduction.plan import EVALUATED, Plan
+from osln.reproduction.reading import read_candidates, read_result
 from osln.reproduction.report import Content, blocks, markdown, write_tables
-from osln.reproduction.stage_one import row_counts, row_figures
-from osln.reproduction.stage_two import read_patients, row_patients
-from osln.rows.experiments import CLASSIFIERS, Preset
-from osln.rows.lines import Row
+from osln.reproduction.stage_one import read_figures
+from osln.rows.experiments import CLASSIFIERS, Preset, Row
 from osln.rows.paper import TABLES, CohortSizes
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import load_checkpoint
@@ -74,25 +72,26 @@ def run_tables(plan: Plan, output: Path, processes: int) -> Content:
         with record.open("a") as file:
             file.write(json.dumps({"job": name, "seconds": round(seconds, 2)}) + "\n")
 
-    jobs = jobs_of(plan)
+    artifacts = Artifacts(plan)
+    wanted = artifacts.all()
     try:
         with FileLock(plan.work / "lock", timeout=0):
-            failures = run_jobs(jobs, plan, processes, available_gpus(), note)
+            failures = run_jobs(wanted, processes, available_gpus(), note)
     except Timeout as error:
         raise ValueError(f"another run works in {plan.work}: wait for it or give another --work") from error
-    missing = rows_without(plan, failures)
-    results = {row: read_result(plan, row) for row in plan.rows if row not in missing}
+    missing = artifacts.rows_without(failures)
+    results = {row: read_result(artifacts, row) for row in plan.rows if row not in missing}
     if not results:
         raise ValueError(f"no row could be run: {next(iter(missing.values()))}")
-    content = collect(plan, results, missing, _seconds(record, set(jobs)))
-    write_report(plan, content, results, output)
+    content = collect(artifacts, results, missing, _seconds(record, with_needs(wanted)))
+    write_report(artifacts, content, results, output)
     return content
 
 
-def write_report(plan: Plan, content: Content, results: dict[Row, Result], output: Path) -> None:
+def write_report(artifacts: Artifacts, content: Content, results: dict[Row, Result], output: Path) -> None:
     """Tables as Markdown and JSON, pictures, report.md, report.html and run.json."""
     write_tables(content, output)
-    pictures = draw_all(plan, results, output / "pictures")
+    pictures = draw_all(artifacts, results, output / "pictures")
     listed = list(blocks(content, pictures))
     write_atomically(output / "report.md", markdown(listed, output).encode())
     write_atomically(output / "report.html", page(listed).encode())
@@ -107,48 +106,34 @@ def write_report(plan: Plan, content: Content, results: dict[Row, Result], outpu
     )
 
 
-def read_result(plan: Plan, row: Row) -> Result:
-    """What a finished row has found, for every seed."""
-    seeds = range(plan.seeds)
-    if row.kind == "recall":
-        test, chance = (
-            [row_counts(plan, row, seed, split) for seed in seeds] for split in ("test", "chance")
-        )
-        return MapResult(test, chance)
-    read = detected_patients if row.detector else row_patients
-    found = {split: [read(plan, row, seed, split) for seed in seeds] for split in EVALUATED}
-    return CandidateResult(found["test"], found["validation"])
-
-
 def collect(
-    plan: Plan, results: dict[Row, Result], missing: dict[Row, str], seconds: dict[str, float]
+    artifacts: Artifacts, results: dict[Row, Result], missing: dict[Row, str], seconds: dict[str, float]
 ) -> Content:
     """Everything that the report tells."""
-    figures = all_figures(results, len(plan.cohort.cases("test")))
-    settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and row.stage_one)
+    plan, cohort = artifacts.plan, artifacts.cohort
+    figures = all_figures(results, len(cohort.cases("test")))
+    settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and not row.detector)
     titles = {line.row: line.title for name in plan.tables for line in TABLES[name].lines}
     return Content(
         about=_about(plan),
         tables=[table_figures(TABLES[name], figures) for name in plan.tables],
-        cohort={split: describe(plan, split) for split in SPLITS if plan.cohort.cases(split)},
+        cohort={split: describe(cohort, split) for split in SPLITS if cohort.cases(split)},
         classes={
-            titles[row]: [row_figures(plan, row, seed) for seed in range(plan.seeds)]
+            titles[row]: [read_figures(artifacts.counts(row, seed).path) for seed in range(plan.seeds)]
             for row in results
             if row.kind == "recall"
         },
-        candidates={row.stage_one: _candidates(plan, row) for row in settings},
-        trainings=_trainings(plan, results),
-        left_out=plan.cohort.left_out_cases,
+        candidates={row.key: _candidates(artifacts, row) for row in settings},
+        trainings=_trainings(artifacts, results),
+        left_out=cohort.left_out_cases,
         missing={titles[row]: reason for row, reason in missing.items()},
         seconds=seconds,
     )
 
 
-def describe(plan: Plan, split: str) -> dict[str, float]:
+def describe(cohort: Cohort, split: str) -> dict[str, float]:
     """Figures of a split's patients."""
-    columns = [
-        plan.cohort.column(case) for case in plan.cohort.cases(split) if plan.cohort.path(case).is_file()
-    ]
+    columns = [cohort.column(case) for case in cohort.cases(split) if cohort.path(case).is_file()]
     volumes = np.concatenate([node_volumes_mm3(column) for column in columns] or [np.zeros(0)])
     classes = [words for column in columns for words in node_classes(column).values()]
     found = {
@@ -165,11 +150,11 @@ def describe(plan: Plan, split: str) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def _candidates(plan: Plan, row: Row) -> dict[str, dict[str, float]]:
+def _candidates(artifacts: Artifacts, row: Row) -> dict[str, dict[str, float]]:
     """What a setting leaves to stage two, of the first seed."""
     found = {}
     for split in EVALUATED:
-        sets, _ = read_patients(plan, row, 0, split)
+        sets = read_candidates(artifacts, row, 0, split)
         scored = [one.scored() for one in sets]
         nodes = sum(one.n_nodes for one in scored)
         found[split] = {
@@ -181,18 +166,18 @@ def _candidates(plan: Plan, row: Row) -> dict[str, dict[str, float]]:
     return found
 
 
-def _trainings(plan: Plan, rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+def _trainings(artifacts: Artifacts, rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
     """Records of these rows' trainings by name."""
-    paths: dict[str, Path] = {}
-    for seed in range(plan.seeds):
+    found: dict[str, Artifact] = {}
+    for seed in range(artifacts.plan.seeds):
         for row in rows:
             if row.detector:
-                paths[f"{row.name} seed {seed}"] = plan.detector_path(row, seed)
+                found[f"{row.key} seed {seed}"] = artifacts.detector(row, seed)
                 continue
-            paths |= {network_name(one): plan.weights_path(one) for one in plan.networks(row, seed)}
+            found |= {one.name: artifacts.training(one) for one in artifacts.plan.networks(row, seed)}
             if row.classifier:
-                paths[f"{row.teacher.name} seed {seed}"] = plan.classifier_path(row, seed)
-    return {name: dict(load_checkpoint(path).metadata) for name, path in paths.items()}
+                found[f"{row.teacher.key} seed {seed}"] = artifacts.classifier(row, seed)
+    return {name: dict(load_checkpoint(one.path).metadata) for name, one in found.items()}
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -249,8 +234,8 @@ def hardware() -> str:
     return f"{name}, {cores} cores, {', '.join(gpus) or 'no GPU'}"
 
 
-def _seconds(record: Path, names: set[str]) -> dict[str, float]:
-    """Time that each of these jobs took when it ran last; nothing for a job that an earlier record lacks."""
+def _seconds(record: Path, names: Container[str]) -> dict[str, float]:
+    """Time that each of these took when it was made last; nothing for one that an earlier record lacks."""
     found: dict[str, float] = {}
     for line in record.read_text().splitlines() if record.is_file() else []:
         entry = json.loads(line)

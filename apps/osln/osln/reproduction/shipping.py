@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Plan
-from osln.reproduction.stage_two import row_patients
+from osln.reproduction.reading import row_patients
 from osln.retraining.operating_points import operating_points, score_thresholds
-from osln.rows.experiments import EXPERIMENTS
-from osln.rows.lines import Row, candidate_row
+from osln.rows.experiments import ROWS
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint, load_checkpoint
 from osln.weights.model_store import write_shipped
@@ -21,20 +21,18 @@ def ship(plan: Plan, folder: Path) -> None:
     Raises:
         ValueError: The run has not all of these rows.
     """
+    artifacts = Artifacts(plan)
     networks: dict[str, Checkpoint] = {}
     classifiers: dict[str, Checkpoint] = {}
     scores: dict[str, Any] = {}
-    for experiment in (row for row in EXPERIMENTS.values() if row.served):
-        row = Row(experiment.stage_one)
-        if experiment.classifier is not None:
-            row = candidate_row(experiment.stage_one, experiment.classifier)
+    for row in (row for row in ROWS.values() if row.served and not row.of_one_zone):
         if row not in plan.rows:
-            raise ValueError(f"the run has no row {row.name}, which {experiment.name} needs: use --table all")
+            raise ValueError(f"the run has no row {row.key}, which {row.name} needs: use --table all")
         for network in plan.networks(row, 0):
-            networks.setdefault(network.segmenter, load_checkpoint(plan.weights_path(network)))
-        if experiment.classifier is not None:
-            classifiers[experiment.classifier] = load_checkpoint(plan.classifier_path(row, 0))
-            scores[experiment.classifier] = score_thresholds(row_patients(plan, row, 0, "validation"))
+            networks.setdefault(network.segmenter, load_checkpoint(artifacts.training(network).path))
+        if row.classifier is not None:
+            classifiers[row.classifier] = load_checkpoint(artifacts.classifier(row, 0).path)
+            scores[row.classifier] = score_thresholds(row_patients(artifacts, row, 0, "validation"))
     columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
     points = operating_points(networks, columns) | scores
     tagger = (plan.tagger, Tagger.load(plan.tagger).describe())

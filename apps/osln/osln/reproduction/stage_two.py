@@ -1,131 +1,134 @@
-"""Jobs of stage two: candidates, their tags, classifiers and their scores."""
+"""What is made of stage two: candidates, their tags, classifiers and their scores."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from osln.cohorts.cohort import Cohort
 from osln.files.arrays import write_array, write_json
 from osln.learning.run import Progress
 from osln.metrics.definitions import operating_thresholds
-from osln.metrics.matching import Scored
 from osln.reproduction.jobs import device, tell
 from osln.reproduction.kept_training import keep_training
-from osln.reproduction.plan import EVALUATED, Plan
-from osln.reproduction.stage_one import fused_map, row_counts
-from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT
-from osln.rows.lines import Row
+from osln.reproduction.stage_one import CaseMaps, fused_map, read_counts
+from osln.rows.experiments import OPERATING_POINT, Classifier, Preset, StageTwo
 from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
+from osln.stage_two.candidate_sets import candidate_set, load_set, save_set
 from osln.stage_two.scoring import CandidateScorer, mean_scores
 from osln.stage_two.training import train_classifier
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import load_checkpoint
 
 
-def threshold(plan: Plan, row: Row, seed: int) -> float:
-    """Threshold of a row's stage one at the operating precision on the validation patients."""
-    return operating_thresholds(row_counts(plan, row, seed, "validation"))[OPERATING_POINT]
+def make_candidates(
+    cohort: Cohort,
+    recipe: StageTwo,
+    counts: Path,
+    fused: Mapping[str, CaseMaps],
+    paths: Mapping[str, Path],
+    add_nodes: bool,
+) -> None:
+    """Keep the candidates of these cases at the operating point of their setting.
 
-
-def find(plan: Plan, row: Row, seed: int, case: str) -> Detections:
-    """The candidates of a case of any split, from the kept maps."""
-    column = plan.cohort.column(case)
-    prob = fused_map(plan, plan.unseen(row, seed, case), column, row.turns)
-    at = threshold(plan, row, seed)
-    candidates, labels = find_candidates(prob, at, column)
-    return Detections(row.stage_one, at, candidates, labels, prob, column, {})
-
-
-def make_candidates(plan: Plan, name: str, row: Row, seed: int, cases: Sequence[str]) -> None:
-    """Keep the candidates of these cases; those that teach get their true nodes added."""
-    taught = set(plan.cohort.cases("stage two"))
-    for number, case in enumerate(cases, start=1):
-        path = plan.candidates_path(row, seed, case)
+    Args:
+        cohort: The patients.
+        recipe: Of the patches.
+        counts: File of the setting's counts.
+        fused: Maps by case.
+        paths: Files by case.
+        add_nodes: The true nodes are added, as to every case that teaches.
+    """
+    for number, (case, path) in enumerate(paths.items(), start=1):
         if not path.is_file():
-            found = find(plan, row, seed, case)
-            save_set(path, candidate_set(found, plan.preset.stage_two, add_nodes=case in taught))
-        tell(name, number / len(cases))
+            found = find(cohort, counts, fused[case], case)
+            save_set(path, candidate_set(found, recipe, add_nodes=add_nodes))
+        tell(number / len(paths))
 
 
-def make_tags(plan: Plan, name: str, row: Row, seed: int, cases: Sequence[str]) -> None:
-    """Ask the tagger for the candidates of these cases."""
-    missing = [case for case in cases if not plan.tags_path(row, seed, case).is_file()]
-    tagger = Tagger.load(plan.tagger, device(), number_format="f32")
-    for number, case in enumerate(missing, start=1):
-        content = load_set(plan.candidates_path(row, seed, case))
-        tags = tagger.tag_lesions(plan.cohort.ct(case), content.lesions)
-        write_array(plan.tags_path(row, seed, case), tags.astype(np.float16))
-        tell(name, number / len(missing))
+def find(cohort: Cohort, counts: Path, maps: CaseMaps, case: str) -> Detections:
+    """The candidates of a case of any split, from the kept maps: above precision .15 on validation patients.
+
+    Args:
+        cohort: The patients.
+        counts: File of the setting's counts.
+        maps: Of the case.
+        case: Its id.
+    """
+    column = cohort.column(case)
+    prob = fused_map(maps, column)
+    at = operating_thresholds(read_counts(counts, "validation"))[OPERATING_POINT]
+    candidates, labels = find_candidates(prob, at, column)
+    return Detections(counts.parent.name, at, candidates, labels, prob, column, {})
 
 
-def read_patients(
-    plan: Plan, row: Row, seed: int, split: str
-) -> tuple[list[CandidateSet], list[np.ndarray] | None]:
-    """Candidates and, if the row's classifier reads them, tags of a split."""
-    cases = plan.cohort.cases(split)
-    sets = [load_set(plan.candidates_path(row, seed, case)) for case in cases]
-    if row.classifier is None or not CLASSIFIERS[row.classifier].tags:
-        return sets, None
-    return sets, [np.load(plan.tags_path(row, seed, case)) for case in cases]
+def make_tags(tagger: Path, cohort: Cohort, paths: Mapping[Path, Path]) -> None:
+    """Ask the tagger for candidates, given their files with those of their tags."""
+    missing = {candidates: path for candidates, path in paths.items() if not path.is_file()}
+    asked = Tagger.load(tagger, device(), number_format="f32")
+    for number, (candidates, path) in enumerate(missing.items(), start=1):
+        content = load_set(candidates)
+        write_array(path, asked.tag_lesions(cohort.ct(content.case), content.lesions).astype(np.float16))
+        tell(number / len(missing))
 
 
-def train_row(plan: Plan, name: str, row: Row, seed: int) -> None:
-    """Train a row's classifier and keep it; goes on where an interrupted training was."""
-    sets, tags = read_patients(plan, row.teacher, seed, "stage two")
+def train_on_candidates(
+    classifier: Classifier,
+    preset: Preset,
+    candidates: Sequence[Path],
+    tags: Sequence[Path],
+    tagger: Path | None,
+    trained_on: str,
+    seed: int,
+    path: Path,
+) -> None:
+    """Train a classifier and keep it; goes on where an interrupted training was.
+
+    Args:
+        classifier: Row of `CLASSIFIERS`.
+        preset: Sizes and recipe.
+        candidates: A file for each case.
+        tags: The same; empty if the classifier reads none.
+        tagger: File of the tagger that gave them; None without tags.
+        trained_on: What the weights may claim.
+        seed: Of the training.
+        path: File of the weights.
+    """
     training = partial(
         train_classifier,
-        CLASSIFIERS[str(row.classifier)],
-        plan.preset,
-        sets,
-        tags,
-        tagger=Tagger.load(plan.tagger).describe() if tags is not None else None,
-        on_progress=partial(_told, name),
+        classifier,
+        preset,
+        [load_set(one) for one in candidates],
+        [np.load(one) for one in tags] or None,
+        tagger=None if tagger is None else Tagger.load(tagger).describe(),
+        on_progress=_told,
     )
-    keep_training(plan, plan.classifier_path(row, seed), seed, training)
+    keep_training(path, seed, trained_on, training)
 
 
-def _told(name: str, state: Progress) -> None:
-    tell(name, state.epoch / state.epochs, f"loss {state.loss:.3f}")
+def _told(state: Progress) -> None:
+    tell(state.epoch / state.epochs, f"loss {state.loss:.3f}")
 
 
-def score_row(plan: Plan, name: str, row: Row, seed: int) -> None:
-    """Keep a classifier's scores of the evaluated patients' candidates."""
-    scorer = CandidateScorer(load_checkpoint(plan.classifier_path(row, seed)), device(), number_format="f32")
+def score_candidates(
+    weights: Path, given: Mapping[str, tuple[Sequence[Path], Sequence[Path]]], turns: int, path: Path
+) -> None:
+    """Keep a classifier's scores of the evaluated patients' candidates.
+
+    Args:
+        weights: The classifier.
+        given: Files of candidates and, if it reads them, of tags by split.
+        turns: Turned views whose scores are averaged.
+        path: File of the scores.
+    """
+    scorer = CandidateScorer(load_checkpoint(weights), device(), number_format="f32")
     found: dict[str, dict[str, list[float]]] = {}
-    for split in EVALUATED:
-        sets, tags = read_patients(plan, row, seed, split)
-        given: list[Any] = [None] * len(sets) if tags is None else tags
+    for split, (candidates, tags) in given.items():
+        told = [np.load(one) for one in tags] or [None] * len(candidates)
+        sets = map(load_set, candidates)
         found[split] = {
-            one.case: mean_scores(scorer, one.patches, told, row.turns).astype(float).tolist()
-            for one, told in zip(sets, given, strict=True)
+            one.case: mean_scores(scorer, one.patches, by, turns).astype(float).tolist()
+            for one, by in zip(sets, told, strict=True)
         }
-    write_json(plan.scores_path(row, seed), found)
-
-
-def case_scores(
-    plan: Plan, row: Row, seed: int, split: str, sets: Sequence[CandidateSet]
-) -> list[np.ndarray]:
-    """What each patient's candidates are ranked by."""
-    if row.classifier is None:
-        return [one.stage_one_scores for one in sets]
-    stored = json.loads(plan.scores_path(row, seed).read_text())[split]
-    found = [np.array(stored[one.case]) for one in sets]
-    if not row.joint:
-        return found
-    return [log_odds(new) + log_odds(one.stage_one_scores) for one, new in zip(sets, found, strict=True)]
-
-
-def row_patients(plan: Plan, row: Row, seed: int, split: str) -> list[Scored]:
-    """The (score, hit) pairs of a row on the patients of a split."""
-    sets, _ = read_patients(plan, row.setting, seed, split)
-    scores = case_scores(plan, row, seed, split, sets)
-    return [one.scored(ranked) for one, ranked in zip(sets, scores, strict=True)]
-
-
-def log_odds(probability: np.ndarray) -> np.ndarray:
-    """Logit; probabilities that are 0 or 1 in single precision stay finite."""
-    inside = np.clip(probability, 1e-6, 1 - 1e-6)
-    return np.log(inside / (1 - inside))
+    write_json(path, found)

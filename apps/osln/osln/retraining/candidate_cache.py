@@ -16,7 +16,7 @@ import numpy as np
 
 from osln.detection import detect
 from osln.files.images import write_atomically
-from osln.rows.experiments import EXPERIMENTS, OPERATING_POINT, Preset
+from osln.rows.experiments import OPERATING_POINT, ROWS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
 from osln.store.approved import approved_study
@@ -44,7 +44,7 @@ class CandidateCache:
     Args:
         root: Folder of the studies; the files lie below `<root>/.osln/.candidates`.
         store: Gives the weights and the operating point of stage one.
-        row: Row of `EXPERIMENTS` that ends with the candidates.
+        row: Row of `ROWS` that ends with the candidates.
         preset: Of the networks; gives patch and margin.
         tagger: Tagger whose tags are wanted; None for none.
         device: Where the networks run.
@@ -60,7 +60,7 @@ class CandidateCache:
         device: str = "cpu",
     ) -> None:
         self.root, self.store, self.preset, self.device = root, store, preset, device
-        self.row = EXPERIMENTS[row]
+        self.row = ROWS[row]
         self.threshold = store.thresholds(row)[OPERATING_POINT]
         self.tagger = tagger
         self._networks: dict[str, tuple[str, Predictor]] = {}

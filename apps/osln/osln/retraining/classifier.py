@@ -16,7 +16,7 @@ from osln.retraining.operating_points import set_score_thresholds
 from osln.retraining.publishing import RetrainReport
 from osln.retraining.round import Round, Settings
 from osln.retraining.unseen import Training, unseen_versions
-from osln.rows.experiments import CLASSIFIERS, EXPERIMENTS, PRESETS, Preset
+from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS, Preset
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.training import train_classifier
@@ -141,7 +141,7 @@ class _ClassifierRound(Round):
     def gather(
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[_Candidates], list[_Candidates], dict[str, str]]:
-        row = next(row for row in EXPERIMENTS.values() if row.classifier == self.name)
+        row = next(row for row in ROWS.values() if row.classifier == self.name)
         device = self.settings.device
         cache = CandidateCache(self.root, self.store, row.stage_one, recipe, self.tagger, device)
         cache.keep_only(splits)

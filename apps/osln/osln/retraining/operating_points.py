@@ -15,7 +15,7 @@ from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
 from osln.metrics.sweep import Sweep, sweep
 from osln.retraining.candidate_cache import Asked, CandidateCache
-from osln.rows.experiments import EXPERIMENTS, OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
+from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
 from osln.stage_one.validation import inside_zone
@@ -172,7 +172,7 @@ def renew_score_thresholds(
     """
     rows = [
         row
-        for row in EXPERIMENTS.values()
+        for row in ROWS.values()
         if row.classifier
         and row.turns == 1
         and segmenter in row.segmenters

@@ -6,7 +6,8 @@ viewer's menu. A new experiment is one line here. A changed hyper-parameter for 
 command lines can show their choices at once. Sizes and recipes lie in `presets`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from osln.rows.presets import PRESETS as PRESETS
 from osln.rows.presets import Preset as Preset
@@ -134,11 +135,14 @@ VERSIONED = (*NETWORKS, TAGGER)
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """A row of Table 1b or Table 2: which networks are asked and fused, and what scores the candidates.
+class Row:
+    """What is run and measured: which networks are asked and fused, and what scores the candidates.
+
+    Two rows are equal if they do the same, whatever they are called. The server knows those of `ROWS`; the
+    tables know longer trainings, several copies, joint scores and end-to-end detectors besides.
 
     Attributes:
-        name: Key in `EXPERIMENTS`; "osln" is the paper's method.
+        name: Key in `ROWS`; "osln" is the paper's method. "" for a row that only the tables have.
         title: What viewers and tables show.
         segmenters: Names in `SEGMENTERS`; networks of one zone are fused by max, zones by union.
         classifier: Name in `CLASSIFIERS`; None leaves the candidates with their stage-one score.
@@ -147,14 +151,24 @@ class Experiment:
             those of the row without turns.
         served: Whether the server offers it; others are of interest to researchers, and no weights of them
             are shipped.
+        detector: Name in `DETECTORS` of what takes the place of both stages.
+        ranked: Candidates under their stage-one score are measured ("#" in the paper), not the map.
+        length: Training steps of each network in units of the preset's.
+        copies: Trainings of each network that are fused by their maximum.
+        joint: Candidates are ranked by the sum of the log odds of both stages.
     """
 
-    name: str
-    title: str
-    segmenters: tuple[str, ...]
+    name: str = field(compare=False)
+    title: str = field(compare=False)
+    segmenters: tuple[str, ...] = ()
     classifier: str | None = None
     turns: int = 1
-    served: bool = True
+    served: bool = field(default=True, compare=False)
+    detector: str | None = None
+    ranked: bool = False
+    length: int = 1
+    copies: int = 1
+    joint: bool = False
 
     @property
     def needs_pet(self) -> bool:
@@ -176,27 +190,69 @@ class Experiment:
         return self.segmenters if self.classifier is None else (*self.segmenters, self.classifier)
 
     @property
+    def of_one_zone(self) -> bool:
+        """It is one zone's network alone: to be looked at, not measured."""
+        return len(self.segmenters) == 1 and SEGMENTERS[self.segmenters[0]].zone != "all"
+
+    @property
     def stage_one(self) -> str:
         """Name of the row that ends with the candidates of this one, without turns."""
-        return next(
-            row.name for row in ROWS.values() if row.classifier is None and row.segmenters == self.segmenters
-        )
+        return self._name_of_map(turns=1)
+
+    @property
+    def key(self) -> str:
+        """What it does in a word: its name in the tables and in files, that of no other row."""
+        if self.detector:
+            return self.detector
+        setting = self._name_of_map(self.turns) + (f"-x{self.length}" if self.length > 1 else "")
+        setting += f"-of-{self.copies}" if self.copies > 1 else ""
+        if self.classifier:
+            return f"{setting}+{self.classifier}" + ("+score" if self.joint else "")
+        return f"{setting}#" if self.ranked else setting
+
+    @property
+    def kind(self) -> str:
+        """Which figures it has: "recall" (of a map) or "froc" (of scored candidates)."""
+        return "froc" if self.classifier or self.detector or self.ranked else "recall"
+
+    @property
+    def setting(self) -> "Row":
+        """The row that ends with the map of this one."""
+        return self.changed(classifier=None, ranked=False, joint=False)
+
+    @property
+    def teacher(self) -> "Row":
+        """The row whose candidates its classifier learns from: the same without turned views."""
+        return self.changed(turns=1, joint=False)
+
+    @property
+    def units(self) -> int:
+        """Training steps of all its networks of stage one together, in units of the preset's."""
+        return len(self.segmenters) * self.length * self.copies
+
+    def changed(self, **changes: Any) -> "Row":
+        """The row of the tables that differs from this one in these attributes; no menu shows it."""
+        return replace(self, name="", title="", served=False, **changes)
+
+    def _name_of_map(self, turns: int) -> str:
+        plain = Row("", "", self.segmenters, turns=turns)
+        return next(row.name for row in ROWS.values() if row == plain)
 
 
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 """The four networks of the paper's Figure 3."""
 
-EXPERIMENTS = {
-    experiment.name: experiment
-    for experiment in (
-        Experiment("osln", "LF, stratified, GLNet: the paper's method", LATE_FUSION, "glnet"),
-        Experiment("lf-stratified", "LF, stratified: the paper's stage one", LATE_FUSION),
+ROWS = {
+    row.name: row
+    for row in (
+        Row("osln", "LF, stratified, GLNet: the paper's method", LATE_FUSION, "glnet"),
+        Row("lf-stratified", "LF, stratified: the paper's stage one", LATE_FUSION),
         *(
-            Experiment(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
+            Row(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
             for name in ("local-ct-pet", "local-ct", "tag")
         ),
         *(
-            Experiment(
+            Row(
                 f"osln-{name}",
                 f"LF, stratified, {CLASSIFIERS[name].title}",
                 LATE_FUSION,
@@ -205,24 +261,22 @@ EXPERIMENTS = {
             )
             for name in ("set-glnet", "random-views", "glnet-context", "local-context")
         ),
-        Experiment("ct", "CT", ("ct",)),
-        Experiment("ef", "EF", ("ef",)),
-        Experiment("lf", "LF", ("ct", "ef")),
-        Experiment("ct-stratified", "CT, stratified", ("ct-proximal", "ct-distal")),
-        Experiment("ef-stratified", "EF, stratified", ("ef-proximal", "ef-distal")),
+        Row("ct", "CT", ("ct",)),
+        Row("ef", "EF", ("ef",)),
+        Row("lf", "LF", ("ct", "ef")),
+        Row("ct-stratified", "CT, stratified", ("ct-proximal", "ct-distal")),
+        Row("ef-stratified", "EF, stratified", ("ef-proximal", "ef-distal")),
         *(
-            Experiment(
-                f"{stream}-{backbone}", f"{stream.upper()}, {title}", (f"{stream}-{backbone}",), served=False
-            )
+            Row(f"{stream}-{backbone}", f"{stream.upper()}, {title}", (f"{stream}-{backbone}",), served=False)
             for backbone, title in (("se-unet", "SE-UNet"), ("hrnet", "HRNet"), ("psnn", "PSNN"))
             for stream in ("ct", "ef")
         ),
         # Not in the paper.
-        Experiment("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
-        Experiment("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
-        Experiment("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
-        Experiment("lf-turned", "LF, stratified, mean of 4 turns", LATE_FUSION, turns=4, served=False),
-        Experiment(
+        Row("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
+        Row("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
+        Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
+        Row("lf-turned", "LF, stratified, mean of 4 turns", LATE_FUSION, turns=4, served=False),
+        Row(
             "osln-turned",
             "LF, stratified, GLNet, mean of 4 turns",
             LATE_FUSION,
@@ -230,17 +284,14 @@ EXPERIMENTS = {
             turns=4,
             served=False,
         ),
+        # One zone's network alone, to look at what it contributes.
+        *(
+            Row(name, f"network {name} alone", (name,))
+            for name, segmenter in SEGMENTERS.items()
+            if segmenter.zone != "all"
+        ),
     )
 }
-
-SINGLE_SEGMENTERS = {
-    segmenter.name: Experiment(segmenter.name, f"network {segmenter.name} alone", (segmenter.name,))
-    for segmenter in SEGMENTERS.values()
-    if segmenter.name not in EXPERIMENTS
-}
-"""Rows that ask one zone's network alone, to look at what it contributes."""
-
-ROWS = EXPERIMENTS | SINGLE_SEGMENTERS
 """Every row that can be asked, by name."""
 
 SERVED_SEGMENTERS = tuple(

@@ -9,11 +9,11 @@ Reference:
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from osln.rows.detectors import DETECTORS
-from osln.rows.experiments import CLASSIFIERS, ROWS, SEGMENTERS
-from osln.rows.lines import Line, Question, Row, Table, candidate_row, row_of
+from osln.rows.experiments import CLASSIFIERS, ROWS, Row
+from osln.rows.lines import Line, Question, Table, candidate_row, detector_row
 
 LEAST = {"train": 1, "validation": 2, "test": 2, "stage two": 1}
 """Phantoms of each split."""
@@ -118,11 +118,11 @@ def _table_1a() -> Table:
     for suffix, title in BACKBONES.items():
         for stream in ("ct", "ef"):
             name = f"{stream}-{suffix}" if suffix else stream
-            lines.append(Line(f"{title}, {stream.upper()}", Row(name), _recall(_TABLE_1A[name])))
+            lines.append(Line(f"{title}, {stream.upper()}", ROWS[name], _recall(_TABLE_1A[name])))
     questions = [
-        Question(f"Is the 3D U-Net better ({line.title})?", Row(line.row.stage_one.split("-")[0]), line.row)
+        Question(f"Is the 3D U-Net better ({line.title})?", ROWS[line.row.key.split("-")[0]], line.row)
         for line in lines
-        if "-" in line.row.stage_one
+        if "-" in line.row.key
     ]
     return Table("1a", "Backbones of stage one, without stratification", tuple(lines), tuple(questions))
 
@@ -131,36 +131,35 @@ def _table_1b() -> Table:
     lines = [
         Line(
             f"{_stream(name)}, {'with' if 'stratified' in name else 'without'} stratification",
-            Row(name),
+            ROWS[name],
             _recall(figures),
         )
         for name, figures in _TABLE_1B.items()
     ]
-    long = {name: Row(name, length=2) for name in ("ct", "ef", "lf")}
-    two_ct = Row("ct", copies=2)
+    long = {name: ROWS[name].changed(length=2) for name in ("ct", "ef", "lf")}
+    two_ct = ROWS["ct"].changed(copies=2)
     lines += [
         Line(f"{_stream(name)}, without, twice the training steps", row, control=True)
         for name, row in long.items()
     ]
     lines.append(Line("maximum of two CT networks", two_ct, control=True))
-    rows = {name: Row(name) for name in _TABLE_1B}
     questions = [
         *(
-            Question(f"Does stratification help {_stream(name)}?", rows[f"{name}-stratified"], rows[name])
+            Question(f"Does stratification help {_stream(name)}?", ROWS[f"{name}-stratified"], ROWS[name])
             for name in long
         ),
         *(
-            Question(f"... at equal training steps ({_stream(name)})?", rows[f"{name}-stratified"], row)
+            Question(f"... at equal training steps ({_stream(name)})?", ROWS[f"{name}-stratified"], row)
             for name, row in long.items()
         ),
-        Question("Does PET in early fusion help?", rows["ef"], rows["ct"]),
-        Question("Does late fusion beat CT?", rows["lf"], rows["ct"]),
-        Question("Does late fusion beat early fusion?", rows["lf"], rows["ef"]),
-        Question("Is late fusion more than two networks?", rows["lf"], two_ct),
-        Question("Does late fusion beat CT, stratified?", rows["lf-stratified"], rows["ct-stratified"]),
-        Question("Does late fusion beat EF, stratified?", rows["lf-stratified"], rows["ef-stratified"]),
+        Question("Does PET in early fusion help?", ROWS["ef"], ROWS["ct"]),
+        Question("Does late fusion beat CT?", ROWS["lf"], ROWS["ct"]),
+        Question("Does late fusion beat early fusion?", ROWS["lf"], ROWS["ef"]),
+        Question("Is late fusion more than two networks?", ROWS["lf"], two_ct),
+        Question("Does late fusion beat CT, stratified?", ROWS["lf-stratified"], ROWS["ct-stratified"]),
+        Question("Does late fusion beat EF, stratified?", ROWS["lf-stratified"], ROWS["ef-stratified"]),
         *(
-            Question(f"Was {_stream(name)} trained long enough?", long[name], rows[name])
+            Question(f"Was {_stream(name)} trained long enough?", long[name], ROWS[name])
             for name in ("ct", "ef")
         ),
     ]
@@ -174,7 +173,7 @@ def _table_2() -> Table:
         for name, figures in by.items()
     ]
     lines += [
-        Line(DETECTORS[name].title, Row(detector=name), _froc(figures)) for name, figures in _MULAN.items()
+        Line(DETECTORS[name].title, detector_row(name), _froc(figures)) for name, figures in _MULAN.items()
     ]
     asked = [
         ("glnet", None, "Does GLNet beat the stage-one score?"),
@@ -202,7 +201,7 @@ def _table_2() -> Table:
         )
         for other in ("ct-stratified", "ef-stratified")
     ]
-    ct, both = (Row(detector=name) for name in _MULAN)
+    ct, both = map(detector_row, _MULAN)
     questions += [
         Question("Does GLNet beat MULAN on CT + PET (LF)?", best, both),
         Question("Does GLNet beat MULAN on CT + PET (CT)?", candidate_row("ct-stratified", "glnet"), both),
@@ -219,14 +218,13 @@ def _candidate_title(setting: str, classifier: str | None) -> str:
 def _beyond(others: Iterable[Table]) -> Table:
     """What no other table has, beside the paper's method."""
     used = {row for table in others for row in table.rows}
-    best, first = candidate_row("lf-stratified", "glnet"), Row("lf-stratified")
+    best, first = ROWS["osln"], ROWS["lf-stratified"]
     lines = [Line("LF, with stratification (Table 1b)", first), Line("LF (GLNet) (Table 2)", best)]
-    joint = replace(best, joint=True)
+    joint = best.changed(joint=True)
     lines.append(Line(f"LF ({CLASSIFIERS['glnet'].title} and stage-one score)", joint))
-    for experiment in ROWS.values():
-        of_a_zone = experiment.name in SEGMENTERS and SEGMENTERS[experiment.name].zone != "all"
-        if not of_a_zone and (row := row_of(experiment)) not in used:
-            lines.append(Line(experiment.title, row))
+    for row in ROWS.values():
+        if not row.of_one_zone and row not in used:
+            lines.append(Line(row.title, row))
             used.add(row)
     questions = [
         Question(f"Is it better than {base}: {line.title}?", line.row, minus)

@@ -1,0 +1,305 @@
+"""What a run of the tables keeps: where each thing lies, what it is made from, how, and for how long.
+
+Everything lies under one folder in files whose names hold a key of all that they depend on: the cohort's
+files, the recipe, the seed, and the keys of what they are made from. So tables, runs and later runs with
+other sizes share what is equal, and nothing old is ever taken for new.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
+from osln.reproduction.jobs import Artifact, with_needs
+from osln.reproduction.plan import EVALUATED, Network, Plan
+from osln.reproduction.stage_one import CaseMaps, count_nodes, make_maps, prepare_cases, train_network
+from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates
+from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
+from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, Row
+
+FORMAT = 1
+"""Of everything that is kept here; another one makes it anew."""
+CHUNK = 16
+"""Patients of one artifact."""
+CANDIDATES_PER_PATIENT = 28
+"""Of late fusion at precision .15 on phantoms, true nodes added; for the estimate of time alone."""
+SECONDS = {"map": 0.5, "count": 0.15, "candidates": 0.06, "tag": 0.009, "slices": 0.28, "detect": 1.8}
+"""What one core took with the demo preset: for a map, for a patient's counts and candidates, for a tag, for a
+detector's training step and for its look at a patient. They weigh the progress bar and the order."""
+STEP_SECONDS = {"unet": 0.3, "se-unet": 0.36, "hrnet": 0.06, "psnn": 0.16}
+"""The same of a training step of 8 patches, by backbone; two heads take a third more."""
+CANDIDATE_SECONDS = {"glnet": 0.0033, "set-glnet": 0.0048, "random-views": 0.0011}
+"""The same of a candidate in a training step, by network; hardly anything where there is no patch."""
+
+
+class Artifacts:
+    """Everything that the rows of a plan are made of; asked twice for one thing, it gives the same object.
+
+    Args:
+        plan: What is run.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.cohort = plan.cohort
+        self._made: dict[str, Artifact] = {}
+        self._file_names: dict[str, str] = {}
+
+    def of(self, row: Row) -> tuple[Artifact, ...]:
+        """What a row's figures are read from, of every seed."""
+        found: list[Artifact] = []
+        for seed in range(self.plan.seeds):
+            if row.detector:
+                found.append(self.findings(row, seed))
+                continue
+            found.append(self.counts(row, seed))
+            if row.kind == "froc":
+                found += (one for split in EVALUATED for one in self.candidates(row, seed, split))
+            if row.classifier:
+                found.append(self.scores(row, seed))
+        return tuple(found)
+
+    def all(self) -> tuple[Artifact, ...]:
+        """What all rows' figures are read from."""
+        return tuple(one for row in self.plan.rows for one in self.of(row))
+
+    def rows_without(self, failures: Mapping[str, Exception]) -> dict[Row, str]:
+        """The rows that need an artifact that failed, with its name and what it raised."""
+        found = {}
+        for row in self.plan.rows if failures else ():
+            if name := next((name for name in with_needs(self.of(row)) if name in failures), None):
+                found[row] = f"{name}: {failures[name]}"
+        return found
+
+    def patients(self, split: str, wanted: Iterable[str]) -> tuple[Artifact, ...]:
+        """The prepared columns of a split in parts: those that hold one of the cases wanted."""
+        parts = (part for part in _chunks(self.cohort.cases(split)) if not set(part).isdisjoint(wanted))
+        return tuple(
+            self._once(
+                f"patients {part[0]}",
+                tuple(self.cohort.path(case) for case in part),
+                (),
+                partial(prepare_cases, self.cohort, part),
+                self.cohort.seconds * len(part),
+            )
+            for part in parts
+        )
+
+    def training(self, network: Network) -> Artifact:
+        """A network of stage one."""
+        if found := self._made.get(network.name):
+            return found
+        preset, segmenter = self.plan.preset, SEGMENTERS[network.segmenter]
+        cases = [case for case in self.cohort.cases("train") if case not in network.left_out]
+        steps = network.length * preset.iterations
+        recipe = {name: value for name, value in asdict(preset).items() if name != "stage_two"}
+        key = _key(asdict(segmenter), recipe, steps, network.seed, self._marks(cases))
+        folder = f"{segmenter.name}-x{network.length}-seed{network.seed}-{key}"
+        path = self.plan.work / "networks" / folder / "weights.pt"
+        make = partial(train_network, segmenter, preset, self.cohort, cases, steps, network.seed, path)
+        cost = STEP_SECONDS[segmenter.backbone] * steps * (1.33 if segmenter.gate else 1.0)
+        return self._once(network.name, (path,), self.patients("train", cases), make, cost, True)
+
+    def map_path(self, network: Network, case: str, turns: int = 1) -> Path:
+        """File of a network's map of a case, or of the mean over so many turned views of it."""
+        folder = "maps" if turns == 1 else f"maps-of-{turns}-turns"
+        return self.training(network).path.parent / folder / f"{self._file_name(case)}.npz"
+
+    def maps(self, network: Network, cases: Sequence[str], splits: Sequence[str], turns: int = 1) -> Artifact:
+        """A network's maps of these cases of some splits."""
+        training = self.training(network)
+        name = f"maps of {network.name} from {cases[0]}" + (f" in {turns} turns" if turns > 1 else "")
+        if found := self._made.get(name):
+            return found
+        paths = {case: self.map_path(network, case, turns) for case in cases}
+        needs = (training, *(one for split in splits for one in self.patients(split, cases)))
+        make = partial(make_maps, self.cohort, training.path, paths, turns)
+        cost = SECONDS["map"] * len(cases) * turns
+        return self._once(name, tuple(paths.values()), needs, make, cost, True)
+
+    def fused(self, row: Row, seed: int, case: str) -> CaseMaps:
+        """The maps that are fused to a row's of a case of any split."""
+        networks = self.plan.networks(row, seed, case)
+        return tuple((one.segmenter, self.map_path(one, case, row.turns)) for one in networks)
+
+    def counts(self, row: Row, seed: int) -> Artifact:
+        """What the fused maps of a row's setting find in the evaluated patients."""
+        row = row.setting
+        name = f"counts of {row.key} seed {seed}"
+        if found := self._made.get(name):
+            return found
+        cases = {split: self.cohort.cases(split) for split in EVALUATED}
+        evaluated = [case for split in EVALUATED for case in cases[split]]
+        maps = [self.maps(one, evaluated, EVALUATED, row.turns) for one in self.plan.networks(row, seed)]
+        key = _key(self._folders(self.plan.networks(row, seed)), row.turns, *map(self._marks, cases.values()))
+        path = self.plan.work / "settings" / f"{row.key}-seed{seed}-{key}" / "counts.npz"
+        fused = {
+            split: {case: self.fused(row, seed, case) for case in asked} for split, asked in cases.items()
+        }
+        make = partial(count_nodes, self.cohort, fused, path)
+        return self._once(name, (path,), tuple(maps), make, SECONDS["count"] * len(evaluated))
+
+    def candidates(self, row: Row, seed: int, split: str) -> tuple[Artifact, ...]:
+        """Candidates of a row's setting; of "stage two" those of networks that have not seen the patient."""
+        return tuple(
+            self._candidates(row.setting, seed, split, cases) for cases in _chunks(self.cohort.cases(split))
+        )
+
+    def _candidates(self, row: Row, seed: int, split: str, cases: Sequence[str]) -> Artifact:
+        name = f"candidates of {row.key} seed {seed} from {cases[0]}"
+        if found := self._made.get(name):
+            return found
+        counts = self.counts(row, seed)
+        asked: dict[Network, list[str]] = {}
+        paths = {}
+        for case in cases:
+            networks = self.plan.networks(row, seed, case)
+            for network in networks:
+                asked.setdefault(network, []).append(case)
+            cut = _key(self._folders(networks), asdict(self.plan.preset.stage_two))
+            paths[case] = counts.path.parent / f"candidates-{cut}" / f"{self._file_name(case)}.npz"
+        taught = split == "stage two"
+        maps = [self.maps(network, by, (split,)) for network, by in asked.items()] if taught else []
+        fused = {case: self.fused(row, seed, case) for case in cases}
+        make = partial(
+            make_candidates, self.cohort, self.plan.preset.stage_two, counts.path, fused, paths, taught
+        )
+        needs = (counts, *maps)
+        return self._once(name, tuple(paths.values()), needs, make, SECONDS["candidates"] * len(cases))
+
+    def tags(self, row: Row, seed: int, split: str) -> tuple[Artifact, ...]:
+        """Tags of the candidates of a row's setting; nothing if its classifier reads none."""
+        if not row.classifier or not CLASSIFIERS[row.classifier].tags:
+            return ()
+        return tuple(self._tags(found) for found in self.candidates(row, seed, split))
+
+    def _tags(self, candidates: Artifact) -> Artifact:
+        ending = f"tags-{self.plan.tagger_sha256[:12]}.npy"
+        paths = {path: path.with_name(f"{path.stem}-{ending}") for path in candidates.paths}
+        return self._once(
+            candidates.name.replace("candidates", "tags", 1),
+            tuple(paths.values()),
+            (candidates,),
+            partial(make_tags, self.plan.tagger, self.cohort, paths),
+            SECONDS["tag"] * CANDIDATES_PER_PATIENT * len(paths),
+            True,
+        )
+
+    def classifier(self, row: Row, seed: int) -> Artifact:
+        """A row's classifier; the same for its joint row and that of turned views."""
+        row = row.teacher
+        name = f"classifier {row.key} seed {seed}"
+        if found := self._made.get(name):
+            return found
+        plan, classifier = self.plan, CLASSIFIERS[str(row.classifier)]
+        learned = (self.candidates(row, seed, "stage two"), self.tags(row, seed, "stage two"))
+        sets, tags = map(files, learned)
+        key = _key(
+            asdict(classifier),
+            asdict(plan.preset.stage_two),
+            [str(path.relative_to(plan.work)) for path in sets],
+            plan.tagger_sha256 if classifier.tags else "",
+        )
+        folder = f"{row.setting.key}+{classifier.name}-seed{seed}-{key}"
+        path = plan.work / "classifiers" / folder / "weights.pt"
+        tagger = plan.tagger if tags else None
+        trained_on = self.cohort.trained_on
+        make = partial(
+            train_on_candidates, classifier, plan.preset, sets, tags, tagger, trained_on, seed, path
+        )
+        teaching = len(sets) * CANDIDATES_PER_PATIENT * plan.preset.stage_two.epochs
+        cost = CANDIDATE_SECONDS[classifier.network] * teaching * (1.0 if classifier.inputs else 0.02)
+        return self._once(name, (path,), learned[0] + learned[1], make, cost, True)
+
+    def scores(self, row: Row, seed: int) -> Artifact:
+        """Scores that a row's classifier gives to the evaluated patients' candidates."""
+        row = replace(row, joint=False)
+        name = f"scores of {row.key} seed {seed}"
+        if found := self._made.get(name):
+            return found
+        classifier = self.classifier(row, seed)
+        setting = self.counts(row, seed).path.parent.name
+        path = classifier.path.with_name(f"scores-{setting}.json")
+        read = {
+            split: (self.candidates(row, seed, split), self.tags(row, seed, split)) for split in EVALUATED
+        }
+        given = {split: (files(sets), files(tags)) for split, (sets, tags) in read.items()}
+        make = partial(score_candidates, classifier.path, given, row.turns, path)
+        needs = (classifier, *(one for pair in read.values() for kind in pair for one in kind))
+        patients = sum(len(sets) for sets, _ in given.values())
+        cost = CANDIDATE_SECONDS["glnet"] * patients * CANDIDATES_PER_PATIENT / 3 * row.turns
+        return self._once(name, (path,), needs, make, cost, True)
+
+    def detector(self, row: Row, seed: int) -> Artifact:
+        """An end-to-end detector."""
+        plan, cases = self.plan, self.cohort.cases("train")
+        detector = DETECTORS[str(row.detector)]
+        name = f"detector {detector.name} seed {seed}"
+        if found := self._made.get(name):
+            return found
+        key = _key(
+            asdict(detector),
+            asdict(DETECTOR_RECIPES[plan.preset.name]) | {"iterations": plan.detector_steps},
+            (plan.preset.spacing_mm, plan.preset.window),
+            *(self._marks(self.cohort.cases(split)) for split in ("train", *EVALUATED)),
+        )
+        path = plan.work / "detectors" / f"{detector.name}-seed{seed}-{key}" / "weights.pt"
+        make = partial(
+            train_end_to_end, detector, plan.preset, self.cohort, plan.detector_iterations, seed, path
+        )
+        cost = SECONDS["slices"] * plan.detector_steps
+        return self._once(name, (path,), self.patients("train", cases), make, cost, True)
+
+    def findings(self, row: Row, seed: int) -> Artifact:
+        """What an end-to-end detector finds in the evaluated patients."""
+        detector = self.detector(row, seed)
+        path = detector.path.with_name("found.json")
+        cases = {split: self.cohort.cases(split) for split in EVALUATED}
+        return self._once(
+            f"nodes of {row.detector} seed {seed}",
+            (path,),
+            (detector, *(one for split in EVALUATED for one in self.patients(split, cases[split]))),
+            partial(detect_nodes, self.cohort, cases, detector.path, path),
+            SECONDS["detect"] * sum(map(len, cases.values())),
+            True,
+        )
+
+    def _once(
+        self,
+        name: str,
+        paths: tuple[Path, ...],
+        needs: tuple[Artifact, ...],
+        make: Callable[[], None],
+        cost: float,
+        uses_network: bool = False,
+    ) -> Artifact:
+        return self._made.setdefault(name, Artifact(name, paths, needs, make, cost, uses_network))
+
+    def _folders(self, networks: Iterable[Network]) -> list[str]:
+        return [self.training(network).path.parent.name for network in networks]
+
+    def _file_name(self, case: str) -> str:
+        if case not in self._file_names:
+            self._file_names[case] = f"{case}-{_key(self.cohort.fingerprint(case))[:8]}"
+        return self._file_names[case]
+
+    def _marks(self, cases: Iterable[str]) -> list[str]:
+        return [self.cohort.fingerprint(case) for case in cases]
+
+
+def files(artifacts: Iterable[Artifact]) -> tuple[Path, ...]:
+    """Their files, in order."""
+    return tuple(path for one in artifacts for path in one.paths)
+
+
+def _chunks(cases: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(cases[start : start + CHUNK]) for start in range(0, len(cases), CHUNK)]
+
+
+def _key(*content: Any) -> str:
+    text = json.dumps([FORMAT, *content], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,100 @@
+"""What is kept has the name of all that it depends on, and of nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from osln.reproduction.artifacts import Artifacts, files
+from osln.reproduction.plan import Network
+from osln.rows.lines import candidate_row, detector_row
+from small.cohort import TinyCohort, make_plan
+
+GLNET, LOCAL = candidate_row("lf-stratified", "glnet"), candidate_row("lf-stratified", "local-ct")
+NETWORK = Network("ct", 1, 0)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return make_plan(tmp_path)
+
+
+def weights(plan, network=NETWORK) -> Path:
+    return Artifacts(plan).training(network).path
+
+
+def classifier(plan, row) -> Path:
+    return Artifacts(plan).classifier(row, 0).path
+
+
+def candidates(plan, row, seed=0, split="test") -> tuple[Path, ...]:
+    return files(Artifacts(plan).candidates(row, seed, split))
+
+
+def test_a_network_depends_on_recipe_seed_and_training_patients_alone(plan, tmp_path):
+    same = [
+        replace(plan, tables=("2",), seeds=3, tagger=Path("other")),
+        replace(plan, cohort=TinyCohort(tmp_path, {**plan.cohort.sizes, "test": 9, "stage two": 9})),
+        replace(plan, preset=replace(plan.preset, stage_two=replace(plan.preset.stage_two, epochs=9))),
+    ]
+    assert {weights(other) for other in same} == {weights(plan)}
+    others = [
+        weights(replace(plan, preset=replace(plan.preset, iterations=7))),
+        weights(replace(plan, cohort=TinyCohort(tmp_path, {**plan.cohort.sizes, "train": 9}))),
+        weights(replace(plan, cohort=TinyCohort(tmp_path, nodes=3))),
+        weights(plan, replace(NETWORK, seed=1)),
+        weights(plan, replace(NETWORK, segmenter="ef")),
+        weights(plan, replace(NETWORK, left_out=("train-0",))),
+    ]
+    assert len({weights(plan), *others}) == 1 + len(others)
+
+
+def test_what_an_earlier_run_has_kept_is_found(tmp_path):
+    # Names that the first runs of the tables gave: with others everything would be trained again.
+    artifacts = Artifacts(replace(make_plan(tmp_path), work=tmp_path))
+    found = [
+        artifacts.training(NETWORK).path,
+        artifacts.map_path(NETWORK, "test-0", 4),
+        artifacts.candidates(LOCAL, 0, "test")[0].paths[0],
+        artifacts.scores(LOCAL, 0).path,
+        artifacts.detector(detector_row("mulan-ct"), 0).path,
+    ]
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        "networks/ct-x1-seed0-7091da93247e/weights.pt",
+        "networks/ct-x1-seed0-7091da93247e/maps-of-4-turns/test-0-79e3e185.npz",
+        "settings/lf-stratified-seed0-094c160e9300/candidates-edc02634eb72/test-0-79e3e185.npz",
+        "classifiers/lf-stratified+local-ct-seed0-245f469de225/scores-lf-stratified-seed0-094c160e9300.json",
+        "detectors/mulan-ct-seed0-fb130e5ddf55/weights.pt",
+    ]
+
+
+def test_the_candidates_of_a_patient_depend_on_the_networks_and_the_patients_that_set_the_threshold(plan):
+    paths = candidates(plan, GLNET)
+    assert len(paths) == 3
+    assert paths == candidates(plan, LOCAL) == candidates(plan, replace(GLNET, joint=True))
+    fewer = replace(plan, cohort=replace(plan.cohort, sizes={**plan.cohort.sizes, "validation": 1}))
+    assert len({paths, candidates(plan, GLNET, seed=1), candidates(fewer, GLNET)}) == 3
+
+
+def test_candidates_of_different_folds_lie_in_different_folders(tmp_path):
+    plan = make_plan(tmp_path, cohort=TinyCohort(tmp_path, folds=True))
+    taught = {path.parent for path in candidates(plan, GLNET, split="stage two")}
+    assert len(taught) == 2 and not taught & {path.parent for path in candidates(plan, GLNET)}
+
+
+def test_another_tagger_is_another_classifier_only_where_tags_are_read(plan, tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"another tagger")
+    changed = replace(plan, tagger=other)
+    assert classifier(changed, LOCAL) == classifier(plan, LOCAL)
+    assert classifier(changed, GLNET) != classifier(plan, GLNET)
+    before, after = (files(Artifacts(one).tags(GLNET, 0, "test")) for one in (plan, changed))
+    assert len(before) == 3 and not set(before) & set(after)
+
+
+def test_more_patients_of_stage_two_or_more_passes_are_another_classifier(plan):
+    sizes = {**plan.cohort.sizes, "stage two": 9}
+    more = replace(plan, cohort=replace(plan.cohort, sizes=sizes))
+    longer = replace(plan, preset=replace(plan.preset, stage_two=replace(plan.preset.stage_two, epochs=9)))
+    assert len({classifier(one, LOCAL) for one in (plan, more, longer)}) == 3
+    assert weights(longer) == weights(plan)

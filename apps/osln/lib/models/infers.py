@@ -15,12 +15,13 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from lib.errors import NotReadyError
-from lib.models.label_maps import DTYPES, EXTENSIONS, entries, plain, write_label_map
+from lib.models.label_maps import DTYPES, EXTENSIONS, entries, write_label_map
 from lib.models.operation import operation, row_options
 from lib.models.published import ROWS, Published, described
 from lib.options import Choice, Option, Switch, checked, listed, shown
 from lib.store.cases import read_ct
 from osln.detection import detect
+from osln.files.arrays import plain
 from osln.files.images import split_suffix
 from osln.imaging.study import Study, build_study
 from osln.rows.experiments import Experiment

@@ -1,7 +1,6 @@
-"""What an inference hands back: a label map in the CT's own voxel order, and JSON without surprises."""
+"""What an inference hands back: a label map in the CT's own voxel order, and its candidates."""
 
 import atexit
-import math
 import os
 import shutil
 import tempfile
@@ -20,23 +19,6 @@ EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
 COLORS = {"lymph node": (68, 172, 100), "rejected candidate": (192, 104, 88)}
 """Of segments, red, green, blue of 255: Slicer's own color for a lymph node."""
 DTYPES = ("uint8", "uint16", "int16", "int32", "uint32", "float32")
-
-
-def plain(value: Any) -> Any:
-    """The value in types that JSON knows: arrays become lists, NaN and infinity become null."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return str(value)
 
 
 def entries(found: Detections) -> dict[str, Any]:

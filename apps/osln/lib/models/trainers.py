@@ -14,9 +14,9 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib.errors import translated
-from lib.models.label_maps import plain
 from lib.models.server_process import end_with_parent
 from lib.options import Choice, Number, Option, Switch, checked, shown
+from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.learning.run import Progress
 from osln.retraining.classifier import retrain_classifier

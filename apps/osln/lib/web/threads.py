@@ -21,7 +21,6 @@ from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.routing import APIRoute
 
 from lib.errors import translated
-from lib.web.weight_routes import refuse_weight_changes
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +76,6 @@ def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
     left = _left(app, modules, unfrozen)
     for path in left:
         logger.warning("Route %s may freeze the server while it works: it was not put into a thread", path)
-    refuse_weight_changes()
     app.state.osln_unfrozen = True
     return left
 

@@ -35,7 +35,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: lists for tuples, Python numbers for NumPy's, None for NaN and infinity.
+    """A value as JSON can hold it: lists for tuples and arrays, Python numbers for NumPy's, None for NaN and infinity.
 
     Raises:
         ValueError: If the value, or something in it, has no JSON form.
@@ -44,6 +44,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
     if hasattr(value, "item") and not isinstance(value, str):
         value = value.item()
     if isinstance(value, float):
@@ -52,5 +54,5 @@ def plain(value: Any) -> Any:
     try:
         json.dumps(value)
     except TypeError as error:
-        raise ValueError(f"a {type(value).__name__} cannot be stored with the weights: {error}") from error
+        raise ValueError(f"a {type(value).__name__} cannot be said in JSON: {error}") from error
     return value

@@ -8,8 +8,7 @@ import torch
 from osln.imaging.lung_column import Column
 from osln.metrics.matching import Scored, match
 from osln.mulan.canvas import REACH, Canvas, as_images, image_triples, read_slices
-from osln.mulan.linking import link_boxes
-from osln.mulan.slice_masks import paint_chains
+from osln.mulan.linking import link_boxes, paint_chains
 from osln.networks.mulan import Mulan, SliceDetections
 from osln.networks.mulan_heads import MASK_PIXELS
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS

@@ -21,8 +21,16 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
 from osln.learning.tagging_losses import hard_example_loss, weighted_cross_entropy
-from osln.networks.mulan_heads import CLASSES, MASK_POOLED, POOLED, MaskHead, TagHead, box_masks, dice_loss
-from osln.networks.mulan_refinement import Refinement
+from osln.networks.mulan_heads import (
+    CLASSES,
+    MASK_POOLED,
+    POOLED,
+    MaskHead,
+    Refinement,
+    TagHead,
+    box_masks,
+    dice_loss,
+)
 from osln.networks.mulan_trunk import Trunk
 from osln.rows.detectors import Detector, DetectorRecipe
 

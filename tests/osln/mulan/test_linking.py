@@ -1,4 +1,4 @@
-"""Boxes of neighboring slices become chains, each box once; of masks the more certain chain is painted first."""
+"""Boxes of neighboring slices become chains, each box once; the more certain chain is painted first."""
 
 import numpy as np
 import pytest

@@ -6,55 +6,25 @@ Everything that can be refused is refused before anything is written. What a lab
 
 import logging
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lib.errors import NotReadyError
+from lib.store.reports import SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
 from lib.store.shelf import Shelf
 from osln.files.images import twins
-from osln.imaging.grid import Volume, mask_box, write_volume
+from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.imaging.node_changes import NodeChanges, compare_nodes, count_nodes
 from osln.store.revisions import DiskFullError, Revision, Revisions
 
 logger = logging.getLogger(__name__)
 
-BELOW_TISSUE_HU = -500.0
 _last = threading.local()
-
-
-@dataclass(frozen=True)
-class SubmissionReport:
-    """What became of a submitted label.
-
-    Attributes:
-        nodes: What changed against the former label (or the prediction); None if nodes were not touched.
-        revision: Number of the new revision of the nodes, of the tumor if only that was stored.
-        nodes_revision: Number of the new revision of the nodes, None if they were not touched; what the next
-            submission of a viewer is based on.
-        tumor: "updated", "unchanged" or "absent".
-        message: The same in a sentence for the annotator.
-        warnings: What the annotator should look at.
-    """
-
-    nodes: NodeChanges | None
-    revision: int | None
-    nodes_revision: int | None
-    tumor: str
-    message: str
-    warnings: list[str] = field(default_factory=list)
-
-    def as_reply(self) -> dict[str, Any]:
-        """The part of the HTTP reply that viewers show."""
-        nodes = asdict(self.nodes or NodeChanges(0, 0, 0, 0))
-        told = {"tumor": self.tumor, "message": self.message}
-        numbers = {"revision": self.revision, "nodes_revision": self.nodes_revision}
-        warned = {"warnings": self.warnings} if self.warnings else {}
-        return {"nodes": nodes, **numbers, **told, **warned}
 
 
 def report_for(case: str) -> dict[str, Any]:
@@ -85,7 +55,7 @@ def accept_submission(
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
     _refuse_twins(store, case)
     submission = _Submission(case, tag, ct, sent, params)
-    report = _told(submission, _lock_and_store(store, submission))
+    report = told(tag, sent, ct, *_lock_and_store(store, submission))
     _last.report = (case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
     return report
@@ -113,15 +83,6 @@ class _Submission:
         )
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """The revisions that a submission has made; what it said nothing new about is None."""
-
-    changes: NodeChanges | None
-    nodes: Revision | None
-    tumor: Revision | None
-
-
 def _refuse_twins(store: Shelf, case: str) -> None:
     for tag in ("final", "gtv"):
         # A .nii is taken over as a revision; other formats would stay beside ours as twins.
@@ -132,7 +93,10 @@ def _refuse_twins(store: Shelf, case: str) -> None:
             )
 
 
-def _lock_and_store(store: Shelf, submission: _Submission) -> _Stored:
+def _lock_and_store(
+    store: Shelf, submission: _Submission
+) -> tuple[NodeChanges | None, Revision | None, Revision | None]:
+    """What changed in the nodes, and the new revisions of nodes and tumor; None for what stays as it was."""
     case, sent = submission.case, submission.sent
     nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
     with nodes_kept.lock(), tumor_kept.lock():
@@ -146,7 +110,7 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> _Stored:
             changes = compare_nodes(_former_nodes(store, case, submission.ct), sent.nodes)
             nodes = _store_nodes(store, submission, nodes_kept, sent.nodes)
         tumor = _store_tumor(store, submission, tumor_kept, nodes) if new_tumor else None
-    return _Stored(changes, nodes, tumor)
+    return changes, nodes, tumor
 
 
 def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, nodes: np.ndarray) -> Revision:
@@ -169,23 +133,6 @@ def _store_tumor(store: Shelf, submission: _Submission, kept: Revisions, nodes: 
         ) from error
     store.register_label(submission.case, "gtv", _notes(submission.params, revision))
     return revision
-
-
-def _told(submission: _Submission, stored: _Stored) -> SubmissionReport:
-    sent = submission.sent
-    tumor = "absent" if sent.tumor is None else "updated" if stored.tumor else "unchanged"
-    warnings = _doubts(sent.nodes, submission.ct) if stored.nodes else []
-    if sent.rejected:
-        warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
-    newest = stored.nodes or stored.tumor
-    return SubmissionReport(
-        nodes=stored.changes,
-        revision=newest.revision if newest else None,
-        nodes_revision=stored.nodes.revision if stored.nodes else None,
-        tumor=tumor,
-        message=" ".join([_sentence(submission.tag, stored.changes, stored.nodes, tumor), *warnings]),
-        warnings=warnings,
-    )
 
 
 def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dict[str, Any]) -> None:
@@ -273,29 +220,3 @@ def _base_revision(params: dict[str, Any]) -> int | None:
 
 def _notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
     return {**params, "revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
-
-
-def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
-    if not nodes.any():
-        return []
-    start, stop = mask_box(nodes)
-    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    if np.mean(ct.array[box][nodes[box]] < BELOW_TISSUE_HU) > 0.5:
-        return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
-    return []
-
-
-def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, tumor: str) -> str:
-    if changes is None or revision is None:
-        told = {"updated": "The tumor was stored", "unchanged": "The tumor was stored already"}[tumor]
-        if tag == "gtv":
-            return f"{told}."
-        return (
-            f"{told}; no node was drawn, so the approved nodes are as before. If the patient has no nodes, "
-            "submit again with an empty segment 'lymph node'."
-        )
-    parts = [(changes.added, "added"), (changes.removed, "removed"), (changes.changed, "changed")]
-    parts.append((changes.unchanged, "unchanged"))
-    counted = ", ".join(f"{number} {what}" for number, what in parts)
-    end = {"updated": " The tumor was updated.", "unchanged": "", "absent": ""}[tumor]
-    return f"Stored as revision {revision.revision}. Nodes: {counted}.{end}"

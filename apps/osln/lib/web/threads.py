@@ -30,10 +30,10 @@ LIMITS = {"infer": 2, "rest": 16}
 INFER_MODULES = ("infer", "wsi_infer")
 
 LEFT_STOCK = {
-    "/": "builds a page from a string",
+    "/": "a page of ours is put before it",
     "/favicon.ico": "one small file",
     "/openapi.json": "made once, then kept",
-    "/docs": "builds a page from a string",
+    "/docs": "a page of ours is put before it",
     "/reload": "runs in a thread already",
     "/static": "served in threads already",
     "/proxy": "reading goes by a route of ours before it; the rest really awaits the body of the request",

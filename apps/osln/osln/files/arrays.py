@@ -35,7 +35,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: lists for tuples and arrays, Python numbers for NumPy's, None for NaN and infinity.
+    """A value as JSON holds it: lists for tuples and arrays, Python's numbers, None for NaN and infinity.
 
     Raises:
         ValueError: If the value, or something in it, has no JSON form.

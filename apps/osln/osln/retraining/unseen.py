@@ -3,7 +3,7 @@
 A network finds the nodes that it learned from too well, so that the candidates of its own training
 patients are not those of others. For each patient the newest version that has not seen it is asked. Only
 if there is none, because a network was trained from scratch on the cohort itself, versions are trained
-that leave out a part of the patients (out-of-fold, decision 15); they are stored like all others, never
+that leave out a part of the patients (out-of-fold); they are stored like all others, never
 published, and found like all others.
 """
 

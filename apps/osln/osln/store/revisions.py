@@ -160,6 +160,11 @@ class Revisions:
             counts=dict(counts or {}),
             reference=reference,
         )
+        self._write(revision, data)
+        self._publish()
+        return revision
+
+    def _write(self, revision: Revision, data: bytes) -> None:
         metadata = json.dumps(asdict(revision), indent=2).encode()
         label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
         try:
@@ -177,8 +182,6 @@ class Revisions:
                     "and submit again"
                 ) from error
             raise
-        self._publish()
-        return revision
 
     def restore(self, number: int, *, by: str, expected: int | None = None) -> Revision:
         """Makes the voxels of an older revision the newest revision. Call it inside `lock()`."""

@@ -62,11 +62,7 @@ def plant(
     )  # fmt: skip
     axes = [np.arange(n) * s for n, s in zip(hu.shape, local.spacing_mm, strict=True)]
     between = mediastinum(lungs)
-    index = np.argwhere(between)
-    box = [
-        (max(index[:, d].min() * s - _MARGIN_MM, 0.0), min(index[:, d].max() * s + _MARGIN_MM, (n - 1) * s))
-        for d, (n, s) in enumerate(zip(hu.shape, local.spacing_mm, strict=True))
-    ]
+    box = _box_around(between, local)
     plan_axes = grid_axes(box, _PLAN_SPACING_MM)
     plan_grid = Grid(tuple(len(a) for a in plan_axes), axes_affine(plan_axes))
     allowed = resample(between.astype(np.uint8), local, plan_grid, nearest=True) > 0
@@ -81,10 +77,7 @@ def plant(
         seed, parameters, background, space, plan_axes,
         boundary_mm=boundary, stations=stations, find_fat=find_fat,
     )  # fmt: skip
-    crop = [
-        slice(int(np.searchsorted(axis, low)), int(np.searchsorted(axis, high)))
-        for axis, (low, high) in zip(axes, box, strict=True)
-    ]
+    crop = tuple(slice(*np.searchsorted(axis, ends).tolist()) for axis, ends in zip(axes, box, strict=True))
     whole = [(-0.5 * s, (n - 0.5) * s) for n, s in zip(hu.shape, local.spacing_mm, strict=True)]
     part = image_patient(
         patient,
@@ -92,7 +85,16 @@ def plant(
         misregistered=misregistered,
         pet_box_mm=whole,
     )
-    return _pasted(part, ct, local, tuple(crop), tumor)
+    return _pasted(part, ct, local, crop, tumor)
+
+
+def _box_around(mask: np.ndarray, local: Grid) -> list[tuple[float, float]]:
+    """Ends along each axis in mm of a mask and the margin around it, within the image."""
+    index = np.argwhere(mask)
+    return [
+        (max(index[:, d].min() * s - _MARGIN_MM, 0.0), min(index[:, d].max() * s + _MARGIN_MM, (n - 1) * s))
+        for d, (n, s) in enumerate(zip(mask.shape, local.spacing_mm, strict=True))
+    ]
 
 
 def _local_space(rng: np.random.Generator, lungs: np.ndarray, local: Grid) -> PatientSpace:

@@ -20,12 +20,12 @@ def log_startup(app: Any) -> None:
 def startup_lines(app: Any) -> list[str]:
     """The lines of that block."""
     told = state(app)
-    counts = told["cases"]
+    total, *others = (f"{number} {what}" for what, number in told["cases"].items())
     lines = [
         told["app"],
         f"  app      {app.app_dir}",
         f"  studies  {told['studies']}",
-        f"  cases    {counts.pop('total')}: {', '.join(f'{number} {what}' for what, number in counts.items())}",
+        f"  cases    {total.removesuffix(' total')}: {', '.join(others)}",
     ]
     lines += [f"  left out {reason}" for reason in told["left_out"]]
     lines += [f"  {line}" for line in told["remarks"]]

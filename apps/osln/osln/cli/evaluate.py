@@ -13,7 +13,7 @@ import math
 import sys
 from pathlib import Path
 
-from osln.evaluation.figures import ALL_SCORES, Cohort, evaluate, refuse_unpaired
+from osln.evaluation.figures import ALL_SCORES, ScoredPatients, assess, refuse_unpaired
 from osln.evaluation.label_maps import MapFolders, map_cohort
 from osln.evaluation.marks import list_cohort, mark_cohort
 from osln.evaluation.report import Report, curve_csv
@@ -84,7 +84,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def read(options: argparse.Namespace, predictions: Path) -> Cohort:
+def read(options: argparse.Namespace, predictions: Path) -> ScoredPatients:
     """The matched cohort of one set of predictions."""
     if options.kind == "lists":
         return list_cohort(predictions, options.truth)
@@ -118,7 +118,7 @@ def report(options: argparse.Namespace) -> Report:
     averaging = AVERAGINGS[options.averaging]
     weights = resamples(len(cohorts[0].scored), options.resamples, options.seed)
     sets = {
-        name: evaluate(cohort, weights, options.threshold, tuple(options.at), averaging)
+        name: assess(cohort, weights, options.threshold, tuple(options.at), averaging)
         for name, cohort in zip(names, cohorts, strict=True)
     }
     criterion = CRITERIA[getattr(options, "criterion", PAPER.name)]

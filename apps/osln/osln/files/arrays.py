@@ -29,9 +29,9 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON, its folder too; NaN becomes null."""
+    """Writes JSON as one line, its folder too; NaN becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(plain(content), indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(plain(content)) + "\n").encode())
 
 
 def plain(value: Any) -> Any:

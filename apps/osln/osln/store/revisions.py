@@ -183,19 +183,6 @@ class Revisions:
                 ) from error
             raise
 
-    def restore(self, number: int, *, by: str, expected: int | None = None) -> Revision:
-        """Makes the voxels of an older revision the newest revision. Call it inside `lock()`."""
-        data = self.path(number).read_bytes()
-        older = next(revision for revision in self.history() if revision.revision == number)
-        return self.submit(
-            data,
-            by=by,
-            source=f"restored from revision {number}",
-            expected=expected,
-            label_info=older.label_info,
-            counts=older.counts,
-        )
-
     def settle(self) -> Revision | None:
         """Finishes an interrupted write and adopts a final file that somebody else put there.
 

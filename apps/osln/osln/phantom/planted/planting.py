@@ -70,21 +70,17 @@ def plant(
     def find_fat(image: np.ndarray) -> np.ndarray:
         return fat_of(ndimage.gaussian_filter(image, 0.6)) & allowed
 
-    planned_hu = resample(hu, local, plan_grid, fill=-1000.0)
-    stations = _stations(rng, find_fat(planned_hu), plan_axes, space)
-    boundary = None if tumor is None else inner_boundary_mm(tumor, axes)
+    fat = find_fat(resample(hu, local, plan_grid, fill=-1000.0))
+    stations = _stations(rng, fat, plan_axes, space)
     patient = populate(
         seed, parameters, background, space, plan_axes,
-        boundary_mm=boundary, stations=stations, find_fat=find_fat,
+        boundary_mm=None if tumor is None else inner_boundary_mm(tumor, axes), stations=stations,
+        find_fat=find_fat,
     )  # fmt: skip
     crop = tuple(slice(*np.searchsorted(axis, ends).tolist()) for axis, ends in zip(axes, box, strict=True))
     whole = [(-0.5 * s, (n - 0.5) * s) for n, s in zip(hu.shape, local.spacing_mm, strict=True)]
-    part = image_patient(
-        patient,
-        [a[s] for a, s in zip(axes, crop, strict=True)],
-        misregistered=misregistered,
-        pet_box_mm=whole,
-    )
+    part_axes = [axis[part] for axis, part in zip(axes, crop, strict=True)]
+    part = image_patient(patient, part_axes, misregistered=misregistered, pet_box_mm=whole)
     return _pasted(part, ct, local, crop, tumor)
 
 

@@ -14,7 +14,7 @@ from lib.pacs import settings as pacs_settings
 from lib.pacs.keeper import PacsKeeper
 from lib.store import labels
 from lib.store.datastore import OslnDatastore
-from lib.web import answers, dicom_routes, gate, house, ohif_routes, startup, threads
+from lib.web import answers, dicom_routes, gate, house, ohif_routes, pages, startup, threads
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
@@ -86,7 +86,7 @@ class OslnApp(MONAILabelApp):
         gate.install()
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
         house.install(app, house.house_of(self.configuration.access, studies))
-        threads.unfreeze(app, [dicom_routes, ohif_routes])
+        threads.unfreeze(app, [dicom_routes, ohif_routes, pages])
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)

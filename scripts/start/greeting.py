@@ -57,8 +57,8 @@ Models: {models}
 
 Slicer    Install the extension MONAILabel, open the module MONAI Label, enter {address}
           as server, press the refresh button, then "Next Sample" and "Run" under Auto Segmentation.
-{viewer}Browser   {address}/       all endpoints, to be tried by hand
-          {address}/info/  models, labels and where the weights come from
+{viewer}Browser   {address}/      cases, models and where the weights come from
+          {address}/docs  all endpoints, to be tried by hand
 Python    from monailabel.client import MONAILabelClient
           client = MONAILabelClient("{address}")
           case = client.next_sample("first", {{}})["id"]

@@ -12,6 +12,7 @@ from osln.imaging.grid import write_volume
 from osln.imaging.study import Study
 from osln.rows.experiments import PRESETS, ROWS, SEGMENTERS
 from small.body import ball, body_hu, on_file
+from small.examples import failed_and_all
 
 SHAPE = (90, 70, 50)
 AFFINE = np.array([[-4.0, 0, 0, 200.0], [0, -4.0, 0, 130.0], [0, 0, 4.0, -80.0], [0, 0, 0, 1.0]])
@@ -64,6 +65,10 @@ def test_nodes_are_found_at_their_place_in_their_zone(study):
     assert near.volume_mm3 == pytest.approx(38 * 6**3)
     assert near.score == pytest.approx(0.9) and found.threshold == 0.5
     assert found.prob.shape == found.labels.shape == found.column.grid.shape
+
+
+def test_the_example_gives_what_it_shows(study):
+    assert failed_and_all(detect, study=study, experiment=LF, networks=networks()) == (0, 2)
 
 
 class Avid:

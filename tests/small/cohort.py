@@ -36,7 +36,7 @@ def make_store(root: Path, splits: dict[str, int]) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class TinyCohort:
-    """Columns of balls, made in memory; a `cohorts.cohort.Cohort`.
+    """Columns of balls, made in memory; a `osln.cohorts.cohort.Cohort`.
 
     Attributes:
         folder: Where files of prepared columns would lie.

@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,7 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{path}: imports are absolute"
             # `from osln import x` may name a package, `from osln.x import y` need not name a module.
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
 
 
@@ -95,7 +96,9 @@ def breaks(app: Path) -> list[str]:
         allowed = MAY_IMPORT[here] | BASE | {here, "__version__"}
         for name in sorted(imported(path)):
             top = name.split(".")[0]
-            if top in ("lib", "monailabel", "fastapi") or (top == "osln" and package(name) not in allowed):
+            if top in ("lib", "monailabel", "fastapi") or (
+                top == "osln" and package(name) not in allowed | {""}
+            ):
                 found.append(f"{path.relative_to(app)}: {name}")
     return found
 
@@ -152,3 +155,29 @@ def test_the_tables_load_with_the_standard_library_alone():
     loaded = loaded_after("import osln.rows.paper")
 
     assert not loaded & {"numpy", "torch", "scipy", "SimpleITK", "nibabel", "monai"}
+
+
+def test_no_module_of_lib_is_imported_back():
+    assert circle(APP, "lib") == []
+
+
+def test_a_circle_is_found_also_where_an_import_stands_in_a_function(tmp_path):
+    (tmp_path / "lib" / "store").mkdir(parents=True)
+    (tmp_path / "lib" / "one.py").write_text("from lib.store import two\n")
+    (tmp_path / "lib" / "store" / "two.py").write_text("def late():\n    import lib.one\n")
+
+    assert set(circle(tmp_path, "lib")) == {"lib.one", "lib.store.two"}
+
+
+def circle(root: Path, package: str) -> list[str]:
+    """Modules of a package that import each other in a circle, wherever the imports stand; [] without one."""
+    files = {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (root / package).rglob("*.py")
+    }
+    asked = {name: imported(path) & files.keys() - {name} for name, path in files.items()}
+    try:
+        TopologicalSorter(asked).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []

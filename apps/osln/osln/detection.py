@@ -49,6 +49,10 @@ def detect(
     and its tags, all in one batch, and rejects those below its own operating point. A row
     with turns takes the mean of each network's answers for as many turned views of the patient.
 
+    >>> found = detect(study, experiment, networks, threshold=0.5)
+    >>> [(candidate.zone, round(candidate.score, 2)) for candidate in found.candidates]
+    [('proximal', 0.9), ('distal', 0.9)]
+
     Args:
         study: CT, and PET and tumor if the row's networks use them.
         row: Which networks to ask.

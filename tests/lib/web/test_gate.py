@@ -2,8 +2,10 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException
+from fastapi.testclient import TestClient
 from monailabel.endpoints import infer as infer_endpoint
+from monailabel.endpoints import model as model_endpoint
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib.models.batch import Batch
@@ -167,10 +169,28 @@ def test_a_task_that_cannot_work_is_refused_before_it_starts(
     assert start.there[method] == []
 
 
-def test_installing_twice_checks_once(monkeypatch):
-    monkeypatch.setattr(infer_endpoint, "run_inference", infer_endpoint.run_inference)
-    monkeypatch.setattr(AsyncTask, "run", staticmethod(AsyncTask.run))
+@pytest.fixture
+def stock(monkeypatch):
+    """MONAI Label's functions, put back as they were afterwards."""
+    for module, name in ((infer_endpoint, "run_inference"), (model_endpoint, "update_model")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setattr(model_endpoint, "delete_model", model_endpoint.delete_model)
+    for name in ("run", "status"):
+        monkeypatch.setattr(AsyncTask, name, staticmethod(getattr(AsyncTask, name)))
+
+
+def test_installing_twice_checks_once(stock):
     gate.install()
     first = infer_endpoint.run_inference, AsyncTask.run
     gate.install()
     assert (infer_endpoint.run_inference, AsyncTask.run) == first
+
+
+def test_weights_cannot_be_replaced_or_taken_away_over_http(stock):
+    gate.install()
+    app = FastAPI()
+    app.include_router(model_endpoint.router)
+    client = TestClient(app)
+    for reply in (client.put("/model/osln", files={"file": b"weights"}), client.delete("/model/osln")):
+        assert reply.status_code == 403
+        assert "./scripts/osln models" in reply.json()["detail"]

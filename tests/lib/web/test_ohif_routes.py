@@ -1,5 +1,6 @@
 """OHIF's files, its configuration, its window to the PACS and stored labels, asked for by HTTP."""
 
+import re
 import shutil
 import subprocess
 from types import SimpleNamespace
@@ -47,6 +48,27 @@ def test_configuration_is_one_script_of_all_files(client, tmp_path):
         pytest.skip("Node.js is not on this computer, which checks the script's syntax")
     (tmp_path / "app-config.js").write_text(reply.text)
     subprocess.run(["node", "--check", tmp_path / "app-config.js"], check=True)
+
+
+DEFINED = re.compile(r"^(?:async )?(?:const|function|class) (\w+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ohif_routes.ORDER)
+def test_each_script_says_at_its_top_what_it_uses_from_which_other_one(name):
+    texts = {one: (ohif_routes.SCRIPTS / f"{one}.js").read_text() for one in ohif_routes.ORDER}
+    (line,) = re.findall("^// Uses (.*)\\.$", texts[name], re.MULTILINE)
+    told = dict(part.split(".js: ") for part in line.split("; ")) if ".js" in line else {}
+    code = re.sub(r"//.*", "", texts[name])
+    taken = {word for names in told.values() for word in names.split(", ")}
+
+    assert list(told) == [one for one in ohif_routes.ORDER if one in told], "in the order of the files"
+    for other, names in told.items():
+        assert set(names.split(", ")) <= set(DEFINED.findall(texts[other]))
+        assert all(re.search(rf"\b{word}\b", code) for word in names.split(", "))
+    # Names that are also words of this file are not looked for.
+    own = set(re.findall(r"\b(\w+)\b(?=\s*(?:=|:|,|\)|\}))", code))
+    others = {word for one in ohif_routes.ORDER if one != name for word in DEFINED.findall(texts[one])}
+    assert {word for word in others - own if re.search(rf"(?<![.\w]){word}\b", code)} <= taken
 
 
 def test_files_in_folders_are_served_as_they_are(client):

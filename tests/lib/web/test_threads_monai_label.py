@@ -7,7 +7,6 @@ import pytest
 from fastapi.testclient import TestClient
 from monailabel import app as server
 from monailabel.endpoints import info as info_endpoint
-from monailabel.endpoints import model as model_endpoint
 from monailabel.interfaces.utils import app as app_module
 from monailabel.utils.async_tasks import task as task_module
 
@@ -27,8 +26,6 @@ def monai_label(monkeypatch):
         if hasattr(module, "router") and hasattr(module, "app_instance"):
             monkeypatch.setattr(module, "app_instance", module.app_instance)
     monkeypatch.setattr(task_module, "app_instance", task_module.app_instance)
-    for name in ("update_model", "delete_model"):
-        monkeypatch.setattr(model_endpoint, name, getattr(model_endpoint, name))
     settings = app_module.settings
     monkeypatch.setitem(
         app_module.apps, f"{settings.MONAI_LABEL_APP_DIR}{settings.MONAI_LABEL_STUDIES}", instance
@@ -117,11 +114,3 @@ def test_after_a_reload_the_app_is_built_once_and_told_that_it_serves(monai_labe
         asker.join()
     assert len(built) == 1
     assert built[0]._server_mode is True
-
-
-def test_weights_cannot_be_replaced_or_taken_away_over_http(monai_label):
-    threads.unfreeze(monai_label)
-    client = TestClient(monai_label)
-    for reply in (client.put("/model/osln", files={"file": b"weights"}), client.delete("/model/osln")):
-        assert reply.status_code == 403
-        assert "./scripts/osln models" in reply.json()["detail"]

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from osln.evaluation.figures import Cohort, differences, evaluate
+from osln.evaluation.figures import ScoredPatients, assess, differences
 from osln.metrics.bootstrap import resamples
 from osln.metrics.criteria import AVERAGINGS
-from osln.metrics.froc import best_f1, f1_at, froc
+from osln.metrics.froc import best_f1, froc
 from osln.metrics.sweep import THRESHOLDS, Sweep
-from small.scored import scored
+from small.scored import f1_at, scored
 
 PATIENTS = {
     "a": scored([0.9, 0.5, 0.8], [1, 1, 0], 2),
@@ -21,7 +21,7 @@ def values(evaluation) -> dict[str, float]:
 
 
 def test_figures_of_four_patients_by_hand():
-    found = values(evaluate(Cohort(PATIENTS), threshold=0.5, false_positives=(0.25, 0.5)))
+    found = values(assess(ScoredPatients(PATIENTS), threshold=0.5, false_positives=(0.25, 0.5)))
     # From .5 on: 2 of 5 nodes found, false .8, .7 and .6.
     assert found["recall"] == pytest.approx(2 / 5) and found["precision"] == pytest.approx(2 / 5)
     assert found["f1_at_threshold"] == pytest.approx(4 / 10)
@@ -35,8 +35,8 @@ def test_figures_of_four_patients_by_hand():
 
 
 def test_the_figures_are_those_of_their_modules_and_all_predictions_count_by_default():
-    evaluation = evaluate(Cohort(PATIENTS))
-    patients, found = list(PATIENTS.values()), values(evaluate(Cohort(PATIENTS)))
+    evaluation = assess(ScoredPatients(PATIENTS))
+    patients, found = list(PATIENTS.values()), values(assess(ScoredPatients(PATIENTS)))
     assert (
         found["best_f1"] == best_f1(patients).f1 and evaluation.best_threshold == best_f1(patients).threshold
     )
@@ -46,9 +46,9 @@ def test_the_figures_are_those_of_their_modules_and_all_predictions_count_by_def
 
 
 def test_averagings_change_the_figures_that_they_name():
-    plain = values(evaluate(Cohort(PATIENTS)))
-    macro = values(evaluate(Cohort(PATIENTS), averaging=AVERAGINGS["macro-froc"]))
-    everybody = values(evaluate(Cohort(PATIENTS), averaging=AVERAGINGS["all-patients"]))
+    plain = values(assess(ScoredPatients(PATIENTS)))
+    macro = values(assess(ScoredPatients(PATIENTS), averaging=AVERAGINGS["macro-froc"]))
+    everybody = values(assess(ScoredPatients(PATIENTS), averaging=AVERAGINGS["all-patients"]))
     # At the end of the curve: 3 of 5 nodes; patients 2/2 and 1/3.
     assert plain["mfroc"] == pytest.approx(3 / 5) and macro["mfroc"] == pytest.approx(2 / 3)
     # Precisions 2/3, 1/2 and 0, and 1 for the patient without node and prediction.
@@ -59,43 +59,43 @@ def test_averagings_change_the_figures_that_they_name():
 
 def test_a_paired_comparison_of_a_set_with_itself_is_zero_and_of_a_better_one_is_not():
     weights = resamples(4, draws=200)
-    one = evaluate(Cohort(PATIENTS), weights)
+    one = assess(ScoredPatients(PATIENTS), weights)
     better = dict(PATIENTS) | {"b": scored([0.95, 0.4], [1, 1], 3)}
     for name, zero in differences(one, one).items():
         assert (zero.value, zero.interval().low, zero.interval().high) == (0, 0, 0), name
-    gain = differences(evaluate(Cohort(better), weights), one)
+    gain = differences(assess(ScoredPatients(better), weights), one)
     assert gain["recall"].value == pytest.approx(1 / 5) and gain["mfroc"].value == pytest.approx(1 / 5)
     assert gain["recall"].interval().low == 0 and gain["recall"].interval().high > 0
 
 
 def test_sets_of_other_patients_or_other_truth_cannot_be_compared():
-    one = evaluate(Cohort(PATIENTS))
-    fewer = evaluate(Cohort({case: PATIENTS[case] for case in "abc"}))
+    one = assess(ScoredPatients(PATIENTS))
+    fewer = assess(ScoredPatients({case: PATIENTS[case] for case in "abc"}))
     with pytest.raises(ValueError, match="the sets differ in d"):
         differences(one, fewer)
-    many = evaluate(Cohort({f"p{number}": PATIENTS["a"] for number in range(9)}))
+    many = assess(ScoredPatients({f"p{number}": PATIENTS["a"] for number in range(9)}))
     with pytest.raises(ValueError, match="differ in a, b, c, d, p0 and 8 more"):
         differences(one, many)
-    other = evaluate(Cohort(dict(PATIENTS) | {"b": scored([], [], 4)}))
+    other = assess(ScoredPatients(dict(PATIENTS) | {"b": scored([], [], 4)}))
     with pytest.raises(ValueError, match="case b has 3 nodes in one set and 4"):
         differences(one, other)
 
 
 def test_a_cohort_without_nodes_has_no_recall_and_one_without_predictions_finds_nothing():
-    nothing_there = values(evaluate(Cohort({"a": scored([0.5], [0], 0)})))
+    nothing_there = values(assess(ScoredPatients({"a": scored([0.5], [0], 0)})))
     assert np.isnan([nothing_there[name] for name in ("recall", "macro_recall", "mfroc", "best_f1")]).all()
     assert nothing_there["precision"] == 0
-    nothing_said = values(evaluate(Cohort({"a": scored([], [], 2)})))
+    nothing_said = values(assess(ScoredPatients({"a": scored([], [], 2)})))
     assert nothing_said["recall"] == nothing_said["mfroc"] == nothing_said["best_f1"] == 0
     assert np.isnan([nothing_said["precision"], nothing_said["macro_precision"]]).all()
     with pytest.raises(ValueError, match="at least one"):
-        evaluate(Cohort({}))
+        assess(ScoredPatients({}))
 
 
 def test_sweeps_add_the_figures_of_stage_one():
     ones, rest = np.ones(len(THRESHOLDS), dtype=int), np.zeros(len(THRESHOLDS), dtype=int)
     rest[:40] = 9
     sweeps = {case: Sweep(ones, rest, ones, 2) for case in "ab"}
-    found = values(evaluate(Cohort({case: scored([0.5], [1], 2) for case in "ab"}, sweeps)))
+    found = values(assess(ScoredPatients({case: scored([0.5], [1], 2) for case in "ab"}, sweeps)))
     # Precision 1/10 at low thresholds, 1 at the others; half of the nodes are found at all of them.
     assert found["recall_at_precision_0.15"] == 0.5 and found["mean_recall"] == pytest.approx(0.5)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from osln.evaluation.figures import Cohort, evaluate
+from osln.evaluation.figures import ScoredPatients, assess
 from osln.evaluation.report import Report, curve_csv
 from osln.metrics.bootstrap import resamples
 from osln.metrics.criteria import AVERAGINGS, PAPER, PAPER_AVERAGING
@@ -15,15 +15,15 @@ from small.scored import scored
 
 def report(compare: bool = False) -> Report:
     weights = resamples(2, draws=50)
-    ours = Cohort(
+    ours = ScoredPatients(
         {"a": scored([0.9, 0.8], [1, 0], 2), "b": scored([], [], 0)},
         neither={"a": 3, "b": 0},
         left_out=["one case"],
         notes=["a remark"],
     )
-    theirs = Cohort({"a": scored([0.9, 0.8], [1, 1], 2), "b": scored([], [], 0)})
+    theirs = ScoredPatients({"a": scored([0.9, 0.8], [1, 1], 2), "b": scored([], [], 0)})
     sets = {"ours": ours, "theirs": theirs} if compare else {"ours": ours}
-    made = {name: evaluate(cohort, weights, 0.85, (0.25, 2)) for name, cohort in sets.items()}
+    made = {name: assess(cohort, weights, 0.85, (0.25, 2)) for name, cohort in sets.items()}
     return Report(made, PAPER, PAPER_AVERAGING, 50, 0)
 
 
@@ -56,8 +56,10 @@ def test_the_json_holds_every_figure_with_its_interval_and_every_case():
 def test_averages_over_patients_tell_whom_they_leave_out():
     text = report().text()
     assert "ours: macro recall leaves 1 patients without nodes out, macro precision 1 without" in text
-    cohort = Cohort({"a": scored([0.9], [0], 1), "b": scored([0.5], [1], 1), "c": scored([0.5], [0], 0)})
-    one = evaluate(cohort, resamples(3, draws=10), 0.6)
+    cohort = ScoredPatients(
+        {"a": scored([0.9], [0], 1), "b": scored([0.5], [1], 1), "c": scored([0.5], [0], 0)}
+    )
+    one = assess(cohort, resamples(3, draws=10), 0.6)
     told = Report({"x": one}, PAPER, PAPER_AVERAGING, 10, 0)
     assert "x: macro recall leaves 1 patients without nodes out, macro precision 2 without" in told.text()
     assert told.content()["sets"]["x"]["patients_without_predictions_at_threshold"] == 2
@@ -70,14 +72,14 @@ def test_stage_one_tells_where_its_precision_is_read_and_whom_it_leaves_out():
     none = np.zeros(len(THRESHOLDS), dtype=int)
     # Below the 60th threshold 10 of 11 predictions are false; from there on a is right and b says nothing.
     sweeps = {"a": Sweep(none + 1, np.where(high, 0, 10), none + 1, 1), "b": Sweep(none, 10 * ~high, none, 1)}
-    cohort = Cohort({case: scored([0.5], [1], 1) for case in "ab"}, sweeps)
-    made = Report({"x": evaluate(cohort, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
+    cohort = ScoredPatients({case: scored([0.5], [1], 1) for case in "ab"}, sweeps)
+    made = Report({"x": assess(cohort, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
     words = f"precision .15 at the voxel threshold {THRESHOLDS[-1]:.6g}, 0 false positives per patient; the "
     assert words + "precision leaves 1 patients without predictions out" in made.text()
     found = made.content()["sets"]["x"]["stage_one"]
     assert (found["precision"], found["without_predictions"], found["without_nodes"]) == (1.0, 1, 0)
-    poor = Cohort(cohort.scored, {case: Sweep(none, none + 9, none, 1) for case in "ab"})
-    never = Report({"x": evaluate(poor, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
+    poor = ScoredPatients(cohort.scored, {case: Sweep(none, none + 9, none, 1) for case in "ab"})
+    never = Report({"x": assess(poor, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
     assert "stage one: no voxel threshold has a precision of .15" in never.text()
 
 
@@ -93,7 +95,7 @@ def test_two_sets_stand_side_by_side_with_their_paired_difference():
 
 
 def test_figures_that_have_no_value_are_words_on_the_screen_and_null_in_the_json():
-    nothing = evaluate(Cohort({"a": scored([0.5], [0], 0)}), resamples(1, draws=10))
+    nothing = assess(ScoredPatients({"a": scored([0.5], [0], 0)}), resamples(1, draws=10))
     made = Report({"x": nothing}, PAPER, PAPER_AVERAGING, 10, 0)
     assert "no value" in made.text()
     assert made.content()["sets"]["x"]["figures"]["recall"] == {"value": None, "low": None, "high": None}

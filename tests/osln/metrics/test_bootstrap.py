@@ -11,8 +11,7 @@ from osln.metrics.bootstrap import (
     resamples,
 )
 from osln.metrics.definitions import Counts, macro_curves
-from osln.metrics.froc import f1_at
-from small.scored import PATIENTS
+from small.scored import PATIENTS, f1_at
 
 
 def cohort(found: list[int], nodes: int = 2) -> Counts:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from osln.metrics.criteria import AVERAGINGS
-from osln.metrics.froc import best_f1, f1_at, froc
+from osln.metrics.froc import best_f1, froc
 from osln.metrics.matching import Scored
 from small.scored import scored
 
@@ -45,12 +45,11 @@ def test_patients_without_nodes_count_in_the_divisor_and_a_cohort_without_nodes_
     assert np.isnan(froc([scored([0.8], [False], 0)]).mean())
 
 
-def test_best_f1_and_f1_at_a_chosen_threshold_by_hand():
+def test_best_f1_by_hand():
     patients = [scored([0.9, 0.8, 0.3], [True, False, True], 2)]
     # F1 at .9: 2/(1+0+2) = .667, at .8: 2/4 = .5, at .3: 4/(2+1+2) = .8.
     best = best_f1(patients)
     assert best.f1 == pytest.approx(0.8) and best.threshold == 0.3
-    assert f1_at(patients, 0.85) == pytest.approx(2 / 3) and f1_at(patients, 0.95) == 0.0
     assert np.isnan(best_f1([scored([0.5], [False], 0)]).f1) and best_f1([scored([], [], 3)]).f1 == 0.0
 
 

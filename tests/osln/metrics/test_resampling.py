@@ -3,9 +3,9 @@ import pytest
 
 from osln.metrics.bootstrap import CANDIDATE_METRICS, resamples
 from osln.metrics.criteria import AVERAGINGS
-from osln.metrics.froc import Ranked, best_f1, f1_at, froc
+from osln.metrics.froc import Ranked, best_f1, froc
 from osln.metrics.resampling import resampled_figures
-from small.scored import PATIENTS
+from small.scored import PATIENTS, f1_at
 
 
 def test_figures_of_a_resample_are_exactly_those_of_the_resampled_list_of_patients():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from osln.imaging.transforms import Scaling
-from osln.mulan.canvas import Canvas, as_images, canvas_size, image_triples, key_slices, read_slices
+from osln.mulan.canvas import SliceCanvas, as_images, canvas_size, image_triples, key_slices, read_slices
 from small.columns import SHAPE, small_column
 
 PLAIN = Scaling(ct_window_hu=(0.0, 1000.0), ct_center=0.0, ct_gain=1000.0)
@@ -23,8 +23,8 @@ def column():
 
 def test_a_canvas_holds_the_whole_slice_in_a_multiple_of_16_pixels(column):
     # 24 voxels of 2.5 mm are 60 mm, 48 pixels of 1.25 mm or 75 pixels of 0.8 mm.
-    assert Canvas.whole(column, 1.25) == Canvas((48, 48), (2.0, 2.0), (0.0, 0.0))
-    assert Canvas.whole(column, 0.8) == Canvas((80, 80), (3.125, 3.125), (0.0, 0.0))
+    assert SliceCanvas.whole(column, 1.25) == SliceCanvas((48, 48), (2.0, 2.0), (0.0, 0.0))
+    assert SliceCanvas.whole(column, 0.8) == SliceCanvas((80, 80), (3.125, 3.125), (0.0, 0.0))
 
 
 def test_the_canvas_of_a_preset_is_that_of_its_window():
@@ -34,12 +34,12 @@ def test_the_canvas_of_a_preset_is_that_of_its_window():
 def test_drawing_at_the_same_resolution_changes_nothing():
     slices = torch.randn(2, 1, 3, 5)
 
-    torch.testing.assert_close(Canvas((3, 5), (1.0, 1.0), (0.0, 0.0)).draw(slices), slices)
+    torch.testing.assert_close(SliceCanvas((3, 5), (1.0, 1.0), (0.0, 0.0)).draw(slices), slices)
 
 
 def test_drawing_at_twice_the_resolution_repeats_labels_and_interpolates_images():
     slices = torch.tensor([[[[0.0, 4.0]]]])
-    canvas = Canvas((2, 4), (2.0, 2.0), (0.0, 0.0))
+    canvas = SliceCanvas((2, 4), (2.0, 2.0), (0.0, 0.0))
 
     assert canvas.draw(slices, "nearest")[0, 0].tolist() == [[0, 0, 4, 4]] * 2
     # Centers of pixels at -.25, .25, .75 and 1.25 voxels.
@@ -48,21 +48,21 @@ def test_drawing_at_twice_the_resolution_repeats_labels_and_interpolates_images(
 
 def test_a_shifted_canvas_repeats_the_border_of_images_and_leaves_labels_empty():
     slices = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    canvas = Canvas((2, 4), (1.0, 1.0), (-1.0, 1.0))  # one row up, one column to the right
+    canvas = SliceCanvas((2, 4), (1.0, 1.0), (-1.0, 1.0))  # one row up, one column to the right
 
     assert canvas.draw(slices)[0, 0].tolist() == [[3, 3, 4, 4]] * 2
     assert canvas.draw(slices, "nearest")[0, 0].tolist() == [[0, 3, 4, 0], [0, 0, 0, 0]]
 
 
 def test_a_moved_canvas_keeps_the_center_of_the_slice(column):
-    moved = Canvas.whole(column, 2.5).moved((48, 32), 0.5, (3, -2), column)
+    moved = SliceCanvas.whole(column, 2.5).moved((48, 32), 0.5, (3, -2), column)
 
     # 24 voxels of half a pixel are 12 pixels; of 48 rows 18 are left on each side, of 32 columns 10.
-    assert moved == Canvas((48, 32), (0.5, 0.5), (21.0, 8.0))
+    assert moved == SliceCanvas((48, 32), (0.5, 0.5), (21.0, 8.0))
 
 
 def test_boxes_come_back_to_voxels():
-    canvas = Canvas((48, 48), (2.0, 4.0), (10.0, 20.0))
+    canvas = SliceCanvas((48, 48), (2.0, 4.0), (10.0, 20.0))
 
     assert canvas.to_voxels(np.array([[24.0, 14.0, 28.0, 20.0]])).tolist() == [[1.0, 2.0, 2.0, 5.0]]
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from osln.imaging.transforms import Scaling
-from osln.mulan.canvas import Canvas
+from osln.mulan.canvas import SliceCanvas
 from osln.mulan.detection import SliceDetector
 from osln.mulan.sampling import slice_target
 from osln.networks.mulan import Mulan, SliceDetections, build_mulan
@@ -31,7 +31,7 @@ def untrained(recipe, name: str = "mulan-ct") -> Checkpoint:
 def answer_with_truth(monkeypatch, column, recipe, score) -> None:
     """Lets the network answer the true nodes; the slices are counted as they come."""
     seen = iter(range(SHAPE[2]))
-    canvas = Canvas.whole(column, recipe.pixel_mm)
+    canvas = SliceCanvas.whole(column, recipe.pixel_mm)
 
     def detections(self, maps, size):
         found = []

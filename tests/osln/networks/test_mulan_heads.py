@@ -1,9 +1,9 @@
-"""The heads have the published sizes; the mask loss is 1 - Dice."""
+"""The heads have the published sizes; the mask loss is 1 - Dice; refinement starts as identity."""
 
 import pytest
 import torch
 
-from osln.networks.mulan_heads import MaskHead, TagHead, box_masks, dice_loss
+from osln.networks.mulan_heads import MaskHead, Refinement, TagHead, box_masks, dice_loss
 
 
 def test_the_tag_head_gives_171_logits_of_each_box():
@@ -49,3 +49,26 @@ def test_the_mask_of_a_box_is_what_lies_between_its_edges():
     assert whole[7:21, 4:24].min() > 0.99
     assert quarter[18:24, 18:].min() > 0.8
     assert (quarter[:14] < 0.5).all() and (quarter[:, :14] < 0.5).all()
+
+
+def test_refinement_starts_as_identity():
+    classes, tags = torch.randn(3, 2), torch.randn(3, 171)
+
+    refined_classes, refined_tags = Refinement()(classes, tags)
+
+    assert torch.equal(refined_classes, classes)
+    torch.testing.assert_close(refined_tags, tags)
+
+
+def test_a_tag_can_raise_the_score_of_a_node_and_a_class_that_of_a_tag():
+    layer = Refinement()
+    with torch.no_grad():
+        layer.classes.weight[1, 2 + 7] = 0.5  # tag 7 speaks for a node
+        layer.tags.weight[7, 1] = 2.0  # a node speaks for tag 7
+    classes, tags = torch.tensor([[0.0, 1.0]]), torch.zeros(1, 171)
+    tags[0, 7] = 4.0
+
+    refined_classes, refined_tags = layer(classes, tags)
+
+    assert refined_classes.tolist() == [[0.0, 1.0 + 0.5 * 4.0]]
+    assert refined_tags[0, 7].item() == 4.0 + 2.0 * 1.0

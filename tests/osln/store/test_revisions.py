@@ -153,15 +153,6 @@ def test_of_twin_files_both_are_kept_and_the_compressed_one_stays_final(kept):
     assert kept.final.read_bytes() == ONE
 
 
-def test_going_back_is_a_new_revision_with_the_old_voxels(kept):
-    submit(kept, ONE)
-    submit(kept, TWO)
-    with kept.lock():
-        kept.restore(1, by="carl")
-    assert kept.final.read_bytes() == ONE
-    assert [(r.revision, r.by) for r in kept.history()] == [(3, "carl"), (2, "anna"), (1, "anna")]
-
-
 def test_removing_the_final_file_keeps_the_revisions(kept):
     submit(kept, ONE)
     with kept.lock():

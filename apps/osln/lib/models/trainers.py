@@ -138,49 +138,20 @@ class NetworkTrainer(TrainTask):
             HTTPException: 4xx with a sentence if an option is not allowed or the labels do not suffice.
         """
         end_with_parent()
-        began = datetime.now(timezone.utc)
-        state: dict[str, Any] = {
-            "start_ts": int(began.timestamp()),
-            "epoch": 0,
-            # Slicer divides by it before the first epoch has ended.
-            "total_epochs": 1,
-            "best_metric": 0.0,
-        }
-
-        def store(**changes: Any) -> None:
-            state.update(changes)
-            self.record.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.record, json.dumps(plain(state)).encode())
-
-        def store_end(**changes: Any) -> None:
-            # Slicer shows no progress of a training that has a total time.
-            seconds = round((datetime.now(timezone.utc) - began).total_seconds())
-            store(total_time=str(timedelta(seconds=seconds)), **changes)
+        record = _Record(self.record)
 
         def on_progress(progress: Progress) -> None:
-            figures = progress.validation or {}
             logger.info("%s %s", self.network.name, line(progress))
-            metric = figures.get("metric")
-            store(
-                epoch=progress.epoch,
-                total_epochs=progress.epochs,
-                loss=progress.loss,
-                best_metric=max(state["best_metric"], metric or 0.0),
-                lesion_recall=figures.get("recall"),
-                false_positives_per_patient=figures.get("false_positives"),
-                seconds_left=progress.seconds_left,
-                status="running",
-                step=None,
-            )
+            record.progress(progress)
 
         def on_step(sentence: str) -> None:
             logger.info("%s %s", self.network.name, sentence)
-            store(status="preparing", step=sentence)
+            record.write(status="preparing", step=sentence)
 
         with translated():
             try:
                 options = self.check(request)
-                store(status="preparing")
+                record.write(status="preparing")
                 work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
                 with datastore.at_hand(on_step):
                     report = work(
@@ -198,12 +169,55 @@ class NetworkTrainer(TrainTask):
                     )
             except ValueError as error:
                 logger.error("%s was not trained: %s", self.network.name, error)
-                store_end(status="failed", error=str(error))
+                record.end(status="failed", error=str(error))
                 raise
         outcome = plain(report.to_json())
-        store_end(status="done", step=None, report=outcome)
+        record.end(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
         return outcome
+
+
+class _Record:
+    """State of a training in a file, for the server process.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.began = datetime.now(timezone.utc)
+        self.state: dict[str, Any] = {
+            "start_ts": int(self.began.timestamp()),
+            "epoch": 0,
+            # Slicer divides by it before the first epoch has ended.
+            "total_epochs": 1,
+            "best_metric": 0.0,
+        }
+
+    def write(self, **changes: Any) -> None:
+        self.state.update(changes)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path, json.dumps(plain(self.state)).encode())
+
+    def progress(self, progress: Progress) -> None:
+        figures = progress.validation or {}
+        self.write(
+            epoch=progress.epoch,
+            total_epochs=progress.epochs,
+            loss=progress.loss,
+            best_metric=max(self.state["best_metric"], figures.get("metric") or 0.0),
+            lesion_recall=figures.get("recall"),
+            false_positives_per_patient=figures.get("false_positives"),
+            seconds_left=progress.seconds_left,
+            status="running",
+            step=None,
+        )
+
+    def end(self, **changes: Any) -> None:
+        # Slicer shows no progress of a training that has a total time.
+        seconds = round((datetime.now(timezone.utc) - self.began).total_seconds())
+        self.write(total_time=str(timedelta(seconds=seconds)), **changes)
 
 
 def newest_first(stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -1,4 +1,5 @@
 // OHIF's configuration: the PACS through this server's proxy, and the mode for lymph nodes before all others.
+// Uses mode.js: mode, extension.
 
 window.config = {
   routerBasename: '/ohif/',

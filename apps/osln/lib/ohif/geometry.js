@@ -3,6 +3,7 @@
 // A grid is {size: [i, j, k], origin, axes: [i, j, k]} in DICOM's patient system (LPS, mm); an axis is the step
 // from one voxel to the next. Two grids of one CT differ by the order and direction of their axes only. Both are
 // always compared: a label that is mirrored along z has the shape of its CT and would otherwise go unnoticed.
+// Uses none of the other files.
 
 const SPACE = 'left-posterior-superior';
 const TOLERANCE_VOXELS = 0.1;

@@ -1,6 +1,7 @@
 // The panel on the right: find nodes, look at them one by one, correct, submit.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
+// Uses geometry.js: onGrid; server.js: info, infer, storedLabel, submit; segmentation.js: TUMOR, EditedLabels; view.js: VIEWPORTS, TOOL_GROUP, PET_OPACITY, cornerstoneViewport, centerOn, setPetOpacity; style.js: STYLE.
 
 const BRUSH_MM = 4;
 const ANNOTATOR_KEY = 'osln-annotator';

@@ -1,4 +1,5 @@
 // The label map that the annotator edits: one for each CT, in OHIF's own segmentation service.
+// Uses geometry.js: gridOfVolume, writeNrrd.
 
 const SEGMENTS = {
   1: { label: 'lymph node', color: [255, 196, 0, 255] },

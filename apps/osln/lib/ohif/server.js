@@ -1,4 +1,5 @@
 // What the mode asks the server that it was loaded from.
+// Uses geometry.js: readNrrd.
 
 /** Fetches; an error of the server is thrown with the sentence that the server gives. */
 async function ask(path, options) {

@@ -1,4 +1,5 @@
 // How the panel looks.
+// Uses none of the other files.
 
 const STYLE = `
 .osln { color: #eee; font: 13px/1.4 system-ui, sans-serif; padding: 10px; overflow-y: auto; height: 100%; }

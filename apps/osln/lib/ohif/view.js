@@ -1,4 +1,5 @@
 // The three planes: CT, and PET on top of it where both have one frame of reference.
+// Uses none of the other files.
 
 const VIEWPORTS = { axial: 'osln-axial', coronal: 'osln-coronal', sagittal: 'osln-sagittal' };
 const TOOL_GROUP = 'default';

@@ -3,24 +3,22 @@
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lib.errors import NotReadyError
 from lib.options import listed
 from lib.store.cases import UPLOAD_SUFFIXES, read_ct
+from lib.store.shelf import Shelf
 from osln.files.images import split_suffix, twins, write_atomically
 from osln.imaging.grid import Volume, read_volume, write_volume
 from osln.store.layout import check_case
 
-if TYPE_CHECKING:
-    from lib.store.datastore import OslnDatastore
-
 COMPANIONS = ("pet", "truth", "labels/gtv", "labels/final", "labels/original")
 
 
-def take_ct(store: "OslnDatastore", image_id: str, image_file: str | Path, info: dict[str, Any]) -> str:
+def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str, Any]) -> str:
     """Stores an uploaded CT, after reading it; returns the id of its case.
 
     A CT that the case has already is no conflict: 3D Slicer uploads it when an annotator has opened a
@@ -61,7 +59,7 @@ def take_ct(store: "OslnDatastore", image_id: str, image_file: str | Path, info:
     return case
 
 
-def put_away(store: "OslnDatastore", case: str, ct: Path) -> None:
+def put_away(store: Shelf, case: str, ct: Path) -> None:
     """Removes a CT; the companions and revisions of its case are moved to `.osln/.removed`.
 
     They must not stay in place: a CT stored later under the same id would get another patient's PET.

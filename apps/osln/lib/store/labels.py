@@ -6,58 +6,26 @@ Everything that can be refused is refused before anything is written. What a lab
 
 import logging
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lib.errors import NotReadyError
-from lib.store.segments import NAMES, split_segments
+from lib.store.reports import SubmissionReport, told
+from lib.store.segments import NAMES, Segments, split_segments
+from lib.store.shelf import Shelf
 from lib.who import who
 from osln.files.images import twins
-from osln.imaging.grid import Volume, mask_box, write_volume
+from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.imaging.node_changes import NodeChanges, compare_nodes, count_nodes
-from osln.store.revisions import DiskFullError, Revision
-
-if TYPE_CHECKING:
-    from lib.store.datastore import OslnDatastore
+from osln.store.revisions import DiskFullError, Revision, Revisions
 
 logger = logging.getLogger(__name__)
 
-AIR_HU = -500.0
 _last = threading.local()
-
-
-@dataclass(frozen=True)
-class SubmissionReport:
-    """What became of a submitted label.
-
-    Attributes:
-        nodes: What changed against the former label (or the prediction); None if nodes were not touched.
-        revision: Number of the new revision of the nodes, of the tumor if only that was stored.
-        nodes_revision: Number of the new revision of the nodes, None if they were not touched; what the next
-            submission of a viewer is based on.
-        tumor: "updated", "unchanged" or "absent".
-        message: The same in a sentence for the annotator.
-        warnings: What the annotator should look at.
-    """
-
-    nodes: NodeChanges | None
-    revision: int | None
-    nodes_revision: int | None
-    tumor: str
-    message: str
-    warnings: list[str] = field(default_factory=list)
-
-    def as_reply(self) -> dict[str, Any]:
-        """The part of the HTTP reply that viewers show."""
-        nodes = asdict(self.nodes or NodeChanges(0, 0, 0, 0))
-        told = {"tumor": self.tumor, "message": self.message}
-        numbers = {"revision": self.revision, "nodes_revision": self.nodes_revision}
-        warned = {"warnings": self.warnings} if self.warnings else {}
-        return {"nodes": nodes, **numbers, **told, **warned}
 
 
 def report_for(case: str) -> dict[str, Any]:
@@ -68,7 +36,7 @@ def report_for(case: str) -> dict[str, Any]:
 
 
 def accept_submission(
-    store: "OslnDatastore", case: str, label_file: str | Path, params: dict[str, Any], *, tag: str = "final"
+    store: Shelf, case: str, label_file: str | Path, params: dict[str, Any], *, tag: str = "final"
 ) -> SubmissionReport:
     """Checks and stores a label that an annotator submits.
 
@@ -85,72 +53,90 @@ def accept_submission(
         DiskFullError: The sentence says what was stored, if anything.
     """
     ct = store.ct(case)
-    label_info = params.get("label_info")
-    sent = split_segments(read_label_file(label_file, ct.grid), label_info, tag)
-    nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
-    common = {"by": _author(params), "source": "submission", "label_info": label_info or []}
-    for kept in (nodes_kept, tumor_kept):
-        # A .nii is taken over as a revision; other formats would stay beside ours as twins.
-        if others := [path.name for path in twins(kept.final) if path.suffix != ".nii"]:
-            raise NotReadyError(
-                f"labels/{kept.final.parent.name} holds {others[0]}, which programs would confuse with the "
-                "label to be stored; submit it to the server or move it away"
-            )
-    with nodes_kept.lock(), tumor_kept.lock():
-        for kept_tag in ("final", "gtv"):
-            store.announce(case, kept_tag)
-        nodes_kept.settle()
-        tumor_kept.settle()
-        if sent.tumor is not None and not sent.named and tag == "final":
-            _check_guess(tumor_kept.final, sent.tumor, ct)
-        new_tumor = sent.tumor is not None and not _same(tumor_kept.final, sent.tumor, ct)
-        tumor = "absent" if sent.tumor is None else "updated" if new_tumor else "unchanged"
-        # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
-        only_tumor = sent.nodes is None or (new_tumor and not sent.nodes.any())
-        changes, revision, tumor_revision = None, None, None
-        if not only_tumor:
-            changes = compare_nodes(_former_nodes(store, case, ct), sent.nodes)
-            revision = nodes_kept.submit(
-                packed_labels(sent.nodes, ct.grid, ct.file_grid),
-                expected=_base_revision(params),
-                counts={"nodes": count_nodes(sent.nodes), "voxels": int(sent.nodes.sum())},
-                **common,
-            )
-            store.register_label(case, "final", _notes(params, revision))
-        if new_tumor:
-            try:
-                counts = {"voxels": int(sent.tumor.sum())}
-                tumor_revision = tumor_kept.submit(
-                    packed_labels(sent.tumor, ct.grid, ct.file_grid), counts=counts, **common
-                )
-            except DiskFullError as error:
-                if revision is None:
-                    raise
-                raise DiskFullError(
-                    f"the disk is full: the nodes were stored as revision {revision.revision}, the tumor was "
-                    "not; free some space and submit again"
-                ) from error
-            store.register_label(case, "gtv", _notes(params, tumor_revision))
-    warnings = [] if only_tumor else _doubts(sent.nodes, ct)
-    if sent.rejected:
-        warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
-    newest = revision or tumor_revision
-    report = SubmissionReport(
-        nodes=changes,
-        revision=newest.revision if newest else None,
-        nodes_revision=revision.revision if revision else None,
-        tumor=tumor,
-        message=" ".join([_sentence(tag, changes, revision, tumor), *warnings]),
-        warnings=warnings,
-    )
+    sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
+    _refuse_twins(store, case)
+    submission = _Submission(case, tag, ct, sent, params)
+    report = told(tag, sent, ct, *_lock_and_store(store, submission))
     _last.report = (case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
     return report
 
 
-def accept_prediction(
-    store: "OslnDatastore", case: str, label_file: str | Path, info: dict[str, Any]
-) -> None:
+@dataclass(frozen=True)
+class _Submission:
+    """A label that was read, and what came beside it."""
+
+    case: str
+    tag: str
+    ct: Volume
+    sent: Segments
+    params: dict[str, Any]
+
+    def keep(self, kept: Revisions, mask: np.ndarray, counts: dict[str, int], **more: Any) -> Revision:
+        """Stores a mask as the next revision, whose lock is held."""
+        return kept.submit(
+            packed_labels(mask, self.ct.grid, self.ct.file_grid),
+            counts=counts,
+            by=_author(self.params),
+            source="submission",
+            label_info=self.params.get("label_info") or [],
+            **more,
+        )
+
+
+def _refuse_twins(store: Shelf, case: str) -> None:
+    for tag in ("final", "gtv"):
+        # A .nii is taken over as a revision; other formats would stay beside ours as twins.
+        if others := [path.name for path in twins(store.label_path(case, tag)) if path.suffix != ".nii"]:
+            raise NotReadyError(
+                f"labels/{tag} holds {others[0]}, which programs would confuse with the label to be stored; "
+                "submit it to the server or move it away"
+            )
+
+
+def _lock_and_store(
+    store: Shelf, submission: _Submission
+) -> tuple[NodeChanges | None, Revision | None, Revision | None]:
+    """What changed in the nodes, and the new revisions of nodes and tumor; None for what stays as it was."""
+    case, sent = submission.case, submission.sent
+    nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
+    with nodes_kept.lock(), tumor_kept.lock():
+        for tag, kept in (("final", nodes_kept), ("gtv", tumor_kept)):
+            store.announce(case, tag)
+            kept.settle()
+        new_tumor = _is_new_tumor(tumor_kept.final, submission)
+        changes, nodes = None, None
+        # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
+        if sent.nodes is not None and (not new_tumor or sent.nodes.any()):
+            changes = compare_nodes(_former_nodes(store, case, submission.ct), sent.nodes)
+            nodes = _store_nodes(store, submission, nodes_kept, sent.nodes)
+        tumor = _store_tumor(store, submission, tumor_kept, nodes) if new_tumor else None
+    return changes, nodes, tumor
+
+
+def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, nodes: np.ndarray) -> Revision:
+    counts = {"nodes": count_nodes(nodes), "voxels": int(nodes.sum())}
+    revision = submission.keep(kept, nodes, counts, expected=_base_revision(submission.params))
+    store.register_label(submission.case, "final", _notes(submission.params, revision))
+    return revision
+
+
+def _store_tumor(store: Shelf, submission: _Submission, kept: Revisions, nodes: Revision | None) -> Revision:
+    tumor = submission.sent.tumor
+    try:
+        revision = submission.keep(kept, tumor, {"voxels": int(tumor.sum())})
+    except DiskFullError as error:
+        if nodes is None:
+            raise
+        raise DiskFullError(
+            f"the disk is full: the nodes were stored as revision {nodes.revision}, the tumor was not; free "
+            "some space and submit again"
+        ) from error
+    store.register_label(submission.case, "gtv", _notes(submission.params, revision))
+    return revision
+
+
+def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dict[str, Any]) -> None:
     """Checks and stores a prediction (tag "original"); the former one is replaced.
 
     Raises:
@@ -170,7 +156,7 @@ def accept_prediction(
     _last.report = (None, None)
 
 
-def _former_nodes(store: "OslnDatastore", case: str, ct: Volume) -> np.ndarray:
+def _former_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray:
     """Nodes before this submission: the approved ones, else the prediction, else none."""
     for tag in ("final", "original"):
         path = store.label_path(case, tag)
@@ -193,25 +179,28 @@ def _other_values(info: dict[str, Any]) -> list[int]:
     return [value for name, value in names.items() if not NAMES["node"].fullmatch(name)]
 
 
-def _check_guess(stored: Path, tumor: np.ndarray, ct: Volume) -> None:
-    """Refuses a value that would be taken for the tumor although it lies elsewhere than the stored one.
+def _is_new_tumor(stored: Path, submission: _Submission) -> bool:
+    """Whether the label holds another tumor than the stored one.
 
-    In a prediction the same value means rejected candidates, and without names nothing else tells them apart.
+    Raises:
+        ValueError: If a value would be taken for the tumor by its number alone although it lies elsewhere
+            than the stored one. In a prediction the same value means rejected candidates.
     """
-    former = _stored_mask(stored, ct)
+    tumor, sent = submission.sent.tumor, submission.sent
+    if tumor is None:
+        return False
+    former = _stored_mask(stored, submission.ct)
     if former is None:
-        return
-    if 2 * np.count_nonzero(former & tumor) < max(np.count_nonzero(former), np.count_nonzero(tumor)):
+        return True
+    shared = np.count_nonzero(former & tumor)
+    larger = max(np.count_nonzero(former), np.count_nonzero(tumor))
+    if not sent.named and submission.tag == "final" and 2 * shared < larger:
         raise ValueError(
             "without label_info the value 2 means tumor, and it shares less than half of its voxels with the "
             "stored tumor: send label_info with the names, such as 'lymph node' and 'rejected candidate' or "
             "'tumor'"
         )
-
-
-def _same(path: Path, mask: np.ndarray, ct: Volume) -> bool:
-    former = _stored_mask(path, ct)
-    return former is not None and np.array_equal(former, mask)
+    return not np.array_equal(former, tumor)
 
 
 def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
@@ -221,13 +210,6 @@ def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
         return read_label_file(path, ct.grid).layers[0] != 0
     except ValueError:
         return None
-
-
-def _author(params: dict[str, Any]) -> str:
-    """The account; without accounts what the client says."""
-    if account := who():
-        return account.name
-    return str(params.get("client_id") or params.get("user") or "unknown")[:128]
 
 
 def _base_revision(params: dict[str, Any]) -> int | None:
@@ -241,27 +223,8 @@ def _notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
     return {**params, "revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
 
 
-def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
-    if not nodes.any():
-        return []
-    start, stop = mask_box(nodes)
-    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    if np.mean(ct.array[box][nodes[box]] < AIR_HU) > 0.5:
-        return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
-    return []
-
-
-def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, tumor: str) -> str:
-    if changes is None or revision is None:
-        told = {"updated": "The tumor was stored", "unchanged": "The tumor was stored already"}[tumor]
-        if tag == "gtv":
-            return f"{told}."
-        return (
-            f"{told}; no node was drawn, so the approved nodes are as before. If the patient has no nodes, "
-            "submit again with an empty segment 'lymph node'."
-        )
-    parts = [(changes.added, "added"), (changes.removed, "removed"), (changes.changed, "changed")]
-    parts.append((changes.unchanged, "unchanged"))
-    counted = ", ".join(f"{number} {what}" for number, what in parts)
-    end = {"updated": " The tumor was updated.", "unchanged": "", "absent": ""}[tumor]
-    return f"Stored as revision {revision.revision}. Nodes: {counted}.{end}"
+def _author(params: dict[str, Any]) -> str:
+    """The account; without accounts what the client says."""
+    if account := who():
+        return account.name
+    return str(params.get("client_id") or params.get("user") or "unknown")[:128]

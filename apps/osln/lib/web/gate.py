@@ -2,7 +2,9 @@
 
 `/infer` lets `params` replace the model, the image and the session of its own URL, and starting a task
 passes any key on to a subprocess, where a refusal is a stack trace in a log. Both are answered here,
-before anything starts, with a sentence and a 4xx. The stock functions are looked up at call time by their
+before anything starts, with a sentence and a 4xx. Weights do not come in over HTTP at all: `PUT` and `DELETE
+/model/{name}` would replace deployed weights past the comparison that every training here has to win; reading
+them (`GET`) stays. The stock functions are looked up at call time by their
 routes, so replacing the module attributes is enough; `install` may be called again after a reload.
 """
 
@@ -14,6 +16,7 @@ from typing import Any
 
 from fastapi import HTTPException
 from monailabel.endpoints import infer as infer_endpoint
+from monailabel.endpoints import model as model_endpoint
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
@@ -35,6 +38,8 @@ def install() -> None:
     if not hasattr(AsyncTask.run, "__wrapped__"):
         AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
         AsyncTask.status = staticmethod(running_first(AsyncTask.status))
+    model_endpoint.update_model = refuse_weights
+    model_endpoint.delete_model = refuse_weights
 
 
 def options_of(text: str | None) -> dict[str, Any]:
@@ -172,3 +177,12 @@ def running_first(stock: Callable) -> Callable:
         return stock(method, all, check_if_running)
 
     return status
+
+
+def refuse_weights(*_: Any, **__: Any) -> None:
+    """In the place of MONAI Label's change of a model's weights."""
+    raise HTTPException(
+        403,
+        "weights are not changed over HTTP: train (POST /train/<model>), or use ./scripts/osln models on the "
+        "server (list, publish, rollback)",
+    )

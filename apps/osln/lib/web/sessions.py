@@ -25,12 +25,6 @@ class OslnSessions(Sessions):
     def __init__(self, root: str | Path, expiry: int = 3600) -> None:
         super().__init__(str(Path(root).resolve() / ".cache" / "sessions"), expiry)
 
-    def owns(self, path: str | Path) -> bool:
-        """Whether a path is the image of a session: the only paths that an inference may be given."""
-        found = Path(path).resolve()
-        inside = found.is_relative_to(Path(self.store_path).resolve())
-        return inside and found.is_file() and found.name != "meta.info"
-
     def get_session(
         self, session_id: str, update_ts: bool = True, fetch_cache: bool = True
     ) -> SessionInfo | None:

@@ -3,10 +3,7 @@
 import logging
 from typing import Any
 
-import monailabel
-
-from osln.rows.experiments import SERVED_CLASSIFIERS
-from osln.stage_two.answering import answering, told
+from lib.web.state import state
 
 logger = logging.getLogger(__name__)
 
@@ -22,31 +19,24 @@ def log_startup(app: Any) -> None:
 
 def startup_lines(app: Any) -> list[str]:
     """The lines of that block."""
-    store = app.datastore()
-    status = store.status()
-    tags = status["label_tags"]
+    told = state(app)
+    total, *others = (f"{number} {what}" for what, number in told["cases"].items())
     lines = [
-        f"{app.name} {app.version} (MONAI Label {monailabel.__version__})",
+        told["app"],
         f"  app      {app.app_dir}",
-        f"  studies  {app.studies}",
-        f"  cases    {status['total']}: {status['completed']} approved, {tags.get('original', 0)} predicted, "
-        f"{tags.get('gtv', 0)} with a tumor contour",
+        f"  studies  {told['studies']}",
+        f"  cases    {total.removesuffix(' total')}: {', '.join(others)}",
     ]
-    lines += [f"  left out {reason}" for reason in store.refused.values()]
-    lines += [f"  {line}" for line in store.about_itself()]
-    lines.append(f"  models   {', '.join(app._infers) or 'none'}")
-    tagger = app.published.tagger.describe()
-    lines.append(f"  tagger   {told(tagger)}{f': {app.published.tagger.path}' if tagger else ''}")
+    lines += [f"  left out {reason}" for reason in told["left_out"]]
+    lines += [f"  {line}" for line in told["remarks"]]
+    lines.append(f"  models   {', '.join(told['models']) or 'none'}")
+    file = app.published.tagger.path
+    lines.append(f"  tagger   {told['tagger']}{f': {file}' if told['tagger'] != 'none' else ''}")
     lines.append(f"  weights  {app.published.store.root}")
-    for name, version in app.published.versions().items():
-        weights = f"{version.name}, trained on {version.trained_on}" if version else "none: train it first"
+    for name, its in told["weights"].items():
+        weights = f"{its['version']}, trained on {its['trained_on']}" if its else "none: train it first"
         lines.append(f"    {name:14}{weights}")
-    for wanted in SERVED_CLASSIFIERS:
-        lines += [
-            f"  note     {warning}"
-            for warning in answering(wanted, app.published.versions(), tagger).warnings
-        ]
-    trained_on = [version.trained_on for version in app.published.versions().values() if version]
-    if any(name.startswith("phantom") for name in (*trained_on, (tagger or {}).get("trained_on", ""))):
-        lines.append("  weights trained on phantoms are not for clinical use")
+    lines += [f"  note     {note}" for note in told["notes"]]
+    if told["warning"]:
+        lines.append(f"  {told['warning']}")
     return lines

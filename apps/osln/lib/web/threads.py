@@ -21,7 +21,6 @@ from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.routing import APIRoute
 
 from lib.errors import translated
-from lib.web.weight_routes import refuse_weight_changes
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +30,10 @@ LIMITS = {"infer": 2, "rest": 16}
 INFER_MODULES = ("infer", "wsi_infer")
 
 LEFT_STOCK = {
-    "/": "builds a page from a string",
+    "/": "a page of ours is put before it",
     "/favicon.ico": "one small file",
     "/openapi.json": "made once, then kept",
-    "/docs": "builds a page from a string",
+    "/docs": "a page of ours is put before it",
     "/reload": "runs in a thread already",
     "/static": "served in threads already",
     "/proxy": "reading goes by a route of ours before it; the rest really awaits the body of the request",
@@ -77,7 +76,6 @@ def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
     left = _left(app, modules, unfrozen)
     for path in left:
         logger.warning("Route %s may freeze the server while it works: it was not put into a thread", path)
-    refuse_weight_changes()
     app.state.osln_unfrozen = True
     return left
 

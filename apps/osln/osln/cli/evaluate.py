@@ -16,7 +16,7 @@ from osln.cli.progress import each
 from osln.metrics.criteria import AVERAGINGS, CRITERIA, PAPER, PAPER_AVERAGING
 
 if TYPE_CHECKING:
-    from osln.evaluation.figures import Cohort
+    from osln.evaluation.figures import ScoredPatients
     from osln.evaluation.report import Report
 
 
@@ -94,7 +94,7 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError("with --compare the scores of each set lie beside it as scores.csv or scores.json")
 
 
-def read(options: argparse.Namespace, predictions: Path) -> "Cohort":
+def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
     """The matched cohort of one set of predictions."""
     from osln.evaluation.label_maps import MapFolders, map_cohort
     from osln.evaluation.marks import list_cohort, mark_cohort
@@ -121,7 +121,7 @@ def read(options: argparse.Namespace, predictions: Path) -> "Cohort":
 
 def report(options: argparse.Namespace) -> "Report":
     """Evaluates one set or two."""
-    from osln.evaluation.figures import ALL_SCORES, evaluate, refuse_unpaired
+    from osln.evaluation.figures import ALL_SCORES, assess, refuse_unpaired
     from osln.evaluation.report import Report
     from osln.metrics.bootstrap import DRAWS, resamples
     from osln.metrics.froc import MFROC_FALSE_POSITIVES
@@ -138,7 +138,7 @@ def report(options: argparse.Namespace) -> "Report":
     threshold = ALL_SCORES if options.threshold is None else options.threshold
     weights = resamples(len(cohorts[0].scored), draws, options.seed)
     sets = {
-        name: evaluate(cohort, weights, threshold, tuple(options.at or MFROC_FALSE_POSITIVES), averaging)
+        name: assess(cohort, weights, threshold, tuple(options.at or MFROC_FALSE_POSITIVES), averaging)
         for name, cohort in zip(names, cohorts, strict=True)
     }
     criterion = CRITERIA[getattr(options, "criterion", PAPER.name)]

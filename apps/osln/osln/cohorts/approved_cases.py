@@ -22,7 +22,7 @@ LEAST = {"train": FOLDS, "validation": 2, "test": 2}
 
 @dataclass(frozen=True)
 class StoreCohort:
-    """Approved cases of a store; a `cohorts.cohort.Cohort`.
+    """Approved cases of a store; a `osln.cohorts.cohort.Cohort`.
 
     Attributes:
         root: Folder of the studies.

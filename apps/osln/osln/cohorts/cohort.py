@@ -43,7 +43,7 @@ class Cohort(Protocol):
         """CT that the tagger looks at."""
 
     def findings(self, case: str) -> Sequence[Mapping[str, Any]]:
-        """What is known to be in the case, as `cohort.Patient.findings`; nothing of a patient."""
+        """What is known to be in the case, as `phantoms.Patient.findings`; nothing of a patient."""
 
     def fingerprint(self, case: str) -> str:
         """Changes if anything that the column is made of does."""

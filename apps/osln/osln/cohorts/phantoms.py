@@ -99,7 +99,7 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
 
 @dataclass(frozen=True)
 class PhantomCohort:
-    """Phantoms of one preset in a folder; a `cohorts.cohort.Cohort` if it knows its sizes.
+    """Phantoms of one preset in a folder; a `osln.cohorts.cohort.Cohort` if it knows its sizes.
 
     Args:
         root: Folder for the columns, about 6 MB each.

@@ -242,22 +242,26 @@ def match_candidates(mask: np.ndarray, grid: Grid, candidates: list[Mapping[str,
         its = np.flatnonzero(part_of == part)
         own = np.flatnonzero(owner == part)
         if not len(own):
-            # A fragment: on a coarse grid a thin bridge of a candidate can fall between the voxels.
-            gap = np.linalg.norm(centers - places[its].mean(axis=0), axis=1)
-            own = np.flatnonzero(gap <= reach)
-            if not len(own):
-                where = np.round(places[its].mean(axis=0), 1).tolist()
-                raise ValueError(
-                    f"no candidate describes the node at {where} mm; "
-                    "give the JSON and the label map of the same inference"
-                )
-            own = own[[np.argmin(gap[own] - radii[own])]]
+            own = _of_fragment(places[its].mean(axis=0), centers, radii, reach)
         distance = np.linalg.norm(places[its, None] - centers[None, own], axis=2) - radii[own]
         labels[tuple(voxels[its].T)] = np.array(numbers)[own[distance.argmin(axis=1)]]
     covered = values_of(labels)
     if lost := [number for number in numbers if number not in covered]:
         raise ValueError(f"the candidates {lost} have no voxels of their own in the label map")
     return labels
+
+
+def _of_fragment(place: np.ndarray, centers: np.ndarray, radii: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """(1,) index of the nearest candidate: on a coarse grid a thin bridge of one can fall between voxels."""
+    gap = np.linalg.norm(centers - place, axis=1)
+    near = np.flatnonzero(gap <= reach)
+    if not len(near):
+        raise ValueError(
+            f"no candidate describes the node at {np.round(place, 1).tolist()} mm; "
+            "give the JSON and the label map of the same inference"
+        )
+    nearest: np.ndarray = near[[np.argmin(gap[near] - radii[near])]]
+    return nearest
 
 
 def title(author: Author) -> str:

@@ -11,7 +11,7 @@ Names = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Row:
+class CsvRow:
     """One line: its cells by the wanted names, and where it stands for messages."""
 
     cells: dict[str, str]
@@ -37,10 +37,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """Rows of a CSV file; `columns` are the wanted ones that it has, `unused` its others."""
 
-    rows: list[Row]
+    rows: list[CsvRow]
     columns: frozenset[str]
     unused: tuple[str, ...]
 
@@ -49,7 +49,7 @@ class Table:
         return [f"{path.name}: columns {', '.join(self.unused)} were not used"] if self.unused else []
 
 
-def read_table(path: Path, names: Names, required: Sequence[str]) -> Table:
+def read_table(path: Path, names: Names, required: Sequence[str]) -> CsvTable:
     """Reads a file of cells with a header line, parted by commas, or by tabs or semicolons throughout.
 
     Args:
@@ -90,9 +90,9 @@ def read_table(path: Path, names: Names, required: Sequence[str]) -> Table:
                 "tab or semicolon between cells and a decimal point in numbers"
             )
         cells = {name: cell.strip() for name, cell in zip(found, line, strict=True) if name is not None}
-        rows.append(Row(cells, f"{path.name}, line {number}"))
+        rows.append(CsvRow(cells, f"{path.name}, line {number}"))
     unused = tuple(cell for cell, name in zip(header, found, strict=True) if name is None)
-    return Table(rows, frozenset(name for name in found if name is not None), unused)
+    return CsvTable(rows, frozenset(name for name in found if name is not None), unused)
 
 
 def _delimiter(header: str) -> str:

@@ -21,7 +21,7 @@ RECALL_AT_PRECISION = f"recall_at_precision_{OPERATING_POINT}"
 
 
 @dataclass(frozen=True)
-class Cohort:
+class ScoredPatients:
     """Patients of one set of predictions after matching.
 
     Attributes:
@@ -47,7 +47,7 @@ class Cohort:
         sweeps: Mapping[str, Sweep] | None = None,
         left_out: Sequence[str] = (),
         notes: Sequence[str] = (),
-    ) -> "Cohort":
+    ) -> "ScoredPatients":
         """From the matching of each patient."""
         return cls(
             {case: one.scored() for case, one in matchings.items()},
@@ -77,7 +77,7 @@ class Evaluation:
         false_positives: Per patient, at which the FROC is read.
     """
 
-    cohort: Cohort
+    cohort: ScoredPatients
     figures: Mapping[str, Distribution]
     stage_one: StageOne | None
     curve: Froc
@@ -87,8 +87,8 @@ class Evaluation:
     false_positives: Sequence[float]
 
 
-def evaluate(
-    cohort: Cohort,
+def assess(
+    cohort: ScoredPatients,
     weights: np.ndarray | None = None,
     threshold: float = ALL_SCORES,
     false_positives: Sequence[float] = MFROC_FALSE_POSITIVES,
@@ -139,7 +139,7 @@ def evaluate(
     return Evaluation(cohort, figures, of_maps, curve, threshold, silent, best, tuple(false_positives))
 
 
-def refuse_unpaired(one: Cohort, other: Cohort) -> None:
+def refuse_unpaired(one: ScoredPatients, other: ScoredPatients) -> None:
     """Whether two sets of predictions can be compared patient by patient.
 
     Raises:

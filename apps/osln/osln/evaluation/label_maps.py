@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from osln.evaluation.figures import Cohort
+from osln.evaluation.figures import ScoredPatients
 from osln.evaluation.scores import Scores, read_scores, scores_of
 from osln.files.images import split_suffix
 from osln.imaging.grid import Grid, Volume, read_volume
@@ -52,7 +52,7 @@ def map_cohort(
     folders: MapFolders,
     criterion: Criterion,
     watched: Callable[[Sequence[str]], Iterable[str]] = iter,
-) -> Cohort:
+) -> ScoredPatients:
     """Reads and matches all cases.
 
     Args:
@@ -112,7 +112,7 @@ def map_cohort(
         )
     if ignored and folders.level is not None:
         notes.append("the sweep of the voxel threshold does not know ignored findings, so it was left out")
-    return Cohort.of(matchings, sweeps or None, left_out, notes)
+    return ScoredPatients.of(matchings, sweeps or None, left_out, notes)
 
 
 def case_files(folder: Path) -> dict[str, Path]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from osln.evaluation.csv_table import PATIENT, Row, Table, read_patients, read_table, refuse_repeats
-from osln.evaluation.figures import Cohort
+from osln.evaluation.csv_table import PATIENT, CsvRow, CsvTable, read_patients, read_table, refuse_repeats
+from osln.evaluation.figures import ScoredPatients
 from osln.metrics.criteria import Criterion
 from osln.metrics.marks import NO_MARKS, Marks, match_marks
 from osln.metrics.matching import Scored
@@ -38,7 +38,7 @@ def mark_cohort(
     ignored: Path | None = None,
     patients: Path | None = None,
     only_common: bool = False,
-) -> Cohort:
+) -> ScoredPatients:
     """Reads and matches tables of marks.
 
     Args:
@@ -88,10 +88,10 @@ def mark_cohort(
         )
         for case in cases
     }
-    return Cohort.of(matchings, left_out=left_out, notes=notes)
+    return ScoredPatients.of(matchings, left_out=left_out, notes=notes)
 
 
-def list_cohort(pairs: Path, nodes: Path) -> Cohort:
+def list_cohort(pairs: Path, nodes: Path) -> ScoredPatients:
     """Patients from bare (score, hit) pairs that somebody else has matched.
 
     Args:
@@ -131,10 +131,10 @@ def list_cohort(pairs: Path, nodes: Path) -> Cohort:
             )
         except ValueError as error:
             raise ValueError(f"{pairs.name}, patient {case}: {error}") from error
-    return Cohort(scored, notes=[*listed.note(pairs), *counted.note(nodes)])
+    return ScoredPatients(scored, notes=[*listed.note(pairs), *counted.note(nodes)])
 
 
-def _count(row: Row) -> int:
+def _count(row: CsvRow) -> int:
     value = row.number("nodes")
     if not 0 <= value <= MOST_NODES or value != int(value):
         raise ValueError(
@@ -143,7 +143,7 @@ def _count(row: Row) -> int:
     return int(value)
 
 
-def _marks(table: Table, path: Path, kind: str) -> dict[str, Marks]:
+def _marks(table: CsvTable, path: Path, kind: str) -> dict[str, Marks]:
     """Marks by patient, in the order of the lines."""
     size = _size_column(table, path, kind)
     lines: dict[str, list[tuple[float, ...]]] = {}
@@ -171,7 +171,7 @@ def _repeats(marks: Marks) -> int:
     return len(lines) - len(np.unique(lines, axis=0))
 
 
-def _size_column(table: Table, path: Path, kind: str) -> str | None:
+def _size_column(table: CsvTable, path: Path, kind: str) -> str | None:
     known = sorted(table.columns & {"radius", "diameter"})
     if len(known) == 2:
         raise ValueError(
@@ -182,7 +182,7 @@ def _size_column(table: Table, path: Path, kind: str) -> str | None:
     return known[0] if known else None
 
 
-def _radius_mm(row: Row, column: str, kind: str) -> float:
+def _radius_mm(row: CsvRow, column: str, kind: str) -> float:
     value = row.number(column)
     if value < 0 and kind == "ignored":
         return UNKNOWN_DIAMETER_MM / 2

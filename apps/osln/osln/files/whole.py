@@ -30,9 +30,9 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON, its folder too; NaN becomes null."""
+    """Writes JSON as one line, its folder too; NaN becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(plain(content), indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(plain(content)) + "\n").encode())
 
 
 def plain(value: Any) -> Any:
@@ -54,5 +54,5 @@ def plain(value: Any) -> Any:
     try:
         json.dumps(value)
     except TypeError as error:
-        raise ValueError(f"a {type(value).__name__} cannot be stored with the weights: {error}") from error
+        raise ValueError(f"a {type(value).__name__} cannot be said in JSON: {error}") from error
     return value

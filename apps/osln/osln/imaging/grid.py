@@ -23,6 +23,10 @@ GEOMETRY_TOLERANCE_MM = 1e-2
 class Grid:
     """Shape and placement of a voxel array.
 
+    >>> grid = Grid((4, 4, 2), np.diag([2.0, 2.0, 5.0, 1.0]))
+    >>> grid.spacing_mm.tolist(), grid.index_to_mm([1, 0, 1]).tolist()
+    ([2.0, 2.0, 5.0], [2.0, 0.0, 5.0])
+
     Args:
         shape: Voxels along x, y, z.
         affine: (4, 4) matrix from voxel index (of voxel centers) to RAS mm. May be oblique, not sheared.
@@ -174,6 +178,10 @@ def resample(
     """Values of `array` at the voxel centers of `target`.
 
     Only the part of the source that the target covers is touched (crop before you resample).
+
+    >>> source, target = (Grid((n, 1, 1), np.diag([size, 1, 1, 1])) for n, size in ((3, 2.0), (5, 1.0)))
+    >>> resample(np.array([0.0, 2.0, 4.0]).reshape(3, 1, 1), source, target).ravel().tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0]
 
     Args:
         array: (x, y, z) on `source`.

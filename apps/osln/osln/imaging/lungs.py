@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from osln.imaging.grid import Grid, Volume
 
-AIR_HU = -400.0
+BELOW_TISSUE_HU = -400.0
 SMALLEST_LUNG_MM3 = 1e5
 SEARCH_SPACING_MM = 4.0
 IN_SLICE = np.zeros((3, 3, 3), dtype=bool)
@@ -44,7 +44,7 @@ def find_lung_center(ct: Volume) -> LungCenter:
         The lungs' center; without lungs in the field that of the tissue, without tissue the field's.
     """
     step = np.maximum(np.floor(SEARCH_SPACING_MM / ct.grid.spacing_mm).astype(int), 1)
-    air = np.ascontiguousarray(ct.array[tuple(slice(None, None, n) for n in step)] < AIR_HU)
+    air = np.ascontiguousarray(ct.array[tuple(slice(None, None, n) for n in step)] < BELOW_TISSUE_HU)
     affine = ct.grid.affine.copy()
     affine[:3, :3] = affine[:3, :3] * step
     grid = Grid(air.shape, affine)

@@ -90,6 +90,10 @@ class Froc:
 def froc(patients: Sequence[Scored], averaging: Averaging = PAPER_AVERAGING) -> Froc:
     """FROC of a cohort; patients without nodes or predictions belong in the list too.
 
+    >>> curve = froc([Scored(np.array([0.9, 0.8]), np.array([True, False]), n_nodes=2)])
+    >>> curve.false_positives.tolist(), curve.sensitivity.tolist()
+    ([0.0, 0.0, 1.0], [0.0, 0.5, 0.5])
+
     Args:
         patients: (score, hit) pairs and number of nodes of each.
         averaging: Says whether the sensitivity is pooled or the patients' mean.
@@ -128,15 +132,6 @@ def best_f1(patients: Sequence[Scored]) -> BestF1:
         return BestF1(np.nan if n_nodes == 0 else 0.0, np.nan)
     at = int(np.argmax(values))
     return BestF1(float(values[at]), float(scores[at]))
-
-
-def f1_at(patients: Sequence[Scored], threshold: float) -> float:
-    """F1 at a score threshold chosen elsewhere, for instance on validation; NaN if there are no nodes."""
-    scores, values, n_nodes = _f1_curve(patients)
-    if n_nodes == 0:
-        return float("nan")
-    kept = int((scores >= threshold).sum()) - 1
-    return 0.0 if kept < 0 else float(values[kept])
 
 
 def _f1_curve(patients: Sequence[Scored]) -> tuple[np.ndarray, np.ndarray, int]:

@@ -182,6 +182,10 @@ def match(
     (the lowest label among equals) and the others are neither true nor false. A prediction that
     overlaps several nodes is tested with each on its own and may find all of them.
 
+    >>> predictions, nodes = np.array([[[1, 1, 0, 2]]]), np.array([[[0, 7, 7, 0]]])
+    >>> match(predictions, nodes, np.array([0.9, 0.4])).scored()
+    Scored(scores=array([0.9, 0.4]), hits=array([ True, False]), n_nodes=1)
+
     Args:
         predictions: (X, Y, Z) integer instance labels, 0 is background; any memory order.
         nodes: (X, Y, Z) integer instance labels on the same grid, 0 is background.

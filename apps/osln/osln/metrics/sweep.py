@@ -73,6 +73,11 @@ def sweep(
         raise ValueError("thresholds must be one ascending list without repeats")
     if criterion != PAPER:
         return _labeled_sweep(prob, nodes, thresholds, criterion, spacing_mm)
+    return _joined_sweep(prob, nodes, thresholds)
+
+
+def _joined_sweep(prob: np.ndarray, nodes: np.ndarray, thresholds: np.ndarray) -> Sweep:
+    """The counts under the default criterion, by joining voxels from the highest probability down."""
     padded = np.pad(prob.astype(np.float32), 1)
     flat = padded.ravel()
     # Compared in float32 like the map itself: a voxel exactly on a threshold belongs to it.

@@ -21,7 +21,7 @@ REACH = IMAGES * SLICES // 2
 
 
 @dataclass(frozen=True)
-class Canvas:
+class SliceCanvas:
     """Where the voxels of a slice lie in an image.
 
     Attributes:
@@ -35,7 +35,7 @@ class Canvas:
     offset: tuple[float, float]
 
     @classmethod
-    def whole(cls, column: Column, pixel_mm: float) -> "Canvas":
+    def whole(cls, column: Column, pixel_mm: float) -> "SliceCanvas":
         """The smallest canvas that the network takes and that holds the whole slice in its corner."""
         scale = [float(step) / pixel_mm for step in column.grid.spacing_mm[1::-1]]
         voxels = column.ct_hu.shape[1::-1]
@@ -44,7 +44,7 @@ class Canvas:
 
     def moved(
         self, size: tuple[int, int], zoom: float, shift_px: tuple[int, int], column: Column
-    ) -> "Canvas":
+    ) -> "SliceCanvas":
         """A canvas of another size around the slice's center, magnified and shifted, for training."""
         scale = (self.scale[0] * zoom, self.scale[1] * zoom)
         voxels = column.ct_hu.shape[1::-1]
@@ -52,7 +52,7 @@ class Canvas:
             (side - n * factor) / 2 + shift
             for side, n, factor, shift in zip(size, voxels, scale, shift_px, strict=True)
         ]
-        return Canvas(size, scale, (offset[0], offset[1]))
+        return SliceCanvas(size, scale, (offset[0], offset[1]))
 
     def draw(self, slices: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
         """Slices on the canvas; beyond their borders images repeat the last voxel.

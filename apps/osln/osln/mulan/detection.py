@@ -7,9 +7,8 @@ import torch
 
 from osln.imaging.lung_column import Column
 from osln.metrics.matching import Scored, match
-from osln.mulan.canvas import REACH, Canvas, as_images, image_triples, read_slices
-from osln.mulan.linking import link_boxes
-from osln.mulan.slice_masks import paint_chains
+from osln.mulan.canvas import REACH, SliceCanvas, as_images, image_triples, read_slices
+from osln.mulan.linking import link_boxes, paint_chains
 from osln.networks.mulan import Mulan, SliceDetections
 from osln.networks.mulan_heads import MASK_PIXELS
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
@@ -77,7 +76,7 @@ class SliceDetector:
 
     def _all_slices(self, column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Slice, box in edges of voxels, score and mask of everything that is found in the slices."""
-        canvas = Canvas.whole(column, self.recipe.pixel_mm)
+        canvas = SliceCanvas.whole(column, self.recipe.pixel_mm)
         heights, boxes, scores = [np.zeros(0, np.int64)], [np.zeros((0, 4))], [np.zeros(0)]
         masks = [np.zeros((0, MASK_PIXELS, MASK_PIXELS), np.float32)]
         last = column.ct_hu.shape[2]

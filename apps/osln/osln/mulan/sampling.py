@@ -13,7 +13,7 @@ import torch
 
 from osln.imaging.lung_column import Column, reason_not_usable
 from osln.imaging.transforms import Scaling
-from osln.mulan.canvas import SLICES, Canvas, as_images, key_slices
+from osln.mulan.canvas import SLICES, SliceCanvas, as_images, key_slices
 from osln.networks.mulan import IMAGES, SliceTarget
 from osln.rows.detectors import Detector, DetectorRecipe
 from osln.rows.tags import TAG_NAMES
@@ -102,7 +102,9 @@ class SliceSampler:
         recipe, column = self.recipe, self.columns[index]
         zoom = rng.uniform(*recipe.scale)
         down, right = rng.integers(-recipe.shift_px, recipe.shift_px + 1, size=2)
-        canvas = Canvas.whole(column, recipe.pixel_mm).moved(self.size, zoom, (int(down), int(right)), column)
+        canvas = SliceCanvas.whole(column, recipe.pixel_mm).moved(
+            self.size, zoom, (int(down), int(right)), column
+        )
         slices = canvas.draw(key_slices(column, self.detector.inputs, self.scaling, key))
         labels = torch.from_numpy(column.nodes[:, :, key].T.astype(np.float32))  # type: ignore[index]
         drawn = canvas.draw(labels[None, None], mode="nearest")[0, 0]

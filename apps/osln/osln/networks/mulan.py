@@ -21,8 +21,16 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms
 
 from osln.learning.tagging_losses import hard_example_loss, weighted_cross_entropy
-from osln.networks.mulan_heads import CLASSES, MASK_POOLED, POOLED, MaskHead, TagHead, box_masks, dice_loss
-from osln.networks.mulan_refinement import Refinement
+from osln.networks.mulan_heads import (
+    CLASSES,
+    MASK_POOLED,
+    POOLED,
+    MaskHead,
+    Refinement,
+    TagHead,
+    box_masks,
+    dice_loss,
+)
 from osln.networks.mulan_trunk import Trunk
 from osln.rows.detectors import Detector, DetectorRecipe
 
@@ -173,13 +181,9 @@ class Mulan(nn.Module):
         refined_classes, refined_tags = self.refinement(classes, tags)
         truth = torch.cat(labels)
         positive = torch.nonzero(truth > 0).flatten()
+        nodes = [chosen[label > 0] for chosen, label in zip(of_node, labels, strict=True)]
         true_tags, certain = (
-            torch.cat(
-                [
-                    getattr(target, part)[chosen[label > 0]]
-                    for target, chosen, label in zip(targets, of_node, labels, strict=True)
-                ]
-            )
+            torch.cat([getattr(target, part)[node] for target, node in zip(targets, nodes, strict=True)])
             for part in ("tags", "certain")
         )
         box = F.smooth_l1_loss(

@@ -1,8 +1,10 @@
-"""The 3D U-Net as an OpenVINO graph, written down node by node.
+"""A stage-one network as an OpenVINO graph: written down for the U-Net, converted for every other one.
 
 OpenVINO's converter traces and decodes the torch module, a second and more per network, which a user
-would wait for at the first request; writing the few nodes down takes milliseconds.
+would wait for at the first request; writing the few nodes of a U-Net down takes milliseconds.
 """
+
+import warnings
 
 import numpy as np
 import openvino as ov
@@ -12,17 +14,32 @@ from torch import nn
 
 from osln.networks.unet3d import UNet3D
 
+TRACED = (64, 64, 64)
+"""Window that the converter runs once; large enough for two voxels at the lowest resolution."""
 
-def probability_graph(network: UNet3D, shape: tuple[int, ...]) -> ov.Model:
+
+def probability_graph(network: nn.Module, shape: tuple[int, ...]) -> ov.Model:
     """Graph from images to probability: the network in evaluation mode, then a sigmoid.
 
     Args:
-        network: Trained network; its weights are copied, batch normalization is folded into them.
+        network: Trained network in evaluation mode; its weights are copied.
         shape: (B, in_channels, X, Y, Z) of the input; X, Y, Z divisible by `network.stride`.
 
     Returns:
-        A model with one input (B, in_channels, X, Y, Z) and one output (B, out_channels, X, Y, Z).
+        A model with one input of that shape and one output (B, 1, X, Y, Z).
     """
+    # A network derived from the U-Net has more than what is written down.
+    if type(network) is UNet3D:
+        return _written_down(network, shape)
+    module = nn.Sequential(network, nn.Sigmoid()).eval()
+    with torch.inference_mode(), warnings.catch_warnings():
+        # The converter uses what torch would rather have replaced, and says so of every network.
+        warnings.simplefilter("ignore")
+        return ov.convert_model(module, example_input=torch.zeros(*shape[:2], *TRACED), input=[shape])
+
+
+def _written_down(network: UNet3D, shape: tuple[int, ...]) -> ov.Model:
+    """The U-Net node by node; batch normalization is folded into the weights."""
     image = op.parameter(shape, np.float32, name="image")
     x, skips = image, []
     for level, block in enumerate(network.encoder):

@@ -1,7 +1,7 @@
 """One case of a PACS into the mirror: an import whose failures leave as much as can be used."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,26 +121,12 @@ def fetch_case(
     source = fingerprint(plan, deidentifier, rules)
 
     def attempt(plan: CasePlan, rules: RoiRules) -> dict[str, Any]:
-        try:
-            with WebSource(web) as opened:
-                silent: Tell = tell or (lambda words, share: None)
-                job = CaseImport(plan, case, opened, root, deidentifier, rules, (), silent, kept=tuple(kept))
-                return job.run()
-        except PacsError:
-            raise
-        except AmbiguousNamesError as error:
-            told = (
-                f"regions with ambiguous names were left out ({', '.join(map(repr, error.names))}): decide "
-                f'with --conf roi "{error.names[0]}=tumor" (or =node, =ignore), or with --conf roi_rules FILE'
-            )
-            return attempt(replace(plan, warnings=[*plan.warnings, told]), rules.ignoring(error.names))
-        except ValueError as error:
-            if not plan.structures:
-                raise
-            told = f"the structure set was left out: {error}"
-            return attempt(replace(plan, structures=[], warnings=[*plan.warnings, told]), rules)
+        with WebSource(web) as opened:
+            silent: Tell = tell or (lambda words, share: None)
+            job = CaseImport(plan, case, opened, root, deidentifier, rules, (), silent, kept=tuple(kept))
+            return job.run()
 
-    manifest = attempt(plan, rules)
+    manifest = _as_much_as_can_be_used(attempt, plan, rules)
     ct = read_volume(root / f"{case}.nii.gz").file_grid
     known = Fetched(
         source=source,
@@ -153,6 +139,29 @@ def fetch_case(
     _file(root, case).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(_file(root, case), json.dumps(asdict(known)).encode())
     return known
+
+
+def _as_much_as_can_be_used(
+    attempt: Callable[[CasePlan, RoiRules], dict[str, Any]], plan: CasePlan, rules: RoiRules
+) -> dict[str, Any]:
+    """The manifest of the first import that succeeds: with less and less of the structure set."""
+    try:
+        return attempt(plan, rules)
+    except PacsError:
+        raise
+    except AmbiguousNamesError as error:
+        told = (
+            f"regions with ambiguous names were left out ({', '.join(map(repr, error.names))}): decide "
+            f'with --conf roi "{error.names[0]}=tumor" (or =node, =ignore), or with --conf roi_rules FILE'
+        )
+        rules = rules.ignoring(error.names)
+        return _as_much_as_can_be_used(attempt, replace(plan, warnings=[*plan.warnings, told]), rules)
+    except ValueError as error:
+        if not plan.structures:
+            raise
+        told = f"the structure set was left out: {error}"
+        plan = replace(plan, structures=[], warnings=[*plan.warnings, told])
+        return _as_much_as_can_be_used(attempt, plan, rules)
 
 
 def same_images(root: Path, case: str, headers: Sequence[Dataset], deidentifier: Deidentifier) -> bool:

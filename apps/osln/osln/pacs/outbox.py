@@ -70,8 +70,7 @@ class Outbox:
         return [
             revision
             for revision in reversed(history)
-            if revision.source.startswith(("submission", "restored"))
-            and str(revision.revision) not in entry.delivered
+            if revision.source.startswith("submission") and str(revision.revision) not in entry.delivered
         ]
 
     def delivered(self, entry: Entry, revision: Revision, uid: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from osln.imaging.grid import Grid, Volume, resample
-from osln.imaging.lungs import AIR_HU, IN_SLICE, inside_air, lungs_in
+from osln.imaging.lungs import BELOW_TISSUE_HU, IN_SLICE, inside_air, lungs_in
 
 SPACING_MM = 4.0
 _SMALLEST_EXTENT_MM = 40.0
@@ -55,7 +55,7 @@ def working_ct(ct: Volume, name: str) -> WorkingImage:
     tissue = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     body = tissue | inside_air(~tissue, IN_SLICE)
     values = np.where(ndimage.binary_dilation(body), values, np.float32(-1000.0))
-    return WorkingImage(values, grid, body, lungs_in((values < AIR_HU) & body, grid))
+    return WorkingImage(values, grid, body, lungs_in((values < BELOW_TISSUE_HU) & body, grid))
 
 
 def working_pet(pet: Volume) -> WorkingImage:

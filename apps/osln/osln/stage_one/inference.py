@@ -88,7 +88,7 @@ class Predictor:
     def _with_openvino(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
         import openvino as ov
 
-        from osln.networks.openvino_graph import probability_graph
+        from osln.networks.unet3d_openvino import probability_graph
 
         graph = probability_graph(self._network, (1, len(self.segmenter.inputs), *window))
         settings = {

@@ -160,6 +160,11 @@ class Revisions:
             counts=dict(counts or {}),
             reference=reference,
         )
+        self._write(revision, data)
+        self._publish()
+        return revision
+
+    def _write(self, revision: Revision, data: bytes) -> None:
         metadata = json.dumps(asdict(revision), indent=2).encode()
         label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
         try:
@@ -177,21 +182,6 @@ class Revisions:
                     "and submit again"
                 ) from error
             raise
-        self._publish()
-        return revision
-
-    def restore(self, number: int, *, by: str, expected: int | None = None) -> Revision:
-        """Makes the voxels of an older revision the newest revision. Call it inside `lock()`."""
-        data = self.path(number).read_bytes()
-        older = next(revision for revision in self.history() if revision.revision == number)
-        return self.submit(
-            data,
-            by=by,
-            source=f"restored from revision {number}",
-            expected=expected,
-            label_info=older.label_info,
-            counts=older.counts,
-        )
 
     def settle(self) -> Revision | None:
         """Finishes an interrupted write and adopts a final file that somebody else put there.

@@ -109,12 +109,7 @@ def suv_conversion(slices: Sequence[Dataset]) -> SuvConversion:
         if all(_private(ds, PHILIPS_SUV) for ds in slices):
             factors = np.array([_private(ds, PHILIPS_SUV) for ds in slices])
             return SuvConversion(factors, "counts times Philips' SUV factor (7053,1000)")
-        scale = np.array([_private(ds, PHILIPS_BQML) for ds in slices])
-        if not scale.all():
-            raise ValueError(
-                "Philips' factor (7053,1009) is missing in some slices of the PET; export it again"
-            )
-        source = "counts times Philips' factor (7053,1009)"
+        scale, source = _philips_bqml(slices), "counts times Philips' factor (7053,1009)"
     warnings: list[str] = []
     weight_g = 1000 * weight_kg(header)
     isotope = isotope_of(header)
@@ -176,6 +171,13 @@ def _check_agreement(slices: Sequence[Dataset]) -> None:
 def _time(value: object) -> timedelta | None:
     """A TM value; None also for midnight to the second, which stands for "not known" in the field."""
     return parse_time(value) or None
+
+
+def _philips_bqml(slices: Sequence[Dataset]) -> np.ndarray:
+    scale = np.array([_private(ds, PHILIPS_BQML) for ds in slices])
+    if not scale.all():
+        raise ValueError("Philips' factor (7053,1009) is missing in some slices of the PET; export it again")
+    return scale
 
 
 def _acquired(slices: Sequence[Dataset]) -> list[datetime | None]:

@@ -113,20 +113,10 @@ def _place(
     draws = rng.random(8)
     size_draw = float(rng.standard_normal())
     rotation = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
-    offsets = rng.standard_normal((_TRIES, 3))
-    center: np.ndarray | None = None
-    for offset in offsets:
-        if near is not None:
-            point = near + 9.0 * offset
-            anatomical = np.array(station.center_mm)
-        else:
-            anatomical = np.array(station.center_mm) + np.array(station.sd_mm) * offset
-            point = to_world(anatomical)
-        if space.fits(point, 3.5, parameters.node_gap_mm):
-            center = point
-            break
-    if center is None:
+    found = _free_place(rng.standard_normal((_TRIES, 3)), parameters, space, to_world, station, near)
+    if found is None:
         return None
+    center, anatomical = found
     distance = float(space.distance_mm(center)[0])
     if near is None:
         far = _logistic((distance - parameters.acceptance_middle_mm) / parameters.acceptance_width_mm)
@@ -169,6 +159,27 @@ def _place(
         "node", center, short, long, float(4 / 3 * np.pi * radii.prod()), (outline,), core,
         avid, osln, tuple(tags), station.name if near is None else "beside the tumor",
     )  # fmt: skip
+
+
+def _free_place(
+    offsets: np.ndarray,
+    parameters: PhantomParameters,
+    space: FatSpace,
+    to_world: Callable[[np.ndarray], np.ndarray],
+    station: Station,
+    near: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The first offset (tries, 3) with room: where it is in the patient and in the anatomy."""
+    for offset in offsets:
+        if near is not None:
+            point = near + 9.0 * offset
+            anatomical = np.array(station.center_mm)
+        else:
+            anatomical = np.array(station.center_mm) + np.array(station.sd_mm) * offset
+            point = to_world(anatomical)
+        if space.fits(point, 3.5, parameters.node_gap_mm):
+            return point, anatomical
+    return None
 
 
 def counts_as_osln(

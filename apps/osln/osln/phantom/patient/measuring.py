@@ -11,14 +11,14 @@ from osln.imaging.instances import radius_mm
 from osln.phantom.findings.findings import Deposit, Finding, zone_of
 from osln.phantom.patient.fields import SplineField
 from osln.phantom.patient.pet import shown_at
-from osln.phantom.patient.plan import Patient
+from osln.phantom.patient.plan import PlannedPatient
 
 # How far beyond a finding's own surface its uptake is searched, in mm: half a PET voxel's diagonal.
 _SEARCH_MM = 3.0
 
 
 def measure_findings(
-    patient: Patient,
+    patient: PlannedPatient,
     boundary_mm: np.ndarray,
     voxel_mm3: float,
     counts: list[int],

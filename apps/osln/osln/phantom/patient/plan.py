@@ -69,7 +69,7 @@ class PatientSpace:
 
 
 @dataclass(frozen=True)
-class Patient:
+class PlannedPatient:
     """Everything of one patient that does not depend on the images' grids.
 
     Attributes:
@@ -126,7 +126,9 @@ def grid_axes(box_mm: Sequence[tuple[float, float]], spacing_mm: Sequence[float]
     return axes
 
 
-def plan_patient(seed: int, parameters: PhantomParameters, anatomy: Anatomy = built_in_anatomy) -> Patient:
+def plan_patient(
+    seed: int, parameters: PhantomParameters, anatomy: Anatomy = built_in_anatomy
+) -> PlannedPatient:
     """Draw a synthetic patient.
 
     Args:
@@ -154,7 +156,7 @@ def populate(
     boundary_mm: np.ndarray | None = None,
     stations: Sequence[Station] = STATIONS,
     find_fat: Callable[[np.ndarray], np.ndarray] = fat_of,
-) -> Patient:
+) -> PlannedPatient:
     """Put a tumor, then mimics into the fat, then nodes into the fat that is left.
 
     Args:
@@ -191,7 +193,7 @@ def populate(
     spots = hot_spots(streams["spots"], parameters, fat, space.to_world)
     spots += hot_organs(background.hot, space.to_world)
     motion = misregistration(streams["motion"], parameters, space.low_mm, space.high_mm)
-    return Patient(
+    return PlannedPatient(
         seed, parameters, space, background, tumor, mimics, nodes, spots, motion, boundary_mm,
     )  # fmt: skip
 

@@ -15,7 +15,13 @@ from osln.phantom.parameters import PhantomParameters
 from osln.phantom.patient.fields import SplineField, random_field
 from osln.phantom.patient.measuring import measure_findings
 from osln.phantom.patient.pet import blurred, moved, noisy, pet_axes
-from osln.phantom.patient.plan import COLUMN_BOX_MM, COLUMN_SPACING_MM, Patient, grid_axes, plan_patient
+from osln.phantom.patient.plan import (
+    COLUMN_BOX_MM,
+    COLUMN_SPACING_MM,
+    PlannedPatient,
+    grid_axes,
+    plan_patient,
+)
 
 FIELDS = {"column": COLUMN_BOX_MM, "body": ((-180.0, 180.0), (-125.0, 125.0), (0.0, 312.0))}
 # Below it lies the air around the patient, which stays free of noise so that files stay small.
@@ -39,7 +45,7 @@ class Phantom:
         motion_to_ras: 4x4 from the millimeters of `motion` to RAS; identity unless a CT was given.
     """
 
-    patient: Patient
+    patient: PlannedPatient
     ct_hu: np.ndarray
     pet_suv: np.ndarray
     tumor: np.ndarray
@@ -95,7 +101,7 @@ def make_phantom(
 
 
 def image_patient(
-    patient: Patient,
+    patient: PlannedPatient,
     axes_mm: Sequence[np.ndarray],
     *,
     misregistered: bool = True,
@@ -146,12 +152,12 @@ def axes_affine(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
     return matrix
 
 
-def image_ct(patient: Patient, axes_mm: Sequence[np.ndarray]) -> np.ndarray:
+def image_ct(patient: PlannedPatient, axes_mm: Sequence[np.ndarray]) -> np.ndarray:
     """The CT alone, int16 HU, on the grid of the given voxel centers."""
     return _ct(patient, Canvas(axes_mm, patient.space.warp(axes_mm), patient.parameters.partial_volume_mm))
 
 
-def _ct(patient: Patient, canvas: Canvas) -> np.ndarray:
+def _ct(patient: PlannedPatient, canvas: Canvas) -> np.ndarray:
     """The CT with texture and noise, int16 HU."""
     parameters = patient.parameters
     image = np.full(canvas.shape, -1000.0, np.float32)
@@ -179,14 +185,14 @@ def _ct(patient: Patient, canvas: Canvas) -> np.ndarray:
 
 
 def _lattice_noise(
-    rng: np.random.Generator, patient: Patient, step_mm: float, sd: float, canvas: Canvas
+    rng: np.random.Generator, patient: PlannedPatient, step_mm: float, sd: float, canvas: Canvas
 ) -> np.ndarray:
     """A random field over the patient's box, on the canvas; the same in every field of view."""
     lattice = random_field(rng, patient.space.low_mm, patient.space.high_mm, step_mm, sd=sd)
     return lattice.on_axes(canvas.axes_mm)[0]
 
 
-def _node_labels(patient: Patient, canvas: Canvas) -> tuple[np.ndarray, list[int], list[int]]:
+def _node_labels(patient: PlannedPatient, canvas: Canvas) -> tuple[np.ndarray, list[int], list[int]]:
     """Label map of the OSLNs, voxel count of every node and the label of every node (0: not an OSLN)."""
     nodes = np.zeros(canvas.shape, np.float32)
     canvas.paint(
@@ -205,7 +211,7 @@ def _node_labels(patient: Patient, canvas: Canvas) -> tuple[np.ndarray, list[int
 
 
 def _pet(
-    patient: Patient, box_mm: Sequence[tuple[float, float]], motion: SplineField | None
+    patient: PlannedPatient, box_mm: Sequence[tuple[float, float]], motion: SplineField | None
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """The PET image over a world box and its voxel-center axes."""
     parameters = patient.parameters

@@ -62,11 +62,7 @@ def plant(
     )  # fmt: skip
     axes = [np.arange(n) * s for n, s in zip(hu.shape, local.spacing_mm, strict=True)]
     between = mediastinum(lungs)
-    index = np.argwhere(between)
-    box = [
-        (max(index[:, d].min() * s - _MARGIN_MM, 0.0), min(index[:, d].max() * s + _MARGIN_MM, (n - 1) * s))
-        for d, (n, s) in enumerate(zip(hu.shape, local.spacing_mm, strict=True))
-    ]
+    box = _box_around(between, local)
     plan_axes = grid_axes(box, _PLAN_SPACING_MM)
     plan_grid = Grid(tuple(len(a) for a in plan_axes), axes_affine(plan_axes))
     allowed = resample(between.astype(np.uint8), local, plan_grid, nearest=True) > 0
@@ -74,25 +70,27 @@ def plant(
     def find_fat(image: np.ndarray) -> np.ndarray:
         return fat_of(ndimage.gaussian_filter(image, 0.6)) & allowed
 
-    planned_hu = resample(hu, local, plan_grid, fill=-1000.0)
-    stations = _stations(rng, find_fat(planned_hu), plan_axes, space)
-    boundary = None if tumor is None else inner_boundary_mm(tumor, axes)
+    fat = find_fat(resample(hu, local, plan_grid, fill=-1000.0))
+    stations = _stations(rng, fat, plan_axes, space)
     patient = populate(
         seed, parameters, background, space, plan_axes,
-        boundary_mm=boundary, stations=stations, find_fat=find_fat,
+        boundary_mm=None if tumor is None else inner_boundary_mm(tumor, axes), stations=stations,
+        find_fat=find_fat,
     )  # fmt: skip
-    crop = [
-        slice(int(np.searchsorted(axis, low)), int(np.searchsorted(axis, high)))
-        for axis, (low, high) in zip(axes, box, strict=True)
-    ]
+    crop = tuple(slice(*np.searchsorted(axis, ends).tolist()) for axis, ends in zip(axes, box, strict=True))
     whole = [(-0.5 * s, (n - 0.5) * s) for n, s in zip(hu.shape, local.spacing_mm, strict=True)]
-    part = image_patient(
-        patient,
-        [a[s] for a, s in zip(axes, crop, strict=True)],
-        misregistered=misregistered,
-        pet_box_mm=whole,
-    )
-    return _pasted(part, ct, local, tuple(crop), tumor)
+    part_axes = [axis[part] for axis, part in zip(axes, crop, strict=True)]
+    part = image_patient(patient, part_axes, misregistered=misregistered, pet_box_mm=whole)
+    return _pasted(part, ct, local, crop, tumor)
+
+
+def _box_around(mask: np.ndarray, local: Grid) -> list[tuple[float, float]]:
+    """Ends along each axis in mm of a mask and the margin around it, within the image."""
+    index = np.argwhere(mask)
+    return [
+        (max(index[:, d].min() * s - _MARGIN_MM, 0.0), min(index[:, d].max() * s + _MARGIN_MM, (n - 1) * s))
+        for d, (n, s) in enumerate(zip(mask.shape, local.spacing_mm, strict=True))
+    ]
 
 
 def _local_space(rng: np.random.Generator, lungs: np.ndarray, local: Grid) -> PatientSpace:

@@ -1,0 +1,103 @@
+"""What an annotator is told about a label that was stored."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lib.store.segments import Segments
+from osln.imaging.grid import Volume, mask_box
+from osln.imaging.node_changes import NodeChanges
+from osln.store.revisions import Revision
+
+BELOW_TISSUE_HU = -500.0
+"""Between lung and soft tissue."""
+
+
+@dataclass(frozen=True)
+class SubmissionReport:
+    """What became of a submitted label.
+
+    Attributes:
+        nodes: What changed against the former label (or the prediction); None if nodes were not touched.
+        revision: Number of the new revision of the nodes, of the tumor if only that was stored.
+        nodes_revision: Number of the new revision of the nodes, None if they were not touched; what the next
+            submission of a viewer is based on.
+        tumor: "updated", "unchanged" or "absent".
+        message: The same in a sentence for the annotator.
+        warnings: What the annotator should look at.
+    """
+
+    nodes: NodeChanges | None
+    revision: int | None
+    nodes_revision: int | None
+    tumor: str
+    message: str
+    warnings: list[str] = field(default_factory=list)
+
+    def as_reply(self) -> dict[str, Any]:
+        """The part of the HTTP reply that viewers show."""
+        nodes = asdict(self.nodes or NodeChanges(0, 0, 0, 0))
+        told = {"tumor": self.tumor, "message": self.message}
+        numbers = {"revision": self.revision, "nodes_revision": self.nodes_revision}
+        warned = {"warnings": self.warnings} if self.warnings else {}
+        return {"nodes": nodes, **numbers, **told, **warned}
+
+
+def told(
+    tag: str,
+    sent: Segments,
+    ct: Volume,
+    changes: NodeChanges | None,
+    nodes: Revision | None,
+    tumor: Revision | None,
+) -> SubmissionReport:
+    """The report of a label that was stored.
+
+    Args:
+        tag: "final" or "gtv".
+        sent: The label.
+        ct: Its CT.
+        changes: Of the nodes; None if they were not touched.
+        nodes: Their new revision, if there is one.
+        tumor: New revision of the tumor, if there is one.
+    """
+    state = "absent" if sent.tumor is None else "updated" if tumor else "unchanged"
+    warnings = _doubts(sent.nodes, ct) if nodes and sent.nodes is not None else []
+    if sent.rejected:
+        warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
+    newest = nodes or tumor
+    return SubmissionReport(
+        nodes=changes,
+        revision=newest.revision if newest else None,
+        nodes_revision=nodes.revision if nodes else None,
+        tumor=state,
+        message=" ".join([_sentence(tag, changes, nodes, state), *warnings]),
+        warnings=warnings,
+    )
+
+
+def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
+    if not nodes.any():
+        return []
+    start, stop = mask_box(nodes)
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    if np.mean(ct.array[box][nodes[box]] < BELOW_TISSUE_HU) > 0.5:
+        return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
+    return []
+
+
+def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, tumor: str) -> str:
+    if changes is None or revision is None:
+        told = {"updated": "The tumor was stored", "unchanged": "The tumor was stored already"}[tumor]
+        if tag == "gtv":
+            return f"{told}."
+        return (
+            f"{told}; no node was drawn, so the approved nodes are as before. If the patient has no nodes, "
+            "submit again with an empty segment 'lymph node'."
+        )
+    parts = [(changes.added, "added"), (changes.removed, "removed"), (changes.changed, "changed")]
+    parts.append((changes.unchanged, "unchanged"))
+    counted = ", ".join(f"{number} {what}" for number, what in parts)
+    end = {"updated": " The tumor was updated.", "unchanged": "", "absent": ""}[tumor]
+    return f"Stored as revision {revision.revision}. Nodes: {counted}.{end}"

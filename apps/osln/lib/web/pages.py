@@ -1,0 +1,89 @@
+"""The start page, the API page and the documents, from this computer alone: nothing is loaded from elsewhere.
+
+MONAI Label's own pages load scripts from another host and stay blank without a network.
+"""
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, Response
+from monailabel.interfaces.utils.app import app_instance
+
+from lib.web.ohif_routes import HEADERS, USER, User
+from lib.web.state import last_training, state
+
+router = APIRouter(tags=["OSLN"])
+PAGE = Path(__file__).with_name("start.html")
+DOCUMENTS = Path(__file__).resolve().parents[4] / "docs"
+"""Of the repository; an app that was copied elsewhere has none."""
+SCRIPT, STYLE = "swagger-ui-bundle.js", "swagger-ui.css"
+
+
+@router.get("/", include_in_schema=False)
+async def start() -> FileResponse:
+    """The start page, which asks for the state by itself."""
+    return FileResponse(PAGE, media_type="text/html", headers=HEADERS)
+
+
+@router.get("/docs", include_in_schema=False)
+async def api(request: Request) -> Response:
+    """All endpoints, to be tried by hand."""
+    swagger_folder()
+    page = get_swagger_ui_html(
+        openapi_url=request.app.openapi_url,
+        title="OSLN Label: API",
+        swagger_js_url=f"osln/api/{SCRIPT}",
+        swagger_css_url=f"osln/api/{STYLE}",
+        swagger_favicon_url="favicon.ico",
+        swagger_ui_parameters={"defaultModelsExpandDepth": -1},
+    )
+    return Response(page.body, media_type="text/html", headers=HEADERS)
+
+
+@router.get("/osln/api/{name}", include_in_schema=False)
+async def api_file(name: str) -> FileResponse:
+    """A file of the API page."""
+    if name not in (SCRIPT, STYLE):
+        raise HTTPException(404, f"the API page has no file {name!r}; it has {SCRIPT} and {STYLE}")
+    return FileResponse(swagger_folder() / name)
+
+
+@router.get("/osln/docs/{name}", include_in_schema=False)
+async def document(name: str) -> FileResponse:
+    """A document of the repository, as text."""
+    if name not in documents():
+        raise HTTPException(404, f"there is no document {name!r}; there are: {', '.join(documents())}")
+    return FileResponse(DOCUMENTS / name, media_type="text/plain; charset=utf-8", headers=HEADERS)
+
+
+@router.get("/osln/state", summary="Cases, weights in use and last training, as the start page shows them")
+async def told(user: User = USER) -> dict[str, Any]:
+    app = app_instance()
+    pacs = {"pacs": app._keeper.status()} if app._keeper else {}
+    return state(app) | {"training": last_training(app), "documents": documents()} | pacs
+
+
+def documents() -> list[str]:
+    """Names of the documents that are there."""
+    return sorted(path.name for path in DOCUMENTS.glob("*.md"))
+
+
+@cache
+def swagger_folder() -> Path:
+    """Where the package `fastapi-offline` keeps the files of Swagger UI.
+
+    Raises:
+        HTTPException: 503 if the package is not installed.
+    """
+    package = importlib.util.find_spec("fastapi_offline")
+    if package is None or package.origin is None:
+        raise HTTPException(
+            503,
+            "the API page needs the package fastapi-offline, which carries its scripts: install the packages "
+            "of requirements.txt and start the server again; /openapi.json lists the endpoints meanwhile",
+        )
+    return Path(package.origin).with_name("static")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from osln.pipeline import CANDIDATES_AT, load_pipeline, operating_points
+from osln.pipeline import load_pipeline, operating_points
 from osln.published import NotReadyError, Published
-from osln.rows.experiments import ROWS
+from osln.rows.experiments import OPERATING_POINT, ROWS
 from osln.weights.model_store import ModelStore
 from small import store as small_store
 
@@ -44,7 +44,7 @@ def test_operating_points_are_named_as_people_choose_them_the_default_first(mode
 def test_stage_two_keeps_from_the_score_that_was_asked_for(models, asked, point, threshold):
     pipeline = load_pipeline(models, ROW, **asked)
     assert (pipeline.point, pipeline.second.threshold) == (point, threshold)
-    assert pipeline.threshold == models.thresholds("lf-stratified")[CANDIDATES_AT] == 0.4
+    assert pipeline.threshold == models.thresholds("lf-stratified")[OPERATING_POINT] == 0.4
     assert set(pipeline.versions) == set(ROWS[ROW].networks) and pipeline.warnings == []
 
 

@@ -93,7 +93,7 @@ def breaks(app: Path) -> list[str]:
         here = package(".".join(path.relative_to(app).with_suffix("").parts))
         if here in ("", "__init__", "__main__", "cli"):
             continue
-        allowed = MAY_IMPORT[here] | BASE | {here, "__version__"}
+        allowed = MAY_IMPORT[here] | BASE | {here, "__version__", ""}
         for name in sorted(imported(path)):
             top = name.split(".")[0]
             if top in ("lib", "monailabel", "fastapi") or (

@@ -29,8 +29,6 @@ def test_a_row_comes_with_its_operating_points_and_its_tagger(models, monkeypatc
 
 def test_with_another_tagger_it_is_said_whose_tags_were_learned_and_which_row_needs_none(models, monkeypatch):
     monkeypatch.setattr(pipeline.Tagger, "load", lambda *given: BrightnessTags("e" * 64))
-    words = (
-        r"tags of LesaNet .*ffffffffffff\), the tagger in use is LesaNet .*e{12}\): retrain glnet .*"
-    )
+    words = r"tags of LesaNet .*ffffffffffff\), the tagger in use is LesaNet .*e{12}\): retrain glnet .*"
     with pytest.raises(ValueError, match=words + "or ask for osln-local-ct-pet, which needs no tags"):
         load_pipeline(models, "osln")

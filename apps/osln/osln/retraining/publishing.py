@@ -136,13 +136,7 @@ def metric_name(network: str) -> str:
 
 
 def nothing_to_learn(network: str, splits: Mapping[str, str], skipped: Mapping[str, str]) -> str:
-    """Why no approved case can train a network, and what to do.
-
-    Args:
-        network: Which network.
-        splits: Split of each approved case.
-        skipped: Why approved cases were left out.
-    """
+    """Why none of the approved cases, whose splits are given, can train a network, and what to do."""
     if not splits:
         return "no approved label: review a case, submit it as final, and train again"
     kept = sum(split != "train" for split in splits.values())

@@ -5,6 +5,7 @@ import pytest
 from osln.reproduction.artifacts import CHUNK, Artifacts
 from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
 from osln.reproduction.jobs import with_needs
+from osln.reproduction.kept_training import keep_training
 from osln.reproduction.stage_one import count_nodes, make_maps, prepare_cases, train_network
 from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates
 from osln.rows.experiments import ROWS
@@ -17,12 +18,16 @@ def everything_of(plan):
     return with_needs(Artifacts(plan).all())
 
 
+def work_of(one):
+    return one.make.args[-1].func if one.make.func is keep_training else one.make.func
+
+
 def made_by(artifacts, work):
-    return {name: one for name, one in artifacts.items() if one.make.func is work}
+    return {name: one for name, one in artifacts.items() if work_of(one) is work}
 
 
 def works(artifacts):
-    return {one.make.func for one in artifacts}
+    return {work_of(one) for one in artifacts}
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ from typing import Any
 
 from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
 from osln.reproduction.jobs import Artifact, with_needs
+from osln.reproduction.kept_training import keep_training
 from osln.reproduction.plan import EVALUATED, Network, Plan
 from osln.reproduction.stage_one import CaseMaps, count_nodes, make_maps, prepare_cases, train_network
 from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, Row
+from osln.weights.checkpoint import Checkpoint
 
 FORMAT = 1
 """Of everything that is kept here; another one makes it anew."""
@@ -77,17 +79,13 @@ class Artifacts:
 
     def patients(self, split: str, wanted: Iterable[str]) -> tuple[Artifact, ...]:
         """The prepared columns of a split in parts: those that hold one of the cases wanted."""
-        parts = (part for part in _chunks(self.cohort.cases(split)) if not set(part).isdisjoint(wanted))
-        return tuple(
-            self._once(
-                f"patients {part[0]}",
-                tuple(self.cohort.path(case) for case in part),
-                (),
-                partial(prepare_cases, self.cohort, part),
-                self.cohort.seconds * len(part),
-            )
-            for part in parts
-        )
+        found = []
+        for part in _chunks(self.cohort.cases(split)):
+            if not set(part).isdisjoint(wanted):
+                paths = tuple(self.cohort.path(case) for case in part)
+                make, cost = partial(prepare_cases, self.cohort, part), self.cohort.seconds * len(part)
+                found.append(self._keep(Artifact(f"patients {part[0]}", paths, (), make, cost)))
+        return tuple(found)
 
     def training(self, network: Network) -> Artifact:
         """A network of stage one."""
@@ -98,11 +96,11 @@ class Artifacts:
         steps = network.length * preset.iterations
         recipe = {name: value for name, value in asdict(preset).items() if name != "stage_two"}
         key = _key(asdict(segmenter), recipe, steps, network.seed, self._marks(cases))
-        folder = f"{segmenter.name}-x{network.length}-seed{network.seed}-{key}"
-        path = self.plan.work / "networks" / folder / "weights.pt"
-        make = partial(train_network, segmenter, preset, self.cohort, cases, steps, network.seed, path)
+        folder = f"networks/{segmenter.name}-x{network.length}-seed{network.seed}-{key}"
+        train = partial(train_network, segmenter, preset, self.cohort, cases, steps)
         cost = STEP_SECONDS[segmenter.backbone] * steps * (1.33 if segmenter.gate else 1.0)
-        return self._once(network.name, (path,), self.patients("train", cases), make, cost, True)
+        needs = self.patients("train", cases)
+        return self._training(network.name, folder, needs, train, network.seed, cost)
 
     def map_path(self, network: Network, case: str, turns: int = 1) -> Path:
         """File of a network's map of a case, or of the mean over so many turned views of it."""
@@ -119,7 +117,7 @@ class Artifacts:
         needs = (training, *(one for split in splits for one in self.patients(split, cases)))
         make = partial(make_maps, self.cohort, training.path, paths, turns)
         cost = SECONDS["map"] * len(cases) * turns
-        return self._once(name, tuple(paths.values()), needs, make, cost, True)
+        return self._keep(Artifact(name, tuple(paths.values()), needs, make, cost, True))
 
     def fused(self, row: Row, seed: int, case: str) -> CaseMaps:
         """The maps that are fused to a row's of a case of any split."""
@@ -141,7 +139,7 @@ class Artifacts:
             split: {case: self.fused(row, seed, case) for case in asked} for split, asked in cases.items()
         }
         make = partial(count_nodes, self.cohort, fused, path)
-        return self._once(name, (path,), tuple(maps), make, SECONDS["count"] * len(evaluated))
+        return self._keep(Artifact(name, (path,), tuple(maps), make, SECONDS["count"] * len(evaluated)))
 
     def candidates(self, row: Row, seed: int, split: str) -> tuple[Artifact, ...]:
         """Candidates of a row's setting; of "stage two" those of networks that have not seen the patient."""
@@ -169,7 +167,9 @@ class Artifacts:
             make_candidates, self.cohort, self.plan.preset.stage_two, counts.path, fused, paths, taught
         )
         needs = (counts, *maps)
-        return self._once(name, tuple(paths.values()), needs, make, SECONDS["candidates"] * len(cases))
+        return self._keep(
+            Artifact(name, tuple(paths.values()), needs, make, SECONDS["candidates"] * len(cases))
+        )
 
     def tags(self, row: Row, seed: int, split: str) -> tuple[Artifact, ...]:
         """Tags of the candidates of a row's setting; nothing if its classifier reads none."""
@@ -180,14 +180,10 @@ class Artifacts:
     def _tags(self, candidates: Artifact) -> Artifact:
         ending = f"tags-{self.plan.tagger_sha256[:12]}.npy"
         paths = {path: path.with_name(f"{path.stem}-{ending}") for path in candidates.paths}
-        return self._once(
-            candidates.name.replace("candidates", "tags", 1),
-            tuple(paths.values()),
-            (candidates,),
-            partial(make_tags, self.plan.tagger, self.cohort, paths),
-            SECONDS["tag"] * CANDIDATES_PER_PATIENT * len(paths),
-            True,
-        )
+        name = candidates.name.replace("candidates", "tags", 1)
+        make = partial(make_tags, self.plan.tagger, self.cohort, paths)
+        cost = SECONDS["tag"] * CANDIDATES_PER_PATIENT * len(paths)
+        return self._keep(Artifact(name, tuple(paths.values()), (candidates,), make, cost, True))
 
     def classifier(self, row: Row, seed: int) -> Artifact:
         """A row's classifier; the same for its joint row and that of turned views."""
@@ -204,16 +200,11 @@ class Artifacts:
             [str(path.relative_to(plan.work)) for path in sets],
             plan.tagger_sha256 if classifier.tags else "",
         )
-        folder = f"{row.setting.key}+{classifier.name}-seed{seed}-{key}"
-        path = plan.work / "classifiers" / folder / "weights.pt"
-        tagger = plan.tagger if tags else None
-        trained_on = self.cohort.trained_on
-        make = partial(
-            train_on_candidates, classifier, plan.preset, sets, tags, tagger, trained_on, seed, path
-        )
+        folder = f"classifiers/{row.setting.key}+{classifier.name}-seed{seed}-{key}"
+        train = partial(train_on_candidates, classifier, plan.preset, sets, tags, plan.tagger)
         teaching = len(sets) * CANDIDATES_PER_PATIENT * plan.preset.stage_two.epochs
         cost = CANDIDATE_SECONDS[classifier.network] * teaching * (1.0 if classifier.inputs else 0.02)
-        return self._once(name, (path,), learned[0] + learned[1], make, cost, True)
+        return self._training(name, folder, learned[0] + learned[1], train, seed, cost)
 
     def scores(self, row: Row, seed: int) -> Artifact:
         """Scores that a row's classifier gives to the evaluated patients' candidates."""
@@ -232,7 +223,7 @@ class Artifacts:
         needs = (classifier, *(one for pair in read.values() for kind in pair for one in kind))
         patients = sum(len(sets) for sets, _ in given.values())
         cost = CANDIDATE_SECONDS["glnet"] * patients * CANDIDATES_PER_PATIENT / 3 * row.turns
-        return self._once(name, (path,), needs, make, cost, True)
+        return self._keep(Artifact(name, (path,), needs, make, cost, True))
 
     def detector(self, row: Row, seed: int) -> Artifact:
         """An end-to-end detector."""
@@ -247,37 +238,36 @@ class Artifacts:
             (plan.preset.spacing_mm, plan.preset.window),
             *(self._marks(self.cohort.cases(split)) for split in ("train", *EVALUATED)),
         )
-        path = plan.work / "detectors" / f"{detector.name}-seed{seed}-{key}" / "weights.pt"
-        make = partial(
-            train_end_to_end, detector, plan.preset, self.cohort, plan.detector_iterations, seed, path
-        )
+        folder = f"detectors/{detector.name}-seed{seed}-{key}"
+        train = partial(train_end_to_end, detector, plan.preset, self.cohort, plan.detector_iterations)
         cost = SECONDS["slices"] * plan.detector_steps
-        return self._once(name, (path,), self.patients("train", cases), make, cost, True)
+        return self._training(name, folder, self.patients("train", cases), train, seed, cost)
 
     def findings(self, row: Row, seed: int) -> Artifact:
         """What an end-to-end detector finds in the evaluated patients."""
         detector = self.detector(row, seed)
         path = detector.path.with_name("found.json")
         cases = {split: self.cohort.cases(split) for split in EVALUATED}
-        return self._once(
-            f"nodes of {row.detector} seed {seed}",
-            (path,),
-            (detector, *(one for split in EVALUATED for one in self.patients(split, cases[split]))),
-            partial(detect_nodes, self.cohort, cases, detector.path, path),
-            SECONDS["detect"] * sum(map(len, cases.values())),
-            True,
-        )
+        needs = (detector, *(one for split in EVALUATED for one in self.patients(split, cases[split])))
+        make = partial(detect_nodes, self.cohort, cases, detector.path, path)
+        cost = SECONDS["detect"] * sum(map(len, cases.values()))
+        return self._keep(Artifact(f"nodes of {row.detector} seed {seed}", (path,), needs, make, cost, True))
 
-    def _once(
+    def _training(
         self,
         name: str,
-        paths: tuple[Path, ...],
+        folder: str,
         needs: tuple[Artifact, ...],
-        make: Callable[[], None],
+        train: Callable[..., Checkpoint],
+        seed: int,
         cost: float,
-        uses_network: bool = False,
     ) -> Artifact:
-        return self._made.setdefault(name, Artifact(name, paths, needs, make, cost, uses_network))
+        path = self.plan.work / folder / "weights.pt"
+        make = partial(keep_training, path, seed, self.cohort.trained_on, train)
+        return self._keep(Artifact(name, (path,), needs, make, cost, True))
+
+    def _keep(self, one: Artifact) -> Artifact:
+        return self._made.setdefault(one.name, one)
 
     def _folders(self, networks: Iterable[Network]) -> list[str]:
         return [self.training(network).path.parent.name for network in networks]

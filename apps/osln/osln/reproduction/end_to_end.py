@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,23 +15,19 @@ from osln.metrics.matching import Scored
 from osln.mulan.detection import SliceDetector
 from osln.mulan.training import train_detector
 from osln.reproduction.jobs import device, tell
-from osln.reproduction.kept_training import keep_training
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset
 from osln.tagging.node_tags import node_tags
-from osln.weights.checkpoint import load_checkpoint
+from osln.weights.checkpoint import Checkpoint, load_checkpoint
 
 
 def train_end_to_end(
-    detector: Detector, preset: Preset, cohort: Cohort, iterations: int | None, seed: int, path: Path
-) -> None:
-    """Train a detector and keep it; goes on where an interrupted training was."""
+    detector: Detector, preset: Preset, cohort: Cohort, iterations: int | None, **given: Any
+) -> Checkpoint:
+    """Train a detector on the training patients; `given` as by `keep_training`."""
     columns = [cohort.column(case) for case in cohort.cases("train")]
     known = [node_tags(Patient(column, tuple(cohort.findings(column.case)))) for column in columns]
-    training = partial(
-        train_detector, detector, preset, columns, known, iterations=iterations, on_progress=_told
-    )
-    keep_training(path, seed, cohort.trained_on, training)
+    return train_detector(detector, preset, columns, known, iterations=iterations, on_progress=_told, **given)
 
 
 def _told(state: StepProgress) -> None:

@@ -146,16 +146,7 @@ def run_jobs(
 
 @dataclass
 class _Run:
-    """Where the making stands.
-
-    Attributes:
-        waiting: In the order in which they are wanted.
-        done: Names of what is made.
-        free: Workers of each pool that have nothing to do.
-        running: With its pool.
-        failed: What was raised, by name.
-        given_up: Names of what failed or needs it.
-    """
+    """What waits in the order in which it is wanted, what runs in which pool, and what came of the others."""
 
     waiting: dict[str, Artifact]
     done: set[str]
@@ -185,30 +176,23 @@ class _Run:
         """Takes in what was made or has failed; errors as in `run_jobs`."""
         one, pool = self.running.pop(future)
         self.free[pool] += 1
-        if error := _error(future, one, tuple(self.free)):
+        error = future.exception()
+        if error is None:
+            self.done.add(one.name)
+        elif one.uses_network and isinstance(error, Exception) and not isinstance(error, BrokenProcessPool):
+            logger.warning("%s failed, the rest goes on: %s", one.name, error, exc_info=error)
             self.failed[one.name] = error
             self.given_up.add(one.name)
         else:
-            self.done.add(one.name)
+            for pool in self.free:
+                pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, BrokenProcessPool):
+                raise error
+            raise RuntimeError(
+                f"the process that worked on {one.name!r} was killed, perhaps for memory: run the same "
+                "command again, it goes on where it was"
+            ) from error
         return one
-
-
-def _error(future: "Future[float]", one: Artifact, pools: Sequence[Executor]) -> Exception | None:
-    """What an artifact that uses a network raised; an error of another one ends everything."""
-    error = future.exception()
-    if error is None:
-        return None
-    if one.uses_network and isinstance(error, Exception) and not isinstance(error, BrokenProcessPool):
-        logger.warning("%s failed, the rest goes on: %s", one.name, error, exc_info=error)
-        return error
-    for pool in pools:
-        pool.shutdown(wait=False, cancel_futures=True)
-    if isinstance(error, BrokenProcessPool):
-        raise RuntimeError(
-            f"the process that worked on {one.name!r} was killed, perhaps for memory: run the same command "
-            "again, it goes on where it was"
-        ) from error
-    raise error
 
 
 def _by_urgency(artifacts: Mapping[str, Artifact]) -> dict[str, Artifact]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from osln.metrics.definitions import Counts
 from osln.metrics.sweep import Sweep, sweep
 from osln.reproduction.classes import class_table, judge
 from osln.reproduction.jobs import device, tell
-from osln.reproduction.kept_training import keep_training
 from osln.rows.experiments import Preset, Segmenter
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor, mean_probability
 from osln.stage_one.training import train
-from osln.weights.checkpoint import load_checkpoint
+from osln.weights.checkpoint import Checkpoint, load_checkpoint
 
 KEPT = 0.0009
 """Probabilities below it reach no threshold of the sweep and are not kept."""
@@ -38,18 +36,11 @@ def prepare_cases(cohort: Cohort, cases: Sequence[str]) -> None:
 
 
 def train_network(
-    segmenter: Segmenter,
-    preset: Preset,
-    cohort: Cohort,
-    cases: Sequence[str],
-    steps: int,
-    seed: int,
-    path: Path,
-) -> None:
-    """Train a network and keep it; goes on where an interrupted training was."""
+    segmenter: Segmenter, preset: Preset, cohort: Cohort, cases: Sequence[str], steps: int, **given: Any
+) -> Checkpoint:
+    """Train a network on these cases; `given` as by `keep_training`."""
     columns = [cohort.column(case) for case in cases]
-    training = partial(train, segmenter, preset, columns, iterations=steps, on_progress=_told)
-    keep_training(path, seed, cohort.trained_on, training)
+    return train(segmenter, preset, columns, iterations=steps, on_progress=_told, **given)
 
 
 def _told(state: Progress) -> None:

@@ -1,8 +1,8 @@
 """What is made of stage two: candidates, their tags, classifiers and their scores."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from osln.files.arrays import write_array, write_json
 from osln.learning.run import Progress
 from osln.metrics.definitions import operating_thresholds
 from osln.reproduction.jobs import device, tell
-from osln.reproduction.kept_training import keep_training
 from osln.reproduction.stage_one import CaseMaps, fused_map, read_counts
 from osln.rows.experiments import OPERATING_POINT, Classifier, Preset, StageTwo
 from osln.stage_one.candidates import Detections, find_candidates
@@ -19,7 +18,7 @@ from osln.stage_two.candidate_sets import candidate_set, load_set, save_set
 from osln.stage_two.scoring import CandidateScorer, mean_scores
 from osln.stage_two.training import train_classifier
 from osln.tagging.tagger import Tagger
-from osln.weights.checkpoint import load_checkpoint
+from osln.weights.checkpoint import Checkpoint, load_checkpoint
 
 
 def make_candidates(
@@ -30,16 +29,7 @@ def make_candidates(
     paths: Mapping[str, Path],
     add_nodes: bool,
 ) -> None:
-    """Keep the candidates of these cases at the operating point of their setting.
-
-    Args:
-        cohort: The patients.
-        recipe: Of the patches.
-        counts: File of the setting's counts.
-        fused: Maps by case.
-        paths: Files by case.
-        add_nodes: The true nodes are added, as to every case that teaches.
-    """
+    """Keep the candidates of cases in these files; a case that teaches gets its true nodes added."""
     for number, (case, path) in enumerate(paths.items(), start=1):
         if not path.is_file():
             found = find(cohort, counts, fused[case], case)
@@ -48,14 +38,7 @@ def make_candidates(
 
 
 def find(cohort: Cohort, counts: Path, maps: CaseMaps, case: str) -> Detections:
-    """The candidates of a case of any split, from the kept maps: above precision .15 on validation patients.
-
-    Args:
-        cohort: The patients.
-        counts: File of the setting's counts.
-        maps: Of the case.
-        case: Its id.
-    """
+    """The candidates of a case from its kept maps, at the operating point of the setting's kept counts."""
     column = cohort.column(case)
     prob = fused_map(maps, column)
     at = operating_thresholds(read_counts(counts, "validation"))[OPERATING_POINT]
@@ -78,33 +61,19 @@ def train_on_candidates(
     preset: Preset,
     candidates: Sequence[Path],
     tags: Sequence[Path],
-    tagger: Path | None,
-    trained_on: str,
-    seed: int,
-    path: Path,
-) -> None:
-    """Train a classifier and keep it; goes on where an interrupted training was.
-
-    Args:
-        classifier: Row of `CLASSIFIERS`.
-        preset: Sizes and recipe.
-        candidates: A file for each case.
-        tags: The same; empty if the classifier reads none.
-        tagger: File of the tagger that gave them; None without tags.
-        trained_on: What the weights may claim.
-        seed: Of the training.
-        path: File of the weights.
-    """
-    training = partial(
-        train_classifier,
+    tagger: Path,
+    **given: Any,
+) -> Checkpoint:
+    """Train a classifier on kept candidates and, if it reads them, tags; `given` as by `keep_training`."""
+    return train_classifier(
         classifier,
         preset,
-        [load_set(one) for one in candidates],
-        [np.load(one) for one in tags] or None,
-        tagger=None if tagger is None else Tagger.load(tagger).describe(),
+        [load_set(path) for path in candidates],
+        [np.load(path) for path in tags] or None,
+        tagger=Tagger.load(tagger).describe() if tags else None,
         on_progress=_told,
+        **given,
     )
-    keep_training(path, seed, trained_on, training)
 
 
 def _told(state: Progress) -> None:

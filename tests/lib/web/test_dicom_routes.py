@@ -18,7 +18,7 @@ def ask(tmp_path, monkeypatch):
 
 
 def test_store_of_folders_names_the_script(ask):
-    with pytest.raises(NotReadyError, match=r"scripts/export_dicom\.py STORE CASE OUT --ct FOLDER"):
+    with pytest.raises(NotReadyError, match=r"\./scripts/osln export STORE CASE OUT --ct FOLDER"):
         ask(None, "osln", image="p1", output="dicom_seg")
 
 

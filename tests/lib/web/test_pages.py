@@ -1,16 +1,20 @@
 """The start page, the API page and the documents, and the state that the start page shows."""
 
 import importlib.util
-import json
 import re
+import socket
+import subprocess
+import threading
 from types import SimpleNamespace
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from lib.store.datastore import OslnDatastore
 from lib.web import pages, state, threads
+from small.ohif_page import CHROMIUM
 from small.store import make_case
 
 HAS_SWAGGER = importlib.util.find_spec("fastapi_offline") is not None
@@ -43,6 +47,30 @@ def client(monkeypatch, app):
     threads.shadow(served, [pages])
     yield TestClient(served)
     pages.swagger_folder.cache_clear()
+
+
+@pytest.mark.browser
+def test_a_browser_without_a_network_shows_the_state(client, require):
+    if not CHROMIUM.is_file():
+        require("Chromium", "apt-get install chromium")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(client.app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        only_here = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", only_here]
+        command = [CHROMIUM, *options, "--dump-dom", f"http://127.0.0.1:{port}/"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    finally:
+        server.should_exit = True
+        thread.join()
+
+    assert "0 of 1 cases approved, 1 left" in shown
+    assert "Left out: two words.nii.gz cannot be a case id" in shown
+    assert "none yet: submit labels" in shown
 
 
 def addresses(page):
@@ -116,10 +144,7 @@ def test_without_its_package_the_api_page_says_what_to_install(client, monkeypat
 def test_the_last_training_is_told_in_words(app, monkeypatch, record, outcome):
     monkeypatch.setattr(state, "tasks", lambda method: [{"status": "RUNNING"}])
     stats = {"ct": {"start_ts": 10, "status": "failed", "error": "older"}, "ef": {"start_ts": 20, **record}}
-    app._trainers = {
-        name: SimpleNamespace(stats=lambda its=its: json.loads(json.dumps(its)))
-        for name, its in stats.items()
-    }
+    app._trainers = {name: SimpleNamespace(stats=lambda its=its: its) for name, its in stats.items()}
 
     assert state.last_training(app)["network"] == "ef"
     assert state.last_training(app)["outcome"] == outcome

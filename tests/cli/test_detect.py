@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from osln.cli import detect
+from osln.__main__ import main
 from small import store as small_store
 from small.outputs import bright as bright
 from small.outputs import bright_models as bright_models
@@ -26,7 +26,7 @@ def command(bright, bright_models, tmp_path):
             "--device",
             "cpu",
         ]
-        return detect.main([*given, "--model", "ct", *arguments])
+        return main(["detect", *given, "--model", "ct", *arguments])
 
     return run
 

@@ -95,7 +95,7 @@ def test_a_trained_tagger_is_published_as_a_version(tmp_path, capsys):
     for case in ("a", "b", "c", "d", "e"):
         write_case(store, case, replace(phantom, findings=phantom.findings[:3]), approve=False)
     work = ["--work", str(tmp_path / "work"), "--models", str(models.root)]
-    assert script.main(["--store", str(store), "--publish", *work, *SMALL]) == 0
+    assert main(["train-tagger", "--store", str(store), "--publish", *work, *SMALL]) == 0
 
     version = models.published("lesanet")
     about = Tagger.load(models.file("lesanet")).metadata

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lib.models import infers
-from osln.cli import detect
+from osln.__main__ import main
 from osln.published import Published
 from osln.weights.model_store import ModelStore
 from small.running_server import APP, RunningServer
@@ -37,7 +37,7 @@ def written(store, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     # As in the server of the test: sums of several threads differ in the last digits.
     torch.set_num_threads(1)
-    assert detect.main([str(store), "-o", str(out), "--device", "cpu", "--show-rejected"]) == 0
+    assert main(["detect", str(store), "-o", str(out), "--device", "cpu", "--show-rejected"]) == 0
     content = json.loads((out / f"{CASE}.json").read_text())
     return nib.load(out / f"{CASE}.nii.gz"), content
 

@@ -129,8 +129,7 @@ def test_an_import_back_is_found(tmp_path, file, line, told):
     path = tmp_path / "osln" / file
     path.write_text(f"{path.read_text()}\n{line}\n")
 
-    (found,) = breaks(tmp_path)
-    assert told in found
+    assert any(told in one for one in breaks(tmp_path))
 
 
 def test_the_command_line_and_the_server_layer_do_not_ask_each_other():

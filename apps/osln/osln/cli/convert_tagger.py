@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import add_models, add_out, command
+from osln.cli.options import MODELS, add_out, command
 
 if TYPE_CHECKING:
     from osln.tagging.tagger import Tagger
@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("checkpoint", type=Path, help="LesaNet_epoch_15.pth.tar as downloaded")
     add_out(parser, "file to write, for example lesanet.safetensors", required=False)
     parser.add_argument("--publish", action="store_true", help="store a version and put it into use")
-    add_models(parser)
+    parser.add_argument("--models", type=Path, default=MODELS, help="with --publish: folder of the versions")
     parser.set_defaults(run=run)
 
 

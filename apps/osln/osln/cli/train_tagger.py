@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import SHIPPED_TAGGER, add_models, add_out, add_threads, add_training, add_work, command
+from osln.cli.options import MODELS, SHIPPED_TAGGER, add_out, add_threads, add_training, add_work, command
 from osln.cli.progress import each, steps
 from osln.rows.presets import PRESETS
 from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
@@ -48,7 +48,7 @@ def add_parser(commands: Any) -> None:
     add_out(goal, "file to write (.safetensors)", required=False)
     goal.add_argument("--publish", action="store_true", help="store it as a version and put it into use")
     goal.add_argument("--ship", action="store_true", help="write the tagger that comes with the software")
-    add_models(parser)
+    parser.add_argument("--models", type=Path, default=MODELS, help="with --publish: folder of the versions")
     parser.add_argument("--recipe", choices=TAGGER_RECIPES, help="(default: demo on phantoms, else paper)")
     parser.add_argument("--width", type=int, help="channels of the first block (default: the recipe's)")
     parser.add_argument("--embedding", type=int, help="length of the embedding (default: the recipe's)")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -94,7 +95,7 @@ def install(app: FastAPI, house: House) -> None:
 
 
 def _listens_on(argv: Sequence[str]) -> str:
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+    for argument, following in pairwise([*argv, ""]):
         if argument in ("--host", "-i"):
             return following
         if argument.startswith("--host="):

@@ -22,6 +22,7 @@ from monailabel.utils.others.generic import get_mime_type
 from lib.errors import NotReadyError
 from lib.models.label_maps import write_label_map
 from lib.pacs.datastore import PacsDatastore
+from osln.dicom.web.address import checked_query, checked_resource
 from osln.dicom.web.client import PacsError
 from osln.imaging.labelmaps import read_label_file
 
@@ -65,11 +66,13 @@ async def viewer(path: str, user: User = USER) -> FileResponse:
 @router.get("/proxy/dicom/{path:path}", include_in_schema=False)
 async def read_pacs(path: str, request: Request, user: User = USER) -> Response:
     """What the PACS answers to a search or for an image; the credentials are added here."""
-    resource = SERVICES.sub("", path, count=1)
-    if ".." in resource.split("/"):
-        raise HTTPException(404, f"there is no DICOMweb resource {path}")
+    store = _pacs()
+    resource = checked_resource(SERVICES.sub("", path, count=1))
+    if resource is None:
+        raise HTTPException(404, "there is no such DICOMweb resource")
     try:
-        reply = _pacs().mirror.web.get(resource, request.url.query, request.headers.get("accept", "*/*"))
+        query = checked_query(request.url.query)
+        reply = store.mirror.web.get(resource, query, request.headers.get("accept", "*/*"))
     except PacsError as error:
         raise HTTPException(502, str(error)) from error
     return Response(reply.content, reply.status_code, media_type=reply.headers.get("Content-Type"))

@@ -1,5 +1,6 @@
 """Sessions (images that a viewer sends for a while) inside the store, by ids that cannot be paths."""
 
+import math
 import re
 import time
 import uuid
@@ -9,7 +10,8 @@ from typing import Any
 from monailabel.utils.sessions import SessionInfo, Sessions
 
 from lib.errors import translated
-from osln.files.images import split_suffix
+from lib.store.cases import UPLOAD_SUFFIXES
+from osln.files.images import MAX_VOXELS, promised_shape, split_suffix
 
 SESSION_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -62,8 +64,11 @@ class OslnSessions(Sessions):
         if path.is_dir():
             raise ValueError("a session holds one image, several files came: send one NIfTI or NRRD image")
         suffix = split_suffix(path)[1]
-        if not suffix:
+        if suffix.lower() not in UPLOAD_SUFFIXES:
             raise ValueError(f"a session holds a NIfTI or NRRD image, {path.name!r} is none by its name")
+        # A small file can unpack to a huge one, and a header can name another file: it is read here first.
+        if math.prod(promised_shape(path)) > MAX_VOXELS:
+            raise ValueError(f"the image has more than {MAX_VOXELS:.0e} voxels; crop it")
         # The client's file name never becomes part of a path.
         plain = path.rename(path.with_name(f"image{suffix.lower()}"))
         return super().add_session(str(plain), expiry, False, session_id or str(uuid.uuid4()))

@@ -118,7 +118,7 @@ class WebClient:
         """Any resource of the service as it comes, errors of the service too.
 
         Args:
-            resource: Path below the root, for instance studies/1.2/series.
+            resource: From `address.checked_resource`.
             query: Behind the question mark.
             accept: Media types that are wanted.
 

@@ -1,0 +1,38 @@
+"""Addresses below the root of a DICOMweb service, built from checked parts.
+
+A path that comes from outside is never passed on: dots, backslashes and whatever is encoded twice lead out of
+the root, with this program's credentials. Reference: DICOM PS3.18, sections 10.4 and 10.6.
+"""
+
+import re
+from urllib.parse import parse_qsl, urlencode
+
+UID = r"[0-9]+(?:\.[0-9]+){0,40}"
+RESOURCE = re.compile(
+    rf"""
+    studies | series | instances
+    | studies/{UID} (?: / (?: series | instances | metadata ) )?
+    | studies/{UID}/series/{UID} (?: / (?: instances | metadata | rendered | thumbnail ) )?
+    | studies/{UID}/series/{UID}/instances/{UID} (?:
+        / (?: metadata | rendered | thumbnail
+            | frames/[0-9]+(?:,[0-9]+)* (?: / (?: rendered | thumbnail ) )?
+            | bulk(?:data)? (?: /[0-9A-Fa-f]+ )+ )
+    )?
+    """,
+    re.VERBOSE,
+)
+LONGEST = 1000
+
+
+def checked_resource(path: str) -> str | None:
+    """The path itself if it is a search or a retrieval of DICOMweb, else None.
+
+    Args:
+        path: Below the root, decoded once, for instance "studies/1.2/series/1.3/metadata".
+    """
+    return path if len(path) <= LONGEST and RESOURCE.fullmatch(path) else None
+
+
+def checked_query(query: str) -> str:
+    """The query written anew from its names and values."""
+    return urlencode(parse_qsl(query, keep_blank_values=True))

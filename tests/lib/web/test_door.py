@@ -1,0 +1,245 @@
+"""Who is let in, asked over HTTP in this process."""
+
+import json
+
+import pytest
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.testclient import TestClient
+
+from lib.web import house as house_module
+from lib.web.door import role_needed, route_of
+from lib.web.house import Access, house_of, install
+from lib.who import who
+from osln.accounts.users import UsersFile
+
+PASSWORD = "correct horse battery"
+HERE = "http://127.0.0.1:8000"
+
+
+def server(access=None, studies=None, argv=("serve", "--host", "127.0.0.1")) -> FastAPI:
+    app = FastAPI()
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_credentials=True)
+
+    @app.get("/info/")
+    @app.post("/train/ct")
+    @app.put("/datastore/label")
+    @app.delete("/datastore/image")
+    @app.get("/logs/")
+    @app.post("/reload")
+    def answer() -> dict[str, str | None]:
+        account = who()
+        return {"asked by": account.name if account else None}
+
+    install(app, house_of(access or Access(), studies, argv))
+    return app
+
+
+def client(app, address="127.0.0.1", base=HERE) -> TestClient:
+    return TestClient(app, base_url=base, client=(address, 50000), follow_redirects=False)
+
+
+@pytest.fixture
+def people(tmp_path):
+    """A server with three accounts, and a way to be one of them."""
+    users = UsersFile(tmp_path / "users.json")
+    for name, role in (("Anna", "annotator"), ("Rea", "reviewer"), ("Ada", "admin")):
+        users.add(name, role, PASSWORD)
+    app = server(
+        Access(users=users.path, public_names=("osln.hospital",)), argv=("serve", "--host", "0.0.0.0")
+    )
+
+    def log_in(name: str, password: str = PASSWORD):
+        return client(app).post("/auth/token", data={"username": name, "password": password})
+
+    def person(name: str) -> TestClient:
+        one = client(app)
+        one.headers["Authorization"] = f"Bearer {log_in(name).json()['access_token']}"
+        return one
+
+    person.log_in, person.app, person.users, person.folder = log_in, app, users, tmp_path
+    return person
+
+
+def test_programs_of_this_computer_are_answered_by_its_names():
+    for base in (HERE, "http://localhost:8000", "http://[::1]:8000"):
+        assert client(server(), base=base).get("/info/").status_code == 200
+
+
+def test_other_computers_are_not_answered_without_accounts():
+    reply = client(server(), "192.168.1.7").get("/info/")
+    assert reply.status_code == 403 and "--users FILE" in reply.json()["detail"]
+    assert client(server(Access(open_to_all=True)), "192.168.1.7").get("/info/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["evil.example", "127.0.0.1.evil.example", "localhost.", "", "[", "127.0.0.1@evil"]
+)
+def test_another_host_name_is_not_answered(name):
+    # What a page does whose name was bound to 127.0.0.1 after it was loaded.
+    reply = client(server()).get("/info/", headers={"Host": f"{name}:8000"})
+    assert reply.status_code == 421 and "--public-name NAME" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9000"},
+        {"Origin": "http://127.0.0.1.evil.example:8000"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), [("POST", "/train/ct"), ("POST", "/reload"), ("GET", "/info/")])
+def test_a_page_of_another_origin_is_not_answered(headers, method, path):
+    reply = client(server()).request(method, path, headers=headers)
+    assert reply.status_code == 403 and "page of another origin" in reply.json()["detail"]
+    assert "access-control-allow-origin" not in reply.headers
+
+
+def test_own_pages_and_links_from_elsewhere_are_answered():
+    own = client(server())
+    assert own.post("/train/ct", headers={"Origin": HERE, "Sec-Fetch-Site": "same-origin"}).status_code == 200
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert own.get("/info/", headers=link).status_code == 200
+
+
+def test_a_configured_origin_is_let_in_and_told_so(monkeypatch):
+    monkeypatch.setattr(house_module.settings, "MONAI_LABEL_CORS_ORIGINS", ["https://viewer.hospital/"])
+    app = server()
+    reply = client(app).get("/info/", headers={"Origin": "https://viewer.hospital"})
+    assert reply.headers["access-control-allow-origin"] == "https://viewer.hospital"
+    assert client(app).get("/info/", headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_slicer_logs_in_and_is_known_by_name(people):
+    assert client(people.app).get("/auth/").json()["enabled"] is True
+    assert client(people.app).get("/info/").status_code == 401
+    anna = people("Anna")
+    assert anna.get("/info/").json() == {"asked by": "Anna"}
+    assert anna.get("/auth/token/valid").json()["roles"] == ["annotator"]
+    assert client(server()).get("/auth/").json()["enabled"] is False
+
+
+def test_wrong_passwords_and_tokens_do_not_open(people):
+    assert people.log_in("Anna", "wrong password").status_code == 401
+    assert people.log_in("nobody").status_code == 401
+    for header in ("Bearer x", "Basic x", "Bearer "):
+        assert client(people.app).get("/info/", headers={"Authorization": header}).status_code == 401
+
+
+def test_many_wrong_passwords_have_to_wait(people):
+    found = [people.log_in("Anna", f"wrong password {i}").status_code for i in range(7)]
+    assert found[:5] == [401] * 5 and found[5:] == [429, 429]
+    reply = people.log_in("Anna")
+    assert reply.status_code == 429 and int(reply.headers["Retry-After"]) >= 1
+
+
+def test_a_removed_account_is_out_at_once(people):
+    anna = people("Anna")
+    people.users.remove("Anna")
+    assert anna.get("/info/").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "least"),
+    [
+        ("GET", "/info/", "annotator"),
+        ("PUT", "/datastore/label", "annotator"),
+        ("POST", "/train/ct", "reviewer"),
+        ("DELETE", "/datastore/image", "admin"),
+        ("GET", "/logs/", "admin"),
+        ("POST", "/reload", "admin"),
+    ],
+)
+def test_the_role_decides_what_an_account_may_do(people, method, path, least):
+    order = ("Anna", "Rea", "Ada")
+    first = ("annotator", "reviewer", "admin").index(least)
+    for rank, name in enumerate(order):
+        assert people(name).request(method, path).status_code == (200 if rank >= first else 403), name
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "role"),
+    [
+        ("GET", "/logs/gpu", "admin"),
+        ("PUT", "/model/ct", "admin"),
+        ("DELETE", "/datastore/label", "reviewer"),
+        ("POST", "/batch/infer/osln", "reviewer"),
+        ("GET", "/train/", "annotator"),
+        ("POST", "/logs\n", "annotator"),
+        ("POST", "/infer/osln", "annotator"),
+    ],
+)
+def test_the_table_of_roles(method, path, role):
+    assert role_needed(method, path) == role
+
+
+def test_a_browser_logs_in_by_page_and_keeps_a_cookie_that_scripts_do_not_see(people):
+    browser = client(people.app)
+    sent = browser.get("/info/?a=1", headers={"Accept": "text/html"})
+    assert sent.status_code == 303 and sent.headers["location"] == "/login?next=/info/%3Fa%3D1"
+    assert 'name="password"' in browser.get(sent.headers["location"]).text
+    form = {"username": "Ada", "password": PASSWORD, "next": "/logs/"}
+    entered = browser.post("/login", data=form, headers={"Origin": HERE})
+    cookie = entered.headers["set-cookie"]
+    assert entered.headers["location"] == "/logs/" and entered.status_code == 303
+    assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and "Secure" not in cookie
+    assert browser.get("/logs/").json() == {"asked by": "Ada"}
+    assert browser.post("/logout", headers={"Origin": HERE}).status_code == 303
+    browser.cookies.set("osln-session", cookie.partition("=")[2].partition(";")[0])
+    assert browser.get("/logs/").status_code == 401
+
+
+def test_behind_tls_the_cookie_never_travels_unprotected(people):
+    browser = client(people.app, base="https://osln.hospital")
+    entered = browser.post("/login", data={"username": "Ada", "password": PASSWORD})
+    assert "Secure" in entered.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "x", "/a\nb"]
+)
+def test_the_login_leads_to_no_other_server(people, target):
+    form = {"username": "Ada", "password": PASSWORD, "next": target}
+    assert client(people.app).post("/login", data=form).headers["location"] == "/"
+
+
+def test_the_login_page_writes_no_foreign_text(people):
+    page = client(people.app).get("/login", params={"next": '/"><script>alert(1)</script>'})
+    assert "<script>" not in page.text and "script-src" not in page.headers["content-security-policy"]
+
+
+def test_changes_and_refusals_are_noted_without_case_ids(people):
+    people("Anna").put("/datastore/label?image=Mustermann")
+    people("Anna").post("/train/ct")
+    client(people.app, "10.0.0.9").get("/info/")
+    lines = [json.loads(line) for line in (people.folder / "users-audit.log").read_text().splitlines()]
+    told = [(line["who"], line["what"], line["from"], line["status"]) for line in lines]
+    assert ("Anna", "PUT /datastore/label", "127.0.0.1", 200) in told
+    assert ("Anna", "POST /train/ct", "127.0.0.1", 403) in told
+    assert ("", "GET /info", "10.0.0.9", 401) in told
+    assert "Mustermann" not in (people.folder / "users-audit.log").read_text()
+    assert route_of("/proxy/dicom/studies/1.2.3/series") == "/proxy"
+
+
+def test_a_file_of_accounts_that_others_may_read_lets_nobody_in(people):
+    ada = people("Ada")
+    people.users.path.chmod(0o644)
+    reply = ada.get("/info/")
+    assert reply.status_code == 503 and "others may read" in reply.json()["detail"]
+
+
+def test_a_file_of_accounts_in_the_store_and_an_empty_one_end_the_start(tmp_path):
+    with pytest.raises(ValueError, match="lies in the store"):
+        house_of(Access(users=tmp_path / "store" / "users.json"), tmp_path / "store", ())
+    with pytest.raises(ValueError, match=r"there is no account in .*users add NAME"):
+        house_of(Access(users=tmp_path / "users.json"), tmp_path / "store", ())
+
+
+def test_the_host_of_the_command_line_is_a_name_unless_it_means_all():
+    assert "10.1.2.3" in house_of(Access(), None, ("x", "--host", "10.1.2.3")).names
+    assert "osln" in house_of(Access(), None, ("x", "--host=OSLN")).names
+    assert house_of(Access(), None, ("x", "-i", "0.0.0.0")).names == ("127.0.0.1", "localhost", "::1")

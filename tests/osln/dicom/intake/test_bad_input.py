@@ -5,8 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from osln.dicom.reading.files import LocalSource, read_header
+from osln.dicom.reading import files
+from osln.dicom.reading.files import LocalSource, read_header, slices_of
+from osln.dicom.reading.volume import read_ct
 from small.dicom import AXIAL, box_contours, ct_slices, pet_slices, structure_set, uid, write_dicom
 from small.study import TUMOR, pet, regions, run, study
 
@@ -216,3 +219,23 @@ def test_dicom_without_preamble_is_read(tmp_path):
     bare.write_bytes(content[begin:])
 
     assert read_header(bare).PatientID == "H-123456"
+
+
+def test_a_small_deflated_file_that_unpacks_to_a_huge_one_is_not_unpacked(tmp_path, monkeypatch):
+    ds = ct_slices()[0]
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    [good] = write_dicom(tmp_path / "good", [ds])
+    assert read_header(good).Rows == ds.Rows
+
+    monkeypatch.setattr(files, "LARGEST_INFLATED", 100)
+    with pytest.raises(ValueError, match="it unpacks to more than"):
+        read_header(good)
+
+
+def test_sizes_that_no_scanner_makes_are_refused_before_a_pixel_is_read(tmp_path):
+    slices = ct_slices(Rows=65535, Columns=65535)
+    for ds in slices:
+        ds.PixelData = b"\0\0"
+
+    with pytest.raises(ValueError, match="the CT claims 65535 x 65535 x 12 voxels; up to 4096 rows"):
+        read_ct(slices_of(write_dicom(tmp_path, slices)))

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from osln.dicom.reading.slices import Slice
 
@@ -49,6 +52,9 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     *((0x7053, (block << 8) + element) for block in (0x10, 0x11, 0x12) for element in (0x00, 0x09)),
 )
 """What tells series apart; the rest of a header is read for the chosen series only, to save memory."""
+
+LARGEST_INFLATED, PART = 2**28, 2**20
+"""Bytes of a deflated file, and bytes that are unpacked at a time."""
 
 DAMAGED = (TypeError, AttributeError, KeyError, IndexError, ArithmeticError)
 """What attributes of the wrong kind or number raise where they are used; told as such, not as a traceback."""
@@ -214,6 +220,8 @@ def read_header(path: Path, tags: Sequence[str | tuple[int, int]] | None = None)
         )
         if start[128:132] != b"DICM" and not bare:
             raise InvalidDicomError
+        if not bare:
+            refuse_bomb(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             wanted: Any = list(tags) if tags else None
@@ -225,9 +233,34 @@ def read_header(path: Path, tags: Sequence[str | tuple[int, int]] | None = None)
         raise ValueError("it is not a DICOM file") from None
     except OSError as error:
         raise ValueError(f"it cannot be opened ({error.strerror})") from error
+    except BombError:
+        raise
     except Exception as error:
         # Damaged files make the reader raise nearly anything.
         raise ValueError("it is truncated or damaged; copy it again") from error
+
+
+class BombError(ValueError):
+    """A small file that unpacks to a huge one."""
+
+
+def refuse_bomb(path: Path) -> None:
+    """Raises BombError if a deflated file unpacks to more than `LARGEST_INFLATED`; others hold what they are."""
+    meta = read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    with path.open("rb") as file:
+        # Behind the preamble: group length (12 bytes) and as many bytes as it says.
+        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        size, rest = 0, file.read(PART)
+        while rest:
+            size += len(inflate.decompress(rest, PART))
+            if size > LARGEST_INFLATED:
+                raise BombError(
+                    f"it unpacks to more than {LARGEST_INFLATED >> 20} MiB; export it uncompressed"
+                )
+            rest = inflate.unconsumed_tail or file.read(PART)
 
 
 def slices_of(paths: Sequence[Path]) -> list[Slice]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from pydicom.dataset import Dataset
 
+from osln.files.images import MAX_VOXELS
 from osln.imaging.grid import Grid
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
@@ -29,6 +30,8 @@ LONGEST_GAP_MM = 5.0
 """Slices up to this distance, or up to twice the usual one, are interpolated between; more is missing."""
 FINEST = 0.25
 """Share of the usual distance below which slices lie close by mistake and are no thinner part of the scan."""
+MOST_ROWS = 4096
+"""Rows or columns of a slice."""
 SHEAR = 1e-3
 """Slope of the stack against its normal that `osln.imaging.grid.Grid` takes for perpendicular."""
 NEEDED = {
@@ -93,6 +96,7 @@ def arrange(slices: Sequence[Slice], what: str) -> Stack:
     kept = _without_copies(slices, what, warnings)
     _check_alike(kept, what)
     first = kept[0].header
+    _check_size(len(kept), first, what)
     row, column, normal = _axes(first, what)
     spacing = np.array([float(first.PixelSpacing[1]), float(first.PixelSpacing[0])])
     places = np.array([[float(v) for v in item.header.ImagePositionPatient] for item in kept])
@@ -207,6 +211,16 @@ def _axes(header: Dataset, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
     column = column / lengths[1] - row * (row @ column)
     column /= np.linalg.norm(column)
     return row, column, np.cross(row, column)
+
+
+def _check_size(count: int, header: Dataset, what: str) -> None:
+    """Refuses what no scanner makes before a voxel is unpacked: a small compressed file can claim any size."""
+    rows, columns = int(header.Rows), int(header.Columns)
+    if max(rows, columns) > MOST_ROWS or rows * columns * count > MAX_VOXELS:
+        raise ValueError(
+            f"the {what} claims {columns} x {rows} x {count} voxels; up to {MOST_ROWS} rows and columns and "
+            f"{MAX_VOXELS:.0e} voxels in all are read"
+        )
 
 
 def _check_steps(slices: Sequence[Slice], positions: np.ndarray, what: str) -> None:

@@ -245,7 +245,7 @@ class BombError(ValueError):
 
 
 def refuse_bomb(path: Path) -> None:
-    """Raises BombError if a deflated file unpacks to more than `LARGEST_INFLATED`; others hold what they are."""
+    """Raises BombError if a deflated file unpacks to more than `LARGEST_INFLATED`."""
     meta = read_file_meta_info(path)
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return

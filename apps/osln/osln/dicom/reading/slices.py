@@ -214,7 +214,7 @@ def _axes(header: Dataset, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _check_size(count: int, header: Dataset, what: str) -> None:
-    """Refuses what no scanner makes before a voxel is unpacked: a small compressed file can claim any size."""
+    """Refuses what no scanner makes before a voxel is unpacked: a small file can claim any size."""
     rows, columns = int(header.Rows), int(header.Columns)
     if max(rows, columns) > MOST_ROWS or rows * columns * count > MAX_VOXELS:
         raise ValueError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import ssl
 import sys
 import time
 import urllib.request
@@ -18,7 +19,9 @@ PATIENCE_S = 300
 
 def fetch(url: str) -> dict | None:
     """The JSON object at an address of this computer, or None as long as nothing answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    # A certificate for the server's public name does not fit the address of this computer.
+    trusting = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trusting)
     try:
         with opener.open(url, timeout=30) as reply:
             return json.load(reply)
@@ -69,6 +72,22 @@ Not a medical device. Ctrl-C ends the server.
 """
 
 
+def with_login(address: str) -> str:
+    """What to open on a server with accounts, which tells a stranger nothing else."""
+    return f"""
+----------------------------------------------------------------------------------------------------
+OSLN Label is up on {address}; everybody has to log in.
+
+Slicer    Install the extension MONAILabel, open the module MONAI Label, enter {address}
+          as server and press the refresh button: it asks for name and password.
+Browser   {address}/       asks for name and password, too
+Accounts  ./scripts/osln users add NAME --role annotator --users FILE
+
+Not a medical device. Ctrl-C ends the server.
+----------------------------------------------------------------------------------------------------
+"""
+
+
 def main() -> int:
     """Wait for the server and greet."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -81,7 +100,11 @@ def main() -> int:
         return 0
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and is_alive(pid):
-        info = fetch(f"{address}/info/")
+        login = fetch(f"{address}/auth/")
+        if login is not None and login.get("enabled"):
+            sys.stdout.write(with_login(address))
+            return 0
+        info = fetch(f"{address}/info/") if login is not None else None
         if info is not None:
             sys.stdout.write(words(address, info, fetch(f"{address}/datastore/") or {}))
             return 0

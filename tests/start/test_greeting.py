@@ -18,3 +18,9 @@ def test_the_greeting_names_the_viewer_of_a_pacs():
     words = greeting.words("http://127.0.0.1:8000", {"models": {}, "pacs": {"waiting": 0}}, {})
 
     assert "OHIF      http://127.0.0.1:8000/ohif/ " in words
+
+
+def test_a_server_with_accounts_says_how_to_log_in():
+    words = greeting.with_login("https://127.0.0.1:8000")
+
+    assert "https://127.0.0.1:8000" in words and "name and password" in words

@@ -215,12 +215,16 @@ def test_the_login_page_writes_no_foreign_text(people):
 def test_changes_and_refusals_are_noted_without_case_ids(people):
     people("Anna").put("/datastore/label?image=Mustermann")
     people("Anna").post("/train/ct")
+    people("Anna").get("/logs/")
+    client(people.app, "10.0.0.9").put("/datastore/label")
     client(people.app, "10.0.0.9").get("/info/")
     lines = [json.loads(line) for line in (people.folder / "users-audit.log").read_text().splitlines()]
     told = [(line["who"], line["what"], line["from"], line["status"]) for line in lines]
     assert ("Anna", "PUT /datastore/label", "127.0.0.1", 200) in told
     assert ("Anna", "POST /train/ct", "127.0.0.1", 403) in told
-    assert ("", "GET /info", "10.0.0.9", 401) in told
+    assert ("Anna", "GET /logs", "127.0.0.1", 403) in told
+    assert ("", "PUT /datastore/label", "10.0.0.9", 401) in told
+    assert not [line for line in told if line[1] == "GET /info"]
     assert "Mustermann" not in (people.folder / "users-audit.log").read_text()
     assert route_of("/proxy/dicom/studies/1.2.3/series") == "/proxy"
 

@@ -104,7 +104,8 @@ class Door:
         return noting
 
     def _note(self, scope: Scope, account: Account | None, status: int) -> None:
-        if scope["method"] not in SAFE or status in (401, 403):
+        # Whoever only looks, and is not let in, could fill the disk with lines.
+        if scope["method"] not in SAFE or (account is not None and status == 403):
             what = f"{scope['method']} {route_of(scope['path'])}"
             self._house.audit.add(account.name if account else "", what, _address(scope), status)
 

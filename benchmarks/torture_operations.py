@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from benchmarks.torture_place import CASES
+from benchmarks.torture_place import CASES, SAMPLES
 from benchmarks.torture_store import (
     NETWORK,
     NODES,
@@ -68,8 +68,18 @@ def submit(place: Path, seed: int, tumor: bool = True) -> Callable[[], object]:
     return lambda: store.save_label(CASE, str(file), "final", params)
 
 
+def small_store(studies: Path) -> None:
+    """The sample cases, cut to a corner of them: thousands of files are copied."""
+    for case in CASES:
+        for folder in ("", "pet", "labels/gtv"):
+            image = nib.load(SAMPLES / folder / f"{case}.nii.gz")
+            (studies / folder).mkdir(parents=True, exist_ok=True)
+            nib.save(image.slicer[:48, :48, :32], studies / folder / f"{case}.nii.gz")
+
+
 def prepare_labels(place: Path) -> None:
     """Two submitted labels and a prediction."""
+    small_store(place / "studies")
     for seed in (1, 2):
         submit(place, seed)()
     store = opened(place)

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,14 +25,11 @@ if TYPE_CHECKING:
 STATUS = 9
 WATCHED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "open"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-POINT_SECONDS = 120
 
 
 def points(folder: Path, tally: Tally, every: int) -> None:
     """Kills every `every`-th point of every operation; counts what is neither old nor new afterwards."""
-    from benchmarks.torture_operations import OPERATIONS
-
-    tally.size = "every point" if every == 1 else f"every {every}. point"
+    tally.size = "every point" if every == 1 else f"one of {every} points"
     place = Place(folder, tally)
     variables = {
         **os.environ,
@@ -41,18 +37,18 @@ def points(folder: Path, tally: Tally, every: int) -> None:
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(place.temporary),
     }
-    for name in OPERATIONS:
-        command = [sys.executable, "-m", "benchmarks.torture_points", name, str(folder), str(every)]
-        asked = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-        if asked.returncode:
-            raise RuntimeError(f"{name} could not be tried:\n{asked.stdout[-500:]}{asked.stderr[-1500:]}")
-        for line in asked.stdout.splitlines():
-            if line.startswith("{"):
-                told = json.loads(line)
-                tally.tried += 1
-                tally.acknowledged += told["done"]
-                for sentence in told["wrong"]:
-                    tally.found("lost", f"{name}, point {told['point']}: {sentence}")
+    command = [sys.executable, "-m", "benchmarks.torture_points", str(folder), str(every)]
+    asked = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise RuntimeError(f"the points could not be tried:\n{asked.stdout[-500:]}{asked.stderr[-1500:]}")
+    for line in asked.stdout.splitlines():
+        if line.startswith("{"):
+            told = json.loads(line)
+            tally.tried += 1
+            tally.acknowledged += told["done"]
+            if told["wrong"]:
+                tally.found("lost", f"{told['point']}: {'; '.join(told['wrong'])}")
+    shutil.rmtree(folder / "points")
     place.close()
 
 
@@ -129,15 +125,12 @@ class Points:
 
     Args:
         operation: What is killed.
-        folder: Of the place that it works on copies of.
+        folder: Empty or absent; where it works.
     """
 
     def __init__(self, operation: "Operation", folder: Path) -> None:
-        self._operation = operation
-        self._base = Path(tempfile.mkdtemp(dir=folder, prefix="points-"))
-        self._old, self._new = self._base / "old", self._base / "new"
-        for store in ("studies", "models"):
-            shutil.copytree(folder / store, self._old / store)
+        self._operation, self._base = operation, folder
+        self._old, self._new = folder / "old", folder / "new"
         status, said = forked(lambda: operation.prepare(self._old) or [])
         if status or said:
             raise RuntimeError(f"it could not be prepared: {status} {said}")
@@ -176,13 +169,14 @@ class Points:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Kills one operation at its points; called by `torture`.")
-    parser.add_argument("operation")
+    parser = argparse.ArgumentParser(description="Kills operations at their points; called by `torture`.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("every", type=int)
     options = parser.parse_args()
     from benchmarks.torture_operations import OPERATIONS
 
-    for told in Points(OPERATIONS[options.operation], options.folder).tried(options.every):
-        sys.stdout.write(json.dumps(told) + "\n")
-        sys.stdout.flush()
+    for name, operation in OPERATIONS.items():
+        for told in Points(operation, options.folder / "points" / name).tried(options.every):
+            told["point"] = f"{name}, point {told['point']}"
+            sys.stdout.write(json.dumps(told) + "\n")
+            sys.stdout.flush()

@@ -22,10 +22,10 @@ ROUTES = (
 
 SEGMENTS = (
     "..", "%2e%2e", "%252e%252e", "..%2f..%2f", "%2e%2e%2f%2e%2e%2fsecret.txt", "..%255c", "%00",
-    "x%00.nii.gz", "n" * 300, "n" * 5000, "%ff%fe", "%c0%ae%c0%ae", "phantom-01", "phantom-02", "nobody", "ct", "osln",
-    "ef-distal", "first", "random", "-1", "99999999999999999999", "NaN", "", "%0d%0aX-Injected:%201",
-    "studies", "studies/1.2.3/series/4.5", "studies/1.2/../../instances", "{{7*7}}", "'%20OR%201=1--", "%F0%9F%92%A3",
-    "con", ".osln", ".cache", "strategy",
+    "x%00.nii.gz", "n" * 300, "n" * 5000, "%ff%fe", "%c0%ae%c0%ae", "phantom-01", "phantom-02", "nobody",
+    "ct", "osln", "ef-distal", "first", "random", "-1", "99999999999999999999", "NaN", "",
+    "%0d%0aX-Injected:%201", "studies", "studies/1.2.3/series/4.5", "studies/1.2/../../instances", "{{7*7}}",
+    "'%20OR%201=1--", "%F0%9F%92%A3", "con", ".osln", ".cache", "strategy",
 )  # fmt: skip
 VALUES = (
     *SEGMENTS,

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from osln.cli.options import MODELS
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining.classifier import retrain_classifier
 from osln.retraining.publishing import RetrainReport
 from osln.retraining.segmenter import retrain
@@ -117,12 +117,12 @@ def with_bar(name: str, work: Callable[[Callable[[Progress], None]], Any]) -> An
     with tqdm(desc=name, unit="step") as bar:
 
         def show(state: Progress) -> None:
-            bar.total = state.iterations
+            bar.total = state.steps
             figures = state.validation or {}
             known = {key: figures.get(key) for key in ("recall", "false_positives")}
             shown = {key: round(value, 2) for key, value in known.items() if value is not None}
             bar.set_postfix({"loss": round(state.loss, 3), **shown})
-            bar.update(state.iteration - bar.n)
+            bar.update(state.step - bar.n)
 
         return work(show)
 

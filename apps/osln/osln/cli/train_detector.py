@@ -16,7 +16,7 @@ from tqdm import tqdm
 from osln.cli.options import ROOT
 from osln.cohorts.phantoms import PhantomCohort, split_seeds
 from osln.imaging.lung_column import Column
-from osln.learning.run import StepProgress
+from osln.learning.fit import Progress
 from osln.metrics.froc import best_f1, froc
 from osln.mulan.detection import SliceDetector
 from osln.mulan.sampling import NodeTags
@@ -69,9 +69,9 @@ def run(options: argparse.Namespace) -> None:
     resume = options.output.with_suffix(".resume")
     with tqdm(desc=options.model, unit="step") as bar:
 
-        def show(state: StepProgress) -> None:
+        def show(state: Progress) -> None:
             bar.total = state.steps
-            bar.set_postfix({"loss": round(state.losses["total"], 3)})
+            bar.set_postfix({"loss": round(state.loss, 3)})
             bar.update(state.step - bar.n)
 
         checkpoint = train_detector(

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from osln.cli.options import ROOT
 from osln.cohorts.phantoms import FIRST_SEED, PhantomCohort
-from osln.learning.run import StepProgress
+from osln.learning.fit import Progress
 from osln.rows.experiments import PRESETS
 from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
 from osln.tagging.deeplesion import DeepLesion
@@ -98,9 +98,9 @@ def run(options: argparse.Namespace, recipe: TaggerRecipe) -> None:
     resume = options.work / f"lesanet-{output.stem}.resume"
     with tqdm(desc="LesaNet", unit="step") as bar:
 
-        def show(state: StepProgress) -> None:
+        def show(state: Progress) -> None:
             bar.total = state.steps
-            bar.set_postfix({"loss": round(state.losses["total"], 3)})
+            bar.set_postfix({"loss": round(state.loss, 3)})
             bar.update(state.step - bar.n)
 
         trained = train_tagger(

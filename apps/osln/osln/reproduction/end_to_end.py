@@ -7,7 +7,7 @@ import numpy as np
 
 from osln.cohorts.phantoms import Patient
 from osln.files.arrays import write_json
-from osln.learning.run import StepProgress
+from osln.learning.fit import Progress
 from osln.metrics.matching import Scored
 from osln.mulan.detection import SliceDetector
 from osln.mulan.training import train_detector
@@ -37,8 +37,8 @@ def train_end_to_end(plan: Plan, name: str, row: Row, seed: int) -> None:
     keep_training(plan, plan.detector_path(row, seed), seed, training)
 
 
-def _told(name: str, state: StepProgress) -> None:
-    tell(name, state.step / state.steps, f"loss {state.losses['total']:.3f}")
+def _told(name: str, state: Progress) -> None:
+    tell(name, state.share, f"loss {state.loss:.3f}")
 
 
 def detect_nodes(plan: Plan, name: str, row: Row, seed: int) -> None:

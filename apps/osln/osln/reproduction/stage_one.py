@@ -9,7 +9,7 @@ import numpy as np
 
 from osln.files.arrays import write_arrays
 from osln.imaging.lung_column import Column
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.metrics.definitions import Counts
 from osln.metrics.sweep import Sweep, sweep
 from osln.reproduction.classes import class_table, judge
@@ -50,7 +50,7 @@ def train_network(plan: Plan, name: str, network: Network) -> None:
 
 
 def _told(name: str, state: Progress) -> None:
-    tell(name, state.iteration / state.iterations, f"loss {state.loss:.3f}")
+    tell(name, state.share, f"loss {state.loss:.3f}")
 
 
 def make_maps(plan: Plan, name: str, network: Network, cases: Sequence[str], turns: int) -> None:

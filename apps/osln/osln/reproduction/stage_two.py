@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from osln.files.arrays import write_array, write_json
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.metrics.definitions import OPERATING_PRECISION, operating_thresholds
 from osln.metrics.matching import Scored
 from osln.reproduction.jobs import device, tell
@@ -88,7 +88,7 @@ def train_row(plan: Plan, name: str, row: Row, seed: int) -> None:
 
 
 def _told(name: str, state: Progress) -> None:
-    tell(name, state.epoch / state.epochs, f"loss {state.loss:.3f}")
+    tell(name, state.share, f"loss {state.loss:.3f}")
 
 
 def score_row(plan: Plan, name: str, row: Row, seed: int) -> None:

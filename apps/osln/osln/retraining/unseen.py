@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.store.approved import load_columns

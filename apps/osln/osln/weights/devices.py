@@ -15,7 +15,9 @@ def available_devices() -> list[str]:
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16 itself; elsewhere autocast costs time and precision."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        # Volta and Turing GPUs only emulate it.
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi import HTTPException
 
 from lib.models import trainers
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.rows.experiments import PRESETS, SERVED_SEGMENTERS
 from osln.store.splits import assign
 from osln.weights.model_store import ModelStore
@@ -43,8 +43,8 @@ def trainer(tmp_path, monkeypatch):
         calls.append((root, models, name, options))
         if options["learning_rate"] == 1.0:
             raise ValueError("no approved label: review cases and submit them first")
-        on_progress(Progress(1, 2, 50, 100, 1.25, 0.75, None, 75.4))
-        on_progress(Progress(2, 2, 100, 100, 0.75, 0.5, FIGURES, 0.0))
+        on_progress(Progress(50, 100, 50, {"total": 1.25}, None, 75.4))
+        on_progress(Progress(100, 100, 50, {"total": 0.75}, FIGURES, 0.0))
         return Report()
 
     monkeypatch.setattr(trainers, "retrain", retrain)
@@ -102,7 +102,7 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
     seen = []
 
     def retrain(*_, on_progress, **__):
-        on_progress(Progress(1, 4, 50, 200, 1.0, 0.5, None, 30.0))
+        on_progress(Progress(50, 200, 50, {"total": 1.0}, None, 30.0))
         seen.append(trainer.stats())
         return Report()
 

@@ -18,7 +18,7 @@ from lib.models.server_process import end_with_parent
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from osln.files.arrays import plain
 from osln.files.images import write_atomically
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining.classifier import retrain_classifier
 from osln.retraining.publishing import nothing_to_learn
 from osln.retraining.segmenter import retrain

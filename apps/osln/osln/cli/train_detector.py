@@ -18,7 +18,7 @@ from osln.rows.presets import PRESETS
 
 if TYPE_CHECKING:
     from osln.imaging.lung_column import Column
-    from osln.learning.run import StepProgress
+    from osln.learning.fit import Progress
     from osln.mulan.sampling import NodeTags
     from osln.weights.checkpoint import Checkpoint
 
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
     resume = options.out.with_suffix(".resume")
     with steps(options.model) as tell:
 
-        def show(state: "StepProgress") -> None:
-            tell(state.step, state.steps, {"loss": state.losses["total"]})
+        def show(state: "Progress") -> None:
+            tell(state.step, state.steps, {"loss": state.loss})
 
         checkpoint = train_detector(
             DETECTORS[options.model],

@@ -18,7 +18,7 @@ from osln.rows.presets import PRESETS
 from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
 
 if TYPE_CHECKING:
-    from osln.learning.run import StepProgress
+    from osln.learning.fit import Progress
     from osln.tagging.deeplesion import DeepLesion
     from osln.tagging.lesion_set import LesionSet
 
@@ -93,8 +93,8 @@ def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> No
     resume = options.work / f"lesanet-{output.stem}.resume"
     with steps("LesaNet") as tell:
 
-        def show(state: "StepProgress") -> None:
-            tell(state.step, state.steps, {"loss": state.losses["total"]})
+        def show(state: "Progress") -> None:
+            tell(state.step, state.steps, {"loss": state.loss})
 
         trained = train_tagger(
             recipe,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.operating_points import set_score_thresholds
 from osln.retraining.publishing import RetrainReport

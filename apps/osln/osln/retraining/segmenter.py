@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from osln.imaging.lung_column import Column
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
 from osln.retraining.publishing import RetrainReport
 from osln.retraining.round import Round, Settings

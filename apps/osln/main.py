@@ -9,11 +9,13 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from lib.configuration import configuration
 from lib.models import batch, infers, strategies, trainers
+from lib.models.server_process import end_with_server
 from lib.pacs import datastore as pacs_datastore
 from lib.pacs import settings as pacs_settings
 from lib.pacs.keeper import PacsKeeper
 from lib.store import labels
 from lib.store.datastore import OslnDatastore
+from lib.temporary import move_in
 from lib.web import answers, dicom_routes, gate, house, ohif_routes, pages, startup, threads
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
@@ -22,6 +24,7 @@ from osln.published import Published
 from osln.weights.model_store import ModelStore
 
 silence()
+end_with_server()
 
 
 class OslnApp(MONAILabelApp):
@@ -83,6 +86,7 @@ class OslnApp(MONAILabelApp):
         from monailabel.app import app
 
         super().on_init_complete()
+        move_in()
         gate.install()
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
         house.install(app, house.house_of(self.configuration.access, studies))

@@ -20,6 +20,7 @@ from monailabel.interfaces.exception import (
 from osln.dicom.web.client import PacsError
 from osln.published import NotReadyError as NotReadyError
 from osln.store.revisions import ConflictError, DiskFullError
+from osln.weights.model_store import BusyError
 
 OUR_PACKAGES = ("osln", "lib", "main")
 
@@ -40,9 +41,7 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except ConflictError as error:
-        raise HTTPException(409, str(error)) from error
-    except NotReadyError as error:
+    except (BusyError, ConflictError, NotReadyError) as error:
         raise HTTPException(409, str(error)) from error
     except PacsError as error:
         raise HTTPException(502, str(error)) from error

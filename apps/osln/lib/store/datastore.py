@@ -14,7 +14,7 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, UnknownCaseError, translated
-from lib.store.case_files import put_away, take_ct
+from lib.store.case_files import put_away, settle_removed, take_ct
 from lib.store.cases import TAGS, checked_notes, checked_tag, is_case_id, reason_against
 from lib.store.index import StoreIndex
 from lib.store.labels import accept_prediction, accept_submission
@@ -46,6 +46,7 @@ class OslnDatastore(StoreIndex):
         self.root = Path(studies_path).resolve()
         self._refused: dict[str, str] = {}
         (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
+        settle_removed(self.root)
         super().__init__(
             str(self.root), extensions=tuple(extensions), auto_reload=auto_reload, read_only=read_only
         )
@@ -71,7 +72,13 @@ class OslnDatastore(StoreIndex):
         return read_volume(self.get_image_uri(case))
 
     def announce(self, case: str, tag: str) -> None:
-        """Called before a submitted label is stored, inside its lock; for stores that pass labels on."""
+        """Called before a label is stored, inside its lock.
+
+        Raises:
+            UnknownCaseError: If the case was removed meanwhile: a later CT of the same id would inherit it.
+        """
+        if case not in self._datastore.objects:
+            raise UnknownCaseError(f"case {case} was removed from the store meanwhile; nothing was stored")
 
     def about_itself(self) -> list[str]:
         """Lines for the log of the start."""
@@ -149,7 +156,6 @@ class OslnDatastore(StoreIndex):
         """Takes a case out of the store; its labels are kept (`lib.store.case_files`)."""
         case = self.known(image_id)
         put_away(self, case, Path(super().get_image_uri(case)))
-        self.refresh()
 
     @translated()
     def save_label(
@@ -159,7 +165,9 @@ class OslnDatastore(StoreIndex):
         case, tag = self.known(image_id), checked_tag(label_tag)
         info = checked_notes(label_info or {})
         if tag == "original":
-            accept_prediction(self, case, label_filename, info)
+            with self.revisions(case, "final").lock():
+                OslnDatastore.announce(self, case, tag)
+                accept_prediction(self, case, label_filename, info)
         else:
             accept_submission(self, case, label_filename, info, tag=tag)
         return case

@@ -155,6 +155,9 @@ def checked_start(stock: Callable) -> Callable:
                     None,
                     f"a {method} task is already {busy[-1]['status'].lower()}: stop it, or wait for its end",
                 )
+            if method == "train" and not busy:
+                with translated():
+                    app_instance()._trainers[request["model"]].check_free()
             if not force_sync:
                 return stock(method, request, params, force_sync, enqueue)
         return stock(method, request, params, force_sync, enqueue)

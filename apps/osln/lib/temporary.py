@@ -1,4 +1,4 @@
-"""Everything temporary of a server lies in one private folder, whose lock tells whether the server still lives.
+"""Everything temporary of a server lies in one private folder, whose lock tells whether the server lives.
 
 A server that was killed cleans nothing up: the next one does. The lock is the system's own, which ends with
 the process whatever it dies of, and neither number nor start time of a process has to be believed.
@@ -23,7 +23,7 @@ SERVER = "OSLN_SERVER"
 
 
 def move_in() -> Path:
-    """Makes this process a server: sweeps the rests of dead ones and has all temporary files in its own folder.
+    """Makes this process a server: sweeps what dead ones left, and has all temporary files in its own folder.
 
     Returns:
         The folder, which nobody else may read; a second call returns the same one.
@@ -75,7 +75,9 @@ def sweep(around: Path) -> list[str]:
             about = folder.lstat()
         except FileNotFoundError:
             continue
-        ours = stat.S_ISDIR(about.st_mode) and about.st_uid == getattr(os, "getuid", lambda: about.st_uid)()
+        # Windows has no such number, and temporary folders of each user's own.
+        mine = not hasattr(os, "getuid") or about.st_uid == os.getuid()
+        ours = mine and stat.S_ISDIR(about.st_mode)
         lock = folder / LOCK
         # A clock that was set back makes a folder come from the future: not a young one.
         young = not lock.exists() and 0 <= time.time() - about.st_mtime < FRESH_SECONDS

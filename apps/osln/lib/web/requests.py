@@ -26,6 +26,8 @@ NO_JSON = (
     "application/octet-stream",
     "application/dicom;",
 )
+LONGEST_PART = 255
+"""Bytes of a part of an address: file systems take no longer name."""
 LONGEST_NAME = 128
 """Characters of an uploaded file's name: the server makes a name of its own from its end."""
 
@@ -71,6 +73,8 @@ def odd_address(scope: Scope) -> str | None:
     given = scope["path"].encode(errors="replace") + b"?" + unquote_to_bytes(scope.get("query_string", b""))
     if any(byte < 32 or byte == 127 for byte in given):
         return "the address of the request holds a control character; nothing here has such a name"
+    if any(len(part.encode(errors="replace")) > LONGEST_PART for part in scope["path"].split("/")):
+        return f"a part of the address has more than {LONGEST_PART} bytes; nothing here has such a name"
     return None
 
 
@@ -90,7 +94,7 @@ def check_names(values: dict[str, Any]) -> None:
                     f"the name of the uploaded file has {len(name)} characters, at most {LONGEST_NAME} are "
                     "taken: rename it"
                 )
-            if not name.isprintable():
+            if name in (".", "..") or not name.isprintable():
                 raise ValueError(f"{name!r} is no name of a file: rename it")
 
 

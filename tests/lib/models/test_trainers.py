@@ -1,5 +1,6 @@
 import json
 import logging
+import threading
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -208,3 +209,24 @@ def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_
     assert name == "glnet" and options["epochs"] == 3 and options["tagger_path"] == tagger
     assert state["status"] == "preparing" and state["step"] == "looking for the candidates of case-1 (1 of 2)"
     assert glnet.stats()["status"] == "done"
+
+
+def test_a_training_beside_another_of_the_network_is_refused_and_spares_its_record(trainer, tmp_path):
+    trainer({"model": "ct-distal"}, Folder())
+    record = trainer.stats()
+    refused = []
+
+    def second():
+        for ask in (trainer.check_free, lambda: trainer({"model": "ct-distal"}, Folder())):
+            try:
+                ask()
+            except (HTTPException, ValueError) as error:
+                refused.append(error)
+
+    with ModelStore(tmp_path / "models").training("ct-distal"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(refused) == 2 and "is being trained" in str(refused[0])
+    assert refused[1].status_code == 409
+    assert trainer.stats() == record and len(trainer.calls) == 1

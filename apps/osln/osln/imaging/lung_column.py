@@ -13,6 +13,8 @@ from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
 
 TISSUE_HU = -500.0
+MOST_VOXELS = 2 * 10**8
+"""On the working grid, where a voxel takes up to 50 bytes; four columns of the paper's of 2.5 m."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def prepare(study: Study, preset: Preset) -> Column:
         preset: Gives spacing and window.
 
     Raises:
-        ValueError: If the PET covers nothing of the column.
+        ValueError: If the PET covers nothing of the column, or the column takes more than `MOST_VOXELS`.
     """
     warnings: list[str] = []
     working = study.ct.grid.resampled(preset.spacing_mm)
@@ -71,6 +73,7 @@ def prepare(study: Study, preset: Preset) -> Column:
     start[2] = 0
     if not center.from_lungs and (size[:2] < shape[:2]).any():
         warnings.append("no lung was found: the searched column is centered on the body")
+    _check_room(study.case, "the searched column", size)
     grid = working.crop(start, size)
 
     ct_hu = resample(study.ct.array, study.ct.grid, grid, fill=-1000.0)
@@ -93,6 +96,15 @@ def prepare(study: Study, preset: Preset) -> Column:
     )
 
 
+def _check_room(case: str, what: str, size: np.ndarray) -> None:
+    voxels = int(np.prod(size, dtype=object))
+    if voxels > MOST_VOXELS:
+        raise ValueError(
+            f"case {case}: {what} has {voxels:.2e} voxels, at most {MOST_VOXELS:.0e} fit into memory: "
+            "crop the CT, or correct a mask whose voxels lie far apart"
+        )
+
+
 def _tumor_and_distance(
     study: Study, working: Grid, start: np.ndarray, size: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -101,6 +113,7 @@ def _tumor_and_distance(
     first, past = mask_box(study.tumor.array)
     box_low, box_high = working.box_of(study.tumor.grid.crop(first, past - first), margin=1)
     low, high = np.minimum(start, box_low), np.maximum(start + size, box_high)
+    _check_room(study.case, "the searched column with the whole tumor mask", high - low)
     around = working.crop(low, high - low)
     mask = resample(study.tumor.array, study.tumor.grid, around, nearest=True).astype(bool)
     if not mask.any():

@@ -11,7 +11,7 @@ from typing import Any
 from osln.imaging.lung_column import Column
 from osln.learning.fit import Progress
 from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
-from osln.retraining.publishing import RetrainReport
+from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
@@ -21,6 +21,7 @@ from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
 
 
+@alone
 def retrain(
     root: str | Path,
     models: ModelStore | str | Path,

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import OPERATING_POINT, TAGGER, VERSIONED
@@ -17,8 +19,15 @@ if TYPE_CHECKING:
     # torch comes with it, which takes seconds: who only lists versions does without.
     from osln.weights.checkpoint import Checkpoint
 
+logger = logging.getLogger(__name__)
+
 SHIPPED = "shipped"
+PUBLISHED = "published.json"
 DEFAULT_THRESHOLD = 0.5
+
+
+class BusyError(ValueError):
+    """The network is being trained for the same store already."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +55,17 @@ class ModelStore:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self._damaged: dict[Path, str] = {}
 
     def versions(self, network: str) -> list[Version]:
         """All versions, oldest first; the shipped one leads."""
         _check_network(network)
         manifest = self._shipped_manifest()
         shipped = {**manifest.get("networks", {}), TAGGER: manifest.get("tagger")}.get(network)
-        found = [self._version(network, SHIPPED, shipped)] if shipped else []
-        for path in sorted((self.root / network).glob("*.json")):
-            found.append(self._version(network, path.stem, json.loads(path.read_text())))
-        return found
+        first = [self._version(network, SHIPPED, shipped)] if shipped else []
+        # By number, as clocks may be set back; versions of before there were numbers come first.
+        own = sorted((entry.get("number", 0), name, entry) for name, entry in self._entries(network))
+        return first + [self._version(network, name, entry) for _, name, entry in own]
 
     def published(self, network: str) -> Version | None:
         """The version in use, or None if there is none at all."""
@@ -157,12 +167,14 @@ class ModelStore:
         # Microseconds: two trainings never end in the same one.
         name = now.strftime("%Y%m%dT%H%M%S%f") + ("" if metric is None else f"-{metric:.3f}")
         path = folder / (name + suffix)
+        number = 1 + max((entry.get("number", 0) for _, entry in self._entries(network)), default=0)
         write(path)
         entry = {
             "file": f"{network}/{path.name}",
             "sha256": _sha256(path),
             "trained_on": trained_on,
             "created": now.isoformat(timespec="seconds"),
+            "number": number,
             "metric": metric,
             "metadata": plain(dict(metadata)),
         }
@@ -180,8 +192,29 @@ class ModelStore:
             history = state["published"].setdefault(network, [])
             if not history or history[-1] != name:
                 history.append(name)
-            write_atomically(self.root / "published.json", _json(state))
+            self._write_state(state)
         return version
+
+    @contextmanager
+    def training(self, network: str) -> Iterator[None]:
+        """Inside, nobody else trains this network for this store; the same thread may enter again.
+
+        Raises:
+            BusyError: If a training of the network is at work, in whatever process.
+        """
+        folder = self.root / network
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".training.lock", timeout=0, is_singleton=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BusyError(
+                f"{network} is being trained for {self.root} already: wait for its end, or stop that training"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def rollback(self, network: str) -> Version:
         """Puts the version before the published one back into use.
@@ -198,7 +231,7 @@ class ModelStore:
             if not history or earlier not in known:
                 raise ValueError(f"{network} has no earlier version to roll back to")
             history.pop()
-            write_atomically(self.root / "published.json", _json(state))
+            self._write_state(state)
         return known[earlier]
 
     def thresholds(self, experiment: str) -> dict[str, float]:
@@ -215,7 +248,7 @@ class ModelStore:
         with self._lock():
             state = self._state()
             state.setdefault("thresholds", {})[experiment] = plain(thresholds)
-            write_atomically(self.root / "published.json", _json(state))
+            self._write_state(state)
 
     def _named(self, network: str, name: str) -> Version:
         for version in self.versions(network):
@@ -230,13 +263,62 @@ class ModelStore:
         folder = self.root / SHIPPED if name == SHIPPED else self.root
         return Version(network, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata)
 
+    def damage(self) -> list[str]:
+        """Sentences about files that cannot be read; the store goes on with those that can."""
+        self._shipped_manifest()
+        self._state()
+        for network in VERSIONED:
+            self._entries(network)
+        return list(self._damaged.values())
+
     def _shipped_manifest(self) -> dict[str, Any]:
         path = self.root / SHIPPED / "manifest.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return self._read(path, "the weights that came with the software are not used: copy it again") or {}
+
+    def _entries(self, network: str) -> list[tuple[str, dict[str, Any]]]:
+        """Name and description of the versions that were trained here, those that can be read."""
+        paths = sorted((self.root / network).glob("*.json"))
+        read = {path.stem: self._read(path, "this version is left out: restore it") for path in paths}
+        return [(name, entry) for name, entry in read.items() if entry]
 
     def _state(self) -> dict[str, Any]:
-        path = self.root / "published.json"
-        return json.loads(path.read_text()) if path.is_file() else {"published": {}}
+        last = self._last_good
+        instead = (
+            f"the state before the last change is used ({last.name})"
+            if last.is_file()
+            else ("the shipped versions are used")
+        )
+        state = self._read(self.root / PUBLISHED, f"{instead}: publish the version that you want")
+        if state is None and (self.root / PUBLISHED).is_file():
+            state = self._read(last, "there is no other")
+        return {"published": {}} | (state or {})
+
+    def _write_state(self, state: Mapping[str, Any]) -> None:
+        if (current := self._read(self.root / PUBLISHED, "it is made anew")) is not None:
+            write_atomically(self._last_good, _json(current))
+        write_atomically(self.root / PUBLISHED, _json(state))
+
+    @property
+    def _last_good(self) -> Path:
+        return self.root / "published.last.json"
+
+    def _read(self, path: Path, consequence: str) -> dict[str, Any] | None:
+        """A JSON object; None if there is no such file, or, told in the log, if it is damaged."""
+        try:
+            content = json.loads(path.read_text())
+            if not isinstance(content, dict):
+                raise ValueError(f"it holds a {type(content).__name__}")
+        except FileNotFoundError:
+            self._damaged.pop(path, None)
+            return None
+        except ValueError as error:
+            sentence = f"{path} is damaged ({error}); {consequence}"
+            if self._damaged.get(path) != sentence:
+                logger.warning("%s", sentence)
+            self._damaged[path] = sentence
+            return None
+        self._damaged.pop(path, None)
+        return content
 
     def _lock(self) -> FileLock:
         self.root.mkdir(parents=True, exist_ok=True)

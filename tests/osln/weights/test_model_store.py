@@ -14,7 +14,8 @@ from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.weights import model_store as weights
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import BusyError, ModelStore, write_shipped
+from osln.weights.model_store import BusyError, ModelStore
+from osln.weights.shipped import write_shipped
 
 
 def checkpoint(name="ct", bias=0.0) -> Checkpoint:
@@ -197,14 +198,14 @@ def test_operating_points_are_ones_own_then_the_shipped_then_one_half(store):
 
 def test_two_publications_at_once_are_both_kept(store, monkeypatch):
     names = {name: store.add(checkpoint(name)).name for name in ("ct", "ct-distal")}
-    as_json = weights._json
+    really = weights.as_json
 
     def slowly(value):
         # Long enough for the other thread to read the old state, if nothing held it back.
         time.sleep(0.2)
-        return as_json(value)
+        return really(value)
 
-    monkeypatch.setattr(weights, "_json", slowly)
+    monkeypatch.setattr(weights, "as_json", slowly)
     threads = [threading.Thread(target=ModelStore(store.root).publish, args=each) for each in names.items()]
     for thread in threads:
         thread.start()

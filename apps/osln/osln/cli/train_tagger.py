@@ -85,7 +85,8 @@ def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> No
     """Train, write `output`, put it where it is wanted and tell what came out."""
     from osln.tagging.tagger import PHANTOM, TRAINED, Tagger, publish_tagger, save_tagger
     from osln.tagging.training import train_tagger
-    from osln.weights.model_store import ModelStore, ship_tagger
+    from osln.weights.model_store import ModelStore
+    from osln.weights.shipped import ship_tagger
 
     output.parent.mkdir(parents=True, exist_ok=True)
     learned, judged = lesion_sets(options)

@@ -96,7 +96,7 @@ class ModelStore:
                 f"no weights for {network}: train it ({_training(network)}) or put them at "
                 f"{self.root / SHIPPED}"
             )
-        if not version.path.is_file() or _sha256(version.path) != version.sha256:
+        if not version.path.is_file() or sha256_of(version.path) != version.sha256:
             raise ValueError(
                 f"the weights {version.path.name} of {network} are missing or were changed after they were "
                 f"stored; roll back (./scripts/osln models rollback {network}) or train again"
@@ -171,14 +171,14 @@ class ModelStore:
         write(path)
         entry = {
             "file": f"{network}/{path.name}",
-            "sha256": _sha256(path),
+            "sha256": sha256_of(path),
             "trained_on": trained_on,
             "created": now.isoformat(timespec="seconds"),
             "number": number,
             "metric": metric,
             "metadata": plain(dict(metadata)),
         }
-        write_atomically(folder / f"{name}.json", _json(entry))
+        write_atomically(folder / f"{name}.json", as_json(entry))
         return self._version(network, name, entry)
 
     def publish(self, network: str, name: str) -> Version:
@@ -295,8 +295,8 @@ class ModelStore:
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
         if (current := self._read(self.root / PUBLISHED, "it is made anew")) is not None:
-            write_atomically(self._last_good, _json(current))
-        write_atomically(self.root / PUBLISHED, _json(state))
+            write_atomically(self._last_good, as_json(current))
+        write_atomically(self.root / PUBLISHED, as_json(state))
 
     @property
     def _last_good(self) -> Path:
@@ -325,73 +325,6 @@ class ModelStore:
         return FileLock(self.root / ".published.lock")
 
 
-def write_shipped(
-    folder: Path,
-    checkpoints: "Mapping[str, Checkpoint]",
-    thresholds: Mapping[str, Any],
-    tagger: tuple[Path, Mapping[str, Any]] | None,
-    command: str,
-) -> None:
-    """Writes the weights that come with the software and their manifest with checksums.
-
-    Args:
-        folder: Where to.
-        checkpoints: Of both stages, by network name.
-        thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
-        tagger: Of the tagger whose tags the classifiers read, as `ship_tagger`; None if none reads tags.
-        command: The command line that made them, to make them again.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = {
-        "command": command,
-        "not_for_clinical_use": True,
-        "networks": _shipped_files(folder, checkpoints),
-        "thresholds": plain(thresholds),
-    }
-    if tagger is not None:
-        manifest["tagger"] = _shipped_tagger(folder, *tagger)
-    write_atomically(folder / "manifest.json", _json(manifest))
-
-
-def ship_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> None:
-    """Puts a tagger among the weights that come with the software, in place of the one that was there.
-
-    Args:
-        folder: Of these weights; there.
-        source: File of the tagger; copied into the folder unless it is there already.
-        about: What `Tagger.describe` says of it.
-    """
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
-    manifest["tagger"] = _shipped_tagger(folder, source, about)
-    write_atomically(path, _json(manifest))
-
-
-def _shipped_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies the tagger and returns its entry of the manifest."""
-    if source.resolve() != (target := folder / f"{TAGGER}.safetensors").resolve():
-        write_atomically(target, source.read_bytes())
-    told = {name: about[name] for name in ("origin", "trained_on")}
-    return {"file": target.name, "sha256": _sha256(target), **told}
-
-
-def _shipped_files(folder: Path, checkpoints: "Mapping[str, Checkpoint]") -> dict[str, Any]:
-    """Writes the checkpoints and returns their entries of the manifest."""
-    from osln.weights.checkpoint import save_checkpoint
-
-    entries = {}
-    for name, checkpoint in checkpoints.items():
-        path = folder / f"{name}.pt"
-        save_checkpoint(path, checkpoint)
-        entries[name] = {
-            "file": path.name,
-            "sha256": _sha256(path),
-            "trained_on": checkpoint.trained_on,
-            "metadata": plain(dict(checkpoint.metadata)),
-        }
-    return entries
-
-
 def _check_network(name: str) -> None:
     if name not in VERSIONED:
         raise ValueError(f"unknown network {name!r}: expected one of {', '.join(VERSIONED)}")
@@ -404,9 +337,9 @@ def _training(network: str) -> str:
     return f"./scripts/osln train --store STORE --model {network}"
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
     return (json.dumps(value, sort_keys=True) + "\n").encode()

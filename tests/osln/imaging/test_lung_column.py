@@ -8,7 +8,7 @@ import pytest
 
 from osln.imaging.distance import tumor_distance_mm
 from osln.imaging.grid import Grid, Volume, canonical, resample
-from osln.imaging.lung_column import Column, prepare
+from osln.imaging.lung_column import LungColumn, prepare
 from osln.imaging.study import Study
 from osln.rows.experiments import PRESETS
 from small.body import LUNGS_MM, ball, body_hu, millimeters, on_file
@@ -69,7 +69,7 @@ def whole_study(name: str) -> Study:
 
 
 @cache
-def whole_column(name: str) -> Column:
+def whole_column(name: str) -> LungColumn:
     return prepare(whole_study(name), PRESET)
 
 

@@ -17,7 +17,7 @@ from osln.rows.detectors import DETECTORS
 from osln.rows.presets import PRESETS
 
 if TYPE_CHECKING:
-    from osln.imaging.lung_column import Column
+    from osln.imaging.lung_column import LungColumn
     from osln.learning.fit import Progress
     from osln.mulan.sampling import NodeTags
     from osln.weights.checkpoint import Checkpoint
@@ -73,7 +73,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def patients(options: argparse.Namespace) -> "tuple[list[Column], list[NodeTags] | None, list[Column]]":
+def patients(
+    options: argparse.Namespace,
+) -> "tuple[list[LungColumn], list[NodeTags] | None, list[LungColumn]]":
     """Patients to learn from, tags of their nodes if known, and patients to judge by."""
     from osln.cohorts.phantoms import PhantomCohort, split_seeds
     from osln.store.approved import approved_cases, load_columns
@@ -100,7 +102,7 @@ def patients(options: argparse.Namespace) -> "tuple[list[Column], list[NodeTags]
     )
 
 
-def judgment(checkpoint: "Checkpoint", columns: "Sequence[Column]", device: str) -> str:
+def judgment(checkpoint: "Checkpoint", columns: "Sequence[LungColumn]", device: str) -> str:
     """mFROC and best F1, beside what chance gives: every patient's findings in the next patient's body."""
     import numpy as np
 

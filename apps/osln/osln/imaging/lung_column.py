@@ -18,7 +18,7 @@ MOST_VOXELS = 2 * 10**8
 
 
 @dataclass(frozen=True)
-class Column:
+class LungColumn:
     """One patient on one working grid.
 
     Attributes:
@@ -49,7 +49,7 @@ class Column:
         return {"ct": self.ct_hu, "pet": self.pet_suv, "distance": self.distance_mm}
 
 
-def prepare(study: Study, preset: Preset) -> Column:
+def prepare(study: Study, preset: Preset) -> LungColumn:
     """Crops a study to the lung-centered column and resamples it to the working grid.
 
     The column is as wide as the preset's window (224 x 224 mm in the paper, section 4.2), centered on
@@ -91,7 +91,7 @@ def prepare(study: Study, preset: Preset) -> Column:
     nodes = None
     if study.nodes is not None:
         nodes = resample(study.nodes.array, study.nodes.grid, grid, nearest=True)
-    return Column(
+    return LungColumn(
         study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, ct_hu > TISSUE_HU, tuple(warnings)
     )
 
@@ -125,7 +125,7 @@ def _tumor_and_distance(
     return mask[part], np.asfortranarray(distance[part])
 
 
-def compact(column: Column) -> Column:
+def compact(column: LungColumn) -> LungColumn:
     """The column in 8 bytes a voxel instead of 21, so that a cohort fits in memory.
 
     CT becomes int16, PET and distance float16, labels uint8 where they fit; the tumor mask is left out.
@@ -147,7 +147,7 @@ def compact(column: Column) -> Column:
     )
 
 
-def reason_not_usable(column: Column, network: Segmenter | Detector) -> str | None:
+def reason_not_usable(column: LungColumn, network: Segmenter | Detector) -> str | None:
     """What a patient lacks for a network, or None if nothing."""
     if column.nodes is None:
         return "no approved nodes"
@@ -158,7 +158,7 @@ def reason_not_usable(column: Column, network: Segmenter | Detector) -> str | No
     return None
 
 
-def zone_of(column: Column, zone: str) -> np.ndarray:
+def zone_of(column: LungColumn, zone: str) -> np.ndarray:
     """(X, Y, Z) bool, the voxels of a zone; all of them without asking for a tumor if the zone is "all"."""
     if zone == "all" or column.distance_mm is None:
         if zone != "all":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling
 from osln.learning.fit import Lesson, Progress, fit
 from osln.learning.schedule import weight_groups
@@ -29,7 +29,7 @@ REPORT_STEPS = 20
 def train_detector(
     detector: Detector,
     preset: Preset,
-    columns: Sequence[Column],
+    columns: Sequence[LungColumn],
     tags: Sequence[NodeTags] | None = None,
     *,
     recipe: DetectorRecipe | None = None,

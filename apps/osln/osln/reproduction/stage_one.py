@@ -9,7 +9,7 @@ import numpy as np
 
 from osln.cohorts.cohort import Cohort
 from osln.files.arrays import write_arrays
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.metrics.definitions import Counts
 from osln.metrics.sweep import Sweep, sweep
 from osln.reproduction.classes import class_table, judge
@@ -54,7 +54,7 @@ def make_maps(cohort: Cohort, weights: Path, paths: Mapping[str, Path], turns: i
         tell(number / len(missing))
 
 
-def fused_map(maps: CaseMaps, column: Column) -> np.ndarray:
+def fused_map(maps: CaseMaps, column: LungColumn) -> np.ndarray:
     """Late fusion of the kept maps of a case; the maximum over trainings of one segmenter."""
     strongest: dict[str, np.ndarray] = {}
     for name, path in maps:
@@ -101,7 +101,7 @@ def displaced(prob: np.ndarray) -> np.ndarray:
     return np.roll(prob, [size // 2 for size in prob.shape], axis=(0, 1, 2))
 
 
-def _sweep(prob: np.ndarray, column: Column) -> Sweep:
+def _sweep(prob: np.ndarray, column: LungColumn) -> Sweep:
     return sweep(prob, column.nodes)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling
 from osln.learning.fit import Lesson, Progress, fit, weights_of
 from osln.learning.losses import masked_loss
@@ -33,8 +33,8 @@ VALIDATIONS = 5
 def train(
     segmenter: Segmenter,
     preset: Preset,
-    train_columns: Sequence[Column],
-    validation_columns: Sequence[Column] = (),
+    train_columns: Sequence[LungColumn],
+    validation_columns: Sequence[LungColumn] = (),
     *,
     iterations: int | None = None,
     seed: int = 0,
@@ -101,7 +101,7 @@ class _SegmenterLesson(Lesson[nn.Module]):
     sampler: PatchSampler
     empty: Checkpoint
     initial: Checkpoint | None
-    validation: tuple[Sequence[Column], int]
+    validation: tuple[Sequence[LungColumn], int]
     bf16: bool = field(init=False)
 
     def network(self) -> nn.Module:
@@ -171,7 +171,7 @@ def _check_initial(initial: Checkpoint, segmenter: Segmenter, preset: Preset) ->
         )
 
 
-def fit_scaling(segmenter: Segmenter, columns: Sequence[Column]) -> Scaling:
+def fit_scaling(segmenter: Segmenter, columns: Sequence[LungColumn]) -> Scaling:
     """Preprocessing numbers of a network: fitted to the training patients' PET if it sees PET."""
     pets = [column.pet_suv for column in columns if column.pet_suv is not None]
     return Scaling.fit(pets if segmenter.needs_pet else [])

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from benchmarks.report import compare
 from osln.imaging.grid import Grid, canonical
-from osln.imaging.lung_column import Column, prepare
+from osln.imaging.lung_column import LungColumn, prepare
 from osln.imaging.study import build_study
 from osln.metrics.definitions import Counts, stage_one
 from osln.metrics.sweep import sweep
@@ -76,7 +76,7 @@ def main() -> None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def phantom_column(seed: int, network: Predictor) -> Column:
+def phantom_column(seed: int, network: Predictor) -> LungColumn:
     """One phantom as the networks see it, with its true nodes."""
     phantom = make_phantom(seed)
     grid = Grid(phantom.ct_hu.shape, phantom.affine)

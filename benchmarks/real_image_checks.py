@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from osln.imaging.distance import LIMIT_MM, zone_mask
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.rows.experiments import PROXIMAL_MM, Preset
 from osln.stage_one.windows import fit_window, predict_windows
 
@@ -57,7 +57,7 @@ def copy_cases(source: Path, root: Path) -> list[str]:
     return cases
 
 
-def check_column(column: Column, root: Path, case: str) -> dict[str, float]:
+def check_column(column: LungColumn, root: Path, case: str) -> dict[str, float]:
     """Geometry, resampling and distance of the column against the files.
 
     Returns:
@@ -97,7 +97,7 @@ def check_column(column: Column, root: Path, case: str) -> dict[str, float]:
     return errors
 
 
-def check_windows(column: Column, preset: Preset) -> dict[str, float]:
+def check_windows(column: LungColumn, preset: Preset) -> dict[str, float]:
     """Cutting into windows and blending them again, with a network that hands its input back.
 
     Returns:

@@ -9,12 +9,24 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from lib.configuration import configuration
 from lib.models import batch, infers, strategies, trainers
+from lib.models.server_process import end_with_server
 from lib.pacs import datastore as pacs_datastore
 from lib.pacs import settings as pacs_settings
 from lib.pacs.keeper import PacsKeeper
-from lib.store import labels
 from lib.store.datastore import OslnDatastore
-from lib.web import answers, dicom_routes, gate, house, ohif_routes, pages, startup, threads
+from lib.temporary import move_in
+from lib.web import (
+    answers,
+    dicom_routes,
+    gate,
+    house,
+    ohif_routes,
+    own_routes,
+    pages,
+    requests,
+    startup,
+    threads,
+)
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
@@ -22,6 +34,7 @@ from osln.published import Published
 from osln.weights.model_store import ModelStore
 
 silence()
+end_with_server()
 
 
 class OslnApp(MONAILabelApp):
@@ -83,10 +96,12 @@ class OslnApp(MONAILabelApp):
         from monailabel.app import app
 
         super().on_init_complete()
+        move_in()
         gate.install()
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
+        requests.install(app)
         house.install(app, house.house_of(self.configuration.access, studies))
-        threads.unfreeze(app, [dicom_routes, ohif_routes, pages])
+        threads.unfreeze(app, [dicom_routes, ohif_routes, own_routes, pages])
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)
@@ -97,8 +112,14 @@ class OslnApp(MONAILabelApp):
             self._keeper = PacsKeeper(self._datastore)
             self._keeper.start()
 
+    def close(self) -> None:
+        """Ends what works in the background; a new app takes this one's place (`/reload`)."""
+        if self._keeper is not None:
+            self._keeper.stop()
+        self._datastore.close()
+
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:
-        return labels.report_for(label_id) | self._datastore.about_delivery()
+        return self._datastore.about_label(label_id)
 
     def _load_sessions(self, load: bool = False) -> OslnSessions | None:
         return OslnSessions(self._datastore.root, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None

@@ -12,7 +12,7 @@ import torch
 from benchmarks import real_image_checks as checks
 from osln.detection import detect
 from osln.imaging.grid import write_volume
-from osln.imaging.lung_column import Column, prepare
+from osln.imaging.lung_column import LungColumn, prepare
 from osln.imaging.transforms import Scaling
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import PRESETS, ROWS, SEGMENTERS
@@ -77,8 +77,8 @@ def test_candidates_lie_where_the_label_file_and_the_pet_file_say(case, tmp_path
 def test_a_column_that_is_shifted_or_mirrored_is_noticed(case):
     root, name = case
     column = prepare(load_study(companions(root, name)), PRESETS["demo"])
-    shifted = Column(**vars(column) | {"ct_hu": np.roll(column.ct_hu, 1, axis=0)})
-    mirrored = Column(**vars(column) | {"distance_mm": column.distance_mm[::-1]})
+    shifted = LungColumn(**vars(column) | {"ct_hu": np.roll(column.ct_hu, 1, axis=0)})
+    mirrored = LungColumn(**vars(column) | {"distance_mm": column.distance_mm[::-1]})
 
     assert any("ct_hu" in sentence for sentence in checks.failures(checks.check_column(shifted, root, name)))
     assert any("distance_mm" in s for s in checks.failures(checks.check_column(mirrored, root, name)))

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from osln.__main__ import main
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining import classifier, segmenter
 from osln.retraining.publishing import RetrainReport
 from osln.rows.experiments import SERVED_NETWORKS
@@ -37,7 +37,7 @@ def calls(monkeypatch):
         made.append((name, options))
         if options["seed"] == 9:
             raise ValueError("no approved label")
-        on_progress(Progress(1, 1, 50, 50, 1.0, 0.5, {"recall": 0.5, "false_positives": None}, 0.0))
+        on_progress(Progress(50, 50, 50, {"total": 1.0}, {"recall": 0.5, "false_positives": None}, 0.0))
         return report(name)
 
     monkeypatch.setattr(segmenter, "retrain", retrain)

@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.pictures import FALSE, HIT, MISS, draw_detections, draw_inputs, save_picture
 from osln.stage_one.candidates import Detections, find_candidates
 
@@ -22,7 +22,7 @@ def found_at(*boxes):
         prob[box] = 0.9
     grid = Grid(SHAPE, np.diag([2.5, 2.5, 3.0, 1.0]))
     tissue = np.full(SHAPE, 40, np.float32)
-    column = Column("a", grid, tissue, None, None, None, None, tissue > 0)
+    column = LungColumn("a", grid, tissue, None, None, None, None, tissue > 0)
     candidates, labels = find_candidates(prob, 0.5, column)
     return Detections("ct", 0.5, candidates, labels, prob, column, {})
 

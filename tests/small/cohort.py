@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from osln.imaging.grid import Volume
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.networks.lesanet import LesaNet
 from osln.reproduction.plan import Plan
 from osln.rows.experiments import PRESETS, Preset
@@ -60,7 +60,7 @@ class TinyCohort:
     def path(self, case: str) -> Path:
         return self.folder / "columns" / case
 
-    def column(self, case: str) -> Column:
+    def column(self, case: str) -> LungColumn:
         path = self.path(case)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

@@ -6,7 +6,7 @@ import numpy as np
 
 from osln.imaging.distance import tumor_distance_mm
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column, compact
+from osln.imaging.lung_column import LungColumn, compact
 from osln.rows.experiments import PRESETS, Preset
 
 SHAPE = (24, 24, 72)
@@ -23,7 +23,7 @@ def tiny_preset(**changes: object) -> Preset:
 
 def small_column(
     seed: int, *, pet: bool = True, tumor: bool = True, nodes: int = 4, case: str = ""
-) -> Column:
+) -> LungColumn:
     """Fat with noise; nodes at random places, bright in CT and PET; tumor at the lower end.
 
     The upper third of the column is more than 70 mm from the tumor: its nodes are distal.
@@ -44,7 +44,7 @@ def small_column(
     mask[10:13, 10:13, 2:5] = True
     grid = Grid(SHAPE, np.diag([*SPACING_MM, 1.0]))
     return compact(
-        Column(
+        LungColumn(
             case=case or f"case{seed}",
             grid=grid,
             ct_hu=ct_hu,

@@ -17,7 +17,8 @@ from osln.phantom import PhantomParameters, make_phantom
 from osln.rows.experiments import PRESETS, SEGMENTERS, SERVED_NETWORKS
 from osln.stage_one.training import train
 from osln.tagging.tagger import Tagger
-from osln.weights.model_store import SHIPPED, ModelStore, ship_tagger
+from osln.weights.model_store import SHIPPED, ModelStore
+from osln.weights.shipped import ship_tagger
 from small import store as small_store
 from small.running_server import APP
 

@@ -14,7 +14,8 @@ from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_NETWO
 from osln.stage_two.patches import Patches
 from osln.tagging.tagger import PHANTOM, Tagger, save_tagger
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import ModelStore, Version, ship_tagger
+from osln.weights.model_store import ModelStore, Version
+from osln.weights.shipped import ship_tagger
 
 SHAPE = (40, 36, 24)
 AFFINE_LPS = np.array([[-2.5, 0, 0, 60.0], [0, -2.5, 0, 50.0], [0, 0, 3.0, -30.0], [0, 0, 0, 1.0]])

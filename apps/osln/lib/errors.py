@@ -20,11 +20,32 @@ from monailabel.interfaces.exception import (
 from osln.dicom.web.client import PacsError
 from osln.published import NotReadyError as NotReadyError
 from osln.store.revisions import ConflictError, DiskFullError
+from osln.weights.model_store import BusyError
 
 OUR_PACKAGES = ("osln", "lib", "main")
 
 MONAI_LABEL_STATUS = {MONAILabelError.INVALID_INPUT: 404, MONAILabelError.APP_INIT_ERROR: 404}
 """What MONAI Label raises for a model, strategy or method that does not exist."""
+
+
+FULL = 507, "the disk is full: nothing was stored; free some space and try again"
+READ_ONLY = (
+    503,
+    "the server may not write to the folder of its files (read-only, or without the right): nothing was "
+    "stored; give it the right to write, or mount the folder for writing, and try again",
+)
+ACCIDENTS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EROFS: READ_ONLY,
+    errno.EACCES: READ_ONLY,
+    errno.EPERM: READ_ONLY,
+}
+"""Status and sentence for what the file system can do to a server that did nothing wrong."""
+
+
+class StoreGoneError(Exception):
+    """The folder of the cases is not there, or another one lies in its place."""
 
 
 class UnknownCaseError(LookupError):
@@ -36,13 +57,12 @@ def translated() -> Iterator[None]:
     """Turns refusals into `fastapi.HTTPException`; usable as `with translated():` and as `@translated()`.
 
     404 unknown case, label, model or revision; 409 conflict, or something is not there yet; 422 anything else
-    that the request got wrong; 502 the PACS does not do its part; 507 disk full.
+    that the request got wrong; 502 the PACS does not do its part; 503 the store is gone or cannot be written,
+    or the memory is used up; 507 disk full.
     """
     try:
         yield
-    except ConflictError as error:
-        raise HTTPException(409, str(error)) from error
-    except NotReadyError as error:
+    except (BusyError, ConflictError, NotReadyError) as error:
         raise HTTPException(409, str(error)) from error
     except PacsError as error:
         raise HTTPException(502, str(error)) from error
@@ -52,11 +72,14 @@ def translated() -> Iterator[None]:
         if (status := _status_of(error)) is None:
             raise
         raise HTTPException(status, error.msg) from error
+    except StoreGoneError as error:
+        raise HTTPException(503, str(error)) from error
+    except MemoryError as error:
+        raise HTTPException(503, "the memory of this computer is used up: try again later") from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in ACCIDENTS:
             raise
-        message = "the disk is full: nothing was stored; free some space and try again"
-        raise HTTPException(507, message) from error
+        raise HTTPException(*ACCIDENTS[error.errno]) from error
     except LookupError as error:
         # A plain KeyError or IndexError is a slip in code, not an answer to a client.
         if type(error) in (KeyError, IndexError) or not _is_ours(error):

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from osln.files.images import write_atomically
 from osln.imaging.distance import LIMIT_MM
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.metrics.matching import match
 from osln.rows.experiments import PROXIMAL_MM
 from osln.stage_one.candidates import Detections
@@ -66,7 +66,7 @@ def draw_detections(found: Detections, truth: np.ndarray | None, title: str) -> 
     return figure
 
 
-def draw_inputs(column: Column, title: str) -> Figure:
+def draw_inputs(column: LungColumn, title: str) -> Figure:
     """A coronal plane as in the paper's Figure 2: CT, CT with the nodes, with the distance, with the PET.
 
     Args:
@@ -117,7 +117,7 @@ def _sorted_out(
     return (labels > 0) & ~wrong, missed, wrong, rejected
 
 
-def _planes(column: Column, wanted: np.ndarray) -> list[tuple[int, int]]:
+def _planes(column: LungColumn, wanted: np.ndarray) -> list[tuple[int, int]]:
     """(axis, index) of one coronal and three axial planes that show the most of what is wanted."""
     y = int(np.argmax(wanted.any(axis=2).sum(axis=0))) if wanted.any() else column.ct_hu.shape[1] // 2
     counts = wanted.sum(axis=(0, 1)).astype(float)
@@ -130,7 +130,7 @@ def _planes(column: Column, wanted: np.ndarray) -> list[tuple[int, int]]:
     return [(1, y), *((2, z) for z in sorted(axial, reverse=True))]
 
 
-def _draw_plane(axes: Axes, column: Column, axis: int, index: int, *, shaded: bool = False) -> None:
+def _draw_plane(axes: Axes, column: LungColumn, axis: int, index: int, *, shaded: bool = False) -> None:
     """CT with what the column has besides; `shaded` draws the distance in color."""
     ct = _plane(column.ct_hu, axis, index)
     axes.imshow(
@@ -161,7 +161,7 @@ def _draw_plane(axes: Axes, column: Column, axis: int, index: int, *, shaded: bo
     axes.set_axis_off()
 
 
-def _outline(axes: Axes, column: Column, mask: np.ndarray, axis: int, index: int, color: str) -> None:
+def _outline(axes: Axes, column: LungColumn, mask: np.ndarray, axis: int, index: int, color: str) -> None:
     plane = _plane(mask, axis, index)
     if plane.any():
         axes.contour(plane, [0.5], colors=color, linewidths=1.6)

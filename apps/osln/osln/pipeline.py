@@ -20,6 +20,10 @@ PRECISION = "precision "
 """Begins the names of operating points of rows that end with stage one."""
 
 
+class NoRoomError(NotReadyError):
+    """The device has no memory left for the networks or the case."""
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """What a row runs with.
@@ -48,7 +52,7 @@ class Pipeline:
         """As `detection.detect`.
 
         Raises:
-            NotReadyError: If the device has no room for the case.
+            NoRoomError: If the device has no room for the case.
         """
         with room_on(self.device):
             return detect(study, self.row, self.networks, self.threshold, self.second)
@@ -138,7 +142,7 @@ def room_on(device: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
-        raise NotReadyError(
+        raise NoRoomError(
             f"{device} has no memory left for this case: ask again with device cpu, or when other "
             "programs have left the GPU"
         ) from error

@@ -7,7 +7,9 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from osln.published import SERVED_ROWS
+from lib.models import infers
+from osln import pipeline
+from osln.published import SERVED_ROWS, Published
 from osln.weights.model_store import ModelStore
 from small import app as small_app
 from small import store as small_store
@@ -239,6 +241,33 @@ def test_a_gpu_without_room_names_the_way_out(ask, monkeypatch):
     monkeypatch.setattr("osln.pipeline.detect", full)
     status, sentence = refusal(ask, "ct")
     assert status == 409 and "ask again with device cpu" in sentence
+
+
+@pytest.mark.parametrize("place", ["osln.pipeline.detect", "lib.models.infers.in_use"])
+def test_a_gpu_without_room_gives_way_to_the_cpu_once_and_says_so(ask, monkeypatch, place):
+    """Whether the networks have no room or the case has none."""
+    name = place.rpartition(".")[2]
+    module = infers if name == "in_use" else pipeline
+    asked, work = [], getattr(module, name)
+
+    def full_on_the_gpu(*arguments):
+        device = arguments[2] if name == "in_use" else next(iter(arguments[2].values())).device
+        asked.append(device)
+        with pipeline.room_on(device):
+            if device == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return work(*arguments)
+
+    monkeypatch.setattr(place, full_on_the_gpu)
+    ask.tasks = infers.build(Published(ModelStore(ask.models), ask.tagger), ("cuda", "cpu"))
+    params = ask("ct")["params"]
+    assert asked == ["cuda", "cpu"]
+    assert params["device"] == "cpu"
+    assert (
+        "cuda had no memory left, so this was computed on the CPU, which takes longer" in params["warnings"]
+    )
+    assert len(params["candidates"]) == 1
+    assert ask("ct", device="cpu")["params"]["device"] == "cpu"
 
 
 def test_rows_and_their_networks_come_from_the_tables():

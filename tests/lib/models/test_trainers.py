@@ -1,5 +1,6 @@
 import json
 import logging
+import threading
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -7,7 +8,7 @@ import pytest
 from fastapi import HTTPException
 
 from lib.models import trainers
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.rows.experiments import PRESETS, SERVED_SEGMENTERS
 from osln.store.splits import assign
 from osln.weights.model_store import ModelStore
@@ -43,8 +44,8 @@ def trainer(tmp_path, monkeypatch):
         calls.append((root, models, name, options))
         if options["learning_rate"] == 1.0:
             raise ValueError("no approved label: review cases and submit them first")
-        on_progress(Progress(1, 2, 50, 100, 1.25, 0.75, None, 75.4))
-        on_progress(Progress(2, 2, 100, 100, 0.75, 0.5, FIGURES, 0.0))
+        on_progress(Progress(50, 100, 50, {"total": 1.25}, None, 75.4))
+        on_progress(Progress(100, 100, 50, {"total": 0.75}, FIGURES, 0.0))
         return Report()
 
     monkeypatch.setattr(trainers, "retrain", retrain)
@@ -102,7 +103,7 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
     seen = []
 
     def retrain(*_, on_progress, **__):
-        on_progress(Progress(1, 4, 50, 200, 1.0, 0.5, None, 30.0))
+        on_progress(Progress(50, 200, 50, {"total": 1.0}, None, 30.0))
         seen.append(trainer.stats())
         return Report()
 
@@ -208,3 +209,24 @@ def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_
     assert name == "glnet" and options["epochs"] == 3 and options["tagger_path"] == tagger
     assert state["status"] == "preparing" and state["step"] == "looking for the candidates of case-1 (1 of 2)"
     assert glnet.stats()["status"] == "done"
+
+
+def test_a_training_beside_another_of_the_network_is_refused_and_spares_its_record(trainer, tmp_path):
+    trainer({"model": "ct-distal"}, Folder())
+    record = trainer.stats()
+    refused = []
+
+    def second():
+        for ask in (trainer.check_free, lambda: trainer({"model": "ct-distal"}, Folder())):
+            try:
+                ask()
+            except (HTTPException, ValueError) as error:
+                refused.append(error)
+
+    with ModelStore(tmp_path / "models").training("ct-distal"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(refused) == 2 and "is being trained" in str(refused[0])
+    assert refused[1].status_code == 409
+    assert trainer.stats() == record and len(trainer.calls) == 1

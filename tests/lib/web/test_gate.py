@@ -75,6 +75,9 @@ class Trainer:
     def check(self, request):
         return checked(request, (Number("iterations", 9, 1, 99),), ("model",))
 
+    def check_free(self):
+        pass
+
     def check_cases(self):
         if self.waits:
             raise HTTPException(422, "no approved label")

@@ -21,7 +21,7 @@ def app(tmp_path, versions, tagger=None):
         datastore=lambda: store,
         _infers={"osln": None, "ct": None},
         published=SimpleNamespace(
-            store=SimpleNamespace(root="/app/model"),
+            store=SimpleNamespace(root="/app/model", damage=lambda: ["published.json is damaged"]),
             versions=lambda: versions,
             tagger=SimpleNamespace(path="/lesanet.safetensors", describe=lambda: tagger),
         ),

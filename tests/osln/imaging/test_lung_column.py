@@ -8,7 +8,7 @@ import pytest
 
 from osln.imaging.distance import tumor_distance_mm
 from osln.imaging.grid import Grid, Volume, canonical, resample
-from osln.imaging.lung_column import Column, prepare
+from osln.imaging.lung_column import LungColumn, prepare
 from osln.imaging.study import Study
 from osln.rows.experiments import PRESETS
 from small.body import LUNGS_MM, ball, body_hu, millimeters, on_file
@@ -69,7 +69,7 @@ def whole_study(name: str) -> Study:
 
 
 @cache
-def whole_column(name: str) -> Column:
+def whole_column(name: str) -> LungColumn:
     return prepare(whole_study(name), PRESET)
 
 
@@ -230,3 +230,21 @@ def test_without_lungs_the_column_is_centered_on_the_body_and_says_so():
 
     assert narrow.warnings == ("no lung was found: the searched column is centered on the body",)
     assert whole.warnings == ()
+
+
+def test_a_tumor_mask_whose_voxels_lie_far_apart_is_refused_with_the_number(monkeypatch):
+    grid = Grid((30, 30, 30), np.diag([4.0, 4.0, 5.0, 1.0]))
+    mask = np.zeros(grid.shape, dtype=bool)
+    mask[0, 0, 0] = mask[-1, -1, -1] = True
+    ct = Volume(np.where(np.indices(grid.shape)[2] > 3, 0.0, -900.0).astype(np.float32), grid, grid)
+    study = Study("p1", ct, tumor=Volume(mask, grid, grid))
+    column = prepare(study, replace(PRESET, window=(10, 10, 16)))
+    assert column.grid.shape == (10, 10, 30)
+    monkeypatch.setattr("osln.imaging.lung_column.MOST_VOXELS", 26_999)
+    with pytest.raises(
+        ValueError, match=r"with the whole tumor mask has 2\.70e\+04 voxels, at most 3e\+04 fit"
+    ):
+        prepare(study, replace(PRESET, window=(10, 10, 16)))
+    monkeypatch.setattr("osln.imaging.lung_column.MOST_VOXELS", 2999)
+    with pytest.raises(ValueError, match=r"the searched column has 3\.00e\+03 voxels, at most 3e\+03 fit"):
+        prepare(study, replace(PRESET, window=(10, 10, 16)))

@@ -265,3 +265,31 @@ def test_a_pet_in_becquerel_is_refused_and_one_with_a_hot_bladder_is_not(store):
     write(store / "pet" / "p1.nii.gz", 4000 * suv)
     with pytest.raises(ValueError, match=r"half of the PET lies above 3.2e\+03.*is it in Bq/ml or counts"):
         load(store)
+
+
+@pytest.mark.parametrize(
+    ("sides", "told"),
+    [
+        ((2.0, 3.0, 400.0), "24 x 30 x 3200 mm"),
+        ((2.0, 3.0, 30.0), "24 x 30 x 240 mm"),
+        ((0.01, 3.0, 4.0), "0.12 x 30 x 32 mm"),
+        ((25.0, 25.0, 25.0), None),
+    ],
+)
+def test_a_ct_that_no_patient_fills_is_refused_with_its_size(sides, told):
+    image = canonical(ct(), Grid(SHAPE, np.diag([*sides, 1.0])))
+    if told is None:
+        assert build_study("p1", image).ct is image
+        return
+    with pytest.raises(ValueError, match=f"by its header the CT is {told} large"):
+        build_study("p1", image)
+
+
+def test_a_ct_may_be_two_and_a_half_meters_long_and_no_more():
+    def of_slices(count):
+        voxels = np.resize(ct(), (2, 2, count))
+        return canonical(voxels, Grid(voxels.shape, np.diag([1.0, 1.0, 2.5, 1.0])))
+
+    build_study("p1", of_slices(1000))
+    with pytest.raises(ValueError, match="2502 mm"):
+        build_study("p1", of_slices(1001))

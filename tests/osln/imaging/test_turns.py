@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.imaging.turns import TURNS, turned_column
 from osln.stage_one.inference import mean_probability
 from osln.stage_two.scoring import mean_scores, turned_patches
@@ -13,17 +13,17 @@ from small.candidates import small_patches
 SHAPE = (6, 8, 5)
 
 
-def column() -> Column:
+def column() -> LungColumn:
     rng = np.random.default_rng(0)
     ct_hu, pet_suv, distance_mm = (rng.random(SHAPE).astype(np.float32) for _ in range(3))
     grid = Grid(SHAPE, np.diag([2.0, 2.0, 3.0, 1.0]))
-    return Column("p1", grid, ct_hu, pet_suv, distance_mm, None, None, ct_hu > 0.5)
+    return LungColumn("p1", grid, ct_hu, pet_suv, distance_mm, None, None, ct_hu > 0.5)
 
 
 class Pointwise:
     """A network that looks at single voxels: no view changes what it says of one."""
 
-    def probability(self, given: Column) -> np.ndarray:
+    def probability(self, given: LungColumn) -> np.ndarray:
         assert given.grid.shape == given.ct_hu.shape == given.body.shape == given.distance_mm.shape
         return given.ct_hu * given.body + given.pet_suv
 
@@ -31,7 +31,7 @@ class Pointwise:
 class CornerSeeing:
     """A network that says 1 of the first voxels of what it is shown, whatever they are."""
 
-    def probability(self, given: Column) -> np.ndarray:
+    def probability(self, given: LungColumn) -> np.ndarray:
         prob = np.zeros(given.ct_hu.shape, dtype=np.float32)
         prob[0, 0] = 1.0
         return prob

@@ -1,10 +1,11 @@
 """State of a training on disk: whole, of this training, or none."""
 
+import numpy as np
 import pytest
 import torch
 
 from osln.learning import state as training_state
-from osln.learning.state import StateFile, cpu_threads, load_state, save_state
+from osln.learning.state import StateFile, fingerprint, load_state, save_state
 
 CPU = torch.device("cpu")
 
@@ -57,11 +58,11 @@ def test_the_state_is_written_as_often_as_a_share_of_the_time_allows(tmp_path, m
     assert written[-1] == 99 and StateFile(None, "key").load(CPU) is None
 
 
-def test_threads_are_set_for_a_while_and_after_an_error_too():
-    before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), cpu_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-        raise RuntimeError
-    assert torch.get_num_threads() == before
-    with cpu_threads(None):
-        assert torch.get_num_threads() == before
+def test_a_fingerprint_tells_values_arrays_and_tensors_and_their_order():
+    parts = ["a", 1.5, np.arange(3), torch.ones(2)]
+    same = fingerprint(*parts[:2], np.arange(6)[:3], torch.ones(2))
+    assert fingerprint(*parts) == same and len(same) == 64
+    # SHA-256 of "abc", as FIPS 180-2 gives it.
+    assert fingerprint("a", "bc").startswith("ba7816bf8f01cfea")
+    others = [parts[::-1], [*parts[:2], np.arange(4), parts[3]], [*parts[:3], torch.zeros(2)]]
+    assert len({fingerprint(*other) for other in others} | {same}) == 4

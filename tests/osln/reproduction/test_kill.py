@@ -14,7 +14,7 @@ import torch
 
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.jobs import Artifact, run_jobs
-from osln.reproduction.plan import Network
+from osln.reproduction.plan import Network, Plan
 from osln.rows.experiments import PRESETS
 from osln.weights.checkpoint import load_checkpoint
 from small import cohort as small_cohort
@@ -25,18 +25,18 @@ NETWORK = Network("ct-hrnet", 1, 0)
 STEPS = 60
 
 
-def plan_of(folder: Path):
+def plan_of(folder: Path) -> Plan:
     """Real sizes, because worker processes know no others; few steps."""
     return small_cohort.make_plan(folder, preset=replace(PRESETS["demo"], iterations=STEPS))
 
 
-def training(folder: Path) -> Artifact:
-    return replace(Artifacts(plan_of(folder)).training(NETWORK), needs=())
+def training(plan: Plan) -> Artifact:
+    return replace(Artifacts(plan).training(NETWORK), needs=())
 
 
 def main(folder: str) -> None:
     """What the process does that is killed."""
-    run_jobs([training(Path(folder))], 1)
+    run_jobs([training(plan_of(Path(folder)))], 1)
 
 
 def wait_for(condition, seconds: float = 60):
@@ -60,7 +60,8 @@ def iteration(path: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker in /proc")
 def test_a_killed_training_loses_at_most_a_step_and_ends_with_the_same_weights(tmp_path):
-    killed = training(tmp_path)
+    plan = plan_of(tmp_path)
+    killed = training(plan)
     weights = killed.path
     resume = weights.with_suffix(".resume")
     search = os.pathsep.join(str(ROOT / part) for part in ("tests", "apps/osln"))
@@ -80,7 +81,7 @@ def test_a_killed_training_loses_at_most_a_step_and_ends_with_the_same_weights(t
 
     killed.make()
     resumed = load_checkpoint(weights)
-    uninterrupted = training(tmp_path / "uninterrupted")
+    uninterrupted = training(replace(plan, work=tmp_path / "uninterrupted"))
     uninterrupted.make()
     whole = load_checkpoint(uninterrupted.path)
     assert all(torch.equal(whole.state_dict[name], value) for name, value in resumed.state_dict.items())

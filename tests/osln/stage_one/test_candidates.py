@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.stage_one.candidates import find_candidates
 
 SHAPE = (10, 12, 9)
 AFFINE = np.array([[1.0, 0, 0, -20.0], [0, 2.0, 0, 30.0], [0, 0, 2.5, 5.0], [0, 0, 0, 1.0]])
 
 
-def column(pet=None, distance=None, affine=AFFINE) -> Column:
+def column(pet=None, distance=None, affine=AFFINE) -> LungColumn:
     ct = np.zeros(SHAPE, np.float32)
-    return Column("p1", Grid(SHAPE, affine), ct, pet, distance, None, None, ct == 0)
+    return LungColumn("p1", Grid(SHAPE, affine), ct, pet, distance, None, None, ct == 0)
 
 
 def probability(**voxels) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling, network_input
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import PRESETS, SEGMENTERS
@@ -28,14 +28,14 @@ def checkpoint(name: str) -> Checkpoint:
     return Checkpoint(name, "demo", Scaling(pet_mean=1.0), network.state_dict(), "nothing")
 
 
-def column(*, distal_from_z=50, body=True) -> Column:
+def column(*, distal_from_z=50, body=True) -> LungColumn:
     rng = np.random.default_rng(0)
     distance = np.full(SHAPE, 20.0, np.float32)
     distance[:, :, distal_from_z:] = 90.0
     ct = rng.normal(0, 100, SHAPE).astype(np.float32)
     pet = rng.gamma(1, 2, SHAPE).astype(np.float32)
     inside = np.full(SHAPE, body)
-    return Column("p1", Grid(SHAPE, np.diag([2.5, 2.5, 3, 1])), ct, pet, distance, None, None, inside)
+    return LungColumn("p1", Grid(SHAPE, np.diag([2.5, 2.5, 3, 1])), ct, pet, distance, None, None, inside)
 
 
 def test_openvino_and_torch_give_the_same_probabilities(require):
@@ -71,7 +71,7 @@ def test_an_unknown_number_format_is_refused():
 
 def test_probabilities_are_those_of_the_network_itself():
     patient = column()
-    patient = Column(**{**vars(patient), **{k: vars(patient)[k][:, :, :64] for k in ("ct_hu", "body")}})
+    patient = LungColumn(**{**vars(patient), **{k: vars(patient)[k][:, :, :64] for k in ("ct_hu", "body")}})
     trained = checkpoint("ct")
 
     result = Predictor(trained, runtime="torch").probability(patient)
@@ -105,10 +105,10 @@ def test_missing_inputs_are_told():
     patient = vars(column())
 
     with pytest.raises(ValueError, match="needs ct, pet, distance; this patient has no pet"):
-        Predictor(checkpoint("ef"), runtime="torch").probability(Column(**{**patient, "pet_suv": None}))
+        Predictor(checkpoint("ef"), runtime="torch").probability(LungColumn(**{**patient, "pet_suv": None}))
     with pytest.raises(ValueError, match="network ct-distal needs the primary tumor: contour it first"):
         Predictor(checkpoint("ct-distal"), runtime="torch").probability(
-            Column(**{**patient, "distance_mm": None})
+            LungColumn(**{**patient, "distance_mm": None})
         )
 
 

@@ -74,7 +74,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(columns, tmp_pat
         quick(columns, iterations=15, resume_path=path, on_progress=stop)
     seen = []
     resumed = quick(columns, iterations=15, resume_path=path, on_progress=seen.append)
-    assert [progress.iteration for progress in seen] == [15]
+    assert [progress.step for progress in seen] == [15]
     assert same(whole, resumed)
     assert [loss[:1] for loss in resumed.metadata["losses"]] == [(5,), (10,), (15,)]
     assert not list(tmp_path.glob("*.tmp"))
@@ -164,7 +164,7 @@ def test_going_on_with_a_tiny_learning_rate_stays_near_the_weights(columns):
 def test_progress_counts_steps_and_looks_at_the_validation_patients(columns):
     seen = []
     quick(columns[:3], iterations=12, validation_columns=columns[3:], validations=1, on_progress=seen.append)
-    assert [(p.epoch, p.epochs, p.iteration, p.iterations) for p in seen] == [
+    assert [(p.epoch, p.epochs, p.step, p.steps) for p in seen] == [
         (1, 3, 5, 12),
         (2, 3, 10, 12),
         (3, 3, 12, 12),

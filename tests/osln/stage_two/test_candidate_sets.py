@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.metrics.matching import Overlaps
 from osln.rows.experiments import PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
@@ -30,7 +30,7 @@ def found(nodes: dict, predictions: list, *, pet: bool = True) -> Detections:
     prob = np.zeros(SHAPE, dtype=np.float32)
     for place, value in predictions:
         prob[place] = value
-    column = Column(
+    column = LungColumn(
         "p1", Grid(SHAPE, np.diag([*SPACING_MM, 1.0])), np.full(SHAPE, 40, np.float32),
         np.full(SHAPE, 1.5, np.float32) if pet else None, None, None, labels, np.ones(SHAPE, dtype=bool),
     )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from osln.imaging.distance import tumor_distance_mm
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.rows.experiments import CLASSIFIERS, CONTEXT_INPUTS, PRESETS
 from osln.stage_one.candidates import find_candidates
 from osln.stage_two.context import candidate_context, candidate_patches, known_numbers
@@ -15,16 +15,16 @@ from osln.stage_two.context import candidate_context, candidate_patches, known_n
 SHAPE, SPACING_MM = (20, 20, 60), (2.0, 2.0, 3.0)
 
 
-def column(tumor: tuple[slice, slice, slice]) -> Column:
+def column(tumor: tuple[slice, slice, slice]) -> LungColumn:
     mask = np.zeros(SHAPE, dtype=bool)
     mask[tumor] = True
     ct_hu = np.zeros(SHAPE, dtype=np.float32)
     distance_mm = tumor_distance_mm(mask, SPACING_MM)
     grid = Grid(SHAPE, np.diag([*SPACING_MM, 1.0]))
-    return Column("p1", grid, ct_hu, None, distance_mm, None, None, np.ones(SHAPE, bool))
+    return LungColumn("p1", grid, ct_hu, None, distance_mm, None, None, np.ones(SHAPE, bool))
 
 
-def candidates(of: Column) -> list:
+def candidates(of: LungColumn) -> list:
     prob = np.zeros(SHAPE, dtype=np.float32)
     prob[2:4, 4:6, 10:12], prob[9:11, 9:11, 50:52] = 0.9, 0.6
     return find_candidates(prob, 0.5, of)[0]

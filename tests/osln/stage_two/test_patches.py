@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.rows.experiments import PRESETS
 from osln.stage_two.patches import AIR_HU, cut_patches, jittered, sub_volume
 from small.columns import small_column
@@ -10,10 +10,10 @@ from small.columns import small_column
 PAPER = PRESETS["paper"].stage_two
 
 
-def ramp(shape=(80, 70, 60), pet=True) -> Column:
+def ramp(shape=(80, 70, 60), pet=True) -> LungColumn:
     """A column whose CT tells the voxel: x + 100 y (mod 100 in x) and whose PET is z."""
     x, y, z = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
-    return Column(
+    return LungColumn(
         "ramp", Grid(shape, np.eye(4)), (x + 100.0 * y).astype(np.float32),
         z.astype(np.float32) if pet else None, None, None, None, np.ones(shape, dtype=bool),
     )  # fmt: skip

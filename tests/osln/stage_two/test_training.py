@@ -9,7 +9,7 @@ import torch
 
 from osln.imaging.transforms import Scaling
 from osln.learning import state as training_state
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.stage_two.sampling import CandidateSampler
@@ -128,7 +128,7 @@ def test_progress_says_how_far_it_is_and_how_good_on_validation():
     tags = [small_tags(one) for one in VALIDATION]
     trained(epochs=2, validation=(VALIDATION, tags), on_progress=told.append)
     # 4 patients of 9 candidates in batches of 4.
-    assert [(s.epoch, s.epochs, s.iteration, s.iterations) for s in told] == [(1, 2, 9, 18), (2, 2, 18, 18)]
+    assert [(s.epoch, s.epochs, s.step, s.steps) for s in told] == [(1, 2, 9, 18), (2, 2, 18, 18)]
     assert told[0].seconds_left > 0 and told[1].seconds_left == 0
     assert set(told[0].validation) >= {"metric", "recall", "f1", "stage_one"}
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_trained_is_refused_in_words():
         trained(sets=[], tags=[], epochs=1)
     broken = [one.copy() for one in TAGS]
     broken[0][:] = np.nan
-    with pytest.raises(ValueError, match="the loss is not a number in epoch 1: lower the learning rate"):
+    with pytest.raises(ValueError, match="the loss is not a number at step 1: lower the learning rate"):
         trained("tag", tags=broken, epochs=1)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from osln.cohorts.phantoms import Patient
 from osln.imaging.grid import Grid, Volume, write_volume
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.rows.tags import TAG_INDEX, TAG_NAMES
 from osln.tagging.lesion_set import LesionSet
 from osln.tagging.phantom_lesions import (
@@ -88,7 +88,7 @@ def test_no_findings_give_an_empty_set():
 def test_lesions_of_a_patient_and_of_a_store_are_the_same(tmp_path):
     hu = np.random.default_rng(0).integers(-200, 200, GRID.shape).astype(np.int16)
     findings = [finding(center=(5.0, 1.0, 24.0)), finding("vessel"), finding("cyst", tags=("cyst", "chest"))]
-    column = Column("p", GRID, hu, None, None, None, None, hu > -500)
+    column = LungColumn("p", GRID, hu, None, None, None, None, hu > -500)
     patient = Patient(column, tuple(findings))
     (tmp_path / "truth").mkdir()
     (tmp_path / "truth" / "p.json").write_text(json.dumps({"findings": findings}))

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.weights import model_store as weights
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import ModelStore, write_shipped
+from osln.weights.model_store import BusyError, ModelStore
+from osln.weights.shipped import write_shipped
 
 
 def checkpoint(name="ct", bias=0.0) -> Checkpoint:
@@ -196,14 +198,14 @@ def test_operating_points_are_ones_own_then_the_shipped_then_one_half(store):
 
 def test_two_publications_at_once_are_both_kept(store, monkeypatch):
     names = {name: store.add(checkpoint(name)).name for name in ("ct", "ct-distal")}
-    as_json = weights._json
+    really = weights.as_json
 
     def slowly(value):
         # Long enough for the other thread to read the old state, if nothing held it back.
         time.sleep(0.2)
-        return as_json(value)
+        return really(value)
 
-    monkeypatch.setattr(weights, "_json", slowly)
+    monkeypatch.setattr(weights, "as_json", slowly)
     threads = [threading.Thread(target=ModelStore(store.root).publish, args=each) for each in names.items()]
     for thread in threads:
         thread.start()
@@ -266,3 +268,79 @@ def test_two_trainings_that_end_at_once_are_two_versions(store):
 
     assert len({version.path for version in added}) == 4
     assert len(store.versions("ct")) == 5
+
+
+def test_a_second_training_of_a_network_on_one_store_is_refused_in_words(store, tmp_path):
+    with store.training("ct"), store.training("ct"):
+        told = []
+
+        def other():
+            try:
+                with ModelStore(tmp_path).training("ct"):
+                    told.append("trains too")
+            except BusyError as error:
+                told.append(str(error))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        with ModelStore(tmp_path).training("ef"):
+            pass
+    assert told == [f"ct is being trained for {tmp_path} already: wait for its end, or stop that training"]
+    with ModelStore(tmp_path).training("ct"):
+        pass
+
+
+def test_versions_are_in_the_order_they_were_made_whatever_the_clock_says(store, monkeypatch):
+    first = store.add(checkpoint(bias=1), 0.5)
+
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return datetime(2001, 1, 1, tzinfo=zone)
+
+    monkeypatch.setattr(weights, "datetime", SetBack)
+    second = store.add(checkpoint(bias=2), 0.5)
+    assert second.name < first.name
+    assert [version.name for version in store.versions("ct")] == ["shipped", first.name, second.name]
+    store.publish("ct", second.name)
+    assert bias_in_use(store) == 2
+
+
+def test_a_damaged_description_of_a_version_hides_this_version_alone(store, tmp_path, caplog):
+    good, bad = store.add(checkpoint(bias=1)), store.add(checkpoint(bias=2))
+    store.publish("ct", good.name)
+    path = tmp_path / "ct" / f"{bad.name}.json"
+    path.write_text(path.read_text()[:40])
+    assert [version.name for version in store.versions("ct")] == ["shipped", good.name]
+    assert bias_in_use(store) == 1
+    (sentence,) = store.damage()
+    assert sentence.startswith(f"{path} is damaged (") and "this version is left out" in sentence
+    assert caplog.text.count("is damaged") == 1
+
+
+def test_a_half_manifest_hides_the_shipped_weights_alone_and_is_named(store, tmp_path):
+    own = store.add(checkpoint(bias=1))
+    store.publish("ct", own.name)
+    path = tmp_path / "shipped" / "manifest.json"
+    path.write_text(path.read_text()[: path.stat().st_size // 2])
+    assert bias_in_use(store) == 1
+    assert store.thresholds("ct") == {"0.15": 0.5}
+    (sentence,) = store.damage()
+    assert str(path) in sentence and "copy it again" in sentence
+
+
+def test_a_damaged_list_of_published_versions_is_replaced_by_the_last_good_one(store, tmp_path):
+    first, second = store.add(checkpoint(bias=1)), store.add(checkpoint(bias=2))
+    store.publish("ct", first.name)
+    store.publish("ct", second.name)
+    path = tmp_path / "published.json"
+    path.write_text(path.read_text()[:20])
+    assert bias_in_use(store) == 1
+    (sentence,) = store.damage()
+    assert (
+        str(path) in sentence and "the state before the last change is used (published.last.json)" in sentence
+    )
+    store.publish("ct", second.name)
+    assert bias_in_use(store) == 2 and store.damage() == []
+    assert [version.name for version in store.history("ct")] == ["shipped", first.name, second.name]

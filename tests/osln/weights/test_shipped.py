@@ -8,7 +8,8 @@ from osln.imaging.transforms import Scaling
 from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import ModelStore, ship_tagger, write_shipped
+from osln.weights.model_store import ModelStore
+from osln.weights.shipped import ship_tagger, write_shipped
 from small.store import untrained
 
 

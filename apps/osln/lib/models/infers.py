@@ -1,9 +1,11 @@
 """Inference tasks: one per row of the table, from a case of the store to a label map and JSON."""
 
+import logging
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,15 @@ from osln.imaging.study import Study, build_study
 from osln.output.cases import load_for
 from osln.output.label_maps import DTYPES, EXTENSIONS, LABELS, WITH_REJECTED, label_map
 from osln.output.result import NOTE, described, result
-from osln.pipeline import in_use
+from osln.pipeline import NoRoomError, Pipeline, in_use
 from osln.published import SERVED_ROWS, Published
 from osln.rows.experiments import Row
+from osln.stage_one.candidates import Detections
 from osln.store.layout import companions
 
+logger = logging.getLogger(__name__)
+
+CPU = "cpu"
 FROM_SERVER = ("model", "image", "session", "restore_label_idx")
 """Keys of a request that the URL or a viewer sets and that are no options."""
 
@@ -101,16 +107,11 @@ class RowInfer(InferTask):
         options = checked(request, (*self.viewer_options(), *FILE_OPTIONS), FROM_SERVER)
         device = options["device"]
         start = time.perf_counter()
-        pipeline = in_use(
-            self.row, self.published, device, options["operating_point"], options.get("score", 0.0)
-        )
+        pipeline = self._pipeline(device, options)
         loaded = time.perf_counter()
         study, warnings = self.study(Path(request["image"]), in_session="session" in request)
         read = time.perf_counter()
-        # "cuda" and "cuda:0" are one device.
-        with _device_locks["cuda:0" if device == "cuda" else device]:
-            begun = time.perf_counter()
-            found = pipeline.detect(study)
+        found, pipeline = self._detect(pipeline, study, options)
         detected = time.perf_counter()
         with_rejected = bool(options.get("show_rejected"))
         path = write_label_map(
@@ -126,7 +127,7 @@ class RowInfer(InferTask):
         latencies = {
             "networks": loaded - start,
             "read": read - loaded,
-            "wait": begun - read,
+            "wait": max(0.0, detected - read - sum(found.seconds.values())),
             **found.seconds,
             "write": done - detected,
             "total": done - start,
@@ -134,6 +135,31 @@ class RowInfer(InferTask):
         return str(path), result(
             found, pipeline, warnings=warnings, latencies=latencies, with_rejected=with_rejected
         )
+
+    def _pipeline(self, device: str, options: Mapping[str, Any]) -> Pipeline:
+        """The row on a device, or on the CPU if a GPU has no room for its networks."""
+        point, score = options["operating_point"], options.get("score", 0.0)
+        try:
+            return in_use(self.row, self.published, device, point, score)
+        except NoRoomError:
+            if device == CPU:
+                raise
+            return _fallen_back(in_use(self.row, self.published, CPU, point, score), device)
+
+    def _detect(
+        self, pipeline: Pipeline, study: Study, options: Mapping[str, Any]
+    ) -> tuple[Detections, Pipeline]:
+        """What is found, and what has found it: the CPU, once, if a GPU has no room for the case."""
+        device = pipeline.device
+        try:
+            with _turn_on(device):
+                return pipeline.detect(study), pipeline
+        except NoRoomError:
+            if device == CPU:
+                raise
+        pipeline = _fallen_back(self._pipeline(CPU, options), device)
+        with _turn_on(CPU):
+            return pipeline.detect(study), pipeline
 
     def study(self, ct: Path, *, in_session: bool) -> tuple[Study, list[str]]:
         """The case that this CT belongs to, without the approved nodes, which no network may see."""
@@ -149,6 +175,17 @@ class RowInfer(InferTask):
                 "into the store"
             )
         return build_study("session", read_ct("session", ct))
+
+
+def _turn_on(device: str) -> threading.Lock:
+    # "cuda" and "cuda:0" are one device.
+    return _device_locks["cuda:0" if device == "cuda" else device]
+
+
+def _fallen_back(pipeline: Pipeline, device: str) -> Pipeline:
+    warning = f"{device} had no memory left, so this was computed on the CPU, which takes longer"
+    logger.warning("%s: %s", pipeline.row.name, warning)
+    return replace(pipeline, warnings=[*pipeline.warnings, warning])
 
 
 def build(published: Published, devices: tuple[str, ...]) -> dict[str, InferTask]:

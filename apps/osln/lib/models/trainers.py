@@ -3,9 +3,10 @@
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib.errors import translated
-from lib.models.server_process import end_with_parent
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from osln.files.arrays import plain
 from osln.files.images import write_atomically
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining.classifier import retrain_classifier
 from osln.retraining.publishing import nothing_to_learn
 from osln.retraining.segmenter import retrain
@@ -112,6 +112,11 @@ class NetworkTrainer(TrainTask):
         if "train" not in splits.values():
             raise ValueError(nothing_to_learn(self.network.name, splits, {}))
 
+    def check_free(self) -> None:
+        """Raises BusyError if somebody else trains this network for the same model store."""
+        with ModelStore(self.place.models).training(self.network.name):
+            pass
+
     def preset_for(self, options: Mapping[str, Any]) -> str:
         """The preset of the published weights if the training goes on from them, else the app's."""
         store, preset = ModelStore(self.place.models), self.place.preset.name
@@ -137,7 +142,11 @@ class NetworkTrainer(TrainTask):
         Raises:
             HTTPException: 4xx with a sentence if an option is not allowed or the labels do not suffice.
         """
-        end_with_parent()
+        # Before the record is written, which is that of the training at work.
+        with translated(), ModelStore(self.place.models).training(self.network.name):
+            return self._train(request, datastore)
+
+    def _train(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
         record = _Record(self.record)
 
         def on_progress(progress: Progress) -> None:
@@ -148,29 +157,28 @@ class NetworkTrainer(TrainTask):
             logger.info("%s %s", self.network.name, sentence)
             record.write(status="preparing", step=sentence)
 
-        with translated():
-            try:
-                options = self.check(request)
-                record.write(status="preparing")
-                work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
-                with datastore.at_hand(on_step):
-                    report = work(
-                        self.place.studies,
-                        self.place.models,
-                        self.network.name,
-                        preset=self.preset_for(options),
-                        learning_rate=options["learning_rate"] or None,
-                        from_scratch=options["from_scratch"],
-                        device=options["device"],
-                        tagger_path=tagger_file(ModelStore(self.place.models), self.place.tagger),
-                        on_progress=on_progress,
-                        on_step=on_step,
-                        **{self.length: options[self.length] or None},
-                    )
-            except ValueError as error:
-                logger.error("%s was not trained: %s", self.network.name, error)
-                record.end(status="failed", error=str(error))
-                raise
+        try:
+            options = self.check(request)
+            record.write(status="preparing")
+            work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
+            with datastore.at_hand(on_step):
+                report = work(
+                    self.place.studies,
+                    self.place.models,
+                    self.network.name,
+                    preset=self.preset_for(options),
+                    learning_rate=options["learning_rate"] or None,
+                    from_scratch=options["from_scratch"],
+                    device=options["device"],
+                    tagger_path=tagger_file(ModelStore(self.place.models), self.place.tagger),
+                    on_progress=on_progress,
+                    on_step=on_step,
+                    **{self.length: options[self.length] or None},
+                )
+        except ValueError as error:
+            logger.error("%s was not trained: %s", self.network.name, error)
+            record.end(status="failed", error=str(error))
+            raise
         outcome = plain(report.to_json())
         record.end(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
@@ -186,9 +194,9 @@ class _Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.began = datetime.now(timezone.utc)
+        self.began = time.monotonic()
         self.state: dict[str, Any] = {
-            "start_ts": int(self.began.timestamp()),
+            "start_ts": int(time.time()),
             "epoch": 0,
             # Slicer divides by it before the first epoch has ended.
             "total_epochs": 1,
@@ -216,7 +224,7 @@ class _Record:
 
     def end(self, **changes: Any) -> None:
         # Slicer shows no progress of a training that has a total time.
-        seconds = round((datetime.now(timezone.utc) - self.began).total_seconds())
+        seconds = round(time.monotonic() - self.began)
         self.write(total_time=str(timedelta(seconds=seconds)), **changes)
 
 

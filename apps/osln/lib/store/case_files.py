@@ -1,6 +1,6 @@
 """Taking a CT into a store as a case, and taking a case out of it."""
 
-import shutil
+import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from lib.store.shelf import Shelf
 from osln.files.images import split_suffix, twins, write_atomically
 from osln.imaging.grid import Volume, read_volume, write_volume
 from osln.store.layout import check_case
+from osln.store.revisions import label_revisions
 
+REMOVED = Path(".osln", ".removed")
 COMPANIONS = ("pet", "truth", "labels/gtv", "labels/final", "labels/original")
 
 
@@ -43,6 +45,7 @@ def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str,
     case = check_case(image_id or name)
     ct = read_ct(case, source)
     target = store.root / f"{case}{'.nii.gz' if suffix == '.nrrd' else suffix}"
+    settle_removed(store.root)
     with store.revisions(case, "final").lock():
         if others := [path for path in (target, *twins(target)) if path.exists()]:
             if len(others) == 1 and _same_image(read_volume(others[0]), ct):
@@ -60,24 +63,62 @@ def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str,
 
 
 def put_away(store: Shelf, case: str, ct: Path) -> None:
-    """Removes a CT; the companions and revisions of its case are moved to `.osln/.removed`.
+    """Takes a case out of the store; its companions and revisions are moved to `.osln/.removed`.
 
-    They must not stay in place: a CT stored later under the same id would get another patient's PET.
+    They must not stay in place: a CT stored later under the same id would get another patient's PET. The CT
+    goes first, by one rename, which decides: killed before it, the case is whole; killed after it, there is
+    no case, and `settle_removed` moves what is left.
     """
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
-    archive = store.root / ".osln" / ".removed" / f"{case}-{stamp}"
-    archive.mkdir(parents=True)
-    for tag in ("final", "gtv"):
-        kept = store.revisions(case, tag)
-        with kept.lock():
-            kept.settle()
-    for folder in COMPANIONS:
-        for path in (store.root / folder).glob(f"{case}.*"):
-            if split_suffix(path)[0] in (case, f"{case}.json"):
-                (archive / folder).mkdir(parents=True, exist_ok=True)
-                shutil.move(path, archive / folder / path.name)
-    shutil.move(store.root / ".osln" / case, archive / "revisions")
-    ct.unlink()
+    archive = _free(store.root / REMOVED / f"{case}-{stamp}")
+    nodes, tumor = store.revisions(case, "final"), store.revisions(case, "gtv")
+    with nodes.lock(), tumor.lock():
+        nodes.settle()
+        tumor.settle()
+        archive.mkdir(parents=True)
+        ct.replace(archive / ct.name)
+        store.refresh()
+        _finish(store.root, archive)
+
+
+def settle_removed(root: Path) -> None:
+    """Ends the removals that were interrupted: those whose archive still holds the CT.
+
+    Args:
+        root: Folder of the store.
+    """
+    for archive in sorted((root / REMOVED).glob("*/")):
+        for ct in _images(archive):
+            with label_revisions(root, split_suffix(ct)[0], "final").lock():
+                _finish(root, archive)
+
+
+def _finish(root: Path, archive: Path) -> None:
+    for ct in _images(archive):
+        case = split_suffix(ct)[0]
+        for folder in COMPANIONS:
+            for path in (root / folder).glob(f"{case}.*"):
+                if split_suffix(path)[0] in (case, f"{case}.json"):
+                    _move(path, archive / folder / path.name)
+        # The lock stays: whoever waits for it must not find another one.
+        for path in (root / ".osln" / case).glob("*"):
+            if path.name != ".lock":
+                _move(path, archive / "revisions" / path.name)
+        ct.unlink()
+
+
+def _images(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if split_suffix(path)[1] and path.is_file()]
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(_free(target))
+
+
+def _free(path: Path) -> Path:
+    """The path, or one that nothing has yet: a clock that was set back makes the same stamp twice."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}") if path.exists() else path
 
 
 def _same_image(one: Volume, other: Volume) -> bool:

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from lib.json_check import check_json
 from osln.files.images import split_suffix, twins
 from osln.imaging.grid import Volume, read_volume
 from osln.imaging.study import build_study
 from osln.store.layout import check_case
 
+OF_THE_NEXT_CASE = {"id", "checksum", "weight"}
+"""What a viewer is told of its next case; notes of the case are laid over it."""
 TAGS = ("final", "original", "gtv")
 UPLOAD_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 """Of an uploaded CT; what is not NIfTI is stored as NIfTI."""
@@ -29,14 +32,26 @@ def checked_tag(tag: str) -> str:
 
 
 def checked_notes(notes: Any) -> dict[str, Any]:
-    """The notes that come with an image or a label, if they are a JSON object.
+    """The notes that come with an image or a label, if they are a JSON object that can be told to others.
+
+    They are written into the index with those of all cases, and told with the next case to annotate.
 
     Raises:
         ValueError: Otherwise.
     """
     if not isinstance(notes, dict):
         raise ValueError(f"expected a JSON object of notes, got {type(notes).__name__}")
+    check_json(notes, "a note")
+    if taken := sorted(notes.keys() & OF_THE_NEXT_CASE):
+        raise ValueError(f"a note must not be called {', '.join(taken)}: it would stand for another case's")
+    stamps = notes.get("strategy", {})
+    if not isinstance(stamps, dict) or not all(_is_stamp(stamp) for stamp in stamps.values()):
+        raise ValueError("the note strategy is the server's: which strategy chose this case, and when (ts)")
     return notes
+
+
+def _is_stamp(stamp: Any) -> bool:
+    return isinstance(stamp, dict) and isinstance(stamp.get("ts", 0), int | float)
 
 
 def read_ct(case: str, path: Path) -> Volume:

@@ -5,6 +5,7 @@ through, so that no request reads or writes outside the store. Uploads are read 
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,16 +15,18 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, UnknownCaseError, translated
-from lib.store.case_files import put_away, take_ct
+from lib.store.case_files import put_away, settle_removed, take_ct
 from lib.store.cases import TAGS, checked_notes, checked_tag, is_case_id, reason_against
 from lib.store.index import StoreIndex
-from lib.store.labels import accept_prediction, accept_submission
+from lib.store.labels import accept_prediction, accept_submission, report_for
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.layout import check_case
 from osln.store.revisions import Revisions, label_revisions
 
 logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 10.0
 
 
 class OslnDatastore(StoreIndex):
@@ -45,10 +48,18 @@ class OslnDatastore(StoreIndex):
     ) -> None:
         self.root = Path(studies_path).resolve()
         self._refused: dict[str, str] = {}
-        (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
-        super().__init__(
-            str(self.root), extensions=tuple(extensions), auto_reload=auto_reload, read_only=read_only
-        )
+        self._unnoted = threading.local()
+        try:
+            (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
+            settle_removed(self.root)
+            super().__init__(
+                str(self.root), extensions=tuple(extensions), auto_reload=auto_reload, read_only=read_only
+            )
+        except OSError as error:
+            raise ValueError(
+                f"the folder of the cases, {self.root}, cannot be written ({error.strerror}): the server "
+                "keeps labels and its index there; give it the right to write"
+            ) from error
         if auto_reload:
             # Atomic writes arrive as renames, which the stock handler does not look at.
             self._handler.on_moved = self._on_any_event
@@ -71,13 +82,39 @@ class OslnDatastore(StoreIndex):
         return read_volume(self.get_image_uri(case))
 
     def announce(self, case: str, tag: str) -> None:
-        """Called before a submitted label is stored, inside its lock; for stores that pass labels on."""
+        """Called before a label is stored, inside its lock.
+
+        Raises:
+            UnknownCaseError: If the case was removed meanwhile: a later CT of the same id would inherit it.
+        """
+        if case not in self._datastore.objects:
+            raise UnknownCaseError(f"case {case} was removed from the store meanwhile; nothing was stored")
 
     def about_itself(self) -> list[str]:
         """Lines for the log of the start."""
         if self.list_images():
             return []
         return ["no case yet: put CT volumes as <case>.nii.gz into the studies folder"]
+
+    def close(self) -> None:
+        """Ends the watching of the folder; the store is not used any more."""
+        observer = getattr(self, "_observer", None)
+        if observer is not None and observer.is_alive():
+            observer.stop()
+            observer.join(CLOSE_SECONDS)
+
+    def about_label(self, case: str) -> dict[str, Any]:
+        """What the reply to a submission says: what was stored, what could not be noted, where it goes."""
+        remarks, self._unnoted.told = getattr(self._unnoted, "told", []), []
+        told = report_for(case)
+        if remarks:
+            warnings = [*told.get("warnings", []), *remarks]
+            told |= {"warnings": warnings, "message": " ".join([told.get("message", "Stored."), *remarks])}
+        try:
+            return told | self.about_delivery()
+        except Exception:
+            logger.exception("The label is stored; what becomes of it cannot be told")
+            return told
 
     def about_delivery(self) -> dict[str, Any]:
         """What the reply to a submission says besides what was stored."""
@@ -93,12 +130,32 @@ class OslnDatastore(StoreIndex):
         yield
 
     def register_label(self, case: str, tag: str, info: dict[str, Any]) -> None:
-        """Notes a stored label in the index."""
+        """Notes a stored label in the index.
+
+        The label is stored: a note that cannot be written is told (`about_label`) and undoes nothing. The
+        index takes the label up from its file with the next change.
+        """
         name = self.label_path(case, tag).name
-        with self.transaction():
-            noted = {**info, "ts": int(time.time()), "name": name}
-            self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
-            self._update_datastore_file()
+        try:
+            with self.transaction():
+                noted = {**info, "ts": int(time.time()), "name": name}
+                self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
+                self._update_datastore_file()
+        except Exception as error:
+            logger.exception("The %s label of case %s is stored, but not noted in the index", tag, case)
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            remark = f"The label is stored; the index could not be written ({reason})."
+            self._unnoted.told = [*getattr(self._unnoted, "told", []), remark]
+
+    @translated()
+    def status(self) -> dict[str, Any]:
+        self.check_there()
+        return super().status()
+
+    @translated()
+    def json(self) -> dict[str, Any]:
+        self.check_there()
+        return super().json()
 
     @translated()
     def get_image_uri(self, image_id: str) -> str:
@@ -134,6 +191,7 @@ class OslnDatastore(StoreIndex):
     @translated()
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Stores an uploaded CT as a case; see `lib.store.case_files`."""
+        self.check_there()
         return take_ct(self, image_id, image_filename, image_info)
 
     def register_case(self, case: str, file: Path, info: dict[str, Any]) -> None:
@@ -149,7 +207,6 @@ class OslnDatastore(StoreIndex):
         """Takes a case out of the store; its labels are kept (`lib.store.case_files`)."""
         case = self.known(image_id)
         put_away(self, case, Path(super().get_image_uri(case)))
-        self.refresh()
 
     @translated()
     def save_label(
@@ -160,6 +217,11 @@ class OslnDatastore(StoreIndex):
         info = checked_notes(label_info or {})
         if tag == "original":
             accept_prediction(self, case, label_filename, info)
+            try:
+                OslnDatastore.announce(self, case, tag)
+            except UnknownCaseError:
+                self.label_path(case, tag).unlink(missing_ok=True)
+                raise
         else:
             accept_submission(self, case, label_filename, info, tag=tag)
         return case
@@ -191,6 +253,7 @@ class OslnDatastore(StoreIndex):
                 "(PUT /session/)"
             )
         check_case(case)
+        self.check_there()
         if case not in self._datastore.objects and not self._refused.get(case):
             self.refresh()
         if reason := self._refused.get(case):

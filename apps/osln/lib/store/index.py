@@ -9,6 +9,7 @@ in the making.
 import json
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from filelock import FileLock
 from monailabel.datastore.local import LocalDatastore, LocalDatastoreModel
 
+from lib.errors import StoreGoneError
 from osln.files.images import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ class StoreIndex(LocalDatastore):
         self._stamp: tuple[int, int, int] | None = None
         self._turn = threading.RLock()
         self._own = threading.local()
+        self._mark = _mark_of(Path(datastore_path), make=True)
         super().__init__(datastore_path, **options)
 
     @property
@@ -45,6 +48,20 @@ class StoreIndex(LocalDatastore):
     def _datastore(self, model: LocalDatastoreModel) -> None:
         self._published = model
 
+    def check_there(self) -> None:
+        """Looks whether the folder is still the one that was opened.
+
+        Raises:
+            StoreGoneError: If it is not: a share that was unmounted leaves an empty place, into which labels
+                must not go and whose emptiness is no removal of cases.
+        """
+        folder = Path(self._datastore_path)
+        if not folder.is_dir() or _mark_of(folder) != self._mark:
+            raise StoreGoneError(
+                f"the folder of the cases, {folder}, is not there (an unmounted share?): nothing was read or "
+                "written; bring it back and try again"
+            )
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Inside, changes of the index are private; on leaving, they are merged, written and shown.
@@ -54,6 +71,7 @@ class StoreIndex(LocalDatastore):
         if getattr(self._own, "draft", None) is not None:
             yield
             return
+        self.check_there()
         with self._turn, FileLock(self._lock_file):
             draft = self._datastore.model_copy(deep=True)
             self._own.draft, self._own.dirty = draft, False
@@ -123,3 +141,20 @@ class StoreIndex(LocalDatastore):
         text = json.dumps(model.model_dump(exclude={"base_path"}), indent=2, default=str)
         write_atomically(Path(self._datastore_config_path), text.encode())
         self._published, self._stamp = model, self._stamp_on_disk()
+
+
+def _mark_of(folder: Path, *, make: bool = False) -> str:
+    """What tells a store from an empty place where it was mounted; "" if there is no mark.
+
+    Args:
+        folder: Of the store.
+        make: Give it a mark if it has none and can be written.
+    """
+    path = folder / ".osln" / ".store"
+    try:
+        if make and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, uuid.uuid4().hex.encode())
+        return path.read_text()
+    except OSError:
+        return ""

@@ -32,3 +32,6 @@ class Shelf(Protocol):
 
     def register_label(self, case: str, tag: str, info: dict[str, Any]) -> None:
         """Notes a stored label in the index."""
+
+    def refresh(self) -> None:
+        """Compares the index with the files."""

@@ -15,8 +15,11 @@ from functools import wraps
 from typing import Any
 
 from fastapi import HTTPException
+from monailabel.endpoints import activelearning as activelearning_endpoint
 from monailabel.endpoints import infer as infer_endpoint
 from monailabel.endpoints import model as model_endpoint
+from monailabel.endpoints import scoring as scoring_endpoint
+from monailabel.endpoints import train as train_endpoint
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
@@ -38,6 +41,10 @@ def install() -> None:
     if not hasattr(AsyncTask.run, "__wrapped__"):
         AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
         AsyncTask.status = staticmethod(running_first(AsyncTask.status))
+    if not hasattr(activelearning_endpoint.sample, "__wrapped__"):
+        activelearning_endpoint.sample = checked_sample(activelearning_endpoint.sample)
+        for endpoint in (train_endpoint, scoring_endpoint):
+            endpoint.run = checked_start_of_all(endpoint.run)
     model_endpoint.update_model = refuse_weights
     model_endpoint.delete_model = refuse_weights
 
@@ -132,6 +139,32 @@ def checked_inference(stock: Callable) -> Callable:
     return run_inference
 
 
+def checked_sample(stock: Callable) -> Callable:
+    """MONAI Label's choice of the next case behind a check: the URL names the strategy, not the body."""
+
+    @wraps(stock)
+    def sample(strategy: str, params: dict[str, Any] | None = None, user: str | None = None) -> Any:
+        if "strategy" in (params or {}):
+            raise HTTPException(422, "the body must not contain strategy: the URL of the request decides it")
+        return stock(strategy, params, user)
+
+    return sample
+
+
+def checked_start_of_all(stock: Callable) -> Callable:
+    """MONAI Label's start of all tasks of a kind, whose options come by the name of the task."""
+
+    @wraps(stock)
+    def run(params: dict[str, Any] | None = None, run_sync: bool | None = False) -> Any:
+        app = app_instance()
+        for name in set(params or {}) & {*app._trainers, *app._scoring_methods}:
+            if not isinstance(params[name], dict):
+                raise HTTPException(422, f"the options of {name} must be a JSON object such as {{}}")
+        return stock(params, run_sync)
+
+    return run
+
+
 def checked_start(stock: Callable) -> Callable:
     """MONAI Label's start of a background task behind a check of its request.
 
@@ -155,6 +188,9 @@ def checked_start(stock: Callable) -> Callable:
                     None,
                     f"a {method} task is already {busy[-1]['status'].lower()}: stop it, or wait for its end",
                 )
+            if method == "train" and not busy:
+                with translated():
+                    app_instance()._trainers[request["model"]].check_free()
             if not force_sync:
                 return stock(method, request, params, force_sync, enqueue)
         return stock(method, request, params, force_sync, enqueue)

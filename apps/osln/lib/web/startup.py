@@ -36,6 +36,7 @@ def startup_lines(app: Any) -> list[str]:
     for name, its in told["weights"].items():
         weights = f"{its['version']}, trained on {its['trained_on']}" if its else "none: train it first"
         lines.append(f"    {name:14}{weights}")
+    lines += [f"  damaged  {sentence}" for sentence in app.published.store.damage()]
     lines += [f"  note     {note}" for note in told["notes"]]
     if told["warning"]:
         lines.append(f"  {told['warning']}")

@@ -7,7 +7,6 @@ in a thread. Parsing, login, status codes, files and background tasks stay the s
 
 import dis
 import inspect
-import json
 import logging
 import os
 import sys
@@ -17,10 +16,13 @@ from types import ModuleType
 from typing import Any
 
 import anyio
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
 from lib.errors import translated
+from lib.json_check import read_json
+from lib.web.requests import check_names
+from lib.web.uploads import keep_with_request, request_folder
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +70,13 @@ def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
     modules = [module for module in vars(server).values() if _is_endpoint_module(module)]
     if not server.settings.MONAI_LABEL_AUTH_ENABLE:
         modules = [module for module in modules if module is not server.login]
+    keep_with_request(modules)
     modules = [*own, *modules]
     unfrozen = shadow(app, modules, prefix=server.settings.MONAI_LABEL_API_STR)
     for module in [*modules, *_task_modules()]:
         if hasattr(module, "app_instance"):
             module.app_instance = _one_at_a_time(module.app_instance)
+    server.clear_cache = closing(server.clear_cache)
     left = _left(app, modules, unfrozen)
     for path in left:
         logger.warning("Route %s may freeze the server while it works: it was not put into a thread", path)
@@ -130,9 +134,10 @@ def threaded(endpoint: Callable[..., Any], limiter: anyio.CapacityLimiter) -> Ca
     """The same endpoint, run in a thread, with refusals in words (`lib.errors`)."""
 
     def drive(values: dict[str, Any]) -> Any:
-        _check_json(values)
-        coroutine = endpoint(**values)
-        with translated():
+        with translated(), request_folder():
+            _check_json(values)
+            check_names(values)
+            coroutine = endpoint(**values)
             try:
                 coroutine.send(None)
             except StopIteration as finished:
@@ -180,14 +185,9 @@ def _check_json(values: Mapping[str, Any]) -> None:
     """Refuses form fields that are no JSON object; the stock code would fail on them somewhere later."""
     for name in ("params", "info"):
         text = values.get(name)
-        if not isinstance(text, str) or not text:
-            continue
-        try:
-            usable = isinstance(json.loads(text), dict)
-        except ValueError:
-            usable = False
-        if not usable:
-            raise HTTPException(422, f"{name} must be a JSON object such as {{}}, got {text[:80]!r}")
+        needed = f"{name} must be a JSON object such as {{}}"
+        if isinstance(text, str) and text and not isinstance(read_json(text, f"{needed}; it"), dict):
+            raise ValueError(f"{needed}, got {text[:80]!r}")
 
 
 def _one_at_a_time(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -202,6 +202,22 @@ def _one_at_a_time(build: Callable[..., Any]) -> Callable[..., Any]:
             return instance
 
     return app_instance
+
+
+def closing(clear: Callable[[], None]) -> Callable[[], None]:
+    """`clear_cache` of `/reload`, which would leave the watcher of the dropped app's folder behind."""
+
+    def clear_cache() -> None:
+        from monailabel.interfaces.utils import app as cache
+
+        with _building:
+            dropped = list(cache.apps.values())
+            clear()
+        for app in dropped:
+            if hasattr(app, "close"):
+                app.close()
+
+    return clear_cache
 
 
 def _task_modules() -> list[ModuleType]:

@@ -18,7 +18,7 @@ from osln.cli.progress import steps
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
 
 if TYPE_CHECKING:
-    from osln.learning.run import Progress
+    from osln.learning.fit import Progress
     from osln.retraining.publishing import RetrainReport
 
 ONE_DEVICE = (
@@ -83,7 +83,7 @@ def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
         def show(state: "Progress") -> None:
             figures = state.validation or {}
             known = {key: figures.get(key) for key in ("recall", "false_positives")}
-            tell(state.iteration, state.iterations, {"loss": state.loss, **known})
+            tell(state.step, state.steps, {"loss": state.loss, **known})
 
         common = {
             "preset": options.preset,

@@ -17,8 +17,8 @@ from osln.rows.detectors import DETECTORS
 from osln.rows.presets import PRESETS
 
 if TYPE_CHECKING:
-    from osln.imaging.lung_column import Column
-    from osln.learning.run import StepProgress
+    from osln.imaging.lung_column import LungColumn
+    from osln.learning.fit import Progress
     from osln.mulan.sampling import NodeTags
     from osln.weights.checkpoint import Checkpoint
 
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
     resume = options.out.with_suffix(".resume")
     with steps(options.model) as tell:
 
-        def show(state: "StepProgress") -> None:
-            tell(state.step, state.steps, {"loss": state.losses["total"]})
+        def show(state: "Progress") -> None:
+            tell(state.step, state.steps, {"loss": state.loss})
 
         checkpoint = train_detector(
             DETECTORS[options.model],
@@ -73,7 +73,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def patients(options: argparse.Namespace) -> "tuple[list[Column], list[NodeTags] | None, list[Column]]":
+def patients(
+    options: argparse.Namespace,
+) -> "tuple[list[LungColumn], list[NodeTags] | None, list[LungColumn]]":
     """Patients to learn from, tags of their nodes if known, and patients to judge by."""
     from osln.cohorts.phantoms import PhantomCohort, split_seeds
     from osln.store.approved import approved_cases, load_columns
@@ -100,7 +102,7 @@ def patients(options: argparse.Namespace) -> "tuple[list[Column], list[NodeTags]
     )
 
 
-def judgment(checkpoint: "Checkpoint", columns: "Sequence[Column]", device: str) -> str:
+def judgment(checkpoint: "Checkpoint", columns: "Sequence[LungColumn]", device: str) -> str:
     """mFROC and best F1, beside what chance gives: every patient's findings in the next patient's body."""
     import numpy as np
 

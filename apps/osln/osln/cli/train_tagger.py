@@ -18,7 +18,7 @@ from osln.rows.presets import PRESETS
 from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
 
 if TYPE_CHECKING:
-    from osln.learning.run import StepProgress
+    from osln.learning.fit import Progress
     from osln.tagging.deeplesion import DeepLesion
     from osln.tagging.lesion_set import LesionSet
 
@@ -85,7 +85,8 @@ def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> No
     """Train, write `output`, put it where it is wanted and tell what came out."""
     from osln.tagging.tagger import PHANTOM, TRAINED, Tagger, publish_tagger, save_tagger
     from osln.tagging.training import train_tagger
-    from osln.weights.model_store import ModelStore, ship_tagger
+    from osln.weights.model_store import ModelStore
+    from osln.weights.shipped import ship_tagger
 
     output.parent.mkdir(parents=True, exist_ok=True)
     learned, judged = lesion_sets(options)
@@ -93,8 +94,8 @@ def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> No
     resume = options.work / f"lesanet-{output.stem}.resume"
     with steps("LesaNet") as tell:
 
-        def show(state: "StepProgress") -> None:
-            tell(state.step, state.steps, {"loss": state.losses["total"]})
+        def show(state: "Progress") -> None:
+            tell(state.step, state.steps, {"loss": state.loss})
 
         trained = train_tagger(
             recipe,

@@ -9,7 +9,7 @@ from typing import Any
 from osln.imaging import column_file
 from osln.imaging.column_file import load_column, save_column
 from osln.imaging.grid import Volume, read_volume
-from osln.imaging.lung_column import Column, compact, prepare
+from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.rows.experiments import Preset
 from osln.store.approved import approved_cases, approved_study
 from osln.store.layout import StorePaths, companions, file_marks, read_image
@@ -96,7 +96,7 @@ class StoreCohort:
         """File of a case's column."""
         return self.work / "columns" / f"{case}-{self.marks[case]}.npz"
 
-    def column(self, case: str) -> Column:
+    def column(self, case: str) -> LungColumn:
         """The case, prepared if need be; errors as in `layout.load_study`."""
         path = self.path(case)
         if path.is_file():

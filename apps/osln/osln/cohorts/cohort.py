@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from osln.imaging.grid import Volume
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 
 SPLITS = ("train", "validation", "test", "stage two")
 """The last one teaches the second stage."""
@@ -32,7 +32,7 @@ class Cohort(Protocol):
     def path(self, case: str) -> Path:
         """File of the prepared column."""
 
-    def column(self, case: str) -> Column:
+    def column(self, case: str) -> LungColumn:
         """The compact column, with nodes as instances, prepared and kept if need be.
 
         Raises:

@@ -10,7 +10,7 @@ from typing import Any
 from osln.imaging import column_file
 from osln.imaging.column_file import load_column, save_column
 from osln.imaging.grid import Grid, Volume, canonical
-from osln.imaging.lung_column import Column, compact, prepare
+from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.imaging.study import build_study
 from osln.phantom import GENERATOR_VERSION, PhantomParameters
 from osln.phantom.patient.plan import grid_axes, plan_patient
@@ -41,7 +41,7 @@ class Patient:
         findings: Every node and every mimic: kind, center_mm (RAS), short_axis_mm, long_axis_mm, tags.
     """
 
-    column: Column
+    column: LungColumn
     findings: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -152,7 +152,7 @@ class PhantomCohort:
         """File of a case's column."""
         return self.folder / f"{_seed(case)}.npz"
 
-    def column(self, case: str) -> Column:
+    def column(self, case: str) -> LungColumn:
         """The case, made if need be."""
         return self.patient(_seed(case)).column
 

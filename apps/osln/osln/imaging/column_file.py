@@ -11,13 +11,13 @@ import numpy as np
 
 from osln.files.images import write_atomically
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 
 FORMAT = 1
 """Of the files; another one makes them anew."""
 
 
-def save_column(path: Path, column: Column, more: Mapping[str, Any] | None = None) -> None:
+def save_column(path: Path, column: LungColumn, more: Mapping[str, Any] | None = None) -> None:
     """Writes a compact column (without its tumor mask) atomically.
 
     Args:
@@ -42,7 +42,7 @@ def save_column(path: Path, column: Column, more: Mapping[str, Any] | None = Non
     write_atomically(path, buffer.getvalue())
 
 
-def load_column(path: Path) -> tuple[Column, dict[str, Any]]:
+def load_column(path: Path) -> tuple[LungColumn, dict[str, Any]]:
     """The column and what was kept with it.
 
     Raises:
@@ -55,7 +55,7 @@ def load_column(path: Path) -> tuple[Column, dict[str, Any]]:
             images = {
                 name: stored[name] if name in stored else None for name in ("pet_suv", "distance_mm", "nodes")
             }
-            column = Column(
+            column = LungColumn(
                 case=description["case"],
                 grid=Grid(ct_hu.shape, stored["affine"]),
                 ct_hu=ct_hu,

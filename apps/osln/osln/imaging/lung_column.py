@@ -13,10 +13,12 @@ from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
 
 TISSUE_HU = -500.0
+MOST_VOXELS = 2 * 10**8
+"""On the working grid, where a voxel takes up to 50 bytes; four columns of the paper's of 2.5 m."""
 
 
 @dataclass(frozen=True)
-class Column:
+class LungColumn:
     """One patient on one working grid.
 
     Attributes:
@@ -47,7 +49,7 @@ class Column:
         return {"ct": self.ct_hu, "pet": self.pet_suv, "distance": self.distance_mm}
 
 
-def prepare(study: Study, preset: Preset) -> Column:
+def prepare(study: Study, preset: Preset) -> LungColumn:
     """Crops a study to the lung-centered column and resamples it to the working grid.
 
     The column is as wide as the preset's window (224 x 224 mm in the paper, section 4.2), centered on
@@ -59,7 +61,7 @@ def prepare(study: Study, preset: Preset) -> Column:
         preset: Gives spacing and window.
 
     Raises:
-        ValueError: If the PET covers nothing of the column.
+        ValueError: If the PET covers nothing of the column, or the column takes more than `MOST_VOXELS`.
     """
     warnings: list[str] = []
     working = study.ct.grid.resampled(preset.spacing_mm)
@@ -71,6 +73,7 @@ def prepare(study: Study, preset: Preset) -> Column:
     start[2] = 0
     if not center.from_lungs and (size[:2] < shape[:2]).any():
         warnings.append("no lung was found: the searched column is centered on the body")
+    _check_room(study.case, "the searched column", size)
     grid = working.crop(start, size)
 
     ct_hu = resample(study.ct.array, study.ct.grid, grid, fill=-1000.0)
@@ -88,9 +91,18 @@ def prepare(study: Study, preset: Preset) -> Column:
     nodes = None
     if study.nodes is not None:
         nodes = resample(study.nodes.array, study.nodes.grid, grid, nearest=True)
-    return Column(
+    return LungColumn(
         study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, ct_hu > TISSUE_HU, tuple(warnings)
     )
+
+
+def _check_room(case: str, what: str, size: np.ndarray) -> None:
+    voxels = int(np.prod(size, dtype=object))
+    if voxels > MOST_VOXELS:
+        raise ValueError(
+            f"case {case}: {what} has {voxels:.2e} voxels, at most {MOST_VOXELS:.0e} fit into memory: "
+            "crop the CT, or correct a mask whose voxels lie far apart"
+        )
 
 
 def _tumor_and_distance(
@@ -101,6 +113,7 @@ def _tumor_and_distance(
     first, past = mask_box(study.tumor.array)
     box_low, box_high = working.box_of(study.tumor.grid.crop(first, past - first), margin=1)
     low, high = np.minimum(start, box_low), np.maximum(start + size, box_high)
+    _check_room(study.case, "the searched column with the whole tumor mask", high - low)
     around = working.crop(low, high - low)
     mask = resample(study.tumor.array, study.tumor.grid, around, nearest=True).astype(bool)
     if not mask.any():
@@ -112,7 +125,7 @@ def _tumor_and_distance(
     return mask[part], np.asfortranarray(distance[part])
 
 
-def compact(column: Column) -> Column:
+def compact(column: LungColumn) -> LungColumn:
     """The column in 8 bytes a voxel instead of 21, so that a cohort fits in memory.
 
     CT becomes int16, PET and distance float16, labels uint8 where they fit; the tumor mask is left out.
@@ -134,7 +147,7 @@ def compact(column: Column) -> Column:
     )
 
 
-def reason_not_usable(column: Column, network: Segmenter | Detector) -> str | None:
+def reason_not_usable(column: LungColumn, network: Segmenter | Detector) -> str | None:
     """What a patient lacks for a network, or None if nothing."""
     if column.nodes is None:
         return "no approved nodes"
@@ -145,7 +158,7 @@ def reason_not_usable(column: Column, network: Segmenter | Detector) -> str | No
     return None
 
 
-def zone_of(column: Column, zone: str) -> np.ndarray:
+def zone_of(column: LungColumn, zone: str) -> np.ndarray:
     """(X, Y, Z) bool, the voxels of a zone; all of them without asking for a tumor if the zone is "all"."""
     if zone == "all" or column.distance_mm is None:
         if zone != "all":

@@ -6,6 +6,10 @@ import numpy as np
 
 from osln.imaging.grid import Volume, resample
 
+LONGEST_MM = 2500.0
+"""Of a CT along each axis; a table travels 2 m."""
+VOXEL_MM = (0.05, 25.0)
+"""Smallest and largest side of a voxel."""
 HIGHEST_MEDIAN_SUV = 30.0
 """Of the voxels that took up anything; a bladder has more, half of a body never."""
 
@@ -33,6 +37,7 @@ def build_study(
     case: str, ct: Volume, pet: Volume | None = None, tumor: Volume | None = None, nodes: Volume | None = None
 ) -> Study:
     """Checks that the images belong together; same errors as `load_study`."""
+    _check_extent(case, ct)
     _check_values(case, "CT", ct)
     if ct.array.min() >= 0:
         raise ValueError(
@@ -60,6 +65,19 @@ def build_study(
     if nodes is not None:
         nodes = _on_ct(case, "node label", ct, nodes)
     return Study(case, ct, pet, tumor, nodes)
+
+
+def _check_extent(case: str, ct: Volume) -> None:
+    """Refuses a CT whose header cannot be true: memory and time of everything after it follow its length."""
+    sides = ct.grid.spacing_mm
+    extent = sides * ct.grid.shape
+    if sides.min() < VOXEL_MM[0] or sides.max() > VOXEL_MM[1] or extent.max() > LONGEST_MM:
+        told = " x ".join(f"{length:.4g}" for length in extent)
+        raise ValueError(
+            f"case {case}: by its header the CT is {told} mm large with voxels of "
+            f"{' x '.join(f'{side:.4g}' for side in sides)} mm; a CT is at most {LONGEST_MM:.0f} mm long, "
+            f"with voxels of {VOXEL_MM[0]} to {VOXEL_MM[1]:.0f} mm: export it again"
+        )
 
 
 def _check_values(case: str, what: str, volume: Volume) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from osln.imaging.grid import Grid
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 
 ROTATION_PROBABILITY = 0.5
 FLIP_PROBABILITY = 0.25
@@ -65,7 +65,7 @@ def augment(arrays: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.
     return tuple(turn.of_patch(array) for array in arrays)
 
 
-def turned_column(column: Column, turn: Turn) -> Column:
+def turned_column(column: LungColumn, turn: Turn) -> LungColumn:
     """The column of a patient who is turned; masks that networks do not see are left out."""
     arrays = {
         name: None if image is None else turn.of_patch(image[None])[0]

@@ -1,1 +1,1 @@
-"""How any network learns: steps, state on disk, losses, arithmetic."""
+"""How any network learns: the one trainer, its state on disk, learning rates, losses."""

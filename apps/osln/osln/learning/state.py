@@ -1,11 +1,12 @@
 """State of a training on disk, so that an interrupted one goes on with the same result."""
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 LARGEST_SHARE = 0.2
@@ -62,16 +63,15 @@ def load_state(path: Path, key: str, device: torch.device) -> dict[str, Any] | N
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ValueError(f"{path} cannot be read ({reason}): delete it to train from the start") from error
-    return state if state["key"] == key else None
+    return state if isinstance(state, dict) and state.get("key") == key else None
 
 
-@contextmanager
-def cpu_threads(threads: int | None) -> Iterator[None]:
-    """CPU threads of torch for a while; None leaves them."""
-    before = torch.get_num_threads()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def fingerprint(*parts: object) -> str:
+    """SHA-256 of plain values, arrays and tensors in this order, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        array = part.detach().cpu().numpy() if isinstance(part, torch.Tensor) else part
+        digest.update(
+            np.ascontiguousarray(array).tobytes() if isinstance(array, np.ndarray) else str(array).encode()
+        )
+    return digest.hexdigest()

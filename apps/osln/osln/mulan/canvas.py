@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling, network_input
 from osln.networks.mulan import IMAGES, SLICES
 from osln.networks.mulan_trunk import LARGEST_STRIDE
@@ -35,7 +35,7 @@ class SliceCanvas:
     offset: tuple[float, float]
 
     @classmethod
-    def whole(cls, column: Column, pixel_mm: float) -> "SliceCanvas":
+    def whole(cls, column: LungColumn, pixel_mm: float) -> "SliceCanvas":
         """The smallest canvas that the network takes and that holds the whole slice in its corner."""
         scale = [float(step) / pixel_mm for step in column.grid.spacing_mm[1::-1]]
         voxels = column.ct_hu.shape[1::-1]
@@ -43,7 +43,7 @@ class SliceCanvas:
         return cls((size[0], size[1]), (scale[0], scale[1]), (0.0, 0.0))
 
     def moved(
-        self, size: tuple[int, int], zoom: float, shift_px: tuple[int, int], column: Column
+        self, size: tuple[int, int], zoom: float, shift_px: tuple[int, int], column: LungColumn
     ) -> "SliceCanvas":
         """A canvas of another size around the slice's center, magnified and shifted, for training."""
         scale = (self.scale[0] * zoom, self.scale[1] * zoom)
@@ -90,13 +90,13 @@ def canvas_size(window: tuple[int, ...], spacing_mm: tuple[float, ...], pixel_mm
     return rows, columns
 
 
-def key_slices(column: Column, inputs: tuple[str, ...], scaling: Scaling, key: int) -> torch.Tensor:
+def key_slices(column: LungColumn, inputs: tuple[str, ...], scaling: Scaling, key: int) -> torch.Tensor:
     """The slices around a key slice, scaled: (9, modalities, y, x) float32; the end slices are repeated."""
     return read_slices(column, inputs, scaling, key - REACH, key + REACH + 1)
 
 
 def read_slices(
-    column: Column, inputs: tuple[str, ...], scaling: Scaling, start: int, stop: int
+    column: LungColumn, inputs: tuple[str, ...], scaling: Scaling, start: int, stop: int
 ) -> torch.Tensor:
     """Slices `start` to `stop` - 1, scaled; beyond the column's ends its end slices.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.metrics.matching import Scored, match
 from osln.mulan.canvas import REACH, SliceCanvas, as_images, image_triples, read_slices
 from osln.mulan.linking import link_boxes, paint_chains
@@ -62,7 +62,7 @@ class SliceDetector:
         self._device = torch.device(device)
         self._network = network.to(self._device, memory_format=torch.channels_last)
 
-    def detect(self, column: Column) -> FoundNodes:
+    def detect(self, column: LungColumn) -> FoundNodes:
         """Nodes of a patient; none give an empty label map and no score.
 
         Raises:
@@ -74,7 +74,7 @@ class SliceDetector:
         labels, painted = paint_chains(chains, z, boxes, masks, (width, depth, height))
         return FoundNodes(labels, np.array([scores[chains[i][0]] for i in painted], dtype=np.float64))
 
-    def _all_slices(self, column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _all_slices(self, column: LungColumn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Slice, box in edges of voxels, score and mask of everything that is found in the slices."""
         canvas = SliceCanvas.whole(column, self.recipe.pixel_mm)
         heights, boxes, scores = [np.zeros(0, np.int64)], [np.zeros((0, 4))], [np.zeros(0)]

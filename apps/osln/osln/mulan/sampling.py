@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from osln.imaging.lung_column import Column, reason_not_usable
+from osln.imaging.lung_column import LungColumn, reason_not_usable
 from osln.imaging.transforms import Scaling
 from osln.mulan.canvas import SLICES, SliceCanvas, as_images, key_slices
 from osln.networks.mulan import IMAGES, SliceTarget
@@ -57,7 +57,7 @@ class SliceSampler:
             at all.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[LungColumn]
     tags: Sequence[NodeTags]
     detector: Detector
     recipe: DetectorRecipe

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.metrics.definitions import Counts, operating_index, stage_one
 from osln.metrics.matching import match, radius_mm
 from osln.rows.experiments import PROXIMAL_MM
@@ -19,13 +19,13 @@ DIAMETERS_MM = (0.0, 6.0, 8.0, 10.0)
 """Lower borders of the size classes: diameter of the sphere of the same volume."""
 
 
-def node_volumes_mm3(column: Column) -> np.ndarray:
+def node_volumes_mm3(column: LungColumn) -> np.ndarray:
     """(n,) volume of each node by ascending label."""
     nodes: np.ndarray = column.nodes  # type: ignore[assignment]
     return np.unique(nodes[nodes > 0], return_counts=True)[1] * column.grid.voxel_mm3
 
 
-def node_classes(column: Column) -> dict[int, tuple[str, str]]:
+def node_classes(column: LungColumn) -> dict[int, tuple[str, str]]:
     """For each node label its zone with its uptake, and its size class."""
     nodes: np.ndarray = column.nodes  # type: ignore[assignment]
     labels = np.unique(nodes[nodes > 0])
@@ -49,7 +49,9 @@ def node_classes(column: Column) -> dict[int, tuple[str, str]]:
     return classes
 
 
-def class_table(columns: Sequence[Column], fused: Iterable[np.ndarray], threshold: float) -> dict[str, Any]:
+def class_table(
+    columns: Sequence[LungColumn], fused: Iterable[np.ndarray], threshold: float
+) -> dict[str, Any]:
     """Recall by class of node, and false positives by zone, at one threshold.
 
     Returns:

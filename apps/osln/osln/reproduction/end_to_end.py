@@ -10,11 +10,10 @@ import numpy as np
 from osln.cohorts.cohort import Cohort
 from osln.cohorts.phantoms import Patient
 from osln.files.arrays import write_json
-from osln.learning.run import StepProgress
 from osln.metrics.matching import Scored
 from osln.mulan.detection import SliceDetector
 from osln.mulan.training import train_detector
-from osln.reproduction.jobs import device, tell
+from osln.reproduction.jobs import device, tell, tell_training
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset
 from osln.tagging.node_tags import node_tags
@@ -27,11 +26,9 @@ def train_end_to_end(
     """Train a detector on the training patients; `given` as by `keep_training`."""
     columns = [cohort.column(case) for case in cohort.cases("train")]
     known = [node_tags(Patient(column, tuple(cohort.findings(column.case)))) for column in columns]
-    return train_detector(detector, preset, columns, known, iterations=iterations, on_progress=_told, **given)
-
-
-def _told(state: StepProgress) -> None:
-    tell(state.step / state.steps, f"loss {state.losses['total']:.3f}")
+    return train_detector(
+        detector, preset, columns, known, iterations=iterations, on_progress=tell_training, **given
+    )
 
 
 def detect_nodes(cohort: Cohort, cases: Mapping[str, Sequence[str]], weights: Path, path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.metrics.froc import best_f1
 from osln.pictures import draw_detections, draw_inputs
 from osln.reproduction.artifacts import Artifacts
@@ -94,7 +94,7 @@ def _panels(table: Table, lines: Iterable[Line], results: Mapping[Row, Result]) 
     return panels
 
 
-def _volumes(columns: Iterable[Column]) -> dict[str, np.ndarray]:
+def _volumes(columns: Iterable[LungColumn]) -> dict[str, np.ndarray]:
     volumes: dict[str, list[float]] = {"proximal": [], "distal": []}
     for column in columns:
         nodes: np.ndarray = column.nodes  # type: ignore[assignment]
@@ -139,6 +139,6 @@ def scored_detections(artifacts: Artifacts, row: Row, seed: int, case: str) -> D
     return replace(found, column=with_tumor(found.column), candidates=candidates, classifier=row.classifier)
 
 
-def with_tumor(column: Column) -> Column:
+def with_tumor(column: LungColumn) -> LungColumn:
     """The column with its tumor, which compact columns leave out: where the distance is not positive."""
     return column if column.distance_mm is None else replace(column, tumor=column.distance_mm <= 0)

@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from osln.learning.fit import Progress
+
 logger = logging.getLogger(__name__)
 _progress: Any = None
 """Queue to the main process, set in each worker."""
@@ -86,6 +88,11 @@ def tell(share: float, words: str = "") -> None:
     """Called by what makes an artifact: this share of it is done; nothing happens outside a worker."""
     if _progress is not None:
         _progress.put((_name, share, words))
+
+
+def tell_training(state: Progress) -> None:
+    """`tell` of a training: what `fit` calls after each report."""
+    tell(state.share, f"loss {state.loss:.3f}")
 
 
 def available_gpus() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from osln.retraining.operating_points import operating_points, score_thresholds
 from osln.rows.experiments import ROWS
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint, load_checkpoint
-from osln.weights.model_store import write_shipped
+from osln.weights.shipped import write_shipped
 
 
 def ship(plan: Plan, folder: Path) -> None:

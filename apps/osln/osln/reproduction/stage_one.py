@@ -9,12 +9,11 @@ import numpy as np
 
 from osln.cohorts.cohort import Cohort
 from osln.files.arrays import write_arrays
-from osln.imaging.lung_column import Column
-from osln.learning.run import Progress
+from osln.imaging.lung_column import LungColumn
 from osln.metrics.definitions import Counts
 from osln.metrics.sweep import Sweep, sweep
 from osln.reproduction.classes import class_table, judge
-from osln.reproduction.jobs import device, tell
+from osln.reproduction.jobs import device, tell, tell_training
 from osln.rows.experiments import Preset, Segmenter
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor, mean_probability
@@ -40,11 +39,7 @@ def train_network(
 ) -> Checkpoint:
     """Train a network on these cases; `given` as by `keep_training`."""
     columns = [cohort.column(case) for case in cases]
-    return train(segmenter, preset, columns, iterations=steps, on_progress=_told, **given)
-
-
-def _told(state: Progress) -> None:
-    tell(state.iteration / state.iterations, f"loss {state.loss:.3f}")
+    return train(segmenter, preset, columns, iterations=steps, on_progress=tell_training, **given)
 
 
 def make_maps(cohort: Cohort, weights: Path, paths: Mapping[str, Path], turns: int) -> None:
@@ -59,7 +54,7 @@ def make_maps(cohort: Cohort, weights: Path, paths: Mapping[str, Path], turns: i
         tell(number / len(missing))
 
 
-def fused_map(maps: CaseMaps, column: Column) -> np.ndarray:
+def fused_map(maps: CaseMaps, column: LungColumn) -> np.ndarray:
     """Late fusion of the kept maps of a case; the maximum over trainings of one segmenter."""
     strongest: dict[str, np.ndarray] = {}
     for name, path in maps:
@@ -106,7 +101,7 @@ def displaced(prob: np.ndarray) -> np.ndarray:
     return np.roll(prob, [size // 2 for size in prob.shape], axis=(0, 1, 2))
 
 
-def _sweep(prob: np.ndarray, column: Column) -> Sweep:
+def _sweep(prob: np.ndarray, column: LungColumn) -> Sweep:
     return sweep(prob, column.nodes)  # type: ignore[arg-type]
 
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from osln.cohorts.cohort import Cohort
 from osln.files.arrays import write_array, write_json
-from osln.learning.run import Progress
 from osln.metrics.definitions import operating_thresholds
-from osln.reproduction.jobs import device, tell
+from osln.reproduction.jobs import device, tell, tell_training
 from osln.reproduction.stage_one import CaseMaps, fused_map, read_counts
 from osln.rows.experiments import OPERATING_POINT, Classifier, Preset, StageTwo
 from osln.stage_one.candidates import Detections, find_candidates
@@ -71,13 +70,9 @@ def train_on_candidates(
         [load_set(path) for path in candidates],
         [np.load(path) for path in tags] or None,
         tagger=Tagger.load(tagger).describe() if tags else None,
-        on_progress=_told,
+        on_progress=tell_training,
         **given,
     )
-
-
-def _told(state: Progress) -> None:
-    tell(state.epoch / state.epochs, f"loss {state.loss:.3f}")
 
 
 def score_candidates(

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.operating_points import set_score_thresholds
-from osln.retraining.publishing import RetrainReport
+from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.retraining.unseen import Training, unseen_versions
 from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS, Preset
@@ -26,6 +26,7 @@ from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 
 
+@alone
 def retrain_classifier(
     root: str | Path,
     models: ModelStore | str | Path,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from osln.imaging.lung_column import Column, reason_not_usable, zone_of
+from osln.imaging.lung_column import LungColumn, reason_not_usable, zone_of
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
@@ -28,7 +28,7 @@ from osln.weights.model_store import ModelStore
 
 
 def operating_points(
-    checkpoints: Mapping[str, Checkpoint], columns: Sequence[Column], device: str = "cpu"
+    checkpoints: Mapping[str, Checkpoint], columns: Sequence[LungColumn], device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
     """Thresholds of the fused map at the offered precisions, for every row of stage one that can be made.
 
@@ -74,7 +74,7 @@ def operating_points(
 
 
 def renew_operating_points(
-    models: ModelStore, segmenter: str, columns: Sequence[Column], device: str = "cpu"
+    models: ModelStore, segmenter: str, columns: Sequence[LungColumn], device: str = "cpu"
 ) -> str:
     """Sets the operating points of every row that asks a newly published network.
 

@@ -4,10 +4,13 @@ The same for the networks of both stages, so that an annotator reads one kind of
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
-from osln.rows.experiments import SEGMENTERS
+from osln.rows.experiments import SEGMENTERS, VERSIONED
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 
@@ -76,6 +79,23 @@ class Trained:
     earlier: Mapping[str, Any] | None
     rival: str | None = None
     note: str = ""
+
+
+def alone(work: Callable[..., RetrainReport]) -> Callable[..., RetrainReport]:
+    """A retraining that nobody else does for the same network of the same model store meanwhile.
+
+    Two would publish after each other, the second without a look at the first.
+    """
+
+    @wraps(work)
+    def guarded(
+        root: str | Path, models: ModelStore | str | Path, network: str, **options: Any
+    ) -> RetrainReport:
+        store = models if isinstance(models, ModelStore) else ModelStore(models)
+        with store.training(network) if network in VERSIONED else nullcontext():
+            return work(root, store, network, **options)
+
+    return guarded
 
 
 def conclude(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from osln.learning.run import Progress
+from osln.learning.fit import Progress
 from osln.retraining.publishing import RetrainReport, Trained, conclude, nothing_to_learn
 from osln.rows.experiments import PRESETS, Preset
 from osln.store.approved import approved_cases, phantoms

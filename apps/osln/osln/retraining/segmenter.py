@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from osln.imaging.lung_column import Column
-from osln.learning.run import Progress
+from osln.imaging.lung_column import LungColumn
+from osln.learning.fit import Progress
 from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
-from osln.retraining.publishing import RetrainReport
+from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
@@ -21,6 +21,7 @@ from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
 
 
+@alone
 def retrain(
     root: str | Path,
     models: ModelStore | str | Path,
@@ -72,26 +73,26 @@ class _SegmenterRound(Round):
 
     def gather(
         self, recipe: Preset, splits: Mapping[str, str]
-    ) -> tuple[list[Column], list[Column], dict[str, str]]:
+    ) -> tuple[list[LungColumn], list[LungColumn], dict[str, str]]:
         cases = [case for case, split in splits.items() if split != "test"]
         columns, skipped = load_columns(self.root, cases, SEGMENTERS[self.name], recipe)
         learned = [column for column in columns if splits[column.case] == "train"]
         return learned, [column for column in columns if splits[column.case] == "validation"], skipped
 
     def train(
-        self, recipe: Preset, learned: Sequence[Column], compared: Sequence[Column], **options: Any
+        self, recipe: Preset, learned: Sequence[LungColumn], compared: Sequence[LungColumn], **options: Any
     ) -> Checkpoint:
         steps = self.length(recipe.iterations)
         return train(SEGMENTERS[self.name], recipe, learned, compared, iterations=steps, **options)
 
-    def figures(self, checkpoint: Checkpoint, compared: Sequence[Column]) -> dict[str, Any]:
+    def figures(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> dict[str, Any]:
         if checkpoint.preset != self.settings.preset:
             # The same patients on the working grid of the other preset.
             cases, preset = [column.case for column in compared], PRESETS[checkpoint.preset]
             compared, _ = load_columns(self.root, cases, SEGMENTERS[self.name], preset)
         return evaluate(checkpoint, compared, self.settings.device)
 
-    def renew(self, checkpoint: Checkpoint, compared: Sequence[Column]) -> str:
+    def renew(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> str:
         self.settings.tell("setting the operating points")
         cases, device = [column.case for column in compared], self.settings.device
         points = renew_operating_points(self.store, self.name, compared, device)

@@ -60,7 +60,7 @@ class DetectorRecipe:
         empty_share: Share of a batch whose slices hold no node.
         iterations: Training steps from scratch.
         optimizer: "sgd", as published, or "radam", which needs fewer steps from random first weights.
-        learning_rate: Twice that for biases; it falls as in `osln.learning.arithmetic.learning_rate`.
+        learning_rate: Twice that for biases; it falls as in `osln.learning.schedule.learning_rate`.
         largest_gradient: Norm to which the gradient is clipped.
         scale: Range of the random magnification in training.
         shift_px: Largest random shift in training.

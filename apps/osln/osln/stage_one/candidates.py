@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from osln.imaging.grid import paste_labels
 from osln.imaging.instances import CONNECTIVITY, radius_mm
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.imaging.study import Study
 from osln.rows.experiments import PROXIMAL_MM
 
@@ -52,7 +52,9 @@ class Candidate:
     tags: tuple[dict[str, Any], ...] | None = None
 
 
-def find_candidates(prob: np.ndarray, threshold: float, column: Column) -> tuple[list[Candidate], np.ndarray]:
+def find_candidates(
+    prob: np.ndarray, threshold: float, column: LungColumn
+) -> tuple[list[Candidate], np.ndarray]:
     """26-connected components of `prob >= threshold`, no minimum size, by falling score.
 
     Args:
@@ -122,7 +124,7 @@ class Detections:
     candidates: list[Candidate]
     labels: np.ndarray
     prob: np.ndarray
-    column: Column
+    column: LungColumn
     seconds: Mapping[str, float]
     classifier: str | None = None
     score_threshold: float | None = None

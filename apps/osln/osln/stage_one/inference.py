@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from osln.imaging.distance import zone_mask
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import network_input
 from osln.imaging.turns import TURNS, Turn, turned_column
 from osln.rows.experiments import PRESETS, SEGMENTERS
@@ -63,7 +63,7 @@ class Predictor:
         self._compiled: dict[tuple[int, ...], Callable[[np.ndarray], np.ndarray]] = {}
         self._lock = threading.Lock()
 
-    def probability(self, column: Column) -> np.ndarray:
+    def probability(self, column: LungColumn) -> np.ndarray:
         """(x, y, z) float32 probability of a node; 0 in windows without a body voxel of the network's zone.
 
         Raises:
@@ -117,7 +117,7 @@ def _openvino_number_format() -> str:
     return "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
-def mean_probability(network: Predictor, column: Column, turns: int) -> np.ndarray:
+def mean_probability(network: Predictor, column: LungColumn, turns: int) -> np.ndarray:
     """(x, y, z) float32 mean probability of a network over the first `turns` views of a patient.
 
     Args:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from osln.imaging.distance import LIMIT_MM, zone_mask
-from osln.imaging.lung_column import Column, reason_not_usable, zone_of
+from osln.imaging.lung_column import LungColumn, reason_not_usable, zone_of
 from osln.imaging.transforms import Scaling, network_input
 from osln.imaging.turns import augment
 from osln.rows.experiments import Preset, Segmenter
@@ -38,12 +38,12 @@ class PatchSampler:
         ValueError: No patient, an input is missing, or no node lies in the network's zone.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[LungColumn]
     segmenter: Segmenter
     preset: Preset
     scaling: Scaling
     seed: int = 0
-    _padded: list[Column] = field(init=False, repr=False)
+    _padded: list[LungColumn] = field(init=False, repr=False)
     _centers: np.ndarray = field(init=False, repr=False)
     _with_zone: np.ndarray = field(init=False, repr=False)
 
@@ -109,7 +109,7 @@ class PatchSampler:
                 return index, tried[np.argmax(good)]
 
     def _patch(
-        self, column: Column, center: np.ndarray, rng: np.random.Generator
+        self, column: LungColumn, center: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         size = np.array(self.preset.patch)
         start = np.clip(center - size // 2, 0, np.array(column.ct_hu.shape) - size)
@@ -131,7 +131,7 @@ def _node_centers(nodes: np.ndarray) -> list[tuple[int, int, int]]:
     return [tuple(np.round(at[labels == label].mean(axis=0)).astype(int)) for label in np.unique(labels)]
 
 
-def _padded(column: Column, patch: tuple[int, int, int]) -> Column:
+def _padded(column: LungColumn, patch: tuple[int, int, int]) -> LungColumn:
     """The column, extended by air where it is smaller than a patch."""
     shape = np.maximum(column.ct_hu.shape, patch)
     width = [(0, int(n)) for n in shape - column.ct_hu.shape]

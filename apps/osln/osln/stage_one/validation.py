@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from osln.imaging.lung_column import Column, zone_of
+from osln.imaging.lung_column import LungColumn, zone_of
 from osln.metrics.definitions import Counts, stage_one
 from osln.metrics.sweep import THRESHOLDS, sweep
 from osln.rows.experiments import SEGMENTERS
@@ -38,7 +38,7 @@ def inside_zone(prob: np.ndarray, nodes: np.ndarray, zone: np.ndarray) -> tuple[
     return np.where(zone & ~foreign, prob, 0.0).astype(np.float32), np.where(zone & own[nodes], nodes, 0)
 
 
-def evaluate(checkpoint: Checkpoint, columns: Sequence[Column], device: str = "cpu") -> dict[str, Any]:
+def evaluate(checkpoint: Checkpoint, columns: Sequence[LungColumn], device: str = "cpu") -> dict[str, Any]:
     """Stage-one figures of one network alone, in its own zone.
 
     Args:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.rows.experiments import CONTEXT, PROXIMAL_MM, Classifier, StageTwo
 from osln.stage_one.candidates import Candidate
 from osln.stage_two.patches import Patches, cut_patches
@@ -20,7 +20,7 @@ UNIT_MM = 100.0
 USUAL_RADIUS_MM = 4.0
 
 
-def candidate_context(candidates: Sequence[Candidate], column: Column) -> np.ndarray:
+def candidate_context(candidates: Sequence[Candidate], column: LungColumn) -> np.ndarray:
     """The context of a patient's candidates, in physical units.
 
     The tumor's place is the center of its voxels inside the column; of a tumor beyond it, that of the
@@ -45,7 +45,7 @@ def candidate_context(candidates: Sequence[Candidate], column: Column) -> np.nda
     return found
 
 
-def candidate_patches(column: Column, candidates: Sequence[Candidate], stage_two: StageTwo) -> Patches:
+def candidate_patches(column: LungColumn, candidates: Sequence[Candidate], stage_two: StageTwo) -> Patches:
     """Patches and context of a patient's candidates: all that stage two is given but the tags."""
     patches = cut_patches(column, [candidate.box for candidate in candidates], stage_two)
     return replace(patches, context=candidate_context(candidates, column))

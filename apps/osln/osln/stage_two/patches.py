@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from osln.imaging.lung_column import Column
+from osln.imaging.lung_column import LungColumn
 from osln.rows.experiments import StageTwo
 
 AIR_HU = -1000
@@ -44,7 +44,7 @@ class Patches:
         return Patches(self.ct_hu[:count], pet, self.boxes[:count], context)
 
 
-def cut_patches(column: Column, boxes: Sequence[Box], stage_two: StageTwo) -> Patches:
+def cut_patches(column: LungColumn, boxes: Sequence[Box], stage_two: StageTwo) -> Patches:
     """Cuts the patch of every candidate out of a column.
 
     A patch is centered on the candidate's box. A candidate that would keep less than `margin` voxels of

@@ -1,19 +1,17 @@
 """Training of one stage-two network, the same from the server, the command line and the experiments."""
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from osln.imaging.transforms import Scaling
-from osln.learning.arithmetic import learning_rate
+from osln.learning.fit import Lesson, Progress, fit, weights_of
 from osln.learning.losses import candidate_loss
-from osln.learning.run import Progress, StepRun, by_epochs
-from osln.learning.state import cpu_threads
 from osln.networks.build import classifier_network, on_device
 from osln.rows.experiments import Classifier, Preset
 from osln.stage_two.candidate_sets import CandidateSet
@@ -60,94 +58,102 @@ def train_classifier(
         tagger: What the tags come from; kept with the weights.
         trained_on: What the weights may claim.
         device: "cpu", "cuda" or "cuda:N".
-        threads: CPU threads during the training; as they are if None.
-        resume_path: File that holds the state after each step; see `training.train`.
-        on_progress: Called after each epoch.
+        threads, resume_path, on_progress: See `osln.learning.fit.fit`.
 
     Raises:
         ValueError: Nothing to learn from, another network's checkpoint, or a loss that is not a number.
     """
-    recipe = preset.stage_two
-    passes = recipe.epochs if epochs is None else int(epochs)
-    if passes < 1:
-        raise ValueError(f"epochs must be at least 1, not {passes}")
-    if initial is not None and (initial.name, initial.preset) != (classifier.name, preset.name):
-        raise ValueError(
-            f"the first weights are of {initial.name} ({initial.preset}), not of {classifier.name} "
-            f"({preset.name}): train from scratch instead"
-        )
+    if initial is not None:
+        _check_initial(initial, classifier, preset)
     scaling = fit_scaling(classifier, sets) if initial is None else initial.scaling
-    sampler = CandidateSampler(sets, tags, classifier, recipe, scaling, seed)
-    record: dict[str, Any] = {
-        "preset": preset.name,
-        "seed": seed,
-        "epochs": passes,
-        "learning_rate": recipe.learning_rate,
-        "candidates": len(sampler.truth),
-        "nodes": int((sampler.truth == 1).sum()),
-        "train_cases": [one.case for one in sets],
-        "validation_cases": [one.case for one in validation[0]],
-        "tagger": dict(tagger) if tagger and classifier.tags else None,
-        "device": device.split(":")[0],
-        "torch": str(torch.__version__),
-    }
-    empty = Checkpoint(classifier.name, preset.name, scaling, {}, trained_on, record)
-
-    def look() -> dict[str, Any]:
-        return evaluate_classifier(replace(empty, state_dict=run.weights()), *validation, device=device)
-
-    with cpu_threads(threads):
-        run = _Run(sampler, preset, passes, initial, device)
-        key = _run_key(record, preset, scaling, sampler, run.network)
-        shown = by_epochs(on_progress, run, sampler.epoch_steps)
-        run.finish(sampler.epoch_steps, resume_path, key, shown, look if shown and validation[0] else None)
-    record |= {"seconds": round(run.seconds, 1), "losses": [one["total"] for one in run.reports]}
-    return replace(empty, state_dict=run.weights(), metadata=record)
+    sampler = CandidateSampler(sets, tags, classifier, preset.stage_two, scaling, seed)
+    lesson = _ClassifierLesson(
+        steps=(preset.stage_two.epochs if epochs is None else epochs) * sampler.epoch_steps,
+        epoch_steps=sampler.epoch_steps,
+        seed=seed,
+        device=torch.device(device),
+        learning_rate=preset.stage_two.learning_rate,
+        preset=preset,
+        sampler=sampler,
+        cases=[one.case for one in sets],
+        tagger=dict(tagger) if tagger and classifier.tags else None,
+        empty=Checkpoint(classifier.name, preset.name, scaling, {}, trained_on),
+        initial=initial,
+        validation=validation,
+        watched=on_progress is not None,
+    )
+    learned = fit(lesson, threads=threads, resume_path=resume_path, on_progress=on_progress)
+    record = learned.record | {"losses": [report["total"] for report in learned.reports]}
+    return replace(lesson.empty, state_dict=learned.weights, metadata=record)
 
 
-def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling:
-    """Preprocessing numbers: fitted to the PET around the training candidates if the network sees PET."""
-    pets = [one.patches.pet_suv for one in sets if one.patches.pet_suv is not None]
-    scaling = Scaling.fit(pets if classifier.needs_pet else [])
-    return replace(scaling, ct_window_hu=VIEWS_HU) if classifier.network == "random-views" else scaling
+@dataclass(kw_only=True)
+class _ClassifierLesson(Lesson[nn.Module]):
+    """Candidates and what is known of them.
 
+    Attributes:
+        preset: Of the network.
+        sampler: Batches; names the network.
+        cases: Patients that the candidates are of.
+        tagger: What their tags come from.
+        empty: Checkpoint without weights.
+        initial: First weights, if not random ones.
+        validation: Candidates and tags of the validation patients.
+        watched: Whether anybody is told the figures of these.
+    """
 
-class _Run(StepRun):
-    """Network, optimizer and position of a training."""
+    preset: Preset
+    sampler: CandidateSampler
+    cases: Sequence[str]
+    tagger: Mapping[str, Any] | None
+    empty: Checkpoint
+    initial: Checkpoint | None
+    validation: tuple[Sequence[CandidateSet], Sequence[np.ndarray] | None]
+    watched: bool
+    bf16: bool = field(init=False)
 
-    def __init__(
-        self,
-        sampler: CandidateSampler,
-        preset: Preset,
-        epochs: int,
-        initial: Checkpoint | None,
-        device: str,
-    ) -> None:
-        self.sampler, self.rate = sampler, sampler.stage_two.learning_rate
-        where = torch.device(device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(sampler.seed)
-            network = classifier_network(sampler.classifier, preset)
-        if initial is not None:
-            network.load_state_dict(dict(initial.state_dict))
-        network = on_device(network, where)
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.rate)
-        super().__init__(network, optimizer, epochs * sampler.epoch_steps, where)
-        self.positive_weight = torch.tensor(sampler.positive_weight, device=where)
-        patches, boxes, tags, _ = self._on_device(sampler.batch(0))
-        self.bf16 = bf16_is_sound(where, network, lambda: network(patches, boxes, tags))
+    def network(self) -> nn.Module:
+        network = classifier_network(self.sampler.classifier, self.preset)
+        if self.initial is not None:
+            network.load_state_dict(dict(self.initial.state_dict))
+        network = on_device(network, self.device)
+        patches, boxes, tags, _ = self._on_device(self.sampler.batch(0))
+        self.bf16 = bf16_is_sound(self.device, network, lambda: network(patches, boxes, tags))
+        return network
 
-    def one_step(self) -> dict[str, float]:
-        patches, boxes, tags, truth = self._on_device(self.sampler.batch(self.step))
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+
+    def loss(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
+        patches, boxes, tags, truth = self._on_device(self.sampler.batch(step))
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from torch's own source, which must not depend on what ran before.
-            torch.manual_seed(self.sampler.seed * 1_000_003 + self.step)
+            torch.manual_seed(self.seed * 1_000_003 + step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = self.network(patches, boxes, tags)
-        loss = candidate_loss(logits, truth, self.positive_weight)
-        rate = learning_rate(self.rate, self.step, self.steps)
-        self.descend(loss, rate, place=f"in epoch {self.step // self.sampler.epoch_steps + 1}")
-        return {"total": loss.item()}
+                logits = network(patches, boxes, tags)
+        positive_weight = torch.tensor(self.sampler.positive_weight, device=self.device)
+        return {"total": candidate_loss(logits, truth, positive_weight)}
+
+    def identity(self) -> tuple[dict[str, Any], Iterable[object]]:
+        sampler = self.sampler
+        record = {
+            "preset": self.preset.name,
+            "epochs": self.steps // self.epoch_steps,
+            "learning_rate": self.learning_rate,
+            "candidates": len(sampler.truth),
+            "nodes": sampler.nodes,
+            "train_cases": self.cases,
+            "validation_cases": [one.case for one in self.validation[0]],
+            "tagger": self.tagger,
+        }
+        arrays = (sampler.truth, *sampler.images.values(), sampler.known)
+        return record, (asdict(self.preset), sampler.scaling, *arrays)
+
+    def look(self, network: nn.Module, step: int) -> dict[str, Any] | None:
+        if not (self.watched and self.validation[0]):
+            return None
+        checkpoint = replace(self.empty, state_dict=weights_of(network))
+        return evaluate_classifier(checkpoint, *self.validation, device=str(self.device))
 
     def _on_device(self, arrays: Batch) -> list[Any]:
         """A batch as tensors where the network is."""
@@ -159,19 +165,16 @@ class _Run(StepRun):
         return moved
 
 
-def _run_key(
-    record: Mapping[str, Any],
-    preset: Preset,
-    scaling: Scaling,
-    sampler: CandidateSampler,
-    network: torch.nn.Module,
-) -> str:
-    """Identity of a training: settings, first weights, candidates and what is known of them."""
-    digest = hashlib.sha256(repr((sorted(record.items()), asdict(preset), scaling.to_dict())).encode())
-    digest.update(sampler.truth.tobytes())
-    for array in (*sampler.images.values(), sampler.known):
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).tobytes())
-    for _, value in sorted(network.state_dict().items()):
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _check_initial(initial: Checkpoint, classifier: Classifier, preset: Preset) -> None:
+    if (initial.name, initial.preset) != (classifier.name, preset.name):
+        raise ValueError(
+            f"the first weights are of {initial.name} ({initial.preset}), not of {classifier.name} "
+            f"({preset.name}): train from scratch instead"
+        )
+
+
+def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling:
+    """Preprocessing numbers: fitted to the PET around the training candidates if the network sees PET."""
+    pets = [one.patches.pet_suv for one in sets if one.patches.pet_suv is not None]
+    scaling = Scaling.fit(pets if classifier.needs_pet else [])
+    return replace(scaling, ct_window_hu=VIEWS_HU) if classifier.network == "random-views" else scaling

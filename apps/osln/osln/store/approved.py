@@ -10,7 +10,7 @@ from scipy import ndimage
 from osln.files.images import SUFFIXES
 from osln.imaging.grid import Volume
 from osln.imaging.instances import CONNECTIVITY
-from osln.imaging.lung_column import Column, compact, prepare, reason_not_usable
+from osln.imaging.lung_column import LungColumn, compact, prepare, reason_not_usable
 from osln.imaging.study import Study
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
@@ -44,7 +44,7 @@ def approved_study(paths: StorePaths) -> Study:
 
 def load_columns(
     root: Path, cases: Sequence[str], network: Segmenter | Detector, preset: Preset
-) -> tuple[list[Column], dict[str, str]]:
+) -> tuple[list[LungColumn], dict[str, str]]:
     """Columns of the cases that a network can use, and the reasons for the others."""
     columns, skipped = [], {}
     for case in cases:

@@ -11,6 +11,7 @@ disk at any point leaves the former head and the former final label as they were
 import errno
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,8 @@ from filelock import FileLock, Timeout
 from isal import igzip
 
 from osln.files.images import write_atomically
+
+logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60.0
 NUMBERS = ".numbers.nii.gz"
@@ -161,7 +164,11 @@ class Revisions:
             reference=reference,
         )
         self._write(revision, data)
-        self._publish()
+        try:
+            self._publish()
+        except OSError as error:
+            # The head decides: this revision is stored, and `settle` ends what is left.
+            logger.warning("%s holds revision %d, its copy is old: %s", self.folder, revision.revision, error)
         return revision
 
     def _write(self, revision: Revision, data: bytes) -> None:
@@ -202,6 +209,9 @@ class Revisions:
         adopted = None
         for data in self._found():
             head = self.head()
+            if self._prepared.exists():
+                # What was adopted just now could not be put in place: the file there is older than the head.
+                break
             if head is None or head.sha256 != hashlib.sha256(data).hexdigest():
                 adopted = self.submit(data, by="unknown", source="external")
         return adopted

@@ -96,7 +96,9 @@ def _check(device: str, available: Sequence[str]) -> None:
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16 itself; elsewhere autocast costs time and precision."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        # Volta and Turing GPUs only emulate it.
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and _cpu_multiplies_bf16()
 
 

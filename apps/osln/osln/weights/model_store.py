@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import OPERATING_POINT, TAGGER, VERSIONED
@@ -17,8 +19,15 @@ if TYPE_CHECKING:
     # torch comes with it, which takes seconds: who only lists versions does without.
     from osln.weights.checkpoint import Checkpoint
 
+logger = logging.getLogger(__name__)
+
 SHIPPED = "shipped"
+PUBLISHED = "published.json"
 DEFAULT_THRESHOLD = 0.5
+
+
+class BusyError(ValueError):
+    """The network is being trained for the same store already."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +55,17 @@ class ModelStore:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self._damaged: dict[Path, str] = {}
 
     def versions(self, network: str) -> list[Version]:
         """All versions, oldest first; the shipped one leads."""
         _check_network(network)
         manifest = self._shipped_manifest()
         shipped = {**manifest.get("networks", {}), TAGGER: manifest.get("tagger")}.get(network)
-        found = [self._version(network, SHIPPED, shipped)] if shipped else []
-        for path in sorted((self.root / network).glob("*.json")):
-            found.append(self._version(network, path.stem, json.loads(path.read_text())))
-        return found
+        first = [self._version(network, SHIPPED, shipped)] if shipped else []
+        # By number, as clocks may be set back; versions of before there were numbers come first.
+        own = sorted((entry.get("number", 0), name, entry) for name, entry in self._entries(network))
+        return first + [self._version(network, name, entry) for _, name, entry in own]
 
     def published(self, network: str) -> Version | None:
         """The version in use, or None if there is none at all."""
@@ -86,7 +96,7 @@ class ModelStore:
                 f"no weights for {network}: train it ({_training(network)}) or put them at "
                 f"{self.root / SHIPPED}"
             )
-        if not version.path.is_file() or _sha256(version.path) != version.sha256:
+        if not version.path.is_file() or sha256_of(version.path) != version.sha256:
             raise ValueError(
                 f"the weights {version.path.name} of {network} are missing or were changed after they were "
                 f"stored; roll back (./scripts/osln models rollback {network}) or train again"
@@ -157,16 +167,18 @@ class ModelStore:
         # Microseconds: two trainings never end in the same one.
         name = now.strftime("%Y%m%dT%H%M%S%f") + ("" if metric is None else f"-{metric:.3f}")
         path = folder / (name + suffix)
+        number = 1 + max((entry.get("number", 0) for _, entry in self._entries(network)), default=0)
         write(path)
         entry = {
             "file": f"{network}/{path.name}",
-            "sha256": _sha256(path),
+            "sha256": sha256_of(path),
             "trained_on": trained_on,
             "created": now.isoformat(timespec="seconds"),
+            "number": number,
             "metric": metric,
             "metadata": plain(dict(metadata)),
         }
-        write_atomically(folder / f"{name}.json", _json(entry))
+        write_atomically(folder / f"{name}.json", as_json(entry))
         return self._version(network, name, entry)
 
     def publish(self, network: str, name: str) -> Version:
@@ -180,8 +192,29 @@ class ModelStore:
             history = state["published"].setdefault(network, [])
             if not history or history[-1] != name:
                 history.append(name)
-            write_atomically(self.root / "published.json", _json(state))
+            self._write_state(state)
         return version
+
+    @contextmanager
+    def training(self, network: str) -> Iterator[None]:
+        """Inside, nobody else trains this network for this store; the same thread may enter again.
+
+        Raises:
+            BusyError: If a training of the network is at work, in whatever process.
+        """
+        folder = self.root / network
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".training.lock", timeout=0, is_singleton=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BusyError(
+                f"{network} is being trained for {self.root} already: wait for its end, or stop that training"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def rollback(self, network: str) -> Version:
         """Puts the version before the published one back into use.
@@ -198,7 +231,7 @@ class ModelStore:
             if not history or earlier not in known:
                 raise ValueError(f"{network} has no earlier version to roll back to")
             history.pop()
-            write_atomically(self.root / "published.json", _json(state))
+            self._write_state(state)
         return known[earlier]
 
     def thresholds(self, experiment: str) -> dict[str, float]:
@@ -215,7 +248,7 @@ class ModelStore:
         with self._lock():
             state = self._state()
             state.setdefault("thresholds", {})[experiment] = plain(thresholds)
-            write_atomically(self.root / "published.json", _json(state))
+            self._write_state(state)
 
     def _named(self, network: str, name: str) -> Version:
         for version in self.versions(network):
@@ -230,84 +263,66 @@ class ModelStore:
         folder = self.root / SHIPPED if name == SHIPPED else self.root
         return Version(network, name, folder / entry["file"], entry["sha256"], entry["trained_on"], metadata)
 
+    def damage(self) -> list[str]:
+        """Sentences about files that cannot be read; the store goes on with those that can."""
+        self._shipped_manifest()
+        self._state()
+        for network in VERSIONED:
+            self._entries(network)
+        return list(self._damaged.values())
+
     def _shipped_manifest(self) -> dict[str, Any]:
         path = self.root / SHIPPED / "manifest.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
+        return self._read(path, "the weights that came with the software are not used: copy it again") or {}
+
+    def _entries(self, network: str) -> list[tuple[str, dict[str, Any]]]:
+        """Name and description of the versions that were trained here, those that can be read."""
+        paths = sorted((self.root / network).glob("*.json"))
+        read = {path.stem: self._read(path, "this version is left out: restore it") for path in paths}
+        return [(name, entry) for name, entry in read.items() if entry]
 
     def _state(self) -> dict[str, Any]:
-        path = self.root / "published.json"
-        return json.loads(path.read_text()) if path.is_file() else {"published": {}}
+        last = self._last_good
+        instead = (
+            f"the state before the last change is used ({last.name})"
+            if last.is_file()
+            else ("the shipped versions are used")
+        )
+        state = self._read(self.root / PUBLISHED, f"{instead}: publish the version that you want")
+        if state is None and (self.root / PUBLISHED).is_file():
+            state = self._read(last, "there is no other")
+        return {"published": {}} | (state or {})
+
+    def _write_state(self, state: Mapping[str, Any]) -> None:
+        if (current := self._read(self.root / PUBLISHED, "it is made anew")) is not None:
+            write_atomically(self._last_good, as_json(current))
+        write_atomically(self.root / PUBLISHED, as_json(state))
+
+    @property
+    def _last_good(self) -> Path:
+        return self.root / "published.last.json"
+
+    def _read(self, path: Path, consequence: str) -> dict[str, Any] | None:
+        """A JSON object; None if there is no such file, or, told in the log, if it is damaged."""
+        try:
+            content = json.loads(path.read_text())
+            if not isinstance(content, dict):
+                raise ValueError(f"it holds a {type(content).__name__}")
+        except FileNotFoundError:
+            self._damaged.pop(path, None)
+            return None
+        except ValueError as error:
+            sentence = f"{path} is damaged ({error}); {consequence}"
+            if self._damaged.get(path) != sentence:
+                logger.warning("%s", sentence)
+            self._damaged[path] = sentence
+            return None
+        self._damaged.pop(path, None)
+        return content
 
     def _lock(self) -> FileLock:
         self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / ".published.lock")
-
-
-def write_shipped(
-    folder: Path,
-    checkpoints: "Mapping[str, Checkpoint]",
-    thresholds: Mapping[str, Any],
-    tagger: tuple[Path, Mapping[str, Any]] | None,
-    command: str,
-) -> None:
-    """Writes the weights that come with the software and their manifest with checksums.
-
-    Args:
-        folder: Where to.
-        checkpoints: Of both stages, by network name.
-        thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
-        tagger: Of the tagger whose tags the classifiers read, as `ship_tagger`; None if none reads tags.
-        command: The command line that made them, to make them again.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = {
-        "command": command,
-        "not_for_clinical_use": True,
-        "networks": _shipped_files(folder, checkpoints),
-        "thresholds": plain(thresholds),
-    }
-    if tagger is not None:
-        manifest["tagger"] = _shipped_tagger(folder, *tagger)
-    write_atomically(folder / "manifest.json", _json(manifest))
-
-
-def ship_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> None:
-    """Puts a tagger among the weights that come with the software, in place of the one that was there.
-
-    Args:
-        folder: Of these weights; there.
-        source: File of the tagger; copied into the folder unless it is there already.
-        about: What `Tagger.describe` says of it.
-    """
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
-    manifest["tagger"] = _shipped_tagger(folder, source, about)
-    write_atomically(path, _json(manifest))
-
-
-def _shipped_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies the tagger and returns its entry of the manifest."""
-    if source.resolve() != (target := folder / f"{TAGGER}.safetensors").resolve():
-        write_atomically(target, source.read_bytes())
-    told = {name: about[name] for name in ("origin", "trained_on")}
-    return {"file": target.name, "sha256": _sha256(target), **told}
-
-
-def _shipped_files(folder: Path, checkpoints: "Mapping[str, Checkpoint]") -> dict[str, Any]:
-    """Writes the checkpoints and returns their entries of the manifest."""
-    from osln.weights.checkpoint import save_checkpoint
-
-    entries = {}
-    for name, checkpoint in checkpoints.items():
-        path = folder / f"{name}.pt"
-        save_checkpoint(path, checkpoint)
-        entries[name] = {
-            "file": path.name,
-            "sha256": _sha256(path),
-            "trained_on": checkpoint.trained_on,
-            "metadata": plain(dict(checkpoint.metadata)),
-        }
-    return entries
 
 
 def _check_network(name: str) -> None:
@@ -322,9 +337,9 @@ def _training(network: str) -> str:
     return f"./scripts/osln train --store STORE --model {network}"
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
     return (json.dumps(value, sort_keys=True) + "\n").encode()

@@ -1,0 +1,77 @@
+"""The weights that come with the software: written together, with the manifest that a model store reads."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from osln.files.whole import plain, write_atomically
+from osln.rows.experiments import TAGGER
+from osln.weights.checkpoint import Checkpoint, save_checkpoint
+from osln.weights.model_store import as_json, sha256_of
+
+
+def write_shipped(
+    folder: Path,
+    checkpoints: Mapping[str, Checkpoint],
+    thresholds: Mapping[str, Any],
+    tagger: tuple[Path, Mapping[str, Any]] | None,
+    command: str,
+) -> None:
+    """Writes the weights that come with the software and their manifest with checksums.
+
+    Args:
+        folder: Where to.
+        checkpoints: Of both stages, by network name.
+        thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
+        tagger: Of the tagger whose tags the classifiers read, as `ship_tagger`; None if none reads tags.
+        command: The command line that made them, to make them again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {
+        "command": command,
+        "not_for_clinical_use": True,
+        "networks": _shipped_files(folder, checkpoints),
+        "thresholds": plain(thresholds),
+    }
+    if tagger is not None:
+        manifest["tagger"] = _shipped_tagger(folder, *tagger)
+    write_atomically(folder / "manifest.json", as_json(manifest))
+
+
+def ship_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> None:
+    """Puts a tagger among the weights that come with the software, in place of the one that was there.
+
+    Args:
+        folder: Of these weights; there.
+        source: File of the tagger; copied into the folder unless it is there already.
+        about: What `Tagger.describe` says of it.
+    """
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
+    manifest["tagger"] = _shipped_tagger(folder, source, about)
+    write_atomically(path, as_json(manifest))
+
+
+def _shipped_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies the tagger and returns its entry of the manifest."""
+    if source.resolve() != (target := folder / f"{TAGGER}.safetensors").resolve():
+        write_atomically(target, source.read_bytes())
+    told = {name: about[name] for name in ("origin", "trained_on")}
+    return {"file": target.name, "sha256": sha256_of(target), **told}
+
+
+def _shipped_files(folder: Path, checkpoints: Mapping[str, Checkpoint]) -> dict[str, Any]:
+    """Writes the checkpoints and returns their entries of the manifest."""
+
+    entries = {}
+    for name, checkpoint in checkpoints.items():
+        path = folder / f"{name}.pt"
+        save_checkpoint(path, checkpoint)
+        entries[name] = {
+            "file": path.name,
+            "sha256": sha256_of(path),
+            "trained_on": checkpoint.trained_on,
+            "metadata": plain(dict(checkpoint.metadata)),
+        }
+    return entries

@@ -1,0 +1,151 @@
+"""What file systems do to a server: a full disk, a folder that vanishes, one that cannot be written."""
+
+import errno
+import os
+import shutil
+
+import numpy as np
+import pytest
+from fastapi import HTTPException
+
+from lib.store import index
+from lib.store.datastore import OslnDatastore
+from osln.store import revisions
+from small.store import NODE, SHAPE, make_case, write
+
+
+@pytest.fixture
+def store(tmp_path):
+    make_case(tmp_path / "store", "one")
+    return OslnDatastore(tmp_path / "store")
+
+
+@pytest.fixture
+def upload(tmp_path):
+    label = np.zeros(SHAPE, np.uint8)
+    label[NODE] = 1
+    return str(write(tmp_path / "upload.nii.gz", label))
+
+
+def failing(number, only=""):
+    """In the place of a writing function: the file system's answer for files whose name holds `only`."""
+
+    def fail(path, *_, **__):
+        if only in str(path):
+            raise OSError(number, os.strerror(number), str(path))
+
+    return fail
+
+
+def refusal(function, *arguments):
+    with pytest.raises(HTTPException) as caught:
+        function(*arguments)
+    return caught.value.status_code, caught.value.detail
+
+
+def test_a_label_whose_note_cannot_be_written_is_answered_as_stored(store, upload, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "write_atomically", failing(errno.ENOSPC))
+        store.save_label("one", upload, "final", {"client_id": "anna"})
+    told = store.about_label("one")
+    assert told["revision"] == 1
+    assert "The label is stored; the index could not be written (No space left on device)." in told["message"]
+    assert told["warnings"][-1].startswith("The label is stored")
+    assert store.get_labeled_images() == []
+    store.refresh()
+    assert store.get_labeled_images() == ["one"]
+    assert store.about_label("one") == {}
+
+
+def test_a_label_that_is_the_head_is_stored_although_its_copy_could_not_be_put_in_place(
+    store, upload, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(revisions.Revisions, "_publish", lambda _: failing(errno.EIO)("labels"))
+        store.save_label("one", upload, "final", {})
+    assert store.about_label("one")["revision"] == 1
+    kept = store.revisions("one", "final")
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.final.exists() and kept.head().revision == 1
+
+
+def test_a_delivery_that_cannot_be_told_undoes_no_answer(store, upload, monkeypatch):
+    monkeypatch.setattr(store, "about_delivery", lambda: failing(errno.EIO)("outbox"))
+    store.save_label("one", upload, "final", {})
+    assert store.about_label("one")["revision"] == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        (errno.ENOSPC, 507, "the disk is full: nothing was stored"),
+        (errno.EDQUOT, 507, "the disk is full: nothing was stored"),
+        (errno.EROFS, 503, "may not write to the folder of its files"),
+        (errno.EACCES, 503, "may not write to the folder of its files"),
+    ],
+)
+def test_nothing_stored_is_said_with_its_reason(store, upload, monkeypatch, number, status, said):
+    monkeypatch.setattr(revisions, "write_atomically", failing(number))
+    found, sentence = refusal(store.save_label, "one", upload, "final", {})
+    assert found == status and said in sentence
+    assert store.revisions("one", "final").head() is None
+
+
+def test_a_read_only_folder_is_named_at_the_start(tmp_path, monkeypatch):
+    make_case(tmp_path / "store", "one")
+    monkeypatch.setattr("pathlib.Path.mkdir", failing(errno.EROFS))
+    with pytest.raises(ValueError, match=r"store, cannot be written \(Read-only file system\)"):
+        OslnDatastore(tmp_path / "store")
+
+
+@pytest.mark.parametrize("empty_place", [False, True])
+def test_a_store_that_vanishes_is_told_and_nothing_is_written_in_its_place(
+    store, upload, tmp_path, empty_place
+):
+    away = shutil.move(store.root, tmp_path / "away")
+    if empty_place:
+        store.root.mkdir()
+    asked = [
+        (store.save_label, "one", upload, "final", {}),
+        (store.add_image, "two", upload, {}),
+        (store.get_image_uri, "one"),
+        (store.update_image_info, "one", {"note": 1}),
+        (store.remove_image, "one"),
+        (store.status,),
+        (store.json,),
+    ]
+    for function, *arguments in asked:
+        status, sentence = refusal(function, *arguments)
+        assert status == 503 and "is not there (an unmounted share?)" in sentence, function.__name__
+    assert not store.root.exists() or list(store.root.iterdir()) == []
+    if empty_place:
+        store.root.rmdir()
+    shutil.move(away, store.root)
+    assert store.list_images() == ["one"]
+    store.save_label("one", upload, "final", {})
+    assert store.about_label("one")["revision"] == 1
+
+
+def test_revisions_go_on_by_number_when_the_clock_is_set_back(store, upload, monkeypatch):
+    store.save_label("one", upload, "final", {})
+
+    class SetBack(revisions.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return cls(2001, 1, 1, tzinfo=zone)
+
+    monkeypatch.setattr(revisions, "datetime", SetBack)
+    store.save_label("one", upload, "final", {})
+    history = store.revisions("one", "final").history()
+    assert [entry.revision for entry in history] == [2, 1]
+    assert history[0].at < history[1].at
+
+
+def test_a_store_that_is_closed_watches_its_folder_no_more(tmp_path):
+    make_case(tmp_path / "store", "one")
+    watching = OslnDatastore(tmp_path / "store", auto_reload=True)
+    watcher = watching._observer
+    assert watcher.is_alive()
+    watching.close()
+    assert not watcher.is_alive()

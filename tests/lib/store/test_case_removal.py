@@ -1,0 +1,117 @@
+"""A case is removed whole or not at all, wherever the process is killed."""
+
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from fastapi import HTTPException
+
+from lib.store.datastore import OslnDatastore
+from small.store import NODE, SHAPE, ct, make_case, write
+
+CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.move", "open")
+KILLED = 77
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def made(folder):
+    """A store of one case with everything that a case can have."""
+    make_case(folder, "one")
+    store = OslnDatastore(folder)
+    label = np.zeros(SHAPE, np.uint8)
+    label[NODE] = 1
+    upload = str(write(folder.parent / "upload.nii.gz", label))
+    store.save_label("one", upload, "original", {})
+    store.save_label("one", upload, "final", {"client_id": "anna"})
+    return store
+
+
+def killed_at(number, work):
+    """Runs `work` in a process that ends before its `number`-th file operation; False if it came through."""
+    child = os.fork()
+    if child == 0:
+        seen = [0]
+
+        def count(event, arguments):
+            if event in CHANGES:
+                seen[0] += 1
+                if seen[0] == number:
+                    os._exit(KILLED)
+
+        try:
+            sys.addaudithook(count)
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a copy of this process")
+def test_a_kill_at_any_file_operation_leaves_the_whole_case_or_nothing_that_a_later_ct_inherits(tmp_path):
+    number, whole, gone = 0, 0, 0
+    made(tmp_path / "template" / "store")
+    while True:
+        number += 1
+        root = shutil.copytree(tmp_path / "template" / "store", tmp_path / str(number) / "store")
+        store = OslnDatastore(root)
+        before = set(files(root))
+        if not killed_at(number, lambda store=store: store.remove_image("one")):
+            break
+        again = OslnDatastore(root)
+        if "one" in again.list_images():
+            assert before <= set(files(root)), number
+            assert again.get_labels_by_image_id("one").keys() == {"final", "original", "gtv"}
+            assert again.revisions("one", "final").head().by == "anna"
+            whole += 1
+        else:
+            left = [name for name in files(root) if not name.startswith(".osln/.removed") and "one" in name]
+            assert left == [".osln/one/.lock"], number
+            (archive,) = (path for path in (root / ".osln" / ".removed").iterdir() if files(path))
+            assert {"pet/one.nii.gz", "labels/final/one.nii.gz", "revisions/0001.nii.gz"} <= set(
+                files(archive)
+            )
+            again.add_image("one", str(write(tmp_path / "one.nii.gz", ct(faint=True))), {})
+            assert again.get_labels_by_image_id("one") == {}
+            assert again.revisions("one", "final").head() is None
+            gone += 1
+    assert whole > 3 and gone > 10
+    assert number - 1 == whole + gone
+
+
+def test_a_label_that_waits_while_its_case_is_removed_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    root = tmp_path / "store"
+    store = made(root)
+    label = str(tmp_path / "upload.nii.gz")
+    read = store.ct
+
+    def removed_meanwhile(case):
+        image = read(case)
+        monkeypatch.setattr(store, "ct", read)
+        store.remove_image(case)
+        return image
+
+    monkeypatch.setattr(store, "ct", removed_meanwhile)
+    with pytest.raises(HTTPException) as caught:
+        store.save_label("one", label, "final", {})
+    assert caught.value.status_code == 404 and "was removed from the store meanwhile" in caught.value.detail
+    assert store.revisions("one", "final").head() is None
+    assert not (root / "labels" / "final" / "one.nii.gz").exists()
+
+
+def test_a_removal_that_failed_in_the_middle_is_ended_before_a_ct_of_the_same_id_comes(tmp_path, monkeypatch):
+    root = tmp_path / "store"
+    store = made(root)
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.store.case_files._move", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        with pytest.raises(OSError, match="I/O"):
+            store.remove_image("one")
+    assert store.list_images() == []
+    assert (root / "pet" / "one.nii.gz").exists()
+    store.add_image("one", str(write(tmp_path / "one.nii.gz", ct())), {})
+    assert not (root / "pet" / "one.nii.gz").exists()
+    assert store.get_labels_by_image_id("one") == {}

@@ -102,6 +102,8 @@ def run(chosen: list[str], size: Size, seed: int) -> list[Tally]:
         with tempfile.TemporaryDirectory(prefix=f"osln-torture-{part}-") as folder:
             try:
                 PARTS[part](Path(folder) / "place", tally, size, seed)
+            except KeyboardInterrupt:
+                tally.size += ", ended by hand"
             except Exception as error:
                 # The other parts are to run; a part that cannot go on is no success.
                 tally.found("hangs", f"the part ended early: {error}\n{traceback.format_exc()[-1500:]}")

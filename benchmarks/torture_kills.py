@@ -34,11 +34,11 @@ TRAINING_EVERY = 4
 def kills(folder: Path, tally: Tally, restarts: int, seed: int) -> None:
     """Kills the server `restarts` times and compares what was acknowledged after each new start."""
     place, ledger, choice = Place(folder, tally), Ledger(), random.Random(seed)
-    tally.size = f"{restarts} restarts"
     publish_untrained(place.models)
     annotators = [Annotator(place.studies, case, seed + i, f"anna{i}") for i, case in enumerate(CASES[1:])]
     uploader = Uploader(seed)
     for kill in range(restarts):
+        tally.size = f"{kill + 1} restarts"
         trains = kill % TRAINING_EVERY == TRAINING_EVERY - 1
         lives_s = choice.uniform(*(TRAINING_LIVES_S if trains else LIVES_S))
         server = place.server()

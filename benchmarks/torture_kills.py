@@ -47,20 +47,22 @@ def kills(folder: Path, tally: Tally, restarts: int, seed: int) -> None:
         except RuntimeError as error:
             tally.found("hangs", f"the server did not start again after kill {kill}: {str(error)[-500:]}")
             break
-        ledger.check(place.studies, place.models, tally)
-        check_listing(server.url, ledger, tally)
-        ended = threading.Event()
-        url = server.url
-        work = [partial(annotate, url, who, ledger, tally, ended) for who in annotators]
-        work.append(partial(uploader.work, url, ledger, tally, ended))
-        if trains:
-            work.append(partial(train, url, ledger, tally, ended))
-        with place.asked(server):
-            wait = together(partial(guarded, step, ended) for step in work)
-            time.sleep(lives_s)
-            ended.set()
+        try:
+            ledger.check(place.studies, place.models, tally)
+            check_listing(server.url, ledger, tally)
+            ended, url = threading.Event(), server.url
+            work = [partial(annotate, url, who, ledger, tally, ended) for who in annotators]
+            work.append(partial(uploader.work, url, ledger, tally, ended))
+            if trains:
+                work.append(partial(train, url, ledger, tally, ended))
+            with place.asked(server):
+                wait = together(partial(guarded, step, ended) for step in work)
+                time.sleep(lives_s)
+                ended.set()
+                server.kill()
+                wait()
+        finally:
             server.kill()
-            wait()
     with place.server():
         ledger.check(place.studies, place.models, tally)
     place.close()

@@ -92,7 +92,7 @@ class Fuse:
     def _at(self, event: str, opened: str | None) -> None:
         if self.count == self._point:
             self._point = None  # what follows is no operation of the store
-            if self._torn and self._opened and (cut := Path(self._opened)).exists():
+            if self._torn and self._opened and (cut := Path(self._opened)).is_file():
                 os.truncate(cut, cut.stat().st_size // 2)
             os._exit(STATUS)
         self.count += 1

@@ -90,6 +90,8 @@ class Maker:
         kind, headers, body = self._body(draw, route)
         headers = {"Host": self._host, "Connection": "close", **headers}
         headers |= self._odd_headers(draw)
+        if "Transfer-Encoding" in headers:
+            body += b"\r\n\r\n"  # no chunk, but a line that ends: whoever sends none is waited for
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         # A header that no client would send must not end the request early.
         head = "\r\n".join(line.replace("\r", "").replace("\n", "") for line in lines) + "\r\n\r\n"

@@ -54,7 +54,7 @@ class Size:
 
 
 FULL = Size(60, 1, 10_000, 600.0, 12, 6, 300)
-SHORT = Size(2, 6, 250, 8.0, 3, 1, 6)
+SHORT = Size(2, 8, 200, 6.0, 1, 1, 3)
 
 
 def main() -> int:

@@ -55,12 +55,16 @@ def _send(maker: Maker, port: int, block: list[int], tally: Tally, answers: Coun
                     tally.tried += 1
                     tally.found("hangs", f"{request.words} was not answered in {HANG_SECONDS:.0f} s")
                 continue
-            except OSError:
+            except ConnectionRefusedError:
                 return  # the server is dead; who calls looks
+            except OSError as error:
+                status, answer = 0, str(error).encode()
             with lock:
                 tally.tried += 1
                 tally.acknowledged += 200 <= status < 300
                 answers[status] += 1
+                if status == 0:
+                    tally.found("closed", f"{request.words} was closed without an answer {answer[:80]!r}")
                 if status >= 500:
                     detail = answer.partition(b"\r\n\r\n")[2][:160].decode(errors="replace")
                     tally.found("errors", f"{request.words} answered {status}: {detail}")

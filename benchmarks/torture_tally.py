@@ -25,6 +25,7 @@ class Tally:
         outside: Files written, changed or shown that do not belong to the store.
         orphans: Processes that outlived their server.
         info_ms: Milliseconds of every answer of `/info/` meanwhile.
+        closed: Connections that the server closed without an answer.
         words: The findings in words, with what shows them.
         measured: Figures that only this part has.
         skipped: Why the part did not run; "" if it did.
@@ -41,12 +42,13 @@ class Tally:
     outside: int = 0
     orphans: int = 0
     info_ms: list[float] = field(default_factory=list)
+    closed: int = 0
     words: list[str] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
     skipped: str = ""
 
     def found(self, kind: str, sentence: str, count: int = 1) -> None:
-        """Counts a finding ("lost", "errors", "hangs", "leaks", "outside", "orphans") and keeps its words."""
+        """Counts a finding ("lost", "errors", "hangs", "leaks", "outside", "orphans", "closed") and keeps its words."""
         setattr(self, kind, getattr(self, kind) + count)
         if len(self.words) < MOST_WORDS:
             self.words.append(f"{kind}: {sentence}")

@@ -108,7 +108,8 @@ def run(chosen: list[str], size: Size, seed: int) -> list[Tally]:
                 # The other parts are to run; a part that cannot go on is no success.
                 tally.found("hangs", f"the part ended early: {error}\n{traceback.format_exc()[-1500:]}")
         tally.measured["seconds"] = round(time.monotonic() - begun, 1)
-        sys.stderr.write(f"{part}: {tally.measured['seconds']:.0f} s\n")
+        # Parts take long: what one has found is not to wait for the others.
+        sys.stderr.write(f"{report([tally])}\n")
     return tallies
 
 

@@ -65,6 +65,11 @@ def kills(folder: Path, tally: Tally, restarts: int, seed: int) -> None:
             server.kill()
     with place.server():
         ledger.check(place.studies, place.models, tally)
+    tally.measured |= {
+        "labels": sum(len(known) for known in ledger.labels.values()),
+        "CTs": sum(state != MAYBE for state, _ in ledger.cts.values()),
+        "versions": len(ledger.versions),
+    }
     place.close()
 
 

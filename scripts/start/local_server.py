@@ -23,6 +23,7 @@ class LocalServer:
         conf: Options of the app.
         app: App folder; this repository's by default.
         port: On 127.0.0.1; 0 takes a free one.
+        variables: Of the environment, on top of those that are set and those that a start sets.
 
     Attributes:
         url: Where it answers.
@@ -36,6 +37,7 @@ class LocalServer:
         conf: dict[str, str] | None = None,
         app: Path | None = None,
         port: int = 0,
+        variables: dict[str, str] | None = None,
     ) -> None:
         if port == 0:
             with socket.socket() as probe:
@@ -43,7 +45,7 @@ class LocalServer:
                 port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.start_seconds = 0.0
-        self._studies, self._log = studies, log
+        self._studies, self._log, self._variables = studies, log, variables or {}
         self._arguments = ["--studies", str(studies), "--port", str(port)]
         if app is not None:
             self._arguments += ["--app", str(app)]
@@ -53,7 +55,7 @@ class LocalServer:
 
     def __enter__(self) -> "LocalServer":
         options, others = parse(self._arguments)
-        own = {**os.environ, **server_environment(str(self._studies))}
+        own = {**os.environ, **server_environment(str(self._studies)), **self._variables}
         begun = time.monotonic()
         with self._log.open("a") as log:
             command = server_command(options, others)
@@ -80,6 +82,19 @@ class LocalServer:
     def runs(self) -> bool:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Number of the process, while it is there."""
+        if self._process is None:
+            raise RuntimeError("the server was not started")
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Ends it at once, in the middle of whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _stop(self) -> None:
         if self._process is not None:

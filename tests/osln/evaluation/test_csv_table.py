@@ -1,4 +1,9 @@
+import csv
+import math
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from osln.evaluation.csv_table import read_patients, read_table
 
@@ -72,3 +77,38 @@ def test_a_list_of_patients_may_have_a_header_and_no_repeats(tmp_path):
         read_patients(written(tmp_path, "1.2\n1.3\n1.2\n"))
     with pytest.raises(ValueError, match="names no patient"):
         read_patients(written(tmp_path, "patient\n"))
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters='",;\t\r\n'), max_size=8)
+
+
+@settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.binary(max_size=200) | st.text(alphabet='patientscore,;\t"\r\n\x00é1.e-', max_size=200).map(str.encode)
+)
+def test_any_bytes_are_a_table_or_a_refusal(tmp_path, data):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"patient,score\n" + data)
+    try:
+        table = read_table(path, NAMES, ("patient", "score"))
+    except ValueError as error:
+        assert "table.csv" in str(error)
+        return
+    for row in table.rows:
+        assert row.cells.keys() == {"patient", "score"}
+        try:
+            assert math.isfinite(row.number("score"))
+        except ValueError as error:
+            assert row.place in str(error)
+
+
+@settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(CELLS.map(str.strip).filter(bool), st.floats(allow_nan=False, allow_infinity=False)))
+)
+def test_what_a_csv_writer_wrote_comes_back(tmp_path, lines):
+    path = tmp_path / "table.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("patient", "score"), *lines])
+    table = read_table(path, NAMES, ("patient", "score"))
+    assert [(row.text("patient"), row.number("score")) for row in table.rows] == lines

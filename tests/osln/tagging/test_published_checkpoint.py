@@ -1,6 +1,7 @@
 """Checkpoints of early torch are read without executing them; what asks for a call is refused by name."""
 
 import collections
+import io
 import pickle
 import struct
 import sys
@@ -9,6 +10,9 @@ import types
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tried
+from hypothesis import strategies as st
 
 from osln.tagging import published_checkpoint as torch_pickle
 from osln.tagging.published_checkpoint import FUNCTIONS, RefusedError, read_state_dict
@@ -298,3 +302,38 @@ def test_the_zip_files_of_later_torch_are_read_with_weights_only(tmp_path, setti
     path.write_bytes(path.read_bytes()[:600])
     with pytest.raises(ValueError, match="is a zip file"):
         read_state_dict(path)
+
+
+def some_checkpoint() -> bytes:
+    file = io.BytesIO()
+    state = {"weight": torch.arange(6.0).reshape(2, 3), "counter": torch.tensor(7)}
+    torch.save({"epoch": 1, "state_dict": state}, file, _use_new_zipfile_serialization=False)
+    return file.getvalue()
+
+
+CHECKPOINT = some_checkpoint()
+
+
+@tried(
+    derandomize=True,
+    deadline=None,
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(st.tuples(st.integers(0, len(CHECKPOINT) - 1), st.integers(0, 255)), max_size=4),
+    st.integers(0, len(CHECKPOINT)),
+)
+def test_a_damaged_checkpoint_gives_bounded_tensors_or_a_refusal(tmp_path, changes, length):
+    data = bytearray(CHECKPOINT)
+    for place, value in changes:
+        data[place] = value
+    path = tmp_path / "damaged.pth"
+    path.write_bytes(data[:length] if not changes else data)
+    try:
+        found = read_state_dict(path)
+    except ValueError as error:
+        assert str(error).startswith("damaged.pth")
+        return
+    for tensor in found.values():
+        assert isinstance(tensor, torch.Tensor) and tensor.numel() * tensor.element_size() <= len(CHECKPOINT)

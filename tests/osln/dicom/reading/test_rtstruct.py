@@ -3,8 +3,10 @@
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
 
 from osln.dicom.reading.rtstruct import read_structures, region_mask, region_voxels, structures_of
+from osln.dicom.writing.export import encoded
 from osln.imaging.grid import Grid, canonical
 from small.dicom import (
     AXIAL,
@@ -17,6 +19,7 @@ from small.dicom import (
     uid,
     write_dicom,
 )
+from small.mutations import CHANGES, changed, refusal_or
 
 BOX = ((4, 8), (5, 8), range(1, 4))
 
@@ -177,3 +180,19 @@ def test_contours_of_one_region_in_two_items_are_all_read():
     ds.ROIContourSequence.append(other)
 
     assert voxels(structures_of(ds).regions[0], AXIAL)[0].sum() == 4 * 3 * 3
+
+
+DRAWN = encoded(structure_set(ct_slices(), {name: box_contours(AXIAL, *BOX) for name in ("GTVp", "GTVn")}))
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(CHANGES)
+def test_a_damaged_data_set_gives_points_or_a_refusal(changes):
+    read = refusal_or(structures_of, changed(DRAWN, changes))
+
+    if isinstance(read, ValueError):
+        assert str(read)
+    else:
+        for region in read.regions:
+            for contour in region.contours:
+                assert contour.ndim == 2 and contour.shape[1] == 3 and np.isfinite(contour).all()

@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
 from pydicom.dataset import Dataset
 
 from osln.dicom.nodes import Author, Node, NodeSet
@@ -13,6 +14,7 @@ from osln.dicom.writing.export import encoded
 from osln.dicom.writing.rtstruct import rtstruct
 from osln.dicom.writing.segmentation import seg
 from small.dicom import FLIP, ct_slices
+from small.mutations import CHANGES, changed, refusal_or
 from small.nodes import (
     APPROVAL,
     AT,
@@ -203,3 +205,18 @@ def test_nodes_of_another_grid_are_not_written():
     with pytest.raises(ValueError, match="do not lie on the grid"):
         seg(node_set(series(ORIENTATIONS["oblique"])), ct)
     assert isinstance(seg(node_set(ct), ct), Dataset)
+
+
+CT = series()
+DRAWN = encoded(seg(node_set(CT), CT))
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(CHANGES)
+def test_a_damaged_object_gives_voxels_on_the_ct_or_a_refusal(changes):
+    read = refusal_or(read_seg, changed(DRAWN, changes), CT)
+
+    if isinstance(read, ValueError):
+        assert str(read)
+    else:
+        assert read.mask().shape == CT.grid.shape

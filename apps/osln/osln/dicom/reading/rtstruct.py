@@ -10,7 +10,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from osln.dicom.reading.contour_fill import FilledRegion, fill_region
-from osln.dicom.reading.files import text
+from osln.dicom.reading.files import DAMAGED, text
 from osln.dicom.reading.times import at, parse_date, parse_time
 from osln.imaging.grid import Grid
 
@@ -18,6 +18,7 @@ LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 EVEN_ODD = ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 CLOSED = ("CLOSED_PLANAR", "INTERPOLATED_PLANAR", *EVEN_ODD)
 """Types of contours that have an inside; those between drawn slices are planar and closed as well."""
+DAMAGED_WORDS = "the RTSTRUCT is truncated or damaged; copy it again"
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,23 @@ def read_structures(path: str | Path) -> StructureSet:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ds = pydicom.dcmread(path)
-            return structures_of(ds)
+            return structures_of(pydicom.dcmread(path))
     except ValueError:
         raise
     except Exception as error:
         # Damaged files make the reader raise nearly anything.
-        raise ValueError("the RTSTRUCT is truncated or damaged; copy it again") from error
+        raise ValueError(DAMAGED_WORDS) from error
 
 
 def structures_of(ds: Dataset) -> StructureSet:
     """The structure set of a data set; same errors as `read_structures`."""
+    try:
+        return _structures(ds)
+    except DAMAGED as error:
+        raise ValueError(DAMAGED_WORDS) from error
+
+
+def _structures(ds: Dataset) -> StructureSet:
     if text(ds, "Modality") != "RTSTRUCT" or "StructureSetROISequence" not in ds:
         raise ValueError("it is no RTSTRUCT, or it is truncated: it has no StructureSetROISequence")
     series, images, frames = referenced(ds)

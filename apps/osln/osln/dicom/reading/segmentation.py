@@ -14,6 +14,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from osln.dicom.nodes import APPROVED, MANUFACTURER, PREDICTED, TUMOR
+from osln.dicom.reading.files import DAMAGED
 from osln.dicom.reading.seg_frames import Placed, check_frames, place_segments
 from osln.dicom.reading.source import CtSeries
 from osln.imaging.grid import Grid
@@ -96,6 +97,13 @@ def read_seg(source: str | Path | Dataset, ct: CtSeries) -> SegFile:
             source = pydicom.dcmread(source)
         except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
             raise ValueError(f"{Path(source).name} is not a DICOM file: {error}") from error
+    try:
+        return _read(source, ct)
+    except DAMAGED as error:
+        raise ValueError(f"the segmentation is incomplete or damaged ({error}); export it again") from error
+
+
+def _read(source: Dataset, ct: CtSeries) -> SegFile:
     check_frames(source, ct, ours=is_ours(source))
     placed = place_segments(source, ct)
     segments = tuple(

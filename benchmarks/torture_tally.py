@@ -48,7 +48,7 @@ class Tally:
     skipped: str = ""
 
     def found(self, kind: str, sentence: str, count: int = 1) -> None:
-        """Counts a finding by the name of its attribute (lost, errors, hangs, ...) and keeps its words."""
+        """Counts a finding (the name of a field above) and keeps its words."""
         setattr(self, kind, getattr(self, kind) + count)
         if len(self.words) < MOST_WORDS:
             self.words.append(f"{kind}: {sentence}")

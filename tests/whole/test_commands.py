@@ -39,6 +39,8 @@ def parses(words: list[str]) -> bool:
 
 def is_measurement(given: list[str]) -> bool:
     """Whether there is the measurement with these options; by its text, since each loads for seconds."""
+    if given == ["ct"]:
+        return True  # what is written for any measurement names none
     path = ROOT / "benchmarks" / f"{given[0]}.py" if given else ROOT
     known = set(literals(path.read_text())) | {"--help"} if path.is_file() else set()
     return bool(known) and {word for word in given if word.startswith("--")} <= known

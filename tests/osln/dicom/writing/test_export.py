@@ -177,13 +177,17 @@ def test_the_command_line_writes_files_and_refuses_without_a_traceback(store):
     submit(store, mask_of(FEET))
     command = [sys.executable, "-m", "osln", "export", str(store), "p1"]
     command += ["--ct", str(store.parent / "ct"), "--what", "final", "--format", "both"]
-    done = subprocess.run([*command, str(store.parent / "out")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, "--out", str(store.parent / "out")], capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 0, done.stderr
     assert "p1-final.seg.dcm: 1 nodes" in done.stdout
     assert (store.parent / "out" / "p1-final.rtstruct.dcm").is_file()
     command[command.index("final")] = "prediction"
-    failed = subprocess.run([*command, str(store.parent / "no")], capture_output=True, text=True, check=False)
+    failed = subprocess.run(
+        [*command, "--out", str(store.parent / "no")], capture_output=True, text=True, check=False
+    )
     assert failed.returncode == 1
-    assert failed.stderr.startswith("osln export: case p1 has no stored prediction")
+    assert failed.stderr.startswith("case p1 has no stored prediction")
     assert not (store.parent / "no").exists()

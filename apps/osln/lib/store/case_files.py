@@ -17,7 +17,7 @@ from osln.store.layout import check_case
 if TYPE_CHECKING:
     from lib.store.datastore import OslnDatastore
 
-COMPANIONS = ("pet", "truth", "labels/gtv", "labels/final", "labels/original")
+COMPANIONS = ("pet", "truth", "nodes", "labels/gtv", "labels/final", "labels/original")
 
 
 def take_ct(store: "OslnDatastore", image_id: str, image_file: str | Path, info: dict[str, Any]) -> str:

@@ -18,7 +18,9 @@ from lib.who import who
 from osln.files.images import twins
 from osln.imaging.grid import Volume, mask_box, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
-from osln.imaging.node_changes import NodeChanges, compare_nodes, count_nodes
+from osln.imaging.node_changes import NodeChanges, compare_nodes
+from osln.imaging.single_nodes import nodes_of, single_nodes, told_apart
+from osln.store.layout import node_map
 from osln.store.revisions import DiskFullError, Revision
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ def accept_submission(
                 f"labels/{kept.final.parent.name} holds {others[0]}, which programs would confuse with the "
                 "label to be stored; submit it to the server or move it away"
             )
+    redrawn = 0
     with nodes_kept.lock(), tumor_kept.lock():
         for kept_tag in ("final", "gtv"):
             store.announce(case, kept_tag)
@@ -109,11 +112,14 @@ def accept_submission(
         only_tumor = sent.nodes is None or (new_tumor and not sent.nodes.any())
         changes, revision, tumor_revision = None, None, None
         if not only_tumor:
-            changes = compare_nodes(_former_nodes(store, case, ct), sent.nodes)
+            former = _approved_nodes(store, case, ct)
+            nodes, redrawn = told_apart(sent.nodes, sent.mixed, former)
+            changes = compare_nodes(_predicted_nodes(store, case, ct) if former is None else former, nodes)
             revision = nodes_kept.submit(
-                packed_labels(sent.nodes, ct.grid, ct.file_grid),
+                packed_labels(nodes > 0, ct.grid, ct.file_grid),
+                node_map=packed_labels(nodes, ct.grid, ct.file_grid),
                 expected=_base_revision(params),
-                counts={"nodes": count_nodes(sent.nodes), "voxels": int(sent.nodes.sum())},
+                counts={"nodes": int(nodes.max()), "voxels": int(np.count_nonzero(nodes))},
                 **common,
             )
             store.register_label(case, "final", _notes(params, revision))
@@ -131,7 +137,7 @@ def accept_submission(
                     "not; free some space and submit again"
                 ) from error
             store.register_label(case, "gtv", _notes(params, tumor_revision))
-    warnings = [] if only_tumor else _doubts(sent.nodes, ct)
+    warnings = [] if only_tumor else _doubts(sent.nodes > 0, ct) + _kept_apart(redrawn)
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
     newest = revision or tumor_revision
@@ -170,19 +176,32 @@ def accept_prediction(
     _last.report = (None, None)
 
 
-def _former_nodes(store: "OslnDatastore", case: str, ct: Volume) -> np.ndarray:
-    """Nodes before this submission: the approved ones, else the prediction, else none."""
-    for tag in ("final", "original"):
-        path = store.label_path(case, tag)
-        if path.is_file():
-            try:
-                former = read_label_file(path, ct.grid).layers[0]
-            except ValueError as error:
-                logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
-                continue
-            others = _other_values(store.get_label_info(case, tag)) if tag == "original" else []
-            return (former != 0) & ~np.isin(former, others) if others else former != 0
-    return np.zeros(ct.grid.shape, dtype=bool, order="F")
+def _approved_nodes(store: "OslnDatastore", case: str, ct: Volume) -> np.ndarray | None:
+    """Map of the approved nodes; None if there are none or they cannot be read."""
+    label = _stored(store, case, "final", store.label_path(case, "final"), ct)
+    if label is None:
+        return None
+    kept = node_map(store.root, case)
+    return single_nodes(nodes_of(label, None if kept is None else _stored(store, case, "final", kept, ct)))[0]
+
+
+def _predicted_nodes(store: "OslnDatastore", case: str, ct: Volume) -> np.ndarray:
+    """Mask of the prediction's nodes, empty if there are none."""
+    label = _stored(store, case, "original", store.label_path(case, "original"), ct)
+    if label is None:
+        return np.zeros(ct.grid.shape, dtype=bool, order="F")
+    others = _other_values(store.get_label_info(case, "original"))
+    return (label != 0) & ~np.isin(label, others) if others else label != 0
+
+
+def _stored(store: "OslnDatastore", case: str, tag: str, path: Path, ct: Volume) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    try:
+        return read_label_file(path, ct.grid).layers[0]
+    except ValueError as error:
+        logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
+        return None
 
 
 def _other_values(info: dict[str, Any]) -> list[int]:
@@ -249,6 +268,15 @@ def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
     if np.mean(ct.array[box][nodes[box]] < AIR_HU) > 0.5:
         return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
     return []
+
+
+def _kept_apart(redrawn: int) -> list[str]:
+    if not redrawn:
+        return []
+    return [
+        f"{redrawn} nodes that touch were redrawn and stay apart, each new voxel with the nearest one: to "
+        "make one node of several, give it a segment of its own ('lymph node 1', the others in 'lymph node')."
+    ]
 
 
 def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, tumor: str) -> str:

@@ -1,6 +1,5 @@
 """From the regions of a structure set to the labels of a case: one tumor mask, and nodes as instances."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +11,7 @@ from osln.dicom.intake.roi_names import Meaning, RoiRules
 from osln.dicom.reading.contour_fill import FilledRegion
 from osln.dicom.reading.rtstruct import Region, StructureSet, region_voxels
 from osln.imaging.grid import Grid
-
-CONNECTIVITY = np.ones((3, 3, 3), dtype=int)
+from osln.imaging.instances import CONNECTIVITY
 
 
 class AmbiguousNamesError(ValueError):
@@ -132,10 +130,8 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
         labels.warnings.append(
             f"the primary tumor is the union of {len(tumors)} regions: {', '.join(tumors)}"
         )
-    if nodes is not None:
-        _warn_of_merging(nodes, labels)
-        if tumor is not None and (shared := int((tumor & (nodes > 0)).sum())):
-            labels.warnings.append(f"{shared} voxels lie in the tumor and in a node")
+    if nodes is not None and tumor is not None and (shared := int((tumor & (nodes > 0)).sum())):
+        labels.warnings.append(f"{shared} voxels lie in the tumor and in a node")
     return CaseLabels(tumor, nodes, labels.instances, labels.regions, labels.warnings)
 
 
@@ -170,16 +166,3 @@ def _add_instances(
         )
         if sizes[part] <= 2 and count > 1:
             labels.warnings.append(f"region {name!r} has a part of {sizes[part]} voxels only")
-
-
-def _warn_of_merging(nodes: np.ndarray, labels: CaseLabels) -> None:
-    """The store tells approved nodes apart by gaps; nodes that touch become one there."""
-    parts, count = ndimage.label(nodes > 0, CONNECTIVITY)
-    if count == len(labels.instances):
-        return
-    touching = Counter(int(parts[nodes == item["label"]][0]) for item in labels.instances)
-    merged = sum(n for n in touching.values() if n > 1)
-    groups = sum(n > 1 for n in touching.values())
-    labels.warnings.append(
-        f"{merged} nodes touch each other: in labels/final they count as {groups}, in nodes/ they stay apart"
-    )

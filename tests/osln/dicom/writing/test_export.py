@@ -207,5 +207,5 @@ def test_the_command_line_writes_files_and_refuses_without_a_traceback(store):
         [*command, "-o", str(store.parent / "no")], capture_output=True, text=True, check=False
     )
     assert failed.returncode == 1
-    assert failed.stderr.startswith("osln export: case p1 has no stored prediction")
+    assert failed.stderr.startswith("case p1 has no stored prediction")
     assert not (store.parent / "no").exists()

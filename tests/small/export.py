@@ -46,11 +46,13 @@ def write(path, array, affine=AXIAL):
     write_atomically(path, igzip.compress(nifti_bytes(array, affine)))
 
 
-def submit(store, mask, affine=AXIAL, by="Anna Nadel"):
+def submit(store, mask, affine=AXIAL, by="Anna Nadel", node_map=None):
     kept = Revisions(store / ".osln" / "p1", store / "labels" / "final" / "p1.nii.gz")
     kept.final.parent.mkdir(parents=True, exist_ok=True)
+    nodes = None if node_map is None else igzip.compress(nifti_bytes(node_map, affine))
     with kept.lock():
-        return kept.submit(igzip.compress(nifti_bytes(mask, affine)), by=by, source="submission")
+        data = igzip.compress(nifti_bytes(mask, affine))
+        return kept.submit(data, by=by, source="submission", node_map=nodes)
 
 
 def predict(store, mask, params, affine=AXIAL):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from osln.dicom.colors import cielab, node_color
-from osln.dicom.nodes import NOTHING, Node, NodeSet, described, instances, match_candidates, stable_numbers
+from osln.dicom.nodes import NOTHING, Node, NodeSet, described, match_candidates, stable_numbers
 from osln.imaging.grid import Grid
+from osln.imaging.single_nodes import single_nodes
 from small.geometry import RAS
 from small.nodes import PREDICTION
 
@@ -90,7 +91,7 @@ def test_touching_values_are_instances_of_their_own_and_corners_connect():
     labels[0, 0, 0] = labels[1, 1, 1] = 1
     labels[1, 1, 2] = 2
     labels[3, 3, 3] = 2
-    found, count = instances(labels)
+    found, count = single_nodes(labels)
 
     assert count == 3
     assert found[0, 0, 0] == found[1, 1, 1] != 0

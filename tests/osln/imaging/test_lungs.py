@@ -1,12 +1,17 @@
 """The column's center is the lungs' center, and where no lung is seen the reader is told so."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from osln.imaging.grid import Grid, canonical
+from osln.imaging.grid import Grid, canonical, read_volume
 from osln.imaging.lungs import find_lung_center
 from small.body import BODY_MM, LUNGS_MM, ball, body_hu, millimeters, on_file
+from small.reference_data import reference_folder
 
+SAMPLES = Path(__file__).resolve().parents[3] / "sample-datastore"
 SHAPE = (64, 44, 30)
 SPACING = np.diag([6.0, 6.0, 6.0])
 
@@ -81,6 +86,55 @@ def test_small_air_inside_the_body_is_no_lung():
     assert not found.from_lungs
     hu[ball(grid, (80, 0, 20), 33)] = -900  # 150 ml.
     assert find_lung_center(canonical(hu, grid)).from_lungs
+
+
+@pytest.mark.parametrize("radius_mm", [33, 40, 55])
+def test_gas_in_the_bowel_is_no_lung_however_large(radius_mm):
+    grid = Grid(SHAPE, STRAIGHT)
+    hu = body_hu(grid, lungs=False)
+    hu[ball(grid, (80, 0, 20), radius_mm)] = -700  # Where gas and wall share voxels.
+    hu[ball(grid, (80, 0, 20), radius_mm - 6)] = -980
+
+    found = find_lung_center(canonical(hu, grid))
+
+    assert not found.from_lungs
+    np.testing.assert_allclose(found.center_mm[:2], BODY_MM, atol=12)
+
+
+def test_gas_beside_lungs_does_not_move_their_center():
+    grid = Grid(SHAPE, STRAIGHT)
+    hu = body_hu(grid)
+    hu[ball(grid, (25, 40, -65), 33)] = -980
+
+    found = find_lung_center(canonical(hu, grid))
+
+    assert found.from_lungs
+    np.testing.assert_allclose(found.center_mm, CENTER, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "from_lungs"),
+    [
+        ("totalsegmentator-ct/abdomen", False),
+        ("totalsegmentator-ct/aorta_crop", True),
+        ("crlm-ct/CRLM-CT-1004", True),
+        ("crlm-ct/CRLM-CT-1006", True),
+    ],
+)
+def test_in_real_abdomens_only_lungs_are_lungs(name, from_lungs):
+    folder, case = name.split("/")
+    ct = read_volume(reference_folder(folder) / f"{case}.nii.gz")
+    found = find_lung_center(ct)
+
+    assert found.from_lungs == from_lungs
+    if not from_lungs:
+        body = ct.grid.index_to_mm(np.array(ndimage.center_of_mass(ct.array > -400)))
+        np.testing.assert_allclose(found.center_mm, body, atol=4)
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_lungs_of_the_sample_cases_are_found(number):
+    assert find_lung_center(read_volume(SAMPLES / f"phantom-0{number}.nii.gz")).from_lungs
 
 
 def test_lungs_that_are_open_to_the_outside_through_the_mouth_are_found():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from osln.imaging.node_changes import NodeChanges, compare_nodes, count_nodes
+from osln.imaging.node_changes import NodeChanges, compare_nodes
+from osln.imaging.single_nodes import single_nodes
 
 
 def mask(*boxes):
@@ -49,10 +50,10 @@ def test_a_node_that_moved_away_entirely_is_removed_and_added():
 def test_voxels_that_touch_at_a_corner_are_one_node(second, expected):
     nodes = mask()
     nodes[1, 1, 1] = nodes[second] = True
-    assert count_nodes(nodes) == expected
+    assert single_nodes(nodes)[1] == expected
 
 
 def test_values_of_instances_do_not_matter():
     former = mask(A, B).astype(np.uint16) * 7
     assert compare_nodes(former, mask(A, B)) == NodeChanges(0, 0, 0, 2)
-    assert count_nodes(former) == 2
+    assert single_nodes(former)[1] == 2

@@ -17,7 +17,7 @@ from osln.store.layout import check_case
 from osln.store.revisions import label_revisions
 
 REMOVED = Path(".osln", ".removed")
-COMPANIONS = ("pet", "truth", "labels/gtv", "labels/final", "labels/original")
+COMPANIONS = ("pet", "truth", "nodes", "labels/gtv", "labels/final", "labels/original")
 
 
 def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str, Any]) -> str:

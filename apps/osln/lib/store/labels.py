@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from lib.errors import NotReadyError
-from lib.store.reports import SubmissionReport, told
+from lib.store.reports import Stored, SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
 from lib.store.shelf import Shelf
 from lib.who import who
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
-from osln.imaging.node_changes import NodeChanges, compare_nodes, count_nodes
+from osln.imaging.node_changes import compare_nodes
+from osln.imaging.single_nodes import nodes_of, single_nodes, told_apart
+from osln.store.layout import node_map
 from osln.store.revisions import DiskFullError, Revision, Revisions
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ def accept_submission(
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
     _refuse_twins(store, case)
     submission = _Submission(case, tag, ct, sent, params)
-    report = told(tag, sent, ct, *_lock_and_store(store, submission))
+    report = told(tag, sent, ct, _lock_and_store(store, submission))
     _last.report = (case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
     return report
@@ -94,10 +96,7 @@ def _refuse_twins(store: Shelf, case: str) -> None:
             )
 
 
-def _lock_and_store(
-    store: Shelf, submission: _Submission
-) -> tuple[NodeChanges | None, Revision | None, Revision | None]:
-    """What changed in the nodes, and the new revisions of nodes and tumor; None for what stays as it was."""
+def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
     case, sent = submission.case, submission.sent
     nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
     with nodes_kept.lock(), tumor_kept.lock():
@@ -105,18 +104,24 @@ def _lock_and_store(
             store.announce(case, tag)
             kept.settle()
         new_tumor = _is_new_tumor(tumor_kept.final, submission)
-        changes, nodes = None, None
+        changes, nodes, redrawn = None, None, 0
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
         if sent.nodes is not None and (not new_tumor or sent.nodes.any()):
-            changes = compare_nodes(_former_nodes(store, case, submission.ct), sent.nodes)
-            nodes = _store_nodes(store, submission, nodes_kept, sent.nodes)
+            former = _approved_nodes(store, case, submission.ct)
+            single, redrawn = told_apart(sent.nodes, sent.mixed, former)
+            former = _predicted_nodes(store, case, submission.ct) if former is None else former
+            changes = compare_nodes(former, single)
+            nodes = _store_nodes(store, submission, nodes_kept, single)
         tumor = _store_tumor(store, submission, tumor_kept, nodes) if new_tumor else None
-    return changes, nodes, tumor
+    return Stored(changes, nodes, tumor, redrawn)
 
 
 def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, nodes: np.ndarray) -> Revision:
-    counts = {"nodes": count_nodes(nodes), "voxels": int(nodes.sum())}
-    revision = submission.keep(kept, nodes, counts, expected=_base_revision(submission.params))
+    """Stores the nodes, each with a value of its own, as the next revision."""
+    counts = {"nodes": int(nodes.max()), "voxels": int(np.count_nonzero(nodes))}
+    single = packed_labels(nodes, submission.ct.grid, submission.ct.file_grid)
+    base = _base_revision(submission.params)
+    revision = submission.keep(kept, nodes > 0, counts, expected=base, node_map=single)
     store.register_label(submission.case, "final", _notes(submission.params, revision))
     return revision
 
@@ -156,19 +161,32 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
     _last.report = (None, None)
 
 
-def _former_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray:
-    """Nodes before this submission: the approved ones, else the prediction, else none."""
-    for tag in ("final", "original"):
-        path = store.label_path(case, tag)
-        if path.is_file():
-            try:
-                former = read_label_file(path, ct.grid).layers[0]
-            except ValueError as error:
-                logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
-                continue
-            others = _other_values(store.get_label_info(case, tag)) if tag == "original" else []
-            return (former != 0) & ~np.isin(former, others) if others else former != 0
-    return np.zeros(ct.grid.shape, dtype=bool, order="F")
+def _approved_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
+    """Map of the approved nodes; None if there are none or they cannot be read."""
+    label = _stored(case, "final", store.label_path(case, "final"), ct)
+    if label is None:
+        return None
+    kept = node_map(store.root, case)
+    return single_nodes(nodes_of(label, None if kept is None else _stored(case, "final", kept, ct)))[0]
+
+
+def _predicted_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray:
+    """Mask of the prediction's nodes, empty if there are none."""
+    label = _stored(case, "original", store.label_path(case, "original"), ct)
+    if label is None:
+        return np.zeros(ct.grid.shape, dtype=bool, order="F")
+    others = _other_values(store.get_label_info(case, "original"))
+    return (label != 0) & ~np.isin(label, others) if others else label != 0
+
+
+def _stored(case: str, tag: str, path: Path, ct: Volume) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    try:
+        return read_label_file(path, ct.grid).layers[0]
+    except ValueError as error:
+        logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
+        return None
 
 
 def _other_values(info: dict[str, Any]) -> list[int]:

@@ -44,35 +44,46 @@ class SubmissionReport:
         return {"nodes": nodes, **numbers, **told, **warned}
 
 
-def told(
-    tag: str,
-    sent: Segments,
-    ct: Volume,
-    changes: NodeChanges | None,
-    nodes: Revision | None,
-    tumor: Revision | None,
-) -> SubmissionReport:
+@dataclass(frozen=True)
+class Stored:
+    """What was stored of a label.
+
+    Attributes:
+        changes: Of the nodes; None if they were not touched.
+        nodes: Their new revision, if there is one.
+        tumor: New revision of the tumor, if there is one.
+        redrawn: Nodes that touch, were redrawn in one segment and stay apart.
+    """
+
+    changes: NodeChanges | None
+    nodes: Revision | None
+    tumor: Revision | None
+    redrawn: int = 0
+
+
+def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionReport:
     """The report of a label that was stored.
 
     Args:
         tag: "final" or "gtv".
         sent: The label.
         ct: Its CT.
-        changes: Of the nodes; None if they were not touched.
-        nodes: Their new revision, if there is one.
-        tumor: New revision of the tumor, if there is one.
+        stored: What was stored of it.
     """
+    nodes, tumor = stored.nodes, stored.tumor
     state = "absent" if sent.tumor is None else "updated" if tumor else "unchanged"
-    warnings = _doubts(sent.nodes, ct) if nodes and sent.nodes is not None else []
+    warnings = []
+    if nodes and sent.nodes is not None:
+        warnings = _doubts(sent.nodes > 0, ct) + _kept_apart(stored.redrawn)
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
     newest = nodes or tumor
     return SubmissionReport(
-        nodes=changes,
+        nodes=stored.changes,
         revision=newest.revision if newest else None,
         nodes_revision=nodes.revision if nodes else None,
         tumor=state,
-        message=" ".join([_sentence(tag, changes, nodes, state), *warnings]),
+        message=" ".join([_sentence(tag, stored.changes, nodes, state), *warnings]),
         warnings=warnings,
     )
 
@@ -85,6 +96,15 @@ def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
     if np.mean(ct.array[box][nodes[box]] < BELOW_TISSUE_HU) > 0.5:
         return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
     return []
+
+
+def _kept_apart(redrawn: int) -> list[str]:
+    if not redrawn:
+        return []
+    return [
+        f"{redrawn} nodes that touch were redrawn and stay apart, each new voxel with the nearest one: to "
+        "make one node of several, give it a segment of its own ('lymph node 1', the others in 'lymph node')."
+    ]
 
 
 def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, tumor: str) -> str:

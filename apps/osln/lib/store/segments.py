@@ -30,18 +30,21 @@ class Segments:
     """What a label file says.
 
     Attributes:
-        nodes: Mask (x, y, z) on the CT's grid; None if the file says nothing about nodes. All False means
-            that there are no nodes.
+        nodes: (x, y, z) uint16 on the CT's grid, a value for each segment of nodes; None if the file says
+            nothing about nodes. All 0 means that there are no nodes.
         tumor: Mask; None if the file holds no tumor.
         named: Whether names say which is which, of the file or sent beside it; otherwise values do.
         rejected: Whether the file also holds candidates that stage two rejected, which are no nodes and
             are left out.
+        mixed: Values of `nodes` that say nothing about single nodes: the only one, and segments without a
+            number ("lymph node"), which hold any number of them.
     """
 
     nodes: np.ndarray | None
     tumor: np.ndarray | None
     named: bool = True
     rejected: bool = False
+    mixed: frozenset[int] = frozenset()
 
 
 def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
@@ -58,8 +61,10 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
     """
     values = [(i, int(v)) for i, layer in enumerate(file.layers) for v in np.unique(layer[layer != 0])]
     sent = _sent_names(label_info)
+    names: dict[tuple[int, int], str | None] = {}
     if file.names:
-        kinds = {key: _kind(file.names.get(key), key[1]) for key in values}
+        names = {key: file.names.get(key) for key in values}
+        kinds = {key: _kind(name, key[1]) for key, name in names.items()}
         mentioned = set(file.names.values())
     elif len(file.layers) > 1:
         raise ValueError(
@@ -67,14 +72,16 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
             "send one label map"
         )
     elif sent:
-        kinds = {(0, v): _kind(name, v) for v, name in _names_of([v for _, v in values], sent).items()}
+        names = {(0, v): name for v, name in _names_of([v for _, v in values], sent).items()}
+        kinds = {key: _kind(name, key[1]) for key, name in names.items()}
         mentioned = {name for name, _ in sent}
     else:
         kinds, mentioned = _kinds_without_names(values, tag), set()
     named = bool(file.names or sent)
     rejected = "rejected" in kinds.values()
-    tumor = _mask(file, kinds, "tumor")
-    nodes = _mask(file, kinds, "node")
+    tumor = _mask(file, [key for key, kind in kinds.items() if kind == "tumor"])
+    segments = [key for key, kind in kinds.items() if kind == "node"]
+    nodes = _values(file, segments)
     if tag == "gtv":
         if nodes is not None:
             raise ValueError("the tag 'gtv' holds the tumor only, this label has nodes; use the tag 'final'")
@@ -89,16 +96,30 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
             "'lymph node' if the patient has none"
         )
     if nodes is None and (says_nodes or tumor is None):
-        nodes = np.zeros_like(file.layers[0], dtype=bool)
-    return Segments(nodes, tumor, named, rejected)
+        nodes = np.zeros_like(file.layers[0], dtype=np.uint16)
+    mixed = frozenset(
+        value
+        for value, key in enumerate(segments, start=1)
+        if len(segments) == 1 or not re.search(r"\d\s*$", names.get(key) or "")
+    )
+    return Segments(nodes, tumor, named, rejected, mixed)
 
 
 def _mentions(kind: str, names: Collection[str]) -> bool:
     return any(NAMES[kind].fullmatch(name.strip()) for name in names)
 
 
-def _mask(file: LabelFile, kinds: dict[tuple[int, int], str], kind: str) -> np.ndarray | None:
-    keys = [key for key, its in kinds.items() if its == kind]
+def _values(file: LabelFile, keys: list[tuple[int, int]]) -> np.ndarray | None:
+    """1 for the first of the segments, 2 for the second, ...; the first one's where segments overlap."""
+    if not keys:
+        return None
+    labels = np.zeros_like(file.layers[0], dtype=np.uint16)
+    for position, (layer, value) in reversed(list(enumerate(keys, start=1))):
+        labels[file.layers[layer] == value] = position
+    return labels
+
+
+def _mask(file: LabelFile, keys: list[tuple[int, int]]) -> np.ndarray | None:
     if not keys:
         return None
     # In the memory order of the layers: mixing orders costs seconds on a whole CT.
@@ -166,6 +187,6 @@ def _kinds_without_names(values: list[tuple[int, int]], tag: str) -> dict[tuple[
     if unknown := [value for value in found if value not in VALUES]:
         raise ValueError(
             f"without label_info the value 1 means lymph node and 2 means tumor; the label also holds "
-            f"{unknown}. Send label_info with the names, or a map of 0 and 1 if these number single nodes"
+            f"{unknown}. Send label_info with the names, for single nodes 'lymph node 1', 'lymph node 2', ..."
         )
     return {key: VALUES[key[1]] for key in values}

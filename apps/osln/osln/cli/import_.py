@@ -1,6 +1,7 @@
-"""Import DICOM studies (planning CT, PET, RTSTRUCT) into a store, de-identified: docs/dicom-import.md."""
+"""Import DICOM (planning CT, PET, RTSTRUCT or SEG) into a store, de-identified: docs/dicom-import.md."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("store", type=Path, help="folder of the store to write")
     parser.add_argument(
         "--roi", action="append", default=[], metavar="NAME=KIND",
-        help="what a region is: tumor, node or ignore; may be given several times",
+        help="what a region or segment is: tumor, node or ignore; may be given several times",
     )  # fmt: skip
     parser.add_argument("--roi-rules", type=Path, metavar="FILE", help="YAML with rules of your hospital")
     parser.add_argument(
@@ -60,15 +61,32 @@ def open_source(options: argparse.Namespace) -> "Source":
     return LocalSource(options.source)
 
 
+def taken(case: dict[str, Any]) -> Iterator[str]:
+    """What was taken of a study, what was not and why, in lines: an entry of the report's `cases`."""
+    if tumor := case["tumor"]:
+        yield f"tumor: {', '.join(tumor['regions'])}, {tumor['volume_mm3'] / 1000:.2f} ml"
+    else:
+        yield "tumor: none"
+    sizes = ", ".join(f"{node['region']} {node['volume_mm3'] / 1000:.2f}" for node in case["nodes"])
+    yield f"nodes: {len(case['nodes'])}{f' (ml: {sizes})' if sizes else ''}"
+    for sentence in case["chosen"]:
+        yield f"taken: {sentence}"
+    for reason, names in case["regions left out"].items():
+        yield f"not taken: {', '.join(names)} ({reason})"
+    for sentence in case["left out"]:
+        yield f"not taken: {sentence}"
+    for sentence in case["warnings"]:
+        yield f"note: {sentence}"
+
+
 def words(report: "ImportReport", written: Path) -> str:
     """Cases, what was skipped and why, names to be decided."""
     lines: list[str] = []
     out = lines.append
-    for manifest in report.imported:
+    for manifest, case in zip(report.imported, report.as_json()["cases"], strict=True):
         parts = [name for name, there in (("PET", manifest["pet"]), ("nodes", manifest["nodes"])) if there]
         out(f"imported {manifest['case']} ({', '.join(['CT', *parts])}) in {manifest['seconds']} s")
-        for sentence in manifest["warnings"]:
-            out(f"  note: {sentence}")
+        lines += [f"  {line}" for line in taken(case)]
     for item in report.present:
         out(f"left alone {item['case']}: {item['state']}")
     for skipped in report.skipped:

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from osln.dicom.colors import node_color
 from osln.imaging.grid import Grid
-from osln.imaging.instances import CONNECTIVITY
+from osln.imaging.single_nodes import single_nodes
 
 APPROVED, PREDICTED, TUMOR = "OSLN_APPROVED", "OSLN_PREDICTED", "OSLN_TUMOR"
 """Content labels, by which objects of ours are told apart: nodes, predicted nodes, the primary tumor."""
@@ -120,18 +120,6 @@ def values_of(labels: np.ndarray) -> set[int]:
     return {value for value, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None}
 
 
-def instances(labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """26-connected components of each value of a label map, (x, y, z) int32, and how many there are."""
-    found = np.zeros(labels.shape, dtype=np.int32, order="F" if labels.flags.f_contiguous else "C")
-    count = 0
-    for value, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is not None:
-            parts, number = ndimage.label(labels[box] == value, CONNECTIVITY)
-            found[box][parts > 0] = parts[parts > 0] + count
-            count += number
-    return found, count
-
-
 def stable_numbers(history: Iterable[np.ndarray], numbered_already: Collection[int] = ()) -> np.ndarray:
     """Numbers the nodes of the last label map so that a node keeps its number from revision to revision.
 
@@ -139,7 +127,7 @@ def stable_numbers(history: Iterable[np.ndarray], numbered_already: Collection[i
     former node that it shares the most voxels with; others get numbers that no node has had.
 
     Args:
-        history: Label maps (x, y, z) of one grid, oldest first; nonzero inside nodes. At least one.
+        history: Label maps (x, y, z) of one grid, oldest first, at least one; see `single_nodes`.
         numbered_already: Positions in the history of maps whose values are the numbers.
 
     Returns:
@@ -151,7 +139,7 @@ def stable_numbers(history: Iterable[np.ndarray], numbered_already: Collection[i
             numbered = labels.astype(np.uint16)
             highest = max(highest, int(numbered.max()))
             continue
-        parts, count = instances(labels)
+        parts, count = single_nodes(labels)
         by_part = np.zeros(count + 1, dtype=np.uint16)
         if numbered is not None:
             both = (parts > 0) & (numbered > 0)
@@ -229,7 +217,7 @@ def match_candidates(mask: np.ndarray, grid: Grid, candidates: list[Mapping[str,
         radii = np.array([c["radius_mm"] for c in candidates], dtype=np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"a candidate of the result lacks its center_mm or radius_mm ({error})") from error
-    part_of = instances(mask != 0)[0][tuple(voxels.T)]
+    part_of = single_nodes(mask != 0)[0][tuple(voxels.T)]
     reach = 3 * radii + float(np.linalg.norm(grid.spacing_mm))
     away, nearest = cKDTree(places).query(centers) if len(centers) else (np.zeros(0), np.zeros(0, int))
     if (away > reach).any():

@@ -9,6 +9,9 @@ from osln.imaging.grid import Grid, Volume
 
 BELOW_TISSUE_HU = -400.0
 SMALLEST_LUNG_MM3 = 1e5
+PARENCHYMA_HU = (-950.0, -500.0)
+LEAST_PARENCHYMA = 0.5
+"""Share of its voxels that makes air a lung and not gas in the bowel; measured in docs/method.md."""
 SEARCH_SPACING_MM = 4.0
 IN_SLICE = np.zeros((3, 3, 3), dtype=bool)
 """Neighbors within an axial slice."""
@@ -33,9 +36,10 @@ def find_lung_center(ct: Volume) -> LungCenter:
 
     The paper centers its inference windows on the lung masks of a trained network (section 4.2). Only
     the center is needed, so air inside the body does: components of voxels below -400 HU that do not
-    reach the sides of the field (that air is outside the patient) and hold at least 100 ml. Where none
-    is left, because the airways lead to an open mouth in the field, outside air is told slice by slice.
-    It is searched on every n-th voxel, about 4 mm apart.
+    reach the sides of the field (that air is outside the patient), hold at least 100 ml, and are not bare
+    gas, as in the bowel: at least half of their voxels lie between -950 and -500 HU. Where none is left,
+    because the airways lead to an open mouth in the field, outside air is told slice by slice. It is
+    searched on every n-th voxel, about 4 mm apart.
 
     Args:
         ct: CT in HU.
@@ -44,21 +48,28 @@ def find_lung_center(ct: Volume) -> LungCenter:
         The lungs' center; without lungs in the field that of the tissue, without tissue the field's.
     """
     step = np.maximum(np.floor(SEARCH_SPACING_MM / ct.grid.spacing_mm).astype(int), 1)
-    air = np.ascontiguousarray(ct.array[tuple(slice(None, None, n) for n in step)] < BELOW_TISSUE_HU)
+    hu = ct.array[tuple(slice(None, None, n) for n in step)]
+    air = np.ascontiguousarray(hu < BELOW_TISSUE_HU)
     affine = ct.grid.affine.copy()
     affine[:3, :3] = affine[:3, :3] * step
     grid = Grid(air.shape, affine)
 
-    lungs = lungs_in(air, grid)
+    lungs = lungs_in(air, hu, grid)
     if lungs.any():
         return LungCenter(_center_mm(lungs, grid), from_lungs=True)
     return LungCenter(_center_mm(~air if not air.all() else air, grid), from_lungs=False)
 
 
-def lungs_in(air: np.ndarray, grid: Grid) -> np.ndarray:
-    """Components of `air` (x, y, z) bool that are lungs, as `find_lung_center` tells; may be empty."""
-    lungs = _large(inside_air(air, ndimage.generate_binary_structure(3, 1)), grid)
-    return lungs if lungs.any() else _large(inside_air(air, IN_SLICE), grid)
+def lungs_in(air: np.ndarray, hu: np.ndarray, grid: Grid) -> np.ndarray:
+    """Components of `air` (x, y, z) bool that are lungs, as `find_lung_center` tells; may be empty.
+
+    Args:
+        air: Voxels below `BELOW_TISSUE_HU` that may be lungs.
+        hu: The CT on the same grid.
+        grid: Of both.
+    """
+    lungs = _lungs(inside_air(air, ndimage.generate_binary_structure(3, 1)), hu, grid)
+    return lungs if lungs.any() else _lungs(inside_air(air, IN_SLICE), hu, grid)
 
 
 def inside_air(air: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
@@ -71,12 +82,15 @@ def inside_air(air: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
     return inside[parts]
 
 
-def _large(air: np.ndarray, grid: Grid) -> np.ndarray:
-    """Components that are large enough for a lung."""
+def _lungs(air: np.ndarray, hu: np.ndarray, grid: Grid) -> np.ndarray:
+    """Components that are large enough for a lung and hold more than bare gas."""
     parts, count = ndimage.label(air)
-    sizes = np.bincount(parts.ravel(), minlength=count + 1) * grid.voxel_mm3
-    sizes[0] = 0.0
-    return (sizes >= SMALLEST_LUNG_MM3)[parts]
+    voxels = np.bincount(parts.ravel(), minlength=count + 1)
+    low, high = PARENCHYMA_HU
+    tissue = np.bincount(parts[(hu >= low) & (hu <= high)], minlength=count + 1)
+    lungs = (voxels * grid.voxel_mm3 >= SMALLEST_LUNG_MM3) & (tissue >= LEAST_PARENCHYMA * voxels)
+    lungs[0] = False
+    return lungs[parts]
 
 
 def _center_mm(mask: np.ndarray, grid: Grid) -> np.ndarray:

@@ -1,21 +1,21 @@
-"""What an annotator changed: nodes added, removed, reshaped and kept between two node masks."""
+"""What an annotator changed: nodes added, removed, reshaped and kept between two labels."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from osln.imaging.grid import mask_box
+from osln.imaging.single_nodes import single_nodes
 
 
 @dataclass(frozen=True)
 class NodeChanges:
-    """Numbers of nodes; a node is a 26-connected component.
+    """Numbers of nodes; a node is a 26-connected part of one value (`single_nodes`).
 
     Attributes:
-        added: In the new mask, touching no node of the former one.
-        removed: In the former mask, touching no node of the new one.
-        changed: In the new mask, sharing voxels with the former one but not the same set of voxels.
+        added: In the new label, sharing no voxel with a former node.
+        removed: In the former label, sharing no voxel with a new node.
+        changed: In the new label, sharing voxels with a former node but not the same set of voxels.
         unchanged: The same voxels in both.
     """
 
@@ -25,24 +25,19 @@ class NodeChanges:
     unchanged: int
 
 
-def count_nodes(nodes: np.ndarray) -> int:
-    """Number of 26-connected components of a mask (x, y, z)."""
-    return _components(nodes[_box(nodes)])[1]
-
-
 def compare_nodes(former: np.ndarray, current: np.ndarray) -> NodeChanges:
-    """Compares two node masks voxel by voxel.
+    """Compares the single nodes of two labels voxel by voxel.
 
     Args:
-        former: (x, y, z), nonzero inside nodes.
+        former: (x, y, z) mask, or map with a value for each node.
         current: Same shape and grid.
 
     Returns:
         The counts. A node split in two counts as two changed ones, two that grew together as one.
     """
     box = _box(former, current)
-    before, n_before = _components(former[box])
-    after, n_after = _components(current[box])
+    before, n_before = single_nodes(former[box])
+    after, n_after = single_nodes(current[box])
     both = (before > 0) & (after > 0)
     pairs, shared = np.unique(np.stack([before[both], after[both]]), axis=1, return_counts=True)
     size_before = np.bincount(before[before > 0], minlength=n_before + 1)
@@ -64,8 +59,3 @@ def _box(*masks: np.ndarray) -> tuple[slice, ...]:
         return (slice(0),) * 3
     start, stop = np.min([end[0] for end in ends], axis=0), np.max([end[1] for end in ends], axis=0)
     return tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-
-
-def _components(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    labels, count = ndimage.label(mask != 0, structure=np.ones((3, 3, 3)))
-    return labels, int(count)

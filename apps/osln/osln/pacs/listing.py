@@ -93,7 +93,7 @@ class Listing:
             before = self._kept()
             found = [
                 (modality, item)
-                for modality in (*MODALITIES, "SEG")
+                for modality in MODALITIES
                 for item in self._web.search_series({"Modality": modality, **self._filters})
             ]
             after: dict[str, Any] = {"format": FORMAT, "series": {}, "segs": {}}

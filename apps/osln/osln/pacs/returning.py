@@ -15,9 +15,8 @@ import numpy as np
 from osln.dicom.nodes import APPROVED, NAME, TUMOR
 from osln.dicom.reading.segmentation import SegFile, read_seg
 from osln.dicom.writing.from_store import local_time
-from osln.files.images import write_atomically
 from osln.imaging.labelmaps import packed_labels
-from osln.imaging.node_changes import count_nodes
+from osln.imaging.single_nodes import single_nodes
 from osln.pacs.delivery import label_uids, series_on_pacs
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
@@ -61,19 +60,22 @@ def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Re
         if not _is_newer(mirror.root, case, tag, stored):
             return None
         kept.settle()
-        counts = {"voxels": int(mask.sum())} | ({"nodes": count_nodes(mask)} if tag == "final" else {})
+        counts, node_map = {"voxels": int(mask.sum())}, None
+        if tag == "final":
+            numbers = _numbered(read)
+            counts["nodes"] = single_nodes(numbers)[1]
+            node_map = packed_labels(numbers, ct.grid, ct.file_grid)
         created = datetime.fromisoformat(stored.created).astimezone() if stored.created else None
         revision = kept.submit(
             packed_labels(mask, ct.grid, ct.file_grid),
             by=stored.by or "unknown",
             source="pacs",
+            node_map=node_map,
+            numbered=True,
             counts=counts,
             reference=stored.instance,
             at=created,
         )
-        if tag == "final":
-            numbers = packed_labels(_numbered(read), ct.grid, ct.file_grid)
-            write_atomically(kept.numbers(revision.revision), numbers)
     logger.info("Label %s of case %s taken from the PACS", tag, case)
     return revision
 

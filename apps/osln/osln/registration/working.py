@@ -55,7 +55,7 @@ def working_ct(ct: Volume, name: str) -> WorkingImage:
     tissue = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     body = tissue | inside_air(~tissue, IN_SLICE)
     values = np.where(ndimage.binary_dilation(body), values, np.float32(-1000.0))
-    return WorkingImage(values, grid, body, lungs_in((values < BELOW_TISSUE_HU) & body, grid))
+    return WorkingImage(values, grid, body, lungs_in((values < BELOW_TISSUE_HU) & body, values, grid))
 
 
 def working_pet(pet: Volume) -> WorkingImage:

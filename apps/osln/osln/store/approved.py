@@ -4,17 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from scipy import ndimage
-
 from osln.files.images import SUFFIXES
 from osln.imaging.grid import Volume
-from osln.imaging.instances import CONNECTIVITY
+from osln.imaging.labelmaps import whole_numbers
 from osln.imaging.lung_column import LungColumn, compact, prepare, reason_not_usable
+from osln.imaging.single_nodes import nodes_of, single_nodes
 from osln.imaging.study import Study
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
-from osln.store.layout import StorePaths, companions, load_study
+from osln.store.layout import StorePaths, companions, load_study, node_map, read_image
 
 
 def approved_cases(root: Path) -> list[str]:
@@ -29,7 +27,7 @@ def approved_cases(root: Path) -> list[str]:
 
 
 def approved_study(paths: StorePaths) -> Study:
-    """A case whose nodes are the 26-connected components of its approved label.
+    """A case with its approved nodes, each of which has a value of its own.
 
     Raises:
         ValueError: As `load_study`; `nodes` is None if there is no approved label.
@@ -37,9 +35,10 @@ def approved_study(paths: StorePaths) -> Study:
     study = load_study(paths)
     if study.nodes is None:
         return study
-    instances, _ = ndimage.label(study.nodes.array, CONNECTIVITY)
-    nodes = Volume(instances.astype(np.int32), study.nodes.grid, study.nodes.file_grid)
-    return replace(study, nodes=nodes)
+    path = node_map(paths.ct.parent, paths.case)
+    kept = None if path is None else read_image(paths.case, "map of the nodes", path).array
+    nodes, _ = single_nodes(nodes_of(whole_numbers(study.nodes.array), kept))
+    return replace(study, nodes=Volume(nodes, study.nodes.grid, study.nodes.file_grid))
 
 
 def load_columns(

@@ -9,6 +9,7 @@ from pathlib import Path
 from osln.files.images import SUFFIXES
 from osln.imaging.grid import Volume, read_volume
 from osln.imaging.study import Study, build_study
+from osln.store.revisions import label_revisions
 
 CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -59,6 +60,26 @@ def companions(root: str | Path, case: str) -> StorePaths:
     )
 
 
+def node_map(root: Path, case: str, revision: int | None = None) -> Path | None:
+    """The map that tells the approved nodes of a case apart, which `imaging.single_nodes.nodes_of` judges.
+
+    It was stored with the revision or, for nodes that came with an import, in `nodes/`.
+
+    Args:
+        root: Folder of the store.
+        case: Id of the case.
+        revision: Number; None: of the newest one.
+
+    Returns:
+        The file; None for labels of former versions, whose nodes are told apart by gaps.
+    """
+    kept = label_revisions(root, case, "final")
+    if revision is None and (head := kept.head()) is not None:
+        revision = head.revision
+    own = None if revision is None else kept.node_map(revision)
+    return own or one_file(root / "nodes", case)
+
+
 def file_marks(paths: StorePaths) -> tuple[object, ...]:
     """What changes if an image or a label of the case is written again.
 
@@ -67,6 +88,8 @@ def file_marks(paths: StorePaths) -> tuple[object, ...]:
     """
     stats = [None if path is None else path.stat() for path in (paths.ct, paths.pet)]
     labels = [None if path is None else path.read_bytes() for path in (paths.tumor, paths.nodes)]
+    if paths.nodes is not None and (apart := node_map(paths.ct.parent, paths.case)):
+        labels.append(apart.read_bytes())
     return (
         *(stat and (stat.st_size, stat.st_mtime_ns) for stat in stats),
         *(None if label is None else hashlib.sha256(label).hexdigest() for label in labels),

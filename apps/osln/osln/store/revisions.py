@@ -1,11 +1,13 @@
 """Every approved label of a case, kept for good: numbered revisions in plain files.
 
 A folder holds `0001.nii.gz` with `0001.json` and so on, and `head.json`, which names the newest one. The
-label that viewers and training read (the "final" file) is a copy of the head. Nothing is ever rewound:
-going back to an older label is a new revision with the older voxels.
+label that viewers read (the "final" file) is a copy of the head, with one value for all nodes. Which voxel
+belongs to which node is in `0001.nodes.nii.gz` beside it, a value for each node; revisions without one were
+stored before there were such maps. Nothing is ever rewound: going back to an older label is a new revision
+with the older voxels.
 
-Order of writing: label, metadata, the prepared copy, head, and last the rename of the copy. A crash or a full
-disk at any point leaves the former head and the former final label as they were.
+Order of writing: nodes, label, metadata, the prepared copy, head, and last the rename of the copy. A crash
+or a full disk at any point leaves the former head and the former final label as they were.
 """
 
 import errno
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60.0
 NUMBERS = ".numbers.nii.gz"
+"""A map of single nodes whose values are the numbers that the nodes have elsewhere."""
+NODES = ".nodes.nii.gz"
+"""A map of single nodes."""
 
 
 class ConflictError(ValueError):
@@ -117,9 +122,10 @@ class Revisions:
             raise LookupError(f"no revision {number} in {self.folder.name}; there are {there}")
         return self._file(number, ".nii.gz")
 
-    def numbers(self, number: int) -> Path:
-        """Label map of a revision's nodes by the numbers that they have elsewhere; seldom there."""
-        return self._file(number, NUMBERS)
+    def node_map(self, number: int) -> Path | None:
+        """The map of a revision's single nodes; None for a tumor, and where none was stored."""
+        found = (self._file(number, suffix) for suffix in (NUMBERS, NODES))
+        return next((path for path in found if path.is_file()), None)
 
     def submit(
         self,
@@ -127,6 +133,8 @@ class Revisions:
         *,
         by: str,
         source: str,
+        node_map: bytes | None = None,
+        numbered: bool = False,
         expected: int | None = None,
         label_info: list[dict[str, Any]] | None = None,
         counts: Mapping[str, int] | None = None,
@@ -139,6 +147,8 @@ class Revisions:
             data: Bytes of a .nii.gz file.
             by: Who sends it.
             source: What made it.
+            node_map: Bytes of the .nii.gz file that tells the single nodes of `data` apart.
+            numbered: Whether its values are the numbers that the nodes have elsewhere.
             expected: Revision that was edited (0 for "none yet"); not checked when None.
             label_info: Names of the segments as they were sent.
             counts: Numbers to keep beside it.
@@ -163,7 +173,7 @@ class Revisions:
             counts=dict(counts or {}),
             reference=reference,
         )
-        self._write(revision, data)
+        self._write(revision, data, node_map, self._file(revision.revision, NUMBERS if numbered else NODES))
         try:
             self._publish()
         except OSError as error:
@@ -171,17 +181,19 @@ class Revisions:
             logger.warning("%s holds revision %d, its copy is old: %s", self.folder, revision.revision, error)
         return revision
 
-    def _write(self, revision: Revision, data: bytes) -> None:
+    def _write(self, revision: Revision, data: bytes, node_map: bytes | None, nodes: Path) -> None:
         metadata = json.dumps(asdict(revision), indent=2).encode()
         label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
         try:
             self.final.parent.mkdir(parents=True, exist_ok=True)
+            if node_map is not None:
+                write_atomically(nodes, node_map)
             write_atomically(label, data)
             write_atomically(described, metadata)
             write_atomically(self._prepared, data)
             write_atomically(self.folder / "head.json", metadata)
         except OSError as error:
-            for path in (label, described, self._prepared):
+            for path in (nodes, label, described, self._prepared):
                 path.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(

@@ -19,6 +19,7 @@ from osln.dicom.web.credentials import Credentials, ask_credentials
 from osln.dicom.web.source import WebSource
 from osln.store.layout import companions, load_study
 from small.dicom import body, ct_slices, structure_set
+from small.foreign_seg import foreign
 from small.study import KEY, pet, regions
 from small.web import Answering, serving
 
@@ -99,6 +100,14 @@ def test_study_of_a_pacs_becomes_the_same_case_as_from_files(pacs, tmp_path):
     assert read.pet is not None and read.tumor.array.sum() == 4 * 3 * 3 and read.nodes.array.any()
     assert manifest["ct"]["images"] == 12
     np.testing.assert_array_equal(read.ct.array, read.ct.array.astype(np.int16))
+
+
+def test_a_segmentation_on_the_pacs_is_read_by_its_names(pacs, tmp_path):
+    pacs.datasets[-1] = foreign("GTVp", "LN 4R", "Heart")
+    [manifest] = run(pacs, tmp_path / "store").imported
+
+    assert manifest["tumor"]["regions"] == ["GTVp"]
+    assert [node["region"] for node in manifest["nodes"]] == ["LN 4R"]
 
 
 def test_case_that_is_there_is_not_fetched_again(pacs, tmp_path):

@@ -46,6 +46,24 @@ def test_an_approved_label_becomes_one_region_per_connected_part(store, require)
     check_with_dciodvfy(rtstruct, require)
 
 
+def test_ten_nodes_that_touch_are_ten_segments_and_ten_regions_also_after_a_revision(store):
+    ten = [(slice(1 + n, 2 + n), slice(5, 8), slice(8, 10)) for n in range(10)]
+    apart = sum(mask_of(box) * number for number, box in enumerate(ten, 1)).astype(np.uint8)
+    submit(store, mask_of(*ten), node_map=apart)
+    fewer = np.where(apart == 4, 0, apart)
+    submit(store, (fewer > 0).astype(np.uint8), node_map=fewer)
+    exported = export(store)
+    read = seg_of(exported, store)
+
+    assert exported.nodes == 9
+    numbers = [number for number in range(1, 11) if number != 4]
+    assert [segment.name for segment in read.segments] == [f"lymph node {number}" for number in numbers]
+    regions = regions_of(pydicom.dcmread(exported.paths[1]), AXIAL, SHAPE)
+    for number in numbers:
+        np.testing.assert_array_equal(at(read, f"lymph node {number}"), mask_of(ten[number - 1]))
+        np.testing.assert_array_equal(regions[f"lymph node {number}"], mask_of(ten[number - 1]))
+
+
 @pytest.mark.parametrize("turn", ["flipped axes", "oblique"])
 def test_a_case_stored_in_another_order_of_the_axes_lands_on_the_same_places(turn, tmp_path):
     affine = OBLIQUE if turn == "oblique" else AXIAL

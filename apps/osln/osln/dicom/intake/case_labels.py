@@ -1,8 +1,8 @@
-"""From the regions of a structure set to the labels of a case: one tumor mask, and nodes as instances."""
+"""From regions of a structure set or segments of a SEG to labels: one tumor mask, and nodes as instances."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from scipy import ndimage
 from osln.dicom.intake.roi_names import Meaning, RoiRules
 from osln.dicom.reading.contour_fill import FilledRegion
 from osln.dicom.reading.rtstruct import Region, StructureSet, region_voxels
+from osln.dicom.reading.segmentation import SegFile
 from osln.imaging.grid import Grid
-
-CONNECTIVITY = np.ones((3, 3, 3), dtype=int)
+from osln.imaging.instances import CONNECTIVITY
 
 
 class AmbiguousNamesError(ValueError):
@@ -41,7 +41,7 @@ class CaseLabels:
         tumor: bool; None if no region is the primary tumor.
         nodes: uint16 instances 1, 2, ... in the order of the regions; None if no region is a node.
         instances: Region, size and center of each node, as JSON values.
-        regions: What every region was taken for and why, as JSON values.
+        regions: What every region or segment was taken for and why, as JSON values.
         warnings: What a person should look at.
     """
 
@@ -69,6 +69,25 @@ def refuse_ambiguous(meanings: Mapping[str, Meaning]) -> None:
         raise AmbiguousNamesError(unclear)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Something with a name that a person or a program drew.
+
+    Attributes:
+        what: "region" or "segment".
+        name: As written.
+        told: Numbers about it, as JSON values.
+        lacking: Why it has nothing inside; "" if it has.
+        voxels: Gives its voxels.
+    """
+
+    what: str
+    name: str
+    told: Mapping[str, int]
+    lacking: str
+    voxels: Callable[[], FilledRegion]
+
+
 def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: str) -> CaseLabels:
     """Tumor and nodes of a structure set.
 
@@ -85,40 +104,65 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
         AmbiguousNamesError: From `check_names`.
         ValueError: If the tumor's regions have no voxel in the CT, or from `region_voxels`.
     """
-    meanings = check_names(structures, rules)
-    named = rules.meanings(region.name for region in structures.regions)
+    regions = [
+        Drawn(
+            "region",
+            region.name,
+            {"contours": len(region.contours)},
+            "" if region.contours else _lacking(region),
+            partial(region_voxels, region, grid, frame),
+        )
+        for region in structures.regions
+    ]
+    return labels_of(regions, rules, grid)
+
+
+def segment_labels(seg: SegFile, rules: RoiRules) -> CaseLabels:
+    """Tumor and nodes of a DICOM Segmentation; as `case_labels`, each segment in the place of a region."""
+    segments = []
+    for segment in seg.segments:
+        placed = segment.placed
+        start = np.array([side.start or 0 for side in placed.box])
+        filled = partial(FilledRegion, start, placed.voxels, ())
+        lacking = "" if placed.voxels.any() else "it has no voxel; draw it again if it is needed"
+        told = {"segment": segment.number, "voxels": int(placed.voxels.sum())}
+        segments.append(Drawn("segment", segment.name, told, lacking, filled))
+    return labels_of(segments, rules, seg.grid)
+
+
+def labels_of(regions: Sequence[Drawn], rules: RoiRules, grid: Grid) -> CaseLabels:
+    """Tumor and nodes by the names of what was drawn; errors as in `case_labels`."""
+    meanings = rules.meanings(region.name for region in regions if not region.lacking)
+    refuse_ambiguous(meanings)
+    named = rules.meanings(region.name for region in regions)
     labels = CaseLabels(None, None)
     tumor, nodes = None, None
-    for region in structures.regions:
-        meaning = meanings.get(region.name, Meaning("other", "it has no closed contour"))
+    for region in regions:
+        nothing = Meaning("other", "it has nothing inside")
+        meaning = nothing if region.lacking else meanings[region.name]
         labels.regions.append(
-            {
-                "name": region.name,
-                "kind": meaning.kind,
-                "reason": meaning.reason,
-                "contours": len(region.contours),
-            }
+            {"name": region.name, "kind": meaning.kind, "reason": meaning.reason, **region.told}
         )
-        if not region.contours:
+        if region.lacking:
             if named[region.name].kind != "other":
-                labels.warnings.append(f"region {region.name!r} was left out: {_lacking(region)}")
+                labels.warnings.append(f"{region.what} {region.name!r} was left out: {region.lacking}")
             continue
         if meaning.kind == "other":
             continue
         if meaning.assumed:
             labels.warnings.append(
-                f"region {region.name!r} was taken for the {meaning.kind}: {meaning.reason}"
+                f"{region.what} {region.name!r} was taken for the {meaning.kind}: {meaning.reason}"
             )
-        filled = region_voxels(region, grid, frame)
+        filled = region.voxels()
         labels.warnings.extend(filled.notes)
         if not filled.mask.any():
             if meaning.kind == "tumor":
                 raise ValueError(
-                    f"region {region.name!r} holds no voxel of the CT; contour it again or ignore it"
+                    f"{region.what} {region.name!r} holds no voxel of the CT; contour it again or ignore it"
                 )
             labels.warnings.append(
-                f"region {region.name!r} was left out: it holds no voxel of the CT; contour it again if it "
-                "is a node"
+                f"{region.what} {region.name!r} was left out: it holds no voxel of the CT; contour it "
+                "again if it is a node"
             )
             continue
         if meaning.kind == "tumor":
@@ -126,16 +170,14 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
             filled.paste(tumor, True)
         else:
             nodes = np.zeros(grid.shape, np.uint16, order="F") if nodes is None else nodes
-            _add_instances(nodes, filled, region.name, grid, labels)
-    tumors = [region["name"] for region in labels.regions if region["kind"] == "tumor" and region["contours"]]
+            _add_instances(nodes, filled, region, grid, labels)
+    tumors = [region["name"] for region in labels.regions if region["kind"] == "tumor"]
     if len(tumors) > 1:
         labels.warnings.append(
             f"the primary tumor is the union of {len(tumors)} regions: {', '.join(tumors)}"
         )
-    if nodes is not None:
-        _warn_of_merging(nodes, labels)
-        if tumor is not None and (shared := int((tumor & (nodes > 0)).sum())):
-            labels.warnings.append(f"{shared} voxels lie in the tumor and in a node")
+    if nodes is not None and tumor is not None and (shared := int((tumor & (nodes > 0)).sum())):
+        labels.warnings.append(f"{shared} voxels lie in the tumor and in a node")
     return CaseLabels(tumor, nodes, labels.instances, labels.regions, labels.warnings)
 
 
@@ -145,7 +187,7 @@ def _lacking(region: Region) -> str:
 
 
 def _add_instances(
-    nodes: np.ndarray, filled: FilledRegion, name: str, grid: Grid, labels: CaseLabels
+    nodes: np.ndarray, filled: FilledRegion, region: Drawn, grid: Grid, labels: CaseLabels
 ) -> None:
     box = tuple(slice(a, a + n) for a, n in zip(filled.start, filled.mask.shape, strict=True))
     target = nodes[box]
@@ -154,7 +196,9 @@ def _add_instances(
     for part in range(1, count + 1):
         own = (parts == part) & (target == 0)
         if not own.any():
-            labels.warnings.append(f"a part of region {name!r} lies wholly inside nodes contoured before")
+            labels.warnings.append(
+                f"a part of {region.what} {region.name!r} lies wholly inside nodes contoured before"
+            )
             continue
         value = len(labels.instances) + 1
         target[own] = value
@@ -162,24 +206,11 @@ def _add_instances(
         labels.instances.append(
             {
                 "label": value,
-                "region": name,
+                "region": region.name,
                 "voxels": int(own.sum()),
                 "volume_mm3": round(float(own.sum() * grid.voxel_mm3), 1),
                 "center_mm": [round(float(v), 2) for v in center],
             }
         )
         if sizes[part] <= 2 and count > 1:
-            labels.warnings.append(f"region {name!r} has a part of {sizes[part]} voxels only")
-
-
-def _warn_of_merging(nodes: np.ndarray, labels: CaseLabels) -> None:
-    """The store tells approved nodes apart by gaps; nodes that touch become one there."""
-    parts, count = ndimage.label(nodes > 0, CONNECTIVITY)
-    if count == len(labels.instances):
-        return
-    touching = Counter(int(parts[nodes == item["label"]][0]) for item in labels.instances)
-    merged = sum(n for n in touching.values() if n > 1)
-    groups = sum(n > 1 for n in touching.values())
-    labels.warnings.append(
-        f"{merged} nodes touch each other: in labels/final they count as {groups}, in nodes/ they stay apart"
-    )
+            labels.warnings.append(f"{region.what} {region.name!r} has a part of {sizes[part]} voxels only")

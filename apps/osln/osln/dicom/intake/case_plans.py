@@ -1,6 +1,7 @@
-"""What belongs together: the planning CT of a patient, its structure set, its PET and the PET's own CT.
+"""What belongs together: a patient's planning CT, its structure set or SEG, its PET and the PET's own CT.
 
-The planning CT is the one that a structure set was drawn on; every planning CT is a case. Series are never
+The planning CT is the one that a structure set was drawn on, without any the one of a DICOM Segmentation
+(SEG); every planning CT is a case. Series are never
 combined across patients, and nothing is taken because of a file's place or name. Each choice is a sentence.
 """
 
@@ -8,8 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from osln.dicom.intake.patients import patient_keys, two_people
+from osln.dicom.nodes import PREDICTED
 from osln.dicom.reading.files import DAMAGED, Series, text
 from osln.dicom.reading.rtstruct import drawn, referenced
+from osln.dicom.reading.segmentation import is_ours, when_created
 from osln.dicom.reading.suv import refusal
 from osln.dicom.reading.times import parse_date
 
@@ -32,19 +36,28 @@ class CasePlan:
         patient: Patient id with its issuer; stays inside the import.
         ct: Planning CT.
         structures: Structure sets drawn on it, the newest first; only the first is used.
+        segmentations: Those drawn on it, the newest first; the first is used if there is no structure set.
         pet: PET to be used, or None.
         pet_ct: CT in the PET's frame of reference where that is not the planning CT's, or None.
         chosen: Why these, one sentence each.
+        left_out: The patient's other series and why, one sentence each.
         warnings: What a person should look at.
     """
 
     patient: str
     ct: Series
     structures: list[Series] = field(default_factory=list)
+    segmentations: list[Series] = field(default_factory=list)
     pet: Series | None = None
     pet_ct: Series | None = None
     chosen: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def labels(self) -> Series | None:
+        """The structure set or segmentation that tumor and nodes come from."""
+        return next(iter((*self.structures, *self.segmentations)), None)
 
     @property
     def registered(self) -> bool:
@@ -72,7 +85,7 @@ def plan_cases(
     """
     skipped: list[Skipped] = []
     patients: dict[str, list[Series]] = {}
-    owner = _patient_keys(series)
+    owner = patient_keys(series)
     for item in series:
         if len(item.patients) > 1:
             reason = f"it holds images of {len(item.patients)} patients; separate them at the source"
@@ -85,7 +98,7 @@ def plan_cases(
     plans: list[CasePlan] = []
     wanted = set(wanted_cts)
     for patient, own in sorted(patients.items()):
-        if conflict := _two_people(own):
+        if conflict := two_people(own):
             skipped.append(Skipped(patient, f"patient with {len(own)} series", conflict))
             continue
         try:
@@ -98,39 +111,6 @@ def plan_cases(
     return plans, skipped
 
 
-def _patient_keys(series: Sequence[Series]) -> dict[int, str]:
-    """Patient of each series, by its `id()`: patient id, and issuer where one id has several.
-
-    Planning systems often leave the issuer out, so a missing one is no other one. Series without a patient id
-    count as one patient inside one study only.
-    """
-    issuers: dict[str, set[str]] = {}
-    for item in series:
-        issuers.setdefault(text(item.header, "PatientID"), set()).add(text(item.header, "IssuerOfPatientID"))
-    keys = {}
-    for item in series:
-        patient, issuer = text(item.header, "PatientID"), text(item.header, "IssuerOfPatientID")
-        if not patient:
-            keys[id(item)] = f"study {text(item.header, 'StudyInstanceUID')}"
-        else:
-            keys[id(item)] = f"{patient} ({issuer})" if len(issuers[patient] - {""}) > 1 else patient
-    return keys
-
-
-def _two_people(series: Sequence[Series]) -> str | None:
-    births = {text(item.header, "PatientBirthDate") for item in series} - {""}
-    names = {_letters(text(item.header, "PatientName")) for item in series} - {""}
-    if len(births) > 1:
-        return f"one patient id stands with {len(births)} birth dates: different people; correct the ids"
-    if len(names) > 1 and not births:
-        return f"one patient id stands with {len(names)} names and no birth date; correct the ids"
-    return None
-
-
-def _letters(name: str) -> str:
-    return "".join(sorted("".join(c if c.isalnum() else " " for c in name.casefold()).split()))
-
-
 def _plan_patient(
     patient: str, series: Sequence[Series], owners: Mapping[str, set[str]], wanted: set[str]
 ) -> tuple[list[CasePlan], list[Skipped]]:
@@ -138,27 +118,25 @@ def _plan_patient(
     cts = [item for item in series if item.modality == "CT" and item.count > 1 and not _no_image(item)]
     pets = [item for item in series if item.modality == "PT" and item.count > 1 and not _no_image(item)]
     by_uid = {item.uid: item for item in cts}
-    drawn_on: dict[str, list[Series]] = {}
+    drawn_on: dict[str, dict[str, list[Series]]] = {"RTSTRUCT": {}, "SEG": {}}
     lost = False
     for item in series:
-        if item.modality == "RTSTRUCT":
+        if item.modality in drawn_on:
             ct, reason = _image_of(patient, item, cts, pets, owners)
             if ct is not None:
-                drawn_on.setdefault(ct.uid, []).append(item)
+                drawn_on[item.modality].setdefault(ct.uid, []).append(item)
             else:
-                lost = lost or "PET" not in (reason or "")
+                lost = lost or (item.modality == "RTSTRUCT" and "PET" not in (reason or ""))
                 skipped.append(Skipped(patient, item.name, reason or ""))
+    structures, segmentations = drawn_on.values()
     if wanted:
         planning = [ct for ct in cts if ct.uid in wanted or text(ct.header, "SeriesNumber") in wanted]
     else:
-        planning = [by_uid[uid] for uid in drawn_on]
-    plans = []
-    for ct in planning:
-        plan = CasePlan(patient, ct, sorted(drawn_on.get(ct.uid, []), key=_drawn_at, reverse=True))
-        plan.chosen.append(_why_ct(ct, plan.structures, cts))
-        if len(plan.structures) > 1:
-            plan.warnings.append(f"{len(plan.structures)} structure sets lie on this CT: the newest is used")
-        plans.append(plan)
+        planning = [by_uid[uid] for uid in (structures or ({} if lost else segmentations))]
+    plans = [
+        _planned(patient, ct, structures.get(ct.uid, []), segmentations.get(ct.uid, []), cts)
+        for ct in planning
+    ]
     if not planning and not wanted:
         if len(cts) == 1 and not lost:
             plans.append(CasePlan(patient, cts[0]))
@@ -168,7 +146,45 @@ def _plan_patient(
             skipped.append(Skipped(patient, f"patient with {len(series)} series", _why_none(cts, pets, lost)))
     for plan in plans:
         _choose_pet(plan, pets, cts)
+        told = {*map(id, (plan.ct, plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations))}
+        told |= {id(pet) for pet in pets if any(pet.name in sentence for sentence in plan.chosen)}
+        plan.left_out += [f"{item.name}: {_why_not(item, plan)}" for item in series if id(item) not in told]
     return plans, skipped
+
+
+def _planned(
+    patient: str, ct: Series, structures: list[Series], segmentations: list[Series], cts: Sequence[Series]
+) -> CasePlan:
+    plan = CasePlan(patient, ct, sorted(structures, key=_drawn_at, reverse=True))
+    plan.chosen.append(_why_ct(ct, plan.structures, segmentations, cts))
+    plan.left_out += [f"{older.name}: a newer structure set lies on this CT" for older in plan.structures[1:]]
+    if len(plan.structures) > 1:
+        plan.warnings.append(f"{len(plan.structures)} structure sets lie on this CT: the newest is used")
+    usable = []
+    for seg in sorted(segmentations, key=_drawn_at, reverse=True):
+        if text(seg.header, "ContentLabel") == PREDICTED and is_ours(seg.header):
+            plan.left_out.append(f"{seg.name}: a prediction of this program, which nobody has reviewed")
+        elif plan.structures:
+            plan.warnings.append(f"{seg.name} was left out: the structure set of this CT goes before it")
+        else:
+            usable.append(seg)
+    plan.segmentations = usable
+    plan.left_out += [f"{older.name}: a newer segmentation lies on this CT" for older in usable[1:]]
+    if usable:
+        plan.chosen.append(f"{usable[0].name} gives the labels: no structure set lies on this CT")
+    if len(usable) > 1:
+        plan.warnings.append(f"{len(usable)} segmentations lie on this CT: the newest is used")
+    return plan
+
+
+def _why_not(series: Series, plan: CasePlan) -> str:
+    if series.modality not in ("CT", "PT", "RTSTRUCT", "SEG"):
+        return "neither CT, PET, RTSTRUCT nor SEG"
+    if series.modality in ("RTSTRUCT", "SEG"):
+        return "not drawn on this CT"
+    if series.count == 1 or _no_image(series):
+        return "a single image, localizer, projection or derived picture"
+    return "another CT is the planning CT" if series.modality == "CT" else "another PET is used"
 
 
 def _image_of(
@@ -179,7 +195,7 @@ def _image_of(
     owners: Mapping[str, set[str]],
 ) -> tuple[Series | None, str | None]:
     """The CT that a structure set was drawn on, or why there is none."""
-    uids, _, frames = referenced(structures.header)
+    uids, frames = _drawn_on(structures)
     if found := [ct for ct in cts if ct.uid in uids]:
         return found[0], None
     if any(pet.uid in uids for pet in pets):
@@ -194,9 +210,22 @@ def _image_of(
     return None, f"it names no series, and {len(same)} CTs share its frame of reference"
 
 
-def _why_ct(ct: Series, structures: Sequence[Series], cts: Sequence[Series]) -> str:
+def _drawn_on(labels: Series) -> tuple[set[str], set[str]]:
+    """UIDs of the image series and frames of reference that a structure set or segmentation names."""
+    if labels.modality == "RTSTRUCT":
+        uids, _, frames = referenced(labels.header)
+        return uids, frames
+    items = labels.header.get("ReferencedSeriesSequence") or []
+    return {text(item, "SeriesInstanceUID") for item in items} - {""}, {labels.frame} - {""}
+
+
+def _why_ct(
+    ct: Series, structures: Sequence[Series], segmentations: Sequence[Series], cts: Sequence[Series]
+) -> str:
     others = f" ({len(cts) - 1} other CTs are not)" if len(cts) > 1 else ""
     why = "a structure set refers to it" if structures else "asked for"
+    if segmentations and not structures:
+        why = "a segmentation refers to it"
     return f"{ct.name} is the planning CT: {why}{others}"
 
 
@@ -254,8 +283,9 @@ def _days(one: Series, other: Series) -> int | None:
     return None if dates[0] is None or dates[1] is None else abs((dates[0] - dates[1]).days)
 
 
-def _drawn_at(structures: Series) -> datetime:
-    return drawn(structures.header) or datetime.min
+def _drawn_at(labels: Series) -> datetime:
+    made = when_created(labels.header) if labels.modality == "SEG" else None
+    return made or drawn(labels.header) or datetime.min
 
 
 def _no_image(series: Series) -> bool:

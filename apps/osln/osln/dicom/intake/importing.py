@@ -62,9 +62,20 @@ class ImportReport:
 
     def as_json(self) -> dict[str, Any]:
         """What is written into the store: unreadable files are counted only, for paths can be names."""
+        told = ("case", "tumor", "nodes", "chosen", "left out", "warnings")
         reasons = Counter(problem.rpartition(": ")[2] for problem in self.problems)
         values = {**asdict(self), "problems": dict(reasons), "ambiguous": dict(self.ambiguous)}
-        return {**values, "imported": [manifest["case"] for manifest in self.imported]}
+        cases = [{key: manifest[key] for key in told} | _regions(manifest) for manifest in self.imported]
+        return {**values, "imported": [manifest["case"] for manifest in self.imported], "cases": cases}
+
+
+def _regions(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Names of the regions or segments that are neither tumor nor node, by the reason."""
+    unused: dict[str, list[str]] = {}
+    for region in (manifest["structures"] or {}).get("regions", []):
+        if region["kind"] == "other":
+            unused.setdefault(region["reason"], []).append(region["name"])
+    return {"regions left out": unused}
 
 
 def import_studies(
@@ -133,7 +144,8 @@ def _import_plans(
         def share(words: str, part: float, number: int = number, case: str = case) -> None:
             tell(f"{case}: {words}", 0.1 + 0.9 * (number + part) / len(plans))
 
-        headers = [series.header for series in (plan.ct, plan.pet, plan.pet_ct, *plan.structures) if series]
+        parts = (plan.ct, plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations)
+        headers = [series.header for series in parts if series]
         try:
             if known := _known(store, case, plan, deidentifier, options):
                 report.present.append({"case": case, "state": known})

@@ -10,14 +10,16 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
-from osln.dicom.intake.case_labels import CaseLabels, case_labels, check_names
+from osln.dicom.intake.case_labels import CaseLabels, case_labels, check_names, segment_labels
 from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
 from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.intake.store_case import ImportedCase, write_case
-from osln.dicom.reading.files import DAMAGED, Series, Source, slices_of, text
+from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, slices_of, text
 from osln.dicom.reading.rtstruct import StructureSet, read_structures
+from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.slices import Slice
+from osln.dicom.reading.source import ct_series
 from osln.dicom.reading.volume import read_ct, read_pet
 from osln.imaging.grid import Grid, Volume
 from osln.imaging.study import build_study
@@ -77,20 +79,14 @@ class CaseImport:
         read = read_ct(ct_slices, lambda done, total: self.tell("reading the CT", 0.2 + 0.2 * done / total))
         ct = read.volume
         self.warnings += read.warnings
-        labels = CaseLabels(None, None)
-        if structures:
-            self.tell("filling contours", 0.4)
-            labels = case_labels(structures, self.rules, ct.grid, plan.ct.frame)
-            self.warnings += labels.warnings
-            if labels.tumor is None:
-                self.warnings.append("no region is named as the primary tumor: contour it in the viewer")
+        labels = self._labels(structures, ct, ct_slices)
         pet, transform, about_pet = self._pet(ct)
         have = {"pet": pet, "tumor": labels.tumor, "nodes": labels.nodes}
         if lacking := [part for part in self.required if have[part] is None]:
             raise ValueError(f"it has no {' and no '.join(lacking)}, as required: {'; '.join(self.warnings)}")
         build_study(self.case, ct, pet, _on(ct, labels.tumor), _on(ct, labels.nodes))
         described = self._described(plan.ct, ct_slices[0].header)
-        series = [item for item in (plan.pet, plan.pet_ct, *plan.structures) if item]
+        series = [item for item in (plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations) if item]
         private = identifying_texts([ct_slices[0].header, *(item.header for item in series)])
         manifest = {
             "case": self.case,
@@ -98,8 +94,10 @@ class CaseImport:
             "ct": {**described, "values": read.explanation, "instances": self._instances(ct_slices)},
             "pet": about_pet,
             "structures": self._about_structures(labels),
+            "tumor": _about_tumor(labels, ct.grid),
             "nodes": labels.instances,
             "chosen": [self.deidentifier.clean(sentence, private) for sentence in plan.chosen],
+            "left out": [self.deidentifier.clean(sentence, private) for sentence in plan.left_out],
             "warnings": [self.deidentifier.clean(sentence, private) for sentence in self.warnings],
             "source": fingerprint(plan, self.deidentifier, self.rules),
             "seconds": round(time.perf_counter() - begun, 1),
@@ -118,6 +116,35 @@ class CaseImport:
         structures = read_structures(self.source.paths(self.plan.structures[0])[0])
         check_names(structures, self.rules)
         return structures
+
+    def _labels(self, structures: StructureSet | None, ct: Volume, slices: list[Slice]) -> CaseLabels:
+        """Tumor and nodes of the structure set or else of the segmentation.
+
+        A segmentation that does not lie on the CT is left out with a warning: programs write them in many
+        ways, and the CT and the PET are worth having without it.
+        """
+        used = self.plan.labels
+        if used is None:
+            return CaseLabels(None, None)
+        self.tell("filling contours" if structures else "reading the segmentation", 0.4)
+        if structures:
+            labels = case_labels(structures, self.rules, ct.grid, self.plan.ct.frame)
+        else:
+            try:
+                drawn_on = ct_series(slices)
+                if not drawn_on.grid.matches(ct.grid):
+                    raise ValueError("the CT was resampled, so that the segmentation has no place on it")
+                seg = read_seg(self.source.paths(used)[0], drawn_on)
+            except (ValueError, *DAMAGED) as error:
+                self.warnings.append(f"{used.name} was left out: {error}")
+                self.plan.chosen = [one for one in self.plan.chosen if not one.startswith(used.name)]
+                return CaseLabels(None, None)
+            labels = segment_labels(seg, self.rules)
+        self.warnings += labels.warnings
+        if labels.tumor is None:
+            what = "region" if structures else "segment"
+            self.warnings.append(f"no {what} is named as the primary tumor: contour it in the viewer")
+        return labels
 
     def _slices(self, series: Series, what: str, share: float) -> list[Slice]:
         def progress(words: str, done: int, total: int) -> None:
@@ -174,9 +201,9 @@ class CaseImport:
         return result.pet, result.transform, asdict(result.quality), list(result.warnings)
 
     def _about_structures(self, labels: CaseLabels) -> dict[str, Any] | None:
-        if not self.plan.structures:
+        used = self.plan.labels
+        if used is None:
             return None
-        used = self.plan.structures[0]
         return {**self._described(used, used.header), "regions": labels.regions}
 
     def _described(self, series: Series, header: Dataset) -> dict[str, Any]:
@@ -186,11 +213,19 @@ class CaseImport:
 def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> str:
     """Tells whether a case was made from these series and decisions, without telling which they are."""
     parts = [f"{name}={kind}" for name, kind in rules.chosen.items()]
-    for series in (plan.ct, plan.pet, plan.pet_ct, *plan.structures[:1]):
+    for series in (plan.ct, plan.pet, plan.pet_ct, plan.labels):
         if series is not None:
-            instance = text(series.header, "SOPInstanceUID") if series.modality == "RTSTRUCT" else ""
+            instance = text(series.header, "SOPInstanceUID") if series.modality in ALONE else ""
             parts.append(f"{series.uid} {instance} {series.count}")
     return deidentifier.fingerprint(parts)
+
+
+def _about_tumor(labels: CaseLabels, grid: Grid) -> dict[str, Any] | None:
+    if labels.tumor is None:
+        return None
+    names = [region["name"] for region in labels.regions if region["kind"] == "tumor"]
+    volume = np.count_nonzero(labels.tumor) * grid.voxel_mm3
+    return {"regions": names, "volume_mm3": round(float(volume), 1)}
 
 
 def _covered(ct: Grid, pet: Grid) -> float:

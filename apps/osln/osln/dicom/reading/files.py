@@ -48,6 +48,11 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     "StructureSetDate",
     "StructureSetTime",
     "ReferencedFrameOfReferenceSequence",
+    "ReferencedSeriesSequence",
+    "Manufacturer",
+    "ContentLabel",
+    "ContentDate",
+    "ContentTime",
     *((0x7053, block) for block in (0x10, 0x11, 0x12)),
     *((0x7053, (block << 8) + element) for block in (0x10, 0x11, 0x12) for element in (0x00, 0x09)),
 )
@@ -58,6 +63,9 @@ LARGEST_INFLATED, PART = 2**28, 2**20
 
 DAMAGED = (TypeError, AttributeError, KeyError, IndexError, ArithmeticError)
 """What attributes of the wrong kind or number raise where they are used; told as such, not as a traceback."""
+
+ALONE = ("RTSTRUCT", "SEG")
+"""Each structure set or segmentation stands for itself, also where several revisions are one series."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, the steps done and their number (0: not known)."""
@@ -176,8 +184,7 @@ class LocalSource:
             if not text(header, "SeriesInstanceUID") or not text(header, "SOPInstanceUID"):
                 self.problems.append(f"{path.relative_to(self._folder)}: it names no series or instance")
                 continue
-            # Each structure set stands for itself, also where several revisions are one series.
-            alone = text(header, "Modality") == "RTSTRUCT"
+            alone = text(header, "Modality") in ALONE
             key = text(header, "SOPInstanceUID" if alone else "SeriesInstanceUID")
             found.setdefault(key, []).append((path, header))
         return [

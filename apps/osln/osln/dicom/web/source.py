@@ -12,10 +12,10 @@ from types import TracebackType
 import pydicom
 from pydicom.dataset import Dataset
 
-from osln.dicom.reading.files import Progress, Series, text
+from osln.dicom.reading.files import ALONE, Progress, Series, text
 from osln.dicom.web.client import PacsError, WebClient
 
-MODALITIES = ("CT", "PT", "RTSTRUCT")
+MODALITIES = ("CT", "PT", "RTSTRUCT", "SEG")
 
 
 class WebSource:
@@ -41,7 +41,7 @@ class WebSource:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def series(self, on_progress: Progress | None = None) -> list[Series]:
-        """All CT, PET and RTSTRUCT series; the attributes of one instance of each."""
+        """All CT, PET, RTSTRUCT and SEG series; the attributes of one instance of each."""
         listed = [
             item
             for modality in MODALITIES
@@ -63,7 +63,7 @@ class WebSource:
         study, uid = text(series.header, "StudyInstanceUID"), series.uid
         paths = []
         folder = Path(tempfile.mkdtemp(dir=self._folder))
-        if series.modality == "RTSTRUCT":
+        if series.modality in ALONE:
             instance = text(series.header, "SOPInstanceUID")
             arriving = iter([self._web.instance(study, uid, instance)])
         else:
@@ -85,7 +85,7 @@ class WebSource:
 
 
 def series_of(web: WebClient, item: Dataset) -> list[Series]:
-    """One series that a search found, with the attributes of one instance; each structure set stands alone.
+    """One series that a search found, with the attributes of one instance; those of `ALONE` one by one.
 
     Args:
         web: Where it was found.
@@ -99,7 +99,7 @@ def series_of(web: WebClient, item: Dataset) -> list[Series]:
             f"the PACS lists {len(instances)} of {listed} images of a series; it may limit its results, or "
             "change their order between two answers: try again, or raise its limit"
         )
-    alone = text(item, "Modality") == "RTSTRUCT"
+    alone = text(item, "Modality") in ALONE
     found = []
     for instance in instances if alone else instances[:1]:
         header = web.header(study, series, text(instance, "SOPInstanceUID"))

@@ -25,9 +25,10 @@ from osln.dicom.nodes import (
 from osln.imaging.distance import tumor_distance_mm
 from osln.imaging.grid import Grid
 from osln.imaging.labelmaps import read_label_file
+from osln.imaging.single_nodes import nodes_of
 from osln.rows.experiments import PROXIMAL_MM
-from osln.store.layout import one_file
-from osln.store.revisions import NUMBERS, Revision, Revisions, label_revisions
+from osln.store.layout import node_map, one_file
+from osln.store.revisions import NUMBERS, label_revisions
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
 NOTE = "Research, not for clinical use"
@@ -96,24 +97,19 @@ def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: 
     if chain and hashlib.sha256(path.read_bytes()).hexdigest() == chain[0].sha256:
         head, former = chain[0], chain[:0:-1]
         author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
-        path = _numbers_or(path, revisions, head)
     else:
         author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
         former = chain[::-1]
-    history, numbered = [], []
+    history = []
     for one in former:
-        label = _numbers_or(revisions.path(one.revision), revisions, one)
+        label = revisions.path(one.revision)
         try:
-            history.append(read_label_file(label, grid).layers[0])
+            history.append(_told_apart(label, node_map(store, case, one.revision), grid))
         except ValueError as error:
             warnings.append(f"revision {one.revision} was not used to number the nodes: {error}")
-            continue
-        if _says_numbers(label):
-            numbered.append(len(history) - 1)
-    history.append(read_label_file(path, grid).layers[0])
-    if _says_numbers(path):
-        numbered.append(len(history) - 1)
-    labels = stable_numbers(history, numbered)
+    history.append(_told_apart(path, node_map(store, case, revision), grid))
+    numbered = [position for position, (_, has_numbers) in enumerate(history) if has_numbers]
+    labels = stable_numbers((label for label, _ in history), numbered)
     zones = _zones(labels, grid, one_file(store / "labels" / "gtv", case))
     found, prediction = _former_prediction(store, case, grid, warnings)
     nodes = []
@@ -209,13 +205,11 @@ def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]
     }
 
 
-def _numbers_or(path: Path, revisions: Revisions, revision: Revision) -> Path:
-    numbers = revisions.numbers(revision.revision)
-    return numbers if numbers.is_file() else path
-
-
-def _says_numbers(path: Path) -> bool:
-    return path.name.endswith(NUMBERS)
+def _told_apart(label: Path, kept: Path | None, grid: Grid) -> tuple[np.ndarray, bool]:
+    """A stored label with a value for each node, as far as that is known; whether these are its numbers."""
+    mask = read_label_file(label, grid).layers[0]
+    nodes = nodes_of(mask, None if kept is None else read_label_file(kept, grid).layers[0])
+    return nodes, nodes is not mask and kept is not None and kept.name.endswith(NUMBERS)
 
 
 def local_time(at: str) -> datetime:

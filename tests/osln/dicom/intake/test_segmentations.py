@@ -1,0 +1,135 @@
+"""Segmentations of other programs beside CT and PET: by names, told, never in place of a structure set."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from osln.cli.import_ import words
+from osln.dicom.intake.case_plans import plan_cases
+from osln.dicom.nodes import NodeSet
+from osln.dicom.reading.files import LocalSource
+from osln.dicom.writing.segmentation import seg
+from osln.store.approved import approved_study
+from osln.store.layout import companions
+from small.dicom import ct_slices, structure_set, uid, write_dicom
+from small.foreign_seg import foreign
+from small.nodes import APPROVAL, node_set, series
+from small.study import pet, regions, run
+
+
+def study(folder, *items):
+    write_dicom(folder / "ct", ct_slices())
+    write_dicom(folder / "pet", pet())
+    write_dicom(folder / "labels", items)
+    return folder
+
+
+def told(report, tmp_path):
+    return words(report, tmp_path / "report.json")
+
+
+def voxels(store, folder, case):
+    return np.asarray(nib.load(store / folder / f"{case}.nii.gz").dataobj)
+
+
+def test_segments_are_read_by_their_names_and_everything_is_told(tmp_path):
+    report = run(study(tmp_path / "in", foreign("GTVp", "LN 4R", "Heart")), tmp_path / "store")
+
+    [manifest] = report.imported
+    sizes = np.bincount(node_set(series()).labels.ravel())
+    assert voxels(tmp_path / "store", "labels/gtv", manifest["case"]).sum() == sizes[1]
+    nodes = voxels(tmp_path / "store", "nodes", manifest["case"])
+    assert np.bincount(nodes.ravel())[1:].tolist() == [sizes[2]]
+    screen = told(report, tmp_path)
+    assert f"tumor: GTVp, {sizes[1] * 15 / 1000:.2f} ml" in screen
+    assert f"nodes: 1 (ml: LN 4R {sizes[2] * 15 / 1000:.2f})" in screen
+    assert "not taken: Heart (no rule names it)" in screen
+    assert "taken: SEG series 7 (1 files) gives the labels: no structure set lies on this CT" in screen
+    assert "taken: PT series 1 (6 files) is the PET" in screen
+    assert not any("contour the primary tumor" in warning for warning in manifest["warnings"])
+    again = run(tmp_path / "in", tmp_path / "store")
+    assert [item["state"] for item in again.present] == ["imported before"]
+
+
+def test_parts_of_a_segment_are_nodes_and_touching_segments_stay_apart(tmp_path):
+    ct = series()
+    labels = node_set(ct, APPROVAL).labels.copy()
+    labels[labels > 0] = 0
+    labels[2:4, 2:4, 2:4], labels[4:6, 2:4, 2:4], labels[10:12, 2:4, 2:4] = 1, 2, 4
+    item = foreign("LN 1", "LN 2", "LN 3")
+    drawn = seg(NodeSet(labels, ct.grid, node_set(ct).nodes, APPROVAL), ct)
+    for keyword in ("PixelData", "NumberOfFrames", "Rows", "Columns", "PerFrameFunctionalGroupsSequence"):
+        setattr(item, keyword, getattr(drawn, keyword))
+    item.SharedFunctionalGroupsSequence = drawn.SharedFunctionalGroupsSequence
+    [manifest] = run(study(tmp_path / "in", item), tmp_path / "store").imported
+
+    assert [node["voxels"] for node in manifest["nodes"]] == [8, 8, 8]
+    learned = approved_study(companions(tmp_path / "store", manifest["case"])).nodes.array
+    assert learned.max() == 3
+
+
+def test_a_segment_is_decided_as_a_region_is(tmp_path):
+    folder = study(tmp_path / "in", foreign("GTV1", "Lesion", "Heart"))
+    report = run(folder, tmp_path / "store")
+    assert not report.imported and report.ambiguous["GTV1"] == 1
+
+    [manifest] = run(folder, tmp_path / "store", "GTV1=tumor", "Lesion=node").imported
+    assert [node["region"] for node in manifest["nodes"]] == ["Lesion"]
+
+
+def test_a_structure_set_goes_before_a_segmentation_and_this_is_told(tmp_path):
+    items = [structure_set(ct_slices(), regions()), foreign("GTVp", "LN 4R", "Heart")]
+    report = run(study(tmp_path / "in", *items), tmp_path / "store")
+
+    assert report.imported[0]["tumor"]["regions"] == ["GTVp"]
+    assert len(report.imported[0]["nodes"]) == 2
+    assert "note: SEG series 7 (1 files) was left out: the structure set of this CT goes before it" in told(
+        report, tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({"SegmentationType": "FRACTIONAL"}, "is of type FRACTIONAL"),
+        (
+            {"ContentLabel": "SEGMENTATION", "SoftwareVersions": "0", "DeviceSerialNumber": "1"},
+            "exported by OHIF, whose export is mirrored along z",
+        ),
+    ],
+)
+def test_a_segmentation_that_cannot_be_used_is_left_out_with_the_reason(tmp_path, tags, reason):
+    report = run(study(tmp_path / "in", foreign("GTVp", "LN 4R", "Heart", **tags)), tmp_path / "store")
+
+    assert report.imported[0]["tumor"] is None and report.imported[0]["nodes"] == []
+    screen = told(report, tmp_path)
+    assert "note: SEG series 7 (1 files) was left out: " in screen and reason in screen
+    assert "gives the labels" not in screen
+    again = run(tmp_path / "in", tmp_path / "store")
+    assert [item["state"] for item in again.present] == ["imported before"]
+
+
+def test_the_newest_of_several_is_taken_and_predictions_of_this_program_are_not(tmp_path):
+    old = foreign("GTVp", "Heart", "Heart", name="old", ContentDate="20190101")
+    new = foreign("GTVp", "LN 4R", "Heart", name="new", ContentDate="20210101", SeriesNumber=8)
+    ct = series()
+    predicted = seg(node_set(ct), ct)
+    report = run(study(tmp_path / "in", old, new, predicted), tmp_path / "store")
+
+    assert len(report.imported[0]["nodes"]) == 1
+    screen = told(report, tmp_path)
+    assert "not taken: SEG series 7 (1 files): a newer segmentation lies on this CT" in screen
+    assert "a prediction of this program, which nobody has reviewed" in screen
+
+
+def test_without_structure_sets_the_ct_of_a_segmentation_is_the_planning_ct(tmp_path):
+    write_dicom(tmp_path / "in" / "other", ct_slices(name="other", SeriesNumber=3))
+    folder = study(tmp_path / "in", foreign("GTVp", "LN 4R", "Heart"))
+    with LocalSource(folder) as source:
+        [plan], skipped = plan_cases(source.series())
+
+    assert plan.ct.uid == uid("ct-series") and not skipped
+    assert plan.chosen[0] == (
+        "CT series 1 (12 files) is the planning CT: a segmentation refers to it (1 other CTs are not)"
+    )
+    assert plan.left_out == ["CT series 3 (12 files): another CT is the planning CT"]

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,7 +35,7 @@ def fuzz(folder: Path, tally: Tally, count: int, seed: int) -> None:
                 _send(maker, parts.port or 0, block, tally, answers)
                 if not server.runs:
                     tally.found("hangs", f"the server died of one of the requests {block[0]} to {block[-1]}")
-                block = [number for number, _ in zip(numbers, range(BLOCK), strict=False)]
+                block = list(islice(numbers, BLOCK))
             if server.runs and not requests.get(f"{server.url}/info/", timeout=HANG_SECONDS).ok:
                 tally.found("hangs", "the server does not answer after all requests")
     tally.measured |= {f"answered {status}": number for status, number in sorted(answers.items())}

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
@@ -86,11 +85,6 @@ class OslnApp(MONAILabelApp):
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)
-
-    def infer_wsi(self, request: dict[str, Any], datastore: Any = None) -> None:
-        raise HTTPException(
-            404, "this app has no slides: POST /infer/MODEL?image=CASE runs a model on a case"
-        )
 
     def on_init_complete(self) -> None:
         from monailabel.app import app

@@ -115,11 +115,6 @@ def test_batch_inference_runs_through_the_app(build, tmp_path):
     assert report["bad"]["status"] == "failed" and "every voxel of the CT is 0" in report["bad"]["error"]
 
 
-def test_slides_are_refused(build):
-    with pytest.raises(HTTPException, match="this app has no slides"):
-        build().infer_wsi({"model": "osln", "image": "p1"})
-
-
 @pytest.mark.parametrize(
     ("conf", "sentence"),
     [

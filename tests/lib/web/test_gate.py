@@ -6,6 +6,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from monailabel.endpoints import infer as infer_endpoint
 from monailabel.endpoints import model as model_endpoint
+from monailabel.endpoints import wsi_infer as wsi_endpoint
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib.models.batch import Batch
@@ -187,6 +188,16 @@ def test_installing_twice_checks_once(stock):
     first = infer_endpoint.run_inference, AsyncTask.run
     gate.install()
     assert (infer_endpoint.run_inference, AsyncTask.run) == first
+
+
+def test_slides_are_refused_whether_an_image_is_named_or_not(monkeypatch):
+    monkeypatch.setattr(wsi_endpoint, "run_wsi_inference", wsi_endpoint.run_wsi_inference)
+    gate.install()
+    server = FastAPI()
+    server.include_router(wsi_endpoint.router)
+    for query in ("", "?image=one"):
+        reply = TestClient(server).post(f"/infer/wsi_v2/osln{query}")
+        assert reply.status_code == 404 and "this app has no slides" in reply.json()["detail"]
 
 
 def test_weights_cannot_be_replaced_or_taken_away_over_http(stock):

@@ -20,6 +20,7 @@ from monailabel.endpoints import infer as infer_endpoint
 from monailabel.endpoints import model as model_endpoint
 from monailabel.endpoints import scoring as scoring_endpoint
 from monailabel.endpoints import train as train_endpoint
+from monailabel.endpoints import wsi_infer as wsi_endpoint
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
@@ -47,6 +48,7 @@ def install() -> None:
             endpoint.run = checked_start_of_all(endpoint.run)
     model_endpoint.update_model = refuse_weights
     model_endpoint.delete_model = refuse_weights
+    wsi_endpoint.run_wsi_inference = refuse_slides
 
 
 def options_of(text: str | None) -> dict[str, Any]:
@@ -222,3 +224,8 @@ def refuse_weights(*_: Any, **__: Any) -> None:
         "weights are not changed over HTTP: train (POST /train/<model>), or use ./scripts/osln models on the "
         "server (list, publish, rollback)",
     )
+
+
+def refuse_slides(*_: Any, **__: Any) -> None:
+    """In the place of MONAI Label's inference on slides, which answers 500 where no image is named."""
+    raise HTTPException(404, "this app has no slides: POST /infer/MODEL?image=CASE runs a model on a case")

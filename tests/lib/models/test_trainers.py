@@ -211,7 +211,10 @@ def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_
     assert glnet.stats()["status"] == "done"
 
 
-def test_a_training_beside_another_of_the_network_is_refused_and_spares_its_record(trainer, tmp_path):
+def test_a_training_beside_another_of_the_network_is_refused_and_spares_its_record(
+    trainer, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("osln.weights.model_store.END_SECONDS", 0.1)
     trainer({"model": "ct-distal"}, Folder())
     record = trainer.stats()
     refused = []

@@ -270,7 +270,23 @@ def test_two_trainings_that_end_at_once_are_two_versions(store):
     assert len(store.versions("ct")) == 5
 
 
-def test_a_second_training_of_a_network_on_one_store_is_refused_in_words(store, tmp_path):
+def test_a_training_waits_for_one_that_was_stopped_and_is_about_to_end(store, tmp_path):
+    entered = threading.Event()
+
+    def ending():
+        with ModelStore(tmp_path).training("ct"):
+            entered.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=ending)
+    thread.start()
+    entered.wait()
+    with store.training("ct"):
+        assert not thread.is_alive() or thread.join() is None
+
+
+def test_a_second_training_of_a_network_on_one_store_is_refused_in_words(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "END_SECONDS", 0.1)
     with store.training("ct"), store.training("ct"):
         told = []
 

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 SHIPPED = "shipped"
 PUBLISHED = "published.json"
+END_SECONDS = 10.0
+"""So long a training that was stopped may take to leave its network to the next one."""
 DEFAULT_THRESHOLD = 0.5
 
 
@@ -204,7 +206,7 @@ class ModelStore:
         """
         folder = self.root / network
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".training.lock", timeout=0, is_singleton=True)
+        lock = FileLock(folder / ".training.lock", timeout=END_SECONDS, is_singleton=True)
         try:
             lock.acquire()
         except Timeout as error:

@@ -10,6 +10,7 @@ computer's speed, too.
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,8 @@ def main() -> int:
     for name, value in asdict(FULL).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # Who ends it otherwise than by Ctrl-C would leave its servers behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     chosen = options.only.split(",") if options.only else list(PARTS)
     if unknown := [part for part in chosen if part not in PARTS]:
         parser.error(f"--only knows {', '.join(PARTS)}, not {', '.join(unknown)}")

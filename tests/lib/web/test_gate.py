@@ -190,7 +190,7 @@ def test_installing_twice_checks_once(stock):
     assert (infer_endpoint.run_inference, AsyncTask.run) == first
 
 
-def test_slides_are_refused_whether_an_image_is_named_or_not(monkeypatch):
+def test_slides_are_refused_whether_an_image_is_named_or_not(stock, monkeypatch):
     monkeypatch.setattr(wsi_endpoint, "run_wsi_inference", wsi_endpoint.run_wsi_inference)
     gate.install()
     server = FastAPI()

@@ -35,6 +35,8 @@ def points(folder: Path, tally: Tally, every: int) -> None:
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # The process finds what this one finds, whoever told it where: the command or the tests.
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
         "TMPDIR": str(place.temporary),
     }
     command = [sys.executable, "-m", "benchmarks.torture_points", str(folder), str(every)]

@@ -35,7 +35,7 @@ class SlicerCore:
         own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         with log.open("w") as said:
             self.process = subprocess.Popen(
-                [str(python), str(REPOSITORY / "tests" / "slicer_scene.py")],
+                [str(python), str(REPOSITORY / "tests" / "small" / "slicer_scene.py")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,

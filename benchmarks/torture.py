@@ -63,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--short", action="store_true", help="two to three minutes instead of an hour")
+    parser.add_argument("--short", action="store_true", help="a small part of everything, as in the tests")
     parser.add_argument("--seed", type=int, default=0, help="of all choices")
     parser.add_argument("--only", metavar="PARTS", help=f"some of {','.join(PARTS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the counts and findings")

@@ -39,17 +39,21 @@ def next_clicks(clicks: Clicks, answer: np.ndarray, node: np.ndarray, grid: Grid
     Returns:
         The same clicks if there is no error, or the place was clicked already.
     """
-    best: tuple[float, np.ndarray, bool] | None = None
-    for error, missed in ((node & ~answer, True), (answer & ~node, False)):
-        parts, count = ndimage.label(error)
+    wrong = node != answer
+    if not wrong.any():
+        return clicks
+    low, high = mask_box(wrong)
+    part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    best: tuple[int, np.ndarray, bool] | None = None
+    for missed in (True, False):
+        parts, count = ndimage.label(wrong[part] & (node[part] == missed))
         if count:
             sizes = np.bincount(parts.ravel())[1:]
             largest = int(np.argmax(sizes))
             if best is None or sizes[largest] > best[0]:
-                best = (float(sizes[largest]), parts == largest + 1, missed)
-    if best is None:
-        return clicks
-    point = grid.index_to_mm(deepest(best[1], grid.spacing_mm))
+                best = (int(sizes[largest]), parts == largest + 1, missed)
+    assert best is not None
+    point = grid.index_to_mm(low + deepest(best[1], grid.spacing_mm))
     made = np.concatenate([clicks.foreground, clicks.background])
     if np.linalg.norm(made - point, axis=1).min() < 1e-3:
         return clicks

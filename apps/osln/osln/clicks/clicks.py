@@ -63,8 +63,19 @@ def points_of(given: Any, name: str) -> np.ndarray:
 
 
 def from_indices(points: np.ndarray, ct: Volume) -> np.ndarray:
-    """RAS mm (N, 3) of voxel indices (N, 3) in the axes order of the CT's file, as viewers send them."""
-    return ct.file_grid.index_to_mm(points)
+    """RAS mm of voxel indices as viewers send them: in the axes order of the CT's file.
+
+    3D Slicer turns the third axis of a file whose axes are left-handed, and counts along it from the other
+    end; so its indices are counted here.
+
+    Args:
+        points: (N, 3), fractions allowed.
+        ct: Whose file the viewer has loaded.
+    """
+    file_grid = ct.file_grid
+    if np.linalg.det(file_grid.affine[:3, :3]) < 0:
+        points = np.stack([*points.T[:2], file_grid.shape[2] - 1 - points.T[2]], axis=1)
+    return file_grid.index_to_mm(points)
 
 
 def checked_clicks(foreground_mm: np.ndarray, background_mm: np.ndarray, ct: Volume) -> Clicks:

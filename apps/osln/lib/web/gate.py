@@ -57,8 +57,8 @@ def options_of(text: str | None, model: str = "") -> dict[str, Any]:
 
     Args:
         text: The field.
-        model: That is asked. Viewers tell the one that answers clicks the name of the segment which they draw,
-            in the key that elsewhere would stand for an uploaded label.
+        model: That is asked. Viewers tell the one that answers clicks which segment they draw, by the key
+            that elsewhere stands for an uploaded label.
 
     Raises:
         HTTPException: 422 if the text is no JSON object, or if it names something the URL decides.

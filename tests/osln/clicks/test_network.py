@@ -114,3 +114,18 @@ def test_clicks_far_outside_the_box_do_no_harm(file):
     far = Clicks(mm(CENTER)[None], mm(CENTER)[None] + 500.0)
     patch = cut(ct(), None, box_around(far.center_mm, np.eye(3), FINE_MM))
     assert np.isfinite(network(patch, far)).all()
+
+
+def test_a_correction_is_answered_by_whom_the_first_click_chose():
+    class Small(Bright):
+        """Sees a large node at the first click alone."""
+
+        def __call__(self, patch, clicks):
+            first = len(clicks.foreground) == 1 and not len(clicks.background)
+            return super().__call__(patch, clicks) if first else np.zeros(patch.grid.shape, np.float32)
+
+    image = Volume(in_canonical_order(np.where(ball(CENTER, 11.0), 40, -100)), ct().grid, ct().file_grid)
+    answer = Answerer(Bright(), Small())
+    given = clicks([CENTER, beside(1, 0, 0)], [beside(8, 0, 0)])
+    found, told = answer(image, None, given)
+    assert told == "classical" and found.radius_mm < 4.0

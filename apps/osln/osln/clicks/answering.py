@@ -36,12 +36,15 @@ class Answerer:
         self, ct: Volume, pet: Volume | None, clicks: Clicks, radius_mm: float | None = None
     ) -> tuple[Outline, str]:
         """The outline and whose it is, "network" or "classical"; arguments and errors as `outline`."""
-        if self.network is not None:
-            found = outline(ct, pet, clicks, self.classical)
-            if found.radius_mm < LARGE_MM:
-                return outline(ct, pet, clicks, self.network, radius_mm), "network"
-            if radius_mm is None:
-                return found, "classical"
+        if self.network is None:
+            return outline(ct, pet, clicks, self.classical, radius_mm), "classical"
+        # The first click decides, so that a correction corrects what is seen and brings nothing else.
+        first = Clicks(clicks.foreground[:1], clicks.background[:0])
+        found = outline(ct, pet, first, self.classical)
+        if found.radius_mm < LARGE_MM:
+            return outline(ct, pet, clicks, self.network, radius_mm), "network"
+        if radius_mm is None and len(clicks.foreground) == 1 and not len(clicks.background):
+            return found, "classical"
         return outline(ct, pet, clicks, self.classical, radius_mm), "classical"
 
 

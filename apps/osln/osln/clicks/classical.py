@@ -45,16 +45,18 @@ class Marching:
         spacing = float(patch.grid.spacing_mm[0])
         arrival = _arrival(_speed(patch, like), _voxels(clicks.foreground, patch), spacing)
         arrival[~patch.inside] = np.inf
-        if len(clicks.background):
-            # Nearer to a click outside than half the way to the next one inside.
-            arrival[_away(clicks.background, patch) < 0.5 * _away(clicks.foreground, patch)] = np.inf
         order = np.argsort(arrival, axis=None, kind="stable")
         radius = np.empty(arrival.size)
         radius[order] = np.cbrt(np.arange(1, arrival.size + 1) * spacing**3 * 3 / (4 * np.pi))
         reachable = int(np.isfinite(arrival).sum())
         best = _edge(like.ravel()[order[:reachable]], spacing)
         field = np.clip(0.5 + (best - radius.reshape(arrival.shape)) / 4.0, 0.0, 1.0)
-        return np.where(np.isfinite(arrival), field, 0.0).astype(np.float32)
+        field[~np.isfinite(arrival)] = 0.0
+        if len(clicks.background):
+            # Nearer to a click outside than half the way to the next one inside. The size is told without it:
+            # a correction takes a place away, and does not begin anew.
+            field[_away(clicks.background, patch) < 0.5 * _away(clicks.foreground, patch)] = 0.0
+        return field.astype(np.float32)
 
 
 def likeness(patch: Patch, clicks: Clicks) -> np.ndarray:

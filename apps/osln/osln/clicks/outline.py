@@ -12,6 +12,8 @@ from osln.imaging.grid import Grid, Volume, mask_box, resample
 
 RADIUS_MM = (1.0, 45.0)
 """Smallest and largest radius that may be asked for."""
+WORTH = 0.7
+"""Share of the radius of a coarser look that a finer one has to say for it."""
 _CLICK_MM = 1.5
 """Around a click inside, voxels are the node's in any case; around one outside, never."""
 
@@ -22,7 +24,8 @@ class Look:
 
     Attributes:
         spacing_mm: Of the voxels.
-        from_mm: Radius from which on its answer stands in the place of the finer one's.
+        from_mm: Radius from which on its answer stands in the place of the finer one's. It is asked only where
+            that one says `WORTH` of it, or reaches the border of its box.
     """
 
     spacing_mm: float
@@ -82,9 +85,9 @@ def outline(
     wide_enough = [one for one in method.looks if 0.3 * one.spacing_mm * method.size > reach]
     seen: _Seen | None = None
     for look in wide_enough or method.looks[-1:]:
-        if seen is not None and look.from_mm == np.inf and not seen.reaches_border:
-            break
         closer = seen
+        if closer is not None and not closer.reaches_border and closer.radius_mm < WORTH * look.from_mm:
+            break
         seen = _seen(ct, pet, clicks, method, look.spacing_mm)
         if closer is not None and not closer.reaches_border and seen.radius_mm < look.from_mm:
             seen = closer

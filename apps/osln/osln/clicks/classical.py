@@ -41,22 +41,33 @@ class Marching:
 
     def __call__(self, patch: Patch, clicks: Clicks) -> np.ndarray:
         """Likeness of a probability, (x, y, z) float32: one half on the outline, 1 from 2 mm inside on."""
-        like = likeness(patch, clicks)
-        spacing = float(patch.grid.spacing_mm[0])
-        arrival = _arrival(_speed(patch, like), _voxels(clicks.foreground, patch), spacing)
-        arrival[~patch.inside] = np.inf
-        order = np.argsort(arrival, axis=None, kind="stable")
-        radius = np.empty(arrival.size)
-        radius[order] = np.cbrt(np.arange(1, arrival.size + 1) * spacing**3 * 3 / (4 * np.pi))
-        reachable = int(np.isfinite(arrival).sum())
-        best = _edge(like.ravel()[order[:reachable]], spacing)
-        field = np.clip(0.5 + (best - radius.reshape(arrival.shape)) / 4.0, 0.0, 1.0)
-        field[~np.isfinite(arrival)] = 0.0
+        radius, best = _front(patch, Clicks(clicks.foreground[:1], clicks.background), 0.0)
+        if len(clicks.foreground) > 1:
+            # A further click inside adds: the node is not smaller than the first one showed.
+            radius, best = _front(patch, clicks, best)
+        field = np.clip(0.5 + (best - radius) / 4.0, 0.0, 1.0)
         if len(clicks.background):
             # Nearer to a click outside than half the way to the next one inside. The size is told without it:
             # a correction takes a place away, and does not begin anew.
             field[_away(clicks.background, patch) < 0.5 * _away(clicks.foreground, patch)] = 0.0
         return field.astype(np.float32)
+
+
+def _front(patch: Patch, clicks: Clicks, least_mm: float) -> tuple[np.ndarray, float]:
+    """The march from the clicks inside.
+
+    Returns:
+        (x, y, z) the radius of a sphere of all that the front reached before each voxel, infinite beyond the
+        CT; and the radius, at least that given, at which the node ends.
+    """
+    spacing = float(patch.grid.spacing_mm[0])
+    like = likeness(patch, clicks)
+    arrival = _arrival(_speed(patch, like), _voxels(clicks.foreground, patch), spacing)
+    arrival[~patch.inside] = np.inf
+    order = np.argsort(arrival, axis=None, kind="stable")[: int(patch.inside.sum())]
+    radius = np.full(arrival.size, np.inf)
+    radius[order] = np.cbrt(np.arange(1, len(order) + 1) * spacing**3 * 3 / (4 * np.pi))
+    return radius.reshape(arrival.shape), _edge(like.ravel()[order], spacing, least_mm)
 
 
 def likeness(patch: Patch, clicks: Clicks) -> np.ndarray:
@@ -103,17 +114,17 @@ def _arrival(speed: np.ndarray, seeds: np.ndarray, spacing: float) -> np.ndarray
     return sitk.GetArrayFromImage(times).T.astype(np.float64)
 
 
-def _edge(like: np.ndarray, spacing: float) -> float:
-    """Radius in mm at which the likeness, in order of arrival, drops most."""
+def _edge(like: np.ndarray, spacing: float, least_mm: float) -> float:
+    """Radius in mm, at least that given, at which the likeness, in order of arrival, drops most."""
     sums = np.concatenate([[0.0], np.cumsum(like)])
 
     def mean(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         a, b = (np.clip(_count(r, spacing), 0, len(like)) for r in (low, high))
         return (sums[b] - sums[a]) / np.maximum(b - a, 1)
 
-    radii = _RADII_MM[_count(_RADII_MM, spacing) < len(like)]
+    radii = _RADII_MM[(_count(_RADII_MM, spacing) < len(like)) & (_RADII_MM >= least_mm)]
     if not len(radii):
-        return float(_RADII_MM[0])
+        return max(float(_RADII_MM[0]), least_mm)
     drop = mean(np.maximum(radii - _SHELL_MM, 0.0), radii) - mean(radii, radii + _SHELL_MM)
     usual = np.exp(-0.5 * np.square(np.log(radii / _USUAL_MM) / _SPREAD))
     return float(radii[int(np.argmax(drop * usual))])

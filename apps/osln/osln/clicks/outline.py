@@ -24,8 +24,8 @@ class Look:
 
     Attributes:
         spacing_mm: Of the voxels.
-        from_mm: Radius from which on its answer stands in the place of the finer one's. It is asked only where
-            that one says `WORTH` of it, or reaches the border of its box.
+        from_mm: Radius from which on its answer stands in the place of the finer one's. It is asked only
+            where that one says `WORTH` of it, or reaches the border of its box.
     """
 
     spacing_mm: float

@@ -93,7 +93,7 @@ class OslnApp(MONAILabelApp):
         move_in()
         gate.install()
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
-        requests.install(app)
+        requests.install(app, self.configuration.body_timeout_s)
         house.install(app, house.house_of(self.configuration.access, studies))
         threads.unfreeze(app, [dicom_routes, ohif_routes, own_routes, pages])
         if pacs_settings.is_pacs(self._given):

@@ -4,7 +4,6 @@ The stock routes meet such requests somewhere deep: a null byte in a name ends i
 writing of the very reply that refuses it. Errors behind this stay errors, with their traceback in the log.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -15,9 +14,8 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
 from lib.json_check import LONGEST, read_json
+from lib.web.bodies import Arriving, Receive
 from lib.web.door import ASGI, Scope, Send
-
-Receive = Callable[[], Awaitable[Any]]
 
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 NO_JSON = (
@@ -32,10 +30,15 @@ LONGEST_NAME = 128
 """Characters of an uploaded file's name: the server makes a name of its own from its end."""
 
 
-def install(app: FastAPI) -> None:
-    """Puts the checks behind the door, which is built after them."""
+def install(app: FastAPI, idle_seconds: float) -> None:
+    """Puts the checks behind the door, which is built after them.
+
+    Args:
+        app: `monailabel.app.app`.
+        idle_seconds: So long the next bytes of a body may take.
+    """
     if all(one.cls is not Refusing for one in app.user_middleware):
-        app.user_middleware.append(Middleware(Refusing))
+        app.user_middleware += [Middleware(Arriving, idle_seconds=idle_seconds), Middleware(Refusing)]
     app.add_exception_handler(RequestValidationError, _told)
 
 

@@ -1,4 +1,4 @@
-"""A server and a command leave nothing in the temporary folder, nothing in the home, and ask no other computer."""
+"""Server and command leave nothing in the temporary folder and the home, and ask no other computer."""
 
 import os
 import shutil

@@ -107,8 +107,8 @@ def log_settings(written: Any, argv: Sequence[str]) -> Path | None:
 def _move_out_at_signals(folder: Path, held: FileLock) -> None:
     """Moves out as soon as uvicorn has ended all requests.
 
-    Afterwards it raises the signal that ended it once more, and SIGTERM leaves no time to `atexit`. After SIGINT
-    `atexit` waits for all threads, one of which may wait for a training, which ends when the lock is free.
+    Afterwards it raises the signal that ended it once more, and SIGTERM leaves no time to `atexit`. After
+    SIGINT `atexit` waits for all threads, one of which may wait for a training, which ends with the lock.
     """
     stock = uvicorn.Server.shutdown
 

@@ -10,8 +10,8 @@ import sys
 
 __version__ = "0.1.0"
 
-# Nothing is told to others. OpenVINO tells Google Analytics of each import, with a number of this computer that
-# it keeps in the home folder; where this package is missing it takes a stand-in that tells nothing.
+# Nothing is told to others. OpenVINO tells Google Analytics of each import, with a number of this computer
+# that it keeps in the home folder; where this package is missing it takes a stand-in that tells nothing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 # MLflow, which MONAI Label imports, keeps such a number and reports what is called.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

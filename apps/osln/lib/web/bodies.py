@@ -15,8 +15,8 @@ Receive = Callable[[], Awaitable[Any]]
 class Arriving:
     """ASGI application in front of the routes; 408 for a body of which nothing arrived for too long.
 
-    A body that arrives slowly is never cut, whatever it takes in all, nor one that the routes do not read just
-    now. To the routes the client has gone, which they know how to meet.
+    A body that arrives slowly is never cut, whatever it takes in all, nor one that the routes do not read
+    just now. To the routes the client has gone, which they know how to meet.
 
     Args:
         app: The routes.

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from osln.learning.fit import Progress
+from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.operating_points import set_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
@@ -20,7 +22,7 @@ from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS, Preset
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.training import train_classifier
-from osln.stage_two.validation import evaluate_classifier, scored_patients
+from osln.stage_two.validation import figures_of, scored_patients
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
@@ -39,18 +41,20 @@ def retrain_classifier(
     seed: int = 0,
     device: str = "cpu",
     publish: bool = True,
+    highest_risk: float = HIGHEST_RISK,
+    cross_fit: bool = True,
     tagger_path: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_step: Callable[[str], None] | None = None,
     resume: bool = True,
 ) -> RetrainReport:
-    """Train one network of stage two on the approved cases and publish it if it is at least as good.
+    """Train one network of stage two on the approved cases and publish it if it is not likely to be worse.
 
     The candidates of stage one are compared with the approved nodes: a node that an annotator has drawn
     is an example of a node, a candidate that was deleted one of none. Training patients'
     candidates come from versions of stage one that have not seen them (`unseen`). The former and the new
-    network are compared on the same candidates of the approved cases whose split is "validation". The
-    version is stored in any case.
+    network are compared on the same candidates of the approved cases whose split is "validation" and, where
+    these are few, by cross-fitting (`Round`). The version is stored in any case.
 
     Goes on from the published weights if those learned from the tags of the same tagger. Where they did
     not, or there are none, the new network is compared with what scores the candidates meanwhile
@@ -70,8 +74,8 @@ def retrain_classifier(
             unknown; says what to do.
     """
     settings = Settings(
-        preset, epochs, learning_rate, from_scratch, seed, device, publish, tagger_path,
-        on_progress, on_step, resume,
+        preset, epochs, learning_rate, from_scratch, seed, device, publish, highest_risk,
+        cross_fit, tagger_path, on_progress, on_step, resume,
     )  # fmt: skip
     return _ClassifierRound(root, models, name, settings).run()
 
@@ -176,9 +180,15 @@ class _ClassifierRound(Round):
         found_by = {one.case: {n: version.name for n, version in one.versions.items()} for one in learned}
         return replace(checkpoint, metadata={**checkpoint.metadata, "candidates_of": found_by})
 
-    def figures(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> dict[str, Any]:
+    def found(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> list[Scored]:
         given = _given(compared, checkpoint.name)
-        return evaluate_classifier(checkpoint, *given, device=self.settings.device)
+        return scored_patients(checkpoint, *given, device=self.settings.device)
+
+    def without(self, compared: Sequence[_Candidates]) -> list[Scored]:
+        return [one.content.scored() for one in compared]
+
+    def figures(self, compared: Sequence[_Candidates], found: Sequence[Scored]) -> dict[str, Any]:
+        return figures_of([one.content for one in compared], found)
 
     def renew(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
         patients = scored_patients(checkpoint, *_given(compared, self.name), device=self.settings.device)

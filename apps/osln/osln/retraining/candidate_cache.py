@@ -24,6 +24,9 @@ from osln.store.layout import StorePaths, companions, file_marks, load_study
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore, Version
 
+NODES_OUTSIDE = "nodes outside the column are missed"
+"""Part of a set's key: sets that were made without counting them are made anew."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -177,6 +180,7 @@ class CandidateCache:
             self.preset.stage_two.patch,
             self.preset.stage_two.margin,
             asked.add_nodes,
+            NODES_OUTSIDE,
             *file_marks(paths),
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]

@@ -66,10 +66,11 @@ def operating_points(
                 {segmenter: maps[segmenter] for segmenter in row.segmenters}, column.distance_mm
             )
             if len(row.segmenters) == 1:
-                zone = zone_of(column, SEGMENTERS[row.segmenters[0]].zone)
-                sweeps[name].append(sweep(*inside_zone(prob, nodes, zone)))
+                zone = SEGMENTERS[row.segmenters[0]].zone
+                found = sweep(*inside_zone(prob, nodes, zone_of(column, zone)))
             else:
-                sweeps[name].append(sweep(prob, nodes))
+                zone, found = "all", sweep(prob, nodes)
+            sweeps[name].append(found.with_missed(column.nodes_outside(zone)))
     return {name: operating_thresholds(Counts.of(found)) for name, found in sweeps.items() if found}
 
 

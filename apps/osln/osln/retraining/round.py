@@ -91,7 +91,8 @@ class Round(ABC):
         former: Its network, or None.
 
     Raises:
-        ValueError: Network or preset is unknown, or the weights in use cannot be loaded.
+        ValueError: Network or preset is unknown, the highest risk is none, or the weights in use cannot be
+            loaded.
     """
 
     known: ClassVar[Mapping[str, Any]]
@@ -103,6 +104,8 @@ class Round(ABC):
                 f"unknown network {name!r} or preset {settings.preset!r}: expected one of "
                 f"{', '.join(self.known)} and one of {', '.join(PRESETS)}"
             )
+        if not 0 <= settings.highest_risk <= 0.5:
+            raise ValueError(f"the highest risk is from 0 to .5, not {settings.highest_risk}")
         self.root, self.name, self.settings = Path(root), name, settings
         self.store = models if isinstance(models, ModelStore) else ModelStore(models)
         self.before = self.store.published(name)

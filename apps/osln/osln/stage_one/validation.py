@@ -71,7 +71,8 @@ def sweeps(checkpoint: Checkpoint, columns: Sequence[LungColumn], device: str = 
             raise ValueError(
                 f"case {column.case} has no approved nodes to compare with: review and submit it"
             )
-        found.append(sweep(*inside_zone(predictor.probability(column), column.nodes, zone_of(column, zone))))
+        inside = inside_zone(predictor.probability(column), column.nodes, zone_of(column, zone))
+        found.append(sweep(*inside).with_missed(column.nodes_outside(zone)))
     return found
 
 

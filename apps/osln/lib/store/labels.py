@@ -24,6 +24,7 @@ from osln.imaging.node_changes import compare_nodes
 from osln.imaging.single_nodes import nodes_of, single_nodes, told_apart
 from osln.store.layout import node_map
 from osln.store.revisions import DiskFullError, Revision, Revisions
+from osln.store.splits import split_of
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,17 @@ def accept_submission(
     report = told(tag, sent, ct, _lock_and_store(store, submission))
     _last.report = (case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
+    if report.nodes_revision is not None:
+        _decide_split(store, case)
     return report
+
+
+def _decide_split(store: Shelf, case: str) -> None:
+    """Gives a case its split when its first label is approved, so that cases are taken in that order."""
+    try:
+        split_of(store.root, case)
+    except (OSError, ValueError):
+        logger.exception("The label of case %s is stored; its split is decided by the next training", case)
 
 
 @dataclass(frozen=True)

@@ -190,9 +190,12 @@ def compact(column: LungColumn) -> LungColumn:
 
 
 def reason_not_usable(column: LungColumn, network: Segmenter | Detector) -> str | None:
-    """What a patient lacks for a network, or None if nothing."""
-    if column.nodes is None:
-        return "no approved nodes"
+    """What a patient lacks to teach or to judge a network, or None if nothing."""
+    return "no approved nodes" if column.nodes is None else image_lacking(column, network)
+
+
+def image_lacking(column: LungColumn, network: Segmenter | Detector) -> str | None:
+    """What a patient lacks for a network to look at it, or None if nothing."""
     if network.needs_pet and column.pet_suv is None:
         return "no PET"
     if network.needs_tumor and column.distance_mm is None:

@@ -14,13 +14,15 @@ from osln.learning.fit import Progress
 from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.judgment import HIGHEST_RISK
-from osln.retraining.operating_points import set_score_thresholds
+from osln.retraining.matched_points import unlabeled_cases
+from osln.retraining.operating_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.retraining.unseen import Training, unseen_versions
 from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS, Preset
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
+from osln.stage_two.points import FEWEST_PATIENTS
 from osln.stage_two.training import train_classifier
 from osln.stage_two.validation import figures_of, scored_patients
 from osln.tagging.tagger import Tagger
@@ -147,9 +149,8 @@ class _ClassifierRound(Round):
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[_Candidates], list[_Candidates], dict[str, str]]:
         row = next(row for row in ROWS.values() if row.classifier == self.name)
-        device = self.settings.device
-        cache = CandidateCache(self.root, self.store, row.stage_one, recipe, self.tagger, device)
-        cache.keep_only(splits)
+        cache = self._cache(recipe)
+        cache.keep_only([*splits, *unlabeled_cases(self.root)])
         cases = [case for case, split in splits.items() if split == "train"]
         if not cases:
             return [], [], {}
@@ -191,8 +192,32 @@ class _ClassifierRound(Round):
         return figures_of([one.content for one in compared], found)
 
     def renew(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
+        if len(compared) < FEWEST_PATIENTS and self.fits and self.store.thresholds(self.name):
+            if told := self._matched_points(checkpoint):
+                return told
         patients = scored_patients(checkpoint, *_given(compared, self.name), device=self.settings.device)
         return set_score_thresholds(self.store, self.name, patients)
+
+    def _matched_points(self, checkpoint: Checkpoint) -> str:
+        """With few validation patients: as many candidates of unlabeled cases are kept as before."""
+        cache = self._cache(self.recipe())
+        in_use = cache.in_use()
+        wanted = dict.fromkeys(unlabeled_cases(self.root), Asked(in_use, add_nodes=False, labeled=False))
+        sets, tags, _ = cache.collect(wanted, self.settings.on_step)
+        if not sets or self.former is None:
+            return ""
+        given = (sets, tags if CLASSIFIERS[self.name].tags else None)
+        before, after = (
+            np.concatenate(
+                [one.scores for one in scored_patients(network, *given, device=self.settings.device)]
+            )
+            for network in (self.former, checkpoint)
+        )
+        return match_score_thresholds(self.store, self.name, before, after, len(sets)) if len(after) else ""
+
+    def _cache(self, recipe: Preset) -> CandidateCache:
+        row = next(row for row in ROWS.values() if row.classifier == self.name)
+        return CandidateCache(self.root, self.store, row.stage_one, recipe, self.tagger, self.settings.device)
 
     def _collected(
         self, cache: CandidateCache, versions: Mapping[str, Mapping[str, Version]], *, add_nodes: bool

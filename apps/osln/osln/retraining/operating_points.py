@@ -15,6 +15,7 @@ from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
 from osln.metrics.sweep import Sweep, sweep
 from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.retraining.matched_points import matched_score
 from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
@@ -127,6 +128,26 @@ def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
         name: float(scores[curve.false_positives <= float(name) + rounding][-1])
         for name in OFFERED_FALSE_POSITIVES
     }
+
+
+def match_score_thresholds(
+    models: ModelStore, classifier: str, before: np.ndarray, after: np.ndarray, cases: int
+) -> str:
+    """Moves a classifier's score thresholds so that as many candidates are kept as before.
+
+    Args:
+        models: Store of the weights.
+        classifier: Row of `CLASSIFIERS`.
+        before, after: (n,) scores of the candidates of unlabeled cases by its former and its new version.
+        cases: How many cases these are of.
+    """
+    points = models.thresholds(classifier)
+    moved = {name: matched_score(before, after, at) for name, at in points.items()}
+    models.set_thresholds(classifier, moved)
+    return (
+        f"score thresholds of {classifier} were moved so that of the candidates of {cases} unlabeled cases "
+        "as many are kept as before"
+    )
 
 
 def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence[Scored]) -> str:

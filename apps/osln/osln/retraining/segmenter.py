@@ -12,12 +12,14 @@ from osln.imaging.lung_column import LungColumn
 from osln.learning.fit import Progress
 from osln.metrics.sweep import Sweep
 from osln.retraining.judgment import HIGHEST_RISK
+from osln.retraining.matched_points import match_operating_points, unlabeled_columns
 from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
+from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import load_columns
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
@@ -103,7 +105,16 @@ class _SegmenterRound(Round):
     def renew(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> str:
         self.settings.tell("setting the operating points")
         cases, device = [column.case for column in compared], self.settings.device
-        points = renew_operating_points(self.store, self.name, compared, device)
+        points = self._points(compared)
         tagger = self.settings.tagger_path
         scores = renew_score_thresholds(self.store, self.root, self.name, cases, tagger, device)
         return "; ".join(part for part in (points, scores) if part)
+
+    def _points(self, compared: Sequence[LungColumn]) -> str:
+        """Measures the operating points or, with few validation patients, keeps how much is found."""
+        device, former = self.settings.device, self.former
+        if len(compared) < FEWEST_PATIENTS and self.fits and former is not None:
+            columns = unlabeled_columns(self.root, self.name, self.recipe())
+            if told := match_operating_points(self.store, self.name, former, columns, device):
+                return told
+        return renew_operating_points(self.store, self.name, compared, device)

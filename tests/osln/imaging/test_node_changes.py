@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from osln.imaging.node_changes import NodeChanges, NodePair, compare_nodes, compare_values, pair_nodes
+from osln.imaging.node_changes import NodeChanges, NodePair, compare_nodes, compare_values, crumbs, pair_nodes
 from osln.imaging.single_nodes import single_nodes
 
 
@@ -51,6 +51,26 @@ def test_voxels_that_touch_at_a_corner_are_one_node(second, expected):
     nodes = mask()
     nodes[1, 1, 1] = nodes[second] = True
     assert single_nodes(nodes)[1] == expected
+
+
+def test_what_an_eraser_leaves_of_a_node_is_a_crumb_and_a_small_node_is_none():
+    large, small = np.s_[1:4, 1:4, 1:4], np.s_[6:8, 6:8, 5:6]
+    before = mask(large, small).astype(int)
+    before[small] = 2
+    left = np.zeros_like(before)
+    left[1:3, 1:2, 1:3] = 1
+    assert crumbs(before, left) == 1
+    left[small] = 2
+    assert crumbs(before, left) == 1 and crumbs(before, before) == 0
+    # Six voxels are a node, and so is a new one beside it.
+    left[1:4, 1:2, 1:3], left[10:12, 0:2, 0:1] = 1, 3
+    assert crumbs(before, left) == 0
+    # Four of twelve voxels are a redrawn node, no crumb.
+    before[large] = 0
+    before[1:4, 1:3, 1:3] = 1
+    left[1:4, 1:2, 1:3] = 0
+    left[1:3, 1:2, 1:3] = 1
+    assert crumbs(before, left) == 0
 
 
 def test_values_of_instances_do_not_matter():

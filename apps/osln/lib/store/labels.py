@@ -21,7 +21,7 @@ from lib.who import who
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
-from osln.imaging.node_changes import compare_values
+from osln.imaging.node_changes import compare_values, crumbs
 from osln.imaging.single_nodes import as_stored, single_nodes, told_apart
 from osln.store.layout import node_map
 from osln.store.reviews import checked_review, renumbered, same_decisions
@@ -154,6 +154,8 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
         if submission.review is None or same_decisions(submission.review, _review_of(kept, head)):
             return Stored(changes, None, None, former=head)
     counts = {"nodes": len(np.unique(nodes[nodes > 0])), "voxels": int(np.count_nonzero(nodes))}
+    if left := crumbs(before, nodes):
+        counts["crumbs"] = left
     revision = submission.keep(
         kept,
         nodes > 0,

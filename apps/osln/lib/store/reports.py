@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.store.segments import Segments
 from osln.imaging.grid import Volume, mask_box
-from osln.imaging.node_changes import NodeChanges
+from osln.imaging.node_changes import CRUMB_VOXELS, NodeChanges
 from osln.store.revisions import Revision
 
 BELOW_TISSUE_HU = -500.0
@@ -83,7 +83,7 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
     state = "absent" if sent.tumor is None else "updated" if tumor else "unchanged"
     warnings = []
     if nodes and sent.nodes is not None:
-        warnings = _doubts(sent.nodes > 0, ct) + _kept_apart(stored.redrawn)
+        warnings = [*_doubts(sent.nodes > 0, ct), *_kept_apart(stored.redrawn), *_crumbs(nodes)]
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
     newest = nodes or tumor
@@ -123,6 +123,17 @@ def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
     if np.mean(ct.array[box][nodes[box]] < BELOW_TISSUE_HU) > 0.5:
         return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
     return []
+
+
+def _crumbs(revision: Revision) -> list[str]:
+    left = revision.counts.get("crumbs", 0)
+    if not left:
+        return []
+    are = "1 of the nodes is what is" if left == 1 else f"{left} of the nodes are what is"
+    return [
+        f"{are} left of a larger one, {CRUMB_VOXELS} voxels at most: if an eraser has left that, erase it "
+        "too and submit again."
+    ]
 
 
 def _kept_apart(redrawn: int) -> list[str]:

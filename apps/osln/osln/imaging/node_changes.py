@@ -8,6 +8,9 @@ from osln.imaging.grid import mask_box
 from osln.imaging.instances import instances
 from osln.imaging.single_nodes import single_nodes
 
+CRUMB_VOXELS = 5
+"""One stroke of an eraser over a node leaves as many; a node that somebody draws has more."""
+
 
 @dataclass(frozen=True)
 class NodeChanges:
@@ -43,6 +46,21 @@ def compare_nodes(former: np.ndarray, current: np.ndarray) -> NodeChanges:
     """
     box = _box(former, current)
     return compare_values(single_nodes(former[box])[0], single_nodes(current[box])[0])
+
+
+def crumbs(before: np.ndarray, after: np.ndarray) -> int:
+    """How many nodes look like what an eraser left of a former one.
+
+    Args:
+        before, after: (x, y, z) maps with a value for each node, 0 outside.
+
+    Returns:
+        Nodes of at most `CRUMB_VOXELS` that lie within a former node of at least four times their size.
+    """
+    pairs, shared, size_before, size_after = _shared(before, after)
+    of_before, of_after = size_before[pairs[0]], size_after[pairs[1]]
+    left = (of_after <= CRUMB_VOXELS) & (shared == of_after) & (of_before >= 4 * of_after)
+    return len(np.unique(pairs[1][left]))
 
 
 def compare_values(before: np.ndarray, after: np.ndarray) -> NodeChanges:

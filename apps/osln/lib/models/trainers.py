@@ -20,6 +20,7 @@ from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.learning.fit import Progress
 from osln.retraining.classifier import retrain_classifier
+from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.publishing import nothing_to_learn
 from osln.retraining.segmenter import retrain
 from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, SERVED_NETWORKS, Classifier, Preset, Segmenter
@@ -58,7 +59,7 @@ class Place:
 
 
 class NetworkTrainer(TrainTask):
-    """Trains one network on the approved labels and publishes it if it is at least as good.
+    """Trains one network on the approved labels and publishes it if it is not likely to be worse.
 
     Args:
         network: Which network.
@@ -75,6 +76,10 @@ class NetworkTrainer(TrainTask):
             Number(self.length, 0, 0, 1_000_000),
             Number("learning_rate", 0.0, 0.0, 1.0),
             Switch("from_scratch", False),
+            # Probability of being worse below which the new version is published.
+            Number("highest_risk", HIGHEST_RISK, 0.0, 0.5),
+            # With few validation patients: judge on training patients too, by networks without them.
+            Switch("cross_fit", True),
             Choice("device", place.devices),
         )
 
@@ -169,6 +174,8 @@ class NetworkTrainer(TrainTask):
                     preset=self.preset_for(options),
                     learning_rate=options["learning_rate"] or None,
                     from_scratch=options["from_scratch"],
+                    highest_risk=options["highest_risk"],
+                    cross_fit=options["cross_fit"],
                     device=options["device"],
                     tagger_path=tagger_file(ModelStore(self.place.models), self.place.tagger),
                     on_progress=on_progress,

@@ -174,6 +174,9 @@ def test_the_role_decides_what_an_account_may_do(people, method, path, least):
         ("GET", "/train/", "annotator"),
         ("POST", "/logs\n", "annotator"),
         ("POST", "/infer/osln", "annotator"),
+        ("GET", "*", "annotator"),
+        ("GET", "http://evil.example/logs/", "annotator"),
+        ("GET", "", "annotator"),
     ],
 )
 def test_the_table_of_roles(method, path, role):

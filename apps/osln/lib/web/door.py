@@ -40,7 +40,8 @@ NEEDED = (
     ("reviewer", "POST DELETE", r"/(train|batch|scoring)(/.*)?"),
     ("reviewer", "DELETE", r"/datastore/.*"),
     ("reviewer", "POST", r"/osln/models/.*"),
-    ("annotator", "*", r"/.*"),
+    # A target that is no path ("*", "http://...") leads to no route, which is then told.
+    ("annotator", "*", r".*"),
 )
 """Least role for a method and path; the first line that fits decides."""
 

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
+from monailabel.endpoints import datastore
 
 from lib.web import house as house_module
 from lib.web.door import role_needed, route_of
@@ -25,6 +26,7 @@ def server(access=None, studies=None, argv=("serve", "--host", "127.0.0.1")) -> 
     @app.post("/train/ct")
     @app.put("/datastore/label")
     @app.delete("/datastore/image")
+    @app.delete("/datastore/")
     @app.get("/logs/")
     @app.post("/reload")
     def answer() -> dict[str, str | None]:
@@ -150,6 +152,7 @@ def test_a_removed_account_is_out_at_once(people):
         ("PUT", "/datastore/label", "annotator"),
         ("POST", "/train/ct", "reviewer"),
         ("DELETE", "/datastore/image", "admin"),
+        ("DELETE", "/datastore/", "admin"),
         ("GET", "/logs/", "admin"),
         ("POST", "/reload", "admin"),
     ],
@@ -176,10 +179,25 @@ def test_the_role_decides_what_an_account_may_do(people, method, path, least):
         ("PUT", "/osln/draft", "annotator"),
         ("POST", "/osln/lease", "annotator"),
         ("POST", "/osln/skip", "annotator"),
+        ("GET", "*", "annotator"),
+        ("GET", "http://evil.example/logs/", "annotator"),
+        ("GET", "", "annotator"),
     ],
 )
 def test_the_table_of_roles(method, path, role):
     assert role_needed(method, path) == role
+
+
+def test_every_address_that_takes_a_case_away_needs_an_admin():
+    paths = [one.path for one in datastore.router.routes if one.endpoint is datastore.api_remove_image]
+    assert sorted(paths) == ["/datastore/", "/datastore/image"]
+    assert {role_needed("DELETE", path) for path in paths} == {"admin"}
+
+
+def test_what_a_proxy_says_to_be_an_address_is_noted_no_longer_than_one(people):
+    client(people.app, "1" * 5000).post("/train/ct")
+    line = json.loads((people.folder / "users-audit.log").read_text().splitlines()[-1])
+    assert line["from"] == "1" * 64
 
 
 def test_a_browser_logs_in_by_page_and_keeps_a_cookie_that_scripts_do_not_see(people):

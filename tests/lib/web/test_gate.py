@@ -208,3 +208,28 @@ def test_weights_cannot_be_replaced_or_taken_away_over_http(stock):
     for reply in (client.put("/model/osln", files={"file": b"weights"}), client.delete("/model/osln")):
         assert reply.status_code == 403
         assert "./scripts/osln models" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("check_sum", "status"),
+    [
+        ("SHA256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", 200),
+        ("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", 200),
+        ("MD5:5d41402abc4b2a76b9719d911017c592", 200),
+        ("MD5:5d41402abc4b2a76b9719d911017c593", 404),
+        ("MD4:5d41402abc4b2a76b9719d911017c592", 422),
+        (":::", 422),
+    ],
+)
+def test_a_cts_checksum_is_compared_or_refused(monkeypatch, tmp_path, check_sum, status):
+    # The digests of "hello" as every table of examples has them.
+    (tmp_path / "p1.nii").write_text("hello")
+    store = SimpleNamespace(get_image_uri=lambda image: str(tmp_path / f"{image}.nii"))
+    monkeypatch.setattr(gate, "app_instance", lambda: SimpleNamespace(datastore=lambda: store))
+    download = gate.checked_download(lambda image, check_only: (image, check_only))
+    if status == 200:
+        assert download("p1", True, check_sum) == ("p1", True)
+        return
+    with pytest.raises(HTTPException) as refused:
+        download("p1", True, check_sum)
+    assert refused.value.status_code == status

@@ -17,7 +17,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, StoreGoneError, UnknownCaseError, translated
 from lib.store.case_files import put_away, settle_removed, take_ct
-from lib.store.cases import TAGS, checked_notes, checked_tag, is_case_id, reason_against
+from lib.store.cases import TAGS, checked_tag, client_notes, is_case_id, reason_against
 from lib.store.index import StoreIndex
 from lib.store.labels import accept_prediction, accept_submission, report_for
 from osln.dicom.served.about import AboutImages, about_folder_case
@@ -210,7 +210,8 @@ class OslnDatastore(StoreIndex):
 
     @translated()
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        super().update_image_info(self.known(image_id), checked_notes(info))
+        former = super().get_image_info(self.known(image_id))
+        super().update_image_info(image_id, client_notes(info, former))
 
     @translated()
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
@@ -223,7 +224,8 @@ class OslnDatastore(StoreIndex):
     @translated()
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         self._has_label(label_id, label_tag)
-        super().update_label_info(label_id, label_tag, checked_notes(info))
+        former = super().get_label_info(label_id, label_tag)
+        super().update_label_info(label_id, label_tag, client_notes(info, former))
 
     @translated()
     def get_dataset_archive(self, limit_cases: int | None) -> str:
@@ -239,7 +241,7 @@ class OslnDatastore(StoreIndex):
 
     def register_case(self, case: str, file: Path, info: dict[str, Any]) -> None:
         """Notes a stored CT in the index."""
-        noted = {**checked_notes(info or {}), "ts": int(time.time()), "name": file.name}
+        noted = {**client_notes(info or {}), "ts": int(time.time()), "name": file.name}
         with self.transaction():
             entry = DataModel(info=noted, ext=split_suffix(file)[1])
             self._datastore.objects[case] = ImageLabelModel(image=entry)
@@ -257,7 +259,7 @@ class OslnDatastore(StoreIndex):
     ) -> str:
         """Stores a label after checking it; see `lib.store.labels` for what a label must be."""
         case, tag = self.known(image_id), checked_tag(label_tag)
-        info = checked_notes(label_info or {})
+        info = client_notes(label_info or {})
         if tag == "original":
             accept_prediction(self, case, label_filename, info)
             try:

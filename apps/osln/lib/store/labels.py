@@ -242,10 +242,13 @@ def _stored(case: str, tag: str, path: Path, ct: Volume) -> np.ndarray | None:
 
 def _other_values(info: dict[str, Any]) -> list[int]:
     """Values of a prediction that mean no node: the tumor, rejected candidates."""
-    names = (info.get("params") or {}).get("label_names") or {}
+    # Anybody who may store a prediction writes its notes.
+    params = info.get("params")
+    names = params.get("label_names") if isinstance(params, dict) else None
     if not isinstance(names, dict):
         return []
-    return [value for name, value in names.items() if not NAMES["node"].fullmatch(name)]
+    others = [value for name, value in names.items() if not NAMES["node"].fullmatch(name)]
+    return [value for value in others if isinstance(value, int)]
 
 
 def _is_new_tumor(stored: Path, submission: _Submission) -> bool:

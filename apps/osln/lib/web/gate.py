@@ -16,6 +16,7 @@ from typing import Any
 
 from fastapi import HTTPException
 from monailabel.endpoints import activelearning as activelearning_endpoint
+from monailabel.endpoints import datastore as datastore_endpoint
 from monailabel.endpoints import infer as infer_endpoint
 from monailabel.endpoints import model as model_endpoint
 from monailabel.endpoints import scoring as scoring_endpoint
@@ -24,6 +25,7 @@ from monailabel.endpoints import wsi_infer as wsi_endpoint
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
+from monailabel.utils.others.generic import file_checksum
 
 from lib.errors import translated
 from lib.web import answers
@@ -32,6 +34,7 @@ from lib.web.dicom_routes import infer_as_seg
 OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
 """Keys that the URL or an upload decides, never the options of a request."""
 
+CHECKSUMS = ("SHA256", "SHA512", "MD5")
 _starting = threading.Lock()
 
 
@@ -46,6 +49,8 @@ def install() -> None:
         activelearning_endpoint.sample = checked_sample(activelearning_endpoint.sample)
         for endpoint in (train_endpoint, scoring_endpoint):
             endpoint.run = checked_start_of_all(endpoint.run)
+    if not hasattr(datastore_endpoint.download_image, "__wrapped__"):
+        datastore_endpoint.download_image = checked_download(datastore_endpoint.download_image)
     model_endpoint.update_model = refuse_weights
     model_endpoint.delete_model = refuse_weights
     wsi_endpoint.run_wsi_inference = refuse_slides
@@ -139,6 +144,24 @@ def checked_inference(stock: Callable) -> Callable:
         return stock(background_tasks, model, image, session_id, params, None, None, output)
 
     return run_inference
+
+
+def checked_download(stock: Callable) -> Callable:
+    """MONAI Label's download of an image; its own comparison with a checksum never finds them the same."""
+
+    @wraps(stock)
+    def download_image(image: str, check_only: bool = False, check_sum: str | None = None) -> Any:
+        if check_sum:
+            algorithm, _, digest = check_sum.rpartition(":")
+            algorithm = algorithm or CHECKSUMS[0]
+            if algorithm not in CHECKSUMS:
+                raise HTTPException(422, f"check_sum is ALGORITHM:DIGEST with one of {', '.join(CHECKSUMS)}")
+            path = app_instance().datastore().get_image_uri(image)
+            if file_checksum(path, algo=algorithm) != f"{algorithm}:{digest}":
+                raise HTTPException(404, f"the CT of case {image} has another checksum")
+        return stock(image, check_only)
+
+    return download_image
 
 
 def checked_sample(stock: Callable) -> Callable:

@@ -29,7 +29,7 @@ VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
 ORDER = (
     *("geometry", "windows", "contours", "projections", "server", "segmentation"),
-    *("view", "hanging", "drawing", "mip", "commands", "style", "panel", "mode", "config"),
+    *("view", "hanging", "drawing", "mip", "images", "commands", "style", "panel", "mode", "config"),
 )
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")

@@ -4,7 +4,7 @@
 // drawing.js: showBorder, showCrosshair; mip.js: markOnMip, showMip, turnMip.
 
 const commands = services => ({
-  oslnCtWindow: ({ name }) => setCtWindow(services, name),
+  oslnCtWindow: ({ preset }) => setCtWindow(services, preset),
   oslnPetWindow: ({ upper }) => setPetWindow(services, upper),
   oslnPetOpacity: ({ opacity }) => setPetOpacity(services, opacity),
   oslnPet: ({ on } = {}) => togglePet(services, on),

@@ -17,11 +17,6 @@
 
 const VIEWPORTS = { axial: 'osln-axial', coronal: 'osln-coronal', sagittal: 'osln-sagittal' };
 const NODE_VIEW_MM = 60;
-/**
- * A plane is drawn as a slab of this thickness, and VTK reckons with the PET's voxels and 1 mm instead: an opacity of 0.6
- * was seen as 0.1. With this as sample and unit distance what is asked for is what is seen (measured in all planes).
- */
-const SLAB_MM = 0.125;
 const SUV_UNITS = ['BQML', 'GML'];
 
 const LOOK = {};
@@ -32,7 +27,7 @@ function forgetLook() {
 }
 forgetLook();
 
-const cornerstoneViewport = ({ cornerstoneViewportService }, id) => cornerstoneViewportService.getCornerstoneViewport(id);
+const cornerstoneViewport = (services, id) => services.cornerstoneViewportService.getCornerstoneViewport(id);
 
 /** The planes that are there, with the names of their volumes: [{id, viewport, ct, pet}]; `pet` may be missing. */
 function planes(services) {
@@ -92,15 +87,24 @@ function setPetOpacity(services, opacity) {
 
 const petActor = (viewport, pet) => viewport.getActors().find(({ referencedId }) => referencedId === pet).actor;
 
+/**
+ * Makes an opacity of 0.6 be seen as 0.6. A plane is a slab of 0.1 mm, and VTK's compositing reckons with 1 mm: 0.6 was
+ * seen as 0.1, as tan instead of orange. The maximum of the slab is the same value and takes the opacity as it is, and
+ * costs no smaller steps.
+ */
+function seeThrough(actor) {
+  const mapper = actor.getMapper();
+  mapper.setBlendMode(window.cornerstone.Enums.BlendModes.MAXIMUM_INTENSITY_BLEND);
+  actor.getProperty().setScalarOpacityUnitDistance(0, mapper.getSampleDistance());
+}
+
 /** Gives the PET its window and colors; returns {lower, upper} in its values. */
 function colorPet(services) {
   const range = { lower: 0, upper: petUpper(services) };
   for (const { viewport, pet } of planes(services)) {
     if (!pet) continue;
     viewport.setProperties({ voiRange: { ...range }, colormap: petColors(LOOK.opacity, range.upper) }, pet);
-    const actor = petActor(viewport, pet);
-    actor.getMapper().setSampleDistance(SLAB_MM);
-    actor.getProperty().setScalarOpacityUnitDistance(0, SLAB_MM);
+    seeThrough(petActor(viewport, pet));
     viewport.render();
   }
   repaintMip();

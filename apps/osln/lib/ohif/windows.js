@@ -18,7 +18,7 @@ const PET_OPACITY = 0.6;
 const PET_CLEAR = 0.25;
 const PET_FULL = 0.5;
 
-/** Red where the PET begins to be seen, over orange and yellow to nearly white; cold tissue is clear, see `petPoints`. */
+/** Red where the PET begins to be seen, then orange, yellow, nearly white. Below that it is clear: `petPoints`. */
 const PET_MAP = {
   ColorSpace: 'RGB',
   Name: 'osln-pet',

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import requests
 
-from local_server import LocalServer
 from osln.imaging.distance import tumor_distance_mm
 from small import ohif_page
 from small.ohif_page import browsing
+from small.running_server import RunningServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.server, pytest.mark.slow]
 
@@ -45,7 +45,8 @@ GRAY = """() => {
 QUIET = """() => new Promise(done => {
   let last = performance.now();
   const elements = document.querySelectorAll('.cornerstone-viewport-element');
-  for (const element of elements) element.addEventListener('CORNERSTONE_IMAGE_RENDERED', () => (last = performance.now()));
+  const note = () => (last = performance.now());
+  for (const element of elements) element.addEventListener('CORNERSTONE_IMAGE_RENDERED', note);
   const look = () => (performance.now() - last > 1500 ? done() : setTimeout(look, 100));
   look();
 })"""
@@ -67,8 +68,9 @@ def server(require, tmp_path):
     ):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(SAMPLES / path, folder / path)
-    with LocalServer(folder, tmp_path / "server.log", {"device": "cpu", "threads": "1"}) as running:
-        yield running
+    running = RunningServer(folder, tmp_path / "models", tmp_path / "server.log")
+    yield running
+    running.stop()
 
 
 def study(server, case):
@@ -111,14 +113,12 @@ def test_case_looks_as_it_is_asked_for(server):
         for upper in (5, 15):
             view("oslnPetWindow", upper=upper)
             assert all(plane["pet"] == {"lower": 0, "upper": upper} for plane in view.planes())
-        viewer.page.evaluate("() => window.commandsManager.runCommand('oslnCtWindow', { name: 'lung' })")
+        view("oslnCtWindow", preset="lung")
         assert all(
             "CT -1350 to 150" in plane["text"] and "SUV 0 to 15" in plane["text"] for plane in view.planes()
         )
         view("oslnPetWindow", upper=10)
-        viewer.page.evaluate(
-            "() => window.commandsManager.runCommand('oslnCtWindow', { name: 'soft tissue' })"
-        )
+        view("oslnCtWindow", preset="soft tissue")
 
         tumor_file = nib.load(SAMPLES / "labels" / "gtv" / f"{CASE}.nii.gz")
         tumor = np.asarray(tumor_file.dataobj) > 0
@@ -168,7 +168,7 @@ def assert_border(view, tumor, file):
 def assert_maximum_view(viewer, view, at):
     """Nodes on the PET's maximum lead to their place; the toolbar stays usable; the view gives its room back."""
     page = viewer.page
-    node = at + (20.0, -5.0, 60.0)
+    node = at + np.array([20.0, -5.0, 60.0])
     view("oslnMipNodes", nodes=[{"id": "a", "center_mm": node.tolist(), "radius_mm": 5, "color": "#00f"}])
     # The only blue is the node's ring.
     ring = page.evaluate("""() => {
@@ -176,7 +176,8 @@ def assert_maximum_view(viewer, view, at):
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
       const places = [];
       for (let n = 0; n < data.length; n += 4) {
-        if (data[n + 2] - data[n] > 120) places.push([(n / 4) % canvas.width, Math.floor(n / 4 / canvas.width)]);
+        const at = n / 4;
+        if (data[n + 2] - data[n] > 120) places.push([at % canvas.width, Math.floor(at / canvas.width)]);
       }
       return { places, scale: canvas.clientWidth / canvas.width };
     }""")

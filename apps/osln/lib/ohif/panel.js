@@ -1,7 +1,7 @@
 // The panel on the right: find nodes, look at them one by one, correct, submit.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses geometry.js: onGrid; server.js: info, infer, storedLabel, submit; segmentation.js: TUMOR, EditedLabels; view.js: VIEWPORTS, TOOL_GROUP, PET_OPACITY, cornerstoneViewport, centerOn, setPetOpacity; style.js: STYLE.
+// Uses geometry.js: onGrid; server.js: info, infer, storedLabel, submit; segmentation.js: TUMOR, EditedLabels; images.js: watchImages; hanging.js: TOOL_GROUP; windows.js: PET_OPACITY; view.js: VIEWPORTS, jumpTo, setPetOpacity; style.js: STYLE.
 
 const BRUSH_MM = 4;
 const ANNOTATOR_KEY = 'osln-annotator';
@@ -32,7 +32,10 @@ class NodesPanel {
     this.build();
     const { toolGroupService } = services;
     this.tools = toolGroupService.subscribe(toolGroupService.EVENTS.PRIMARY_TOOL_ACTIVATED, ({ toolName }) => this.mark(toolName));
-    this.whenReady(() => this.open().catch(error => this.tell(error.message, 'error')));
+    this.endImages = watchImages(services, {
+      ready: () => this.open().catch(error => this.tell(error.message, 'error')),
+      failed: sentence => this.tell(sentence, 'error'),
+    });
     this.onRelease = () => setTimeout(() => this.noteStroke(), 0);
     document.addEventListener('mouseup', this.onRelease);
     this.onLeave = event => {
@@ -43,6 +46,7 @@ class NodesPanel {
 
   destroy() {
     this.gone = true;
+    this.endImages();
     document.removeEventListener('mouseup', this.onRelease);
     window.removeEventListener('beforeunload', this.onLeave);
     this.tools.unsubscribe();
@@ -106,17 +110,6 @@ class NodesPanel {
   tell(text, kind = '') {
     this.said.replaceChildren(element('div', { className: `told ${kind}`, textContent: text }));
     this.said.scrollIntoView({ block: 'nearest' });
-  }
-
-  /** Calls back once, when the CT is in all planes. */
-  whenReady(then) {
-    const look = () => {
-      if (this.gone) return;
-      const shown = Object.values(VIEWPORTS).map(id => cornerstoneViewport(this.services, id));
-      if (shown.every(viewport => viewport?.getAllVolumeIds?.().length)) then();
-      else setTimeout(look, 200);
-    };
-    look();
   }
 
   /** Everything about the CT that is shown: its stored label, and what the server can do with it. */
@@ -206,8 +199,7 @@ class NodesPanel {
             onclick: event => {
               this.list.querySelector('.at')?.classList.remove('at');
               event.currentTarget.classList.add('at');
-              // The server speaks RAS, DICOM and OHIF LPS.
-              centerOn(this.services, [-center_mm[0], -center_mm[1], center_mm[2]]);
+              jumpTo(this.services, center_mm);
             },
           },
           element('b', { textContent: round(score, 2) }),

@@ -1,5 +1,5 @@
 // The label map that the annotator edits: one for each CT, in OHIF's own segmentation service.
-// Uses geometry.js: gridOfVolume, writeNrrd.
+// Uses geometry.js: gridOfVolume, writeNrrd; view.js: setOverlay.
 
 const SEGMENTS = {
   1: { label: 'lymph node', color: [255, 196, 0, 255] },
@@ -49,7 +49,7 @@ class EditedLabels {
         });
       }
     }
-    segmentationService.setStyle({ type: LABELMAP() }, { fillAlpha: 0.35, outlineWidth: 2, renderOutline: true });
+    setOverlay(this.services);
     this.before = this.values();
   }
 

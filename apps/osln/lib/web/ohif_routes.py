@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
-ORDER = ("geometry", "server", "segmentation", "view", "style", "panel", "mode", "config")
+ORDER = (
+    *("geometry", "windows", "contours", "projections", "server", "segmentation"),
+    *("view", "hanging", "drawing", "mip", "images", "commands", "style", "panel", "mode", "config"),
+)
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")
 HASHED = re.compile(r"[0-9a-f]{20}")

@@ -19,12 +19,14 @@ from lib.web import (
     dicom_routes,
     gate,
     house,
+    model_routes,
     ohif_routes,
     own_routes,
     pages,
     requests,
     startup,
     threads,
+    worklist_routes,
 )
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
@@ -95,7 +97,8 @@ class OslnApp(MONAILabelApp):
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
         requests.install(app)
         house.install(app, house.house_of(self.configuration.access, studies))
-        threads.unfreeze(app, [dicom_routes, ohif_routes, own_routes, pages])
+        own = [dicom_routes, model_routes, ohif_routes, own_routes, pages, worklist_routes]
+        threads.unfreeze(app, own)
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)

@@ -22,6 +22,7 @@ from lib.store.labels import accept_prediction, accept_submission, report_for
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.layout import check_case
+from osln.store.predictions import read_prediction, remove_prediction
 from osln.store.revisions import Revisions, label_revisions
 
 logger = logging.getLogger(__name__)
@@ -175,7 +176,10 @@ class OslnDatastore(StoreIndex):
 
     @translated()
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        return super().get_label_info(self.known(label_id), checked_tag(label_tag))
+        case, tag = self.known(label_id), checked_tag(label_tag)
+        info = super().get_label_info(case, tag)
+        result = read_prediction(self.root, case) if tag == "original" and info else None
+        return info if result is None else info | {"params": result}
 
     @translated()
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
@@ -232,6 +236,7 @@ class OslnDatastore(StoreIndex):
         self._has_label(label_id, label_tag)
         if label_tag == "original":
             Path(super().get_label_uri(label_id, label_tag)).unlink(missing_ok=True)
+            remove_prediction(self.root, label_id)
         else:
             kept = self.revisions(label_id, label_tag)
             with kept.lock():

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 
 from lib.errors import NotReadyError
+from lib.store.found import in_short
 from lib.store.reports import Stored, SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
 from lib.store.shelf import Shelf
-from lib.who import who
+from lib.who import author
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.imaging.node_changes import compare_nodes
 from osln.imaging.single_nodes import nodes_of, single_nodes, told_apart
 from osln.store.layout import node_map
+from osln.store.predictions import remove_prediction, write_prediction
 from osln.store.revisions import DiskFullError, Revision, Revisions
 
 logger = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ class _Submission:
         return kept.submit(
             packed_labels(mask, self.ct.grid, self.ct.file_grid),
             counts=counts,
-            by=_author(self.params),
+            by=author(self.params),
             source="submission",
             label_info=self.params.get("label_info") or [],
             **more,
@@ -154,9 +156,15 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
     values = layers[0].astype(np.uint8 if layers[0].max(initial=0) <= 255 else np.uint16)
     target = store.label_path(case, "original")
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_prediction(store.root, case)
     write_volume(target, values, ct.grid, ct.file_grid)
     for twin in twins(target):
         twin.unlink()
+    # The index is written with every label: what was found goes beside the label map, a line of it there.
+    result = info.get("params")
+    if isinstance(result, dict):
+        write_prediction(store.root, case, result)
+        info = {key: value for key, value in info.items() if key != "params"} | {"found": in_short(result)}
     store.register_label(case, "original", info)
     _last.report = (None, None)
 
@@ -239,10 +247,3 @@ def _base_revision(params: dict[str, Any]) -> int | None:
 
 def _notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
     return {**params, "revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
-
-
-def _author(params: dict[str, Any]) -> str:
-    """The account; without accounts what the client says."""
-    if account := who():
-        return account.name
-    return str(params.get("client_id") or params.get("user") or "unknown")[:128]

@@ -16,7 +16,9 @@ from lib.store.datastore import OslnDatastore
 from lib.temporary import move_in
 from lib.web import (
     answers,
+    case_routes,
     dicom_routes,
+    dicomweb_routes,
     gate,
     house,
     model_routes,
@@ -97,7 +99,16 @@ class OslnApp(MONAILabelApp):
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
         requests.install(app)
         house.install(app, house.house_of(self.configuration.access, studies))
-        own = [dicom_routes, model_routes, ohif_routes, own_routes, pages, worklist_routes]
+        own = [
+            case_routes,
+            dicom_routes,
+            dicomweb_routes,
+            model_routes,
+            ohif_routes,
+            own_routes,
+            pages,
+            worklist_routes,
+        ]
         threads.unfreeze(app, own)
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)

@@ -148,23 +148,24 @@ def _option(option: Option) -> dict[str, Any]:
 
 
 def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
-    """Sensitivity by false positives per patient of the newest version in use that was validated.
+    """What validation patients gave at the operating points of the newest network that was measured.
 
     Args:
         store: Versions of the weights.
         names: Networks of stage two.
 
     Returns:
-        `network`, `version`, `patients`, `points` ([[false positives per patient, sensitivity], ...]);
-        None if no version in use was looked at on validation patients.
+        `network`, `version`, `patients` (validation cases, or None where the version does not say), `points`
+        ([[false positives per patient, sensitivity], ...]); None if no version in use was measured.
     """
     used = [version for name in names if (version := store.published(name)) is not None]
     for version in sorted(used, key=lambda one: str(one.metadata.get("created") or ""), reverse=True):
-        figures = version.metadata.get("validation") or {}
-        if points := figures.get("sensitivity"):
-            ordered = sorted((float(key), value) for key, value in points.items())
+        curve = store.curve(version.network)
+        if curve.get("points") and curve.get("weights", {}).get(version.network) == version.sha256:
             about = {"network": version.network, "version": version.name}
-            return about | {"patients": figures.get("patients"), "points": [list(one) for one in ordered]}
+            patients = len(version.metadata.get("validation_cases") or []) or None
+            points = [[one["fp_per_patient"], one["sensitivity"]] for one in curve["points"]]
+            return about | {"patients": patients, "points": points}
     return None
 
 

@@ -130,7 +130,7 @@ class NodesPanel {
     await this.labels.show();
     this.mark(this.services.toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
     const [about, stored] = await Promise.all([info(), storedLabel(this.ct.SeriesInstanceUID)]);
-    if (stored.case !== this.ct.SeriesInstanceUID) {
+    if (stored.series !== this.ct.SeriesInstanceUID) {
       throw new Error('This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.');
     }
     this.models = Object.fromEntries(Object.entries(about.models).filter(([, model]) => model.type === 'segmentation'));

@@ -41,7 +41,7 @@ async function infer(model, series, options) {
 async function storedLabel(series) {
   const reply = await ask(`/osln/label?image=${inUrl(series)}`);
   const about = name => decodeURIComponent(reply.headers.get(`OSLN-${name}`));
-  const known = { case: about('Case'), revision: Number(about('Revision')), by: about('By') };
+  const known = { case: about('Case'), series: about('Series'), revision: Number(about('Revision')), by: about('By') };
   return reply.status === 204 ? known : { ...known, ...readNrrd(await reply.arrayBuffer()) };
 }
 

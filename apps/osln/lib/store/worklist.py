@@ -7,6 +7,7 @@ from typing import Any
 
 from lib.store.found import in_short
 from lib.store.reviews import review_in_short
+from osln.dicom.served.uids import study_uid
 from osln.store.splits import stored_splits
 
 STATES = ("new", "found", "in review", "partly", "approved", "skipped")
@@ -33,7 +34,7 @@ def worklist(store: Any) -> list[dict[str, Any]]:
         about = _found(entry) | _approved(store.root, case, entry)
         about |= {"lease": leases.get(case), "split": splits.get(case), "skip_reason": None}
         about |= _state(about, skipped.get(case))
-        study = entry.image.info.get("StudyInstanceUID")
+        study = entry.image.info.get("StudyInstanceUID") or study_uid(case)
         name = entry.image.info.get("PatientID") or case
         found.append({"case": case, "name": name, "study_uid": study, "why": None} | about)
     return found

@@ -83,8 +83,7 @@ def train_classifier(
         watched=on_progress is not None,
     )
     learned = fit(lesson, threads=threads, resume_path=resume_path, on_progress=on_progress)
-    losses = [report["total"] for report in learned.reports]
-    record = learned.record | {"losses": losses, "validation": learned.validation}
+    record = learned.record | {"losses": [report["total"] for report in learned.reports]}
     return replace(lesson.empty, state_dict=learned.weights, metadata=record)
 
 

@@ -25,8 +25,9 @@ PLANES = """() => ['axial', 'coronal', 'sagittal'].map(name => {
   const { focalPoint, parallelScale, viewPlaneNormal } = viewport.getCamera();
   const [ct, pet] = viewport.getAllVolumeIds().map(volume => viewport.getProperties(volume));
   const element = viewport.element;
+  const world = point => [...viewport.canvasToWorld(point.split(',').map(Number))];
   const lines = [...element.querySelectorAll('.osln-border')].flatMap(line =>
-    line.getAttribute('points').split(' ').map(point => [...viewport.canvasToWorld(point.split(',').map(Number))]));
+    line.getAttribute('points').split(' ').map(world));
   return { focalPoint, parallelScale, normal: viewPlaneNormal, ct: ct.voiRange, pet: pet?.voiRange, lines,
     petPoints: pet?.colormap?.opacity, width: element.clientWidth, height: element.clientHeight,
     text: element.closest('[data-cy="viewport-pane"]').innerText };
@@ -166,7 +167,7 @@ def assert_border(view, tumor, file):
 
 
 def assert_maximum_view(viewer, view, at):
-    """Nodes on the PET's maximum lead to their place; the toolbar stays usable; the view gives its room back."""
+    """Nodes on the PET's maximum lead to their place; the toolbar stays usable; the room is given back."""
     page = viewer.page
     node = at + np.array([20.0, -5.0, 60.0])
     view("oslnMipNodes", nodes=[{"id": "a", "center_mm": node.tolist(), "radius_mm": 5, "color": "#00f"}])

@@ -4,9 +4,11 @@ from types import SimpleNamespace
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from monailabel.endpoints import datastore as datastore_endpoint
 from monailabel.endpoints import infer as infer_endpoint
 from monailabel.endpoints import model as model_endpoint
 from monailabel.endpoints import wsi_infer as wsi_endpoint
+from monailabel.utils.async_tasks import utils as task_utils
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib.models.batch import Batch
@@ -161,6 +163,9 @@ def test_the_status_is_that_of_the_running_task_and_not_of_the_last_in_the_queue
             "must not contain images",
         ),
         ("batch_infer", {"model": "ct", "images": "all"}, {"label_tag": "final"}, 422, "label_tag is one of"),
+        ("train", {"model": "ct"}, {"gpus": ["a"]}, 422, 'gpus is "all" or the number'),
+        ("batch_infer", {"model": "ct", "images": "all"}, {"gpus": 1}, 422, 'gpus is "all" or the number'),
+        ("train", {"model": "ct"}, {"client_id": "x" * 65536}, 422, "at most 65536"),
         ("scoring", {"method": "dice"}, {}, 404, "there is no scoring task 'dice'; there are: none"),
     ],
 )
@@ -173,12 +178,24 @@ def test_a_task_that_cannot_work_is_refused_before_it_starts(
     assert start.there[method] == []
 
 
+def test_a_task_whose_process_cannot_start_has_ended():
+    def stock(task, method, callback):
+        raise OSError(7, "Argument list too long")
+
+    task = {"status": "SUBMITTED"}
+    gate.ended(stock)(task, "train")
+    assert task["status"] == "ERROR" and "Argument list too long" in task["details"][0]
+    assert task["end_ts"]
+
+
 @pytest.fixture
 def stock(monkeypatch):
     """MONAI Label's functions, put back as they were afterwards."""
     for module, name in ((infer_endpoint, "run_inference"), (model_endpoint, "update_model")):
         monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(model_endpoint, "delete_model", model_endpoint.delete_model)
+    monkeypatch.setattr(task_utils, "_task_func", task_utils._task_func)
+    monkeypatch.setattr(datastore_endpoint, "download_image", datastore_endpoint.download_image)
     for name in ("run", "status"):
         monkeypatch.setattr(AsyncTask, name, staticmethod(getattr(AsyncTask, name)))
 

@@ -9,8 +9,11 @@ routes, so replacing the module attributes is enough; `install` may be called ag
 """
 
 import json
+import logging
+import re
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
@@ -23,7 +26,7 @@ from monailabel.endpoints import scoring as scoring_endpoint
 from monailabel.endpoints import train as train_endpoint
 from monailabel.endpoints import wsi_infer as wsi_endpoint
 from monailabel.interfaces.utils.app import app_instance
-from monailabel.utils.async_tasks import utils as async_tasks
+from monailabel.utils.async_tasks import utils as task_utils
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 from monailabel.utils.others.generic import file_checksum
@@ -34,9 +37,13 @@ from lib.web import answers
 from lib.web.dicom_routes import infer_as_seg
 from lib.who import author
 
+logger = logging.getLogger(__name__)
+
 OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images", "job")
 """Keys that the URL or an upload decides, never the options of a request."""
 
+LONGEST_TASK = 64 * 1024
+"""Characters of a task's parameters: they travel on a command line, whose arguments end at 128 KiB."""
 CHECKSUMS = ("SHA256", "SHA512", "MD5")
 _starting = threading.Lock()
 
@@ -48,7 +55,8 @@ def install() -> None:
     if not hasattr(AsyncTask.run, "__wrapped__"):
         AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
         AsyncTask.status = staticmethod(running_first(AsyncTask.status))
-        async_tasks._task_func = jobs.run_unless_canceled(async_tasks._task_func)
+    if not hasattr(task_utils._task_func, "__wrapped__"):
+        task_utils._task_func = ended(jobs.run_unless_canceled(task_utils._task_func))
     if not hasattr(activelearning_endpoint.sample, "__wrapped__"):
         activelearning_endpoint.sample = checked_sample(activelearning_endpoint.sample)
         for endpoint in (train_endpoint, scoring_endpoint):
@@ -107,6 +115,11 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
     # A bare POST /train/ starts every trainer and hands the options of all of them, by name, to each.
     own = {key: value for key, value in params.items() if key not in known}
     refuse_keys_of_url(own)
+    gpus = own.get("gpus")
+    if gpus is not None and not (isinstance(gpus, str) and re.fullmatch(r"all|[0-9, ]*", gpus)):
+        raise HTTPException(422, 'gpus is "all" or the number of a GPU as text, such as "0"')
+    if (length := len(json.dumps(own))) > LONGEST_TASK:
+        raise HTTPException(422, f"the parameters of a task have {length} characters, at most {LONGEST_TASK}")
     if method == "scoring":
         return own
     task = known[name] if method == "train" else app._batch_infer
@@ -235,6 +248,24 @@ def _noted(request: dict[str, Any]) -> str:
     with translated():
         cases = app._batch_infer.wanted(request, app.datastore())
         return jobs.JobFiles(app.datastore().root).add(cases, request["model"], author(request))
+
+
+def ended(stock: Callable) -> Callable:
+    """MONAI Label's work on a background task, which has ended also if its process could not be started.
+
+    The stock function leaves it as submitted, and no other task of its kind starts before the server does.
+    """
+
+    @wraps(stock)
+    def work(task: dict[str, Any], method: str, callback: Callable | None = None) -> None:
+        try:
+            stock(task, method, callback)
+        except Exception as error:
+            logger.exception("The %s task came to no end of its own", method)
+            task["status"], task["details"] = "ERROR", [f"{type(error).__name__}: {error}"]
+            task["end_ts"] = datetime.today().strftime("%Y-%m-%d %H:%M:%S")
+
+    return work
 
 
 def running_first(stock: Callable) -> Callable:

@@ -126,11 +126,6 @@ def split_of(root: str | Path, case: str) -> str:
     return assign(root, [case])[case]
 
 
-def stored_splits(root: str | Path) -> dict[str, str]:
-    """The splits that are decided, by case id; a table that cannot be read raises ValueError."""
-    return dict(_table(_table_path(root), 0)["cases"])
-
-
 def _hash(seed: int, case: str) -> str:
     return hashlib.sha256(f"{seed}:{case}".encode()).hexdigest()
 

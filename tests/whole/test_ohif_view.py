@@ -134,14 +134,11 @@ def test_case_looks_as_it_is_asked_for(server):
 
         # The tumor is hot; without its PET and the labels everything is gray, and so is cold tissue with it.
         view("oslnJump", point_mm=at.tolist(), zoom_mm=300)
-        view("oslnOverlay")
-        with_pet = view.colored()
-        assert 0.005 < with_pet < 0.15
-        assert view("oslnPet") is False
+        assert view("oslnOverlay") == "off" and view("oslnPet") is False
         assert view.colored() < 0.001
         assert all("SUV" not in plane["text"] for plane in view.planes())
-        view("oslnPet")
-        assert view.colored() == pytest.approx(with_pet, rel=0.01)
+        assert view("oslnPet") is True
+        assert 0.005 < view.colored() < 0.1
         assert view("oslnOverlay") == "outline"
 
         assert_border(view, tumor, tumor_file)
@@ -167,7 +164,7 @@ def assert_border(view, tumor, file):
 
 
 def assert_maximum_view(viewer, view, at):
-    """Nodes on the PET's maximum lead to their place; the toolbar stays usable; the room is given back."""
+    """Nodes on the PET's maximum lead to their place; the toolbar stays usable; its room can be had back."""
     page = viewer.page
     node = at + np.array([20.0, -5.0, 60.0])
     view("oslnMipNodes", nodes=[{"id": "a", "center_mm": node.tolist(), "radius_mm": 5, "color": "#00f"}])

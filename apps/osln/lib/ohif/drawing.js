@@ -4,8 +4,8 @@
 //                                   other way round. Returns whether it is shown: there is none without a tumor
 //   followTumor(services)           after a stroke in the tumor: measures anew if the border is shown
 //   showCrosshair(services, on)     where the three planes meet; it comes with the first jump
-// Uses contours.js: distanceField, isolines; geometry.js: dot, gridOfVolume; segmentation.js: TUMOR;
-// view.js: VIEWPORTS, planes.
+// Uses contours.js: distanceField, isolines; geometry.js: dot, gridOfVolume; segmentation.js: TUMOR; view.js: VIEWPORTS,
+// planes.
 
 const PROXIMAL_MM = 70;
 const GAP_MM = 24;

@@ -51,4 +51,4 @@ const petColors = (opacity, upper) => ({ name: PET_MAP.Name, opacity: petPoints(
 const ctText = range => (range ? `CT ${Math.round(range.lower)} to ${Math.round(range.upper)}` : '');
 
 const petText = (range, hasSuv) =>
-  range ? `${hasSuv ? 'SUV' : 'PET, no SUV,'} ${Math.round(range.lower)} to ${Number(range.upper.toPrecision(3))}` : '';
+  range ? `${hasSuv ? 'SUV' : 'no SUV,'} ${Math.round(range.lower)} to ${Number(range.upper.toPrecision(3))}` : '';

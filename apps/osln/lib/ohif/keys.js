@@ -1,0 +1,61 @@
+// One key for each thing that is done often; `?` shows them.
+// Uses none of the other files.
+
+/** [keys, name of the action, what it does]; a key is KeyboardEvent.key, with Ctrl+ or Shift+ where those are held. */
+const KEYS = [
+  [['n', 'ArrowDown'], 'next', 'next candidate'],
+  [['p', 'ArrowUp'], 'previous', 'previous candidate'],
+  [['a'], 'accept', 'accept'],
+  [['r'], 'reject', 'reject'],
+  [['u'], 'undecide', 'make undecided again'],
+  [['z', 'Ctrl+z'], 'undo', 'undo'],
+  [['Shift+Z', 'y', 'Ctrl+Shift+Z', 'Ctrl+y'], 'redo', 'redo'],
+  [['+', 'c'], 'add', 'add a missed node by click'],
+  [['Delete', 'x'], 'remove', 'delete an added node'],
+  [['s'], 'split', 'split in two'],
+  [['m'], 'join', 'merge with the node it touches'],
+  [['j'], 'jump', 'center and zoom on it'],
+  [['i'], 'details', 'tags and more about it'],
+  [['o'], 'overlay', 'nodes on and off'],
+  [['t'], 'pet', 'PET on and off'],
+  [['1', '2', '3', '4'], 'window', 'CT window: mediastinum, lung, bone, wide'],
+  [['b'], 'brush', 'brush'],
+  [['e'], 'erase', 'eraser'],
+  [['l'], 'look', 'mouse for window and level'],
+  [['Ctrl+Enter'], 'submit', 'submit (asks)'],
+  [['Shift+N'], 'nextCase', 'next case (asks)'],
+  [['?'], 'help', 'this list'],
+];
+
+const ACTIONS = new Map(KEYS.flatMap(([keys, action]) => keys.map(key => [key, action])));
+
+/** What a pressed key is called in the table. */
+function keyName({ key, ctrlKey, metaKey, shiftKey, altKey }) {
+  if (altKey) return null;
+  const held = `${ctrlKey || metaKey ? 'Ctrl+' : ''}${shiftKey && /^[A-Za-z]$/.test(key) ? 'Shift+' : ''}`;
+  const letter = /^[A-Za-z]$/.test(key) ? (shiftKey ? key.toUpperCase() : key.toLowerCase()) : key;
+  return held + letter;
+}
+
+/** Whether somebody is typing: letters then are text. */
+function isTyping(target) {
+  if (target?.isContentEditable || ['TEXTAREA', 'SELECT'].includes(target?.tagName)) return true;
+  return target?.tagName === 'INPUT' && !['checkbox', 'radio', 'button'].includes(target.type);
+}
+
+/**
+ * Calls an action for its key, before OHIF or the page see it; returns what ends that.
+ *
+ * @param act Called with the name of an action and the event; returns whether it was meant.
+ */
+function listenToKeys(act) {
+  const listener = event => {
+    if (isTyping(event.target)) return;
+    const action = ACTIONS.get(keyName(event));
+    if (!action || event.isComposing || !act(action, event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  document.addEventListener('keydown', listener, true);
+  return () => document.removeEventListener('keydown', listener, true);
+}

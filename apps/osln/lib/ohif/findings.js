@@ -58,10 +58,11 @@ class Drawing {
  * @param entries Candidates as the server tells them, each with its value in `found`.
  * @param found Label map of the run, on the review's grid.
  * @param model {name, versions, operating_point} for the record.
+ * @param more Other facts of the run.
  * @returns {fresh, kept, left}: numbers of new candidates, of decided ones that it found again, and of candidates that the
  *   label map has no room for (those with the lowest scores).
  */
-function mergeRun(review, entries, found, model) {
+function mergeRun(review, entries, found, model, more = {}) {
   const places = placesByValue(found);
   const mine = placesByValue(review.map);
   const sizes = new Map([...mine].map(([value, all]) => [value, all.length]));
@@ -92,9 +93,9 @@ function mergeRun(review, entries, found, model) {
     if (former) reused.add(former.id);
     fresh.push({ entry, id: former?.id, value: free.length ? values.shift() : null });
   }
-  let more = 0;
-  const added = fresh.map(({ entry, id, value }) => candidateOf(entry, id ?? review.freeId(more++), value));
-  review.change(`Find nodes (${model.name})`, { candidates: [...result.values(), ...added], model }, drawing.edits);
+  let number = 0;
+  const added = fresh.map(({ entry, id, value }) => candidateOf(entry, id ?? review.freeId(number++), value));
+  review.change(`Find nodes (${model.name})`, { candidates: [...result.values(), ...added], model, ...more }, drawing.edits);
   return { fresh: added.length, kept: again.size, left };
 }
 

@@ -11,6 +11,8 @@ const KEYS = [
   [['z', 'Ctrl+z'], 'undo', 'undo'],
   [['Shift+Z', 'y', 'Ctrl+Shift+Z', 'Ctrl+y'], 'redo', 'redo'],
   [['+', 'c'], 'add', 'add a missed node by click'],
+  [['Enter'], 'take', 'take the outline of a click'],
+  [['Escape'], 'drop', 'drop the outline of a click'],
   [['Delete', 'x'], 'remove', 'delete an added node'],
   [['s'], 'split', 'split in two'],
   [['m'], 'join', 'merge with the node it touches'],

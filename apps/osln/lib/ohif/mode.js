@@ -1,5 +1,5 @@
 // The mode: viewports, tools, toolbar and panels.
-// Uses view.js: VIEWPORTS, TOOL_GROUP, PROTOCOL, protocol, registerAttributes; panel.js: BRUSH_MM, panelComponent.
+// Uses view.js: VIEWPORTS, TOOL_GROUP, PROTOCOL, protocol, registerAttributes; layout.js: BRUSH_MM; panel.js: panelComponent.
 
 const EXTENSIONS = {
   '@ohif/extension-default': '^3.0.0',

@@ -31,7 +31,11 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
-ORDER = ("geometry", "server", "segmentation", "view", "style", "panel", "mode", "config")
+ORDER = (
+    *("geometry", "nodes", "review", "findings", "record", "merge", "watch", "server", "drafts"),
+    *("view", "segmentation", "style", "keys", "leave", "dom", "list", "layout", "click", "past", "meet"),
+    *("opening", "sending", "deciding", "panel", "mode", "config"),
+)
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")
 HEADERS = {

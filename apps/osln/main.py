@@ -17,6 +17,7 @@ from lib.temporary import move_in
 from lib.web import (
     answers,
     dicom_routes,
+    dicomweb_routes,
     gate,
     house,
     ohif_routes,
@@ -95,7 +96,7 @@ class OslnApp(MONAILabelApp):
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
         requests.install(app)
         house.install(app, house.house_of(self.configuration.access, studies))
-        threads.unfreeze(app, [dicom_routes, ohif_routes, own_routes, pages])
+        threads.unfreeze(app, [dicom_routes, dicomweb_routes, ohif_routes, own_routes, pages])
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)

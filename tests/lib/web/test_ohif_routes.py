@@ -16,7 +16,6 @@ from lib.web import ohif_routes, threads
 from osln.imaging.grid import read_volume
 from osln.imaging.labelmaps import map_exactly, read_label_file
 from small import store as small_store
-from small.pacs import CASE, PET, fresh_store
 
 
 @pytest.fixture
@@ -82,45 +81,6 @@ def test_all_other_paths_are_the_page_which_asks_only_this_server(client, path):
     assert reply.text == (ohif_routes.VIEWER / "index.html").read_text()
     assert reply.headers["content-security-policy"].startswith("default-src 'self' ")
     assert "http" not in reply.headers["content-security-policy"]
-
-
-def test_nothing_is_written_to_the_pacs(client):
-    reply = client.post("/proxy/dicom/wado/studies/1.2", content=b"DICM")
-
-    assert reply.status_code == 403
-    assert "the viewer only reads from the PACS" in reply.json()["detail"]
-
-
-def test_store_of_folders_has_no_images_for_the_viewer(client):
-    reply = client.get("/proxy/dicom/qido/studies")
-
-    assert reply.status_code == 409
-    assert "start the server with --studies http(s)://PACS/dicom-web" in reply.json()["detail"]
-
-
-@pytest.mark.pacs
-def test_searches_and_images_pass_with_their_query(client_of, pacs, tmp_path):
-    client = client_of(fresh_store(pacs, tmp_path / "mirror"))
-
-    assert len(client.get("/proxy/dicom/qido/series").json()) == 3
-    (found,) = client.get(f"/proxy/dicom/qido/series?SeriesInstanceUID={PET}").json()
-    assert found["00080060"]["Value"] == ["PT"]
-    study = found["0020000D"]["Value"][0]
-    headers = client.get(f"/proxy/dicom/wado/studies/{study}/series/{CASE}/metadata")
-    assert headers.headers["content-type"].startswith("application/dicom+json")
-    assert {image["00080060"]["Value"][0] for image in headers.json()} == {"CT"}
-    assert client.get("/proxy/dicom/qido/%2e%2e/instances").status_code == 404
-
-
-def test_dead_pacs_is_told_without_credentials(client_of, tmp_path):
-    dead = SimpleNamespace(url="http://127.0.0.1:9/dicom-web", auth=("anna", "s3cret"))
-    client = client_of(fresh_store(dead, tmp_path, look=False))
-
-    reply = client.get("/proxy/dicom/qido/studies")
-
-    assert reply.status_code == 502
-    assert "cannot be reached" in reply.json()["detail"]
-    assert "anna" not in reply.text and "s3cret" not in reply.text
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ function registerAttributes({ hangingProtocolService }) {
   // SUV 0 to 10 where the PET can be scaled to SUV, its own range otherwise.
   hangingProtocolService.addCustomAttribute('oslnPetWindow', 'window of the PET', sets => {
     const image = sets.find?.(set => set?.Modality === 'PT')?.instances?.[0];
-    return image?.Units === 'BQML' ? { windowWidth: 10, windowCenter: 5 } : undefined;
+    return ['BQML', 'GML'].includes(image?.Units) ? { windowWidth: 10, windowCenter: 5 } : undefined;
   });
 }
 

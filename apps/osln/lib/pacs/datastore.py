@@ -77,6 +77,9 @@ class PacsDatastore(OslnDatastore):
             raise
         return super().ct(case)
 
+    def ct_series(self, case: str) -> str:
+        return case
+
     def announce(self, case: str, tag: str) -> None:
         self.outbox.announce(case, tag)
 

@@ -19,6 +19,9 @@ from lib.store.case_files import put_away, settle_removed, take_ct
 from lib.store.cases import TAGS, checked_notes, checked_tag, is_case_id, reason_against
 from lib.store.index import StoreIndex
 from lib.store.labels import accept_prediction, accept_submission, report_for
+from osln.dicom.served.catalog import FolderImages
+from osln.dicom.served.service import FolderService, series_named
+from osln.dicom.served.uids import case_named, series_part, study_uid
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.layout import check_case
@@ -49,6 +52,8 @@ class OslnDatastore(StoreIndex):
         self.root = Path(studies_path).resolve()
         self._refused: dict[str, str] = {}
         self._unnoted = threading.local()
+        self.images = FolderImages(self.root)
+        self.dicom = FolderService(self.images, self._all_cases, self.known)
         try:
             (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
             settle_removed(self.root)
@@ -80,6 +85,10 @@ class OslnDatastore(StoreIndex):
     def ct(self, case: str) -> Volume:
         """The CT that labels of a case are checked against."""
         return read_volume(self.get_image_uri(case))
+
+    def ct_series(self, case: str) -> str:
+        """UID of the series that viewers show as the CT of a case."""
+        return self.images.files(case)[0].uid
 
     def announce(self, case: str, tag: str) -> None:
         """Called before a label is stored, inside its lock.
@@ -240,11 +249,15 @@ class OslnDatastore(StoreIndex):
         self.refresh()
 
     def known(self, case: str) -> str:
-        """The id itself if the store serves the case.
+        """The id of a case that the store serves.
+
+        Args:
+            case: Its id, or the UID of its study, of a series or of an image, as a viewer has them.
 
         Raises:
             ValueError: Not fit to be an id.
             UnknownCaseError: No such case.
+            GoneError: A series of a case whose file has changed meanwhile.
             NotReadyError: The case is there but refused, for instance because of a twin name.
         """
         if not case:
@@ -254,7 +267,10 @@ class OslnDatastore(StoreIndex):
             )
         check_case(case)
         self.check_there()
-        if case not in self._datastore.objects and not self._refused.get(case):
+        if not self._there(case) and (named := case_named(case, self._all_cases())):
+            self._check_current(named, case)
+            case = named
+        if not self._there(case):
             self.refresh()
         if reason := self._refused.get(case):
             raise NotReadyError(f"case {case} is not served: {reason}")
@@ -264,6 +280,18 @@ class OslnDatastore(StoreIndex):
                 "GET /datastore/?output=all lists them"
             )
         return case
+
+    def _there(self, case: str) -> bool:
+        return case in self._datastore.objects or bool(self._refused.get(case))
+
+    def _all_cases(self) -> list[str]:
+        """Served and refused ones."""
+        return [*self._datastore.objects, *self._refused]
+
+    def _check_current(self, case: str, uid: str) -> None:
+        """Raises GoneError unless a UID is that of the study, or of a series as its file is now."""
+        if uid != study_uid(case) and case not in self._refused:
+            series_named(self.images.files(case), case, series_part(uid))
 
     def _has_label(self, case: str, tag: str) -> None:
         if not super().get_label_uri(self.known(case), checked_tag(tag)):

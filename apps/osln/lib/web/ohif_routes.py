@@ -12,18 +12,14 @@ from urllib.parse import quote
 
 import monailabel
 import numpy as np
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse, Response
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 
-from lib.errors import NotReadyError
 from lib.models.label_maps import write_label_map
-from lib.pacs.datastore import PacsDatastore
-from osln.dicom.web.address import checked_query, checked_resource
-from osln.dicom.web.client import PacsError
 from osln.imaging.labelmaps import read_label_file
 
 logger = logging.getLogger(__name__)
@@ -67,37 +63,12 @@ async def viewer(path: str, user: User = USER) -> FileResponse:
     return FileResponse(file, media_type=get_mime_type(str(file)))
 
 
-@router.get("/proxy/dicom/{path:path}", include_in_schema=False)
-async def read_pacs(path: str, request: Request, user: User = USER) -> Response:
-    """What the PACS answers to a search or for an image; the credentials are added here."""
-    store = _pacs()
-    resource = checked_resource(SERVICES.sub("", path, count=1))
-    if resource is None:
-        raise HTTPException(404, "there is no such DICOMweb resource")
-    try:
-        query = checked_query(request.url.query)
-        reply = store.mirror.web.get(resource, query, request.headers.get("accept", "*/*"))
-    except PacsError as error:
-        raise HTTPException(502, str(error)) from error
-    return Response(reply.content, reply.status_code, media_type=reply.headers.get("Content-Type"))
-
-
-@router.post("/proxy/dicom/{path:path}", include_in_schema=False)
-async def refuse_writing(path: str, user: User = USER) -> None:
-    """Nothing is written to the PACS from a browser."""
-    raise HTTPException(
-        403,
-        "the viewer only reads from the PACS: its own export mirrors labels; submit them in the mode "
-        "'Lymph nodes', and this server stores them",
-    )
-
-
 @router.get("/osln/label", summary="The stored label of a case as NRRD: 1 lymph node, 2 tumor")
 async def stored_label(image: str, user: User = USER) -> Response:
     """Approved nodes and tumor in one map on the CT's voxels; 204 if there is neither.
 
-    Headers name the case, which another series of it may have been asked for, the revision of the nodes (0
-    before the first) and who approved it.
+    Headers name the case, which another series of it may have been asked for, the series that viewers show as
+    its CT, the revision of the nodes (0 before the first) and who approved it.
     """
     store = app_instance().datastore()
     case = store.known(image)
@@ -108,6 +79,7 @@ async def stored_label(image: str, user: User = USER) -> Response:
         head = kept.head()
     about = {
         "OSLN-Case": case,
+        "OSLN-Series": store.ct_series(case),
         "OSLN-Revision": str(head.revision if head else 0),
         "OSLN-By": quote(head.by if head else ""),
     }
@@ -129,13 +101,3 @@ async def stored_label(image: str, user: User = USER) -> Response:
     finally:
         path.unlink(missing_ok=True)
     return Response(content, media_type="application/octet-stream", headers=about)
-
-
-def _pacs() -> PacsDatastore:
-    store = app_instance().datastore()
-    if not isinstance(store, PacsDatastore):
-        raise NotReadyError(
-            "the cases of this server lie in a folder, and OHIF shows DICOM images: start the server with "
-            "--studies http(s)://PACS/dicom-web"
-        )
-    return store

@@ -41,7 +41,8 @@ class ClickedNode {
   swallow(event) {
     const viewport = this.viewportAt(event);
     if (!viewport || (event.button && event.type !== 'wheel')) return null;
-    event.preventDefault();
+    // A pointer that is prevented gives no mouse event.
+    if (event.type !== 'pointerdown') event.preventDefault();
     event.stopImmediatePropagation();
     return viewport;
   }

@@ -9,7 +9,7 @@ const keysOf = action => KEYS.find(([, name]) => name === action)?.[0].join(', '
 
 /** The table of all keys. */
 function keyTable() {
-  const rows = KEYS.map(([keys, , text]) => element('tr', {}, element('td', { textContent: keys.join('  ') }), element('td', { textContent: text })));
+  const rows = KEYS.map(([keys, , text]) => element('tr', {}, element('td', { textContent: keys.slice(0, 2).join(' or ') }), element('td', { textContent: text })));
   return element('table', { className: 'osln-keys' }, ...rows);
 }
 
@@ -32,7 +32,6 @@ function layout(place, act, list) {
   };
   const slider = (name, attributes) => part(name, element('input', { type: 'range', ...attributes }));
   const row = (...controls) => element('div', { className: 'osln-row' }, ...controls);
-  const named = (name, ...controls) => element('label', {}, element('span', { textContent: name }), ...controls);
   place.replaceChildren(
     element('style', { textContent: STYLE }),
     part(
@@ -42,12 +41,12 @@ function layout(place, act, list) {
         { className: 'osln' },
         part('about', element('div', { className: 'osln-about', textContent: 'Loading the images ...' })),
         row(part('model', choice([], { 'aria-label': 'model' })), button('Find nodes', 'find', { className: 'main' })),
-        named('Show', slider('point', { 'aria-label': 'operating point' })),
+        row(slider('point', { 'aria-label': 'operating point' })),
         part('pointText', element('div', { className: 'osln-small' })),
         row(
           part('order', choice([['score', 'by score'], ['place', 'by place'], ['doubt', 'by doubt']], { 'aria-label': 'order' })),
           part('left', element('span', { className: 'osln-small', 'aria-live': 'polite' })),
-          button('?', 'help', { 'aria-label': 'keys' })
+          button('?', 'help', { 'aria-label': 'keys', className: 'osln-narrow' })
         ),
         list.head,
         list.box,
@@ -57,7 +56,7 @@ function layout(place, act, list) {
           button('Brush', 'brush'),
           button('Eraser', 'erase'),
           button('Look', 'look'),
-          part('target', choice([['node', 'this node'], ['new', 'new node'], ['tumor', 'tumor']], { 'aria-label': 'what the brush paints' }))
+          part('target', choice([['node', 'this node'], ['new', 'new node'], ['tumor', 'tumor']], { 'aria-label': 'what the brush paints', className: 'osln-wide' }))
         ),
         row(
           slider('radius', { min: 1, max: 20, step: 0.5, value: BRUSH_MM, 'aria-label': 'radius of brush and eraser' }),

@@ -70,7 +70,7 @@ async function takePlace(panel) {
   const { name } = panel;
   const place = `${location.host} ${panel.case} ${panel.image}`;
   panel.drafts = new Drafts(panel.image, place, name, (kept, sentence, error) => {
-    panel.parts.kept.textContent = kept ? sentence : '';
+    panel.parts.kept.textContent = kept ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}` : '';
     panel.parts.kept.title = sentence;
     if (!kept) panel.trouble(error || new Error(sentence));
   });

@@ -159,9 +159,10 @@ class NodesPanel {
     Object.assign(point, curve.length ? { min: 0, max: curve.length - 1, step: 1 } : { min: 0, max: 1, step: 0.01 });
     point.value = curve.length ? nearest : threshold;
     const entry = curve[nearest];
-    const sensitivity = entry && typeof entry.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}% (validation)` : '';
-    const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}` : 'no validation curve of these weights here';
-    pointText.textContent = `${told}; score from ${round(threshold, 2)}`;
+    const sensitivity = typeof entry?.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}%` : '';
+    const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}` : 'all';
+    pointText.textContent = `Shown: ${told}; score from ${round(threshold, 2)}`;
+    pointText.title = entry ? 'false positives and sensitivity as validation of these weights measured them' : 'no validation curve of these weights here';
   }
 
   /** Selects a candidate and, unless that was switched off, goes there. */

@@ -7,6 +7,8 @@
 
 const STEPS = 100;
 const PROXIMAL_MM = 70;
+// Farther is told as this, as the models do.
+const FAR_MM = 100;
 const COUNTED = ['accepted', 'edited', 'added'];
 const SAID = {
   undecided: 'undecided',
@@ -178,7 +180,8 @@ class Review {
 
   /** Center, size, distance to the tumor and zone of places. */
   geometry(places) {
-    const far = places.length ? nearest(measured(places, this.grid).center_mm, this.places(TUMOR), this.grid) : null;
+    const near = places.length ? nearest(measured(places, this.grid).center_mm, this.places(TUMOR), this.grid) : null;
+    const far = near === null ? null : Math.min(near, FAR_MM);
     const zone = far === null ? null : far <= PROXIMAL_MM ? 'proximal' : 'distal';
     return { ...measured(places, this.grid), distance_mm: far, zone };
   }

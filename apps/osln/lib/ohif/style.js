@@ -16,6 +16,9 @@ const STYLE = `
   border: 0; padding: 0; }
 .osln button { flex: 1 1 auto; background: #1d3a66; color: #fff; border: 1px solid #4573b5; border-radius: 4px; padding: 1px 5px;
   cursor: pointer; font: inherit; height: 23px; white-space: nowrap; }
+.osln button.osln-narrow { flex: 0 0 26px; }
+.osln .osln-row select { flex: 0 1 84px; }
+.osln .osln-row select.osln-wide { flex: 1 0 82px; }
 .osln button:disabled { opacity: .45; cursor: default; }
 .osln button.main { background: #2d6fd0; font-weight: 600; }
 .osln button.on { background: #c98a00; border-color: #ffc400; }
@@ -52,7 +55,7 @@ const STYLE = `
 .osln-meet li button { flex: 0 0 26px; }
 .osln-meet li span { flex: 1; }
 .osln-meet li select { flex: 0 0 68px; }
-.osln-keys { border-collapse: collapse; }
+.osln-keys { border-collapse: collapse; width: 100%; table-layout: fixed; font-size: 11px; line-height: 1.25; }
 .osln-keys td { padding: 1px 8px 1px 0; vertical-align: top; }
-.osln-keys td:first-child { color: #ffd24a; white-space: nowrap; }
+.osln-keys td:first-child { color: #ffd24a; width: 92px; }
 `;

@@ -16,6 +16,7 @@ from lib.store.datastore import OslnDatastore
 from lib.temporary import move_in
 from lib.web import (
     answers,
+    case_routes,
     dicom_routes,
     dicomweb_routes,
     gate,
@@ -96,7 +97,7 @@ class OslnApp(MONAILabelApp):
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
         requests.install(app)
         house.install(app, house.house_of(self.configuration.access, studies))
-        threads.unfreeze(app, [dicom_routes, dicomweb_routes, ohif_routes, own_routes, pages])
+        threads.unfreeze(app, [case_routes, dicom_routes, dicomweb_routes, ohif_routes, own_routes, pages])
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import monailabel
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, Response
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC, User
@@ -20,6 +20,7 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 
 from lib.models.label_maps import write_label_map
+from lib.web.compression import FOR_EVER, packed, packed_file, takes_gzip
 from osln.imaging.labelmaps import read_label_file
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ ORDER = (
 )
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")
+HASHED = re.compile(r"[0-9a-f]{20}")
+"""In the name of a file whose content never changes."""
 HEADERS = {
     # The viewer asks for fonts elsewhere; a page with patient data asks nobody but this server.
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:",
@@ -55,16 +58,24 @@ def script() -> str:
 
 
 @router.get("/ohif/{path:path}", include_in_schema=False)
-async def viewer(path: str, user: User = USER) -> FileResponse:
+async def viewer(path: str, request: Request, user: User = USER) -> Response:
     """A file of the viewer, its page for everything else, which are addresses inside the viewer."""
     file = (VIEWER / path).resolve()
     if not (path and file.is_relative_to(VIEWER) and file.is_file()):
+        # The images are made while the browser loads the viewer, which takes longer.
+        app_instance().datastore().prepare(request.query_params.get("StudyInstanceUIDs", ""))
         return FileResponse(VIEWER / "index.html", media_type="text/html", headers=HEADERS)
-    return FileResponse(file, media_type=get_mime_type(str(file)))
+    kind, lasting = get_mime_type(str(file)), HASHED.search(file.name)
+    headers = {"Cache-Control": FOR_EVER if lasting else "no-cache"}
+    if lasting and takes_gzip(request):
+        content = packed_file(file, file.stat().st_mtime_ns)
+        packing = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(content, media_type=kind, headers=headers | packing)
+    return FileResponse(file, media_type=kind, headers=headers)
 
 
 @router.get("/osln/label", summary="The stored label of a case as NRRD: 1 lymph node, 2 tumor")
-async def stored_label(image: str, user: User = USER) -> Response:
+async def stored_label(image: str, request: Request, user: User = USER) -> Response:
     """Approved nodes and tumor in one map on the CT's voxels; 204 if there is neither.
 
     Headers name the case, which another series of it may have been asked for, the series that viewers show as
@@ -100,4 +111,4 @@ async def stored_label(image: str, user: User = USER) -> Response:
         content = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
-    return Response(content, media_type="application/octet-stream", headers=about)
+    return packed(request, content, "application/octet-stream", about)

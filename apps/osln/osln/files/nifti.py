@@ -101,7 +101,7 @@ def read_affine(path: Path) -> np.ndarray:
     return _placed(data, _header(bytes(data)))[1].get_best_affine()
 
 
-def _placed(data: bytearray, header: NiftiHeader) -> tuple[type, nib.Nifti1Header]:
+def _placed(data: bytearray, header: NiftiHeader) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
     """Class of the image whose file begins with these bytes, and its header, whose place is believed."""
     size, order = _size(bytes(data[:4]))
     if size == 348:

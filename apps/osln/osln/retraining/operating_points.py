@@ -128,6 +128,30 @@ def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
     }
 
 
+def operating_curve(patients: Sequence[Scored]) -> list[dict[str, float]]:
+    """Sensitivity and score at each offered number of false positives per patient.
+
+    Args:
+        patients: Validation patients under the classifier's scores.
+
+    Returns:
+        `fp_per_patient`, `threshold` (as `score_thresholds`) and `sensitivity` (share of the nodes found from
+        that score on), by rising `fp_per_patient`; [] with fewer than `FEWEST_PATIENTS` patients or without
+        any node, where a share would say nothing.
+    """
+    nodes = sum(patient.n_nodes for patient in patients)
+    if len(patients) < FEWEST_PATIENTS or not nodes:
+        return []
+    return [
+        {
+            "fp_per_patient": float(name),
+            "threshold": score,
+            "sensitivity": sum(int((one.hits & (one.scores >= score)).sum()) for one in patients) / nodes,
+        }
+        for name, score in score_thresholds(patients).items()
+    ]
+
+
 def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence[Scored]) -> str:
     """Stores the score thresholds of a classifier that was published, or keeps the former ones.
 
@@ -144,7 +168,8 @@ def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence
     if len(patients) < FEWEST_PATIENTS and (known or not patients):
         kept = _kept(f"score thresholds of {classifier}", patients)
         return f"{kept} to set them, {FEWEST_PATIENTS} are needed"
-    models.set_thresholds(classifier, score_thresholds(patients))
+    curve = {"weights": _in_use(models, classifier), "points": operating_curve(patients)}
+    models.set_thresholds(classifier, score_thresholds(patients), curve)
     few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
     return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
 
@@ -197,6 +222,13 @@ def renew_score_thresholds(
         patients = scored_patients(checkpoint, sets, tags, device=device)
         said.append(set_score_thresholds(models, checkpoint.name, patients))
     return "; ".join(said)
+
+
+def _in_use(models: ModelStore, classifier: str) -> dict[str, str]:
+    """Checksums of the networks that make and score the candidates of a classifier."""
+    rows = [row for row in ROWS.values() if row.classifier == classifier and row.turns == 1]
+    used = {name: models.published(name) for row in rows for name in row.networks}
+    return {name: version.sha256 for name, version in used.items() if version}
 
 
 def _kept(what: str, patients: Sequence[object]) -> str:

@@ -245,12 +245,29 @@ class ModelStore:
         own = self._state().get("thresholds", {})
         return dict({**shipped, **own}.get(experiment) or {OPERATING_POINT: DEFAULT_THRESHOLD})
 
-    def set_thresholds(self, experiment: str, thresholds: Mapping[str, float]) -> None:
-        """Stores the operating points of an experiment; see `thresholds`."""
+    def set_thresholds(
+        self, experiment: str, thresholds: Mapping[str, float], curve: Mapping[str, Any] | None = None
+    ) -> None:
+        """Stores the operating points of an experiment, and what was found there; see `thresholds`, `curve`."""
         with self._lock():
             state = self._state()
             state.setdefault("thresholds", {})[experiment] = plain(thresholds)
+            state.setdefault("curves", {})[experiment] = plain(dict(curve or {}))
             self._write_state(state)
+
+    def curve(self, experiment: str) -> dict[str, Any]:
+        """What validation patients gave at the operating points of a network of stage two.
+
+        Returns:
+            `weights`, checksum by network that it was measured with, and `points`, a list of
+            `fp_per_patient`, `threshold` and `sensitivity`; {} if it was not measured.
+        """
+        shipped = self._shipped_manifest().get("curves", {})
+        state = self._state()
+        # Thresholds that were set here replace the shipped ones together with what was found there.
+        if experiment in state.get("thresholds", {}):
+            return dict(state.get("curves", {}).get(experiment) or {})
+        return dict(shipped.get(experiment) or {})
 
     def _named(self, network: str, name: str) -> Version:
         for version in self.versions(network):

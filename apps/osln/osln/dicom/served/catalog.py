@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nibabel.orientations import io_orientation
 from pydicom.dataset import Dataset
@@ -131,19 +132,19 @@ class FolderImages:
             GoneError: If a file vanishes meanwhile.
         """
         paths = companions(self.root, case)
-        found = [self.file(case, CT, paths.ct, folder_heading(case))]
+        found = [self.file(case, CT, paths.ct, self._common(case, CT))]
         if paths.pet is not None:
-            found.append(self.file(case, PET, paths.pet, folder_heading(case)))
+            found.append(self.file(case, PET, paths.pet, self._common(case, PET)))
         return found
 
-    def file(self, case: str, kind: str, path: Path, heading: Dataset) -> SeriesFile:
+    def file(self, case: str, kind: str, path: Path, common: Dataset) -> SeriesFile:
         """A series of a case.
 
         Args:
             case: Id of the case.
             kind: `uids.CT` or `uids.PET`.
             path: Its file.
-            heading: Patient, study and frame of reference.
+            common: What all images share; the UID of the series is added.
 
         Raises:
             GoneError: If the file is not there.
@@ -153,13 +154,7 @@ class FolderImages:
         except FileNotFoundError:
             what = "CT" if kind == CT else "PET"
             raise GoneError(f"the {what} of case {case} is not there any more: reload the page") from None
-        moved = kind == PET and registration(self.root, case) is not None
-        common = Dataset()
-        common.update(heading)
-        common.SeriesInstanceUID, common.SeriesNumber = uid, int(kind)
-        common.SeriesDescription = {CT: "CT", PET: "PET registered to the CT" if moved else "PET"}[kind]
-        # Turned from the file's axes; a PET that was moved is another image than the scanner's.
-        common.ImageType = ["DERIVED", "SECONDARY", "AXIAL"] if kind == CT else ["DERIVED", "SECONDARY"]
+        common.SeriesInstanceUID = uid
         return SeriesFile(case, kind, path, uid, common)
 
     def shown(self, case: str) -> tuple[list[SeriesFile], str]:
@@ -190,6 +185,15 @@ class FolderImages:
                 return 0
         return self._counts[file.uid]
 
+    def _common(self, case: str, kind: str) -> Dataset:
+        moved = kind == PET and registration(self.root, case) is not None
+        common = folder_heading(case)
+        common.SeriesNumber = int(kind)
+        common.SeriesDescription = {CT: "CT", PET: "PET registered to the CT" if moved else "PET"}[kind]
+        # Turned from the file's axes, which nobody knows to be the scanner's.
+        common.ImageType = ["DERIVED", "SECONDARY", "AXIAL"] if kind == CT else ["DERIVED", "SECONDARY"]
+        return common
+
 
 def folder_heading(case: str) -> Dataset:
     """Patient and study of a case of which nothing but its images is known; dates are left open."""
@@ -204,8 +208,8 @@ def folder_heading(case: str) -> Dataset:
     return heading
 
 
-def registration(root: Path, case: str) -> dict[str, object] | None:
-    """How well the PET of an imported case was registered to its CT; None if it was not moved."""
+def registration(root: Path, case: str) -> dict[str, Any] | None:
+    """Figures of how the PET of an imported case was registered to its CT; None if it was not moved."""
     manifest = read_manifest(root, case) or {}
     found = (manifest.get("pet") or {}).get("registration")
     return found if isinstance(found, dict) else None

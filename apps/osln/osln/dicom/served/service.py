@@ -105,6 +105,16 @@ class FolderService:
             files = [series_named(self.images.files(case), case, wanted.series)]
         return retrieved([self.images.cache.get(file) for file in files], wanted, accept)
 
+    def prepare(self, study: str) -> None:
+        """Has the images of a study made before they are asked for.
+
+        Raises:
+            GoneError: If there is no such study.
+            ValueError: If its files have twin names.
+        """
+        for file in self.images.files(self.case_of(study)):
+            self.images.cache.prepare(file)
+
     def case_of(self, study: str) -> str:
         """The case of a study.
 

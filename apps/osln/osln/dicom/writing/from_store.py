@@ -163,7 +163,8 @@ def _without_other_segments(labels: np.ndarray, names: Any) -> np.ndarray:
     """The label map without what its names call otherwise, for instance the tumor or rejected candidates."""
     if not isinstance(names, dict) or not values_of(labels) <= set(names.values()):
         return labels
-    others = [value for name, value in names.items() if name != NAME]
+    # "lymph node", or "lymph node 3" where each candidate has a value of its own.
+    others = [value for name, value in names.items() if name.rstrip("0123456789 ") != NAME]
     return np.where(np.isin(labels, others), 0, labels) if others else labels
 
 

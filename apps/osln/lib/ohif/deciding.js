@@ -57,14 +57,12 @@ async function find(panel) {
 
 const versionsOf = models => Object.fromEntries(Object.entries(models || {}).map(([network, about]) => [network, about?.version ?? null]));
 
-/** Where the list begins: the operating point of the run; without a curve the lowest score that the run kept. */
-function startingThreshold({ operating_point: point, candidates }, curve) {
-  const fp = Number(/[\d.]+/.exec(point)?.[0]);
-  if (curve.length) {
-    const gap = entry => Math.abs(entry.fp_per_patient - (Number.isNaN(fp) ? 0 : fp));
-    return curve.reduce((best, entry) => (gap(entry) < gap(best) ? entry : best)).threshold;
-  }
-  return Math.min(...candidates.filter(({ kept }) => kept).map(({ score }) => score), 1);
+/** Where the list begins: the operating point of the run, or the lowest score that it kept. */
+function startingThreshold({ score_threshold: score, candidates }, curve) {
+  const start = typeof score === 'number' ? score : Math.min(...candidates.filter(({ kept }) => kept).map(one => one.score), 1);
+  if (!curve.length) return start;
+  const gap = entry => Math.abs(entry.threshold - start);
+  return curve.reduce((best, entry) => (gap(entry) < gap(best) ? entry : best)).threshold;
 }
 
 function addByClick(panel) {

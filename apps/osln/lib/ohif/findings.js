@@ -83,7 +83,7 @@ function mergeRun(review, entries, found, model, more = {}) {
       again.add(same.id);
       continue;
     }
-    if (!values.length) {
+    if (!values.length || !(entry.value <= MAX_VALUE)) {
       left++;
       continue;
     }

@@ -1,6 +1,8 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
 // Uses dom.js: element, line, options, question; drafts.js: Drafts; geometry.js: onGrid; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs; record.js: described, draftOf, restoreDraft, storedCandidates; review.js: Review; segmentation.js: EditedLabels; server.js: account, caseFacts, info, lease, storedLabel, storedReview; view.js: TOOL_GROUP, VIEWPORTS.
 
+const PET_LOOK_MS = 2000;
+
 /** Everything about the CT that is shown. */
 async function openCase(panel) {
   const { viewportGridService, displaySetService, toolGroupService } = panel.services;
@@ -22,6 +24,7 @@ async function openCase(panel) {
   panel.mark(toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
   await takePlace(panel);
   panel.enable(true);
+  awaitPet(panel).catch(error => panel.trouble(error));
   panel.select(panel.review.shown(panel.order)[0]?.id ?? null, false);
 }
 
@@ -61,8 +64,22 @@ function showCase(panel) {
   const { pet, warnings = [] } = panel.facts || {};
   const { revision, by } = panel.stored;
   const approved = revision ? `revision ${revision} by ${by}` : 'nodes are not approved yet';
-  const lines = [`${panel.case}: ${approved}`, pet?.message, ...warnings];
+  const done = pet?.progress ? ` (${pet.progress.step}, ${Math.round(100 * pet.progress.fraction)}%)` : '';
+  const lines = [`${panel.case}: ${approved}`, pet && `${pet.message}${done}`, ...warnings];
   panel.parts.about.replaceChildren(...lines.filter(Boolean).map(line));
+}
+
+/** A PET that is being registered to the CT is waited for; shown is what the page was opened with. */
+async function awaitPet(panel) {
+  while (!panel.gone && panel.facts?.pet?.state === 'registering') {
+    await new Promise(resolve => setTimeout(resolve, PET_LOOK_MS));
+    if (panel.gone) return;
+    panel.facts = await caseFacts(panel.image);
+    if (panel.facts.pet.state === 'registered') {
+      panel.facts.pet.message = `${panel.facts.pet.message}. Open the case again to see it; your work is kept.`;
+    }
+    showCase(panel);
+  }
 }
 
 /** Work begins: who else is at it is told, and what was left unfinished is offered. */

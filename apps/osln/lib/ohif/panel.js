@@ -161,7 +161,7 @@ class NodesPanel {
     const entry = curve[nearest];
     const sensitivity = typeof entry?.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}%` : '';
     const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}` : 'all';
-    pointText.textContent = `Shown: ${told}; score from ${round(threshold, 2)}`;
+    pointText.textContent = `${told}, score from ${round(threshold, 2)}`;
     pointText.title = entry ? 'false positives and sensitivity as validation of these weights measured them' : 'no validation curve of these weights here';
   }
 

@@ -3,7 +3,7 @@
 
 const STYLE = `
 .osln { position: relative; color: #eee; font: 12px/1.35 system-ui, sans-serif; padding: 6px 8px; height: 100%; display: flex;
-  flex-direction: column; gap: 3px; overflow: hidden auto; }
+  flex-direction: column; gap: 2px; overflow: hidden auto; }
 .osln > * { flex: none; }
 .osln h3 { font-size: 13px; color: #9bd; margin: 0 0 6px; }
 .osln-about { max-height: 50px; overflow-y: auto; }
@@ -29,8 +29,8 @@ const STYLE = `
 .osln .told { padding: 3px 6px; border-left: 3px solid #4573b5; background: #0c1630; max-height: 84px; overflow-y: auto; }
 .osln .told.error { border-color: #e0505c; }
 .osln .told.good { border-color: #4cb26a; }
-.osln .osln-list { flex: 1 1 322px; min-height: 315px; overflow-y: auto; border: 1px solid #24365a; }
-.osln-line { display: grid; grid-template-columns: 14px 36px 36px 36px 34px 1fr; gap: 4px; height: 21px; align-items: center;
+.osln .osln-list { flex: 1 0 302px; min-height: 302px; overflow-y: auto; border: 1px solid #24365a; }
+.osln-line { display: grid; grid-template-columns: 14px 36px 36px 36px 34px 1fr; gap: 4px; height: 20px; align-items: center;
   padding: 0 4px; text-align: right; cursor: pointer; }
 .osln-line > :first-child { text-align: center; }
 .osln-line > :last-child { text-align: left; padding-left: 4px; }

@@ -1,5 +1,8 @@
 // What each key and button does, by the names in the table of keys.
-// Uses click.js: ClickedNode; dom.js: question; findings.js: mergeRun; geometry.js: onGrid; layout.js: keyTable; past.js: showPast; sending.js: sendCase; server.js: findAll, worklist; view.js: setPetOpacity, PET_OPACITY.
+// Uses click.js: ClickedNode; dom.js: question; findings.js: mergeRun; geometry.js: onGrid; layout.js: keyTable; past.js: showPast; sending.js: sendCase; server.js: findAll, worklist; view.js: LOOK, setCtWindow, setOverlay,
+// setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; windows.js: PET_UPPERS; drawing.js: showBorder, showCrosshair; mip.js: showMip.
+
+const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 
 const isOpen = ({ state }) => state === 'undecided';
 
@@ -148,9 +151,20 @@ const ACTS = {
   nextCase,
   past: panel => showPast(pastOf(panel)),
   help: panel => question(panel.place, 'Keys', [keyTable()], [[null, 'Close']]),
-  overlay: panel => panel,
-  pet: panel => panel,
-  window: panel => panel,
+  overlay: panel => toggleOverlay(panel.services),
+  fill: panel => setOverlay(panel.services, LOOK.overlay === 'fill' ? 'outline' : 'fill'),
+  pet: panel => togglePet(panel.services),
+  window: (panel, { key }) => panel.tell(`CT window: ${setCtWindow(panel.services, WINDOW_KEYS[key])}.`),
+  suv: panel => {
+    const upper = PET_UPPERS[(PET_UPPERS.indexOf(LOOK.petUpper) + 1) % PET_UPPERS.length];
+    setPetWindow(panel.services, upper);
+    panel.tell(`PET: SUV 0 to ${upper}.`);
+  },
+  opacity: (panel, { key }) => setPetOpacity(panel.services, LOOK.opacity + (key === ',' ? -0.1 : 0.1)),
+  border: panel => showBorder(panel.services) || panel.tell('No border is shown: it needs a tumor.'),
+  tumor: panel => showTumor(panel.services),
+  crosshair: panel => showCrosshair(panel.services),
+  mip: panel => showMip(panel.services),
 };
 
 /** What the history needs of the panel. */

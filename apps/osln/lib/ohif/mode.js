@@ -1,5 +1,6 @@
 // The mode: viewports, tools, toolbar and panels.
-// Uses view.js: VIEWPORTS, TOOL_GROUP, PROTOCOL, protocol, registerAttributes; layout.js: BRUSH_MM; panel.js: panelComponent.
+// Uses commands.js: commandsModule; hanging.js: TOOL_GROUP, PROTOCOL, protocol, registerAttributes; view.js: VIEWPORTS, beginLook; layout.js: BRUSH_MM;
+// panel.js: panelComponent.
 
 const EXTENSIONS = {
   '@ohif/extension-default': '^3.0.0',
@@ -70,6 +71,8 @@ const BUTTONS = [
   },
 ];
 
+let endLook = () => {};
+
 const mode = {
   id: 'osln-mode',
   extensionDependencies: EXTENSIONS,
@@ -79,12 +82,14 @@ const mode = {
     displayName: 'Lymph nodes',
     onModeEnter: ({ servicesManager, extensionManager }) => {
       const { services } = servicesManager;
+      endLook = beginLook(services);
       addTools(services, extensionManager);
       services.toolbarService.addButtons(BUTTONS);
       services.toolbarService.createButtonSection('primary', BUTTONS.map(({ id }) => id));
     },
     onModeExit: ({ servicesManager }) => {
       const { services } = servicesManager;
+      endLook();
       services.uiDialogService.dismissAll();
       services.uiModalService.hide();
       services.toolGroupService.destroy();
@@ -131,6 +136,7 @@ const extension = {
   version: '1.0.0',
   preRegistration: ({ servicesManager }) => registerAttributes(servicesManager.services),
   getHangingProtocolModule: () => [{ name: PROTOCOL, protocol }],
+  getCommandsModule: ({ servicesManager }) => commandsModule(servicesManager.services),
   getPanelModule: ({ servicesManager, commandsManager }) => [
     {
       name: 'nodes',

@@ -1,5 +1,5 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses dom.js: element, line, options, question; drafts.js: Drafts; geometry.js: onGrid; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs; record.js: described, draftOf, restoreDraft, storedCandidates; review.js: Review; segmentation.js: EditedLabels; server.js: account, caseFacts, info, lease, storedLabel, storedReview; view.js: TOOL_GROUP, VIEWPORTS.
+// Uses dom.js: element, line, options, question; drafts.js: Drafts; geometry.js: onGrid; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs; record.js: described, draftOf, restoreDraft, storedCandidates; review.js: Review; segmentation.js: EditedLabels; server.js: account, caseFacts, info, lease, storedLabel, storedReview; hanging.js: TOOL_GROUP; view.js: VIEWPORTS.
 
 const PET_LOOK_MS = 2000;
 

@@ -35,6 +35,7 @@ class NodesPanel {
     on(window, 'focus blur', () => this.watch.tick(this.isLookedAt()));
     on(window, 'pagehide', () => this.drafts?.stop());
     this.endings = [() => tools.unsubscribe(), () => away.abort(), listenToKeys((action, event) => this.onKey(action, event)), guardLeaving(() => this.unsaved)];
+    onMipPick(({ id, point_mm: point }) => (id === null ? this.jumpTo(point) : this.select(id)));
     parts.order.onchange = () => this.refresh();
     parts.point.oninput = () => this.movePoint(Number(parts.point.value));
     parts.target.onchange = () => this.aim();
@@ -139,8 +140,16 @@ class NodesPanel {
     const hidden = review.candidates.length - shown.length;
     parts.left.textContent = `${review.left().length} of ${shown.length} to decide${hidden ? `, ${hidden} hidden` : ''}`;
     this.labels.color(review.candidates, candidate => review.isShown(candidate), this.selected);
+    markOnMip(shown.map(one => this.onMip(one)));
     this.showPoint();
     this.aim();
+  }
+
+  /** A candidate as the PET's maximum shows it. */
+  onMip(candidate) {
+    const selected = candidate.id === this.selected;
+    const { id, center_mm, radius_mm, state } = candidate;
+    return { id, center_mm, radius_mm, selected, color: `rgb(${COLORS[state].slice(0, 3).join()})` };
   }
 
   /** Shows and hides; nothing else. */
@@ -176,7 +185,7 @@ class NodesPanel {
 
   /** Centers the planes on a point of the patient (RAS mm). */
   jumpTo(point) {
-    centerOn(this.services, turned(point));
+    jumpTo(this.services, point);
   }
 
   /** The value that the brush paints: the selected node's, a new one's, or the tumor's. */
@@ -211,6 +220,7 @@ class NodesPanel {
     const done = this.review.stroke(now);
     if (!done) return;
     if (done.places.length) this.labels.put(done.places, this.review.map);
+    followTumor(this.services);
     if (done.id && this.parts.target.value === 'new') this.parts.target.value = 'node';
     if (done.id) this.select(done.id, false);
   }

@@ -1,7 +1,7 @@
 // The label map as OHIF shows it: one for each CT, in OHIF's own segmentation service; a value for each node, the tumor 255.
 //
 // What it holds is decided by the review; here it is copied into the viewer, and strokes are read back.
-// Uses geometry.js: gridOfVolume; nodes.js: TUMOR, MAX_VALUE.
+// Uses geometry.js: gridOfVolume; nodes.js: TUMOR; view.js: LOOK, setOverlay.
 
 const COLORS = {
   undecided: [255, 196, 0, 255],
@@ -47,7 +47,7 @@ class EditedLabels {
         await segmentationService.addSegmentationRepresentation(viewport, { segmentationId: this.id, type: LABELMAP() });
       }
     }
-    segmentationService.setStyle({ type: LABELMAP() }, { renderFill: true, fillAlpha: 0.15, outlineWidth: 2, renderOutline: true });
+    setOverlay(this.services);
   }
 
   get volume() {
@@ -95,7 +95,7 @@ class EditedLabels {
    * @param selected Id of the one that is white.
    */
   color(candidates, isShown, selected) {
-    const looks = new Map([[TUMOR, { color: COLORS.tumor, visible: true }]]);
+    const looks = new Map([[TUMOR, { color: COLORS.tumor, visible: LOOK.tumor }]]);
     for (const candidate of candidates) {
       if (candidate.value === null) continue;
       const color = candidate.id === selected ? HIGHLIGHT : COLORS[candidate.state];

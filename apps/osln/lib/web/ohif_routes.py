@@ -30,7 +30,8 @@ VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
 ORDER = (
     *("geometry", "nodes", "review", "findings", "record", "merge", "watch", "server", "drafts"),
-    *("view", "segmentation", "style", "keys", "leave", "dom", "list", "layout", "click", "past", "meet"),
+    *("windows", "contours", "projections", "segmentation", "view", "hanging", "drawing", "mip", "commands"),
+    *("style", "keys", "leave", "dom", "list", "layout", "click", "past", "meet"),
     *("opening", "sending", "deciding", "panel", "mode", "config"),
 )
 """Scripts of the mode; a later one uses what an earlier one defines."""

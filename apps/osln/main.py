@@ -25,6 +25,7 @@ from lib.web import (
     own_routes,
     pages,
     requests,
+    review_routes,
     startup,
     threads,
 )
@@ -97,7 +98,16 @@ class OslnApp(MONAILabelApp):
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
         requests.install(app)
         house.install(app, house.house_of(self.configuration.access, studies))
-        threads.unfreeze(app, [case_routes, dicom_routes, dicomweb_routes, ohif_routes, own_routes, pages])
+        own = [
+            case_routes,
+            dicom_routes,
+            dicomweb_routes,
+            ohif_routes,
+            own_routes,
+            pages,
+            review_routes,
+        ]
+        threads.unfreeze(app, own)
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)

@@ -1,4 +1,4 @@
-"""`candidates: "all"`: every candidate with a value of its own, and none that is not kept counts as a node."""
+"""`candidates: "all"`: each candidate with a value of its own; none that is not kept counts as a node."""
 
 import json
 from types import SimpleNamespace

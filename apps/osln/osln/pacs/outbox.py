@@ -42,6 +42,10 @@ class Entry:
     next_try: float = 0.0
 
 
+SENT = ("submission", "restored")
+"""Sources of the revisions that the PACS gets: those of annotators."""
+
+
 class Outbox:
     """The outbox of a mirror.
 
@@ -70,7 +74,7 @@ class Outbox:
         return [
             revision
             for revision in reversed(history)
-            if revision.source.startswith("submission") and str(revision.revision) not in entry.delivered
+            if revision.source.startswith(SENT) and str(revision.revision) not in entry.delivered
         ]
 
     def delivered(self, entry: Entry, revision: Revision, uid: str) -> None:

@@ -171,6 +171,7 @@ const ACTS = {
 const pastOf = panel => ({
   place: panel.place,
   image: panel.image,
+  name: panel.name,
   revision: panel.revision,
   unsaved: panel.unsaved,
   tell: (...all) => panel.tell(...all),

@@ -169,8 +169,8 @@ class NodesPanel {
     point.value = curve.length ? nearest : threshold;
     const entry = curve[nearest];
     const sensitivity = typeof entry?.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}%` : '';
-    const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}` : 'all';
-    pointText.textContent = `${told}, score from ${round(threshold, 2)}`;
+    const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}, ` : '';
+    pointText.textContent = `${told}score from ${round(threshold, 2)}`;
     pointText.title = entry ? 'false positives and sensitivity as validation of these weights measured them' : 'no validation curve of these weights here';
   }
 

@@ -15,7 +15,7 @@ function revisionLine({ revision, by, at, nodes, changes, complete, seconds, res
 /**
  * Shows the history of a case.
  *
- * @param panel {place, image, revision, unsaved, tell, jumpTo(point RAS), during(kind, text, work), reopen()}.
+ * @param panel {place, image, name, revision, unsaved, tell, jumpTo(point RAS), during(kind, text, work), reopen()}.
  */
 async function showPast(panel) {
   const { revisions } = await panel.during('history', 'Reading the history', storedHistory(panel.image));
@@ -51,13 +51,14 @@ async function showCompared(panel, a, b) {
 }
 
 async function restoreOld(panel, revision) {
+  if (!panel.name) throw new Error('type your name first: it is kept with the restored revision');
   const lost = panel.unsaved ? ['What was not submitted here is replaced by it.'] : [];
   const sure = await question(panel.place, `Restore revision ${revision}?`, [`It is stored again as the newest revision, with its decisions. None is overwritten.`, ...lost], [
     [null, 'No'],
     ['yes', 'Restore'],
   ]);
   if (sure !== 'yes') return;
-  const reply = await panel.during('restore', 'Restoring', restoreRevision(panel.image, revision, panel.revision));
+  const reply = await panel.during('restore', 'Restoring', restoreRevision(panel.image, revision, panel.revision, panel.name));
   await panel.reopen();
   panel.tell(reply.message || `Revision ${revision} is the newest one again.`, 'good');
 }

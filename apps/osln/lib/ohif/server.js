@@ -112,6 +112,7 @@ const giveBack = (image, annotator) =>
 
 const storedHistory = image => json(`/osln/history?${query({ image })}`);
 const compareRevisions = (image, a, b) => json(`/osln/history/compare?${query({ image, a, b })}`);
-const restoreRevision = (image, revision, base) => json(`/osln/history/restore?${query({ image })}`, sent('POST', { revision, base_revision: base }));
+const restoreRevision = (image, revision, base, annotator) =>
+  json(`/osln/history/restore?${query({ image })}`, sent('POST', { revision, base_revision: base, annotator }));
 
 const worklist = () => json('/osln/worklist');

@@ -46,10 +46,13 @@ function keyName({ key, ctrlKey, metaKey, shiftKey, altKey }) {
   return held + letter;
 }
 
-/** Whether somebody is typing: letters then are text. */
-function isTyping(target) {
+const MOVES_SLIDER = /^(Arrow|Page|Home|End)/;
+
+/** Whether a key belongs to the element that has the focus: letters are text there, arrows move a slider. */
+function isTyping({ target, key }) {
   if (target?.isContentEditable || ['TEXTAREA', 'SELECT'].includes(target?.tagName)) return true;
-  return target?.tagName === 'INPUT' && !['checkbox', 'radio', 'button'].includes(target.type);
+  if (target?.tagName !== 'INPUT') return false;
+  return target.type === 'range' ? MOVES_SLIDER.test(key) : !['checkbox', 'radio', 'button'].includes(target.type);
 }
 
 /**
@@ -59,7 +62,7 @@ function isTyping(target) {
  */
 function listenToKeys(act) {
   const listener = event => {
-    if (isTyping(event.target)) return;
+    if (isTyping(event)) return;
     const action = ACTIONS.get(keyName(event));
     if (!action || event.isComposing || !act(action, event)) return;
     event.preventDefault();

@@ -33,6 +33,8 @@ class NodesPanel {
     on(document, 'mouseup', () => setTimeout(() => this.noteStroke(), 0));
     on(document, 'mousemove keydown wheel visibilitychange', () => this.watch.tick(this.isLookedAt()));
     on(window, 'focus blur', () => this.watch.tick(this.isLookedAt()));
+    // The next key is a decision again, not a choice in the list that was just used.
+    on(this.place, 'change', ({ target }) => target.tagName === 'SELECT' && !isAsked(this.place) && target.blur());
     on(window, 'pagehide', () => this.drafts?.stop());
     this.endings = [() => tools.unsubscribe(), () => away.abort(), listenToKeys((action, event) => this.onKey(action, event)), guardLeaving(() => this.unsaved)];
     onMipPick(({ id, point_mm: point }) => (id === null ? this.jumpTo(point) : this.select(id)));

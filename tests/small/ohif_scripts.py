@@ -20,7 +20,8 @@ def run(names: str, script: str) -> Any:
     if shutil.which("node") is None:
         pytest.skip("Node.js is not on this computer")
     parts = [(SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in names.split()]
-    ending = "value => console.log(JSON.stringify(value ?? null)), error => console.log(JSON.stringify(error.message)));"
+    say = "console.log(JSON.stringify"
+    ending = f"value => {say}(value ?? null)), error => {say}(error.message)));"
     source = "\n".join([*parts, f"(async () => {{ {script} }})().then({ending}"])
     done = subprocess.run(["node", "-"], input=source, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -1,7 +1,7 @@
 // Elements, questions and messages of the panel: plain DOM.
 // Uses watch.js: expectedSeconds, rememberSeconds.
 
-const PATIENCE_MS = 500;
+const QUIET_MS = 500;
 
 /** An element with attributes (aria-... too), listeners (on...) and children. */
 function element(tag, attributes = {}, ...children) {
@@ -81,7 +81,7 @@ async function during(kind, text, work, tell) {
   const waiting = setTimeout(() => {
     told();
     clock = setInterval(told, 1000);
-  }, PATIENCE_MS);
+  }, QUIET_MS);
   try {
     const result = await work;
     rememberSeconds(kind, passed());

@@ -81,3 +81,28 @@ function registerAttributes({ hangingProtocolService }) {
     return SUV_UNITS.includes(image?.Units) ? toVoi({ lower: 0, upper: PET_UPPER }) : undefined;
   });
 }
+
+/** Gives the planes the room that they have with or without the maximum-intensity view; each shows the same place. */
+function arrange(services, withMip) {
+  const { viewports, activeViewportId } = services.viewportGridService.getState();
+  const { rows, columns, layoutOptions } = protocol.stages[withMip ? 0 : 1].viewportStructure.properties;
+  const before = planes(services).map(({ viewport }) => ({ viewport, camera: viewport.getCamera() }));
+  services.viewportGridService.setLayout({
+    numRows: rows,
+    numCols: columns,
+    layoutType: 'grid',
+    layoutOptions,
+    activeViewportId,
+    findOrCreateViewport: position => ({ ...viewports.get(Object.values(VIEWPORTS)[position]) }),
+  });
+  // The viewer moves its cameras when it notices the new sizes, a moment later.
+  for (const { viewport, camera } of before) {
+    const { focalPoint, position, parallelScale } = camera;
+    const restore = () => {
+      viewport.element.removeEventListener(window.cornerstone.EVENTS.IMAGE_RENDERED, restore);
+      viewport.setCamera({ focalPoint, position, parallelScale });
+      viewport.render();
+    };
+    viewport.element.addEventListener(window.cornerstone.EVENTS.IMAGE_RENDERED, restore);
+  }
+}

@@ -4,8 +4,6 @@
 // Uses most of the other files: review.js and record.js say what is decided and drawn, segmentation.js shows it, view.js moves the
 // planes, opening.js opens a case, deciding.js acts, sending.js submits.
 
-const AWAY_MS = 200;
-
 class NodesPanel {
   constructor(place, services, commandsManager) {
     this.services = services;
@@ -21,7 +19,6 @@ class NodesPanel {
     this.place = this.parts.panel;
     this.listen();
     this.enable(false);
-    this.whenReady(() => openCase(this).catch(error => this.trouble(error)));
   }
 
   listen() {
@@ -37,6 +34,11 @@ class NodesPanel {
     on(this.place, 'change', ({ target }) => target.tagName === 'SELECT' && !isAsked(this.place) && target.blur());
     on(window, 'pagehide', () => this.drafts?.stop());
     this.endings = [() => tools.unsubscribe(), () => away.abort(), listenToKeys((action, event) => this.onKey(action, event)), guardLeaving(() => this.unsaved)];
+    const images = watchImages(services, {
+      ready: () => openCase(this).catch(error => this.trouble(error)),
+      failed: sentence => this.tell(sentence, 'error'),
+    });
+    this.endings.push(images);
     onMipPick(({ id, point_mm: point }) => (id === null ? this.jumpTo(point) : this.select(id)));
     parts.order.onchange = () => this.refresh();
     parts.point.oninput = () => this.movePoint(Number(parts.point.value));
@@ -93,17 +95,6 @@ class NodesPanel {
 
   during(kind, text, work) {
     return during(kind, text, work, sentence => this.gone || this.tell(sentence));
-  }
-
-  /** Calls back once, when the CT is in all planes. */
-  whenReady(then) {
-    const look = () => {
-      if (this.gone) return;
-      const shown = Object.values(VIEWPORTS).map(id => cornerstoneViewport(this.services, id));
-      if (shown.every(viewport => viewport?.getAllVolumeIds?.().length)) then();
-      else setTimeout(look, AWAY_MS);
-    };
-    look();
   }
 
   /** A key of the table; none means anything while a question is open or the server works. */

@@ -17,6 +17,11 @@
 
 const VIEWPORTS = { axial: 'osln-axial', coronal: 'osln-coronal', sagittal: 'osln-sagittal' };
 const NODE_VIEW_MM = 60;
+/**
+ * A plane is drawn as a slab of this thickness, and VTK reckons with the PET's voxels and 1 mm instead: an opacity of 0.6
+ * was seen as 0.1. With this as sample and unit distance what is asked for is what is seen (measured in all planes).
+ */
+const SLAB_MM = 0.125;
 const SUV_UNITS = ['BQML', 'GML'];
 
 const LOOK = {};
@@ -85,12 +90,17 @@ function setPetOpacity(services, opacity) {
   return colorPet(services);
 }
 
+const petActor = (viewport, pet) => viewport.getActors().find(({ referencedId }) => referencedId === pet).actor;
+
 /** Gives the PET its window and colors; returns {lower, upper} in its values. */
 function colorPet(services) {
   const range = { lower: 0, upper: petUpper(services) };
   for (const { viewport, pet } of planes(services)) {
     if (!pet) continue;
     viewport.setProperties({ voiRange: { ...range }, colormap: petColors(LOOK.opacity, range.upper) }, pet);
+    const actor = petActor(viewport, pet);
+    actor.getMapper().setSampleDistance(SLAB_MM);
+    actor.getProperty().setScalarOpacityUnitDistance(0, SLAB_MM);
     viewport.render();
   }
   repaintMip();
@@ -101,8 +111,7 @@ function togglePet(services, on = !LOOK.pet) {
   LOOK.pet = on;
   for (const { viewport, pet } of planes(services)) {
     if (!pet) continue;
-    const { actor } = viewport.getActors().find(({ referencedId }) => referencedId === pet);
-    actor.setVisibility(on);
+    petActor(viewport, pet).setVisibility(on);
     // The corner's text is made anew when a window is set.
     viewport.setProperties({ voiRange: { ...viewport.getProperties(pet).voiRange } }, pet);
     viewport.render();
@@ -184,6 +193,7 @@ function beginLook(services) {
   const { cornerstoneViewportService: viewports } = services;
   const dress = () => {
     for (const { id, viewport } of planes(services)) drawOn(services, id, viewport);
+    colorPet(services);
     mountMip(services);
   };
   const { unsubscribe } = viewports.subscribe(viewports.EVENTS.VIEWPORT_VOLUMES_CHANGED, dress);

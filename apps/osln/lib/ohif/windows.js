@@ -14,8 +14,8 @@ const PET_UPPERS = [5, 10, 15];
 const PET_UPPER = 10;
 const PET_OPACITY = 0.6;
 
-/** Part of the PET's window below which nothing of it is seen, and from which on it has its whole opacity. */
-const PET_CLEAR = 0.2;
+/** Part of the PET's window below which nothing of it is seen, and from which on it has nearly its whole opacity. */
+const PET_CLEAR = 0.25;
 const PET_FULL = 0.5;
 
 /** Red where the PET begins to be seen, over orange and yellow to nearly white; cold tissue is clear, see `petPoints`. */
@@ -24,7 +24,7 @@ const PET_MAP = {
   Name: 'osln-pet',
   RGBPoints: [
     ...[0, 0.7, 0.1, 0],
-    ...[0.2, 0.8, 0.15, 0],
+    ...[0.25, 0.85, 0.2, 0],
     ...[0.45, 1, 0.45, 0],
     ...[0.75, 1, 0.85, 0.1],
     ...[1, 1, 1, 0.85],
@@ -41,7 +41,7 @@ const toVoi = ({ lower, upper }) => ({ windowWidth: upper - lower + 1, windowCen
 const petPoints = (opacity, upper) => [
   { value: 0, opacity: 0 },
   { value: PET_CLEAR * upper, opacity: 0 },
-  { value: PET_FULL * upper, opacity: opacity * 0.9 },
+  { value: PET_FULL * upper, opacity: opacity * 0.85 },
   { value: upper, opacity },
 ];
 

@@ -29,7 +29,18 @@ VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
 ORDER = (
     *("geometry", "nodes", "review", "findings", "record", "merge", "watch", "server", "drafts"),
-    *("windows", "contours", "projections", "segmentation", "view", "hanging", "drawing", "mip", "commands"),
+    *(
+        "windows",
+        "contours",
+        "projections",
+        "segmentation",
+        "view",
+        "hanging",
+        "drawing",
+        "mip",
+        "images",
+        "commands",
+    ),
     *("style", "keys", "leave", "dom", "list", "layout", "click", "past", "meet"),
     *("opening", "sending", "deciding", "panel", "mode", "config"),
 )

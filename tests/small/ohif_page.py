@@ -35,6 +35,19 @@ READ = """() => {
   const whole = [dimensions, spacing, direction, origin].map(numbers => [...numbers]);
   return { values: btoa(text), whole };
 }"""
+IMAGE = """number => {
+  const viewport = window.services.cornerstoneViewportService.getCornerstoneViewport('osln-axial');
+  const volume = window.cornerstone.cache.getVolume(viewport.getAllVolumeIds()[number]);
+  if (!volume?.loadStatus?.loaded) return null;
+  const values = Float32Array.from(volume.voxelManager.getCompleteScalarDataArray());
+  const bytes = new Uint8Array(values.buffer);
+  let text = '';
+  const step = 32768;
+  for (let n = 0; n < bytes.length; n += step) text += String.fromCharCode(...bytes.subarray(n, n + step));
+  const { dimensions, spacing, direction, origin } = volume;
+  const whole = [dimensions, spacing, direction, origin].map(numbers => [...numbers]);
+  return { values: btoa(text), whole };
+}"""
 VIEWPORT = "window.services.cornerstoneViewportService.getCornerstoneViewport"
 TO_SCREEN = f"""([id, points]) => {{
   const viewport = {VIEWPORT}(id);
@@ -153,24 +166,18 @@ class OhifPage:
             shape: Of the file.
             affine: Of the file, RAS.
         """
-        read = self.page.evaluate(READ)
-        size, spacing, direction, origin = (np.array(numbers) for numbers in read["whole"])
-        values = np.frombuffer(base64.b64decode(read["values"]), np.uint8).reshape(size, order="F")
-        own = np.eye(4)
-        own[:3, :3] = direction.reshape(3, 3).T * spacing
-        own[:3, 3] = origin
-        own = np.diag([-1.0, -1.0, 1.0, 1.0]) @ own
-        to_own = np.linalg.inv(own) @ affine
-        turn = np.rint(to_own[:3, :3]).astype(int)
-        np.testing.assert_allclose(to_own[:3, :3], turn, atol=1e-4)
-        # Axis of the viewer for each axis of the file; one that runs the other way begins at the other end.
-        axes = np.abs(turn).argmax(axis=0)
-        reverse = turn[axes, range(3)] < 0
-        corner = np.zeros(3)
-        corner[axes] = np.where(reverse, np.array(shape) - 1, 0)
-        np.testing.assert_allclose(to_own[:3, 3], corner, atol=0.02)
-        assert tuple(size[axes]) == tuple(shape)
-        return values.transpose(axes)[tuple(slice(None, None, -1 if back else 1) for back in reverse)]
+        return in_file_order(self.page.evaluate(READ), np.uint8, shape, affine)
+
+    def image(self, number: int, shape, affine) -> np.ndarray:
+        """An image of the axial plane, whole, in the order of a file: (x, y, z) float32.
+
+        Args:
+            number: 0 for the CT, 1 for the PET on it.
+            shape: Of the file.
+            affine: Of the file, RAS.
+        """
+        self.page.wait_for_function(f"number => ({IMAGE})(number) !== null", arg=number)
+        return in_file_order(self.page.evaluate(IMAGE, number), np.float32, shape, affine)
 
     def center_mm(self) -> np.ndarray:
         """Point of the patient (RAS) in the middle of the axial plane."""
@@ -194,6 +201,34 @@ class OhifPage:
             mouse.move(*place, steps=20)
         mouse.up()
         self.page.wait_for_timeout(300)
+
+
+def in_file_order(read, kind, shape, affine) -> np.ndarray:
+    """A volume of the viewer in the voxel order of a file; fails if the two are not the same voxels.
+
+    Args:
+        read: What `READ` and `IMAGE` return.
+        kind: Type of the values.
+        shape: Of the file.
+        affine: Of the file, RAS.
+    """
+    size, spacing, direction, origin = (np.array(numbers) for numbers in read["whole"])
+    values = np.frombuffer(base64.b64decode(read["values"]), kind).reshape(size, order="F")
+    own = np.eye(4)
+    own[:3, :3] = direction.reshape(3, 3).T * spacing
+    own[:3, 3] = origin
+    own = np.diag([-1.0, -1.0, 1.0, 1.0]) @ own
+    to_own = np.linalg.inv(own) @ affine
+    turn = np.rint(to_own[:3, :3]).astype(int)
+    np.testing.assert_allclose(to_own[:3, :3], turn, atol=1e-4)
+    # Axis of the viewer for each axis of the file; one that runs the other way begins at the other end.
+    axes = np.abs(turn).argmax(axis=0)
+    reverse = turn[axes, range(3)] < 0
+    corner = np.zeros(3)
+    corner[axes] = np.where(reverse, np.array(shape) - 1, 0)
+    np.testing.assert_allclose(to_own[:3, 3], corner, atol=0.02)
+    assert tuple(size[axes]) == tuple(shape)
+    return values.transpose(axes)[tuple(slice(None, None, -1 if back else 1) for back in reverse)]
 
 
 @contextmanager

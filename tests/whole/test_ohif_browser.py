@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from contextlib import contextmanager
 
 import nibabel as nib
 import numpy as np
@@ -12,8 +13,9 @@ import local_orthanc
 from local_orthanc import LocalOrthanc
 from local_server import LocalServer
 from small import ohif_page
+from small.dicom import uid
 from small.ohif_page import browsing
-from small.pacs import CASE, newest_on_pacs, store
+from small.pacs import CASE, PET, newest_on_pacs, store
 from small.sample_dicom import sample_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.pacs, pytest.mark.server, pytest.mark.slow]
@@ -24,8 +26,8 @@ BRUSH_MM = 4.0
 
 
 @pytest.fixture
-def server(require, tmp_path, monkeypatch):
-    """A server on a PACS with one patient, whose nodes and body are asymmetric in x, y and z."""
+def serving(require, tmp_path, monkeypatch):
+    """Starts a server on a PACS with some images."""
     if importlib.util.find_spec("playwright") is None:
         require("Playwright", "pip install playwright")
     if not ohif_page.CHROMIUM.is_file():
@@ -33,12 +35,23 @@ def server(require, tmp_path, monkeypatch):
     if not local_orthanc.installed():
         require("Orthanc", "apt-get install orthanc orthanc-dicomweb")
     monkeypatch.setenv("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path / "cache"))
-    study = sample_study("phantom-02")
-    with LocalOrthanc(tmp_path / "pacs") as pacs:
-        store(pacs, tmp_path / "dicom", study)
-        with LocalServer(pacs.url, tmp_path / "server.log", {"device": "cpu", "threads": "1"}) as running:
-            running.pacs, running.study = pacs, str(study[0].StudyInstanceUID)
-            yield running
+
+    @contextmanager
+    def serve(study):
+        with LocalOrthanc(tmp_path / "pacs") as pacs:
+            store(pacs, tmp_path / "dicom", study)
+            with LocalServer(pacs.url, tmp_path / "server.log", {"device": "cpu", "threads": "1"}) as running:
+                running.pacs, running.study = pacs, str(study[0].StudyInstanceUID)
+                yield running
+
+    return serve
+
+
+@pytest.fixture
+def server(serving):
+    """A server on a PACS with one patient, whose nodes and body are asymmetric in x, y and z."""
+    with serving(sample_study("phantom-02")) as running:
+        yield running
 
 
 def fetched(server, folder, path, **asked):
@@ -166,4 +179,38 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
         np.testing.assert_array_equal(seen(), kept)
 
         assert viewer.elsewhere == [], "the browser asks nobody but this computer"
+        assert viewer.errors == []
+
+
+def test_a_pet_of_another_examination_is_seen_on_the_planning_ct(serving, tmp_path):
+    study = sample_study("phantom-02")
+    for image in study:
+        if image.Modality == "PT":
+            image.StudyInstanceUID, image.FrameOfReferenceUID = uid("earlier study"), uid("earlier frame")
+    with serving(study) as server, browsing() as viewer:
+        viewer.open(server.url, server.study)
+        for _ in range(600):
+            about = requests.get(f"{server.url}/osln/case?image={CASE}", timeout=60).json()["pet"]
+            if about["state"] != "registering":
+                break
+            viewer.page.wait_for_timeout(200)
+        assert about["state"] == "registered" and about["original_series_uid"] == PET
+        assert about["quality"]["method"] in (
+            "already aligned",
+            "rigid PET to CT",
+            "left alone (no lungs in view)",
+        )
+
+        viewer.open(server.url, server.study)
+
+        assert "PET on top of it" in viewer.about()
+        (kept,) = tmp_path.glob("cache/**/pet/*.nii.gz")
+        file = nib.load(kept)
+        suv = np.asarray(file.dataobj)
+        np.testing.assert_allclose(viewer.image(1, suv.shape, file.affine), suv, atol=suv.max() / 32767)
+        page = viewer.page
+        series = page.evaluate(
+            "window.services.displaySetService.getActiveDisplaySets().map(set => set.SeriesInstanceUID)"
+        )
+        assert about["series_uid"] in series and CASE in series
         assert viewer.errors == []

@@ -63,6 +63,10 @@ class SeriesCache:
         self._turn = threading.Lock()
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="images")
 
+    def __len__(self) -> int:
+        """Number of series that are there, or being made."""
+        return len(self._made)
+
     def prepare(self, file: SeriesFile) -> "Future[ServedSeries]":
         """Has a series made if it is not there, and returns at once."""
         with self._turn:

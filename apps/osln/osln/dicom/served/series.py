@@ -20,6 +20,7 @@ from osln.dicom.writing.images import (
     axial,
     ds,
     empty_image,
+    lps_ds,
     placed,
     planes_of,
     with_pixels,
@@ -79,7 +80,20 @@ class ServedSeries:
         first = empty_image(self.sop_class, self.common)
         first.update(self._own(1))
         shared = first.to_json_dict()
-        return [_encoded(shared | self._own(number).to_json_dict()) for number in range(1, len(self) + 1)]
+        return [_encoded(shared | self._changes(number)) for number in range(1, len(self) + 1)]
+
+    def _changes(self, number: int) -> dict[str, Any]:
+        """What tells an image from the first one, as pydicom would write it, in a tenth of the time."""
+        place = lps_ds(self.grid, number - 1)
+        changes: dict[str, tuple[str, list[Any]]] = {
+            "00080018": ("UI", [f"{self.uid}.{number}"]),
+            "00200013": ("IS", [number]),
+            "00200032": ("DS", [float(value) for value in place]),
+            "00281053": ("DS", [float(self.slopes[number - 1])]),
+        }
+        if self.sop_class == PET_CLASS:
+            changes["00541330"] = "US", [number]
+        return {tag: {"vr": vr, "Value": values} for tag, (vr, values) in changes.items()}
 
     def _own(self, number: int) -> Dataset:
         image = placed(self.grid, number - 1, f"{self.uid}.{number}")
@@ -100,8 +114,9 @@ def serve_ct(ct: Volume, common: Dataset) -> ServedSeries:
     planes = planes_of(turned)
     stored = np.empty(planes.shape, "<i2")
     for plane, hu in zip(stored, planes, strict=True):
-        whole = np.rint(hu) if hu.dtype.kind == "f" else hu.astype(np.int64)
-        plane[...] = np.clip(whole, INTERCEPT_HU, INTERCEPT_HU + HIGHEST_STORED) - INTERCEPT_HU
+        whole = np.rint(hu) if hu.dtype.kind == "f" else hu
+        plane[...] = np.clip(whole, INTERCEPT_HU, INTERCEPT_HU + HIGHEST_STORED)
+        plane -= INTERCEPT_HU
     return ServedSeries(
         _with(common, Modality="CT", RescaleType="HU", WindowCenter="40", WindowWidth="400"),
         CT_CLASS, turned.file_grid, stored, ("1",) * len(stored), str(INTERCEPT_HU),

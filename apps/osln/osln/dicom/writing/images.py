@@ -129,7 +129,7 @@ def placed(grid: Grid, k: int, uid: str) -> Dataset:
     image = Dataset()
     image.SOPInstanceUID, image.InstanceNumber = uid, k + 1
     axes, spacing = grid.direction * LPS_TO_RAS[:, None], grid.spacing_mm
-    image.ImagePositionPatient = _all_ds(grid.index_to_mm(np.array([0, 0, k])) * LPS_TO_RAS)
+    image.ImagePositionPatient = lps_ds(grid, k)
     image.ImageOrientationPatient = _all_ds([*axes[:, 0], *axes[:, 1]])
     image.PixelSpacing = _all_ds([spacing[1], spacing[0]])
     image.SliceThickness = ds(spacing[2])
@@ -137,6 +137,11 @@ def placed(grid: Grid, k: int, uid: str) -> Dataset:
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
     return image
+
+
+def lps_ds(grid: Grid, k: int) -> list[str]:
+    """Center of the first pixel of slice k in DICOM's patient system."""
+    return _all_ds(grid.index_to_mm(np.array([0, 0, k])) * LPS_TO_RAS)
 
 
 def with_pixels(image: FileDataset, stored: np.ndarray) -> FileDataset:

@@ -1,4 +1,4 @@
-"""Reviewing in a real browser on a real server and a folder: decisions, keys, drafts, history, two annotators."""
+"""Reviewing in a real browser on a real server and a folder: keys, drafts, history, two annotators."""
 
 import importlib.util
 import shutil
@@ -65,7 +65,6 @@ def found(viewer, server, case, name):
 def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, browser):
     case = "phantom-02"
     viewer = page_of(browser.new_context(viewport=SIZE))
-    few = None
     viewer.open(server.url, study_uid(case))
     assert "not approved yet" in viewer.about()
     viewer.say_name("Änna Nadel")
@@ -100,7 +99,7 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     node = viewer.center_mm()
     viewer.forget()
     viewer.key("+")
-    viewer.click_at(node + [0, -25, 0])
+    viewer.click_at(node + np.array([0, -25, 0]))
     viewer.page.wait_for_selector(".osln .told:has-text(' mm. ')")
     viewer.key("Enter")
     assert viewer.said() == "Added."
@@ -113,7 +112,9 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     told = viewer.submit()
     assert "revision 1" in told and "revision 1 by Änna Nadel" in viewer.about()
     stored, review = nodes_of_server(server, case), asked(server, f"/osln/review?image={case}")["review"]
-    assert states(review)["accepted"] == 5 and states(review)["rejected"] == 5 and states(review)["added"] == 1
+    assert (
+        states(review)["accepted"] == 5 and states(review)["rejected"] == 5 and states(review)["added"] == 1
+    )
     assert review["complete"] and review["seconds"] > 0 and review["model"]["name"] == "osln"
     by_id = {one["id"]: one for one in review["candidates"]}
     assert by_id[new]["origin"] == "click" and by_id[first[5]]["value"] is None
@@ -154,7 +155,9 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     assert viewer.errors == [] and viewer.elsewhere == []
 
 
-def test_unfinished_work_survives_a_crash_and_another_browser_and_is_offered_in_its_case_only(server, browser):
+def test_unfinished_work_survives_a_crash_and_another_browser_and_is_offered_in_its_case_only(
+    server, browser
+):
     case = "phantom-03"
     context = browser.new_context(viewport=SIZE)
     viewer = page_of(context)
@@ -165,7 +168,7 @@ def test_unfinished_work_survives_a_crash_and_another_browser_and_is_offered_in_
     viewer.page.click(f".osln-list [data-id={every[0]}]")
     viewer.press("Brush")
     node = viewer.center_mm()
-    viewer.stroke([node, node + [8, 0, 0]])
+    viewer.stroke([node, node + np.array([8, 0, 0])])
     viewer.page.wait_for_selector(f".osln-list [data-id={every[0]}].edited")
     with viewer.page.expect_request(lambda one: "/osln/draft" in one.url and one.method == "PUT"):
         seen, decided = viewer.label(volume.shape, volume.affine), viewer.candidates()

@@ -7,14 +7,16 @@ BEGIN = """
 const grid = { size: [20, 1, 1], origin: [0, 0, 0], axes: [[2, 0, 0], [0, 2, 0], [0, 0, 2]] };
 const line = text => Uint8Array.from(text, sign => (sign === '.' ? 0 : sign === 'T' ? 255 : Number(sign)));
 const shown = review => [...review.map].map(value => (value === 255 ? 'T' : value || '.')).join('');
-const entry = (value, place, score) => ({ value, score, center_mm: [-2 * place, 0, 0], radius_mm: 2, suv_max: 5 });
+const entry = (value, place, score) =>
+  ({ value, score, center_mm: [-2 * place, 0, 0], radius_mm: 2, suv_max: 5 });
 const run = (review, text, ...entries) => mergeRun(review, entries, line(text), { name: 'osln' });
 const begin = () => {
   const review = new Review(grid, line('....................'));
   run(review, '11...222....3.......', entry(1, 0.5, 0.9), entry(2, 6, 0.5), entry(3, 12, 0.2));
   return review;
 };
-const states = review => Object.fromEntries(review.candidates.map(({ id, state, score }) => [id, [state, score]]));
+const states = review =>
+  Object.fromEntries(review.candidates.map(({ id, state, score }) => [id, [state, score]]));
 """
 
 
@@ -30,14 +32,15 @@ def test_a_first_run_brings_all_candidates():
 
 
 def test_decisions_and_drawings_stay_when_another_run_finds_the_same_nodes():
-    # The second run draws node 2 larger and finds node 3 no more; 1 was rejected, 2 was edited, 3 is undecided.
+    # The second run draws node 2 larger and finds node 3 no more; 1 is rejected, 2 edited, 3 undecided.
     assert run("""
       const review = begin();
       review.decide('c1', 'rejected');
       const now = Uint8Array.from(review.map);
       now[8] = 2;
       review.stroke(now);
-      const told = run(review, '2222.1111.......3...', entry(1, 6.5, 0.8), entry(2, 1.5, 0.7), entry(3, 16, 0.6));
+      const second = [entry(1, 6.5, 0.8), entry(2, 1.5, 0.7), entry(3, 16, 0.6)];
+      const told = run(review, '2222.1111.......3...', ...second);
       const after = [told, shown(review), states(review)];
       review.undo();
       return [...after, shown(review)];
@@ -72,8 +75,8 @@ def test_undecided_ones_take_the_new_drawing_and_keep_their_name():
 def test_a_rejected_one_without_outline_is_found_by_its_place():
     # As after opening a stored label again, which holds no voxel of what was rejected.
     assert run("""
-      const gone = { id: 'c1', state: 'rejected', value: null, center_mm: [-12, 0, 0], radius_mm: 3, score: 0.5, origin: 'model',
-        tags: [], drawn: false };
+      const gone = { id: 'c1', state: 'rejected', value: null, center_mm: [-12, 0, 0], radius_mm: 3,
+        score: 0.5, origin: 'model', tags: [], drawn: false };
       const review = new Review(grid, line('....................'), [gone]);
       run(review, '.....111....2.......', entry(1, 6, 0.4), entry(2, 12, 0.3));
       return [shown(review), states(review), review.find('c1').value];
@@ -87,6 +90,7 @@ def test_the_tumor_stays_and_candidates_without_room_are_counted():
       const over = shown(review);
       run(review, '....................');
       const back = shown(review);
-      const many = Array.from({ length: 300 }, (_, n) => ({ ...entry(n + 1, 1000 + 10 * n, 0.5), radius_mm: 1 }));
+      const far = n => ({ ...entry(n + 1, 1000 + 10 * n, 0.5), radius_mm: 1 });
+      const many = Array.from({ length: 300 }, (_, n) => far(n));
       return [over, back, mergeRun(review, many, line('....................'), { name: 'ct' })];
     """) == ["11..................", "TT..................", {"fresh": 254, "kept": 0, "left": 46}]

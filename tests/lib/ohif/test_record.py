@@ -1,4 +1,4 @@
-"""What of a review leaves the page, and two people's reviews as one (`lib/ohif/record.js`, `merge.js`), run by Node.js."""
+"""What of a review leaves the page, and two people's merged (`lib/ohif/record.js`, `merge.js`), by Node.js."""
 
 import pytest
 
@@ -9,8 +9,9 @@ BEGIN = """
 const grid = { size: [20, 1, 1], origin: [0, 0, 0], axes: [[2, 0, 0], [0, 2, 0], [0, 0, 2]] };
 const line = text => Uint8Array.from(text, sign => (sign === '.' ? 0 : sign === 'T' ? 255 : Number(sign)));
 const text = map => [...map].map(value => (value === 255 ? 'T' : value || '.')).join('');
-const node = (id, value, state, place, more = {}) => ({ id, state, value, center_mm: [-2 * place, 0, 0], radius_mm: 2, score: 0.5,
-  stage_one_score: null, suv_max: null, distance_mm: null, zone: null, origin: 'model', tags: [], drawn: false, ...more });
+const unknown = { stage_one_score: null, suv_max: null, distance_mm: null, zone: null };
+const node = (id, value, state, place, more = {}) => ({ id, state, value, center_mm: [-2 * place, 0, 0],
+  radius_mm: 2, score: 0.5, ...unknown, origin: 'model', tags: [], drawn: false, ...more });
 const none = { of: () => 0, total: 0 };
 """
 
@@ -28,11 +29,13 @@ def run(script):
 )
 def test_sent_is_what_counts_and_a_tumor_only_if_it_was_painted(undecided, sent, names):
     found = run(f"""
-      const review = new Review(grid, line('11..22....33.44..TT.'), [node('c1', 1, 'accepted', 0.5), node('c2', 2, 'undecided', 4.5),
-        node('c3', 3, 'edited', 10.5), node('c4', 4, 'rejected', 13.5)]);
-      const {{ values, info, review: record }} = submission(review, '{undecided}', {{ of: id => ({{ c1: 2.345 }})[id] || 0, total: 12.34 }});
-      return [text(values), info.map(({{ name, idx }}) => `${{name}} = ${{idx}}`), record.complete, record.seconds,
-        record.candidates.map(({{ value, state, seconds }}) => [state, value, seconds])];
+      const candidates = [node('c1', 1, 'accepted', 0.5), node('c2', 2, 'undecided', 4.5),
+        node('c3', 3, 'edited', 10.5), node('c4', 4, 'rejected', 13.5)];
+      const review = new Review(grid, line('11..22....33.44..TT.'), candidates);
+      const seconds = {{ of: id => ({{ c1: 2.345 }})[id] || 0, total: 12.34 }};
+      const {{ values, info, review: record }} = submission(review, '{undecided}', seconds);
+      return [text(values), info.map(({{ name, idx }}) => `${{name}} = ${{idx}}`), record.complete,
+        record.seconds, record.candidates.map(({{ value, state, seconds }}) => [state, value, seconds])];
     """)
 
     assert found == [
@@ -40,7 +43,12 @@ def test_sent_is_what_counts_and_a_tumor_only_if_it_was_painted(undecided, sent,
         names,
         False,
         12.3,
-        [["accepted", 1, 2.3], ["undecided", 2 if undecided == "accepted" else None, 0], ["edited", 3, 0], ["rejected", None, 0]],
+        [
+            ["accepted", 1, 2.3],
+            ["undecided", 2 if undecided == "accepted" else None, 0],
+            ["edited", 3, 0],
+            ["rejected", None, 0],
+        ],
     ]
 
 
@@ -84,7 +92,8 @@ def test_a_draft_comes_back_with_drawings_decisions_and_seconds():
       const fresh = new Review(grid, line('11..................'), [node('c1', 1, 'undecided', 0.5)]);
       const clock = new Watch(() => 0);
       restoreDraft(fresh, clock, json);
-      return [text(fresh.map), fresh.candidates.map(({ state }) => state), fresh.threshold, clock.all(), described(json), fresh.undo()];
+      const seen = [text(fresh.map), fresh.candidates.map(({ state }) => state), fresh.threshold];
+      return [...seen, clock.all(), described(json), fresh.undo()];
     """) == [
         "11...22.............",
         ["rejected", "added"],
@@ -107,16 +116,19 @@ def test_attention_is_counted_only_while_the_page_is_looked_at():
 
 
 MINE_AND_THEIRS = """
-const mine = new Review(grid, line('11..22....33........'), [node('c1', 1, 'accepted', 0.5), node('c2', 2, 'edited', 4.5),
-  node('c3', 3, 'added', 10.5, { origin: 'click' })]);
-const theirs = { map: line('11..222.....4.......'), candidates: [node('c1', 1, 'accepted', 0.5), node('c2', 2, 'edited', 5),
-  node('c9', null, 'rejected', 16), node('c4', 4, 'added', 12, { origin: 'annotator' })] };
+const mine = new Review(grid, line('11..22....33........'), [node('c1', 1, 'accepted', 0.5),
+  node('c2', 2, 'edited', 4.5), node('c3', 3, 'added', 10.5, { origin: 'click' })]);
+const theirs = { map: line('11..222.....4.......'), candidates: [node('c1', 1, 'accepted', 0.5),
+  node('c2', 2, 'edited', 5), node('c9', null, 'rejected', 16),
+  node('c4', 4, 'added', 12, { origin: 'annotator' })] };
 const found = pairs(mine, theirs);
 """
 
 
 def test_two_reviews_are_paired_by_place_and_asked_where_they_differ():
-    assert run(MINE_AND_THEIRS + "return found.map(({ mine, theirs, same }) => [mine?.id ?? null, theirs?.id ?? null, same])") == [
+    told = "return found.map(({ mine, theirs, same }) => [mine?.id ?? null, theirs?.id ?? null, same])"
+
+    assert run(MINE_AND_THEIRS + told) == [
         ["c1", "c1", True],
         ["c2", "c2", False],
         [None, "c9", True],

@@ -121,6 +121,10 @@ class OhifPage:
         """Id of the candidate that is looked at."""
         return next((one["id"] for one in self.page.evaluate(LIST) if one["selected"]), None)
 
+    def height(self, selector: str) -> int:
+        """Pixels of the first element of this kind."""
+        return self.page.evaluate("selector => document.querySelector(selector).clientHeight", selector)
+
     def key(self, key: str) -> None:
         """Presses a key, as on the viewer."""
         self.page.keyboard.press(key)

@@ -1,4 +1,4 @@
-"""What of a review leaves the page, and two people's merged (`lib/ohif/record.js`, `merge.js`), by Node.js."""
+"""What of a review leaves the page, and two people's as one (`lib/ohif/record.js`, `merge.js`)."""
 
 import pytest
 

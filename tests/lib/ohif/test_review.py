@@ -4,7 +4,7 @@ import pytest
 
 from small import ohif_scripts
 
-FILES = "geometry nodes review"
+FILES = "geometry nodes review touching"
 BEGIN = """
 const grid = { size: [10, 4, 3], origin: [0, 0, 0], axes: [[2, 0, 0], [0, 2, 0], [0, 0, 2]] };
 const at = (i, j, k) => i + 10 * (j + 4 * k);
@@ -175,14 +175,14 @@ def test_touching_nodes_are_split_and_merged():
       for (const i of [0, 1, 4, 5]) for (const k of [0, 1]) now[at(i, 3, k)] = 3;
       now[at(2, 3, 0)] = now[at(3, 3, 0)] = 3;
       review.stroke(now);
-      const done = review.split('c3');
+      const done = splitNode(review, 'c3');
       const row = () => [0, 1, 2, 3, 4, 5].map(i => review.map[at(i, 3, 0)]);
       const split = row();
-      const other = review.join('c3');
+      const other = joinNode(review, 'c3');
       const joined = row();
       review.undo();
       const back = row().join() === split.join();
-      const alone = [review.split('c2'), review.join('c2')];
+      const alone = [splitNode(review, 'c2'), joinNode(review, 'c2')];
       return [done, split.map(value => value === split[0]), other, joined, back, ...alone];
     """) == [True, [True, True, True, False, False, False], "c4", [3] * 6, True, False, None]
 
@@ -192,7 +192,7 @@ def test_two_parts_of_one_value_are_split_into_these_parts():
       const now = Uint8Array.from(review.map);
       now[at(9, 0, 0)] = 1;
       review.stroke(now);
-      review.split('c1');
+      splitNode(review, 'c1');
       return [all(at(1, 1, 1), at(2, 1, 1), at(9, 0, 0)), states()];
     """) == [{"51": 1, "52": 1, "9": 3}, {"c1": "edited", "c2": "undecided", "c3": "added"}]
 

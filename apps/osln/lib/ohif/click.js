@@ -1,9 +1,10 @@
-// A missed node by one click: the server outlines what was clicked; the wheel, further clicks, Enter and Escape do the rest.
+// A missed node by one click: the server outlines what was clicked; the wheel, clicks, Enter, Escape the rest.
 // Uses geometry.js: placesOf; nodes.js: measured, turned; server.js: infer; view.js: VIEWPORTS, cornerstoneViewport.
 
 const WHEEL_STEP = 1.1;
 const WHEEL_REST_MS = 60;
-const CLICK_HELP = 'Click into the node. Shift+click: not there. Wheel: larger, smaller. Enter: take it. Escape: drop it.';
+const CLICK_HELP =
+  'Click into the node. Shift+click: not there. Wheel: larger, smaller. Enter: take it. Escape: drop it.';
 
 class ClickedNode {
   /**
@@ -26,7 +27,8 @@ class ClickedNode {
       ['contextmenu', event => this.swallow(event)],
       ['wheel', event => this.onWheel(event)],
     ];
-    for (const [name, listener] of this.listeners) document.addEventListener(name, listener, { capture: true, passive: false });
+    for (const [name, listener] of this.listeners)
+      document.addEventListener(name, listener, { capture: true, passive: false });
     panel.labels.colorProposal(this.value);
     panel.tell(CLICK_HELP);
   }
@@ -70,7 +72,13 @@ class ClickedNode {
   async ask() {
     const number = ++this.number;
     const { image, review, tell } = this.panel;
-    const asked = { foreground: [], background: [], foreground_mm: this.inside, background_mm: this.outside, crop: true };
+    const asked = {
+      foreground: [],
+      background: [],
+      foreground_mm: this.inside,
+      background_mm: this.outside,
+      crop: true,
+    };
     if (this.radius !== null) asked.radius_mm = this.radius;
     try {
       const { labels, grid } = await this.panel.during('click', 'Outlining', infer('node-click', image, asked));
@@ -80,7 +88,8 @@ class ClickedNode {
       if (size) tell(`${(2 * size.radius_mm).toFixed(1)} mm. ${CLICK_HELP}`);
       else tell(`Nothing that could be a node is free there. ${CLICK_HELP}`);
     } catch (error) {
-      if (number === this.number && !this.ended) tell(`No outline: ${error.message}. Click again, or draw with the brush.`, 'error');
+      if (number === this.number && !this.ended)
+        tell(`No outline: ${error.message}. Click again, or draw with the brush.`, 'error');
     }
   }
 

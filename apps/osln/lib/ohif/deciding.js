@@ -1,6 +1,8 @@
 // What each key and button does, by the names in the table of keys.
-// Uses click.js: ClickedNode; dom.js: question; findings.js: mergeRun; geometry.js: onGrid; layout.js: keyTable; past.js: showPast; sending.js: sendCase; server.js: findAll, worklist; view.js: LOOK, setCtWindow, setOverlay,
-// setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; windows.js: PET_UPPERS; drawing.js: showBorder, showCrosshair; mip.js: showMip.
+// Uses click.js: ClickedNode; dom.js: question; findings.js: mergeRun; geometry.js: onGrid; layout.js: keyTable;
+// past.js: showPast; sending.js: sendCase; server.js: findAll, worklist; touching.js: joinNode, splitNode; view.js:
+// LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; windows.js:
+// PET_UPPERS; drawing.js: showBorder, showCrosshair; mip.js: showMip.
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 
@@ -41,14 +43,26 @@ async function find(panel) {
   const name = panel.parts.model.value;
   panel.enable(false);
   try {
-    const { result, labels, grid } = await panel.during(`find ${name}`, `${name} is looking`, findAll(name, panel.image, {}));
+    const { result, labels, grid } = await panel.during(
+      `find ${name}`,
+      `${name} is looking`,
+      findAll(name, panel.image, {})
+    );
     if (panel.gone) return;
     const found = onGrid(labels, grid, panel.review.grid);
     const curve = result.operating_curve || [];
     panel.review.threshold = startingThreshold(result, curve);
-    const model = { name, versions: versionsOf(result.models), operating_point: `${result.operating_point} (score >= ${panel.review.threshold.toFixed(4)})` };
+    const model = {
+      name,
+      versions: versionsOf(result.models),
+      operating_point: `${result.operating_point} (score >= ${panel.review.threshold.toFixed(4)})`,
+    };
     const { fresh, kept, left } = mergeRun(panel.review, result.candidates, found, model, { curve });
-    const told = [`${fresh} candidates`, kept && `${kept} more that you decided before`, left && `${left} with the lowest scores left out, there is no room for them`];
+    const told = [
+      `${fresh} candidates`,
+      kept && `${kept} more that you decided before`,
+      left && `${left} with the lowest scores left out, there is no room for them`,
+    ];
     panel.tell([`${told.filter(Boolean).join(', ')}.`, ...result.warnings].join(' '), 'good');
     panel.select(panel.review.shown(panel.order).find(isOpen)?.id ?? null);
   } catch (error) {
@@ -58,11 +72,13 @@ async function find(panel) {
   }
 }
 
-const versionsOf = models => Object.fromEntries(Object.entries(models || {}).map(([network, about]) => [network, about?.version ?? null]));
+const versionsOf = models =>
+  Object.fromEntries(Object.entries(models || {}).map(([network, about]) => [network, about?.version ?? null]));
 
 /** Where the list begins: the operating point of the run, or the lowest score that it kept. */
 function startingThreshold({ score_threshold: score, candidates }, curve) {
-  const start = typeof score === 'number' ? score : Math.min(...candidates.filter(({ kept }) => kept).map(one => one.score), 1);
+  const start =
+    typeof score === 'number' ? score : Math.min(...candidates.filter(({ kept }) => kept).map(one => one.score), 1);
   if (!curve.length) return start;
   const gap = entry => Math.abs(entry.threshold - start);
   return curve.reduce((best, entry) => (gap(entry) < gap(best) ? entry : best)).threshold;
@@ -116,14 +132,6 @@ async function nextCase(panel) {
   window.location.assign(`/ohif/osln?${query({ StudyInstanceUIDs: study })}`);
 }
 
-function splitNode(panel) {
-  if (!panel.review.split(panel.selected)) panel.tell('Select a node of two voxels or more to split it.');
-}
-
-function joinNode(panel) {
-  if (!panel.review.join(panel.selected)) panel.tell('The selected node touches no other one.');
-}
-
 const ACTS = {
   next: panel => move(panel, 1),
   previous: panel => move(panel, -1),
@@ -136,8 +144,9 @@ const ACTS = {
   take: panel => panel.clicking?.take(),
   drop: panel => panel.clicking?.end(),
   remove: panel => panel.selected !== null && panel.review.remove(panel.selected),
-  split: splitNode,
-  join: joinNode,
+  split: panel =>
+    splitNode(panel.review, panel.selected) || panel.tell('Select a node of two voxels or more to split it.'),
+  join: panel => joinNode(panel.review, panel.selected) || panel.tell('The selected node touches no other one.'),
   jump: panel => panel.selected !== null && panel.select(panel.selected, true),
   details: panel => {
     panel.detailed = panel.detailed === panel.selected ? null : panel.selected;

@@ -16,7 +16,10 @@ function element(tag, attributes = {}, ...children) {
 
 const line = textContent => element('div', { textContent });
 
-const options = values => values.map(value => (Array.isArray(value) ? value : [value, value])).map(([value, textContent]) => element('option', { value, textContent }));
+const options = values =>
+  values
+    .map(value => (Array.isArray(value) ? value : [value, value]))
+    .map(([value, textContent]) => element('option', { value, textContent }));
 
 const choice = (values, attributes = {}) => element('select', attributes, ...options(values));
 
@@ -39,7 +42,9 @@ function question(place, title, body, answers) {
       before?.focus?.();
       resolve(value);
     };
-    const buttons = answers.map(([value, textContent], n) => element('button', { textContent, className: n ? '' : 'main', onclick: () => close(value) }));
+    const buttons = answers.map(([value, textContent], n) =>
+      element('button', { textContent, className: n ? '' : 'main', onclick: () => close(value) })
+    );
     const box = element(
       'div',
       { role: 'dialog', 'aria-modal': 'true', 'aria-label': title, className: 'osln-box' },
@@ -76,7 +81,10 @@ async function during(kind, text, work, tell) {
   const begun = performance.now();
   const expected = expectedSeconds(kind);
   const passed = () => (performance.now() - begun) / 1000;
-  const told = () => tell(`${text}: ${Math.round(passed())} s${expected ? ` of about ${Math.ceil(expected)} s` : ', not timed in this browser yet'} ...`);
+  const told = () => {
+    const whole = expected ? ` of about ${Math.ceil(expected)} s` : ', not timed here yet';
+    tell(`${text}: ${Math.round(passed())} s${whole} ...`);
+  };
   let clock = null;
   const waiting = setTimeout(() => {
     told();

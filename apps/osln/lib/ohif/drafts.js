@@ -71,7 +71,10 @@ class Drafts {
       await inBrowser('readwrite', store => store.put(draft, this.key));
       this.tell(true, 'Draft kept in this browser.');
     } catch (error) {
-      this.tell(false, `This browser keeps no draft (${error?.message || error}); the server does, 3 s after each change.`);
+      this.tell(
+        false,
+        `This browser keeps no draft (${error?.message || error}); the server does, 3 s after each change.`
+      );
     }
   }
 

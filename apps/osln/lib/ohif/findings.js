@@ -16,7 +16,9 @@ function candidateOf(entry, id, value) {
     distance_mm: known('distance_mm'),
     zone: entry.zone ?? null,
     origin: 'model',
-    tags: (entry.tags || []).map(tag => (Array.isArray(tag) ? tag : [tag.name ?? tag.tag, tag.probability ?? tag.score ?? 0])),
+    tags: (entry.tags || []).map(tag =>
+      Array.isArray(tag) ? tag : [tag.name ?? tag.tag, tag.probability ?? tag.score ?? 0]
+    ),
     drawn: false,
   };
 }
@@ -59,8 +61,8 @@ class Drawing {
  * @param found Label map of the run, on the review's grid.
  * @param model {name, versions, operating_point} for the record.
  * @param more Other facts of the run.
- * @returns {fresh, kept, left}: numbers of new candidates, of decided ones that it found again, and of candidates that the
- *   label map has no room for (those with the lowest scores).
+ * @returns {fresh, kept, left}: numbers of new candidates, of decided ones that it found again, and of candidates that
+ *   the label map has no room for (those with the lowest scores).
  */
 function mergeRun(review, entries, found, model, more = {}) {
   const places = placesByValue(found);
@@ -79,7 +81,8 @@ function mergeRun(review, entries, found, model, more = {}) {
     const same = sameNode(node, decided, review.map, sizes);
     if (same) {
       // A second part of a node that was decided as one belongs to it and is no candidate of its own.
-      if (!again.has(same.id)) result.set(same.id, drawnAgain(updated(same, candidateOf(entry, '', null)), node, drawing, values));
+      if (!again.has(same.id))
+        result.set(same.id, drawnAgain(updated(same, candidateOf(entry, '', null)), node, drawing, values));
       again.add(same.id);
       continue;
     }
@@ -89,13 +92,22 @@ function mergeRun(review, entries, found, model, more = {}) {
     }
     const free = drawing.draw(node.places, values[0]);
     if (node.places.length && !free.length) continue;
-    const former = sameNode(node, undecided.filter(({ id }) => !reused.has(id)), review.map, sizes);
+    const former = sameNode(
+      node,
+      undecided.filter(({ id }) => !reused.has(id)),
+      review.map,
+      sizes
+    );
     if (former) reused.add(former.id);
     fresh.push({ entry, id: former?.id, value: free.length ? values.shift() : null });
   }
   let number = 0;
   const added = fresh.map(({ entry, id, value }) => candidateOf(entry, id ?? review.freeId(number++), value));
-  review.change(`Find nodes (${model.name})`, { candidates: [...result.values(), ...added], model, ...more }, drawing.edits);
+  review.change(
+    `Find nodes (${model.name})`,
+    { candidates: [...result.values(), ...added], model, ...more },
+    drawing.edits
+  );
   return { fresh: added.length, kept: again.size, left };
 }
 

@@ -47,7 +47,13 @@ function onGrid(labels, from, to) {
   const first = [0, 0, 0];
   const stride = [1, from.size[0], from.size[0] * from.size[1]];
   const step = to.axes.map((axis, n) => {
-    const next = minus(voxelAt(from, to.origin.map((o, c) => o + axis[c])), start);
+    const next = minus(
+      voxelAt(
+        from,
+        to.origin.map((o, c) => o + axis[c])
+      ),
+      start
+    );
     const along = next.map(Math.abs).indexOf(Math.max(...next.map(Math.abs)));
     const whole = [0, 0, 0];
     whole[along] = Math.sign(next[along]);
@@ -117,7 +123,7 @@ function writeNrrd(labels, grid) {
 }
 
 /**
- * Reads what this server writes: a raw NRRD of one or two bytes a voxel; {labels, grid} with a Uint8Array or Uint16Array.
+ * Reads what this server writes, a raw NRRD of one or two bytes a voxel: {labels, grid}, Uint8Array or Uint16Array.
  *
  * @throws {Error} if it is anything else.
  */
@@ -130,7 +136,12 @@ function readNrrd(buffer) {
     if (name) fields[name] = value;
   }
   const kind = NRRD_TYPES[fields.type];
-  if (!kind || fields.encoding !== 'raw' || fields.space !== SPACE || (kind === Uint16Array && fields.endian !== 'little')) {
+  if (
+    !kind ||
+    fields.encoding !== 'raw' ||
+    fields.space !== SPACE ||
+    (kind === Uint16Array && fields.endian !== 'little')
+  ) {
     throw new Error('expected an uncompressed NRRD label map of one or two bytes a voxel');
   }
   const vectors = text => [...text.matchAll(/\(([^)]*)\)/g)].map(match => match[1].split(',').map(Number));

@@ -9,7 +9,14 @@ const keysOf = action => KEYS.find(([, name]) => name === action)?.[0].join(', '
 
 /** The table of all keys. */
 function keyTable() {
-  const rows = KEYS.map(([keys, , text]) => element('tr', {}, element('td', { textContent: keys.slice(0, 2).join(' or ') }), element('td', { textContent: text })));
+  const rows = KEYS.map(([keys, , text]) =>
+    element(
+      'tr',
+      {},
+      element('td', { textContent: keys.slice(0, 2).join(' or ') }),
+      element('td', { textContent: text })
+    )
+  );
   return element('table', { className: 'osln-keys' }, ...rows);
 }
 
@@ -28,7 +35,10 @@ function layout(place, act, list) {
   };
   const button = (textContent, action, attributes = {}) => {
     const keys = keysOf(action);
-    return part(action, element('button', { textContent, title: keys && `key ${keys}`, onclick: () => act(action), ...attributes }));
+    return part(
+      action,
+      element('button', { textContent, title: keys && `key ${keys}`, onclick: () => act(action), ...attributes })
+    );
   };
   const slider = (name, attributes) => part(name, element('input', { type: 'range', ...attributes }));
   const row = (...controls) => element('div', { className: 'osln-row' }, ...controls);
@@ -44,7 +54,17 @@ function layout(place, act, list) {
         row(slider('point', { 'aria-label': 'operating point' })),
         part('pointText', element('div', { className: 'osln-small' })),
         row(
-          part('order', choice([['score', 'by score'], ['place', 'by place'], ['doubt', 'by doubt']], { 'aria-label': 'order' })),
+          part(
+            'order',
+            choice(
+              [
+                ['score', 'by score'],
+                ['place', 'by place'],
+                ['doubt', 'by doubt'],
+              ],
+              { 'aria-label': 'order' }
+            )
+          ),
           part('left', element('span', { className: 'osln-small', 'aria-live': 'polite' })),
           button('?', 'help', { 'aria-label': 'keys', className: 'osln-narrow' })
         ),
@@ -56,19 +76,51 @@ function layout(place, act, list) {
           button('Brush', 'brush'),
           button('Eraser', 'erase'),
           button('Look', 'look'),
-          part('target', choice([['node', 'this node'], ['new', 'new node'], ['tumor', 'tumor']], { 'aria-label': 'what the brush paints', className: 'osln-wide' }))
+          part(
+            'target',
+            choice(
+              [
+                ['node', 'this node'],
+                ['new', 'new node'],
+                ['tumor', 'tumor'],
+              ],
+              { 'aria-label': 'what the brush paints', className: 'osln-wide' }
+            )
+          )
         ),
         row(
           slider('radius', { min: 1, max: 20, step: 0.5, value: BRUSH_MM, 'aria-label': 'radius of brush and eraser' }),
           part('millimeters', element('small', { textContent: `${BRUSH_MM} mm` })),
-          element('label', { title: 'after accept and reject' }, part('advance', element('input', { type: 'checkbox', checked: true })), 'advance'),
-          element('label', { title: 'selecting centers and zooms' }, part('follow', element('input', { type: 'checkbox', checked: true })), 'jump')
+          element(
+            'label',
+            { title: 'after accept and reject' },
+            part('advance', element('input', { type: 'checkbox', checked: true })),
+            'advance'
+          ),
+          element(
+            'label',
+            { title: 'selecting centers and zooms' },
+            part('follow', element('input', { type: 'checkbox', checked: true })),
+            'jump'
+          )
         ),
         row(
-          part('annotator', element('input', { type: 'text', placeholder: 'your name', 'aria-label': 'annotator', value: localStorage.getItem(ANNOTATOR_KEY) || '' })),
+          part(
+            'annotator',
+            element('input', {
+              type: 'text',
+              placeholder: 'your name',
+              'aria-label': 'annotator',
+              value: localStorage.getItem(ANNOTATOR_KEY) || '',
+            })
+          ),
           button('Submit', 'submit', { className: 'main' })
         ),
-        row(button('History', 'past'), button('Next case', 'nextCase'), part('kept', element('span', { className: 'osln-small' }))),
+        row(
+          button('History', 'past'),
+          button('Next case', 'nextCase'),
+          part('kept', element('span', { className: 'osln-small' }))
+        ),
         part('said', element('div', { className: 'osln-said', role: 'status', 'aria-live': 'polite' })),
         element('div', { className: 'osln-small', textContent: 'Research software, not for clinical use.' })
       )

@@ -46,7 +46,8 @@ class CandidateList {
    */
   show(candidates, selected, detailed) {
     const options = candidates.map(candidate => this.option(candidate, selected, detailed));
-    if (!options.length) options.push(element('div', { className: 'osln-none', textContent: 'No candidates: find nodes, or add them.' }));
+    if (!options.length)
+      options.push(element('div', { className: 'osln-none', textContent: 'No candidates: find nodes, or add them.' }));
     this.box.replaceChildren(...options);
     const at = this.box.querySelector('[aria-selected=true]');
     if (at) this.box.setAttribute('aria-activedescendant', at.id);
@@ -56,11 +57,27 @@ class CandidateList {
 
   option(candidate, selected, detailed) {
     const { id, state, score, suv_max, distance_mm, zone } = candidate;
-    const cells = [SIGNS[state], round(score, 2), round(millimeters(candidate)), round(suv_max), round(distance_mm, 0), zone ?? '–'];
-    const option = element('div', { role: 'option', id: `osln-option-${id}`, className: state, 'aria-selected': String(id === selected), 'aria-label': inWords(candidate) });
+    const cells = [
+      SIGNS[state],
+      round(score, 2),
+      round(millimeters(candidate)),
+      round(suv_max),
+      round(distance_mm, 0),
+      zone ?? '–',
+    ];
+    const option = element('div', {
+      role: 'option',
+      id: `osln-option-${id}`,
+      className: state,
+      'aria-selected': String(id === selected),
+      'aria-label': inWords(candidate),
+    });
     option.dataset.id = id;
-    option.append(element('div', { className: 'osln-line' }, ...cells.map(textContent => element('span', { textContent }))));
-    if (id === detailed) option.append(element('div', { className: 'osln-details', textContent: this.details(candidate) }));
+    option.append(
+      element('div', { className: 'osln-line' }, ...cells.map(textContent => element('span', { textContent })))
+    );
+    if (id === detailed)
+      option.append(element('div', { className: 'osln-details', textContent: this.details(candidate) }));
     return option;
   }
 

@@ -8,8 +8,8 @@ const isCounted = candidate => Boolean(candidate && COUNTED.includes(candidate.s
  *
  * @param mine {map, candidates} of the page.
  * @param theirs {map, candidates} as they are stored now.
- * @returns [{mine, theirs, same}, ...]: candidates, one of them null if the other has none there. `same` where nothing is to be
- *   asked: both hold the same voxels, or neither holds a node.
+ * @returns [{mine, theirs, same}, ...]: candidates, one of them null if the other has none there. `same` where nothing
+ *   is to be asked: both hold the same voxels, or neither holds a node.
  */
 function pairs(mine, theirs) {
   const [mySets, theirSets] = [mine, theirs].map(({ map }) => placesByValue(map));
@@ -31,10 +31,13 @@ function pairs(mine, theirs) {
   return found.map(pair => ({ ...pair, same: equal(pair) }));
 }
 
-/** What a pair becomes: {candidate, places} with the places of whoever was chosen, null if it is no candidate at all. */
+/** What a pair becomes: {candidate, places} of whoever was chosen; null if it is no candidate at all. */
 function chosenOf({ mine, theirs, same }, choice, myPlaces, theirPlaces) {
   // Where they agree, whoever decided is remembered.
-  if (same) return mine && (!theirs || mine.state !== 'undecided') ? { candidate: mine, places: myPlaces } : { candidate: theirs, places: theirPlaces };
+  if (same)
+    return mine && (!theirs || mine.state !== 'undecided')
+      ? { candidate: mine, places: myPlaces }
+      : { candidate: theirs, places: theirPlaces };
   if (choice === 'mine') return mine ? { candidate: mine, places: myPlaces } : rejected(theirs);
   if (choice === 'theirs') return theirs ? { candidate: theirs, places: theirPlaces } : rejected(mine);
   if (!isCounted(mine)) return { candidate: theirs, places: theirPlaces };
@@ -44,7 +47,8 @@ function chosenOf({ mine, theirs, same }, choice, myPlaces, theirPlaces) {
 }
 
 /** A node that only the other one had and that is not wanted: of the model it stays in the list, rejected. */
-const rejected = candidate => (candidate.origin === 'model' ? { candidate: { ...candidate, state: 'rejected' }, places: [] } : null);
+const rejected = candidate =>
+  candidate.origin === 'model' ? { candidate: { ...candidate, state: 'rejected' }, places: [] } : null;
 
 /**
  * Merges the stored label of somebody else into a review, as one step that can be taken back.
@@ -61,7 +65,9 @@ function mergeTheirs(review, theirs, found, choices) {
   const tumor = (tumorDrawn(review) ? mySets : theirSets).get(TUMOR) || [];
   for (const place of tumor) result[place] = TUMOR;
   const places = (sets, candidate) => (candidate ? sets.get(candidate.value) || [] : []);
-  const chosen = found.map((pair, n) => chosenOf(pair, choices[n], places(mySets, pair.mine), places(theirSets, pair.theirs))).filter(Boolean);
+  const chosen = found
+    .map((pair, n) => chosenOf(pair, choices[n], places(mySets, pair.mine), places(theirSets, pair.theirs)))
+    .filter(Boolean);
   // Of two that overlap the first keeps the voxels, and what counts comes before what does not.
   chosen.sort((a, b) => isCounted(b.candidate) - isCounted(a.candidate));
   const candidates = [];

@@ -1,7 +1,7 @@
 // Nodes as voxels of one label map: where they lie, how large they are, what touches, what is one piece.
 //
-// A label map is a Uint8Array in the order of its grid (i fastest); a node is one value of it, a place is the index of a
-// voxel. Points are millimeters: RAS as the server speaks, LPS as the grids do.
+// A label map is a Uint8Array in the order of its grid (i fastest); a node is one value of it, a place is the index of
+// a voxel. Points are millimeters: RAS as the server speaks, LPS as the grids do.
 // Uses geometry.js: dot, minus, pointAt.
 
 const TUMOR = 255;
@@ -21,7 +21,7 @@ function voxelOf(place, [width, height]) {
   return [place % width, rest % height, Math.floor(rest / height)];
 }
 
-/** Calls back with (place, value) for every voxel that is not 0, in order; a CT is almost all 0, so four are skipped at once. */
+/** Calls back with (place, value) for every voxel but 0, in order; almost all are 0, so four are skipped at once. */
 function eachVoxel(values, visit) {
   const whole = values.byteOffset % 4 ? 0 : Math.floor(values.length / 4);
   const fours = new Uint32Array(values.buffer, whole ? values.byteOffset : 0, whole);
@@ -50,7 +50,15 @@ function measured(places, grid) {
   for (const place of places) voxelOf(place, grid.size).forEach((value, c) => (sum[c] += value));
   const voxel = grid.axes.map(axis => Math.hypot(...axis)).reduce((product, length) => product * length, 1);
   const radius = Math.cbrt((3 * places.length * voxel) / (4 * Math.PI));
-  return { center_mm: turned(pointAt(grid, sum.map(value => value / places.length))), radius_mm: radius };
+  return {
+    center_mm: turned(
+      pointAt(
+        grid,
+        sum.map(value => value / places.length)
+      )
+    ),
+    radius_mm: radius,
+  };
 }
 
 /** Millimeters from a point (RAS) to the nearest voxel center of some places; null for no places. */
@@ -118,7 +126,7 @@ function pieces(places, grid) {
   return found.sort((a, b) => b.length - a.length);
 }
 
-/** Two halves of one piece, each voxel with the nearer of two centers (2-means in millimeters, begun at the two ends). */
+/** Two halves of one piece, each voxel with the nearer of two centers (2-means in mm, begun at the two ends). */
 function halves(places, grid) {
   const points = places.map(place => pointAt(grid, voxelOf(place, grid.size)));
   const mean = some => [0, 1, 2].map(c => some.reduce((sum, point) => sum + point[c], 0) / some.length);
@@ -160,8 +168,11 @@ function contacts(values, places, grid) {
 function sameNode(node, others, values, sizes) {
   const shared = new Map();
   for (const place of node.places) if (values[place]) shared.set(values[place], (shared.get(values[place]) || 0) + 1);
-  const drawn = others.filter(({ value }) => shared.get(value) >= SAME_NODE_SHARE * Math.min(node.places.length, sizes.get(value)));
-  if (drawn.length) return drawn.reduce((best, other) => (shared.get(other.value) > shared.get(best.value) ? other : best));
+  const drawn = others.filter(
+    ({ value }) => shared.get(value) >= SAME_NODE_SHARE * Math.min(node.places.length, sizes.get(value))
+  );
+  if (drawn.length)
+    return drawn.reduce((best, other) => (shared.get(other.value) > shared.get(best.value) ? other : best));
   const gap = other => distance(other.center_mm, node.center_mm);
   // Where one of them has no drawing, the smaller one's size says how far apart one node's two centers may be.
   const near = other => gap(other) <= Math.max(SAME_NODE_MM, Math.min(other.radius_mm ?? 0, node.radius_mm ?? 0));

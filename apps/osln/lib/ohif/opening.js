@@ -1,5 +1,8 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses dom.js: element, line, options, question; drafts.js: Drafts; geometry.js: onGrid; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs; record.js: described, draftOf, restoreDraft, storedCandidates; review.js: Review; segmentation.js: EditedLabels; server.js: account, caseFacts, info, lease, storedLabel, storedReview; hanging.js: TOOL_GROUP; view.js: VIEWPORTS.
+// Uses dom.js: element, line, options, question; drafts.js: Drafts; geometry.js: onGrid; layout.js: ANNOTATOR_KEY;
+// meet.js: meet, readTheirs; record.js: described, draftOf, restoreDraft, storedCandidates; review.js: Review;
+// segmentation.js: EditedLabels; server.js: account, caseFacts, info, lease, storedLabel, storedReview; hanging.js:
+// TOOL_GROUP; view.js: VIEWPORTS.
 
 const PET_LOOK_MS = 2000;
 
@@ -30,12 +33,20 @@ async function openCase(panel) {
 
 /** The stored label with its decisions, from the server into the review and the viewer. */
 async function readStored(panel) {
-  const [stored, record] = await panel.during('label', 'Reading the stored label', Promise.all([storedLabel(panel.image), storedReview(panel.image)]));
+  const [stored, record] = await panel.during(
+    'label',
+    'Reading the stored label',
+    Promise.all([storedLabel(panel.image), storedReview(panel.image)])
+  );
   if ((stored.series || stored.case) !== panel.image) {
-    throw new Error('This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.');
+    throw new Error(
+      'This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.'
+    );
   }
   const { grid } = panel.labels;
-  const map = stored.labels ? onGrid(stored.labels, stored.grid, grid) : new Uint8Array(grid.size[0] * grid.size[1] * grid.size[2]);
+  const map = stored.labels
+    ? onGrid(stored.labels, stored.grid, grid)
+    : new Uint8Array(grid.size[0] * grid.size[1] * grid.size[2]);
   const review = new Review(grid, map, storedCandidates(map, grid, record?.review ?? null));
   review.threshold = Number(/score >= ([0-9.]+)/.exec(record?.review?.model?.operating_point)?.[1] ?? 0);
   review.facts = { ...review.facts, model: record?.review?.model ?? null };
@@ -87,11 +98,14 @@ async function takePlace(panel) {
   const { name } = panel;
   const place = `${location.host} ${panel.case} ${panel.image}`;
   panel.drafts = new Drafts(panel.image, place, name, (kept, sentence, error) => {
-    panel.parts.kept.textContent = kept ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}` : '';
+    panel.parts.kept.textContent = kept
+      ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`
+      : '';
     panel.parts.kept.title = sentence;
     if (!kept) panel.trouble(error || new Error(sentence));
   });
-  if (name && !(await leased(panel))) panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');
+  if (name && !(await leased(panel)))
+    panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');
   const draft = await panel.drafts.newest();
   if (draft) await offerDraft(panel, draft);
 }
@@ -102,10 +116,15 @@ async function leased(panel) {
   let held = await lease(panel.image, name, false);
   if (!held.mine) {
     const since = new Date(held.since).toLocaleTimeString();
-    const answer = await question(panel.place, `${held.by} is working on this case`, [`Since ${since}. Two may work on one case; whoever submits second merges by node.`], [
-      [null, 'Look on'],
-      ['take', 'Take it over'],
-    ]);
+    const answer = await question(
+      panel.place,
+      `${held.by} is working on this case`,
+      [`Since ${since}. Two may work on one case; whoever submits second merges by node.`],
+      [
+        [null, 'Look on'],
+        ['take', 'Take it over'],
+      ]
+    );
     if (answer === 'take') held = await lease(panel.image, name, true);
   }
   panel.leased = held.mine ? name : null;
@@ -115,7 +134,12 @@ async function leased(panel) {
 async function offerDraft(panel, draft) {
   const when = new Date(draft.saved_at).toLocaleString();
   const outdated = draft.base_revision !== panel.revision;
-  const later = outdated ? [`It was begun on ${draft.base_revision ? `revision ${draft.base_revision}` : 'the case without a label'}; now revision ${panel.revision} is stored. Both are merged by node.`] : [];
+  const later = outdated
+    ? [
+        `It was begun on ${draft.base_revision ? `revision ${draft.base_revision}` : 'the case without a label'}.`,
+        `Now revision ${panel.revision} is stored: both are merged by node.`,
+      ]
+    : [];
   const lines = [`${described(draft)}, kept ${when}.`, ...later];
   let answer = null;
   // A draft that waits would be written over by the next decision, so this has to be answered.
@@ -158,7 +182,12 @@ async function renamed(panel) {
   if (unsaved) {
     // What was begun without a name goes with it.
     if (drafts && !drafts.annotator) await drafts.drop();
-    panel.drafts = new Drafts(drafts?.image ?? panel.image, `${location.host} ${panel.case} ${panel.image}`, panel.name, drafts?.tell ?? (() => {}));
+    panel.drafts = new Drafts(
+      drafts?.image ?? panel.image,
+      `${location.host} ${panel.case} ${panel.image}`,
+      panel.name,
+      drafts?.tell ?? (() => {})
+    );
     panel.keep();
     if (panel.name) await leased(panel);
   } else {

@@ -1,8 +1,8 @@
 // The panel on the right: all candidates of a case, one after another, decided by keys, corrected, submitted.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses most of the other files: review.js and record.js say what is decided and drawn, segmentation.js shows it, view.js moves the
-// planes, opening.js opens a case, deciding.js acts, sending.js submits.
+// Uses most of the other files: review.js and record.js say what is decided and drawn, segmentation.js shows it,
+// view.js moves the planes, opening.js opens a case, deciding.js acts, sending.js submits.
 
 class NodesPanel {
   constructor(place, services, commandsManager) {
@@ -24,16 +24,24 @@ class NodesPanel {
   listen() {
     const { parts, services } = this;
     const { toolGroupService } = services;
-    const tools = toolGroupService.subscribe(toolGroupService.EVENTS.PRIMARY_TOOL_ACTIVATED, ({ toolName }) => this.mark(toolName));
+    const tools = toolGroupService.subscribe(toolGroupService.EVENTS.PRIMARY_TOOL_ACTIVATED, ({ toolName }) =>
+      this.mark(toolName)
+    );
     const away = new AbortController();
-    const on = (target, names, listener) => names.split(' ').forEach(name => target.addEventListener(name, listener, { signal: away.signal, capture: true }));
+    const on = (target, names, listener) =>
+      names.split(' ').forEach(name => target.addEventListener(name, listener, { signal: away.signal, capture: true }));
     on(document, 'mouseup', () => setTimeout(() => this.noteStroke(), 0));
     on(document, 'mousemove keydown wheel visibilitychange', () => this.watch.tick(this.isLookedAt()));
     on(window, 'focus blur', () => this.watch.tick(this.isLookedAt()));
     // The next key is a decision again, not a choice in the list that was just used.
     on(this.place, 'change', ({ target }) => target.tagName === 'SELECT' && !isAsked(this.place) && target.blur());
     on(window, 'pagehide', () => this.drafts?.stop());
-    this.endings = [() => tools.unsubscribe(), () => away.abort(), listenToKeys((action, event) => this.onKey(action, event)), guardLeaving(() => this.unsaved)];
+    this.endings = [
+      () => tools.unsubscribe(),
+      () => away.abort(),
+      listenToKeys((action, event) => this.onKey(action, event)),
+      guardLeaving(() => this.unsaved),
+    ];
     const images = watchImages(services, {
       ready: () => openCase(this).catch(error => this.trouble(error)),
       failed: sentence => this.tell(sentence, 'error'),
@@ -86,10 +94,15 @@ class NodesPanel {
   async trouble(error, before = '') {
     this.tell(`${before}${error.message}`, 'error');
     if (error.status !== 401 || isAsked(this.place)) return;
-    const answer = await question(this.place, 'Log in again', ['Your login has ended. Everything you decided and drew is kept in this page and in this browser.'], [
-      ['login', 'Log in in a new tab'],
-      [null, 'Later'],
-    ]);
+    const answer = await question(
+      this.place,
+      'Log in again',
+      ['Your login has ended. Everything you decided and drew is kept in this page and in this browser.'],
+      [
+        ['login', 'Log in in a new tab'],
+        [null, 'Later'],
+      ]
+    );
     if (answer === 'login') window.open('/login?next=/', '_blank');
   }
 
@@ -131,7 +144,8 @@ class NodesPanel {
     const shown = review.shown(this.order);
     this.list.show(shown, this.selected, this.detailed);
     const hidden = review.candidates.length - shown.length;
-    parts.left.textContent = `${review.left().length} of ${shown.length} to decide${hidden ? `, ${hidden} hidden` : ''}`;
+    const more = hidden ? `, ${hidden} hidden` : '';
+    parts.left.textContent = `${review.left().length} of ${shown.length} to decide${more}`;
     this.labels.color(review.candidates, candidate => review.isShown(candidate), this.selected);
     markOnMip(shown.map(one => this.onMip(one)));
     this.showPoint();
@@ -157,14 +171,20 @@ class NodesPanel {
     const { point, pointText } = this.parts;
     const { threshold, facts } = this.review;
     const curve = facts.curve || [];
-    const nearest = curve.reduce((best, entry, n) => (Math.abs(entry.threshold - threshold) < Math.abs(curve[best].threshold - threshold) ? n : best), 0);
+    const nearest = curve.reduce(
+      (best, entry, n) =>
+        Math.abs(entry.threshold - threshold) < Math.abs(curve[best].threshold - threshold) ? n : best,
+      0
+    );
     Object.assign(point, curve.length ? { min: 0, max: curve.length - 1, step: 1 } : { min: 0, max: 1, step: 0.01 });
     point.value = curve.length ? nearest : threshold;
     const entry = curve[nearest];
     const sensitivity = typeof entry?.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}%` : '';
     const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}, ` : '';
     pointText.textContent = `${told}score from ${round(threshold, 2)}`;
-    pointText.title = entry ? 'false positives and sensitivity as validation of these weights measured them' : 'no validation curve of these weights here';
+    pointText.title = entry
+      ? 'false positives and sensitivity as validation of these weights measured them'
+      : 'no validation curve of these weights here';
   }
 
   /** Selects a candidate and, unless that was switched off, goes there. */
@@ -201,7 +221,11 @@ class NodesPanel {
   mark(tool) {
     this.aimed = null;
     this.aim();
-    for (const [name, action] of [['SphereBrush', 'brush'], ['SphereEraser', 'erase'], ['WindowLevel', 'look']]) {
+    for (const [name, action] of [
+      ['SphereBrush', 'brush'],
+      ['SphereEraser', 'erase'],
+      ['WindowLevel', 'look'],
+    ]) {
       this.parts[action].classList.toggle('on', name === tool);
     }
   }
@@ -219,7 +243,24 @@ class NodesPanel {
   }
 }
 
-const CONTROLS = ['find', 'accept', 'reject', 'undo', 'redo', 'add', 'remove', 'split', 'join', 'brush', 'erase', 'look', 'submit', 'past', 'nextCase', 'point'];
+const CONTROLS = [
+  'find',
+  'accept',
+  'reject',
+  'undo',
+  'redo',
+  'add',
+  'remove',
+  'split',
+  'join',
+  'brush',
+  'erase',
+  'look',
+  'submit',
+  'past',
+  'nextCase',
+  'point',
+];
 
 /** What OHIF's React draws as the panel. */
 function panelComponent(services, commandsManager) {
@@ -229,5 +270,13 @@ function panelComponent(services, commandsManager) {
     panel = place ? new NodesPanel(place, services, commandsManager) : null;
   };
   const props = { style: { height: '100%' } };
-  return () => ({ $$typeof: Symbol.for('react.element'), type: 'div', key: null, ref: mount, props, _owner: null, _store: {} });
+  return () => ({
+    $$typeof: Symbol.for('react.element'),
+    type: 'div',
+    key: null,
+    ref: mount,
+    props,
+    _owner: null,
+    _store: {},
+  });
 }

@@ -1,12 +1,28 @@
 // What of a review leaves the page: the submission, the draft; and what comes back from them.
-// Uses geometry.js: writeNrrd; nodes.js: TUMOR, measured, packed, placesByValue, sameNode, unpacked; review.js: COUNTED, Review.
+// Uses geometry.js: writeNrrd; nodes.js: TUMOR, measured, packed, placesByValue, sameNode, unpacked; review.js:
+// COUNTED, Review.
 
-const FIELDS = ['id', 'state', 'value', 'center_mm', 'radius_mm', 'score', 'stage_one_score', 'suv_max', 'distance_mm', 'zone', 'origin', 'tags'];
+const FIELDS = [
+  'id',
+  'state',
+  'value',
+  'center_mm',
+  'radius_mm',
+  'score',
+  'stage_one_score',
+  'suv_max',
+  'distance_mm',
+  'zone',
+  'origin',
+  'tags',
+];
 
 /** Which nodes the label will hold: what was accepted, edited, added, and undecided ones on offer if they count. */
 function counted(review, undecided) {
   return review.candidates.filter(
-    candidate => COUNTED.includes(candidate.state) || (undecided === 'accepted' && candidate.state === 'undecided' && review.isShown(candidate))
+    candidate =>
+      COUNTED.includes(candidate.state) ||
+      (undecided === 'accepted' && candidate.state === 'undecided' && review.isShown(candidate))
   );
 }
 
@@ -40,7 +56,13 @@ function submission(review, undecided, seconds) {
     value: nodes.has(candidate.value) && present.has(candidate.value) ? candidate.value : null,
     seconds: tenths(seconds.of(candidate.id)),
   }));
-  const record = { complete: !review.left().length, seconds: tenths(seconds.total), undecided, model: review.facts.model, candidates };
+  const record = {
+    complete: !review.left().length,
+    seconds: tenths(seconds.total),
+    undecided,
+    model: review.facts.model,
+    candidates,
+  };
   return { values, info, review: record };
 }
 
@@ -72,16 +94,18 @@ function storedCandidates(values, grid, record) {
   const named = new Set(known.map(({ value }) => value));
   const numbers = known.map(({ id }) => Number(/^c(\d+)$/.exec(id)?.[1] ?? 0));
   let number = Math.max(0, ...numbers);
-  const others = [...places].filter(([value]) => !named.has(value)).map(([value, all]) => ({
-    ...Object.fromEntries(FIELDS.map(name => [name, null])),
-    ...measured(all, grid),
-    id: `c${++number}`,
-    state: 'accepted',
-    value,
-    origin: 'annotator',
-    tags: [],
-    drawn: true,
-  }));
+  const others = [...places]
+    .filter(([value]) => !named.has(value))
+    .map(([value, all]) => ({
+      ...Object.fromEntries(FIELDS.map(name => [name, null])),
+      ...measured(all, grid),
+      id: `c${++number}`,
+      state: 'accepted',
+      value,
+      origin: 'annotator',
+      tags: [],
+      drawn: true,
+    }));
   return [...known, ...others];
 }
 
@@ -101,7 +125,11 @@ function restoreDraft(review, watch, { state, runs }) {
   map.forEach((value, place) => value !== review.map[place] && places.push(place));
   review.past = [];
   review.future = [];
-  review.apply(places, places.map(place => map[place]), review.facts);
+  review.apply(
+    places,
+    places.map(place => map[place]),
+    review.facts
+  );
 }
 
 /** How much work a draft holds, in words. */

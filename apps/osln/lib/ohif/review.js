@@ -3,7 +3,7 @@
 // A candidate is {id, state, value, center_mm, radius_mm, score, stage_one_score, suv_max, distance_mm, zone, origin,
 // tags}; its voxels are those of its value (null: it has none). Candidates are never changed in place, so that a step
 // back is the former list and the former voxels.
-// Uses nodes.js: TUMOR, MAX_VALUE, contacts, eachVoxel, halves, measured, nearest, packed, pieces, placesByValue, unpacked.
+// Uses nodes.js: TUMOR, MAX_VALUE, measured, nearest, placesByValue.
 
 const STEPS = 100;
 const PROXIMAL_MM = 70;
@@ -68,7 +68,9 @@ class Review {
   }
 
   shown(by = 'score') {
-    return this.candidates.filter(candidate => this.isShown(candidate)).sort((a, b) => ORDERS[by](a, b, this.threshold));
+    return this.candidates
+      .filter(candidate => this.isShown(candidate))
+      .sort((a, b) => ORDERS[by](a, b, this.threshold));
   }
 
   /** Offered ones that wait for a decision. */
@@ -204,7 +206,11 @@ class Review {
     const free = [...places].filter(place => this.isFree(place));
     if (!free.length) return null;
     const node = this.made(this.freeId(), this.freeValue(), free, origin);
-    this.change(`${node.id} added`, { candidates: [...this.candidates, node] }, new Map(free.map(place => [place, node.value])));
+    this.change(
+      `${node.id} added`,
+      { candidates: [...this.candidates, node] },
+      new Map(free.map(place => [place, node.value]))
+    );
     return node.id;
   }
 
@@ -217,7 +223,9 @@ class Review {
    * @returns {places, id}: places to be put back in the copy, and the node that was drawn; null if nothing changed.
    */
   stroke(now) {
-    const owners = new Map(this.candidates.filter(({ value }) => value !== null).map(candidate => [candidate.value, candidate]));
+    const owners = new Map(
+      this.candidates.filter(({ value }) => value !== null).map(candidate => [candidate.value, candidate])
+    );
     const edits = new Map();
     const back = [];
     const touched = new Set();
@@ -236,10 +244,16 @@ class Review {
     if (!edits.size) return back.length ? { places: back, id: null } : null;
     const drawn = [...edits.values()].find(value => value && value !== TUMOR);
     const after = placesByValue(now);
-    const candidates = this.candidates.map(candidate => (touched.has(candidate.value) ? this.redrawn(candidate, after) : candidate)).filter(Boolean);
+    const candidates = this.candidates
+      .map(candidate => (touched.has(candidate.value) ? this.redrawn(candidate, after) : candidate))
+      .filter(Boolean);
     if (drawn && !owners.has(drawn)) candidates.push(this.made(this.freeId(), drawn, after.get(drawn), 'annotator'));
     const id = candidates.find(({ value }) => value === (drawn || [...touched][0]))?.id ?? null;
-    this.change(drawn || !touched.size ? `drawing of ${id ?? 'the tumor'}` : `erasing in ${id ?? 'a node'}`, { candidates }, edits);
+    this.change(
+      drawn || !touched.size ? `drawing of ${id ?? 'the tumor'}` : `erasing in ${id ?? 'a node'}`,
+      { candidates },
+      edits
+    );
     return { places: back, id };
   }
 
@@ -250,38 +264,5 @@ class Review {
       return { ...candidate, ...this.geometry(places), state, drawn: true };
     }
     return candidate.origin === 'model' ? { ...candidate, state: 'rejected', value: null, drawn: true } : null;
-  }
-
-  /** Makes two of one: its parts if it has several, else two halves. Returns whether that was possible. */
-  split(id) {
-    const candidate = this.find(id);
-    const places = candidate ? this.places(candidate.value) : [];
-    if (places.length < 2) return false;
-    const parts = pieces(places, this.grid);
-    const [first, ...others] = parts.length > 1 ? [parts[0], parts.slice(1).flat()] : halves(places, this.grid);
-    if (!others.length) return false;
-    const other = this.made(this.freeId(), this.freeValue(), others[0], 'annotator');
-    const state = candidate.origin === 'model' ? 'edited' : 'added';
-    const kept = { ...candidate, ...this.geometry(first), state, drawn: true };
-    const edits = new Map(others[0].map(place => [place, other.value]));
-    this.change(`${id} split`, { candidates: [...this.replaced([kept]), other] }, edits);
-    return true;
-  }
-
-  /** Makes one of two: with the shown node that it touches most. Returns the other's id, null if it touches none. */
-  join(id) {
-    const candidate = this.find(id);
-    const places = candidate ? this.places(candidate.value) : [];
-    if (!places.length) return null;
-    const touching = contacts(this.map, places, this.grid);
-    const others = this.candidates.filter(other => touching.has(other.value) && this.isShown(other) && other.state !== 'rejected');
-    if (!others.length) return null;
-    const other = others.reduce((best, one) => (touching.get(one.value) > touching.get(best.value) ? one : best));
-    const more = this.places(other.value);
-    const state = candidate.origin === 'model' ? 'edited' : 'added';
-    const kept = { ...candidate, ...this.geometry([...places, ...more]), state, drawn: true };
-    const edits = new Map(more.map(place => [place, candidate.value]));
-    this.change(`${id} and ${other.id} merged`, { candidates: this.replaced([kept]).filter(one => one.id !== other.id) }, edits);
-    return other.id;
   }
 }

@@ -1,4 +1,4 @@
-// The label map as OHIF shows it: one for each CT, in OHIF's own segmentation service; a value for each node, the tumor 255.
+// The label map as OHIF shows it: one for each CT, in its segmentation service; a value for each node, the tumor 255.
 //
 // What it holds is decided by the review; here it is copied into the viewer, and strokes are read back.
 // Uses geometry.js: gridOfVolume; nodes.js: TUMOR; view.js: LOOK, setOverlay.
@@ -34,7 +34,15 @@ class EditedLabels {
   async show() {
     const { segmentationService } = this.services;
     if (!segmentationService.getSegmentation(this.id)) {
-      const segment = (_, n) => [n + 1, { segmentIndex: n + 1, active: n === 0, locked: false, label: n + 1 === TUMOR ? 'tumor' : `lymph node ${n + 1}` }];
+      const segment = (_, n) => [
+        n + 1,
+        {
+          segmentIndex: n + 1,
+          active: n === 0,
+          locked: false,
+          label: n + 1 === TUMOR ? 'tumor' : `lymph node ${n + 1}`,
+        },
+      ];
       await segmentationService.createLabelmapForDisplaySet(this.displaySet, {
         segmentationId: this.id,
         label: 'Lymph nodes',
@@ -44,7 +52,10 @@ class EditedLabels {
     for (const viewport of this.viewports) {
       const there = segmentationService.getSegmentationRepresentations(viewport, { segmentationId: this.id });
       if (!there.length) {
-        await segmentationService.addSegmentationRepresentation(viewport, { segmentationId: this.id, type: LABELMAP() });
+        await segmentationService.addSegmentationRepresentation(viewport, {
+          segmentationId: this.id,
+          type: LABELMAP(),
+        });
       }
     }
     setOverlay(this.services);
@@ -118,13 +129,16 @@ class EditedLabels {
     const { segmentation } = window.cornerstoneTools;
     for (const viewport of this.viewports) {
       for (const [value, { color, visible }] of changed) {
-        for (const representation of segmentation.state.getSegmentationRepresentations(viewport, { segmentationId: this.id })) {
+        for (const representation of segmentation.state.getSegmentationRepresentations(viewport, {
+          segmentationId: this.id,
+        })) {
           if (representation.segments[value]) representation.segments[value].visible = visible;
           const kept = segmentation.config.color.getSegmentIndexColor(viewport, this.id, value);
           color.forEach((part, n) => (kept[n] = part));
         }
       }
-      if (changed.length) segmentation.triggerSegmentationEvents.triggerSegmentationRepresentationModified(viewport, this.id, LABELMAP());
+      if (changed.length)
+        segmentation.triggerSegmentationEvents.triggerSegmentationRepresentationModified(viewport, this.id, LABELMAP());
     }
   }
 

@@ -1,19 +1,28 @@
 // Submitting: what counts is asked, what was stored is told, what somebody else stored meanwhile is merged.
-// Uses dom.js: question; geometry.js: writeNrrd; opening.js: becomes, bringOver; record.js: counted, submission; server.js: submit.
+// Uses dom.js: question; geometry.js: writeNrrd; opening.js: becomes, bringOver; record.js: counted, submission;
+// server.js: submit.
 
 const undecidedKey = name => `osln-undecided ${name}`;
 
-/** What undecided ones on offer count as: asked once for each annotator, then told and changed on demand; null: not now. */
+/** What undecided ones on offer count as: asked once, then told and changed on demand; null: not now. */
 async function undecidedCount(panel, ask) {
   const left = panel.review.left().length;
   const kept = localStorage.getItem(undecidedKey(panel.name));
   if (!left) return kept || 'unknown';
   if (kept && !ask) return kept;
-  const answer = await question(panel.place, `${left} undecided`, ['These candidates are above the operating point and not decided. What shall they count as? This is kept for you, and said each time.'], [
-    [null, 'Decide them first'],
-    ['accepted', 'Count as nodes'],
-    ['rejected', 'Count as no nodes'],
-  ]);
+  const answer = await question(
+    panel.place,
+    `${left} undecided`,
+    [
+      'These candidates are above the operating point and not decided. What shall they count as?',
+      'Your answer is kept, and said each time.',
+    ],
+    [
+      [null, 'Decide them first'],
+      ['accepted', 'Count as nodes'],
+      ['rejected', 'Count as no nodes'],
+    ]
+  );
   if (answer) localStorage.setItem(undecidedKey(panel.name), answer);
   return answer;
 }
@@ -32,7 +41,12 @@ async function sendCase(panel) {
     const nodes = counted(panel.review, undecided).length;
     const told = left ? [`${left} undecided: they count as ${undecided === 'accepted' ? 'nodes' : 'no nodes'}.`] : [];
     const answers = [['send', 'Submit'], [null, 'Not yet'], ...(left ? [['change', 'Count them otherwise']] : [])];
-    return question(panel.place, `Submit ${nodes} ${nodes === 1 ? 'node' : 'nodes'}?`, [`${panel.case}, by ${panel.name}.`, ...told], answers);
+    return question(
+      panel.place,
+      `Submit ${nodes} ${nodes === 1 ? 'node' : 'nodes'}?`,
+      [`${panel.case}, by ${panel.name}.`, ...told],
+      answers
+    );
   };
   let answer = await sure();
   while (answer === 'change') {
@@ -45,13 +59,22 @@ async function sendCase(panel) {
 async function send(panel, undecided) {
   panel.watch.tick(panel.isLookedAt());
   const { watch, review } = panel;
-  const { values, info, review: record } = submission(review, undecided, { of: id => watch.of(id), total: watch.total });
+  const {
+    values,
+    info,
+    review: record,
+  } = submission(review, undecided, { of: id => watch.of(id), total: watch.total });
   const params = { label_info: info, client_id: panel.name, base_revision: panel.revision, review: record };
   panel.enable(false);
   try {
     const reply = await panel.during('submit', 'Storing', submit(panel.image, writeNrrd(values, review.grid), params));
     panel.unsaved = false;
-    if (reply.nodes_revision) panel.stored = { ...panel.stored, revision: reply.nodes_revision, by: reply.unchanged ? panel.stored.by : panel.name };
+    if (reply.nodes_revision)
+      panel.stored = {
+        ...panel.stored,
+        revision: reply.nodes_revision,
+        by: reply.unchanged ? panel.stored.by : panel.name,
+      };
     panel.revision = panel.stored.revision;
     if (values.includes(TUMOR)) review.storedIs(review.map);
     showCase(panel);

@@ -25,19 +25,27 @@ async function ask(path, options) {
   } catch {
     // No JSON: shown as it came.
   }
-  throw new Refusal(typeof detail === 'string' && detail ? detail : `the server answered with status ${reply.status}`, reply.status);
+  throw new Refusal(
+    typeof detail === 'string' && detail ? detail : `the server answered with status ${reply.status}`,
+    reply.status
+  );
 }
 
 const inUrl = encodeURIComponent;
 
-const query = values => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined)).toString();
+const query = values =>
+  new URLSearchParams(Object.entries(values).filter(([, value]) => value !== undefined)).toString();
 
 const json = async (path, options) => {
   const reply = await ask(path, options);
   return reply.status === 204 ? null : reply.json();
 };
 
-const sent = (method, body) => ({ method, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+const sent = (method, body) => ({
+  method,
+  headers: { 'Content-Type': 'application/json' },
+  body: JSON.stringify(body),
+});
 
 /** Models, their options, and what the server is called. */
 const info = () => json('/info/');
@@ -61,7 +69,7 @@ async function infer(model, series, options) {
   return { result: JSON.parse(parts.get('params')), ...readNrrd(await image.arrayBuffer()) };
 }
 
-/** Every candidate of a model; kept as the prediction too, so that what is approved says who found it, with which score. */
+/** Every candidate of a model; kept as the prediction too, so that what is approved says who found it. */
 async function findAll(model, series, options) {
   const found = await infer(model, series, { ...options, candidates: 'all', save_label: true });
   // Values beyond a byte are candidates with the lowest scores, for which the map in the viewer has no room.
@@ -75,8 +83,8 @@ function asBytes(labels, tumor) {
 }
 
 /**
- * A stored label of a CT: {case, series, revision, by, labels, grid}, each node a value, the tumor 255; without `labels` if there
- * is none.
+ * A stored label of a CT, each node a value, the tumor 255: {case, series, revision, by, labels, grid}, without `labels`
+ * and `grid` if there is none.
  *
  * @param revision Number; the newest one if left out.
  */

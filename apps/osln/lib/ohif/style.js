@@ -2,7 +2,8 @@
 // Uses none of the other files.
 
 const STYLE = `
-.osln { position: relative; color: #eee; font: 12px/1.35 system-ui, sans-serif; padding: 6px 8px; height: 100%; display: flex;
+.osln { position: relative; color: #eee; font: 12px/1.35 system-ui, sans-serif; padding: 6px 8px; height: 100%;
+  display: flex;
   flex-direction: column; gap: 2px; overflow: hidden auto; }
 .osln > * { flex: none; }
 .osln h3 { font-size: 13px; color: #9bd; margin: 0 0 6px; }
@@ -10,11 +11,14 @@ const STYLE = `
 .osln-small, .osln small { color: #9aa; font-size: 11px; }
 .osln label { display: flex; gap: 4px; align-items: center; color: #bbb; }
 .osln label[hidden] { display: none; }
-.osln select, .osln input[type=text] { flex: 1; min-width: 0; background: #111b33; color: #eee; border: 1px solid #35507a;
+.osln select, .osln input[type=text] { flex: 1; min-width: 0; background: #111b33; color: #eee;
+  border: 1px solid #35507a;
   border-radius: 4px; padding: 2px 4px; font: inherit; height: 23px; }
-.osln input[type=range] { flex: 1; min-width: 0; height: 14px; appearance: auto; accent-color: #4573b5; background: none;
+.osln input[type=range] { flex: 1; min-width: 0; height: 14px; appearance: auto; accent-color: #4573b5;
+  background: none;
   border: 0; padding: 0; }
-.osln button { flex: 1 1 auto; background: #1d3a66; color: #fff; border: 1px solid #4573b5; border-radius: 4px; padding: 1px 5px;
+.osln button { flex: 1 1 auto; background: #1d3a66; color: #fff; border: 1px solid #4573b5; border-radius: 4px;
+  padding: 1px 5px;
   cursor: pointer; font: inherit; height: 23px; white-space: nowrap; }
 .osln button.osln-narrow { flex: 0 0 26px; }
 .osln .osln-row select { flex: 0 1 84px; }
@@ -26,11 +30,13 @@ const STYLE = `
   outline: 2px solid #ffc400; outline-offset: 1px; }
 .osln .osln-row { display: flex; gap: 4px; align-items: center; }
 .osln .osln-row > .osln-small { flex: 1; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.osln .told { padding: 3px 6px; border-left: 3px solid #4573b5; background: #0c1630; max-height: 84px; overflow-y: auto; }
+.osln .told { padding: 3px 6px; border-left: 3px solid #4573b5; background: #0c1630; max-height: 84px;
+  overflow-y: auto; }
 .osln .told.error { border-color: #e0505c; }
 .osln .told.good { border-color: #4cb26a; }
 .osln .osln-list { flex: 1 0 302px; min-height: 302px; overflow-y: auto; border: 1px solid #24365a; }
-.osln-line { display: grid; grid-template-columns: 14px 36px 36px 36px 34px 1fr; gap: 4px; height: 20px; align-items: center;
+.osln-line { display: grid; grid-template-columns: 14px 36px 36px 36px 34px 1fr; gap: 4px; height: 20px;
+  align-items: center;
   padding: 0 4px; text-align: right; cursor: pointer; }
 .osln-line > :first-child { text-align: center; }
 .osln-line > :last-child { text-align: left; padding-left: 4px; }
@@ -43,8 +49,10 @@ const STYLE = `
 .osln-list .rejected { color: #99a; text-decoration: line-through; }
 .osln-details { padding: 0 6px 4px 22px; color: #cde; font-size: 11px; text-decoration: none; }
 .osln-none { padding: 6px; color: #9aa; }
-.osln-shade { position: absolute; inset: 0; background: #000a; z-index: 5; display: flex; align-items: center; padding: 8px; }
-.osln-box { background: #0c1630; border: 1px solid #4573b5; border-radius: 6px; padding: 10px; width: 100%; max-height: 100%;
+.osln-shade { position: absolute; inset: 0; background: #000a; z-index: 5; display: flex; align-items: center;
+  padding: 8px; }
+.osln-box { background: #0c1630; border: 1px solid #4573b5; border-radius: 6px; padding: 10px; width: 100%;
+  max-height: 100%;
   overflow-y: auto; }
 .osln-box .osln-row { flex-wrap: wrap; margin-top: 8px; }
 .osln-box button { white-space: normal; height: auto; min-height: 24px; }

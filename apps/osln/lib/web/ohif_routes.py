@@ -28,7 +28,7 @@ router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
 ORDER = (
-    *("geometry", "nodes", "review", "findings", "record", "merge", "watch", "server", "drafts"),
+    *("geometry", "nodes", "review", "touching", "findings", "record", "merge", "watch", "server", "drafts"),
     *(
         "windows",
         "contours",

@@ -4,10 +4,9 @@
 //                                   other way round. Returns whether it is shown: there is none without a tumor
 //   followTumor(services)           after a stroke in the tumor: measures anew if the border is shown
 //   showCrosshair(services, on)     where the three planes meet; it comes with the first jump
-// Uses contours.js: distanceField, isolines; geometry.js: dot, gridOfVolume; segmentation.js: TUMOR; view.js: VIEWPORTS,
-// planes.
+// Uses contours.js: distanceField, isolines; geometry.js: dot, gridOfVolume; nodes.js: TUMOR; review.js: PROXIMAL_MM;
+// view.js: VIEWPORTS, planes.
 
-const PROXIMAL_MM = 70;
 const GAP_MM = 24;
 const DRAWN = { crosshair: false, field: null, layers: new Map() };
 const LINE_COLOR = id => ({ [VIEWPORTS.axial]: '#f66', [VIEWPORTS.coronal]: '#6f6', [VIEWPORTS.sagittal]: '#ff6' })[id];

@@ -1,6 +1,6 @@
 // The mode: viewports, tools, toolbar and panels.
-// Uses commands.js: commandsModule; hanging.js: TOOL_GROUP, PROTOCOL, protocol, registerAttributes; view.js: VIEWPORTS, beginLook; panel.js: BRUSH_MM,
-// panelComponent.
+// Uses commands.js: commandsModule; hanging.js: TOOL_GROUP, PROTOCOL, protocol, registerAttributes; view.js: VIEWPORTS,
+// beginLook; layout.js: BRUSH_MM; panel.js: panelComponent.
 
 const EXTENSIONS = {
   '@ohif/extension-default': '^3.0.0',

@@ -28,8 +28,21 @@ router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
 ORDER = (
-    *("geometry", "windows", "contours", "projections", "server", "segmentation"),
-    *("view", "hanging", "drawing", "mip", "images", "commands", "style", "panel", "mode", "config"),
+    *("geometry", "nodes", "review", "touching", "findings", "record", "merge", "watch", "server", "drafts"),
+    *(
+        "windows",
+        "contours",
+        "projections",
+        "segmentation",
+        "view",
+        "hanging",
+        "drawing",
+        "mip",
+        "images",
+        "commands",
+    ),
+    *("style", "keys", "leave", "dom", "list", "layout", "click", "past", "meet"),
+    *("opening", "sending", "deciding", "panel", "mode", "config"),
 )
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")

@@ -8,11 +8,13 @@
 // view.js: VIEWPORTS, planes.
 
 const GAP_MM = 24;
-const DRAWN = { crosshair: false, field: null, layers: new Map() };
+// Lines are kept for each plane until it moves: every redraw of one plane draws over all three.
+const DRAWN = { crosshair: false, field: null, lines: new Map(), layers: new Map() };
 const LINE_COLOR = id => ({ [VIEWPORTS.axial]: '#f66', [VIEWPORTS.coronal]: '#6f6', [VIEWPORTS.sagittal]: '#ff6' })[id];
 
 function showBorder(services, on = !DRAWN.field) {
   DRAWN.field = on ? tumorField(services) : null;
+  DRAWN.lines.clear();
   redraw(services);
   return Boolean(DRAWN.field);
 }
@@ -39,6 +41,7 @@ function forgetDrawing() {
     layer.remove();
   }
   Object.assign(DRAWN, { crosshair: false, field: null });
+  DRAWN.lines.clear();
   DRAWN.layers.clear();
 }
 
@@ -102,9 +105,11 @@ function crosshair({ id, viewport, frame }, shown) {
   });
 }
 
-function border({ viewport, frame }) {
+function border({ id, viewport, frame }) {
   if (!DRAWN.field) return [];
-  const lines = isolines(DRAWN.field, PROXIMAL_MM, frame);
+  const key = [dot(frame.point, frame.normal), ...frame.normal, ...frame.up].map(value => value.toFixed(3)).join();
+  if (DRAWN.lines.get(id)?.key !== key) DRAWN.lines.set(id, { key, lines: isolines(DRAWN.field, PROXIMAL_MM, frame) });
+  const { lines } = DRAWN.lines.get(id);
   const place = point => viewport.worldToCanvas(point).map(value => value.toFixed(1)).join();
   const points = line => line.map(place).join(' ');
   const look = { fill: 'none', stroke: '#fff', 'stroke-dasharray': '6 4', class: 'osln-border' };

@@ -75,7 +75,7 @@ const BUTTONS = [
   action('Pet', 'tool-fusion-color', 'PET on and off', 'oslnPet'),
   action('Border', 'tool-circle', '70 mm from the tumor', 'oslnBorder'),
   action('Mip', 'tool-3d-rotate', 'PET maximum on and off', 'oslnMip'),
-  action('Reset', 'tool-reset', 'Reset view', 'resetViewport'),
+  action('Reset', 'tool-reset', 'Reset view', 'oslnReset'),
 ];
 
 let endLook = () => {};

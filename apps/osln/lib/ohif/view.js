@@ -9,6 +9,7 @@
 //   toggleOverlay(services)              outline or fill, and off
 //   showTumor(services, on)              the tumor's own outline
 //   jumpTo(services, point, {zoom_mm})   point RAS in mm; null leaves the zoom
+//   resetView(services)                  whole planes, first windows
 //   LOOK                                 what is so now
 // and from the other files: showBorder, showCrosshair (drawing.js); markOnMip, onMipPick, showMip, turnMip (mip.js);
 // watchImages (images.js).
@@ -172,6 +173,13 @@ function jumpTo(services, [x, y, z], { zoom_mm = NODE_VIEW_MM } = {}) {
   showCrosshair(services, point);
   centerOn(services, point, zoom_mm);
   return point;
+}
+
+/** Whole planes in the windows of the beginning; the viewer's own reset would show the CT from 0 to 1024. */
+function resetView(services) {
+  for (const { viewport } of planes(services)) viewport.resetCamera();
+  setCtWindow(services, 'soft tissue');
+  return setPetWindow(services, PET_UPPER);
 }
 
 /** Lines of each plane's corner: the viewer's own would tell the window that was set last, which is the PET's. */

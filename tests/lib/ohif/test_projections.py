@@ -40,7 +40,7 @@ def hot(size, at, value=7.0):
 
 @pytest.mark.parametrize(
     ("turn", "column"),
-    # Wide enough for all sides: 9 columns for 5 voxels. A voxel at the patient's left (+x) and in front (-y) is
+    # Wide enough for all sides: 9 columns for 5 voxels. A voxel at the patient's left (+x), in front (-y), is
     # right in a picture from the front, left of its middle from the patient's left, and so on around.
     [(0, 4 + 2), (6, 4 - 1), (12, 4 - 2), (18, 4 + 1)],
 )

@@ -48,7 +48,7 @@ def test_colors_rise_from_0_to_1_and_are_never_dark_where_they_are_seen():
         ("ctText({ lower: -160, upper: 240 })", "CT -160 to 240"),
         ("ctText(undefined)", ""),
         ("petText({ lower: 0, upper: 5 }, true)", "SUV 0 to 5"),
-        ("petText({ lower: 0, upper: 31234.5 }, false)", "PET, no SUV, 0 to 31200"),
+        ("petText({ lower: 0, upper: 31234.5 }, false)", "no SUV, 0 to 31200"),
         ("petText(false, true)", ""),
     ],
 )

@@ -1,10 +1,10 @@
 // What the view can do as commands of OHIF, for its toolbar and for whoever drives the page from outside:
 // `commandsManager.runCommand('oslnJump', { point_mm: [x, y, z] })`. Each returns what its function returns.
-// Uses view.js: jumpTo, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet;
-// drawing.js: showBorder, showCrosshair; mip.js: markOnMip, showMip, turnMip.
+// Uses view.js: jumpTo, resetView, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay,
+// togglePet; drawing.js: showBorder, showCrosshair; mip.js: markOnMip, showMip, turnMip.
 
 const commands = services => ({
-  oslnCtWindow: ({ name }) => setCtWindow(services, name),
+  oslnCtWindow: ({ preset }) => setCtWindow(services, preset),
   oslnPetWindow: ({ upper }) => setPetWindow(services, upper),
   oslnPetOpacity: ({ opacity }) => setPetOpacity(services, opacity),
   oslnPet: ({ on } = {}) => togglePet(services, on),
@@ -13,6 +13,7 @@ const commands = services => ({
   oslnBorder: ({ on } = {}) => showBorder(services, on),
   oslnCrosshair: ({ on } = {}) => showCrosshair(services, on),
   oslnJump: ({ point_mm, zoom_mm }) => jumpTo(services, point_mm, { zoom_mm }),
+  oslnReset: () => resetView(services),
   oslnMip: ({ on } = {}) => showMip(services, on),
   oslnMipNodes: ({ nodes }) => markOnMip(nodes),
   oslnMipTurn: ({ by }) => turnMip(by),

@@ -8,11 +8,13 @@
 // view.js: VIEWPORTS, planes.
 
 const GAP_MM = 24;
-const DRAWN = { crosshair: false, field: null, layers: new Map() };
+// Lines are kept for each plane until it moves: every redraw of one plane draws over all three.
+const DRAWN = { crosshair: false, field: null, lines: new Map(), layers: new Map() };
 const LINE_COLOR = id => ({ [VIEWPORTS.axial]: '#f66', [VIEWPORTS.coronal]: '#6f6', [VIEWPORTS.sagittal]: '#ff6' })[id];
 
 function showBorder(services, on = !DRAWN.field) {
   DRAWN.field = on ? tumorField(services) : null;
+  DRAWN.lines.clear();
   redraw(services);
   return Boolean(DRAWN.field);
 }
@@ -21,8 +23,8 @@ const followTumor = services => DRAWN.field && showBorder(services, true);
 
 /** Distance from the tumor that is drawn; null if there is none. */
 function tumorField({ segmentationService }) {
-  const { segmentationId } = segmentationService.getSegmentations().find(({ segmentationId: id }) => /^osln-/.test(id)) ?? {};
-  const volume = segmentationId && segmentationService.getLabelmapVolume(segmentationId);
+  const [own] = segmentationService.getSegmentations().filter(({ segmentationId }) => /^osln-/.test(segmentationId));
+  const volume = own && segmentationService.getLabelmapVolume(own.segmentationId);
   if (!volume) return null;
   return distanceField(volume.voxelManager.getCompleteScalarDataArray(), gridOfVolume(volume), TUMOR, PROXIMAL_MM);
 }
@@ -39,6 +41,7 @@ function forgetDrawing() {
     layer.remove();
   }
   Object.assign(DRAWN, { crosshair: false, field: null });
+  DRAWN.lines.clear();
   DRAWN.layers.clear();
 }
 
@@ -88,23 +91,27 @@ function crosshair({ id, viewport, frame }, shown) {
   const center = meeting(shown.map(plane => plane.frame));
   const [x, y] = viewport.worldToCanvas(center);
   const reach = viewport.element.clientWidth + viewport.element.clientHeight;
-  const [edge] = [viewport.worldToCanvas(center.map((value, c) => value + frame.right[c] * (GAP_MM / 2)))];
+  const edge = viewport.worldToCanvas(center.map((value, c) => value + frame.right[c] * (GAP_MM / 2)));
   const gap = Math.hypot(edge[0] - x, edge[1] - y);
   return shown.filter(other => other.id !== id).flatMap(other => {
-    // The other plane is cut along the normal of the third.
+    // The other plane is cut along the normal of the third; this vector has twice the length of the gap.
     const third = shown.find(one => one.id !== id && one.id !== other.id).frame.normal;
     const [u, v] = viewport.worldToCanvas(center.map((value, c) => value + third[c] * GAP_MM));
     const [dx, dy] = [(u - x) / (2 * gap), (v - y) / (2 * gap)];
+    const look = { stroke: LINE_COLOR(other.id), 'stroke-opacity': 0.6 };
     const line = (from, to) =>
-      svg('line', { x1: x + dx * from, y1: y + dy * from, x2: x + dx * to, y2: y + dy * to, stroke: LINE_COLOR(other.id), 'stroke-opacity': 0.6 });
+      svg('line', { x1: x + dx * from, y1: y + dy * from, x2: x + dx * to, y2: y + dy * to, ...look });
     return [line(gap, reach), line(-reach, -gap)];
   });
 }
 
-function border({ viewport, frame }) {
+function border({ id, viewport, frame }) {
   if (!DRAWN.field) return [];
-  const lines = isolines(DRAWN.field, PROXIMAL_MM, frame);
-  const points = line => line.map(point => viewport.worldToCanvas(point).map(value => value.toFixed(1)).join()).join(' ');
+  const key = [dot(frame.point, frame.normal), ...frame.normal, ...frame.up].map(value => value.toFixed(3)).join();
+  if (DRAWN.lines.get(id)?.key !== key) DRAWN.lines.set(id, { key, lines: isolines(DRAWN.field, PROXIMAL_MM, frame) });
+  const { lines } = DRAWN.lines.get(id);
+  const place = point => viewport.worldToCanvas(point).map(value => value.toFixed(1)).join();
+  const points = line => line.map(place).join(' ');
   const look = { fill: 'none', stroke: '#fff', 'stroke-dasharray': '6 4', class: 'osln-border' };
-  return lines.map(line => svg('polyline', { points: points(line), ...look }, svg('title', {})));
+  return lines.map(line => svg('polyline', { points: points(line), ...look }));
 }

@@ -66,7 +66,7 @@ async function whyNothing(services) {
  * @return A sentence; null if images are there and may still be loading.
  */
 function nothingText(reply, sets) {
-  if (!reply) return 'The server does not answer: it was stopped, or the network is gone. Start it and reload the page.';
+  if (!reply) return 'The server does not answer: it was stopped, or the network is gone. Start it, then reload.';
   if (reply.status >= 400) {
     let detail = '';
     try {

@@ -9,6 +9,8 @@
 // geometry.js: gridOfVolume; hanging.js: MIP_PART; view.js: LOOK, hasSuv, jumpTo, petUpper, petVolume.
 
 const MARK_PIXELS = 3;
+// Without a graphics card the browser would draw a canvas by the same software WebGL that the planes wait for.
+const ON_CPU = { willReadFrequently: true };
 const MIP = { nodes: [], pick: null, pane: null };
 
 class MipPane {
@@ -92,7 +94,8 @@ class MipPane {
     const { view } = this.seen();
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const scale = Math.min(width / (2 * this.radius), height / (view.rows * view.rowMm));
-    return { scale, left: (width - view.columns * view.mm * scale) / 2, top: (height - view.rows * view.rowMm * scale) / 2 };
+    const size = [view.columns * view.mm * scale, view.rows * view.rowMm * scale];
+    return { scale, size, left: (width - size[0]) / 2, top: (height - size[1]) / 2 };
   }
 
   toPixel([x, y]) {
@@ -113,12 +116,12 @@ class MipPane {
     const dense = window.devicePixelRatio || 1;
     canvas.width = Math.round(canvas.clientWidth * dense);
     canvas.height = Math.round(canvas.clientHeight * dense);
-    const pen = canvas.getContext('2d');
+    const pen = canvas.getContext('2d', ON_CPU);
     pen.setTransform(dense, 0, 0, dense, 0, 0);
     const { view } = this.seen();
-    const { scale, left, top } = this.place();
+    const { scale, size, left, top } = this.place();
     pen.imageSmoothingQuality = 'high';
-    pen.drawImage(this.picture(), left, top, view.columns * view.mm * scale, view.rows * view.rowMm * scale);
+    pen.drawImage(this.picture(), left, top, ...size);
     for (const node of MIP.nodes) this.mark(pen, node, scale);
     this.write(pen, view);
   }
@@ -128,7 +131,7 @@ class MipPane {
     const { view, values, voxels } = this.seen();
     const upper = petUpper(this.services);
     const made = new OffscreenCanvas(view.columns, view.rows);
-    const pen = made.getContext('2d');
+    const pen = made.getContext('2d', ON_CPU);
     const image = pen.createImageData(view.columns, view.rows);
     const gray = new Uint32Array(image.data.buffer);
     for (let n = 0; n < values.length; n++) {

@@ -56,6 +56,13 @@ const button = (id, icon, label, evaluate = 'evaluate.cornerstoneTool') => ({
   },
 });
 
+/** A button that does something at once and leaves the mouse's tool as it is. */
+const action = (id, icon, label, commands) => ({
+  id,
+  uiType: 'ohif.radioGroup',
+  props: { icon, label, commands, evaluate: 'evaluate.action' },
+});
+
 const BUTTONS = [
   button('WindowLevel', 'tool-window-level', 'Window and level'),
   button('Pan', 'tool-move', 'Pan'),
@@ -64,11 +71,11 @@ const BUTTONS = [
   button('Length', 'tool-length', 'Length'),
   button('SphereBrush', 'icon-tool-brush', 'Brush (sphere)'),
   button('SphereEraser', 'icon-tool-eraser', 'Eraser (sphere)'),
-  {
-    id: 'Reset',
-    uiType: 'ohif.radioGroup',
-    props: { icon: 'tool-reset', label: 'Reset view', commands: 'resetViewport', evaluate: 'evaluate.action' },
-  },
+  action('Overlay', 'toggle-dicom-overlay', 'Nodes and tumor on and off', 'oslnOverlay'),
+  action('Pet', 'tool-fusion-color', 'PET on and off', 'oslnPet'),
+  action('Border', 'tool-circle', '70 mm from the tumor', 'oslnBorder'),
+  action('Mip', 'tool-3d-rotate', 'PET maximum on and off', 'oslnMip'),
+  action('Reset', 'tool-reset', 'Reset view', 'oslnReset'),
 ];
 
 let endLook = () => {};

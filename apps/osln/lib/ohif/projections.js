@@ -76,13 +76,19 @@ function projection({ grid, values }, turn) {
   const [a, b] = across;
   const seen = new Float32Array(columns * rows);
   const voxels = new Int32Array(columns * rows).fill(-1);
+  const column = new Int32Array(grid.size[a] * grid.size[b]);
   const voxel = [0, 0, 0];
   for (voxel[b] = 0; voxel[b] < grid.size[b]; voxel[b]++) {
     for (voxel[a] = 0; voxel[a] < grid.size[a]; voxel[a]++) {
-      const u = Math.round(place(voxel)[0]);
-      let from = voxel[a] * strides[a] + voxel[b] * strides[b];
-      for (let h = 0; h < rows; h++, from += strides[upright]) {
-        const to = (down ? h : rows - 1 - h) * columns + u;
+      column[voxel[b] * grid.size[a] + voxel[a]] = Math.round(place(voxel)[0]);
+    }
+  }
+  for (let h = 0; h < rows; h++) {
+    const row = (down ? h : rows - 1 - h) * columns;
+    for (let y = 0, n = 0; y < grid.size[b]; y++) {
+      let from = h * strides[upright] + y * strides[b];
+      for (let x = 0; x < grid.size[a]; x++, n++, from += strides[a]) {
+        const to = row + column[n];
         if (values[from] > seen[to] || voxels[to] < 0) {
           seen[to] = values[from];
           voxels[to] = from;

@@ -9,6 +9,7 @@
 //   toggleOverlay(services)              outline or fill, and off
 //   showTumor(services, on)              the tumor's own outline
 //   jumpTo(services, point, {zoom_mm})   point RAS in mm; null leaves the zoom
+//   resetView(services)                  whole planes, first windows
 //   LOOK                                 what is so now
 // and from the other files: showBorder, showCrosshair (drawing.js); markOnMip, onMipPick, showMip, turnMip (mip.js);
 // watchImages (images.js).
@@ -17,11 +18,6 @@
 
 const VIEWPORTS = { axial: 'osln-axial', coronal: 'osln-coronal', sagittal: 'osln-sagittal' };
 const NODE_VIEW_MM = 60;
-/**
- * A plane is drawn as a slab of this thickness, and VTK reckons with the PET's voxels and 1 mm instead: an opacity of 0.6
- * was seen as 0.1. With this as sample and unit distance what is asked for is what is seen (measured in all planes).
- */
-const SLAB_MM = 0.125;
 const SUV_UNITS = ['BQML', 'GML'];
 
 const LOOK = {};
@@ -32,7 +28,7 @@ function forgetLook() {
 }
 forgetLook();
 
-const cornerstoneViewport = ({ cornerstoneViewportService }, id) => cornerstoneViewportService.getCornerstoneViewport(id);
+const cornerstoneViewport = (services, id) => services.cornerstoneViewportService.getCornerstoneViewport(id);
 
 /** The planes that are there, with the names of their volumes: [{id, viewport, ct, pet}]; `pet` may be missing. */
 function planes(services) {
@@ -92,15 +88,24 @@ function setPetOpacity(services, opacity) {
 
 const petActor = (viewport, pet) => viewport.getActors().find(({ referencedId }) => referencedId === pet).actor;
 
+/**
+ * Makes an opacity of 0.6 be seen as 0.6. A plane is a slab of 0.1 mm, and VTK's compositing reckons with 1 mm: 0.6 was
+ * seen as 0.1, as tan instead of orange. The maximum of the slab is the same value and takes the opacity as it is, and
+ * costs no smaller steps.
+ */
+function seeThrough(actor) {
+  const mapper = actor.getMapper();
+  mapper.setBlendMode(window.cornerstone.Enums.BlendModes.MAXIMUM_INTENSITY_BLEND);
+  actor.getProperty().setScalarOpacityUnitDistance(0, mapper.getSampleDistance());
+}
+
 /** Gives the PET its window and colors; returns {lower, upper} in its values. */
 function colorPet(services) {
   const range = { lower: 0, upper: petUpper(services) };
   for (const { viewport, pet } of planes(services)) {
     if (!pet) continue;
     viewport.setProperties({ voiRange: { ...range }, colormap: petColors(LOOK.opacity, range.upper) }, pet);
-    const actor = petActor(viewport, pet);
-    actor.getMapper().setSampleDistance(SLAB_MM);
-    actor.getProperty().setScalarOpacityUnitDistance(0, SLAB_MM);
+    seeThrough(petActor(viewport, pet));
     viewport.render();
   }
   repaintMip();
@@ -168,6 +173,13 @@ function jumpTo(services, [x, y, z], { zoom_mm = NODE_VIEW_MM } = {}) {
   showCrosshair(services, point);
   centerOn(services, point, zoom_mm);
   return point;
+}
+
+/** Whole planes in the windows of the beginning; the viewer's own reset would show the CT from 0 to 1024. */
+function resetView(services) {
+  for (const { viewport } of planes(services)) viewport.resetCamera();
+  setCtWindow(services, 'soft tissue');
+  return setPetWindow(services, PET_UPPER);
 }
 
 /** Lines of each plane's corner: the viewer's own would tell the window that was set last, which is the PET's. */

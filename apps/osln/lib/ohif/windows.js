@@ -18,7 +18,7 @@ const PET_OPACITY = 0.6;
 const PET_CLEAR = 0.25;
 const PET_FULL = 0.5;
 
-/** Red where the PET begins to be seen, over orange and yellow to nearly white; cold tissue is clear, see `petPoints`. */
+/** Red where the PET begins to be seen, then orange, yellow, nearly white. Below that it is clear: `petPoints`. */
 const PET_MAP = {
   ColorSpace: 'RGB',
   Name: 'osln-pet',
@@ -51,4 +51,4 @@ const petColors = (opacity, upper) => ({ name: PET_MAP.Name, opacity: petPoints(
 const ctText = range => (range ? `CT ${Math.round(range.lower)} to ${Math.round(range.upper)}` : '');
 
 const petText = (range, hasSuv) =>
-  range ? `${hasSuv ? 'SUV' : 'PET, no SUV,'} ${Math.round(range.lower)} to ${Number(range.upper.toPrecision(3))}` : '';
+  range ? `${hasSuv ? 'SUV' : 'no SUV,'} ${Math.round(range.lower)} to ${Number(range.upper.toPrecision(3))}` : '';

@@ -21,6 +21,7 @@ from lib.web import (
     dicomweb_routes,
     gate,
     house,
+    model_routes,
     ohif_routes,
     own_routes,
     pages,
@@ -28,6 +29,7 @@ from lib.web import (
     review_routes,
     startup,
     threads,
+    worklist_routes,
 )
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
@@ -102,10 +104,12 @@ class OslnApp(MONAILabelApp):
             case_routes,
             dicom_routes,
             dicomweb_routes,
+            model_routes,
             ohif_routes,
             own_routes,
             pages,
             review_routes,
+            worklist_routes,
         ]
         threads.unfreeze(app, own)
         if pacs_settings.is_pacs(self._given):

@@ -32,7 +32,7 @@ class Report:
     next_step: str = "ask for the next case"
 
     def to_json(self) -> dict:
-        return {"published": True, "metric": 0.5, "before": float("nan")}
+        return {"version": "v1", "published": True, "metric": 0.5, "before": float("nan")}
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_training_gets_the_checked_options_and_returns_the_comparison(trainer,
         "local_rank": 0,
     }
     outcome = trainer({**request, "client_id": "slicer"}, Folder())
-    assert outcome == {"published": True, "metric": 0.5, "before": None}
+    assert outcome == {"version": "v1", "published": True, "metric": 0.5, "before": None}
     ((root, models, name, options),) = trainer.calls
     assert (root, models, name) == (tmp_path / "studies", tmp_path / "models", "ct-distal")
     assert options["iterations"] == 100 and options["from_scratch"] is True and options["preset"] == "demo"

@@ -13,7 +13,7 @@ from osln.imaging.grid import in_file_order
 from osln.store.approved import approved_study
 from osln.store.layout import companions
 from small.reviews import BESIDE, NAMES, candidate, review, send, touching
-from small.store import NODE, make_case, tumor
+from small.store import NODE, make_case, tumor, write
 from small.submissions import OTHER, nodes, stored
 
 
@@ -143,6 +143,13 @@ def test_slicer_sends_the_same_mask_and_the_decisions_stay(store, tmp_path):
     again = send(store, tmp_path, mask, [{"name": "lymph node", "idx": 1}], review=None)
     assert again["unchanged"] is True
     assert decided(store)["c3"] == ("added", 2)
+
+
+def test_what_lay_there_becomes_the_label_of_the_annotator_who_confirms_it(store, tmp_path):
+    write(store.label_path("one", "final"), nodes(NODE))
+    confirmed = send(store, tmp_path, nodes(NODE), [{"name": "lymph node", "idx": 1}], review=None)
+    assert confirmed["revision"] == 2 and "unchanged" not in confirmed
+    assert [one.by for one in store.revisions("one", "final").history()] == ["anna", "unknown"]
 
 
 def test_a_label_that_was_taken_away_is_stored_again(store, tmp_path):

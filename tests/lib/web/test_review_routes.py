@@ -47,7 +47,7 @@ def logged_in(monkeypatch):
 
     def log_in(name):
         monkeypatch.setattr("lib.store.work.who", lambda: Account(name, "annotator", ""))
-        monkeypatch.setattr("lib.store.labels.who", lambda: Account(name, "annotator", ""))
+        monkeypatch.setattr("lib.who.who", lambda: Account(name, "annotator", ""))
 
     assert asking.get() is None
     return log_in

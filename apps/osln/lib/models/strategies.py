@@ -1,8 +1,14 @@
-"""Which case an annotator gets next: by name, or by chance."""
+"""Which case an annotator gets next: by name, or by chance; each says why.
+
+A case that somebody has skipped comes after all others.
+"""
 
 import logging
 import random
 import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
@@ -12,18 +18,50 @@ from monailabel.utils.others.generic import file_checksum
 logger = logging.getLogger(__name__)
 
 
-class First(Strategy):
+@dataclass(frozen=True)
+class Proposal:
+    """A case that is proposed.
+
+    Attributes:
+        case: Its id.
+        why: In a sentence, for the annotator.
+        about: Further keys of the reply to a viewer.
+    """
+
+    case: str
+    why: str
+    about: Mapping[str, Any]
+
+
+class Proposing(Strategy):
+    """A strategy that can be asked without handing a case out."""
+
+    @abstractmethod
+    def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
+        """The next case; None if every case has an approved label. Reads no image."""
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        found = self.propose(request, datastore)
+        return found and sample(datastore, found.case) | {"why": found.why, **found.about}
+
+
+class First(Proposing):
     """The first case by name that has no approved label: the same for everybody who asks."""
 
     def __init__(self) -> None:
         super().__init__("First case by name without an approved label")
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        waiting = datastore.get_unlabeled_images()
-        return sample(datastore, min(waiting)) if waiting else None
+    def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
+        waiting, skipped = waiting_cases(datastore)
+        if not waiting:
+            return None
+        others = f" of {len(waiting)}" if len(waiting) > 1 else ", the last one"
+        if skipped:
+            return Proposal(min(waiting), "skipped before; no other case is without an approved label", {})
+        return Proposal(min(waiting), f"first by name{others} without an approved label", {})
 
 
-class Random(Strategy):
+class Random(Proposing):
     """A case without an approved label by chance, so that two annotators seldom get the same one.
 
     A case is the likelier the longer ago it was handed out. MONAI Label's own strategy of this name
@@ -34,8 +72,8 @@ class Random(Strategy):
     def __init__(self) -> None:
         super().__init__("Random case without an approved label")
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        waiting = sorted(datastore.get_unlabeled_images())
+    def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
+        waiting, _ = waiting_cases(datastore)
         if not waiting:
             return None
         now = time.time()
@@ -43,7 +81,16 @@ class Random(Strategy):
         weights = [max(1.0, elapsed) for elapsed in seconds]
         (chosen,) = random.choices(range(len(waiting)), weights=weights)
         logger.info("strategy random: %s of %d waiting cases", waiting[chosen], len(waiting))
-        return sample(datastore, waiting[chosen]) | {"weight": weights[chosen] / sum(weights)}
+        why = f"by chance out of {len(waiting)} without an approved label"
+        return Proposal(waiting[chosen], why, {"weight": weights[chosen] / sum(weights)})
+
+
+def waiting_cases(datastore: Datastore) -> tuple[list[str], bool]:
+    """Cases without an approved label by name, and whether these are the skipped ones: no other is left."""
+    waiting = sorted(datastore.get_unlabeled_images())
+    skipped = datastore.skipped() if hasattr(datastore, "skipped") else {}
+    kept = [case for case in waiting if case not in skipped]
+    return (kept, False) if kept else (waiting, bool(waiting))
 
 
 def sample(datastore: Datastore, case: str) -> dict[str, Any]:

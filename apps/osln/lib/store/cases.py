@@ -9,7 +9,7 @@ from osln.imaging.grid import Volume, read_volume
 from osln.imaging.study import build_study
 from osln.store.layout import check_case
 
-OF_THE_NEXT_CASE = {"id", "checksum", "weight"}
+OF_THE_NEXT_CASE = {"id", "checksum", "weight", "why"}
 """What a viewer is told of its next case; notes of the case are laid over it."""
 TAGS = ("final", "original", "gtv")
 UPLOAD_SUFFIXES = (".nii.gz", ".nii", ".nrrd")

@@ -28,6 +28,7 @@ from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.layout import check_case
 from osln.store.leases import leases
+from osln.store.predictions import read_prediction, remove_prediction
 from osln.store.revisions import Revisions, label_revisions
 from osln.store.skips import skipped
 
@@ -218,7 +219,10 @@ class OslnDatastore(StoreIndex):
 
     @translated()
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        return super().get_label_info(self.known(label_id), checked_tag(label_tag))
+        case, tag = self.known(label_id), checked_tag(label_tag)
+        info = super().get_label_info(case, tag)
+        result = read_prediction(self.root, case) if tag == "original" and info else None
+        return info if result is None else info | {"params": result}
 
     @translated()
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
@@ -276,6 +280,7 @@ class OslnDatastore(StoreIndex):
         self._has_label(label_id, label_tag)
         if label_tag == "original":
             Path(super().get_label_uri(label_id, label_tag)).unlink(missing_ok=True)
+            remove_prediction(self.root, label_id)
         else:
             kept = self.revisions(label_id, label_tag)
             with kept.lock():

@@ -3,10 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
-from lib.store.labels import approved_nodes, author, remember
+from lib.store.labels import approved_nodes, remember
 from lib.store.reports import Stored, SubmissionReport, told_restored
 from lib.store.shelf import Shelf
 from lib.store.shown_labels import find_revision, settled_head
+from lib.who import author
 from osln.imaging.node_changes import compare_values, pair_nodes
 from osln.store.revisions import NUMBERS, Revision, Revisions
 from osln.store.stored_nodes import stored_nodes

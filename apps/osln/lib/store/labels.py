@@ -13,19 +13,22 @@ from typing import Any
 import numpy as np
 
 from lib.errors import NotReadyError
+from lib.store.found import in_short
 from lib.store.reports import Stored, SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
 from lib.store.shelf import Shelf
+from lib.store.submitted import base_revision, notes, rejected_values, sent_review
 from lib.store.work import tidy_after
-from lib.who import who
+from lib.who import author
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.imaging.node_changes import compare_values
 from osln.imaging.single_nodes import as_stored, single_nodes, told_apart
 from osln.store.layout import node_map
-from osln.store.reviews import checked_review, renumbered, same_decisions
-from osln.store.revisions import DiskFullError, Revision, Revisions
+from osln.store.predictions import remove_prediction, write_prediction
+from osln.store.reviews import same_decisions
+from osln.store.revisions import OF_ANNOTATORS, DiskFullError, Revision, Revisions
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ def accept_submission(
     """
     ct = store.ct(case)
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
-    base, review = _base_revision(params), _review(params, sent, tag)
+    base, review = base_revision(params), sent_review(params, sent, tag)
     _refuse_twins(store, case)
     submission = _Submission(case, tag, ct, sent, params, base, review)
     report = told(tag, sent, ct, _lock_and_store(store, submission))
@@ -139,7 +142,9 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
     before = _predicted_nodes(store, case, ct) if former is None else former
     changes = compare_values(before, nodes)
     head = kept.head()
-    if head and former is not None and not if_same and changes.nothing:
+    # What others have put there is not yet the label of an annotator, who now says that it holds.
+    own = head is not None and head.source.startswith(OF_ANNOTATORS)
+    if head and own and former is not None and not if_same and changes.nothing:
         if submission.review is None or same_decisions(submission.review, _review_of(kept, head)):
             return Stored(changes, None, None, former=head)
     counts = {"nodes": len(np.unique(nodes[nodes > 0])), "voxels": int(np.count_nonzero(nodes))}
@@ -152,7 +157,7 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
         review=submission.review,
         changes=asdict(changes),
     )
-    store.register_label(case, "final", _notes(submission.params, revision))
+    store.register_label(case, "final", notes(submission.params, revision))
     return Stored(changes, revision, None, redrawn)
 
 
@@ -175,12 +180,15 @@ def _store_tumor(store: Shelf, submission: _Submission, kept: Revisions, nodes: 
             f"the disk is full: the nodes were stored as revision {nodes.revision}, the tumor was not; free "
             "some space and submit again"
         ) from error
-    store.register_label(submission.case, "gtv", _notes(submission.params, revision))
+    store.register_label(submission.case, "gtv", notes(submission.params, revision))
     return revision
 
 
 def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dict[str, Any]) -> None:
     """Checks and stores a prediction (tag "original"); the former one is replaced.
+
+    Of a map of all candidates those that are not kept are left out: whoever reads the file takes each value
+    for a node. What was found of them is told in the JSON.
 
     Raises:
         ValueError: If it is not one label map of whole numbers on the CT's grid.
@@ -189,12 +197,19 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
     layers = read_label_file(label_file, ct.grid).layers
     if len(layers) != 1:
         raise ValueError(f"a prediction is one label map, this file has {len(layers)} layers")
-    values = layers[0].astype(np.uint8 if layers[0].max(initial=0) <= 255 else np.uint16)
+    drawn = np.where(np.isin(layers[0], rejected_values(info)), 0, layers[0])
+    values = drawn.astype(np.uint8 if drawn.max(initial=0) <= 255 else np.uint16)
     target = store.label_path(case, "original")
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_prediction(store.root, case)
     write_volume(target, values, ct.grid, ct.file_grid)
     for twin in twins(target):
         twin.unlink()
+    # The index is written with every label: what was found goes beside the label map, a line of it there.
+    result = info.get("params")
+    if isinstance(result, dict):
+        write_prediction(store.root, case, result)
+        info = {key: value for key, value in info.items() if key != "params"} | {"found": in_short(result)}
     store.register_label(case, "original", info)
     _last.report = (None, None)
 
@@ -266,35 +281,3 @@ def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
         return read_label_file(path, ct.grid).layers[0] != 0
     except ValueError:
         return None
-
-
-def _base_revision(params: dict[str, Any]) -> int | None:
-    base = params.get("base_revision")
-    if base is not None and (not isinstance(base, int) or isinstance(base, bool) or base < 0):
-        raise ValueError(f"base_revision must be the number of the revision that was edited, got {base!r}")
-    return base
-
-
-def _review(params: dict[str, Any], sent: Segments, tag: str) -> dict[str, Any] | None:
-    """The decisions that came with a label, with the values of `sent.nodes`; None if none came."""
-    if params.get("review") is None:
-        return None
-    if tag != "final" or sent.nodes is None:
-        raise ValueError("a review goes with a label of nodes (tag=final), an empty one if there are none")
-    if sent.nodes.any() and not sent.sources:
-        raise ValueError("a label with a review is one label map with a value for each node, not layers")
-    review = checked_review(params["review"])
-    return renumbered(review, {value: stored for stored, value in enumerate(sent.sources, start=1)})
-
-
-def _notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
-    """What the index says of a label, without the review: the index is written whole with each change."""
-    told = {key: value for key, value in params.items() if key != "review"}
-    return {**told, "revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
-
-
-def author(params: dict[str, Any]) -> str:
-    """The account; without accounts what the client says."""
-    if account := who():
-        return account.name
-    return str(params.get("client_id") or params.get("user") or "unknown")[:128]

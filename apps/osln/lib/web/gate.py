@@ -22,14 +22,17 @@ from monailabel.endpoints import scoring as scoring_endpoint
 from monailabel.endpoints import train as train_endpoint
 from monailabel.endpoints import wsi_infer as wsi_endpoint
 from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.async_tasks import utils as async_tasks
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from lib.errors import translated
+from lib.models import jobs
 from lib.web import answers
 from lib.web.dicom_routes import infer_as_seg
+from lib.who import author
 
-OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
+OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images", "job")
 """Keys that the URL or an upload decides, never the options of a request."""
 
 _starting = threading.Lock()
@@ -42,6 +45,7 @@ def install() -> None:
     if not hasattr(AsyncTask.run, "__wrapped__"):
         AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
         AsyncTask.status = staticmethod(running_first(AsyncTask.status))
+        async_tasks._task_func = jobs.run_unless_canceled(async_tasks._task_func)
     if not hasattr(activelearning_endpoint.sample, "__wrapped__"):
         activelearning_endpoint.sample = checked_sample(activelearning_endpoint.sample)
         for endpoint in (train_endpoint, scoring_endpoint):
@@ -194,10 +198,20 @@ def checked_start(stock: Callable) -> Callable:
                 with translated():
                     app_instance()._trainers[request["model"]].check_free()
             if not force_sync:
+                if method == "batch_infer":
+                    request = {**request, "job": request.get("job") or _noted(request | params)}
                 return stock(method, request, params, force_sync, enqueue)
         return stock(method, request, params, force_sync, enqueue)
 
     return run
+
+
+def _noted(request: dict[str, Any]) -> str:
+    """Id of the job that a batch inference becomes, so that it is listed and can be canceled like all."""
+    app = app_instance()
+    with translated():
+        cases = app._batch_infer.wanted(request, app.datastore())
+        return jobs.JobFiles(app.datastore().root).add(cases, request["model"], author(request))
 
 
 def running_first(stock: Callable) -> Callable:

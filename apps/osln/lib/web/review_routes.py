@@ -1,10 +1,10 @@
 """Reviewing a case: decisions, history, drafts, who works on what, and what is put aside."""
 
+import zlib
 from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
-from isal import isal_zlib
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
@@ -163,12 +163,12 @@ def _unpacked(body: bytes) -> bytes:
     if not body.startswith(GZIP):
         return body
     try:
-        unpacking = isal_zlib.decompressobj(wbits=31)
+        unpacking = zlib.decompressobj(wbits=31)
         text = unpacking.decompress(body, LONGEST + 1)
-    except isal_zlib.error as error:
+    except zlib.error as error:
         raise ValueError(f"the draft is gzipped and cannot be unpacked: {error}") from error
     if len(text) > LONGEST:
         raise HTTPException(413, f"a draft has at most {LONGEST} bytes of JSON")
     if not unpacking.eof:
         raise ValueError("the draft is gzipped and ends in the middle")
-    return bytes(text)
+    return text

@@ -103,9 +103,9 @@ def pair_nodes(before: np.ndarray, after: np.ndarray) -> list[NodePair]:
     centers_before, centers_after = _centers(before), _centers(after)
     found = []
     for new in np.flatnonzero(size_after).tolist():
-        old, likeness = partner.get(new, (None, 0.0))
-        voxels = 0 if old is None else int(size_before[old])
-        found.append(NodePair(old, new, voxels, int(size_after[new]), likeness, centers_after[new]))
+        like, likeness = partner.get(new, (None, 0.0))
+        voxels = 0 if like is None else int(size_before[like])
+        found.append(NodePair(like, new, voxels, int(size_after[new]), likeness, centers_after[new]))
     gone = [old for old in np.flatnonzero(size_before).tolist() if old not in taken]
     return found + [NodePair(old, None, int(size_before[old]), 0, 0.0, centers_before[old]) for old in gone]
 
@@ -125,7 +125,7 @@ def _centers(labels: np.ndarray) -> dict[int, tuple[float, float, float]]:
     found = instances(labels)
     sums = [np.bincount(found.owner, along, minlength=len(found.labels)) for along in found.index]
     means = (np.stack(sums, axis=1) / np.maximum(found.sizes, 1)[:, None]).tolist()
-    return {int(value): tuple(mean) for value, mean in zip(found.labels, means, strict=True)}  # type: ignore[misc]
+    return {int(value): tuple(mean) for value, mean in zip(found.labels, means, strict=True)}
 
 
 def _box(*masks: np.ndarray) -> tuple[slice, ...]:

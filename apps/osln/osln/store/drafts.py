@@ -6,14 +6,16 @@ revisions, so that it goes with the case when that is removed, and is kept gzipp
 
 import base64
 import binascii
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from isal import igzip, isal_zlib
+from isal import igzip
 
 from osln.files.whole import write_atomically
 from osln.store.revisions import label_revisions
@@ -44,8 +46,9 @@ def checked_draft(value: Any) -> dict[str, Any]:
     if not isinstance(base, int) or isinstance(base, bool) or base < 0:
         raise ValueError("base_revision of a draft must be the number of the revision that was edited")
     try:
-        datetime.fromisoformat(value["saved_at"])
-    except (TypeError, ValueError) as error:
+        # As browsers write it; Python 3.10 does not know the Z.
+        datetime.fromisoformat(value["saved_at"].replace("Z", "+00:00"))
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError("saved_at of a draft must be a time such as 2026-01-31T12:00:00+00:00") from error
     if not isinstance(value["state"], dict):
         raise ValueError("state of a draft must be a JSON object")
@@ -79,11 +82,11 @@ def kept_draft(root: Path, case: str, annotator: str) -> dict[str, Any] | None:
     """
     path = _path(root, case, annotator)
     try:
-        draft = json.loads(igzip.decompress(path.read_bytes()))
+        draft = json.loads(gzip.decompress(path.read_bytes()))
         del draft["annotator"]
     except FileNotFoundError:
         return None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, isal_zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
         raise ValueError(f"the draft {path.name} of case {case} cannot be read: {error}; drop it") from error
     return dict(draft)
 

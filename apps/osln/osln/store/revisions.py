@@ -34,6 +34,8 @@ NUMBERS = ".numbers.nii.gz"
 """A map of single nodes whose values are the numbers that the nodes have elsewhere."""
 NODES = ".nodes.nii.gz"
 """A map of single nodes."""
+OF_ANNOTATORS = ("submission", "restored")
+"""What sources of revisions begin with that annotators stored here."""
 REVIEW = ".review.json"
 """What was decided about each candidate."""
 

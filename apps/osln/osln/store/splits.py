@@ -64,6 +64,12 @@ def assign(
     return {case: table["cases"][case] for case in dict.fromkeys(cases)}
 
 
+def stored_splits(root: str | Path) -> dict[str, str]:
+    """Splits by case id of the cases that have one; decides nothing, errors as in `assign`."""
+    path = _table_path(root)
+    return dict(_read(path)["cases"]) if path.exists() else {}
+
+
 def split_of(root: str | Path, case: str) -> str:
     """Stored split of a case; decided and stored now if it has none."""
     return assign(root, [case])[case]

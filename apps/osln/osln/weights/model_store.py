@@ -227,14 +227,22 @@ class ModelStore:
         _check_network(network)
         with self._lock():
             state = self._state()
-            history = state["published"].get(network, [])
-            earlier = history[-2] if len(history) > 1 else SHIPPED
-            known = {version.name: version for version in self.versions(network)}
-            if not history or earlier not in known:
+            earlier = self._former(network, state)
+            if earlier is None:
                 raise ValueError(f"{network} has no earlier version to roll back to")
-            history.pop()
+            state["published"][network].pop()
             self._write_state(state)
-        return known[earlier]
+        return earlier
+
+    def former(self, network: str) -> Version | None:
+        """The version that a rollback would put back into use; None if there is none."""
+        return self._former(network, self._state())
+
+    def _former(self, network: str, state: Mapping[str, Any]) -> Version | None:
+        history = state["published"].get(network, [])
+        earlier = history[-2] if len(history) > 1 else SHIPPED
+        known = {version.name: version for version in self.versions(network)}
+        return known.get(earlier) if history else None
 
     def thresholds(self, experiment: str) -> dict[str, float]:
         """Operating points of an experiment: threshold of the fused map by precision, e.g. {"0.15": .4}.

@@ -1,0 +1,63 @@
+"""What annotators decided about candidates, read beside the revisions, which never change."""
+
+import json
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+from osln.store.revisions import label_revisions
+
+logger = logging.getLogger(__name__)
+
+_known: dict[tuple[Path, str, int], dict[str, Any] | None] = {}
+_turn = threading.Lock()
+DECIDED = ("accepted", "edited", "rejected")
+
+
+def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | None:
+    """Counts and times of the review that a revision was stored with.
+
+    Args:
+        root: Folder of the store.
+        case: Id of the case.
+        revision: Number of the revision.
+
+    Returns:
+        `complete`, `seconds` (of the case, or None), `candidates` (of the model), `accepted`, `edited`,
+        `rejected` and `undecided` (of these), `added`, `node_seconds` (one for each decision that has a
+        time), `model`; None if the revision has no review.
+    """
+    key = root, case, revision
+    if key not in _known:
+        found = _read(label_revisions(root, case, "final").folder / f"{revision:04d}.review.json")
+        with _turn:
+            _known[key] = None if found is None else in_short(found)
+    return _known[key]
+
+
+def in_short(review: dict[str, Any]) -> dict[str, Any]:
+    """See `review_in_short`."""
+    candidates = [one for one in review.get("candidates") or [] if isinstance(one, dict)]
+    of_model = [one.get("state") for one in candidates if one.get("origin") == "model"]
+    times = [one.get("seconds") for one in candidates]
+    return {
+        "complete": bool(review.get("complete", True)),
+        "seconds": review.get("seconds"),
+        "candidates": len(of_model),
+        **{state: of_model.count(state) for state in (*DECIDED, "undecided")},
+        "added": sum(one.get("state") == "added" or one.get("origin") != "model" for one in candidates),
+        "node_seconds": [time for time in times if isinstance(time, int | float)],
+        "model": review.get("model"),
+    }
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        logger.warning("the decisions of %s cannot be read: %s", path, error)
+        return None
+    return found if isinstance(found, dict) else None

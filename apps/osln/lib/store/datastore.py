@@ -15,15 +15,13 @@ from typing import Any
 
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
-from lib.errors import NotReadyError, StoreGoneError, UnknownCaseError, translated
+from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.store.case_files import put_away, settle_removed, take_ct
 from lib.store.cases import TAGS, checked_notes, checked_tag, is_case_id, reason_against
-from lib.store.index import StoreIndex
 from lib.store.labels import accept_prediction, accept_submission, report_for
-from osln.dicom.served.about import AboutImages, about_folder_case
-from osln.dicom.served.catalog import FolderImages, SeriesFile
-from osln.dicom.served.service import FolderService, series_named
-from osln.dicom.served.uids import case_named, series_part, study_uid
+from lib.store.viewing import ViewedStore
+from osln.dicom.served.catalog import FolderImages
+from osln.dicom.served.service import FolderService
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.layout import check_case
@@ -37,7 +35,7 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 10.0
 
 
-class OslnDatastore(StoreIndex):
+class OslnDatastore(ViewedStore):
     """A folder of cases (layout: README of sample-datastore).
 
     Args:
@@ -90,22 +88,6 @@ class OslnDatastore(StoreIndex):
     def ct(self, case: str) -> Volume:
         """The CT that labels of a case are checked against."""
         return read_volume(self.get_image_uri(case))
-
-    def ct_series(self, case: str) -> str:
-        """UID of the series that viewers show as the CT of a case."""
-        return self.images.files(case)[0].uid
-
-    def prepare(self, study: str) -> None:
-        """Has the images of a study made before they are asked for; does nothing if they cannot be."""
-        try:
-            self.dicom.prepare(study)
-        except (LookupError, ValueError, NotReadyError, StoreGoneError, OSError):
-            # Said when they are asked for.
-            logger.debug("The images of study %s are not made yet", study, exc_info=True)
-
-    def about_images(self, case: str) -> AboutImages:
-        """What is shown of a case, and what a person should know about it."""
-        return about_folder_case(self.images, case)
 
     def announce(self, case: str, tag: str) -> None:
         """Called before a label is stored, inside its lock.
@@ -319,28 +301,6 @@ class OslnDatastore(StoreIndex):
                 "GET /datastore/?output=all lists them"
             )
         return case
-
-    def _there(self, case: str) -> bool:
-        return case in self._datastore.objects or bool(self._refused.get(case))
-
-    def _all_cases(self) -> list[str]:
-        """Served and refused ones."""
-        return [*self._datastore.objects, *self._refused]
-
-    def _named(self, name: str) -> str:
-        """The case that a UID names; anything else stays as it is.
-
-        Raises:
-            GoneError: If it is neither the study nor a series as its file is now.
-        """
-        case = None if self._there(name) else case_named(name, self._all_cases())
-        if case is not None and name != study_uid(case) and case not in self._refused:
-            series_named(self._served(case), case, series_part(name))
-        return case or name
-
-    def _served(self, case: str) -> list[SeriesFile]:
-        """The series of a case that are made here."""
-        return self.images.files(case)
 
     def _has_label(self, case: str, tag: str) -> None:
         if not super().get_label_uri(self.known(case), checked_tag(tag)):

@@ -1,6 +1,5 @@
 // What of a review leaves the page: the submission, the draft; and what comes back from them.
-// Uses geometry.js: writeNrrd; nodes.js: TUMOR, measured, packed, placesByValue, sameNode, unpacked; review.js:
-// COUNTED, Review.
+// Uses nodes.js: TUMOR, measured, packed, placesByValue, unpacked; review.js: COUNTED.
 
 const FIELDS = [
   'id',

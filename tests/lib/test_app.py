@@ -43,7 +43,7 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
     info = build().info()
     assert info["name"] == "OSLN Label"
     assert info["labels"] == {"lymph node": 1, "tumor": 2}
-    assert list(info["models"]) == list(SERVED_ROWS) and next(iter(info["models"])) == "osln"
+    assert list(info["models"]) == [*SERVED_ROWS, "node-click"] and next(iter(info["models"])) == "osln"
     assert list(info["trainers"]) == list(SERVED_NETWORKS)
     assert set(info["strategies"]) == {"random", "first"}
     assert info["scoring"] == {}

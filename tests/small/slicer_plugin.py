@@ -91,6 +91,37 @@ class Plugin:
         Path(file).unlink()
         return result
 
+    def smart_edit(
+        self, model: str, inside: np.ndarray, outside: np.ndarray, segment: str = "lymph node", **changed: Any
+    ) -> dict[str, Any]:
+        """Clicks of "SmartEdit": the answer becomes the segment that is drawn.
+
+        Args:
+            model: One of type "deepgrow".
+            inside, outside: (N, 3) RAS mm of the points that were set, all of them with each click.
+            segment: That is drawn.
+            changed: Of the options.
+        """
+        assert self.info["models"][model]["type"] in ("deepgrow", "deepedit")
+        volume = sitk.ReadImage(str(self.ct))
+
+        def indices(points: np.ndarray) -> list[list[int]]:
+            # ITK's patient axes are LPS. Slicer turns the third axis of a left-handed volume.
+            lps = np.asarray(points, float).reshape(-1, 3) * (-1, -1, 1)
+            found = [volume.TransformPhysicalPointToContinuousIndex(point.tolist()) for point in lps]
+            if np.linalg.det(np.reshape(volume.GetDirection(), (3, 3))) < 0:
+                found = [(i, j, volume.GetSize()[2] - 1 - k) for i, j, k in found]
+            return [[round(value) for value in index] for index in found]
+
+        params = {"label": segment, "foreground": indices(inside), "background": indices(outside)}
+        params |= self.options("infer", model) | changed
+        params |= {"result_extension": ".nrrd", "result_dtype": "uint8"}
+        session = self._session() if self.sample.get("session") else None
+        file, result = self.client.infer(model, self.sample["id"], params, session_id=session)
+        self.segments[segment] = sitk.GetArrayFromImage(sitk.ReadImage(file)).T == 1
+        Path(file).unlink()
+        return result
+
     def submit(self, file: Path | None = None) -> dict[str, Any]:
         """ "Submit Label": the scene's segments as a label map, or a file that Slicer has written of them."""
         if self.sample.get("session"):

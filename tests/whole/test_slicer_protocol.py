@@ -33,7 +33,9 @@ def test_what_the_module_shows_after_connecting(slicer):
     assert slicer.info["name"] == "OSLN Label"
     assert not slicer.info.get("config"), "else the module asks for a newer server"
     assert list(slicer.info["labels"]) == ["lymph node", "tumor"]
-    assert all(model["type"] == "segmentation" for model in slicer.info["models"].values())
+    kinds = {name: model["type"] for name, model in slicer.info["models"].items()}
+    assert kinds.pop("node-click") == "deepgrow", "which SmartEdit offers"
+    assert set(kinds.values()) == {"segmentation"}
     first = next(name for name, model in slicer.info["models"].items() if "lymph node" in model["labels"])
     assert first == "osln", "which runs by itself on the next sample, if the annotator wants so"
     for section in ("models", "trainers", "strategies"):
@@ -43,7 +45,7 @@ def test_what_the_module_shows_after_connecting(slicer):
 
 
 def test_the_options_are_accepted_as_the_table_sends_them(server, slicer):
-    for model in slicer.info["models"]:
+    for model in slicer.info["models"].keys() - {"node-click"}:
         slicer.open({"id": "lps"})
         assert slicer.run(model)["model"] == model
     for trainer in slicer.info["trainers"]:
@@ -52,6 +54,25 @@ def test_the_options_are_accepted_as_the_table_sends_them(server, slicer):
         assert "learning_rate is" in slicer.message(
             slicer.client.train_start, trainer, options | {"learning_rate": 2.0}
         )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_smart_edit_outlines_the_clicked_node_in_the_voxel_order_of_the_file(slicer, case):
+    slicer.open({"id": case})
+    inside = nib.affines.apply_affine(slicer_store.GEOMETRIES[case.split(".")[0]], (11.5, 21.0, 8.5))
+    result = slicer.smart_edit("node-click", [inside], [])
+    assert result["label_names"] == {"lymph node": 1} and result["clicks"]["foreground"] == 1
+    np.testing.assert_allclose(result["node"]["center_mm"], inside, atol=3.0)
+    node, found = small_store.ct() > 100, slicer.segments["lymph node"]
+    assert 2 * (node & found).sum() / (node.sum() + found.sum()) > 0.6
+
+
+def test_smart_edit_works_on_a_ct_that_the_server_does_not_have(slicer, tmp_path):
+    slicer.load(small_store.write(tmp_path / "mine.nii.gz", small_store.ct()))
+    inside = nib.affines.apply_affine(small_store.AFFINE_LPS, (11.5, 21.0, 8.5))
+    slicer.smart_edit("node-click", [inside], [inside + (0, 20, 0)])
+    assert slicer.segments["lymph node"][11, 21, 8]
+    assert not slicer.segments["lymph node"][11, 13, 8]
 
 
 def test_samples_come_with_their_ct_and_its_checksum(slicer):

@@ -17,6 +17,7 @@ COMMANDS = (
     "train",
     "train-tagger",
     "train-detector",
+    "train-click",
     "tables",
     "evaluate",
     "models",

@@ -32,7 +32,7 @@ def test_sent_is_what_counts_and_a_tumor_only_if_it_was_painted(undecided, sent,
       const candidates = [node('c1', 1, 'accepted', 0.5), node('c2', 2, 'undecided', 4.5),
         node('c3', 3, 'edited', 10.5), node('c4', 4, 'rejected', 13.5)];
       const review = new Review(grid, line('11..22....33.44..TT.'), candidates);
-      const seconds = {{ of: id => ({{ c1: 2.345 }})[id] || 0, total: 12.34 }};
+      const seconds = {{ of: id => ({{ c1: 2.344 }})[id] || 0, total: 12.344 }};
       const {{ values, info, review: record }} = submission(review, '{undecided}', seconds);
       return [text(values), info.map(({{ name, idx }}) => `${{name}} = ${{idx}}`), record.complete,
         record.seconds, record.candidates.map(({{ value, state, seconds }}) => [state, value, seconds])];
@@ -42,9 +42,9 @@ def test_sent_is_what_counts_and_a_tumor_only_if_it_was_painted(undecided, sent,
         sent,
         names,
         False,
-        12.3,
+        12.34,
         [
-            ["accepted", 1, 2.3],
+            ["accepted", 1, 2.34],
             ["undecided", 2 if undecided == "accepted" else None, 0],
             ["edited", 3, 0],
             ["rejected", None, 0],

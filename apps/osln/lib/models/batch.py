@@ -16,6 +16,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType, BatchInferTask
 
 from lib.errors import translated
+from lib.models import node_click
 from lib.models.jobs import JobFiles, Report, be_idle
 from lib.options import Choice, Number, Option, checked, listed
 from lib.temporary import server
@@ -49,8 +50,13 @@ class Batch(BatchInferTask):
         """The checked options of a request; those of the row are checked by the row itself.
 
         Raises:
-            ValueError: If an option is unknown or not allowed.
+            ValueError: If an option is unknown or not allowed, or the model needs somebody who clicks.
         """
+        if request.get("model") == node_click.NAME:
+            raise ValueError(
+                f"{node_click.NAME} needs clicks in a case: ask it with POST /infer/{node_click.NAME}; the "
+                "rows, osln for instance, run on many cases"
+            )
         return checked(request, self.options, (*OF_THE_STOCK_BODY, *OF_THE_SERVER, *self.passed_on))
 
     def wanted(self, request: Mapping[str, Any], datastore: Datastore) -> list[str]:

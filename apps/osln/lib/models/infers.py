@@ -12,10 +12,12 @@ from typing import Any
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from lib.models import node_click
 from lib.models.label_maps import write_label_map
 from lib.models.operation import row_options
 from lib.options import Choice, Option, Switch, checked, shown
 from lib.store.cases import read_ct
+from osln.clicks.answering import InUse
 from osln.files.images import split_suffix
 from osln.imaging.study import Study, build_study
 from osln.output.cases import load_for
@@ -34,6 +36,7 @@ from osln.published import SERVED_ROWS, Published
 from osln.rows.experiments import Row
 from osln.stage_one.candidates import Detections
 from osln.store.layout import companions
+from osln.weights.model_store import SHIPPED
 
 logger = logging.getLogger(__name__)
 
@@ -217,5 +220,7 @@ def _fallen_back(pipeline: Pipeline, device: str) -> Pipeline:
 
 
 def build(published: Published, devices: tuple[str, ...]) -> dict[str, InferTask]:
-    """The tasks by row name; the fused pipeline leads."""
-    return {name: RowInfer(row, published, devices) for name, row in SERVED_ROWS.items()}
+    """The tasks by name: the rows, of which the fused pipeline leads, and the one that answers clicks."""
+    rows = {name: RowInfer(row, published, devices) for name, row in SERVED_ROWS.items()}
+    clicks = node_click.ClickInfer(InUse(published.store.root / SHIPPED))
+    return {**rows, node_click.NAME: clicks}

@@ -1,8 +1,5 @@
 // What each key and button does, by the names in the table of keys.
-// Uses click.js: ClickedNode; dom.js: question; findings.js: mergeRun; geometry.js: onGrid; layout.js: keyTable;
-// past.js: showPast; sending.js: sendCase; server.js: findAll, worklist; touching.js: joinNode, splitNode; view.js:
-// LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; windows.js:
-// PET_UPPERS; drawing.js: showBorder, showCrosshair; mip.js: showMip.
+// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 

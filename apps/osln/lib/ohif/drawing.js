@@ -4,8 +4,7 @@
 //                                   other way round. Returns whether it is shown: there is none without a tumor
 //   followTumor(services)           after a stroke in the tumor: measures anew if the border is shown
 //   showCrosshair(services, on)     where the three planes meet; it comes with the first jump
-// Uses contours.js: distanceField, isolines; geometry.js: dot, gridOfVolume; nodes.js: TUMOR; review.js: PROXIMAL_MM;
-// view.js: VIEWPORTS, planes.
+// Uses geometry.js: dot, gridOfVolume; nodes.js: TUMOR; review.js: PROXIMAL_MM; contours.js: distanceField, isolines; view.js: VIEWPORTS, planes.
 
 const GAP_MM = 24;
 // Lines are kept for each plane until it moves: every redraw of one plane draws over all three.

@@ -1,5 +1,5 @@
 // A run of a model comes to what is there by position: what the annotator has decided or drawn stays as it is.
-// Uses nodes.js: TUMOR, MAX_VALUE, measured, placesByValue, sameNode.
+// Uses nodes.js: MAX_VALUE, TUMOR, placesByValue, sameNode.
 
 /** What is known about a candidate of the server's answer, for the list. */
 function candidateOf(entry, id, value) {

@@ -1,5 +1,5 @@
 // The hanging protocol: which images come into which plane. A PET lies on the CT if both have one frame of reference.
-// Uses view.js: VIEWPORTS, SUV_UNITS; windows.js: CT_WINDOWS, PET_OPACITY, PET_UPPER, petColors, toVoi.
+// Uses windows.js: CT_WINDOWS, PET_OPACITY, PET_UPPER, petColors, toVoi; view.js: SUV_UNITS, VIEWPORTS, planes.
 
 const TOOL_GROUP = 'default';
 const PROTOCOL = 'osln';

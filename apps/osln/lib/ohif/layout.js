@@ -1,5 +1,5 @@
 // The panel's elements: where they stand and what they are called.
-// Uses dom.js: choice, element; keys.js: KEYS; style.js: STYLE.
+// Uses style.js: STYLE; keys.js: KEYS; dom.js: choice, element.
 
 const BRUSH_MM = 4;
 const ANNOTATOR_KEY = 'osln-annotator';

@@ -1,6 +1,5 @@
 // Somebody else stored this case meanwhile: both are shown node by node, and the annotator says what holds.
-// Uses dom.js: choice, element, line, question, round; geometry.js: onGrid; list.js: millimeters; merge.js: isCounted,
-// mergeTheirs, pairs; record.js: storedCandidates; server.js: storedLabel, storedReview.
+// Uses geometry.js: onGrid; record.js: storedCandidates; merge.js: isCounted, mergeTheirs, pairs; server.js: storedLabel, storedReview; dom.js: choice, element, question, round; list.js: millimeters.
 
 const CHOICES = [
   ['both', 'both'],

@@ -1,5 +1,5 @@
 // Two annotators on one case: node by node, theirs, mine, or both.
-// Uses nodes.js: MAX_VALUE, TUMOR, placesByValue, sameNode; review.js: COUNTED, Review; record.js: tumorDrawn.
+// Uses nodes.js: MAX_VALUE, TUMOR, placesByValue, sameNode; review.js: COUNTED; record.js: tumorDrawn.
 
 const isCounted = candidate => Boolean(candidate && COUNTED.includes(candidate.state));
 

@@ -1,6 +1,5 @@
 // The mode: viewports, tools, toolbar and panels.
-// Uses commands.js: commandsModule; hanging.js: TOOL_GROUP, PROTOCOL, protocol, registerAttributes; view.js: VIEWPORTS,
-// beginLook; layout.js: BRUSH_MM; panel.js: panelComponent.
+// Uses view.js: VIEWPORTS, beginLook; hanging.js: PROTOCOL, TOOL_GROUP, protocol, registerAttributes; commands.js: commandsModule; layout.js: BRUSH_MM; panel.js: panelComponent.
 
 const EXTENSIONS = {
   '@ohif/extension-default': '^3.0.0',

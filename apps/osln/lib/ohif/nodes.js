@@ -2,7 +2,7 @@
 //
 // A label map is a Uint8Array in the order of its grid (i fastest); a node is one value of it, a place is the index of
 // a voxel. Points are millimeters: RAS as the server speaks, LPS as the grids do.
-// Uses geometry.js: dot, minus, pointAt.
+// Uses geometry.js: minus, pointAt.
 
 const TUMOR = 255;
 const MAX_VALUE = 254;

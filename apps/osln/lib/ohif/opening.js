@@ -1,8 +1,5 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses dom.js: element, line, options, question; drafts.js: Drafts; geometry.js: onGrid; layout.js: ANNOTATOR_KEY;
-// meet.js: meet, readTheirs; record.js: described, draftOf, restoreDraft, storedCandidates; review.js: Review;
-// segmentation.js: EditedLabels; server.js: account, caseFacts, info, lease, storedLabel, storedReview; hanging.js:
-// TOOL_GROUP; view.js: VIEWPORTS.
+// Uses geometry.js: onGrid; review.js: Review; record.js: described, restoreDraft, storedCandidates; server.js: account, caseFacts, giveBack, info, lease, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
 
 const PET_LOOK_MS = 2000;
 

@@ -1,8 +1,7 @@
 // The panel on the right: all candidates of a case, one after another, decided by keys, corrected, submitted.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses most of the other files: review.js and record.js say what is decided and drawn, segmentation.js shows it,
-// view.js moves the planes, opening.js opens a case, deciding.js acts, sending.js submits.
+// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question, round; list.js: CandidateList; layout.js: layout; opening.js: openCase, renamed; deciding.js: ACTS.
 
 class NodesPanel {
   constructor(place, services, commandsManager) {

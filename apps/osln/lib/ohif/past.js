@@ -1,5 +1,5 @@
 // What was stored of a case before: who, when, what changed; two revisions compared; an old one stored again.
-// Uses dom.js: choice, element, line, question, round; server.js: compareRevisions, restoreRevision, storedHistory.
+// Uses server.js: compareRevisions, restoreRevision, storedHistory; dom.js: choice, element, question, round.
 
 /** Seconds as minutes and seconds. */
 const lasting = seconds =>

@@ -1,6 +1,5 @@
 // What of a review leaves the page: the submission, the draft; and what comes back from them.
-// Uses geometry.js: writeNrrd; nodes.js: TUMOR, measured, packed, placesByValue, sameNode, unpacked; review.js:
-// COUNTED, Review.
+// Uses nodes.js: TUMOR, measured, packed, placesByValue, unpacked; review.js: COUNTED.
 
 const FIELDS = [
   'id',
@@ -54,11 +53,11 @@ function submission(review, undecided, seconds) {
   const candidates = review.candidates.map(candidate => ({
     ...Object.fromEntries(FIELDS.map(name => [name, candidate[name]])),
     value: nodes.has(candidate.value) && present.has(candidate.value) ? candidate.value : null,
-    seconds: tenths(seconds.of(candidate.id)),
+    seconds: hundredths(seconds.of(candidate.id)),
   }));
   const record = {
     complete: !review.left().length,
-    seconds: tenths(seconds.total),
+    seconds: hundredths(seconds.total),
     undecided,
     model: review.facts.model,
     candidates,
@@ -66,7 +65,7 @@ function submission(review, undecided, seconds) {
   return { values, info, review: record };
 }
 
-const tenths = number => Math.round(number * 10) / 10;
+const hundredths = number => Math.round(number * 100) / 100;
 
 /** Whether tumor was painted or erased; a node over the tumor does not make the tumor smaller. */
 function tumorDrawn(review) {

@@ -3,7 +3,7 @@
 // A candidate is {id, state, value, center_mm, radius_mm, score, stage_one_score, suv_max, distance_mm, zone, origin,
 // tags}; its voxels are those of its value (null: it has none). Candidates are never changed in place, so that a step
 // back is the former list and the former voxels.
-// Uses nodes.js: TUMOR, MAX_VALUE, measured, nearest, placesByValue.
+// Uses nodes.js: MAX_VALUE, TUMOR, measured, nearest, placesByValue.
 
 const STEPS = 100;
 const PROXIMAL_MM = 70;

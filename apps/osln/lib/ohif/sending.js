@@ -1,6 +1,5 @@
 // Submitting: what counts is asked, what was stored is told, what somebody else stored meanwhile is merged.
-// Uses dom.js: question; geometry.js: writeNrrd; opening.js: becomes, bringOver; record.js: counted, submission;
-// server.js: submit.
+// Uses geometry.js: writeNrrd; nodes.js: TUMOR; record.js: counted, submission; server.js: submit; dom.js: question; opening.js: bringOver, showCase.
 
 const undecidedKey = name => `osln-undecided ${name}`;
 

@@ -1,5 +1,5 @@
 // What the mode asks the server that it was loaded from.
-// Uses geometry.js: readNrrd, writeNrrd; nodes.js: MAX_VALUE, TUMOR.
+// Uses geometry.js: readNrrd; nodes.js: MAX_VALUE, TUMOR.
 
 /** A refusal of the server, with its sentence. Attributes: status (0: no answer). */
 class Refusal extends Error {

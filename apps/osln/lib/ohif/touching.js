@@ -1,5 +1,5 @@
 // Touching nodes: one made two, two made one; each a step that can be taken back.
-// Uses nodes.js: contacts, halves, pieces; review.js: Review.
+// Uses nodes.js: contacts, halves, pieces.
 
 /** Makes two of one: its parts if it has several, else two halves. Returns whether that was possible. */
 function splitNode(review, id) {

@@ -29,6 +29,8 @@ MODELS = in_checkout("apps/osln/model")
 SHIPPED = in_checkout("apps/osln/model/shipped")
 """Where the weights that come with the software lie."""
 SHIPPED_TAGGER = in_checkout("apps/osln/model/shipped/lesanet.safetensors")
+SHIPPED_CLICK = in_checkout("apps/osln/model/shipped/click.safetensors")
+"""The click network that comes with the software."""
 
 
 class Parser(argparse.ArgumentParser):

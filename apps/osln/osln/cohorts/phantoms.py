@@ -23,6 +23,7 @@ FIRST_SEED = {
     "test": 300_000,
     "stage two": 400_000,
     "tagger": 500_000,
+    "clicks": 600_000,
 }
 """First phantom seed of each split; patients of different splits never share a seed."""
 CENTER_MM = (0.0, -10.0)

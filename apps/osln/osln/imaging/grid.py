@@ -141,6 +141,14 @@ def in_file_order(array: np.ndarray, grid: Grid, file_grid: Grid) -> np.ndarray:
     return turned
 
 
+def grid_in_file_order(grid: Grid, file_grid: Grid) -> Grid:
+    """A part of a volume's grid (`Grid.crop`) in the axes order of the volume's file."""
+    turn = ornt_transform(io_orientation(grid.affine), io_orientation(file_grid.affine))
+    shape = np.empty(3, int)
+    shape[turn[:, 0].astype(int)] = grid.shape
+    return Grid(tuple(shape), grid.affine @ inv_ornt_aff(turn, grid.shape))
+
+
 def read_volume(path: str | Path) -> Volume:
     """Reads NIfTI, NRRD or MetaImage; integers stay integers, scaled or other values become float32.
 

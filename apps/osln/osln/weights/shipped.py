@@ -43,6 +43,9 @@ def write_shipped(
     }
     if tagger is not None:
         manifest["tagger"] = _shipped_tagger(folder, *tagger)
+    # The click network belongs to no row and is made by a command of its own.
+    if (click := _manifest(folder).get("click")) is not None:
+        manifest["click"] = click
     write_atomically(folder / "manifest.json", as_json(manifest))
 
 
@@ -54,10 +57,21 @@ def ship_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> None:
         source: File of the tagger; copied into the folder unless it is there already.
         about: What `Tagger.describe` says of it.
     """
+    manifest = _manifest(folder) | {"tagger": _shipped_tagger(folder, source, about)}
+    write_atomically(folder / "manifest.json", as_json(manifest))
+
+
+def ship_click(file: Path, trained_on: str, command: str) -> None:
+    """Names the click network's file, which lies among the weights already, in their manifest."""
+    entry = {"file": file.name, "sha256": sha256_of(file), "trained_on": trained_on, "command": command}
+    manifest = _manifest(file.parent) | {"click": entry}
+    write_atomically(file.parent / "manifest.json", as_json(manifest))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest as it is, or the beginning of one."""
     path = folder / "manifest.json"
-    manifest = json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
-    manifest["tagger"] = _shipped_tagger(folder, source, about)
-    write_atomically(path, as_json(manifest))
+    return json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
 
 
 def _shipped_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""A node's outline from clicks: a small network, the best classical way, and what measures both."""

@@ -6,7 +6,7 @@
 //   showMip(services, on)       without `on` the other way round; the planes get its room or leave it
 //   turnMip(by)                 by: steps of a TURNS-th of a circle
 // Uses projections.js: TURNS, nodeSeenAt, pixelAt, pointSeenAt, projection, radiusMm, reducedPet, sideLetter;
-// geometry.js: gridOfVolume; hanging.js: MIP_PART; view.js: LOOK, hasSuv, jumpTo, petUpper, petVolume.
+// geometry.js: gridOfVolume; hanging.js: MIP_PART, arrange; view.js: LOOK, hasSuv, jumpTo, petUpper, petVolume.
 
 const MARK_PIXELS = 3;
 // Without a graphics card the browser would draw a canvas by the same software WebGL that the planes wait for.

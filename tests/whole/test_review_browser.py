@@ -130,7 +130,7 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     viewer.open(server.url, study_uid(case))
     again = viewer.candidates()
     assert {name: again[name] for name in [*first, new]} == {**expected, new: "added"}
-    assert "nothing has changed since revision 1" in viewer.submit()
+    assert "Nothing has changed since revision 1" in viewer.submit()
 
     # Another run keeps what was decided; a rejected one has its outline back.
     viewer.told("Find nodes")

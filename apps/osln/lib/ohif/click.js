@@ -3,13 +3,15 @@
 
 const WHEEL_STEP = 1.1;
 const WHEEL_REST_MS = 60;
+// Radii that the model can be asked for.
+const [SMALLEST_MM, LARGEST_MM] = [1, 45];
 const CLICK_HELP =
   'Click into the node. Shift+click: not there. Wheel: larger, smaller. Enter: take it. Escape: drop it.';
 
 class ClickedNode {
   /**
    * @param services OHIF's.
-   * @param panel {image, labels, review, tell(sentence, kind), during(kind, text, work), onTaken(places), onEnd()}.
+   * @param panel {image, labels, review, tell(sentence, kind), during(kind, text, work), onTaken(places, suv), onEnd()}.
    */
   constructor(services, panel) {
     this.services = services;
@@ -63,7 +65,7 @@ class ClickedNode {
   onWheel(event) {
     if (!this.places.length || !this.swallow(event)) return;
     const now = this.radius ?? measured(this.places, this.panel.review.grid).radius_mm;
-    this.radius = Math.min(Math.max(now * (event.deltaY < 0 ? WHEEL_STEP : 1 / WHEEL_STEP), 1), 50);
+    this.radius = Math.min(Math.max(now * (event.deltaY < 0 ? WHEEL_STEP : 1 / WHEEL_STEP), SMALLEST_MM), LARGEST_MM);
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.ask(), WHEEL_REST_MS);
   }
@@ -81,9 +83,10 @@ class ClickedNode {
     };
     if (this.radius !== null) asked.radius_mm = this.radius;
     try {
-      const { labels, grid } = await this.panel.during('click', 'Outlining', infer('node-click', image, asked));
+      const { result, labels, grid } = await this.panel.during('click', 'Outlining', infer('node-click', image, asked));
       if (number !== this.number || this.ended) return;
       this.draw(placesOf(labels, grid, review.grid).filter(place => review.isFree(place)));
+      this.suv = result.node?.suv_max ?? null;
       const size = measured(this.places, review.grid);
       if (size) tell(`${(2 * size.radius_mm).toFixed(1)} mm. ${CLICK_HELP}`);
       else tell(`Nothing that could be a node is free there. ${CLICK_HELP}`);
@@ -109,7 +112,7 @@ class ClickedNode {
       return;
     }
     this.end();
-    this.panel.onTaken(places);
+    this.panel.onTaken(places, this.suv);
   }
 
   /** Ends without a node. */

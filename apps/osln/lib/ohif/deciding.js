@@ -93,8 +93,8 @@ function addByClick(panel) {
     review: panel.review,
     tell: (sentence, kind) => panel.tell(sentence, kind),
     during: (...all) => panel.during(...all),
-    onTaken: places => {
-      const id = panel.review.add(places, 'click');
+    onTaken: (places, suv) => {
+      const id = panel.review.add(places, 'click', suv);
       if (id) panel.select(id, false);
       panel.tell('Added.', 'good');
     },

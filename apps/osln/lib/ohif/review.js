@@ -188,8 +188,8 @@ class Review {
     return { ...measured(places, this.grid), distance_mm: far, zone };
   }
 
-  made(id, value, places, origin) {
-    const known = { score: null, stage_one_score: null, suv_max: null, tags: [] };
+  made(id, value, places, origin, suv_max = null) {
+    const known = { score: null, stage_one_score: null, suv_max, tags: [] };
     return { id, state: 'added', value, ...this.geometry(places), ...known, origin, drawn: true };
   }
 
@@ -202,10 +202,10 @@ class Review {
   }
 
   /** Adds a node; of its places those that no other node holds. Returns its id, null if nothing is left. */
-  add(places, origin) {
+  add(places, origin, suv_max = null) {
     const free = [...places].filter(place => this.isFree(place));
     if (!free.length) return null;
-    const node = this.made(this.freeId(), this.freeValue(), free, origin);
+    const node = this.made(this.freeId(), this.freeValue(), free, origin, suv_max);
     this.change(
       `${node.id} added`,
       { candidates: [...this.candidates, node] },

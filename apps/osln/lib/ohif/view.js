@@ -14,7 +14,8 @@
 // and from the other files: showBorder, showCrosshair (drawing.js); markOnMip, onMipPick, showMip, turnMip (mip.js);
 // watchImages (images.js).
 // Uses windows.js: CT_WINDOWS, PET_MAP, PET_OPACITY, PET_UPPER, ctText, petColors, petText; drawing.js: drawOn,
-// forgetDrawing, showCrosshair; hanging.js: arrange; mip.js: forgetMip, mountMip, repaintMip; segmentation.js: LABELMAP, TUMOR.
+// forgetDrawing, showCrosshair; hanging.js: arrange; mip.js: forgetMip, mountMip, repaintMip; segmentation.js: LABELMAP,
+// TUMOR.
 
 const VIEWPORTS = { axial: 'osln-axial', coronal: 'osln-coronal', sagittal: 'osln-sagittal' };
 const NODE_VIEW_MM = 60;

@@ -121,11 +121,6 @@ class OhifPage:
         """Point of the patient (RAS) in the middle of the axial plane."""
         return np.multiply(self.page.evaluate(CENTER, "osln-axial"), (-1, -1, 1))
 
-    def jump(self, point_mm, zoom_mm: float) -> None:
-        """Centers the planes on a point of the patient (RAS) and shows so much around it."""
-        command = "it => window.commandsManager.runCommand('oslnJump', it)"
-        self.page.evaluate(command, {"point_mm": list(map(float, point_mm)), "zoom_mm": zoom_mm})
-
     def stroke(self, points_mm) -> None:
         """Draws with the pressed left button along points of the patient (RAS) in the axial plane."""
         lps = np.multiply(points_mm, (-1, -1, 1)).tolist()

@@ -53,8 +53,8 @@ function lostText(count, error) {
 }
 
 const lateText = seconds =>
-  `Nothing is shown after ${Math.round(seconds)} s, though the server has the images: this computer is busy, or the viewer ` +
-  'failed. Wait, or reload the page.';
+  `Nothing is shown after ${Math.round(seconds)} s, though the server has the images: this computer is busy, ` +
+  'or the viewer failed. Wait, or reload the page.';
 
 /** Why no plane shows anything: asks the server for the study as the viewer did. Null if all seems well. */
 async function whyNothing(services) {

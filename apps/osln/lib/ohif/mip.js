@@ -5,7 +5,7 @@
 //   onMipPick(callback)         called with {id (null beside nodes), point_mm RAS} instead of jumping there
 //   showMip(services, on)       without `on` the other way round; the planes get its room or leave it
 //   turnMip(by)                 by: steps of a TURNS-th of a circle
-// Uses geometry.js: gridOfVolume; projections.js: TURNS, nodeSeenAt, pixelAt, pointSeenAt, projection, radiusMm, reducedPet, sideLetter; view.js: LOOK, hasSuv, jumpTo, petUpper, petVolume; hanging.js: MIP_PART, arrange.
+// Uses geometry.js: gridOfVolume; projections.js: TURNS, nodeSeenAt, pixelAt, pointSeenAt, projection, radiusMm, reducedPet, sideLetter; view.js: hasSuv, jumpTo, petUpper, petVolume; hanging.js: MIP_PART, arrange.
 
 const MARK_PIXELS = 3;
 // Without a graphics card the browser would draw a canvas by the same software WebGL that the planes wait for.

@@ -117,6 +117,7 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
         # The first candidate is where the list leads to; its value is 1.
         viewer.page.click(".osln-list [role=option]")
         node = viewer.center_mm()
+        viewer.jump(node, zoom_mm=200)
         at = tuple(np.rint(nib.affines.apply_affine(np.linalg.inv(ct.affine), node)).astype(int))
         assert (seen()[tuple(slice(i - 2, i + 3) for i in at)] == NODE).any()
 

@@ -31,6 +31,10 @@ def test_images_that_may_still_come_are_waited_for(sets):
     assert run("images", f"return nothingText({json.dumps(reply)}, {json.dumps(sets)})") is None
 
 
+def test_viewer_that_shows_nothing_is_not_waited_for_in_silence():
+    assert run("images", "return lateText(60)").startswith("Nothing is shown after 60 s")
+
+
 def test_lost_images_are_counted():
     assert run("images", "return lostText(1)").startswith("One image did not arrive: what is shown has gaps.")
     said = run("images", "return lostText(12, { status: 502 })")

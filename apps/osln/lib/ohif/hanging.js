@@ -35,27 +35,18 @@ const plane = orientation => ({
 });
 
 /** Parts of the screen: axial, coronal over sagittal; the rest of it, if any, is for the maximum-intensity view. */
-const stage = (name, axial, others, stageActivation) => ({
-  name,
-  stageActivation,
-  viewportStructure: {
-    layoutType: 'grid',
-    properties: {
-      rows: 2,
-      columns: 3,
-      layoutOptions: [
-        { x: 0, y: 0, width: axial, height: 1 },
-        { x: axial, y: 0, width: others, height: 1 / 2 },
-        { x: axial, y: 1 / 2, width: others, height: 1 / 2 },
-      ],
-    },
-  },
-  viewports: [plane('axial'), plane('coronal'), plane('sagittal')],
-});
+const parts = (axial, others) => [
+  { x: 0, y: 0, width: axial, height: 1 },
+  { x: axial, y: 0, width: others, height: 1 / 2 },
+  { x: axial, y: 1 / 2, width: others, height: 1 / 2 },
+];
 
-const WITH_PET = { displaySetSelectorsMatched: ['pet'] };
 const MIP_PART = { left: 0.74, width: 0.26 };
+const PARTS_WITH_MIP = parts(0.46, MIP_PART.left - 0.46);
+const PARTS_OF_PLANES = parts(2 / 3, 1 / 3);
+const GRID = { rows: 2, columns: 3 };
 
+// One stage: the viewer begins with the first one whatever its activation says. `arrange` does the rest.
 const protocol = {
   id: PROTOCOL,
   locked: true,
@@ -66,8 +57,11 @@ const protocol = {
   toolGroupIds: [TOOL_GROUP],
   numberOfPriorsReferenced: -1,
   stages: [
-    stage('planes and PET maximum', 0.46, MIP_PART.left - 0.46, { passive: WITH_PET, enabled: WITH_PET }),
-    stage('planes', 2 / 3, 1 / 3),
+    {
+      name: 'planes and PET maximum',
+      viewportStructure: { layoutType: 'grid', properties: { ...GRID, layoutOptions: PARTS_WITH_MIP } },
+      viewports: [plane('axial'), plane('coronal'), plane('sagittal')],
+    },
   ],
 };
 
@@ -82,27 +76,31 @@ function registerAttributes({ hangingProtocolService }) {
   });
 }
 
-/** Gives the planes the room that they have with or without the maximum-intensity view; each shows the same place. */
-function arrange(services, withMip) {
+/**
+ * Gives the planes the room that they have with or without the maximum-intensity view.
+ *
+ * @param whole Whether they then show all of their images; else the same place as before.
+ */
+function arrange(services, withMip, whole = false) {
   const { viewports, activeViewportId } = services.viewportGridService.getState();
-  const { rows, columns, layoutOptions } = protocol.stages[withMip ? 0 : 1].viewportStructure.properties;
   const before = planes(services).map(({ viewport }) => ({ viewport, camera: viewport.getCamera() }));
   services.viewportGridService.setLayout({
-    numRows: rows,
-    numCols: columns,
+    numRows: GRID.rows,
+    numCols: GRID.columns,
     layoutType: 'grid',
-    layoutOptions,
+    layoutOptions: withMip ? PARTS_WITH_MIP : PARTS_OF_PLANES,
     activeViewportId,
     findOrCreateViewport: position => ({ ...viewports.get(Object.values(VIEWPORTS)[position]) }),
   });
   // The viewer moves its cameras when it notices the new sizes, a moment later.
   for (const { viewport, camera } of before) {
     const { focalPoint, position, parallelScale } = camera;
-    const restore = () => {
-      viewport.element.removeEventListener(window.cornerstone.EVENTS.IMAGE_RENDERED, restore);
-      viewport.setCamera({ focalPoint, position, parallelScale });
+    const settle = () => {
+      viewport.element.removeEventListener(window.cornerstone.EVENTS.IMAGE_RENDERED, settle);
+      if (whole) viewport.resetCamera();
+      else viewport.setCamera({ focalPoint, position, parallelScale });
       viewport.render();
     };
-    viewport.element.addEventListener(window.cornerstone.EVENTS.IMAGE_RENDERED, restore);
+    viewport.element.addEventListener(window.cornerstone.EVENTS.IMAGE_RENDERED, settle);
   }
 }

@@ -7,11 +7,12 @@
 // Uses view.js: VIEWPORTS, planes.
 
 const PATIENCE_MS = 15000;
+const MOST_ASKED = 4;
 const IMAGES_LOOK_MS = 200;
 
 function watchImages(services, { ready, failed, patience = PATIENCE_MS }) {
   const lost = new Map();
-  let [over, shown, told, since] = [false, false, 0, Date.now()];
+  let [over, shown, told, since, asked] = [false, false, 0, Date.now(), 0];
   const onLost = ({ detail }) => lost.set(detail.imageId, detail.error?.error ?? detail.error);
   const { eventTarget, EVENTS } = window.cornerstone;
   const names = [EVENTS.IMAGE_LOAD_FAILED, EVENTS.IMAGE_LOAD_ERROR];
@@ -29,7 +30,9 @@ function watchImages(services, { ready, failed, patience = PATIENCE_MS }) {
     }
     if (!shown && Date.now() - since > patience) {
       since = Date.now();
-      const sentence = await whyNothing(services).catch(error => error.message);
+      asked += 1;
+      const known = await whyNothing(services).catch(error => error.message);
+      const sentence = known ?? (asked >= MOST_ASKED ? lateText((asked * patience) / 1000) : null);
       if (sentence && !shown && !over) failed(sentence);
     }
     setTimeout(look, told ? 2000 : IMAGES_LOOK_MS);
@@ -48,6 +51,10 @@ function lostText(count, error) {
   const what = count === 1 ? 'One image did not arrive' : `${count} images did not arrive`;
   return `${what}${why}: what is shown has gaps. Reload the page; if it stays so, look at the server's log.`;
 }
+
+const lateText = seconds =>
+  `Nothing is shown after ${Math.round(seconds)} s, though the server has the images: this computer is busy, ` +
+  'or the viewer failed. Wait, or reload the page.';
 
 /** Why no plane shows anything: asks the server for the study as the viewer did. Null if all seems well. */
 async function whyNothing(services) {

@@ -13,7 +13,7 @@
 //   LOOK                                 what is so now
 // and from the other files: showBorder, showCrosshair (drawing.js); markOnMip, onMipPick, showMip, turnMip (mip.js);
 // watchImages (images.js).
-// Uses nodes.js: TUMOR; windows.js: CT_WINDOWS, PET_MAP, PET_OPACITY, PET_UPPER, ctText, petColors, petText; segmentation.js: LABELMAP; drawing.js: drawOn, forgetDrawing, showCrosshair; mip.js: forgetMip, mountMip, repaintMip.
+// Uses nodes.js: TUMOR; windows.js: CT_WINDOWS, PET_MAP, PET_OPACITY, PET_UPPER, ctText, petColors, petText; segmentation.js: LABELMAP; hanging.js: arrange; drawing.js: drawOn, forgetDrawing, showCrosshair; mip.js: forgetMip, mountMip, repaintMip.
 
 const VIEWPORTS = { axial: 'osln-axial', coronal: 'osln-coronal', sagittal: 'osln-sagittal' };
 const NODE_VIEW_MM = 60;
@@ -23,7 +23,7 @@ const LOOK = {};
 
 function forgetLook() {
   Object.assign(LOOK, { ct: 'soft tissue', petUpper: PET_UPPER, opacity: PET_OPACITY, pet: true });
-  Object.assign(LOOK, { overlay: 'outline', overlayBefore: 'outline', tumor: true });
+  Object.assign(LOOK, { overlay: 'outline', overlayBefore: 'outline', tumor: true, room: true });
 }
 forgetLook();
 
@@ -206,6 +206,12 @@ function beginLook(services) {
     for (const { id, viewport } of planes(services)) drawOn(services, id, viewport);
     colorPet(services);
     mountMip(services);
+    const there = planes(services);
+    // Without a PET the planes take its room, once.
+    if (there.length === 3 && !there[0].pet && LOOK.room) {
+      LOOK.room = false;
+      arrange(services, false, true);
+    }
   };
   const { unsubscribe } = viewports.subscribe(viewports.EVENTS.VIEWPORT_VOLUMES_CHANGED, dress);
   // What a PET without SUV has as its own range is known when all of it is there.

@@ -16,7 +16,7 @@ from osln.phantom import PhantomParameters
 from osln.phantom.planted.planting import PLANTING, plant
 
 SIZES = {"node_mean": 70.0, "malignant_base": 0.5, "malignant_short_mm": (11.0, 0.5, 4.5, 36.0)}
-"""Sizes spread as in no cohort, so that large nodes are among few patients; the images are the frozen ones."""
+"""Sizes spread as in no cohort, so that few patients have large nodes too; the images are the frozen ones."""
 SPACING_MM = (1.0, 1.0, 3.0)
 LARGEST_MM = 90.0
 """A lesion that is thicker is no node."""

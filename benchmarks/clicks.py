@@ -35,7 +35,13 @@ from osln.metrics.intervals import table
 
 ROOT = Path(__file__).resolve().parents[1]
 CLICKS = 3
-CLASSES = {"3.5-6": (3.5, 6.0), "6-10": (6.0, 10.0), "10-15": (10.0, 15.0), "15-": (15.0, np.inf), "all": (0.0, np.inf)}
+CLASSES = {
+    "3.5-6": (3.5, 6.0),
+    "6-10": (6.0, 10.0),
+    "10-15": (10.0, 15.0),
+    "15-": (15.0, np.inf),
+    "all": (0.0, np.inf),
+}
 """Short axis in mm."""
 MARGIN_MM = 75.0
 WARM = 5
@@ -62,7 +68,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--phantoms", type=int, default=12, help="held-out phantoms (%(default)s)")
-    parser.add_argument("--nodes", type=int, default=8, help="of a patient, spread over its sizes (%(default)s)")
+    parser.add_argument(
+        "--nodes", type=int, default=8, help="of a patient, spread over its sizes (%(default)s)"
+    )
     parser.add_argument("--ct", type=Path, help="a real CT (DICOM folder or file) to plant nodes into")
     parser.add_argument("--planted", type=int, default=6, help="with --ct: seeds (%(default)s)")
     parser.add_argument("--lesions", type=Path, help="folder of cases with CT_image, CT_mask, PET_image")
@@ -90,9 +98,7 @@ def main() -> None:
         options.json.write_text(json.dumps(about | {"answers": rows}, indent=0) + "\n")
 
 
-def measured(
-    patients: str, case: ClickCase, methods: dict[str, Method], most: int
-) -> Iterable[Answered]:
+def measured(patients: str, case: ClickCase, methods: dict[str, Method], most: int) -> Iterable[Answered]:
     """All answers for some nodes of a patient, spread evenly over its sizes."""
     boxes = ndimage.find_objects(case.nodes)
     there = [n for n in np.argsort(case.short_mm) if boxes[n] is not None]
@@ -112,7 +118,14 @@ def measured(
                     answer[tuple(slice(a, a + n) for a, n in at)] = found.node
                     dice = 2.0 * float((answer & node).sum()) / float(answer.sum() + node.sum())
                     yield Answered(
-                        patients, case.case, case.short_mm[number], name, pet is not None, count, dice, seconds
+                        patients,
+                        case.case,
+                        case.short_mm[number],
+                        name,
+                        pet is not None,
+                        count,
+                        dice,
+                        seconds,
                     )
                     clicks = next_clicks(clicks, answer, node, ct.grid)
 
@@ -144,7 +157,10 @@ def _row(name: str, count: int, answers: Sequence[Answered]) -> list[str]:
     cases = list(dict.fromkeys(one.case for one in answers))
     weights = resamples(len(cases))
     sums = {
-        method: np.array([[one.dice for one in answers if one.case == case and one.method == method] for case in cases], object)
+        method: np.array(
+            [[one.dice for one in answers if one.case == case and one.method == method] for case in cases],
+            object,
+        )
         for method in ("network", "classical")
     }
     numbers = np.array([len(values) for values in sums["network"]], float)

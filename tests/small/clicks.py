@@ -3,6 +3,7 @@
 import numpy as np
 
 from osln.clicks.clicks import Clicks
+from osln.clicks.outline import Look
 from osln.imaging.grid import Grid, Volume, canonical
 
 CENTER = np.array([20, 22, 10])
@@ -44,6 +45,11 @@ def mm(index: np.ndarray) -> np.ndarray:
     return np.asarray(index) @ AFFINE_LPS[:3, :3].T + AFFINE_LPS[:3, 3]
 
 
+def beside(i: float, j: float, k: float) -> np.ndarray:
+    """Index (3,) so many voxels from the ball's middle."""
+    return CENTER + np.array([i, j, k])
+
+
 def clicks(inside: list, outside: list = ()) -> Clicks:
     """Clicks at voxels of the file."""
     return Clicks(mm(np.array(inside)).reshape(-1, 3), mm(np.array(outside).reshape(-1, 3)).reshape(-1, 3))
@@ -56,7 +62,8 @@ class Bright:
         level_hu: On the outline.
     """
 
-    spacing_mm, size, name = 2.0, 30, "bright"
+    looks = (Look(2.0), Look(4.0, np.inf))
+    size, name = 30, "bright"
 
     def __init__(self, level_hu: float = -30.0) -> None:
         self.level_hu = level_hu

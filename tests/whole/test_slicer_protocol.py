@@ -70,7 +70,7 @@ def test_smart_edit_outlines_the_clicked_node_in_the_voxel_order_of_the_file(sli
 def test_smart_edit_works_on_a_ct_that_the_server_does_not_have(slicer, tmp_path):
     slicer.load(small_store.write(tmp_path / "mine.nii.gz", small_store.ct()))
     inside = nib.affines.apply_affine(small_store.AFFINE_LPS, (11.5, 21.0, 8.5))
-    slicer.smart_edit("node-click", [inside], [inside + (0, 20, 0)])
+    slicer.smart_edit("node-click", [inside], [inside + np.array([0, 20, 0])])
     assert slicer.segments["lymph node"][11, 21, 8]
     assert not slicer.segments["lymph node"][11, 13, 8]
 

@@ -54,7 +54,9 @@ def test_the_clicked_box_is_answered_on_the_voxels_of_the_ct_file(ask):
     answer = click(ask)
     np.testing.assert_array_equal(voxels(answer), NODE)
     node = answer["params"]["node"]
-    np.testing.assert_allclose(node["center_mm"], (small_store.AFFINE_LPS @ (11.5, 21, 8.5, 1))[:3], atol=1e-3)
+    np.testing.assert_allclose(
+        node["center_mm"], (small_store.AFFINE_LPS @ (11.5, 21, 8.5, 1))[:3], atol=1e-3
+    )
     assert node["volume_mm3"] == pytest.approx(24 * 18.75) and node["suv_max"] == pytest.approx(1.0)
     np.testing.assert_allclose(node["box_mm"], [[26.25, -6.25, -7.5], [36.25, 1.25, -1.5]], atol=1e-3)
     assert answer["params"]["label_names"] == {"lymph node": 1}
@@ -83,7 +85,9 @@ def test_a_crop_is_the_box_alone_and_says_where_it_lies(ask):
     crop = answer["params"]["crop"]
     assert (crop["start"], crop["shape"]) == ([10, 20, 8], [4, 3, 2])
     np.testing.assert_array_equal(voxels(answer), np.ones((4, 3, 2)))
-    np.testing.assert_allclose(crop["affine"] @ np.array([0, 0, 0, 1]), small_store.AFFINE_LPS @ (10, 20, 8, 1))
+    np.testing.assert_allclose(
+        crop["affine"] @ np.array([0, 0, 0, 1]), small_store.AFFINE_LPS @ (10, 20, 8, 1)
+    )
     np.testing.assert_allclose(crop["origin_mm"], (small_store.AFFINE_LPS @ (10, 20, 8, 1))[:3])
     image = sitk.ReadImage(answer["file"])
     np.testing.assert_allclose(np.array(image.GetOrigin()) * (-1, -1, 1), crop["origin_mm"], atol=1e-4)

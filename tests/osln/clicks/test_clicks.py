@@ -3,7 +3,7 @@ import pytest
 
 from osln.clicks.clicks import MOST_CLICKS, checked_clicks, from_indices, points_of
 from osln.imaging.grid import Grid, canonical
-from small.clicks import AFFINE_LPS, CENTER, SHAPE, clicks, ct, ct_array, mm
+from small.clicks import AFFINE_LPS, CENTER, SHAPE, beside, clicks, ct, ct_array, mm
 
 
 def test_points_are_three_finite_numbers_each():
@@ -44,9 +44,9 @@ def test_indices_along_the_third_axis_of_a_left_handed_file_are_slicers():
 
 
 def test_clicks_of_one_node_are_taken():
-    made = clicks([CENTER, CENTER + (1, 0, 0)], [(5, 5, 5)])
+    made = clicks([CENTER, beside(1, 0, 0)], [(5, 5, 5)])
     taken = checked_clicks(made.foreground, made.background, ct())
-    np.testing.assert_allclose(taken.center_mm, mm(CENTER + (0.5, 0, 0)))
+    np.testing.assert_allclose(taken.center_mm, mm(beside(0.5, 0, 0)))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from osln.clicks.patch import COARSE_MM, FINE_MM, SIZE, box_around, channels, cl
 from osln.imaging.grid import Grid, Volume
 from osln.learning.fit import weights_of
 from osln.weights.shipped import ship_click
-from small.clicks import CENTER, clicks, ct, mm
+from small.clicks import CENTER, beside, clicks, ct, mm
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_what_lies_beyond_the_ct_is_air_and_told_so():
 def test_the_channels_say_whether_there_is_a_pet():
     grid = box_around(mm(CENTER), np.eye(3), 2.0, 8)
     pet = Volume(np.full(ct().grid.shape, 3.0, np.float32), ct().grid, ct().file_grid)
-    given = clicks([CENTER], [CENTER + (1, 0, 0)])
+    given = clicks([CENTER], [beside(1, 0, 0)])
     with_pet, without = (channels(cut(ct(), one, grid), given) for one in (pet, None))
     # SUV 3 is (3 - 1) / 2.
     assert (with_pet[1] == 1.0).all() and (with_pet[2] == 1.0).all()
@@ -63,7 +63,7 @@ def test_a_stored_network_answers_as_the_trained_one_does(file):
     answer = network(patch, given)
     assert answer.shape == (SIZE, SIZE, SIZE)
     np.testing.assert_allclose(answer, torch.sigmoid(logits)[0, 0].numpy(), atol=5e-3)
-    assert file.stat().st_size < 500_000 and network.metadata["trained_on"] == "phantom"
+    assert file.stat().st_size < 600_000 and network.metadata["trained_on"] == "phantom"
 
 
 def test_other_files_are_refused_in_words(file, tmp_path):
@@ -89,7 +89,7 @@ def test_the_shipped_network_answers_if_it_is_the_one_that_was_shipped(file, tmp
     in_use = InUse(tmp_path)
     assert in_use().name == "network" and in_use() is in_use()
     save_network(file, weights_of(empty_network()), {"trained_on": "phantom"})
-    with pytest.raises(ValueError, match="are not those that manifest.json names"):
+    with pytest.raises(ValueError, match=r"are not those that manifest\.json names"):
         InUse(tmp_path)()
 
 

@@ -20,7 +20,7 @@ from osln.clicks.clicks import checked_clicks, from_indices, points_of
 from osln.clicks.outline import RADIUS_MM, Outline, outline
 from osln.files.arrays import plain
 from osln.files.images import split_suffix
-from osln.imaging.grid import Grid, grid_in_file_order, resample
+from osln.imaging.grid import Grid, grid_in_file_order, in_file_order, resample
 from osln.imaging.study import Study, build_study
 from osln.output.cases import load_for
 from osln.output.label_maps import DTYPES, EXTENSIONS, LABELS
@@ -109,7 +109,7 @@ class ClickInfer(InferTask):
             "warnings": warnings,
             "latencies": {step: round(seconds, 3) for step, seconds in latencies.items()},
             "label_names": LABELS,
-            "coordinates": "RAS patient system in millimeters (x to the right, y to the front, z to the head)",
+            "coordinates": "RAS patient system in millimeters",
             "note": NOTE,
         }
         return str(path), plain(told | place)
@@ -122,15 +122,17 @@ def _written(found: Outline, study: Study, options: Mapping[str, Any]) -> tuple[
         "dtype": options["result_dtype"],
         "compress": options["result_compress"],
     }
-    if not options["crop"]:
-        labels = np.zeros(study.ct.grid.shape, np.uint8)
-        labels[tuple(slice(a, a + n) for a, n in zip(found.start, found.node.shape, strict=True))] = found.node
-        return write_label_map(labels, study.ct.grid, study.ct.file_grid, LABELS, **kinds), {}
-    box = grid_in_file_order(found.grid, study.ct.file_grid)
-    path = write_label_map(found.node.astype(np.uint8), found.grid, box, LABELS, **kinds)
-    start = np.round(study.ct.file_grid.mm_to_index(box.affine[:3, 3])).astype(int)
-    crop = {"start": start, "shape": box.shape, "origin_mm": box.affine[:3, 3], "affine": box.affine}
-    return path, {"crop": crop}
+    whole = study.ct.file_grid
+    box = grid_in_file_order(found.grid, whole)
+    node = in_file_order(found.node, found.grid, box).astype(np.uint8)
+    start = np.round(whole.mm_to_index(box.affine[:3, 3])).astype(int)
+    if options["crop"]:
+        crop = {"start": start, "shape": box.shape, "origin_mm": box.affine[:3, 3], "affine": box.affine}
+        return write_label_map(node, box, box, LABELS, **kinds), {"crop": crop}
+    # In the file's own order from the beginning: turning a whole CT takes longer than answering.
+    labels = np.zeros(whole.shape, np.uint8, order="F")
+    labels[tuple(slice(a, a + n) for a, n in zip(start, box.shape, strict=True))] = node
+    return write_label_map(labels, whole, whole, LABELS, **kinds), {}
 
 
 def _node(found: Outline, study: Study) -> dict[str, Any]:

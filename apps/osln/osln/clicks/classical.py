@@ -12,6 +12,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from osln.clicks.clicks import Clicks
+from osln.clicks.outline import Look
 from osln.clicks.patch import Patch
 
 SPACING_MM, SIZE = 1.0, 56
@@ -26,8 +27,8 @@ _AVID, _AVID_SUV = 1.8, 2.0
 _PET_LEVEL, _PET_WIDTH = 0.42, 0.10
 _AROUND_MM = (14.0, 24.0)
 _RADII_MM = np.arange(2.0, 22.5, 0.25)
-_SHELL_MM = 1.5
-_USUAL_MM, _SPREAD = 4.0, 0.9
+_SHELL_MM = 1.0
+_USUAL_MM, _SPREAD = 5.0, 0.5
 """Radius that nodes have on average, and how far they are from it (of its logarithm)."""
 _SLOWEST = 1e-3
 
@@ -35,7 +36,8 @@ _SLOWEST = 1e-3
 class Marching:
     """The classical way, asked as the network is."""
 
-    spacing_mm, size = SPACING_MM, SIZE
+    looks = (Look(SPACING_MM), Look(2 * SPACING_MM, np.inf))
+    size = SIZE
     name = "classical"
 
     def __call__(self, patch: Patch, clicks: Clicks) -> np.ndarray:

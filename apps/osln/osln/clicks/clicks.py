@@ -50,7 +50,7 @@ def points_of(given: Any, name: str) -> np.ndarray:
         raise ValueError(f"{wanted}, not {type(given).__name__}")
     if len(given) > MOST_CLICKS:
         raise ValueError(
-            f"{name} has {len(given)} clicks, at most {MOST_CLICKS} are taken for one node: clear the clicks, "
+            f"{name} has {len(given)} clicks, at most {MOST_CLICKS} are taken for one node: clear them, "
             "begin anew, and correct what is left with the brush"
         )
     for point in given:
@@ -116,7 +116,7 @@ def checked_clicks(foreground_mm: np.ndarray, background_mm: np.ndarray, ct: Vol
         highest = _highest_around(point, ct)
         if highest < AIR_HU:
             raise ValueError(
-                f"the click at {_told(point)} mm (RAS) lies in air ({highest:.0f} HU): click on the node itself"
+                f"the click at {_told(point)} mm (RAS) lies in air ({highest:.0f} HU): click on the node"
             )
     return Clicks(foreground_mm, background_mm)
 

@@ -14,7 +14,8 @@ import torch
 from safetensors import SafetensorError
 
 from osln.clicks.clicks import Clicks
-from osln.clicks.patch import CHANNELS, FINE_MM, SIZE, Patch, channels
+from osln.clicks.outline import Look
+from osln.clicks.patch import CHANNELS, COARSE_MM, FINE_MM, SIZE, Patch, channels
 from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.networks.unet3d import UNet3D
@@ -44,7 +45,8 @@ class ClickNetwork:
         threads: Of the CPU; None takes what OpenVINO chooses.
     """
 
-    spacing_mm, size = FINE_MM, SIZE
+    looks = (Look(FINE_MM), Look(COARSE_MM, 7.5), Look(1.5 * COARSE_MM, 13.0))
+    size = SIZE
     name = "network"
 
     def __init__(

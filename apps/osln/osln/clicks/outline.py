@@ -10,24 +10,35 @@ from osln.clicks.clicks import Clicks
 from osln.clicks.patch import Patch, box_around, cut
 from osln.imaging.grid import Grid, Volume, mask_box, resample
 
-COARSER = 2.0
-"""Factor of the voxels' size for nodes that reach the border of the first box."""
 RADIUS_MM = (1.0, 45.0)
 """Smallest and largest radius that may be asked for."""
 _CLICK_MM = 1.5
 """Around a click inside, voxels are the node's in any case; around one outside, never."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """One size of voxels that a method looks with, finest first.
+
+    Attributes:
+        spacing_mm: Of the voxels.
+        from_mm: Radius from which on its answer stands in the place of the finer one's.
+    """
+
+    spacing_mm: float
+    from_mm: float = 0.0
+
+
 class Method(Protocol):
     """Anything that answers clicks: the network or the classical way."""
 
     @property
-    def spacing_mm(self) -> float:
-        """Voxels of the box that it looks at first."""
+    def looks(self) -> tuple[Look, ...]:
+        """One after the other; the last one may be needed for nodes that reach the border of a box."""
 
     @property
     def size(self) -> int:
-        """Voxels of the box's sides."""
+        """Voxels of a box's sides."""
 
     def __call__(self, patch: Patch, clicks: Clicks) -> np.ndarray:
         """(x, y, z) from 0 to 1, one half on the outline."""
@@ -67,25 +78,49 @@ def outline(
     """
     if radius_mm is not None and not RADIUS_MM[0] <= radius_mm <= RADIUS_MM[1]:
         raise ValueError(f"radius_mm is from {RADIUS_MM[0]:g} to {RADIUS_MM[1]:g}, not {radius_mm:g}")
-    half = 0.5 * method.spacing_mm * method.size
-    reach = float(np.abs(clicks.foreground - clicks.center_mm).max())
-    spacings = [method.spacing_mm, COARSER * method.spacing_mm]
-    if max(reach, radius_mm or 0.0) > 0.6 * half:
-        spacings = spacings[1:]
-    for spacing in spacings:
-        box = box_around(clicks.center_mm, ct.grid.direction, spacing, method.size)
-        start, stop = ct.grid.box_of(box)
-        grid = ct.grid.crop(start, stop - start)
-        field = resample(method(cut(ct, pet, box), clicks), box, grid)
-        own = _cleaned(field >= 0.5, clicks, grid)
-        if not _reaches_border(own, grid, box):
+    reach = max(float(np.abs(clicks.foreground - clicks.center_mm).max()), radius_mm or 0.0)
+    wide_enough = [one for one in method.looks if 0.3 * one.spacing_mm * method.size > reach]
+    seen: _Seen | None = None
+    for look in wide_enough or method.looks[-1:]:
+        if seen is not None and look.from_mm == np.inf and not seen.reaches_border:
             break
-    node = own if radius_mm is None else _of_radius(own, field, clicks, grid, radius_mm)
+        closer = seen
+        seen = _seen(ct, pet, clicks, method, look.spacing_mm)
+        if closer is not None and not closer.reaches_border and seen.radius_mm < look.from_mm:
+            seen = closer
+            break
+    assert seen is not None
+    grid, start = seen.grid, seen.start
+    node = seen.node if radius_mm is None else _of_radius(seen, clicks, radius_mm)
     low, high = mask_box(node)
     node = node[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    volume = float(node.sum()) * grid.voxel_mm3
-    radius = float(np.cbrt(3 * volume / (4 * np.pi)))
-    return Outline(node, start + low, grid.crop(low, high - low), radius)
+    return Outline(node, start + low, grid.crop(low, high - low), _radius(node, grid))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a method says in one look: on the CT's voxels of the box, which begin at `start`."""
+
+    node: np.ndarray
+    field: np.ndarray
+    start: np.ndarray
+    grid: Grid
+    radius_mm: float
+    reaches_border: bool
+
+
+def _seen(ct: Volume, pet: Volume | None, clicks: Clicks, method: Method, spacing_mm: float) -> _Seen:
+    box = box_around(clicks.center_mm, ct.grid.direction, spacing_mm, method.size)
+    start, stop = ct.grid.box_of(box)
+    grid = ct.grid.crop(start, stop - start)
+    field = resample(method(cut(ct, pet, box), clicks), box, grid)
+    node = _cleaned(field >= 0.5, clicks, grid)
+    return _Seen(node, field, start, grid, _radius(node, grid), _reaches_border(node, grid, box))
+
+
+def _radius(node: np.ndarray, grid: Grid) -> float:
+    """Of the sphere of the same volume."""
+    return float(np.cbrt(3 * float(node.sum()) * grid.voxel_mm3 / (4 * np.pi)))
 
 
 def _cleaned(mask: np.ndarray, clicks: Clicks, grid: Grid) -> np.ndarray:
@@ -112,14 +147,13 @@ def _cleaned(mask: np.ndarray, clicks: Clicks, grid: Grid) -> np.ndarray:
     return filled
 
 
-def _of_radius(
-    own: np.ndarray, field: np.ndarray, clicks: Clicks, grid: Grid, radius_mm: float
-) -> np.ndarray:
+def _of_radius(seen: _Seen, clicks: Clicks, radius_mm: float) -> np.ndarray:
     """The answer grown or shrunk to the volume of a sphere: along the answer's own shape and certainty."""
+    own, grid = seen.node, seen.grid
     spacing = grid.spacing_mm
     depth = ndimage.distance_transform_edt(np.pad(own, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
     away = ndimage.distance_transform_edt(~own, sampling=spacing)
-    rank = np.where(own, depth, -away) + 2.0 * (field - 0.5)
+    rank = np.where(own, depth, -away) + 2.0 * (seen.field - 0.5)
     rank[_voxel_mask(clicks.foreground, grid)] = np.inf
     if len(clicks.background):
         rank[~own & (_distance(clicks.background, grid) < away)] = -np.inf
@@ -140,7 +174,9 @@ def _reaches_border(mask: np.ndarray, grid: Grid, box: Grid) -> bool:
     corners = np.array([grid.index_to_mm(low), grid.index_to_mm(high - 1)])
     index = box.mm_to_index(corners)
     margin = 1.5
-    return bool((index.min(axis=0) < margin).any() or (index.max(axis=0) > np.array(box.shape) - 1 - margin).any())
+    return bool(
+        (index.min(axis=0) < margin).any() or (index.max(axis=0) > np.array(box.shape) - 1 - margin).any()
+    )
 
 
 def _near(points_mm: np.ndarray, grid: Grid) -> np.ndarray:

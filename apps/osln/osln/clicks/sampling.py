@@ -18,7 +18,7 @@ SIZES = (24, 24, 32)
 convolutional and answers larger ones alike."""
 WITHOUT_PET = 0.35
 """Share of the patches that have no PET."""
-COARSE_SHARE, COARSE_FROM_MM = 0.25, 11.0
+COARSE_SHARE, COARSE_FROM_MM = 0.5, 11.0
 """So many patches of nodes from this short axis on are seen with large voxels."""
 BENT = 0.5
 """Share of the patches that are bent, since nodes of patients are no ellipsoids."""
@@ -68,13 +68,15 @@ class ExampleSampler:
             raise ValueError(f"{len(self.cases)} patients without a node: there is nothing to learn from")
         # Large nodes are rare, and their outlines are what differs most.
         sizes = np.array([self.cases[index].short_mm[value - 1] for index, value, _ in self._nodes])
-        self._weights = np.maximum(np.nan_to_num(sizes, nan=6.0), 4.0)
+        self._weights = np.clip(np.nan_to_num(sizes, nan=6.0), 5.0, 20.0) ** 1.5
         self._weights /= self._weights.sum()
 
     def batch(self, step: int, count: int) -> list[Example]:
         """So many patches of one size."""
         size = int(np.random.default_rng([self.seed, step]).choice(SIZES))
-        return [self._example(np.random.default_rng([self.seed, step, place]), size) for place in range(count)]
+        return [
+            self._example(np.random.default_rng([self.seed, step, place]), size) for place in range(count)
+        ]
 
     def _example(self, rng: np.random.Generator, size: int) -> Example:
         while True:

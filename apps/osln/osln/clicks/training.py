@@ -21,11 +21,13 @@ from osln.weights.devices import bf16_is_sound
 
 EPOCH_STEPS = 50
 BATCH = 4
-STEPS = 600
+STEPS = 1000
 LEARNING_RATE = 3e-3
 POSITIVE_WEIGHT = 1.0
 CORRECTED = 0.5
 """Share of the steps in which the clicks answer to what the network itself got wrong."""
+LOOK_STEPS = 200
+"""Steps between two looks at the validation patients."""
 VALIDATED = 48
 """Patches of the validation patients that are looked at."""
 
@@ -45,7 +47,7 @@ def train(
 
     Args:
         cases: To learn from, with nodes and PET.
-        validation: Looked at every tenth of the steps; may be empty.
+        validation: Looked at now and then, and at the end; may be empty.
         steps: In all.
         seed: Of first weights, patches, clicks and what is changed of them.
         device: "cpu", "cuda" or "cuda:N".
@@ -114,7 +116,7 @@ class _ClickLesson(Lesson[UNet3D]):
         return record, (CORRECTED, POSITIVE_WEIGHT, *(case.nodes for case in self.sampler.cases))
 
     def look(self, network: UNet3D, step: int) -> dict[str, Any] | None:
-        if self.judged is None or (step % max(EPOCH_STEPS, self.steps // 10) and step < self.steps):
+        if self.judged is None or (step % LOOK_STEPS and step < self.steps):
             return None
         dices = []
         for number in range(VALIDATED):

@@ -192,6 +192,11 @@ class OhifPage:
         lps = np.multiply(point_mm, (-1, -1, 1)).tolist()
         self.page.mouse.click(*self.page.evaluate(TO_SCREEN, ["osln-axial", [lps]])[0])
 
+    def jump(self, point_mm, zoom_mm: float) -> None:
+        """Centers the planes on a point of the patient (RAS) and shows so much around it."""
+        command = "it => window.commandsManager.runCommand('oslnJump', it)"
+        self.page.evaluate(command, {"point_mm": list(map(float, point_mm)), "zoom_mm": zoom_mm})
+
     def stroke(self, points_mm) -> None:
         """Draws with the pressed left button along points of the patient (RAS) in the axial plane."""
         lps = np.multiply(points_mm, (-1, -1, 1)).tolist()

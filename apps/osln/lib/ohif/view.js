@@ -13,7 +13,7 @@
 //   LOOK                                 what is so now
 // and from the other files: showBorder, showCrosshair (drawing.js); markOnMip, onMipPick, showMip, turnMip (mip.js);
 // watchImages (images.js).
-// Uses nodes.js: TUMOR; windows.js: CT_WINDOWS, PET_MAP, PET_OPACITY, PET_UPPER, ctText, petColors, petText; segmentation.js: LABELMAP; drawing.js: drawOn, forgetDrawing, showCrosshair; hanging.js: arrange; mip.js: forgetMip, mountMip, repaintMip.
+// Uses nodes.js: TUMOR; windows.js: CT_WINDOWS, PET_MAP, PET_OPACITY, PET_UPPER, ctText, petColors, petText; segmentation.js: LABELMAP; hanging.js: arrange; drawing.js: drawOn, forgetDrawing, showCrosshair; mip.js: forgetMip, mountMip, repaintMip.
 
 const VIEWPORTS = { axial: 'osln-axial', coronal: 'osln-coronal', sagittal: 'osln-sagittal' };
 const NODE_VIEW_MM = 60;

@@ -26,6 +26,7 @@ from lib.web import (
     own_routes,
     pages,
     requests,
+    review_routes,
     startup,
     threads,
     worklist_routes,
@@ -107,6 +108,7 @@ class OslnApp(MONAILabelApp):
             ohif_routes,
             own_routes,
             pages,
+            review_routes,
             worklist_routes,
         ]
         threads.unfreeze(app, own)

@@ -1,4 +1,4 @@
-"""`candidates: "all"`: every candidate with a value of its own, and none that is not kept counts as a node."""
+"""`candidates: "all"`: each candidate with a value of its own; none that is not kept counts as a node."""
 
 import json
 from types import SimpleNamespace
@@ -86,7 +86,9 @@ def test_a_row_of_stage_one_keeps_all_candidates_and_has_no_curve(ask):
 
 def test_stored_as_the_prediction_the_one_that_is_not_kept_is_no_node(ask, tmp_path):
     ask("osln", "one", candidates="all", save_label=True)
-    np.testing.assert_array_equal(stored(ask.store, "original"), both())
+    # Whoever reads the file, an evaluation for instance, takes each value for a node.
+    np.testing.assert_array_equal(stored(ask.store, "original"), both() == 1)
+    assert len(ask.store.get_label_info("one", "original")["params"]["candidates"]) == 2
     ct = ask.store.ct("one")
     path = ask.store.label_path("one", "original")
     nodes = predicted(ct.grid, path, stored_result(ask.store.root, "one"))

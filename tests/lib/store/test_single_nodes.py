@@ -58,7 +58,8 @@ def test_an_unchanged_submission_with_one_value_keeps_ten_nodes(store, tmp_path)
     report = submit(store, tmp_path, stored(store), ["lymph node"])
 
     assert counts(report) == [0, 0, 0, 10] and "warnings" not in report
-    assert single_nodes(node_map(store, 2))[1] == 10 and learned(store) == [12] * 10
+    assert report["unchanged"] is True and report["revision"] == 1
+    assert single_nodes(node_map(store, 1))[1] == 10 and learned(store) == [12] * 10
     assert file_marks(companions(store.root, "one")) == marks
 
 

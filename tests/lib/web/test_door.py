@@ -171,6 +171,11 @@ def test_the_role_decides_what_an_account_may_do(people, method, path, least):
         ("GET", "/train/", "annotator"),
         ("POST", "/logs\n", "annotator"),
         ("POST", "/infer/osln", "annotator"),
+        ("POST", "/osln/history/restore", "reviewer"),
+        ("GET", "/osln/history", "annotator"),
+        ("PUT", "/osln/draft", "annotator"),
+        ("POST", "/osln/lease", "annotator"),
+        ("POST", "/osln/skip", "annotator"),
     ],
 )
 def test_the_table_of_roles(method, path, role):

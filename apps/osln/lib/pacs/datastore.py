@@ -97,13 +97,8 @@ class PacsDatastore(OslnDatastore):
     def announce(self, case: str, tag: str) -> None:
         self.outbox.announce(case, tag)
 
-    @translated()
-    def save_label(
-        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
-    ) -> str:
-        case = super().save_label(image_id, label_filename, label_tag, label_info)
+    def after_storing(self) -> None:
         self.after_submission()
-        return case
 
     def about_itself(self) -> list[str]:
         waits = self.waiting()["waiting"]

@@ -7,8 +7,9 @@ through, so that no request reads or writes outside the store. Uploads are read 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from osln.dicom.served.uids import case_named, series_part, study_uid
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.layout import check_case
+from osln.store.leases import leases
 from osln.store.predictions import read_prediction, remove_prediction
 from osln.store.revisions import Revisions, label_revisions
+from osln.store.skips import skipped
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +113,23 @@ class OslnDatastore(StoreIndex):
         Raises:
             UnknownCaseError: If the case was removed meanwhile: a later CT of the same id would inherit it.
         """
+        self.check_served(case)
+
+    def check_served(self, case: str) -> None:
+        """Raises UnknownCaseError if the case was removed meanwhile; called inside its lock."""
         if case not in self._datastore.objects:
             raise UnknownCaseError(f"case {case} was removed from the store meanwhile; nothing was stored")
+
+    def leases(self) -> dict[str, dict[str, str]]:
+        """Who works on which case: `by`, `since` and `until` of the leases that have not ended."""
+        return self._of_cases(leases(self.root))
+
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """The cases that are put aside: `by`, `reason` and `at`."""
+        return self._of_cases(skipped(self.root))
+
+    def _of_cases(self, found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        return {case: asdict(one) for case, one in found.items() if case in self._datastore.objects}
 
     def about_itself(self) -> list[str]:
         """Lines for the log of the start."""
@@ -138,6 +156,9 @@ class OslnDatastore(StoreIndex):
         except Exception:
             logger.exception("The label is stored; what becomes of it cannot be told")
             return told
+
+    def after_storing(self) -> None:
+        """Called after a label was stored, outside its lock; for stores that pass labels on."""
 
     def about_delivery(self) -> dict[str, Any]:
         """What the reply to a submission says besides what was stored."""
@@ -250,6 +271,7 @@ class OslnDatastore(StoreIndex):
                 raise
         else:
             accept_submission(self, case, label_filename, info, tag=tag)
+            self.after_storing()
         return case
 
     @translated()

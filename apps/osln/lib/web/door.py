@@ -37,7 +37,7 @@ NEEDED = (
     ("admin", "PUT DELETE", r"/model/.*"),
     ("reviewer", "POST DELETE", r"/(train|batch|scoring)(/.*)?"),
     ("reviewer", "DELETE", r"/datastore/.*"),
-    ("reviewer", "POST", r"/osln/models/.*"),
+    ("reviewer", "POST", r"/osln/(models|history)/.*"),
     ("annotator", "*", r"/.*"),
 )
 """Least role for a method and path; the first line that fits decides."""

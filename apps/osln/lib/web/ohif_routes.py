@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import monailabel
-import numpy as np
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, Response
 from monailabel.config import settings
@@ -20,8 +19,8 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 
 from lib.models.label_maps import write_label_map
+from lib.store.shown_labels import shown_label
 from lib.web.compression import FOR_EVER, packed, packed_file, takes_gzip
-from osln.imaging.labelmaps import read_label_file
 
 logger = logging.getLogger(__name__)
 
@@ -71,38 +70,30 @@ async def viewer(path: str, request: Request, user: User = USER) -> Response:
 
 
 @router.get("/osln/label", summary="The stored label of a case as NRRD: 1 lymph node, 2 tumor")
-async def stored_label(image: str, request: Request, user: User = USER) -> Response:
+async def stored_label(
+    image: str, request: Request, instances: bool = False, revision: int | None = None, user: User = USER
+) -> Response:
     """Approved nodes and tumor in one map on the CT's voxels; 204 if there is neither.
 
+    With `instances` each node has a value of its own; with `revision` the nodes are those of an older one.
     Headers name the case, which another series of it may have been asked for, the series that viewers show as
-    its CT, the revision of the nodes (0 before the first) and who approved it.
+    its CT, the revision of the nodes (0 before the first), who approved it, and the value of the tumor.
     """
     store = app_instance().datastore()
     case = store.known(image)
-    kept = store.revisions(case, "final")
-    # The number is read before the label: an older label must not get a newer number and be let through.
-    with kept.lock():
-        kept.settle()
-        head = kept.head()
+    shown = shown_label(store, case, instances=instances, revision=revision)
     about = {
         "OSLN-Case": case,
         "OSLN-Series": store.ct_series(case),
-        "OSLN-Revision": str(head.revision if head else 0),
-        "OSLN-By": quote(head.by if head else ""),
+        "OSLN-Revision": str(shown.revision.revision if shown.revision else 0),
+        "OSLN-By": quote(shown.revision.by if shown.revision else ""),
+        "OSLN-Tumor-Value": str(shown.tumor),
     }
-    ct = store.ct(case)
-    values = np.zeros(ct.grid.shape, dtype=np.uint8)
-    there = False
-    # Nodes are written over the tumor, which they may touch.
-    for tag, value in (("gtv", 2), ("final", 1)):
-        path = store.label_path(case, tag)
-        if path.is_file():
-            values[read_label_file(path, ct.grid).layers[0] != 0] = value
-            there = True
-    if not there:
+    values, ct = shown.values, shown.ct
+    if values is None:
         return Response(status_code=204, headers=about)
-    names = {"lymph node": 1, "tumor": 2}
-    path = write_label_map(values, ct.grid, ct.file_grid, names, extension=".nrrd", compress=False)
+    dtype = values.dtype.name
+    path = write_label_map(values, ct.grid, ct.file_grid, {}, extension=".nrrd", dtype=dtype, compress=False)
     try:
         content = path.read_bytes()
     finally:

@@ -256,7 +256,7 @@ class ModelStore:
     def set_thresholds(
         self, experiment: str, thresholds: Mapping[str, float], curve: Mapping[str, Any] | None = None
     ) -> None:
-        """Stores the operating points of an experiment, and what was found there; see `thresholds`, `curve`."""
+        """Stores the operating points of an experiment and what was found there; `thresholds`, `curve`."""
         with self._lock():
             state = self._state()
             state.setdefault("thresholds", {})[experiment] = plain(thresholds)

@@ -172,10 +172,11 @@ def _told(files: JobFiles, asked: Mapping[str, Any], task: Mapping[str, Any] | N
 
 
 def _sentence(state: str, progress: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
-    counted = f"{progress['done']} of {progress['total']} cases"
+    cases = f"{progress['total']} case{'' if progress['total'] == 1 else 's'}"
+    counted = f"{progress['done']} of {cases}"
     failed = f", {len(progress['failed'])} failed" if progress["failed"] else ""
     if state == "waiting":
-        return f"waits for the job before it ({progress['total']} cases)"
+        return f"waits for its turn ({cases})"
     if state == "running" and not progress["case"] and not progress["done"]:
         return "the program starts; the first case follows"
     if state == "failed":

@@ -4,6 +4,7 @@ import { button, duration, make } from './dom.js';
 import { ask } from './server.js';
 
 const AGAIN_MS = 1500;
+const MOST = 3;
 const AT_WORK = ['waiting', 'running'];
 
 export class JobsLine {
@@ -17,7 +18,7 @@ export class JobsLine {
   show(jobs) {
     const active = jobs.filter(job => AT_WORK.includes(job.state)).reverse();
     const last = jobs[0] && !AT_WORK.includes(jobs[0].state) ? [jobs[0]] : [];
-    this.element.replaceChildren(...[...active, ...(active.length ? [] : last)].slice(0, 2).map(job => this.job(job)));
+    this.element.replaceChildren(...[...active, ...(active.length ? [] : last)].slice(0, MOST).map(job => this.job(job)));
     clearTimeout(this.timer);
     if (active.length) this.timer = setTimeout(() => this.again(), AGAIN_MS);
     this.done = jobs.reduce((sum, job) => sum + job.done, 0);

@@ -1,0 +1,97 @@
+"""The worklist and the figures of quality, from a store's index and the decisions beside its revisions."""
+
+import json
+
+import pytest
+
+from lib.store import quality, reviews
+from lib.store.datastore import OslnDatastore
+from lib.store.found import in_short
+from lib.store.worklist import worklist
+from small.store import make_case
+
+DECIDED = {
+    "complete": False,
+    "seconds": 60.0,
+    "model": {"name": "osln"},
+    "candidates": [
+        {"state": "accepted", "origin": "model", "seconds": 2.0},
+        {"state": "edited", "origin": "model", "seconds": 4.0},
+        {"state": "rejected", "origin": "model", "seconds": None},
+        {"state": "undecided", "origin": "model"},
+        {"state": "added", "origin": "click", "seconds": 6.0},
+    ],
+}
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Cases `new`, `found`, `left` (skipped), `mine` (in review), `part` and `done`."""
+    for case in ("new", "found", "left", "mine", "part", "done"):
+        make_case(tmp_path, case, pet=False)
+    reviews._known.clear()
+    store = OslnDatastore(tmp_path)
+    result = {"candidates": [{"score": 0.5, "kept": True}, {"score": 1.0, "kept": False}], "model": "osln"}
+    store.register_label("found", "original", {"model": "osln", "found": in_short(result)})
+    for case in ("part", "done", "mine"):
+        store.register_label(case, "final", {"by": "Anna", "revision": 1})
+    folder = tmp_path / ".osln" / "part"
+    folder.mkdir(parents=True)
+    (folder / "0001.review.json").write_text(json.dumps(DECIDED))
+    store.leases = lambda: {"mine": {"by": "Bert", "since": "2026-11-28T10:00:00+00:00", "until": "later"}}
+    store.skipped = lambda: {"left": {"by": "Anna", "reason": "metal", "at": "2026-11-28T09:00:00+00:00"}}
+    return store
+
+
+def test_every_state_says_who_made_it_so(store):
+    told = {entry["case"]: entry for entry in worklist(store)}
+
+    assert list(told) == sorted(told)
+    assert {case: (entry["state"], entry["by"]) for case, entry in told.items()} == {
+        "new": ("new", None),
+        "found": ("found", "osln"),
+        "left": ("skipped", "Anna"),
+        "mine": ("in review", "Bert"),
+        "part": ("partly", "Anna"),
+        "done": ("approved", "Anna"),
+    }
+    assert told["left"]["skip_reason"] == "metal" and told["mine"]["lease"]["until"] == "later"
+    assert (told["part"]["seconds"], told["part"]["revision"], told["new"]["revision"]) == (60.0, 1, 0)
+    found = told["found"]
+    assert (found["candidates"], found["kept"], found["doubt"]) == (2, 1, 1.0)
+    assert told["new"]["candidates"] is None and told["new"]["doubt"] is None
+    assert found["study_uid"].startswith("2.25.") and found["name"] == "found"
+
+
+def test_a_prediction_of_a_former_version_lies_in_the_index_and_is_counted_too(store):
+    params = {"candidates": [{"score": 0.5}], "model": "ct"}
+    store.register_label("new", "original", {"model": "ct", "params": params})
+    entry = next(one for one in worklist(store) if one["case"] == "new")
+    assert (entry["state"], entry["candidates"], entry["kept"]) == ("found", 1, 1)
+
+
+def test_a_damaged_table_of_splits_or_review_hides_no_case(store):
+    (store.root / ".osln" / "splits.json").write_text("{")
+    (store.root / ".osln" / "part" / "0001.review.json").write_text("{")
+    told = {entry["case"]: entry for entry in worklist(store)}
+    assert len(told) == 6 and told["part"]["state"] == "approved" and told["part"]["split"] is None
+
+
+def test_quality_counts_what_was_decided(store):
+    (case,) = quality.reviewed_cases(store)
+    assert (case["case"], case["by"], case["seconds"], case["model"]) == ("part", "Anna", 60.0, "osln")
+    assert case["node_seconds"] == [2.0, 4.0, 6.0]
+    assert [case[key] for key in quality.COUNTED] == [4, 1, 1, 1, 1, 1]
+
+    told = quality.summary([case, {**case, "seconds": 20.0, "node_seconds": [], "accepted": 0, "added": 0}])
+    assert (told["cases"], told["seconds_per_case"], told["seconds_per_node"]) == (2, 40.0, 4.0)
+    # Accepted 1, edited 2 and rejected 2.
+    assert told["agreement"] == pytest.approx(3 / 5) and told["added_per_case"] == 0.5
+
+
+def test_without_decisions_there_is_no_figure():
+    told = quality.summary([])
+    assert told["cases"] == 0
+    assert {told[key] for key in ("seconds_per_case", "seconds_per_node", "agreement", "added_per_case")} == {
+        None
+    }

@@ -124,7 +124,9 @@ def _written(found: Outline, study: Study, options: Mapping[str, Any]) -> tuple[
     }
     if not options["crop"]:
         labels = np.zeros(study.ct.grid.shape, np.uint8)
-        labels[tuple(slice(a, a + n) for a, n in zip(found.start, found.node.shape, strict=True))] = found.node
+        labels[tuple(slice(a, a + n) for a, n in zip(found.start, found.node.shape, strict=True))] = (
+            found.node
+        )
         return write_label_map(labels, study.ct.grid, study.ct.file_grid, LABELS, **kinds), {}
     box = grid_in_file_order(found.grid, study.ct.file_grid)
     path = write_label_map(found.node.astype(np.uint8), found.grid, box, LABELS, **kinds)

@@ -27,6 +27,7 @@ from lib.web import (
     pages,
     requests,
     review_routes,
+    slicer_routes,
     startup,
     threads,
     worklist_routes,
@@ -109,6 +110,7 @@ class OslnApp(MONAILabelApp):
             own_routes,
             pages,
             review_routes,
+            slicer_routes,
             worklist_routes,
         ]
         threads.unfreeze(app, own)

@@ -114,6 +114,39 @@ class Scene:
         self._save(self.segmentation, file, compressed, cropped)
         return self._names()
 
+    def read_markups(self, file):
+        """Label and RAS place of each point of a Markups file, and whether it is drawn."""
+        storage = slicer.vtkMRMLMarkupsJsonStorageNode()
+        storage.SetFileName(file)
+        node = self.mrml.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+        self.mrml.AddNode(storage)
+        if not storage.ReadData(node):
+            raise ValueError(f"Slicer cannot read {file}")
+        return [
+            [
+                node.GetNthControlPointLabel(n),
+                list(node.GetNthControlPointPositionWorld(n)),
+                bool(node.GetNthControlPointVisibility(n)),
+            ]
+            for n in range(node.GetNumberOfControlPoints())
+        ]
+
+    def module(self, folder, action, *arguments):
+        """Something that `oslnlib.scene` of the module OSLN does; arrays travel as .npy files."""
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        from oslnlib.scene import Scene as Opened
+
+        opened = Opened(self.ct, self.segmentation)
+        loaded = [np.load(one) if str(one).endswith(".npy") else one for one in arguments]
+        if action in ("drawn", "mask"):
+            np.save(arguments[-1], getattr(opened, action)(*arguments[:-1]))
+            return opened.nodes()
+        if action == "draw":
+            return opened.draw(loaded[0], single=loaded[1])
+        answer = getattr(opened, action)(*loaded)
+        return answer.tolist() if isinstance(answer, np.ndarray) else answer
+
     def save_ct(self, file):
         """What the module uploads of a volume that the server does not have."""
         self._save(self.ct, file, True)

@@ -212,7 +212,7 @@ def test_a_pet_of_another_examination_is_seen_on_the_planning_ct(serving, tmp_pa
 
         viewer.open(server.url, server.study)
 
-        assert "PET on top of it" in viewer.about()
+        assert "the PET is of another examination and was registered to the CT" in viewer.about()
         (kept,) = tmp_path.glob("cache/**/pet/*.nii.gz")
         file = nib.load(kept)
         suv = np.asarray(file.dataobj)

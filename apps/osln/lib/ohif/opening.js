@@ -73,7 +73,9 @@ function showCase(panel) {
   const { revision, by } = panel.stored;
   const approved = revision ? `revision ${revision} by ${by}` : 'nodes are not approved yet';
   const done = pet?.progress ? ` (${pet.progress.step}, ${Math.round(100 * pet.progress.fraction)}%)` : '';
-  const lines = [`${panel.case}: ${approved}`, pet && `${pet.message}${done}`, ...warnings];
+  // On a PACS a case is called by a UID, which nobody reads.
+  panel.title = panel.case === panel.image ? panel.ct.SeriesDescription || 'CT' : panel.case;
+  const lines = [`${panel.title}: ${approved}`, pet && `${pet.message}${done}`, ...warnings];
   panel.parts.about.replaceChildren(...lines.filter(Boolean).map(line));
 }
 

@@ -43,7 +43,7 @@ async function sendCase(panel) {
     return question(
       panel.place,
       `Submit ${nodes} ${nodes === 1 ? 'node' : 'nodes'}?`,
-      [`${panel.case}, by ${panel.name}.`, ...told],
+      [`${panel.title}, by ${panel.name}.`, ...told],
       answers
     );
   };

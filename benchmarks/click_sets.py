@@ -1,5 +1,6 @@
 """Nodes that clicks are measured on: held-out phantoms, nodes planted into a real CT, real PET lesions."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from osln.clicks.phantom_cases import NO_RULE, ClickCase, as_case, make_case
+from osln.clicks.phantom_cases import NO_RULE, ClickCase, as_case, load_case, make_case, save_case
 from osln.cohorts.phantoms import FIRST_SEED
 from osln.dicom.reading.source import read_ct_series
 from osln.dicom.reading.volume import read_ct
 from osln.imaging.grid import Volume, canonical, read_volume
-from osln.phantom import PhantomParameters
+from osln.phantom import GENERATOR_VERSION, PhantomParameters
 from osln.phantom.planted.planting import PLANTING, plant
 
 SIZES = {"node_mean": 70.0, "malignant_base": 0.5, "malignant_short_mm": (11.0, 0.5, 4.5, 36.0)}
@@ -22,11 +23,15 @@ LARGEST_MM = 90.0
 """A lesion that is thicker is no node."""
 
 
-def phantoms(count: int) -> Iterator[ClickCase]:
-    """Phantoms that no network has learned from."""
+def phantoms(count: int, work: Path) -> Iterator[ClickCase]:
+    """Phantoms that no network has learned from, made once and kept in the folder."""
     parameters = replace(PhantomParameters(), **NO_RULE, **SIZES, acceptance_near=0.5)
+    key = hashlib.sha256(repr((GENERATOR_VERSION, parameters, SPACING_MM)).encode()).hexdigest()[:12]
     for seed in range(FIRST_SEED["test"], FIRST_SEED["test"] + count):
-        yield make_case(seed, parameters, SPACING_MM)
+        path = work / f"click-test-{key}" / f"{seed}.npz"
+        if not path.is_file():
+            save_case(path, make_case(seed, parameters, SPACING_MM))
+        yield load_case(path)
 
 
 def planted(path: Path, count: int) -> Iterator[ClickCase]:

@@ -77,13 +77,16 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, default=ROOT / "apps" / "osln" / "model" / "shipped" / FILE, help="network"
     )
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".osln-measure", help="folder that keeps phantoms"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every answer")
     options = parser.parse_args()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(options.threads)
     methods = {"network": ClickNetwork.load(options.weights, options.threads), "classical": Marching()}
     answers: list[Answered] = []
-    sets: dict[str, Iterable[ClickCase]] = {"held-out phantoms": phantoms(options.phantoms)}
+    sets: dict[str, Iterable[ClickCase]] = {"held-out phantoms": phantoms(options.phantoms, options.work)}
     if options.ct:
         sets["planted into the real CT"] = planted(options.ct, options.planted)
     if options.lesions:

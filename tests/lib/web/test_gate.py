@@ -56,6 +56,12 @@ def test_params_cannot_replace_what_the_url_says(key):
         ask(f'{{"{key}": "/etc/passwd"}}')
 
 
+def test_smart_edit_may_name_the_segment_that_it_draws():
+    assert gate.options_of('{"label": "lymph node"}', "node-click") == {"label": "lymph node"}
+    with pytest.raises(HTTPException, match="params must not contain model"):
+        gate.options_of('{"label": "lymph node", "model": "ct"}', "node-click")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

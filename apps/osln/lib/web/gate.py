@@ -32,7 +32,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from monailabel.utils.others.generic import file_checksum
 
 from lib.errors import translated
-from lib.models import jobs
+from lib.models import jobs, node_click
 from lib.web import answers
 from lib.web.dicom_routes import infer_as_seg
 from lib.who import author
@@ -68,8 +68,13 @@ def install() -> None:
     wsi_endpoint.run_wsi_inference = refuse_slides
 
 
-def options_of(text: str | None) -> dict[str, Any]:
+def options_of(text: str | None, model: str = "") -> dict[str, Any]:
     """The options of an inference request, which come as JSON text in a form field.
+
+    Args:
+        text: The field.
+        model: That is asked. Viewers tell the one that answers clicks which segment they draw, by the key
+            that elsewhere stands for an uploaded label.
 
     Raises:
         HTTPException: 422 if the text is no JSON object, or if it names something the URL decides.
@@ -82,7 +87,8 @@ def options_of(text: str | None) -> dict[str, Any]:
         ) from error
     if not isinstance(options, dict):
         raise HTTPException(422, f"params must be a JSON object such as {{}}, not {type(options).__name__}")
-    refuse_keys_of_url(options)
+    segment = {"label"} if model == node_click.NAME else set()
+    refuse_keys_of_url({key: value for key, value in options.items() if key not in segment})
     return options
 
 
@@ -152,7 +158,7 @@ def checked_inference(stock: Callable) -> Callable:
             )
         if not image and not session_id:
             raise HTTPException(422, "say which case: /infer/MODEL?image=CASE, or ?session_id=SESSION")
-        options = options_of(params)
+        options = options_of(params, model)
         if output == "dicom_seg":
             return infer_as_seg(model, image, options)
         if session_id:

@@ -21,7 +21,7 @@ from osln.weights.devices import bf16_is_sound
 
 EPOCH_STEPS = 50
 BATCH = 4
-STEPS = 1000
+STEPS = 600
 LEARNING_RATE = 3e-3
 POSITIVE_WEIGHT = 1.0
 CORRECTED = 0.5

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from lib.models import strategies
 from lib.models.trainers import build
 from lib.store.datastore import OslnDatastore
-from lib.web import login_routes, model_routes, pages, threads, worklist_routes
+from lib.web import login_routes, model_routes, pages, review_routes, threads, worklist_routes
 from osln.rows.experiments import PRESETS
 from osln.weights.model_store import ModelStore
 from small.store import make_case, publish
@@ -17,7 +17,7 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
     """An app with a store of these cases and one untrained version of each network."""
     for case in cases:
         make_case(folder / "store", case, pet=False)
-    (folder / "store").mkdir(exist_ok=True)
+    (folder / "store").mkdir(parents=True, exist_ok=True)
     store, models = OslnDatastore(folder / "store"), folder / "models"
     if networks:
         publish(models, networks)
@@ -39,7 +39,7 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
 
 def served(monkeypatch, app, logins=None):
     """The page and its routes as a FastAPI application on an app."""
-    modules = [pages, worklist_routes, model_routes]
+    modules = [pages, worklist_routes, model_routes, review_routes]
     for module in modules:
         monkeypatch.setattr(module, "app_instance", lambda: app)
     made = FastAPI(docs_url=None)

@@ -44,10 +44,7 @@ def browsing(url: str) -> Iterator:
         page.set_default_timeout(PATIENCE_MS)
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on(
-            "console",
-            lambda said: said.type == "error" and page.problems.append(f"{said.text} {said.location}"),
-        )
+        page.on("console", lambda said: said.type == "error" and page.problems.append(said.text))
         page.goto(url)
         yield page
         browser.close()

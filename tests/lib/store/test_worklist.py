@@ -1,6 +1,7 @@
 """The worklist and the figures of quality, from a store's index and the decisions beside its revisions."""
 
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -8,6 +9,8 @@ from lib.store import quality, reviews
 from lib.store.datastore import OslnDatastore
 from lib.store.found import in_short
 from lib.store.worklist import worklist
+from osln.store.leases import take_lease
+from osln.store.skips import skip
 from small.store import make_case
 
 DECIDED = {
@@ -38,8 +41,10 @@ def store(tmp_path):
     folder = tmp_path / ".osln" / "part"
     folder.mkdir(parents=True)
     (folder / "0001.review.json").write_text(json.dumps(DECIDED))
-    store.leases = lambda: {"mine": {"by": "Bert", "since": "2026-11-28T10:00:00+00:00", "until": "later"}}
-    store.skipped = lambda: {"left": {"by": "Anna", "reason": "metal", "at": "2026-11-28T09:00:00+00:00"}}
+    take_lease(tmp_path, "mine", "Bert")
+    # Her own, from before she submitted.
+    take_lease(tmp_path, "done", "Anna", now=datetime.now(timezone.utc) - timedelta(minutes=5))
+    skip(tmp_path, "left", "Anna", "metal")
     return store
 
 
@@ -55,7 +60,7 @@ def test_every_state_says_who_made_it_so(store):
         "part": ("partly", "Anna"),
         "done": ("approved", "Anna"),
     }
-    assert told["left"]["skip_reason"] == "metal" and told["mine"]["lease"]["until"] == "later"
+    assert told["left"]["skip_reason"] == "metal" and told["mine"]["lease"]["by"] == "Bert"
     assert (told["part"]["seconds"], told["part"]["revision"], told["new"]["revision"]) == (60.0, 1, 0)
     found = told["found"]
     assert (found["candidates"], found["kept"], found["doubt"]) == (2, 1, 1.0)

@@ -36,12 +36,8 @@ def test_a_network_tells_versions_options_and_who_uses_it(client):
     (version,) = told["versions"]
     assert version["in_use"] and version["trained_on"] == "phantom" and version["report"] is None
     assert told["metric_name"] == "mRecall" and "ct" in told["used_by"] and told["training"] is None
-    assert [one["name"] for one in told["options"]] == [
-        "iterations",
-        "learning_rate",
-        "from_scratch",
-        "device",
-    ]
+    names = ["iterations", "learning_rate", "from_scratch", "device"]
+    assert [one["name"] for one in told["options"]] == names
     assert told["back_to"] is None
 
 

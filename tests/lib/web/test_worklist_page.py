@@ -158,6 +158,23 @@ def test_nodes_are_looked_for_in_marked_cases_with_progress_and_an_end(page, app
     assert app.asked[0]["status"] == "STOPPED"
 
 
+def test_a_case_is_skipped_with_a_reason_and_taken_back(page, app):
+    page.fill("#annotator", "Bert")
+    page.press("#annotator", "Tab")
+    page.locator(".scroll").focus()
+    page.keyboard.press("s")
+    page.keyboard.type("metal in the neck")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#told:has-text('p10 is skipped: metal in the neck')")
+    assert app.datastore().skipped()["p10"]["by"] == "Bert"
+    page.wait_for_selector("aside:has-text('skipped, by Bert')")
+    assert "first by name of 2" in page.inner_text(".line:has-text('p2')")
+
+    page.keyboard.press("s")
+    page.wait_for_selector("#told:has-text('p10 is no longer skipped')")
+    assert app.datastore().skipped() == {}
+
+
 def test_what_goes_wrong_is_said_in_the_words_of_the_server(page, app):
     page.click(".line:has-text('p3')")
     (app.datastore().root / "p3.nii.gz").unlink()
@@ -197,8 +214,9 @@ def test_models_show_a_live_curve_and_publish_and_roll_back(page, app, monkeypat
     assert page.locator(".chart polyline").count() == 2
     assert page.locator("button:text-is('Start training')").is_disabled()
 
-    page.click(f"tr:has-text('{second}'.replaceAll('-', '\\u2011')) button:text-is('Publish')".replace(
-        f"'{second}'.replaceAll('-', '\\u2011')", "'" + second.replace("-", "\u2011") + "'"))  # fmt: skip
+    # Names are shown with hyphens that no line is broken at.
+    shown = second.replace("-", "\u2011")
+    page.click(f"tr:has-text('{shown}') button:text-is('Publish')")
     page.click("dialog[open] button:text-is('Publish')")
     page.wait_for_selector(f"#told:has-text('ct now uses {second}.')")
     assert store.published("ct").name == second

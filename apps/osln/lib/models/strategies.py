@@ -1,6 +1,6 @@
 """Which case an annotator gets next: by name, or by chance; each says why.
 
-A case that somebody has skipped comes after all others.
+A case that somebody else works on, or that was skipped, comes after all others.
 """
 
 import logging
@@ -14,6 +14,8 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.utils.others.generic import file_checksum
+
+from lib.who import author
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +54,11 @@ class First(Proposing):
         super().__init__("First case by name without an approved label")
 
     def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
-        waiting, skipped = waiting_cases(datastore)
+        waiting, late = waiting_cases(datastore, author(request))
         if not waiting:
             return None
         others = f" of {len(waiting)}" if len(waiting) > 1 else ", the last one"
-        if skipped:
-            return Proposal(min(waiting), "skipped before; no other case is without an approved label", {})
-        return Proposal(min(waiting), f"first by name{others} without an approved label", {})
+        return Proposal(min(waiting), late or f"first by name{others} without an approved label", {})
 
 
 class Random(Proposing):
@@ -73,7 +73,7 @@ class Random(Proposing):
         super().__init__("Random case without an approved label")
 
     def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
-        waiting, _ = waiting_cases(datastore)
+        waiting, late = waiting_cases(datastore, author(request))
         if not waiting:
             return None
         now = time.time()
@@ -81,16 +81,25 @@ class Random(Proposing):
         weights = [max(1.0, elapsed) for elapsed in seconds]
         (chosen,) = random.choices(range(len(waiting)), weights=weights)
         logger.info("strategy random: %s of %d waiting cases", waiting[chosen], len(waiting))
-        why = f"by chance out of {len(waiting)} without an approved label"
+        why = late or f"by chance out of {len(waiting)} without an approved label"
         return Proposal(waiting[chosen], why, {"weight": weights[chosen] / sum(weights)})
 
 
-def waiting_cases(datastore: Datastore) -> tuple[list[str], bool]:
-    """Cases without an approved label by name, and whether these are the skipped ones: no other is left."""
-    waiting = sorted(datastore.get_unlabeled_images())
-    skipped = datastore.skipped() if hasattr(datastore, "skipped") else {}
+def waiting_cases(datastore: Datastore, annotator: str) -> tuple[list[str], str]:
+    """The cases that are proposed to an annotator, by name.
+
+    Returns:
+        Those without an approved label that nobody has skipped and nobody else works on. Where there are
+        none, those that others work on; where there are none either, the skipped ones; and then why.
+    """
+    waiting, skipped = sorted(datastore.get_unlabeled_images()), datastore.skipped()
+    others = {case for case, lease in datastore.leases().items() if lease["by"] != annotator}
     kept = [case for case in waiting if case not in skipped]
-    return (kept, False) if kept else (waiting, bool(waiting))
+    if free := [case for case in kept if case not in others]:
+        return free, ""
+    if kept:
+        return kept, "somebody works on it; no other case is without an approved label"
+    return waiting, "skipped before; no other case is without an approved label"
 
 
 def sample(datastore: Datastore, case: str) -> dict[str, Any]:

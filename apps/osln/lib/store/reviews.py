@@ -1,6 +1,5 @@
 """What annotators decided about candidates, read beside the revisions, which never change."""
 
-import json
 import logging
 import threading
 from pathlib import Path
@@ -30,7 +29,7 @@ def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | No
     """
     key = root, case, revision
     if key not in _known:
-        found = _read(label_revisions(root, case, "final").folder / f"{revision:04d}.review.json")
+        found = _read(root, case, revision)
         with _turn:
             _known[key] = None if found is None else in_short(found)
     return _known[key]
@@ -52,12 +51,9 @@ def in_short(review: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(root: Path, case: str, revision: int) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
+        return label_revisions(root, case, "final").review(revision)
     except (OSError, ValueError) as error:
-        logger.warning("the decisions of %s cannot be read: %s", path, error)
+        logger.warning("the decisions of revision %d of case %s cannot be read: %s", revision, case, error)
         return None
-    return found if isinstance(found, dict) else None

@@ -27,7 +27,7 @@ def worklist(store: Any) -> list[dict[str, Any]]:
     """
     store.list_images()
     objects = store.index().objects
-    leases, skipped, splits = _leases(store), _skipped(store), _splits(store.root)
+    leases, skipped, splits = store.leases(), store.skipped(), _splits(store.root)
     found = []
     for case in sorted(objects):
         entry = objects[case]
@@ -64,8 +64,10 @@ def _approved(root: Path, case: str, entry: Any) -> dict[str, Any]:
 def _state(about: dict[str, Any], skip: Mapping[str, Any] | None) -> dict[str, Any]:
     """State of a case and what made it so; takes `found` and `final` out of what is told."""
     found, final, lease = about.pop("found"), about.pop("final"), about["lease"]
-    if lease:
-        return {"state": "in review", "by": lease["by"], "at": lease.get("since")}
+    # Who has just submitted holds the case for a while, but is done with it.
+    done = lease and final and final["by"] == lease["by"] and (final["at"] or "") >= lease["since"]
+    if lease and not done:
+        return {"state": "in review", "by": lease["by"], "at": lease["since"]}
     if final:
         state = "approved" if final["complete"] else "partly"
         return {"state": state, "by": final["by"], "at": final["at"]}
@@ -75,14 +77,6 @@ def _state(about: dict[str, Any], skip: Mapping[str, Any] | None) -> dict[str, A
     if found:
         return {"state": "found", **found}
     return {"state": "new", "by": None, "at": None}
-
-
-def _leases(store: Any) -> Mapping[str, Any]:
-    return store.leases() if hasattr(store, "leases") else {}
-
-
-def _skipped(store: Any) -> Mapping[str, Any]:
-    return store.skipped() if hasattr(store, "skipped") else {}
 
 
 def _splits(root: Path) -> Mapping[str, str]:

@@ -81,7 +81,7 @@ async def document(name: str) -> FileResponse:
     return FileResponse(DOCUMENTS / name, media_type="text/plain; charset=utf-8", headers=HEADERS)
 
 
-@router.get("/osln/state", summary="Cases, weights in use and last training, as the start page shows them")
+@router.get("/osln/state", summary="Cases, weights in use and last training, as the page shows them")
 async def told(user: User = USER) -> dict[str, Any]:
     app = app_instance()
     pacs = {"pacs": app._keeper.status()} if app._keeper else {}

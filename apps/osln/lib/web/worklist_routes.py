@@ -41,12 +41,12 @@ class Wanted(BaseModel):
 
 
 @router.get("/worklist", summary="Every case with its state, the next one to annotate, and the jobs")
-async def cases(strategy: str = "first", user: User = USER) -> Response:
+async def cases(strategy: str = "first", annotator: str = "", user: User = USER) -> Response:
     """See `lib.store.worklist`; `next` is {"case", "strategy", "why"} or null if all cases are approved."""
     app = app_instance()
     store = app.datastore()
     found = worklist(store)
-    proposal = _proposal(app, strategy)
+    proposal = _proposal(app, strategy, annotator)
     told = None if proposal is None else {"case": proposal.case, "strategy": strategy, "why": proposal.why}
     for entry in found:
         if told and entry["case"] == told["case"]:
@@ -106,10 +106,10 @@ def _cases(store: Any, wanted: str | list[str]) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
-def _proposal(app: Any, strategy: str) -> Any:
+def _proposal(app: Any, strategy: str, annotator: str) -> Any:
     task = app._strategies.get(strategy)
     if not isinstance(task, Proposing):
         raise HTTPException(
             404, f"there is no strategy {strategy!r}; the strategies are: {listed(app._strategies)}"
         )
-    return task.propose({"strategy": strategy}, app.datastore())
+    return task.propose({"strategy": strategy, "annotator": annotator}, app.datastore())

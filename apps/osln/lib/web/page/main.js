@@ -105,7 +105,10 @@ async function start() {
   addEventListener('keydown', event => {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
     if (typing(event)) {
-      if (event.key === 'Escape') event.target.blur();
+      if (event.key !== 'Escape') return;
+      // The browser would empty a search without a word.
+      event.preventDefault();
+      event.target.blur();
       return;
     }
     const page = Object.keys(VIEWS)[Number(event.key) - 1];

@@ -85,7 +85,8 @@ export class Worklist {
   async load() {
     // By chance, each question has another answer: only the button asks.
     const strategy = this.strategy.value === 'random' ? 'first' : this.strategy.value || 'first';
-    const found = await ask(`osln/worklist?strategy=${encodeURIComponent(strategy)}`);
+    const asked = new URLSearchParams({ strategy, annotator: this.app.who.name });
+    const found = await ask(`osln/worklist?${asked}`);
     this.cases = found.cases;
     if (this.strategy.value === 'random') for (const row of this.cases) row.why = null;
     const there = new Set(this.cases.map(row => row.case));

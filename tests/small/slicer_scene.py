@@ -7,6 +7,7 @@ imports nothing of this repository, and nothing of it is imported: `slicer_proce
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import slicer
@@ -21,6 +22,14 @@ class Scene:
         self.mrml = slicer.vtkMRMLScene()
         self.logic = slicer.vtkSlicerSegmentationsModuleLogic()
         self.logic.SetMRMLScene(self.mrml)
+        volumes = slicer.vtkSlicerVolumesLogic()
+        volumes.SetMRMLScene(self.mrml)
+        # Where `slicer.util` looks for what Slicer's window would have put there.
+        slicer.mrmlScene = self.mrml
+        slicer.modules = SimpleNamespace(
+            volumes=SimpleNamespace(logic=lambda: volumes),
+            segmentations=SimpleNamespace(logic=lambda: self.logic),
+        )
 
     def open_ct(self, file, voxels):
         """A new scene with one CT and an empty segmentation on its grid."""
@@ -138,10 +147,10 @@ class Scene:
         from oslnlib.scene import Scene as Opened
 
         opened = Opened(self.ct, self.segmentation)
-        loaded = [np.load(one) if str(one).endswith(".npy") else one for one in arguments]
-        if action in ("drawn", "mask"):
-            np.save(arguments[-1], getattr(opened, action)(*arguments[:-1]))
+        if action == "drawn":
+            np.save(arguments[0], opened.drawn())
             return opened.nodes()
+        loaded = [np.load(one) if str(one).endswith(".npy") else one for one in arguments]
         if action == "draw":
             return opened.draw(loaded[0], single=loaded[1])
         answer = getattr(opened, action)(*loaded)

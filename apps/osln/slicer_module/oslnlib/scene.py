@@ -53,7 +53,7 @@ class Scene:
         found = slicer.util.arrayFromSegmentBinaryLabelmap(self.segmentation, identity, self.ct)
         return np.zeros(shape, bool) if found is None else found.T > 0
 
-    def put(self, name, mask):
+    def put(self, mask, name=NODE):
         """Makes these the voxels of a segment, which is added if need be."""
         voxels = np.ascontiguousarray(mask.T).astype(np.uint8)
         slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, self.segmentation, self._id(name), self.ct)
@@ -62,23 +62,23 @@ class Scene:
         """Adds voxels (N, 3) to the segment `NODE`."""
         mask = self.mask(NODE)
         mask[tuple(voxels.T)] = True
-        self.put(NODE, mask)
+        self.put(mask)
 
     def clear(self, mask):
         """Takes voxels out of all segments of nodes."""
         for name in self.nodes():
             before = self.mask(name)
             if (before & mask).any():
-                self.put(name, before & ~mask)
+                self.put(before & ~mask, name)
 
     def draw(self, values, *, single):
         """Replaces all nodes: value by value as numbered segments if `single`, else as the segment `NODE`."""
         self.clear(np.ones(values.shape, bool))
         if not single:
-            self.put(NODE, values > 0)
+            self.put(values > 0)
             return
         for value in np.unique(values[values > 0]):
-            self.put(f"{NODE} {value}", values == value)
+            self.put(values == value, f"{NODE} {value}")
 
     def _id(self, name):
         segments = self.segmentation.GetSegmentation()

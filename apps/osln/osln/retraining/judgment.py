@@ -100,10 +100,12 @@ def judge(new: Found, rival: Found, highest_risk: float = HIGHEST_RISK) -> Judgm
 
 def _figure(found: Found, weights: np.ndarray) -> tuple[float, np.ndarray]:
     """mRecall of sweeps, mFROC of scored candidates: on all patients, and on each resample."""
-    if isinstance(found[0], Sweep):
-        made = distribution([Counts.of(found)], mean_recall, weights)
+    sweeps = [one for one in found if isinstance(one, Sweep)]
+    if sweeps:
+        made = distribution([Counts.of(sweeps)], mean_recall, weights)
     else:
-        made = candidate_distributions([found], [float("nan")], weights)["mfroc"]
+        scored = [one for one in found if isinstance(one, Scored)]
+        made = candidate_distributions([scored], [float("nan")], weights)["mfroc"]
     return made.value, made.draws
 
 

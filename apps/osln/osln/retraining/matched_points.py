@@ -90,7 +90,8 @@ def match_operating_points(
     moved = [name for name in rows if counts[name].any()]
     for name in moved:
         points = models.thresholds(name)
-        models.set_thresholds(name, {key: matched(*counts[name], at) for key, at in points.items()})
+        before, after = counts[name]
+        models.set_thresholds(name, {key: matched(before, after, at) for key, at in points.items()})
     if not moved:
         return ""
     return (

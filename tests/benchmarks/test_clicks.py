@@ -30,14 +30,14 @@ def test_every_method_answers_with_and_without_pet_click_by_click(case):
 
 def test_the_tables_show_means_and_differences_over_patients():
     answers = [
-        Answered("set", case, 8.0, method, True, 1, dice, 0.1)
+        Answered("set", case, 8.0, method, True, 1, dice, 0.1, 0.2)
         for case, network in (("a", 0.9), ("b", 0.7))
         for method, dice in (("network", network), ("classical", 0.5))
     ]
     answers += [one for one in answers for _ in range(3)]
     told = report(answers)
     assert "| 6-10 | 8 | 1 | 0.800 [0.700, 0.900] | 0.500 [0.500, 0.500] | +0.300 [+0.200, +0.400] |" in told
-    assert "| 10-15 |" not in told and "| network | 0.100 |" in told
+    assert "| 10-15 |" not in told and "| network | 0.100 | 0.100 | 0.200 | 0.200 |" in told
 
 
 def test_a_nodes_surroundings_are_cut_out(case):

@@ -68,7 +68,7 @@ class ExampleSampler:
             raise ValueError(f"{len(self.cases)} patients without a node: there is nothing to learn from")
         # Large nodes are rare, and their outlines are what differs most.
         sizes = np.array([self.cases[index].short_mm[value - 1] for index, value, _ in self._nodes])
-        self._weights = np.clip(np.nan_to_num(sizes, nan=6.0), 5.0, 20.0) ** 1.5
+        self._weights = np.clip(np.nan_to_num(sizes, nan=6.0), 5.0, 20.0)
         self._weights /= self._weights.sum()
 
     def batch(self, step: int, count: int) -> list[Example]:

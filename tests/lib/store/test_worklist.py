@@ -16,12 +16,13 @@ from small.store import make_case
 DECIDED = {
     "complete": False,
     "seconds": 60.0,
-    "model": {"name": "osln"},
+    "model": {"name": "osln", "operating_point": "3 FP per patient (score >= 0.4000)"},
     "candidates": [
-        {"state": "accepted", "origin": "model", "seconds": 2.0},
-        {"state": "edited", "origin": "model", "seconds": 4.0},
-        {"state": "rejected", "origin": "model", "seconds": None},
-        {"state": "undecided", "origin": "model"},
+        {"state": "accepted", "origin": "model", "seconds": 2.0, "score": 0.4},
+        {"state": "edited", "origin": "model", "seconds": 4.0, "score": 0.9},
+        {"state": "rejected", "origin": "model", "seconds": None, "score": 0.5},
+        {"state": "rejected", "origin": "model", "seconds": None, "score": 0.1},
+        {"state": "undecided", "origin": "model", "score": 0.8},
         {"state": "added", "origin": "click", "seconds": 6.0},
     ],
 }
@@ -86,12 +87,17 @@ def test_quality_counts_what_was_decided(store):
     (case,) = quality.reviewed_cases(store)
     assert (case["case"], case["by"], case["seconds"], case["model"]) == ("part", "Anna", 60.0, "osln")
     assert case["node_seconds"] == [2.0, 4.0, 6.0]
-    assert [case[key] for key in quality.COUNTED] == [4, 1, 1, 1, 1, 1]
+    # Of the model 5, of which 3 were offered and decided: 2 accepted.
+    assert [case[key] for key in quality.COUNTED] == [5, 1, 1, 2, 1, 3, 2, 1]
 
-    told = quality.summary([case, {**case, "seconds": 20.0, "node_seconds": [], "accepted": 0, "added": 0}])
+    told = quality.summary([case, {**case, "seconds": 20.0, "node_seconds": [], "agreed": 0, "added": 0}])
     assert (told["cases"], told["seconds_per_case"], told["seconds_per_node"]) == (2, 40.0, 4.0)
-    # Accepted 1, edited 2 and rejected 2.
-    assert told["agreement"] == pytest.approx(3 / 5) and told["added_per_case"] == 0.5
+    assert told["agreement"] == pytest.approx(2 / 6) and told["added_per_case"] == 0.5
+
+
+def test_without_an_operating_point_it_is_not_known_what_was_offered():
+    told = reviews.in_short({**DECIDED, "model": None})
+    assert (told["offered"], told["agreed"], told["accepted"]) == (0, 0, 1)
 
 
 def test_without_decisions_there_is_no_figure():

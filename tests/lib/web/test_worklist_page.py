@@ -10,6 +10,9 @@ from lib.models.jobs import JobFiles, Report
 from lib.store import reviews
 from lib.store.found import in_short
 from lib.web import worklist_routes
+from lib.web.door import Door, House
+from lib.web.logins import Logins
+from osln.accounts.users import UsersFile
 from small.ohif_page import CHROMIUM
 from small.store import untrained
 from small.web_app import served, small_app
@@ -248,8 +251,10 @@ def test_quality_is_words_before_the_first_review_and_figures_after(page, app):
     assert "No version in use was validated" in page.inner_text("#quality")
 
     store = app.datastore()
-    candidates = [{"state": state, "origin": "model", "seconds": 2.0} for state in ("accepted", "rejected")]
-    review = {"complete": True, "seconds": 30.0, "model": None, "candidates": candidates}
+    candidate = {"origin": "model", "seconds": 2.0, "score": 0.5}
+    candidates = [{"state": state, **candidate} for state in ("accepted", "rejected")]
+    model = {"name": "osln", "operating_point": "2 FP per patient (score >= 0.5)"}
+    review = {"complete": True, "seconds": 30.0, "model": model, "candidates": candidates}
     folder = store.root / ".osln" / "p1"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "0002.review.json").write_text(json.dumps(review))
@@ -266,3 +271,35 @@ def test_an_empty_store_says_what_to_do(tmp_path, monkeypatch, app):
     with listening(made) as url, browsing(url) as page:
         page.wait_for_selector(".empty:visible")
         assert "put CT volumes as CASE.nii.gz into the folder" in page.inner_text(".empty:visible")
+
+
+def test_with_accounts_the_page_asks_for_a_login_and_shows_what_the_role_may(tmp_path, monkeypatch, app):
+    users = UsersFile(tmp_path / "accounts" / "users.json")
+    users.path.parent.mkdir()
+    users.add("anna", "annotator", "a long password")
+    logins = Logins(users)
+    made = served(monkeypatch, app, logins)
+    made.include_router(stock_routes(app))
+    with listening(Door(made, House(logins=logins))) as url, browsing(f"{url}/#models") as page:
+        page.fill("input[name=username]", "anna")
+        page.fill("input[name=password]", "a long password")
+        page.click("button:text-is('Log in')")
+        page.wait_for_selector("#who:has-text('anna') button:text-is('Log out')")
+        assert page.locator("#annotator").count() == 0, "the account is the name"
+
+        page.locator("nav a:text-is('Models')").click()
+        page.wait_for_selector(".detail h3")
+        assert page.locator("button:text-is('Start training'):visible").count() == 0
+        assert page.locator("button:text-is('Publish')").count() == 0
+        body = {"network": "ct"}
+        reply = page.request.post(f"{url}/osln/models/rollback", data=body)
+        assert reply.status == 403 and "this takes the role reviewer" in reply.json()["detail"]
+
+        page.locator("nav a:text-is('Worklist')").click()
+        page.click("button:text-is('Find nodes'):visible")
+        page.wait_for_selector(".job")
+        assert JobFiles(app.datastore().root).asked()[0]["by"] == "anna"
+
+        page.click("button:text-is('Log out')")
+        page.wait_for_selector("input[name=password]")
+        assert page.problems == []

@@ -119,9 +119,11 @@ def _waiting() -> tuple[str, str, None]:
 def _outcome(stats: Mapping[str, Any], task: Mapping[str, Any] | None) -> tuple[str, str, str | None]:
     status = stats.get("status")
     if task is not None and task["status"] == "RUNNING":
-        at_work = status in ("preparing", "running")
-        step = stats.get("step") or (f"epoch {stats['epoch']} of {stats['total_epochs']}" if at_work else "")
-        return "running", step or "the program starts", None
+        steps = {
+            "preparing": "reads cases and weights",
+            "running": f"epoch {stats.get('epoch')} of {stats.get('total_epochs')}",
+        }
+        return "running", stats.get("step") or steps.get(str(status), "the program starts"), None
     if status == "failed":
         return "failed", str(stats.get("error")), None
     if status == "done":

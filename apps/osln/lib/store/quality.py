@@ -4,7 +4,7 @@ from typing import Any
 
 from lib.store.reviews import DECIDED, review_in_short
 
-COUNTED = ("candidates", *DECIDED, "undecided", "added")
+COUNTED = ("candidates", *DECIDED, "undecided", "offered", "agreed", "added")
 
 
 def reviewed_cases(store: Any) -> list[dict[str, Any]]:
@@ -36,18 +36,17 @@ def summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `cases`; `seconds_per_case` and `seconds_per_node`, means over the cases and the decisions that have
-        a time; `agreement`, the share of the model's decided candidates that were accepted, edited or not;
-        `added_per_case`, nodes that the model did not have; and the counts.
+        a time; `agreement`, the share of what the model offered above the operating point that was accepted,
+        edited or not; `added_per_case`, nodes that the model did not have; and the counts.
     """
     counts = {key: sum(one[key] for one in cases) for key in COUNTED}
     of_cases = [one["seconds"] for one in cases if isinstance(one["seconds"], int | float)]
     of_nodes = [seconds for one in cases for seconds in one["node_seconds"]]
-    decided = sum(counts[state] for state in DECIDED)
     return {
         "cases": len(cases),
         "seconds_per_case": _mean(of_cases),
         "seconds_per_node": _mean(of_nodes),
-        "agreement": (counts["accepted"] + counts["edited"]) / decided if decided else None,
+        "agreement": counts["agreed"] / counts["offered"] if counts["offered"] else None,
         "added_per_case": counts["added"] / len(cases) if cases else None,
         **counts,
     }

@@ -24,9 +24,9 @@ export function ticks(low, high, count = 4) {
  * A chart.
  *
  * series: [{name, points: [[x, y], ...], dots: draw points instead of a line, kind: 'a' | 'b' | 'faint'}].
- * options: {title, x, y: names of the axes, low, high: of the y axis, xLow, xHigh, width, height}.
+ * options: {title, x, y: names of the axes, low, high: of the y axis, xLow, xHigh, whole: the x axis counts, width, height}.
  */
-export function chart(series, { title, x, y, low, high, xLow, xHigh, width = 440, height = 200 }) {
+export function chart(series, { title, x, y, low, high, xLow, xHigh, whole = false, width = 440, height = 200 }) {
   const points = series.flatMap(one => one.points);
   const range = (index, from, to) => {
     const values = points.map(point => point[index]);
@@ -41,7 +41,8 @@ export function chart(series, { title, x, y, low, high, xLow, xHigh, width = 440
     svg.append(draw('line', { x1: LEFT, x2: width - RIGHT, y1: up(value), y2: up(value), class: 'grid' }));
     svg.append(draw('text', { x: LEFT - 6, y: up(value) + 4, 'text-anchor': 'end' }, String(value)));
   }
-  for (const value of ticks(x0, x1, 6)) {
+  // Epochs and cases are counted: no half ones between them.
+  for (const value of ticks(x0, x1, 6).filter(one => !whole || Number.isInteger(one))) {
     svg.append(draw('text', { x: across(value), y: height - BOTTOM + 15, 'text-anchor': 'middle' }, String(value)));
   }
   svg.append(draw('text', { x: width - RIGHT, y: height - 4, 'text-anchor': 'end', class: 'axis' }, x));

@@ -88,7 +88,7 @@ export class Models {
       training.state === 'running' && training.total_epochs
         ? make('progress', { max: training.total_epochs, value: training.epoch || 0, 'aria-label': 'epochs done' }) : null,
     ];
-    return [...told.filter(Boolean), ...curves(training.curve, metric)];
+    return [...told.filter(Boolean), ...curves(training.curve, metric, training.total_epochs)];
   }
 
   trainingForm(network) {
@@ -137,6 +137,7 @@ export class Models {
       make('table', {}, make('thead', {}, make('tr', {}, ...titles.map(textContent => make('th', { textContent })))),
         make('tbody', {}, ...shown.map(version => this.version(network, version)))),
       ...[back].filter(Boolean).map(one => make('div', { className: 'row' }, one)),
+      ...pastCurve(network),
     ];
   }
 
@@ -194,13 +195,22 @@ function compared(report) {
   ];
 }
 
-function curves(points, metric) {
+function curves(points, metric, epochs) {
+  const x = { x: 'epoch', xLow: 0, xHigh: epochs, whole: true };
   const loss = points.filter(one => typeof one.loss === 'number').map(one => [one.epoch, one.loss]);
   const seen = points.filter(one => typeof one.metric === 'number').map(one => [one.epoch, one.metric]);
   const drawn = [];
-  if (loss.length) drawn.push(figure('Loss', chart([{ points: loss }], { title: 'Loss by epoch', x: 'epoch', y: 'loss', low: Math.min(0, ...loss.map(one => one[1])) })));
-  if (seen.length) drawn.push(figure(`${metric} on validation patients`, chart([{ points: seen, kind: 'b' }], { title: `${metric} by epoch`, x: 'epoch', y: metric, low: 0, high: 1 })));
+  if (loss.length) drawn.push(figure('Loss', chart([{ points: loss }], { ...x, title: 'Loss by epoch', y: 'loss', low: Math.min(0, ...loss.map(one => one[1])) })));
+  if (seen.length) drawn.push(figure(`${metric} on validation patients`, chart([{ points: seen, kind: 'b' }], { ...x, title: `${metric} by epoch`, y: metric, low: 0, high: 1 })));
   return drawn.length ? [make('div', { className: 'charts' }, ...drawn)] : [];
+}
+
+/** Losses that the version in use was stored with, where no training of this server is shown above. */
+function pastCurve({ training, versions }) {
+  const used = versions.find(one => one.in_use);
+  if (training || !used?.losses.length) return [];
+  const svg = chart([{ points: used.losses }], { title: 'Loss', x: 'steps or epochs', y: 'loss', low: 0, xLow: 0 });
+  return [make('div', { className: 'charts' }, figure(`Loss of ${unbroken(used.version)}, in use`, svg))];
 }
 
 const figure = (text, svg) => make('figure', {}, make('figcaption', { textContent: text }), svg);

@@ -28,12 +28,12 @@ function tiles(all) {
   if (!all.cases) {
     return [make('p', { className: 'empty', textContent: 'No case was reviewed with decisions yet: open a case in OHIF, accept or reject its candidates, and submit it. Then seconds and agreement stand here.' })];
   }
-  const share = typeof all.agreement === 'number' ? `${number(100 * all.agreement)} %` : 'none decided';
+  const share = typeof all.agreement === 'number' ? `${number(100 * all.agreement)} %` : 'not known';
   const shown = [
     [all.cases, 'cases reviewed with decisions'],
     [duration(all.seconds_per_case) || 'not measured', 'per case, mean'],
     [typeof all.seconds_per_node === 'number' ? `${number(all.seconds_per_node, 1)} s` : 'not measured', 'per decision, mean'],
-    [share, `of ${all.accepted + all.edited + all.rejected} decided candidates accepted`],
+    [share, `of ${all.offered} candidates offered and decided were accepted`],
     [number(all.added_per_case, 1), 'nodes added per case'],
   ];
   return [make('div', { className: 'tiles' }, ...shown.map(([value, what]) =>
@@ -54,11 +54,10 @@ function overTime(cases) {
   const timed = cases.filter(one => typeof one.seconds === 'number');
   const nodes = cases.filter(one => one.node_seconds.length);
   const sum = values => values.reduce((total, value) => total + value, 0);
-  const decided = one => one.accepted + one.edited + one.rejected;
-  const judged = cases.filter(decided);
+  const judged = cases.filter(one => one.offered);
   const x = `reviewed cases in order, mean of ${WINDOW}`;
   const drawn = [];
-  const add = (name, series, options) => drawn.push(figure(name, chart(series, { title: name, x, low: 0, ...options })));
+  const add = (name, series, options) => drawn.push(figure(name, chart(series, { title: name, x, low: 0, whole: true, ...options })));
   if (timed.length) {
     add('Seconds per case', [{ points: timed.map((one, n) => [n + 1, one.seconds]), dots: true, kind: 'faint' },
       { points: running(timed, one => one.seconds, () => 1) }], { y: 's' });
@@ -68,8 +67,8 @@ function overTime(cases) {
       { points: running(nodes, one => sum(one.node_seconds), one => one.node_seconds.length) }], { y: 's' });
   }
   if (judged.length) {
-    add("Share of the model's decided candidates that were accepted",
-      [{ points: running(judged, one => one.accepted + one.edited, decided), kind: 'b' }], { y: 'share', high: 1 });
+    add('Share accepted of what the model offered above the operating point',
+      [{ points: running(judged, one => one.agreed, one => one.offered), kind: 'b' }], { y: 'share', high: 1 });
   }
   add('Nodes added per case', [{ points: running(cases, one => one.added, () => 1), kind: 'b' }], { y: 'nodes' });
   return [make('div', { className: 'charts' }, ...drawn)];
@@ -82,8 +81,7 @@ function annotators(cases) {
     const own = cases.filter(one => (one.by || 'unknown') === name);
     const total = key => own.reduce((sum, one) => sum + one[key], 0);
     const timed = own.map(one => one.seconds).filter(value => typeof value === 'number');
-    const decided = total('accepted') + total('edited') + total('rejected');
-    const share = decided ? `${number((100 * (total('accepted') + total('edited'))) / decided)} %` : 'none decided';
+    const share = total('offered') ? `${number((100 * total('agreed')) / total('offered'))} %` : 'not known';
     const mean = timed.length ? duration(timed.reduce((sum, value) => sum + value, 0) / timed.length) : 'not measured';
     return [name, String(own.length), mean, share, String(total('edited')), String(total('added'))];
   });

@@ -31,7 +31,7 @@ class Asked(Answering):
             self.send_json({"access_token": "t0ken"} if right else {"detail": "wrong"}, 200 if right else 401)
         elif path == "/train/":
             self.send_json(
-                {"params": {"model": "glnet"}} if self.training else {"detail": "none"},
+                {"request": {"model": "glnet"}} if self.training else {"detail": "none"},
                 200 if self.training else 404,
             )
         elif path == "/info/":

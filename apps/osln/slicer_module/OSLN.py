@@ -3,6 +3,7 @@
 Only the window: what it does stands in `oslnlib`. docs/slicer.md says how to add it.
 """
 
+import shutil
 import tempfile
 
 import numpy as np
@@ -73,6 +74,7 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
 
     def cleanup(self):
         self._work(False)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def next_sample(self):
         self._connect()

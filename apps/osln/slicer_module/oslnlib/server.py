@@ -114,7 +114,7 @@ class Server:
             if refused.status == 404:
                 return "no training is running"
             raise
-        network = (task.get("params") or task.get("request") or {}).get("model", "")
+        network = task["request"]["model"]
         stats = self.get("/info/").get("train_stats", {}).get(network, {})
         progress = f", epoch {stats['epoch']} of {stats['total_epochs']}" if stats.get("total_epochs") else ""
         return f"training {network}{progress}"

@@ -21,7 +21,7 @@ const KEYS = [
   [['o'], 'overlay', 'nodes on and off'],
   [['f'], 'fill', 'nodes filled or as outlines'],
   [['t'], 'pet', 'PET on and off'],
-  [['1', '2', '3', '4'], 'window', 'to 4, CT: soft tissue, mediastinum, lung, bone'],
+  [['1', '2', '3', '4'], 'window', 'CT: soft tissue, mediastinum, lung, bone'],
   [['w'], 'suv', 'PET up to SUV 5, 10, 15'],
   [[',', '.'], 'opacity', 'PET fainter, stronger'],
   [['d'], 'border', '70 mm around the tumor'],

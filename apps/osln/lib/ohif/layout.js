@@ -13,7 +13,7 @@ function keyTable() {
     element(
       'tr',
       {},
-      element('td', { textContent: keys.slice(0, 2).join(' or ') }),
+      element('td', { textContent: keys[1] === '2' ? `${keys[0]} to ${keys.at(-1)}` : keys.slice(0, 2).join(' or ') }),
       element('td', { textContent: text })
     )
   );

@@ -24,7 +24,7 @@ def ask():
     async def length(request: Request) -> int:
         return len(await request.body())
 
-    install(app)
+    install(app, idle_seconds=20.0)
     client = TestClient(app)
     return lambda path, kind, body: client.post(path, content=body, headers={"Content-Type": kind})
 

@@ -50,7 +50,9 @@ def rejected_values(info: dict[str, Any]) -> list[int]:
     Args:
         info: What came beside a prediction.
     """
-    names = (info.get("params") or {}).get("label_names") or {}
+    # Anybody who may store a prediction writes its notes.
+    params = info.get("params")
+    names = params.get("label_names") if isinstance(params, dict) else None
     if not isinstance(names, dict):
         return []
     found = [value for name, value in names.items() if OF_ONE_CANDIDATE.fullmatch(name)]

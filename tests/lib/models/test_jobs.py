@@ -134,6 +134,16 @@ def test_every_state_is_a_sentence(files, table, status, state, message):
     assert (told["state"], told["message"]) == (state, message)
 
 
+def test_the_errors_of_many_cases_are_counted_and_the_first_ones_told(files, table):
+    number = files.add([f"p{n}" for n in range(30)], "osln", "Anna")
+    report = Report(files, number, 30)
+    for n in range(30):
+        report.end(f"p{n}", "no CT")
+    (told,) = jobs.told(files)
+    assert (told["failures"], len(told["failed"])) == (30, jobs.REASONS)
+    assert told["message"] == "30 of 30 cases, 30 failed"
+
+
 def test_only_the_newest_jobs_are_remembered(files, table, monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(jobs, "_now", lambda: f"{next(clock):03d}")

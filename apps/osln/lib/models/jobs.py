@@ -27,6 +27,9 @@ FOLDER = ".jobs"
 """Of `.osln`, where no case can have such a name."""
 KEPT = 20
 """Jobs that are remembered."""
+REASONS = 20
+"""Cases of a job whose error is told; the log has all."""
+NOTHING_DONE = {"total": 0, "done": 0, "failures": 0, "failed": {}, "case": None, "seconds_left": None}
 METHOD = "batch_infer"
 STATES = {
     "SUBMITTED": "waiting",
@@ -122,7 +125,7 @@ class Report:
 
     def __init__(self, files: JobFiles, number: str, total: int) -> None:
         self._files, self._number, self._began = files, number, time.monotonic()
-        self._state = {"total": total, "done": 0, "failed": {}, "case": None, "seconds_left": None}
+        self._state = {**NOTHING_DONE, "total": total}
 
     @property
     def canceled(self) -> bool:
@@ -139,9 +142,11 @@ class Report:
             error: Why nothing was found in it; None if it was done.
         """
         done = self._state["done"] + 1
-        failed = self._state["failed"] | ({case: error} if error else {})
+        failed, failures = self._state["failed"], self._state["failures"] + (error is not None)
+        if error is not None and len(failed) < REASONS:
+            failed = failed | {case: error}
         left = (time.monotonic() - self._began) / done * (self._state["total"] - done)
-        self._tell(done=done, failed=failed, seconds_left=round(left, 1), case=None)
+        self._tell(done=done, failed=failed, failures=failures, seconds_left=round(left, 1), case=None)
 
     def _tell(self, **changes: Any) -> None:
         self._state |= changes
@@ -153,16 +158,15 @@ def told(files: JobFiles) -> list[dict[str, Any]]:
 
     Returns:
         For each `id`, `kind`, `model`, `by`, `at`, `state` ("waiting", "running", "done", "failed",
-        "canceled" or "ended"), `total`, `done`, `failed` (sentence by case), `case` at work, `seconds_left`,
-        and `message`, a sentence.
+        "canceled" or "ended"), `total`, `done`, `failures` (number of cases), `failed` (sentence by case of
+        the first `REASONS` of them), `case` at work, `seconds_left`, and `message`, a sentence.
     """
     known = {task["request"].get("job"): task for task in tasks(METHOD)}
     return [_told(files, one, known.get(one["id"])) for one in files.asked()]
 
 
 def _told(files: JobFiles, asked: Mapping[str, Any], task: Mapping[str, Any] | None) -> dict[str, Any]:
-    progress = {"total": len(asked["cases"]), "done": 0, "failed": {}, "case": None, "seconds_left": None}
-    progress |= files.progress(asked["id"])
+    progress = {**NOTHING_DONE, "total": len(asked["cases"])} | files.progress(asked["id"])
     finished = progress["done"] >= progress["total"]
     state = STATES[task["status"]] if task else ("done" if finished else "ended")
     if files.canceled(asked["id"]) and not finished:
@@ -174,7 +178,7 @@ def _told(files: JobFiles, asked: Mapping[str, Any], task: Mapping[str, Any] | N
 def _sentence(state: str, progress: Mapping[str, Any], task: Mapping[str, Any] | None) -> str:
     cases = f"{progress['total']} case{'' if progress['total'] == 1 else 's'}"
     counted = f"{progress['done']} of {cases}"
-    failed = f", {len(progress['failed'])} failed" if progress["failed"] else ""
+    failed = f", {progress['failures']} failed" if progress["failures"] else ""
     if state == "waiting":
         return f"waits for its turn ({cases})"
     if state == "running" and not progress["case"] and not progress["done"]:

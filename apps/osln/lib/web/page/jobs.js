@@ -40,6 +40,7 @@ export class JobsLine {
     const running = AT_WORK.includes(job.state);
     const left = job.seconds_left ? `, ${duration(job.seconds_left)} left` : '';
     const reasons = Object.entries(job.failed).map(([name, reason]) => `${name}: ${reason}`);
+    if (job.failures > reasons.length) reasons.push(`and ${job.failures - reasons.length} more, in the log`);
     return make('span', { className: `job ${job.state}`, title: reasons.join('\n') },
       make('span', { textContent: `Find nodes (${job.model}): ${job.message}${job.case ? `, now ${job.case}` : ''}${left}` }),
       running ? make('progress', { max: job.total || 1, value: job.done, 'aria-label': 'cases done' }) : null,

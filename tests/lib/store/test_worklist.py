@@ -76,6 +76,22 @@ def test_a_prediction_of_a_former_version_lies_in_the_index_and_is_counted_too(s
     assert (entry["state"], entry["candidates"], entry["kept"]) == ("found", 1, 1)
 
 
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"params": "x"},
+        {"params": {"candidates": 5, "warnings": "y"}},
+        {"found": "x", "params": {"candidates": [1, {"score": "high"}]}},
+        {"found": {"kept": 1}, "ts": 1e300, "model": ["osln"]},
+    ],
+)
+def test_whatever_the_notes_of_a_prediction_say_the_list_is_told(store, notes):
+    store._datastore.objects["found"].labels["original"].info = notes
+    told = {row["case"]: row for row in worklist(store)}
+    assert told["found"]["state"] == "found" and told["found"]["warnings"] == [] and told["new"]
+    json.dumps(told)
+
+
 def test_a_damaged_table_of_splits_or_review_hides_no_case(store):
     (store.root / ".osln" / "splits.json").write_text("{")
     (store.root / ".osln" / "part" / "0001.review.json").write_text("{")

@@ -1,28 +1,33 @@
 """A prediction in short: what the index and the worklist say of it."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 
-def in_short(result: Mapping[str, Any]) -> dict[str, Any]:
+def in_short(result: Any) -> dict[str, Any]:
     """Number of candidates, how many are kept, and in how far their scores are in doubt.
 
     Args:
-        result: JSON of an inference; candidates without a score count, and add no doubt.
+        result: JSON of an inference; candidates without a score count, and add no doubt. Clients may store
+            anything as one: what is not of its kind counts as not there.
 
     Returns:
         `candidates`, `kept`, `doubt` (`doubt_of`), `model` and its operating point, `warnings`.
     """
-    candidates = [one for one in result.get("candidates") or [] if isinstance(one, dict)]
+    result = result if isinstance(result, dict) else {}
+    candidates = [one for one in _list(result.get("candidates")) if isinstance(one, dict)]
     return {
         "candidates": len(candidates),
         "kept": sum(bool(one.get("kept", True)) for one in candidates),
         "doubt": doubt_of(candidates),
         "model": result.get("model"),
         "operating_point": result.get("operating_point"),
-        "warnings": [str(sentence) for sentence in result.get("warnings") or []],
+        "warnings": [str(sentence) for sentence in _list(result.get("warnings"))],
     }
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def doubt_of(candidates: list[dict[str, Any]]) -> float:

@@ -10,6 +10,8 @@ from lib.store.reviews import review_in_short
 from osln.dicom.served.uids import study_uid
 from osln.store.splits import stored_splits
 
+IN_SHORT = {"candidates", "kept", "doubt", "warnings"}
+"""What is told of a prediction, from `in_short`."""
 STATES = ("new", "found", "in review", "partly", "approved", "skipped")
 
 
@@ -45,8 +47,10 @@ def _found(entry: Any) -> dict[str, Any]:
     if label is None:
         return {"candidates": None, "kept": None, "doubt": None, "warnings": [], "found": None}
     # The index of a former version holds the whole result.
-    short = label.info.get("found") or in_short(label.info.get("params") or {})
-    about = {key: short[key] for key in ("candidates", "kept", "doubt", "warnings")}
+    short = label.info.get("found")
+    if not isinstance(short, dict) or not short.keys() >= IN_SHORT:
+        short = in_short(label.info.get("params"))
+    about = {key: short[key] for key in sorted(IN_SHORT)}
     return about | {"found": {"by": label.info.get("model"), "at": _time(label.info.get("ts"))}}
 
 
@@ -88,6 +92,7 @@ def _splits(root: Path) -> Mapping[str, str]:
 
 
 def _time(seconds: Any) -> str | None:
-    if not isinstance(seconds, int | float):
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    except (TypeError, ValueError, OverflowError, OSError):
         return None
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

@@ -1,8 +1,9 @@
 """Measures what answers clicks: Dice after 1, 2, 3 clicks of a simulated annotator, and seconds per answer.
 
 The first click is where the node is deepest, each further one in the middle of the largest connected error.
-Both methods see the same patients, with PET and without. Intervals are of patients (95 %, bootstrap); nodes
-planted into one CT count as one patient a seed, though all of them have that CT's background.
+All methods see the same patients, with PET and without: each way alone, and what the server uses of both.
+Intervals are of patients (95 %, bootstrap); nodes planted into one CT count as one patient a seed, though all of
+them have that CT's background.
 
     ./benchmarks/run clicks --phantoms 12
     ./benchmarks/run clicks --phantoms 12 --ct LUNG1-001/image --planted 6 --lesions STS/nifti
@@ -13,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -26,15 +27,21 @@ from tqdm import tqdm
 from benchmarks.click_sets import around, lesions, phantoms, planted
 from benchmarks.report import describe
 from osln.clicks.annotator import first_click, next_clicks
+from osln.clicks.answering import Answerer
 from osln.clicks.classical import Marching
+from osln.clicks.clicks import Clicks
 from osln.clicks.network import FILE, ClickNetwork
-from osln.clicks.outline import Method, outline
+from osln.clicks.outline import Method, Outline, outline
 from osln.clicks.phantom_cases import ClickCase
+from osln.imaging.grid import Volume
 from osln.metrics.bootstrap import resamples
 from osln.metrics.intervals import table
 
 ROOT = Path(__file__).resolve().parents[1]
 CLICKS = 3
+IN_USE = "in use"
+METHODS = ("network", "classical", IN_USE)
+Answers = Callable[[Volume, Volume | None, Clicks], tuple[Outline, str]]
 CLASSES = {
     "3.5-6": (3.5, 6.0),
     "6-10": (6.0, 10.0),
@@ -85,7 +92,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every answer")
     options = parser.parse_args()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(options.threads)
-    methods = {"network": ClickNetwork.load(options.weights, options.threads), "classical": Marching()}
+    network, classical = ClickNetwork.load(options.weights, options.threads), Marching()
+    methods: dict[str, Answers] = {
+        "network": alone(network),
+        "classical": alone(classical),
+        IN_USE: Answerer(network, classical),
+    }
     answers: list[Answered] = []
     sets: dict[str, Iterable[ClickCase]] = {"held-out phantoms": phantoms(options.phantoms, options.work)}
     if options.ct:
@@ -97,12 +109,17 @@ def main() -> None:
             answers += list(measured(name, case, methods, options.nodes))
     sys.stdout.write(f"{describe(options.threads)}\n\n{report(answers)}\n")
     if options.json:
-        about = {"command": " ".join(sys.argv), "weights": methods["network"].sha256, "cpus": os.cpu_count()}
+        about = {"command": " ".join(sys.argv), "weights": network.sha256, "cpus": os.cpu_count()}
         rows = [asdict(one) for one in answers]
         options.json.write_text(json.dumps(about | {"answers": rows}, indent=0) + "\n")
 
 
-def measured(patients: str, case: ClickCase, methods: dict[str, Method], most: int) -> Iterable[Answered]:
+def alone(method: Method) -> Answers:
+    """One way without the other."""
+    return lambda ct, pet, clicks: (outline(ct, pet, clicks, method), "")
+
+
+def measured(patients: str, case: ClickCase, methods: dict[str, Answers], most: int) -> Iterable[Answered]:
     """All answers for some nodes of a patient, spread evenly over its sizes."""
     boxes = ndimage.find_objects(case.nodes)
     there = [n for n in np.argsort(case.short_mm) if boxes[n] is not None]
@@ -115,7 +132,7 @@ def measured(patients: str, case: ClickCase, methods: dict[str, Method], most: i
                 clicks = first_click(node, ct.grid)
                 for count in range(1, CLICKS + 1):
                     begun, worked = time.perf_counter(), time.process_time()
-                    found = outline(ct, pet, clicks, method)
+                    found, _ = method(ct, pet, clicks)
                     seconds, worked = time.perf_counter() - begun, time.process_time() - worked
                     answer = np.zeros_like(node)
                     at = zip(found.start, found.node.shape, strict=True)
@@ -131,7 +148,9 @@ def report(answers: Sequence[Answered]) -> str:
     parts = []
     for patients in dict.fromkeys(one.patients for one in answers):
         for pet in (True, False):
-            rows = [["short axis, mm", "nodes", "clicks", "network", "classical", "difference"]]
+            rows = [
+                ["short axis, mm", "nodes", "clicks", *METHODS, "network - classical", "in use - network"]
+            ]
             own = [one for one in answers if one.patients == patients and one.pet == pet]
             for name, (low, high) in CLASSES.items():
                 sized = [one for one in own if low <= one.short_mm < high]
@@ -154,7 +173,7 @@ def _most(seconds: Sequence[float]) -> float:
 
 
 def _row(name: str, count: int, answers: Sequence[Answered]) -> list[str]:
-    """Mean Dice of both methods and their difference, each with its interval over patients."""
+    """Mean Dice of each method and differences, each with its interval over patients."""
     if not answers:
         return []
     cases = list(dict.fromkeys(one.case for one in answers))
@@ -164,17 +183,20 @@ def _row(name: str, count: int, answers: Sequence[Answered]) -> list[str]:
             [[one.dice for one in answers if one.case == case and one.method == method] for case in cases],
             object,
         )
-        for method in ("network", "classical")
+        for method in METHODS
     }
     numbers = np.array([len(values) for values in sums["network"]], float)
     totals = {method: np.array([sum(values) for values in one]) for method, one in sums.items()}
-    totals["difference"] = totals["network"] - totals["classical"]
+    differences = {
+        "network - classical": totals["network"] - totals["classical"],
+        "in use - network": totals[IN_USE] - totals["network"],
+    }
     cells = []
-    for method, total in totals.items():
+    for name_of, total in (totals | differences).items():
         with np.errstate(invalid="ignore"):
             draws = weights @ total / (weights @ numbers)
         low, high = np.nanpercentile(draws, [2.5, 97.5])
-        sign = "+" if method == "difference" else ""
+        sign = "+" if name_of in differences else ""
         cells.append(f"{total.sum() / numbers.sum():{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]")
     return [name, str(int(numbers.sum())), str(count), *cells]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.click_sets import around, lesions
-from benchmarks.clicks import Answered, measured, report
+from benchmarks.clicks import Answered, alone, measured, report
 from osln.clicks.phantom_cases import ClickCase
 from osln.imaging.grid import Volume, write_volume
 from small.clicks import CENTER, SPACING_MM, Bright, ball, ct, in_canonical_order
@@ -18,7 +18,7 @@ def case() -> ClickCase:
 
 
 def test_every_method_answers_with_and_without_pet_click_by_click(case):
-    found = list(measured("balls", case, {"network": Bright(), "classical": Bright()}, 5))
+    found = list(measured("balls", case, {"network": alone(Bright()), "classical": alone(Bright())}, 5))
     assert [(one.method, one.pet, one.clicks) for one in found[:4]] == [
         ("network", True, 1),
         ("network", True, 2),
@@ -32,11 +32,13 @@ def test_the_tables_show_means_and_differences_over_patients():
     answers = [
         Answered("set", case, 8.0, method, True, 1, dice, 0.1, 0.2)
         for case, network in (("a", 0.9), ("b", 0.7))
-        for method, dice in (("network", network), ("classical", 0.5))
+        for method, dice in (("network", network), ("classical", 0.5), ("in use", network + 0.05))
     ]
     answers += [one for one in answers for _ in range(3)]
     told = report(answers)
-    assert "| 6-10 | 8 | 1 | 0.800 [0.700, 0.900] | 0.500 [0.500, 0.500] | +0.300 [+0.200, +0.400] |" in told
+    own, other, both = "0.800 [0.700, 0.900]", "0.500 [0.500, 0.500]", "0.850 [0.750, 0.950]"
+    more = "+0.300 [+0.200, +0.400] | +0.050 [+0.050, +0.050]"
+    assert f"| 6-10 | 8 | 1 | {own} | {other} | {both} | {more} |" in told
     assert "| 10-15 |" not in told and "| network | 0.100 | 0.100 | 0.200 | 0.200 |" in told
 
 

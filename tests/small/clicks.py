@@ -63,7 +63,7 @@ class Bright:
     """
 
     looks = (Look(2.0), Look(4.0, np.inf))
-    size, name = 30, "bright"
+    size = 30
 
     def __init__(self, level_hu: float = -30.0) -> None:
         self.level_hu = level_hu

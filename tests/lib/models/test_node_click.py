@@ -5,6 +5,7 @@ import SimpleITK as sitk
 
 from lib.models import node_click
 from lib.models.batch import Batch
+from osln.clicks.answering import Answerer
 from small import app as small_app
 from small import store as small_store
 from small.clicks import Bright
@@ -23,7 +24,7 @@ def template(tmp_path_factory):
 def ask(tmp_path, template):
     """Asks a server whose clicks are answered with what is bright."""
     asking = small_app.Asking(tmp_path, template)
-    asking.tasks["node-click"].in_use = lambda: Bright(110.0)
+    asking.tasks["node-click"].in_use = lambda: Answerer(Bright(110.0), Bright(110.0))
     yield asking
     asking.clean()
 

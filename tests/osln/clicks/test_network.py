@@ -3,14 +3,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from osln.clicks.answering import InUse
+from osln.clicks.answering import Answerer, InUse
 from osln.clicks.clicks import Clicks
 from osln.clicks.network import FILE, ClickNetwork, empty_network, save_network
 from osln.clicks.patch import COARSE_MM, FINE_MM, SIZE, box_around, channels, click_map, cut
 from osln.imaging.grid import Grid, Volume
 from osln.learning.fit import weights_of
 from osln.weights.shipped import ship_click
-from small.clicks import CENTER, beside, clicks, ct, mm
+from small.clicks import CENTER, RADIUS_MM, Bright, ball, beside, clicks, ct, in_canonical_order, mm
 
 
 @pytest.fixture
@@ -84,13 +84,29 @@ def test_other_files_are_refused_in_words(file, tmp_path):
 
 
 def test_the_shipped_network_answers_if_it_is_the_one_that_was_shipped(file, tmp_path):
-    assert InUse(tmp_path / "nowhere")().name == "classical"
+    assert InUse(tmp_path / "nowhere")().network is None
     ship_click(file, "phantom", "a command")
     in_use = InUse(tmp_path)
-    assert in_use().name == "network" and in_use() is in_use()
+    assert in_use().network is not None and in_use() is in_use()
     save_network(file, weights_of(empty_network()), {"trained_on": "phantom"})
     with pytest.raises(ValueError, match=r"are not those that manifest\.json names"):
         InUse(tmp_path)()
+
+
+@pytest.mark.parametrize(("radius_mm", "whose"), [(7.0, "network"), (11.0, "classical")])
+def test_large_nodes_are_the_classical_ways(radius_mm, whose):
+    image = Volume(in_canonical_order(np.where(ball(CENTER, radius_mm), 40, -100)), ct().grid, ct().file_grid)
+    # One that finds nothing but the click, so that it is told whose answer came.
+    answer = Answerer(Bright(500.0), Bright())
+    found, told = answer(image, None, clicks([CENTER]))
+    assert told == whose and (found.node.sum() == 1) == (whose == "network")
+    grown, told = answer(image, None, clicks([CENTER]), 9.0)
+    assert told == whose and grown.radius_mm == pytest.approx(9.0, rel=0.06)
+
+
+def test_without_weights_all_is_the_classical_ways():
+    found, told = Answerer(None, Bright())(ct(), None, clicks([CENTER]))
+    assert told == "classical" and found.radius_mm == pytest.approx(RADIUS_MM, rel=0.06)
 
 
 def test_clicks_far_outside_the_box_do_no_harm(file):

@@ -17,7 +17,7 @@ from lib.options import Choice, Number, Option, Switch, checked
 from lib.store.cases import read_ct
 from osln.clicks.answering import InUse
 from osln.clicks.clicks import checked_clicks, from_indices, points_of
-from osln.clicks.outline import RADIUS_MM, Outline, outline
+from osln.clicks.outline import RADIUS_MM, Outline
 from osln.files.arrays import plain
 from osln.files.images import split_suffix
 from osln.imaging.grid import Grid, grid_in_file_order, in_file_order, resample
@@ -90,8 +90,8 @@ class ClickInfer(InferTask):
             np.concatenate([from_indices(points[name], study.ct), points[f"{name}_mm"]])
             for name in ("foreground", "background")
         )
-        method = self.in_use()
-        found = outline(study.ct, study.pet, checked_clicks(inside, outside, study.ct), method, radius)
+        answer = self.in_use()
+        found, method = answer(study.ct, study.pet, checked_clicks(inside, outside, study.ct), radius)
         answered = time.perf_counter()
         path, place = _written(found, study, options)
         done = time.perf_counter()
@@ -103,7 +103,7 @@ class ClickInfer(InferTask):
         }
         told = {
             "model": NAME,
-            "method": method.name,
+            "method": method,
             "node": _node(found, study),
             "clicks": {"foreground": len(inside), "background": len(outside)},
             "warnings": warnings,

@@ -2,8 +2,8 @@
 
 CT and PET say how much each place is like the clicked one: the CT by its gray value, the PET by a threshold
 between the uptake at the click and that around it. A front leaves the clicks inside, fast where the place is
-like them, another one leaves those outside; who arrives first has the voxel. The node ends where the likeness
-drops most on the way out.
+like them, and what is much nearer to a click outside is not reached. The node ends where the likeness drops
+most on the way out.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from osln.clicks.clicks import Clicks
 from osln.clicks.outline import Look
 from osln.clicks.patch import Patch
 
-SPACING_MM, SIZE = 1.0, 56
+SPACING_MM, SIZE = 1.25, 44
 """Voxels that it works on, and how many a side."""
 
 _SMOOTH_MM = 0.8
@@ -38,7 +38,6 @@ class Marching:
 
     looks = (Look(SPACING_MM), Look(2 * SPACING_MM, np.inf))
     size = SIZE
-    name = "classical"
 
     def __call__(self, patch: Patch, clicks: Clicks) -> np.ndarray:
         """Likeness of a probability, (x, y, z) float32: one half on the outline, 1 from 2 mm inside on."""
@@ -47,10 +46,8 @@ class Marching:
         arrival = _arrival(_speed(patch, like), _voxels(clicks.foreground, patch), spacing)
         arrival[~patch.inside] = np.inf
         if len(clicks.background):
-            other = _arrival(np.ones_like(like), _voxels(clicks.background, patch), spacing)
-            own = _arrival(np.ones_like(like), _voxels(clicks.foreground, patch), spacing)
             # Nearer to a click outside than half the way to the next one inside.
-            arrival[other < 0.5 * own] = np.inf
+            arrival[_away(clicks.background, patch) < 0.5 * _away(clicks.foreground, patch)] = np.inf
         order = np.argsort(arrival, axis=None, kind="stable")
         radius = np.empty(arrival.size)
         radius[order] = np.cbrt(np.arange(1, arrival.size + 1) * spacing**3 * 3 / (4 * np.pi))

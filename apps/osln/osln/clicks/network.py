@@ -45,9 +45,8 @@ class ClickNetwork:
         threads: Of the CPU; None takes what OpenVINO chooses.
     """
 
-    looks = (Look(FINE_MM), Look(COARSE_MM, 7.5), Look(1.5 * COARSE_MM, 13.0))
+    looks = (Look(FINE_MM), Look(COARSE_MM, 7.0))
     size = SIZE
-    name = "network"
 
     def __init__(
         self, network: UNet3D, metadata: Mapping[str, Any], sha256: str = "", threads: int | None = None

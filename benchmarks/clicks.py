@@ -2,8 +2,8 @@
 
 The first click is where the node is deepest, each further one in the middle of the largest connected error.
 All methods see the same patients, with PET and without: each way alone, and what the server uses of both.
-Intervals are of patients (95 %, bootstrap); nodes planted into one CT count as one patient a seed, though all of
-them have that CT's background.
+Intervals are of patients (95 %, bootstrap); nodes planted into one CT count as one patient a seed, though all
+of them have that CT's background.
 
     ./benchmarks/run clicks --phantoms 12
     ./benchmarks/run clicks --phantoms 12 --ct LUNG1-001/image --planted 6 --lesions STS/nifti

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from osln.imaging.grid import Grid, canonical, in_file_order, mask_box, read_volume, write_volume
+from osln.imaging.grid import (
+    Grid,
+    canonical,
+    grid_in_file_order,
+    in_file_order,
+    mask_box,
+    read_volume,
+    write_volume,
+)
 from small.geometry import OBLIQUE, ORIGIN, RAS, affine_of, turned
 
 LPS = affine_of(np.diag([-1.5, -2.0, 3.0]), ORIGIN)
@@ -141,6 +149,17 @@ def test_a_crop_keeps_every_voxel_where_it_was():
 
     assert part.shape == (3, 4, 5)
     np.testing.assert_allclose(part.index_to_mm((1, 2, 3)), grid.index_to_mm((3, 1, 7)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_crop_in_the_order_of_its_file_has_the_same_voxels(name):
+    volume = canonical(voxels((5, 6, 7)), Grid((5, 6, 7), FILES[name]))
+    part = volume.grid.crop((1, 2, 1), (2, 3, 4))
+    turned_part = grid_in_file_order(part, volume.file_grid)
+    start = np.round(volume.file_grid.mm_to_index(turned_part.affine[:3, 3])).astype(int)
+    box = tuple(slice(a, a + n) for a, n in zip(start, turned_part.shape, strict=True))
+    inside = in_file_order(volume.array[1:3, 2:5, 1:5], part, turned_part)
+    np.testing.assert_array_equal(inside, voxels((5, 6, 7))[box])
 
 
 def test_another_spacing_keeps_the_first_voxel_and_ends_within_the_field():

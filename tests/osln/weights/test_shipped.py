@@ -9,7 +9,7 @@ from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
-from osln.weights.shipped import ship_tagger, write_shipped
+from osln.weights.shipped import ship_click, ship_tagger, write_shipped
 from small.store import untrained
 
 
@@ -50,6 +50,26 @@ def test_both_stages_and_the_tagger_are_written_and_a_second_time_replaces_the_f
     write_shipped(folder, {"tag": classifier("tag")}, {"tag": {"3": 0.5}}, (there, ABOUT), "x")
     assert store.thresholds("tag") == {"3": 0.5} and store.load("tag").name == "tag"
     assert store.published("ct") is None and there.read_bytes() == b"tagger"
+
+
+def test_the_click_network_stays_named_when_the_others_are_written_anew(tmp_path):
+    file = tmp_path / "click.safetensors"
+    file.write_bytes(b"weights")
+    ship_click(file, "phantom", "a command")
+    named = {
+        "file": file.name,
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "trained_on": "phantom",
+        "command": "a command",
+    }
+    write_shipped(tmp_path, {"tag": classifier("tag")}, {}, None, "x")
+    assert json.loads((tmp_path / "manifest.json").read_text())["click"] == named
+
+
+def test_the_click_network_that_comes_with_the_software_is_the_one_of_the_manifest():
+    shipped = Path(__file__).resolve().parents[3] / "apps" / "osln" / "model" / "shipped"
+    told = json.loads((shipped / "manifest.json").read_text())["click"]
+    assert hashlib.sha256((shipped / told["file"]).read_bytes()).hexdigest() == told["sha256"]
 
 
 def test_the_tagger_that_comes_with_the_software_is_the_shipped_version_of_lesanet():

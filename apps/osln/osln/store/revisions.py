@@ -17,7 +17,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from filelock import FileLock, Timeout
 from isal import igzip
 
 from osln.files.images import write_atomically
+from osln.store.revision import Revision as Revision
+from osln.store.revision import read_revision
 
 logger = logging.getLogger(__name__)
 
@@ -46,42 +48,6 @@ class ConflictError(ValueError):
 
 class DiskFullError(OSError):
     """Nothing was stored, because the disk is full."""
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One stored label.
-
-    Attributes:
-        revision: Number, from 1; gaps are writes that never became the head.
-        by: Who submitted it.
-        at: When, ISO 8601 in UTC.
-        base: Revision that was the head before, None for the first.
-        sha256: Of the compressed file.
-        source: What made it: "submission", "restored" (an older revision again), "external" (a file that
-            appeared in the store), ...
-        label_info: Names of the segments as they were sent.
-        counts: Numbers about the content, for instance nodes and voxels.
-        reference: What it was read from, for instance the SOP Instance UID of a segmentation.
-        changes: Nodes added, removed, changed and unchanged against what was there before; None if unknown.
-        complete: Whether all candidates were decided; None without a review.
-        seconds: That the annotator worked on the case; None without a review.
-        restored_from: The older revision that was stored again, None for all others.
-    """
-
-    revision: int
-    by: str
-    at: str
-    base: int | None
-    sha256: str
-    source: str
-    label_info: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    reference: str = ""
-    changes: dict[str, int] | None = None
-    complete: bool | None = None
-    seconds: float | None = None
-    restored_from: int | None = None
 
 
 class Revisions:
@@ -112,7 +78,7 @@ class Revisions:
 
     def head(self) -> Revision | None:
         """The newest revision, None before the first."""
-        return _read_metadata(self.folder / "head.json")
+        return read_revision(self.folder / "head.json")
 
     def history(self) -> list[Revision]:
         """Newest first, along the base revisions; a write that was interrupted is not part of it."""
@@ -121,7 +87,7 @@ class Revisions:
         while revision is not None:
             chain.append(revision)
             base = revision.base
-            revision = None if base is None else _read_metadata(self._file(base, ".json"))
+            revision = None if base is None else read_revision(self._file(base, ".json"))
         return chain
 
     def path(self, number: int) -> Path:
@@ -323,17 +289,6 @@ def label_revisions(root: Path, case: str, tag: str) -> Revisions:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read_metadata(path: Path) -> Revision | None:
-    try:
-        content = json.loads(path.read_text())
-        return Revision(**content)
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        message = f"{path} is not the description of a revision ({error}); restore it from a backup"
-        raise ValueError(message) from error
 
 
 def _conflict(expected: int, head: Revision | None) -> str:

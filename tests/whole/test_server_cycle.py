@@ -174,7 +174,9 @@ def test_batch_inference_needs_no_gpu_and_survives_a_bad_case(product, client):
     assert report[BROKEN]["status"] == "failed" and "every voxel of the CT is 0" in report[BROKEN]["error"]
     assert all(report[case]["status"] == "done" for case in (*TRAINING, *VALIDATION))
     stored = client.datastore()["objects"]["case-01"]["labels"]["original"]["info"]
-    assert stored["model"] == "ct" and "candidates" in stored["params"]
+    assert stored["model"] == "ct" and stored["found"]["candidates"] >= stored["found"]["kept"]
+    about = requests.get(f"{product.url}/datastore/label/info?label=case-01&tag=original", timeout=60).json()
+    assert len(about["params"]["candidates"]) == stored["found"]["candidates"]
 
 
 def test_label_train_and_detect_again_gives_a_better_model_and_a_restart_loses_nothing(

@@ -9,7 +9,7 @@ from small.running_server import RunningServer
 from small.store import make_case, publish, ship_untrained_tagger
 
 pytestmark = pytest.mark.server
-PATIENCE_S = 600
+PATIENCE_S = 1800
 
 
 @pytest.fixture(scope="module")

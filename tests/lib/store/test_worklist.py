@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 
 from lib.store import quality, reviews
@@ -10,8 +11,9 @@ from lib.store.datastore import OslnDatastore
 from lib.store.found import in_short
 from lib.store.worklist import worklist
 from osln.store.leases import take_lease
+from osln.store.predictions import prediction_path
 from osln.store.skips import skip
-from small.store import make_case
+from small.store import SHAPE, make_case, write
 
 DECIDED = {
     "complete": False,
@@ -122,3 +124,19 @@ def test_without_decisions_there_is_no_figure():
     assert {told[key] for key in ("seconds_per_case", "seconds_per_node", "agreement", "added_per_case")} == {
         None
     }
+
+
+def test_a_stored_prediction_leaves_a_line_in_the_index_and_is_told_whole(store):
+    label = write(store.root.parent / "label.nii.gz", np.zeros(SHAPE, np.uint8))
+    names = {"lymph node": 1}
+    candidates = [{"id": 1, "score": 0.5, "kept": True, "center_mm": [0.0, 0.0, 0.0]}]
+    result = {"candidates": candidates, "label_names": names, "model": "osln"}
+    store.save_label("new", str(label), "original", {"model": "osln", "params": result})
+
+    kept = store.json()["objects"]["new"]["labels"]["original"]["info"]
+    assert kept["params"] == {"label_names": names} and kept["found"]["candidates"] == 1
+    assert store.get_label_info("new", "original")["params"] == result
+    store.save_label("new", str(label), "original", {})
+    assert "params" not in store.get_label_info("new", "original"), "that of the former prediction is gone"
+    store.remove_label("new", "original")
+    assert not prediction_path(store.root, "new").exists()

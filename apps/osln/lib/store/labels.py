@@ -222,7 +222,8 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
     result = info.get("params")
     if isinstance(result, dict):
         write_prediction(store.root, case, result)
-        info = {key: value for key, value in info.items() if key != "params"} | {"found": in_short(result)}
+        # 3D Slicer names the segments of a stored prediction by what the index says.
+        info = info | {"params": {"label_names": result.get("label_names")}, "found": in_short(result)}
     store.register_label(case, "original", info)
     _last.report = (None, None)
 

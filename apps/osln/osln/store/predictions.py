@@ -43,6 +43,7 @@ def _of_the_index(root: Path, case: str) -> dict[str, Any] | None:
     """From a store of a former version, whose index held it."""
     try:
         labels = json.loads((root / "datastore_v2.json").read_text())["objects"][case]["labels"]
-        return dict(labels["original"]["info"]["params"])
+        result = dict(labels["original"]["info"]["params"])
+        return result if "candidates" in result else None
     except (OSError, KeyError, TypeError, ValueError):
         return None

@@ -242,6 +242,7 @@ def test_a_failed_training_says_why_and_another_is_started_with_its_options(page
     page.click("button:text-is('Start training')")
     page.wait_for_selector("#told:has-text('The training of ct has been started.')")
     options = {"iterations": "20", "learning_rate": "0", "from_scratch": True, "device": "cpu"}
+    options |= {"highest_risk": "0.2", "cross_fit": True}
     assert app.posted == [("ct", {"client_id": "", **options})]
 
 

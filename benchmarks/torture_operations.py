@@ -1,6 +1,7 @@
 """Operations of the stores that are killed at exact points, and how each is judged afterwards."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,14 @@ from benchmarks.torture_store import (
 )
 from lib.store.datastore import OslnDatastore
 from osln.files.images import twins
+from osln.store.drafts import keep_draft, kept_draft
+from osln.store.leases import lease_of, take_lease
 from osln.store.revisions import Revision, label_revisions
 from osln.weights.model_store import ModelStore
 
 CASE = CASES[0]
 TUMOR = {"name": "tumor", "idx": 2}
+DRAFT = {"base_revision": 2, "saved_at": "2026-01-31T12:00:00+00:00", "state": {}, "labels": None}
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,21 @@ def submit(place: Path, seed: int, tumor: bool = True) -> Callable[[], object]:
     return lambda: store.save_label(CASE, str(file), "final", params)
 
 
+def submit_review(place: Path, seed: int) -> Callable[[], object]:
+    """A submission of one node with what was decided about it, made of the draft of `prepare_labels`."""
+    store, file = opened(place), label_file(place, seed, False)
+    node = {"id": f"c{seed}", "state": "accepted", "value": 1, "center_mm": [0, 0, 0], "origin": "model"}
+    review = {"complete": True, "seconds": 1.5, "undecided": "unknown", "candidates": [node]}
+    params = {"client_id": "anna", "label_info": NODES, "review": review, "base_revision": 2}
+    return lambda: store.save_label(CASE, str(file), "final", params)
+
+
+def draft(place: Path) -> Callable[[], object]:
+    """Keeping a draft in place of the former one."""
+    root = opened(place).root
+    return lambda: keep_draft(root, CASE, "anna", {**DRAFT, "state": {"threshold": 0.5}})
+
+
 def small_store(studies: Path) -> None:
     """The sample cases, cut to a corner of them: thousands of files are copied."""
     for case in CASES:
@@ -78,12 +97,14 @@ def small_store(studies: Path) -> None:
 
 
 def prepare_labels(place: Path) -> None:
-    """Two submitted labels and a prediction."""
+    """Two submitted labels and a prediction; a draft, by whom the case is held."""
     small_store(place / "studies")
     for seed in (1, 2):
         submit(place, seed)()
     store = opened(place)
     store.save_label(CASE, str(label_file(place, 3, False)), "original", {})
+    keep_draft(store.root, CASE, "anna", DRAFT)
+    take_lease(store.root, CASE, "anna")
 
 
 def prepare_versions(place: Path) -> None:
@@ -171,6 +192,9 @@ def companions(studies: Path) -> dict[str, str | None]:
     for name, folder in places.items():
         path = studies / folder / f"{CASE}.nii.gz"
         found[name] = digest(voxels(path)) if path.exists() else None
+    kept = kept_draft(studies, CASE, "anna")
+    found["draft"] = None if kept is None else json.dumps(kept)
+    found["lease"] = "held" if lease_of(studies, CASE) else None
     return found
 
 
@@ -196,6 +220,9 @@ def _kept(studies: Path, tag: str) -> tuple[str | None, dict[int, str]]:
         kept.settle()
         history: list[Revision] = kept.history()
     for revision in history:
+        decided = kept.review(revision.revision) is not None
+        if decided != (revision.complete is not None):
+            raise ValueError(f"revision {revision.revision} of {tag} has lost its review, or got another's")
         if hashlib.sha256(kept.path(revision.revision).read_bytes()).hexdigest() != revision.sha256:
             raise ValueError(f"revision {revision.revision} of {tag} is not the file that was described")
     final = digest(voxels(kept.final) > 0) if kept.final.exists() else None
@@ -242,6 +269,8 @@ def judge_models(place: Path, old: Path, new: Path) -> list[str]:
 
 OPERATIONS = {
     "submit": Operation(prepare_labels, lambda place: submit(place, 9), judge_case),
+    "submit a review": Operation(prepare_labels, lambda place: submit_review(place, 9), judge_case),
+    "keep a draft": Operation(prepare_labels, draft, judge_case),
     "put CT": Operation(prepare_labels, lambda place: put_ct(place, ".nii.gz"), judge_ct),
     "put CT as NRRD": Operation(prepare_labels, lambda place: put_ct(place, ".nrrd"), judge_ct),
     "delete": Operation(prepare_labels, delete, judge_case),

@@ -19,6 +19,22 @@ ROUTES = (
     "/logout", "/export", "/static/{path}", "/nowhere",
 )  # fmt: skip
 """Of ours, which the description of the API does not name."""
+REVIEWING = (
+    ("GET", "/osln/label", ["image", "instances", "revision"]),
+    ("GET", "/osln/review", ["image", "revision"]),
+    ("GET", "/osln/history", ["image"]),
+    ("GET", "/osln/history/compare", ["image", "a", "b"]),
+    ("POST", "/osln/history/restore", ["image"]),
+    ("PUT", "/osln/draft", ["image", "annotator"]),
+    ("GET", "/osln/draft", ["image", "annotator"]),
+    ("DELETE", "/osln/draft", ["image", "annotator"]),
+    ("POST", "/osln/lease", ["image"]),
+    ("DELETE", "/osln/lease", ["image", "annotator"]),
+    ("GET", "/osln/leases", []),
+    ("POST", "/osln/skip", ["image"]),
+    ("DELETE", "/osln/skip", ["image"]),
+)
+"""Method, path and names of the query of those that keep something."""
 
 SEGMENTS = (
     "..", "%2e%2e", "%252e%252e", "..%2f..%2f", "%2e%2e%2f%2e%2e%2fsecret.txt", "..%255c", "%00",
@@ -73,6 +89,7 @@ class Maker:
 
     def __init__(self, routes: Mapping[str, Any], host: str, secret: Path, seed: int) -> None:
         self._routes: list[tuple[str, str, list[str]]] = [("GET", path, []) for path in ROUTES]
+        self._routes += REVIEWING
         for path, methods in sorted(routes["paths"].items()):
             for method, told in sorted(methods.items()):
                 names = [one["name"] for one in told.get("parameters", []) if one["in"] == "query"]

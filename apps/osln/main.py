@@ -16,15 +16,21 @@ from lib.store.datastore import OslnDatastore
 from lib.temporary import move_in
 from lib.web import (
     answers,
+    case_routes,
     dicom_routes,
+    dicomweb_routes,
     gate,
     house,
+    model_routes,
     ohif_routes,
     own_routes,
     pages,
     requests,
+    review_routes,
+    slicer_routes,
     startup,
     threads,
+    worklist_routes,
 )
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
@@ -93,9 +99,21 @@ class OslnApp(MONAILabelApp):
         move_in()
         gate.install()
         studies = None if pacs_settings.is_pacs(self._given) else Path(self._given)
-        requests.install(app)
+        requests.install(app, self.configuration.body_timeout_s)
         house.install(app, house.house_of(self.configuration.access, studies))
-        threads.unfreeze(app, [dicom_routes, ohif_routes, own_routes, pages])
+        own = [
+            case_routes,
+            dicom_routes,
+            dicomweb_routes,
+            model_routes,
+            ohif_routes,
+            own_routes,
+            pages,
+            review_routes,
+            slicer_routes,
+            worklist_routes,
+        ]
+        threads.unfreeze(app, own)
         if pacs_settings.is_pacs(self._given):
             pacs_settings.hide(self._given)
         startup.log_startup(self)

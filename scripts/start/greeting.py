@@ -51,16 +51,15 @@ def words(address: str, info: dict, store: dict) -> str:
     """
     models = ", ".join(info.get("models") or {})
     total = store.get("total", 0)
-    ohif = f"OHIF      {address}/ohif/  list of the studies; open one in the mode 'Lymph nodes'\n"
-    viewer = ohif if "pacs" in info else ""
     return f"""
 ----------------------------------------------------------------------------------------------------
 {info.get("name", "OSLN Label")} is up on {address} with {total} case{"" if total == 1 else "s"}.
 Models: {models}
 
+OHIF      {address}/ohif/  list of the cases; open one in the mode 'Lymph nodes'
 Slicer    Install the extension MONAILabel, open the module MONAI Label, enter {address}
           as server, press the refresh button, then "Next Sample" and "Run" under Auto Segmentation.
-{viewer}Browser   {address}/      cases, models and where the weights come from
+Browser   {address}/      cases, models and where the weights come from
           {address}/docs  all endpoints, to be tried by hand
 Python    from monailabel.client import MONAILabelClient
           client = MONAILabelClient("{address}")

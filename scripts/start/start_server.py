@@ -98,14 +98,15 @@ def server_command(options: argparse.Namespace, others: list[str]) -> list[str]:
     """Command line of the server, through the environment's own interpreter.
 
     The `monailabel` command is a shell script that calls whatever `python` comes first and splits arguments
-    at blanks; the module behind it does neither.
+    at blanks; the app's start does neither.
     """
     if is_url(options.studies):
         studies, _ = without_credentials(options.studies)
     else:
         studies = str(Path(options.studies).expanduser().resolve())
-    command = [str(environment_python(ROOT)), "-m", "monailabel.main", "start_server"]
-    command += ["--app", str(Path(options.app).resolve()), "--studies", studies]
+    app = Path(options.app).resolve()
+    command = [str(environment_python(ROOT)), str(app / "start.py"), "start_server"]
+    command += ["--app", str(app), "--studies", studies]
     command += ["--host", options.host, "--port", str(options.port)]
     conf = list(options.conf)
     if options.users:

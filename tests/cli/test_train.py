@@ -20,6 +20,7 @@ def report(name: str) -> RetrainReport:
         metric_name="mRecall",
         metric=0.5,
         metric_before=0.4,
+        judgments={"in use": {"patients": 1}},
         version_before="shipped",
         cases={"a": {"after": {"found": 2}, "before": {"found": 1}}},
         train_cases=["d"],
@@ -47,9 +48,11 @@ def calls(monkeypatch):
 
 def test_a_network_is_trained_from_a_store_and_the_outcome_told(calls, tmp_path, capsys):
     options = ["--store", str(tmp_path), "--model", "ef", "--iterations", "20", "--no-publish"]
+    options += ["--no-cross-fit", "--highest-risk", ".1"]
     assert main(["train", *options]) == 0
     ((name, given),) = calls
     assert name == "ef" and given["iterations"] == 20 and given["publish"] is False
+    assert given["cross_fit"] is False and given["highest_risk"] == 0.1
     said = capsys.readouterr().out
     assert "ef: v1 is published" in said and "left out e: no PET" in said and "next: ask" in said
 

@@ -42,6 +42,7 @@ def test_what_can_be_written_again_is_taken_as_it_is():
         {"strategy": "random"},
         {"strategy": {"random": 1}},
         {"strategy": {"random": {"ts": "now"}}},
+        {"strategy": {"random": {"ts": -1.7e308}}},
         {"id": "another case"},
         {"checksum": "SHA256:0"},
     ],

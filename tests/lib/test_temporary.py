@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from lib.temporary import FRESH_SECONDS, LOCK, PREFIX, sweep
+from lib.temporary import FRESH_SECONDS, LOCK, PREFIX, log_settings, sweep
 
 APP = Path(__file__).resolve().parents[2] / "apps" / "osln"
 LEAVES = (
@@ -65,3 +65,9 @@ def test_the_sweep_leaves_the_folders_of_others(tmp_path):
     os.utime(folder, (0, 0))
     os.chown(folder, 12345, 12345)
     assert sweep(tmp_path) == []
+
+
+def test_log_settings_that_somebody_named_are_not_the_servers_to_remove():
+    assert log_settings("/tmp/tmpab.json", ["monailabel", "start_server"]) == Path("/tmp/tmpab.json")
+    assert log_settings("/tmp/own.json", ["monailabel", "--log_config=/tmp/own.json"]) is None
+    assert log_settings({"version": 1}, ["monailabel"]) is None

@@ -25,3 +25,23 @@ PATIENTS = [
     scored([0.6, 0.6, 0.3, 0.3, 0.3, 0.3], [0, 0, 0, 0, 0, 0], 0),
     scored([0.95, 0.4], [1, 1], 2),
 ]
+
+
+def finds(value: float | None, nodes: int = 10) -> Scored:
+    """A patient of whose nodes this share is found without a false candidate; None: one without nodes."""
+    if value is None:
+        return Scored(np.zeros(0), np.zeros(0, dtype=bool), 0)
+    found = round(value * nodes)
+    return Scored(np.ones(found), np.ones(found, dtype=bool), nodes)
+
+
+def shares(patients, found) -> dict:
+    """Figures of patients that `finds` has made."""
+    nodes = sum(one.n_nodes for one in found)
+    return {
+        "metric": sum(one.hits.sum() for one in found) / nodes if nodes else None,
+        "cases": {
+            one.case: {"found": one_found.hits.sum() / max(one_found.n_nodes, 1)}
+            for one, one_found in zip(patients, found, strict=True)
+        },
+    }

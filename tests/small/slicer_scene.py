@@ -7,6 +7,7 @@ imports nothing of this repository, and nothing of it is imported: `slicer_proce
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import slicer
@@ -21,6 +22,14 @@ class Scene:
         self.mrml = slicer.vtkMRMLScene()
         self.logic = slicer.vtkSlicerSegmentationsModuleLogic()
         self.logic.SetMRMLScene(self.mrml)
+        volumes = slicer.vtkSlicerVolumesLogic()
+        volumes.SetMRMLScene(self.mrml)
+        # Where `slicer.util` looks for what Slicer's window would have put there.
+        slicer.mrmlScene = self.mrml
+        slicer.modules = SimpleNamespace(
+            volumes=SimpleNamespace(logic=lambda: volumes),
+            segmentations=SimpleNamespace(logic=lambda: self.logic),
+        )
 
     def open_ct(self, file, voxels):
         """A new scene with one CT and an empty segmentation on its grid."""
@@ -113,6 +122,39 @@ class Scene:
         """The same with the setting "Allow Overlapping Segmentations"."""
         self._save(self.segmentation, file, compressed, cropped)
         return self._names()
+
+    def read_markups(self, file):
+        """Label and RAS place of each point of a Markups file, and whether it is drawn."""
+        storage = slicer.vtkMRMLMarkupsJsonStorageNode()
+        storage.SetFileName(file)
+        node = self.mrml.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+        self.mrml.AddNode(storage)
+        if not storage.ReadData(node):
+            raise ValueError(f"Slicer cannot read {file}")
+        return [
+            [
+                node.GetNthControlPointLabel(n),
+                list(node.GetNthControlPointPositionWorld(n)),
+                bool(node.GetNthControlPointVisibility(n)),
+            ]
+            for n in range(node.GetNumberOfControlPoints())
+        ]
+
+    def module(self, folder, action, *arguments):
+        """Something that `oslnlib.scene` of the module OSLN does; arrays travel as .npy files."""
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        from oslnlib.scene import Scene as Opened
+
+        opened = Opened(self.ct, self.segmentation)
+        if action == "drawn":
+            np.save(arguments[0], opened.drawn())
+            return opened.nodes()
+        loaded = [np.load(one) if str(one).endswith(".npy") else one for one in arguments]
+        if action == "draw":
+            return opened.draw(loaded[0], single=loaded[1])
+        answer = getattr(opened, action)(*loaded)
+        return answer.tolist() if isinstance(answer, np.ndarray) else answer
 
     def save_ct(self, file):
         """What the module uploads of a volume that the server does not have."""

@@ -8,13 +8,19 @@ import numpy as np
 
 from osln.retraining import candidate_cache
 from osln.rows.experiments import LATE_FUSION, PRESETS, Preset
+from osln.store.splits import assign
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 from small.columns import small_column, tiny_preset
 from small.store import untrained
 
 TRAIN, VALIDATION, TEST = ("d", "f", "g"), ("a", "c"), ("b",)
-"""Splits by the hash of the id (osln.store.splits)."""
+"""Splits of the cases that `add_case` makes."""
+SPLITS = {
+    case: split
+    for split, cases in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST))
+    for case in cases
+}
 
 
 def write(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
@@ -43,6 +49,8 @@ def add_case(
     if approved:
         label = (column.nodes > 0) & ~np.isin(column.nodes, deleted)
         write(root / "labels" / "final" / f"{case}.nii.gz", label.astype(np.uint8), affine)
+    if case in SPLITS:
+        assign(root, [case], wanted=SPLITS)
     if truth:
         write(root / "truth" / f"{case}.nii.gz", column.nodes, affine)
 

@@ -11,12 +11,6 @@ def test_the_greeting_names_address_cases_and_models():
     assert "with 4 cases" in words
     assert "Models: osln, ct" in words
     assert 'MONAILabelClient("http://127.0.0.1:8000")' in words
-    assert "/ohif/" not in words, "OHIF shows a PACS only"
-
-
-def test_the_greeting_names_the_viewer_of_a_pacs():
-    words = greeting.words("http://127.0.0.1:8000", {"models": {}, "pacs": {"waiting": 0}}, {})
-
     assert "OHIF      http://127.0.0.1:8000/ohif/ " in words
 
 

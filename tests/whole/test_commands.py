@@ -53,7 +53,7 @@ def test_commands_are_printed_in_documents_and_in_messages():
         "install.md",
         "phantom.md",
         "model_store.py",
-        "publishing.py",
+        "verdict.py",
         "planted.py",
     } <= places
 

@@ -35,6 +35,9 @@ TAKING = [
     "/activelearning/random",
     "/activelearning/none",
     "/infer/ct?image=one",
+    "/osln/history/restore?image=one",
+    "/osln/lease?image=one",
+    "/osln/skip?image=one",
 ]
 ODD = [
     ("GET", "/datastore/image?image=%00"),

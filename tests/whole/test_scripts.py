@@ -35,7 +35,7 @@ def test_dry_run_shows_the_command_and_the_variables_and_installs_nothing(checko
     result = run_script(checkout / "scripts" / "serve", *arguments, OSLN_PYTHON=sys.executable)
 
     assert result.returncode == 0, result.stderr
-    assert "-m monailabel.main start_server" in result.stdout
+    assert f"'{checkout}/apps/osln/start.py' start_server" in result.stdout
     assert f"--app '{checkout}/apps/osln' --studies '{checkout}/sample-datastore'" in result.stdout
     assert "--host 127.0.0.1 --port 8123 --conf models 'osln ct' --limit_concurrency 4" in result.stdout
     assert "MONAI_LABEL_TRACKING_ENABLED=false" in result.stdout

@@ -22,6 +22,7 @@ KEYS = {
     "threads": "CPU threads of torch in this process (default: torch's own choice)",
     "cache_gb": "room for the images of a PACS in 10^9 bytes (default: 20); labels do not count",
     "pacs_timeout": "seconds without an answer after which a request to a PACS has failed (default: 60)",
+    "body_timeout": "seconds after which a request of which nothing more arrives is refused (default: 20)",
     "roi": "what regions of structure sets on a PACS are: NAME=tumor, =node or =ignore, several with ';'",
     "users": "file of accounts (./scripts/osln users add NAME); without one only this computer is answered",
     "public_name": "host names that this server is asked by besides those of this computer, several with ';'",
@@ -56,6 +57,7 @@ class Configuration:
         tagger: File of the tagger to use; None for the published version.
         pacs: How to use a PACS; of no meaning for a folder.
         access: Who may ask.
+        body_timeout_s: So long the next bytes of a request's body may take.
     """
 
     models: Path
@@ -64,6 +66,7 @@ class Configuration:
     tagger: Path | None
     pacs: PacsOptions
     access: Access
+    body_timeout_s: float
 
 
 def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
@@ -77,7 +80,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         known = "; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items())
         raise ValueError(f"unknown --conf {', '.join(strange)}. Known are: {known}")
     presets = Choice("preset", ("demo", *(name for name in PRESETS if name != "demo")))
-    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT, WITHOUT_ACCOUNTS)
+    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT, BODY_TIMEOUT, WITHOUT_ACCOUNTS)
     chosen = {option.name: conf[option.name] for option in known_options if option.name in conf}
     options = checked(chosen, known_options)
     decisions = _parts(conf.get("roi"))
@@ -99,6 +102,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
             public_names=tuple(_parts(conf.get("public_name"))),
             open_to_all=options["without_accounts"] == "yes",
         ),
+        body_timeout_s=options["body_timeout"],
     )
 
 
@@ -110,4 +114,5 @@ THREADS = Number("threads", 0, 0, 1024)
 """0 leaves torch's own choice."""
 CACHE_GB = Number("cache_gb", 20.0, 0.0, 1e6)
 PACS_TIMEOUT = Number("pacs_timeout", 60.0, 0.1, 3600.0)
+BODY_TIMEOUT = Number("body_timeout", 20.0, 0.1, 3600.0)
 WITHOUT_ACCOUNTS = Choice("without_accounts", ("no", "yes"))

@@ -10,18 +10,19 @@ LONGEST = 4 * 2**20
 """Bytes of a text. A prediction with a thousand candidates has a quarter of it."""
 
 
-def read_json(text: str | bytes, what: str) -> Any:
+def read_json(text: str | bytes, what: str, longest: int = LONGEST) -> Any:
     """The value of a text.
 
     Args:
         text: UTF-8 if it is bytes.
         what: Begins the sentence of a refusal, for instance "params".
+        longest: Bytes that are taken.
 
     Raises:
         ValueError: If it is no JSON, or JSON that `check_json` refuses.
     """
-    if len(text) > LONGEST:
-        raise ValueError(f"{what} has {len(text)} bytes of JSON, at most {LONGEST} are taken")
+    if len(text) > longest:
+        raise ValueError(f"{what} has {len(text)} bytes of JSON, at most {longest} are taken")
     try:
         value = json.loads(text)
     except RecursionError as error:

@@ -8,10 +8,15 @@ import atexit
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
+import uvicorn
 from filelock import FileLock, Timeout
 
 PREFIX = "osln-server-"
@@ -40,6 +45,7 @@ def move_in() -> Path:
     os.environ.update({name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")})
     os.environ[SERVER] = f"{os.getpid()}:{folder / LOCK}"
     atexit.register(_move_out, folder, held)
+    _move_out_at_signals(folder, held)
     return folder
 
 
@@ -85,6 +91,37 @@ def sweep(around: Path) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
             swept.append(folder.name)
     return swept
+
+
+def log_settings(written: Any, argv: Sequence[str]) -> Path | None:
+    """The file of uvicorn's log settings that MONAI Label has written; None for one that somebody named.
+
+    Args:
+        written: `log_config` of uvicorn.
+        argv: Command line of the server.
+    """
+    named = any(str(written) in argument for argument in argv)
+    return Path(written) if isinstance(written, str) and not named else None
+
+
+def _move_out_at_signals(folder: Path, held: FileLock) -> None:
+    """Moves out as soon as uvicorn has ended all requests.
+
+    Afterwards it raises the signal that ended it once more, and SIGTERM leaves no time to `atexit`. After
+    SIGINT `atexit` waits for all threads, one of which may wait for a training, which ends with the lock.
+    """
+    stock = uvicorn.Server.shutdown
+
+    @wraps(stock)
+    async def shutdown(self: uvicorn.Server, *arguments: Any, **named: Any) -> None:
+        try:
+            await stock(self, *arguments, **named)
+        finally:
+            if settings := log_settings(self.config.log_config, sys.argv):
+                settings.unlink(missing_ok=True)
+            _move_out(folder, held)
+
+    uvicorn.Server.shutdown = shutdown  # type: ignore[method-assign]
 
 
 def _move_out(folder: Path, held: FileLock) -> None:

@@ -1,6 +1,6 @@
 """A row of the table with the weights in use, ready for patients: what the server and every script ask."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ class Pipeline:
         versions: Of all networks that run, by name.
         warnings: What the reader of a result has to know.
         device: Where it runs.
+        curve: What other operating points gave on validation patients, see `Published.curve`.
     """
 
     row: Row
@@ -47,6 +48,7 @@ class Pipeline:
     versions: Mapping[str, Version]
     warnings: list[str]
     device: str
+    curve: Sequence[Mapping[str, float]] = ()
 
     def detect(self, study: Study) -> Detections:
         """As `detection.detect`.
@@ -109,6 +111,7 @@ def in_use(
         versions | {version.network: version},
         warnings,
         device,
+        published.curve(row),
     )
 
 

@@ -55,6 +55,7 @@ class Published:
         self._versions: dict[str, Version | None] = {}
         self._thresholds: dict[str, dict[str, float]] = {}
         self._points: dict[str, dict[str, float]] = {}
+        self._curves: dict[str, dict[str, Any]] = {}
         self._loaded: dict[tuple[str, str], _Loaded] = {}
 
     def versions(self) -> Mapping[str, Version | None]:
@@ -71,6 +72,24 @@ class Published:
         """Score thresholds of a network of stage two by false positives per patient; empty if unmeasured."""
         self._refresh()
         return self._points[classifier]
+
+    def curve(self, row: Row) -> list[dict[str, float]]:
+        """What validation patients gave at other scores with exactly the weights that answer for a row now.
+
+        Returns:
+            `fp_per_patient`, `threshold` and `sensitivity`, by rising `fp_per_patient`; [] where it was not
+            measured, or with other weights, and for a row that ends with stage one.
+        """
+        answers = self.answering(row)
+        if answers is None:
+            return []
+        measured = self._curves[answers.classifier]
+        names = [*row.segmenters, answers.classifier]
+        now = {name: version.sha256 for name in names if (version := self._versions.get(name))}
+        weights = measured.get("weights", {})
+        if not now or any(weights.get(name) != sha256 for name, sha256 in now.items()):
+            return []
+        return [dict(point) for point in measured.get("points", [])]
 
     def answering(self, row: Row) -> Answering | None:
         """Which network of stage two answers for a row now; None for a row that ends with stage one."""
@@ -135,4 +154,5 @@ class Published:
             }
             scorers = [name for name in asked if name in CLASSIFIERS]
             self._points = {name: measured_points(self.store.thresholds(name)) for name in scorers}
+            self._curves = {name: self.store.curve(name) for name in scorers}
             self._seen = seen

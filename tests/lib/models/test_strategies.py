@@ -13,6 +13,7 @@ class Store:
 
     def __init__(self, stamps: dict[str, float]) -> None:
         self.stamps = stamps
+        self.put_aside, self.held = {}, {}
 
     def get_image_uri(self, case: str) -> str:
         return __file__
@@ -20,19 +21,44 @@ class Store:
     def get_unlabeled_images(self) -> list[str]:
         return list(self.stamps)
 
+    def skipped(self) -> dict:
+        return self.put_aside
+
+    def leases(self) -> dict:
+        return self.held
+
     def get_image_info(self, case: str) -> dict:
         return {"strategy": {"random": {"ts": self.stamps[case]}}} if self.stamps[case] else {}
 
 
-def test_first_is_the_first_by_name():
+def test_first_is_the_first_by_name_and_says_so():
     sample = build()["first"]({"strategy": "first"}, Store({"p10": 0, "p02": 0, "p1": 0}))
-    assert sample["id"] == "p02"
+    assert sample["id"] == "p02" and sample["why"] == "first by name of 3 without an approved label"
+    alone = build()["first"]({"strategy": "first"}, Store({"p1": 0}))
+    assert alone["why"] == "first by name, the last one without an approved label"
 
 
 @pytest.mark.parametrize("name", ["first", "random"])
 def test_a_sample_has_the_checksum_of_its_ct_by_which_slicer_knows_a_file_of_the_same_name(name):
     digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     assert build()[name]({"strategy": name}, Store({"p1": 0}))["checksum"] == f"SHA256:{digest}"
+
+
+@pytest.mark.parametrize("name", ["first", "random"])
+def test_what_others_work_on_and_what_was_skipped_comes_last_and_says_why(name):
+    store = Store({"a": 0, "b": 0, "c": 0})
+    store.put_aside, store.held = {"a": {}}, {"b": {"by": "Bert"}}
+
+    def proposed(annotator):
+        found = build()[name].propose({"client_id": annotator}, store)
+        return found.case, found.why
+
+    assert proposed("Anna")[0] == "c" and "without an approved label" in proposed("Anna")[1]
+    del store.stamps["c"]
+    assert proposed("Anna") == ("b", "somebody works on it; no other case is without an approved label")
+    assert proposed("Bert")[0] == "b" and "somebody" not in proposed("Bert")[1]
+    del store.stamps["b"]
+    assert proposed("Bert") == ("a", "skipped before; no other case is without an approved label")
 
 
 @pytest.mark.parametrize("name", ["first", "random"])

@@ -127,7 +127,7 @@ def test_a_store_that_vanishes_is_told_and_nothing_is_written_in_its_place(
     assert store.about_label("one")["revision"] == 1
 
 
-def test_revisions_go_on_by_number_when_the_clock_is_set_back(store, upload, monkeypatch):
+def test_revisions_go_on_by_number_when_the_clock_is_set_back(store, upload, tmp_path, monkeypatch):
     store.save_label("one", upload, "final", {})
 
     class SetBack(revisions.datetime):
@@ -136,7 +136,8 @@ def test_revisions_go_on_by_number_when_the_clock_is_set_back(store, upload, mon
             return cls(2001, 1, 1, tzinfo=zone)
 
     monkeypatch.setattr(revisions, "datetime", SetBack)
-    store.save_label("one", upload, "final", {})
+    larger = np.ones(SHAPE, np.uint8)
+    store.save_label("one", str(write(tmp_path / "larger.nii.gz", larger)), "final", {})
     history = store.revisions("one", "final").history()
     assert [entry.revision for entry in history] == [2, 1]
     assert history[0].at < history[1].at

@@ -115,3 +115,22 @@ def test_a_removal_that_failed_in_the_middle_is_ended_before_a_ct_of_the_same_id
     store.add_image("one", str(write(tmp_path / "one.nii.gz", ct())), {})
     assert not (root / "pet" / "one.nii.gz").exists()
     assert store.get_labels_by_image_id("one") == {}
+
+
+def test_a_case_that_somebody_else_removes_at_the_same_time_is_unknown_and_leaves_nothing(
+    tmp_path, monkeypatch
+):
+    store = made(tmp_path / "store")
+    at_the_lock = store.revisions
+
+    def slower(case, tag):
+        # The other one is through between the look at the index and the lock.
+        monkeypatch.setattr(store, "revisions", at_the_lock)
+        store.remove_image("one")
+        return at_the_lock(case, tag)
+
+    monkeypatch.setattr(store, "revisions", slower)
+    with pytest.raises(HTTPException) as refused:
+        store.remove_image("one")
+    assert refused.value.status_code == 404
+    assert len(list((store.root / ".osln" / ".removed").iterdir())) == 1

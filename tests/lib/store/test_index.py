@@ -22,12 +22,12 @@ def on_disk(root):
 
 def test_two_processes_do_not_erase_each_others_notes(root):
     server, scoring = OslnDatastore(root), OslnDatastore(root)
-    server.update_image_info("one", {"by": "random"})
+    server.update_image_info("one", {"chosen_by": "random"})
     scoring.update_image_info("one", {"score": 0.5})
-    server.update_image_info("two", {"by": "first"})
+    server.update_image_info("two", {"chosen_by": "first"})
     scoring.update_image_info("two", {"score": 0.7})
-    assert on_disk(root)["one"]["image"]["info"].items() >= {"by": "random", "score": 0.5}.items()
-    assert on_disk(root)["two"]["image"]["info"].items() >= {"by": "first", "score": 0.7}.items()
+    assert on_disk(root)["one"]["image"]["info"].items() >= {"chosen_by": "random", "score": 0.5}.items()
+    assert on_disk(root)["two"]["image"]["info"].items() >= {"chosen_by": "first", "score": 0.7}.items()
 
 
 def test_what_another_process_wrote_is_seen_at_once(root):

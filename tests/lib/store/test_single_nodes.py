@@ -58,7 +58,8 @@ def test_an_unchanged_submission_with_one_value_keeps_ten_nodes(store, tmp_path)
     report = submit(store, tmp_path, stored(store), ["lymph node"])
 
     assert counts(report) == [0, 0, 0, 10] and "warnings" not in report
-    assert single_nodes(node_map(store, 2))[1] == 10 and learned(store) == [12] * 10
+    assert report["unchanged"] is True and report["revision"] == 1
+    assert single_nodes(node_map(store, 1))[1] == 10 and learned(store) == [12] * 10
     assert file_marks(companions(store.root, "one")) == marks
 
 
@@ -110,3 +111,12 @@ def test_the_map_of_an_import_goes_with_its_case(store):
     write(store.root / "nodes" / "one.nii.gz", ten())
     store.remove_image("one")
     assert not [path for path in (store.root / "nodes").iterdir() if split_suffix(path)[0] == "one"]
+
+
+def test_what_an_eraser_left_is_told(store, tmp_path):
+    submit(store, tmp_path, nodes(np.s_[6:10, 20:23, 8:11]))
+    report = submit(store, tmp_path, nodes(np.s_[6:8, 20:21, 8:10]))
+    assert "1 of the nodes is what is left of a larger one" in report["message"]
+    assert store.revisions("one", "final").head().counts == {"nodes": 1, "voxels": 4, "crumbs": 1}
+    again = submit(store, tmp_path, nodes(np.s_[6:8, 20:21, 8:10], np.s_[20:23, 20:23, 8:10]))
+    assert "left of a larger" not in again["message"]

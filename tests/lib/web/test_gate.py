@@ -4,9 +4,11 @@ from types import SimpleNamespace
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from monailabel.endpoints import datastore as datastore_endpoint
 from monailabel.endpoints import infer as infer_endpoint
 from monailabel.endpoints import model as model_endpoint
 from monailabel.endpoints import wsi_infer as wsi_endpoint
+from monailabel.utils.async_tasks import utils as task_utils
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from lib.models.batch import Batch
@@ -167,6 +169,9 @@ def test_the_status_is_that_of_the_running_task_and_not_of_the_last_in_the_queue
             "must not contain images",
         ),
         ("batch_infer", {"model": "ct", "images": "all"}, {"label_tag": "final"}, 422, "label_tag is one of"),
+        ("train", {"model": "ct"}, {"gpus": ["a"]}, 422, 'gpus is "all" or the number'),
+        ("batch_infer", {"model": "ct", "images": "all"}, {"gpus": 1}, 422, 'gpus is "all" or the number'),
+        ("train", {"model": "ct"}, {"client_id": "x" * 65536}, 422, "at most 65536"),
         ("scoring", {"method": "dice"}, {}, 404, "there is no scoring task 'dice'; there are: none"),
     ],
 )
@@ -179,12 +184,24 @@ def test_a_task_that_cannot_work_is_refused_before_it_starts(
     assert start.there[method] == []
 
 
+def test_a_task_whose_process_cannot_start_has_ended():
+    def stock(task, method, callback):
+        raise OSError(7, "Argument list too long")
+
+    task = {"status": "SUBMITTED"}
+    gate.ended(stock)(task, "train")
+    assert task["status"] == "ERROR" and "Argument list too long" in task["details"][0]
+    assert task["end_ts"]
+
+
 @pytest.fixture
 def stock(monkeypatch):
     """MONAI Label's functions, put back as they were afterwards."""
     for module, name in ((infer_endpoint, "run_inference"), (model_endpoint, "update_model")):
         monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(model_endpoint, "delete_model", model_endpoint.delete_model)
+    monkeypatch.setattr(task_utils, "_task_func", task_utils._task_func)
+    monkeypatch.setattr(datastore_endpoint, "download_image", datastore_endpoint.download_image)
     for name in ("run", "status"):
         monkeypatch.setattr(AsyncTask, name, staticmethod(getattr(AsyncTask, name)))
 
@@ -214,3 +231,28 @@ def test_weights_cannot_be_replaced_or_taken_away_over_http(stock):
     for reply in (client.put("/model/osln", files={"file": b"weights"}), client.delete("/model/osln")):
         assert reply.status_code == 403
         assert "./scripts/osln models" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("check_sum", "status"),
+    [
+        ("SHA256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", 200),
+        ("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", 200),
+        ("MD5:5d41402abc4b2a76b9719d911017c592", 200),
+        ("MD5:5d41402abc4b2a76b9719d911017c593", 404),
+        ("MD4:5d41402abc4b2a76b9719d911017c592", 422),
+        (":::", 422),
+    ],
+)
+def test_a_cts_checksum_is_compared_or_refused(monkeypatch, tmp_path, check_sum, status):
+    # The digests of "hello" as every table of examples has them.
+    (tmp_path / "p1.nii").write_text("hello")
+    store = SimpleNamespace(get_image_uri=lambda image: str(tmp_path / f"{image}.nii"))
+    monkeypatch.setattr(gate, "app_instance", lambda: SimpleNamespace(datastore=lambda: store))
+    download = gate.checked_download(lambda image, check_only: (image, check_only))
+    if status == 200:
+        assert download("p1", True, check_sum) == ("p1", True)
+        return
+    with pytest.raises(HTTPException) as refused:
+        download("p1", True, check_sum)
+    assert refused.value.status_code == status

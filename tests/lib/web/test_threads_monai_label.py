@@ -114,3 +114,11 @@ def test_after_a_reload_the_app_is_built_once_and_told_that_it_serves(monai_labe
         asker.join()
     assert len(built) == 1
     assert built[0]._server_mode is True
+
+
+def test_uploads_have_a_small_group_of_their_own():
+    # Each may unpack an image of gigabytes: many at one time would take all memory.
+    groups = [threads._group(name, {"PUT"}) for name in ("datastore", "session", "infer")]
+    assert groups == ["upload", "upload", "infer"]
+    assert threads._group("datastore", {"GET"}) == threads._group("review_routes", {"PUT"}) == "rest"
+    assert threads.LIMITS["upload"] <= 2

@@ -97,6 +97,27 @@ def test_a_truth_mask_can_be_split_into_its_parts(write):
     assert not any("--split-truth" in note for note in parts.notes)
 
 
+def test_a_prediction_map_of_one_value_is_parted_and_the_report_says_so(write):
+    predictions = write("binary", a=rows((0, 2, 1), (4, 2, 1), (9, 2, 1)), b=rows((0, 2, 1)), c=rows())
+    truth = write("truth", a=rows((0, 2, 1), (4, 2, 2)), b=rows((0, 2, 1)), c=rows())
+    cohort = map_cohort(MapFolders(predictions, truth), PAPER)
+    assert sorted(cohort.scored["a"].hits.tolist()) == [False, True, True]
+    assert any("1 of 3 predictions hold one value in several parts" in note for note in cohort.notes)
+    whole = map_cohort(MapFolders(predictions, truth, whole_predictions=True), PAPER)
+    # Six voxels in one prediction, nodes of two: the radius is too large by the third root of 3.
+    assert len(whole.scored["a"].scores) <= 2 and not any("several parts" in note for note in whole.notes)
+
+
+def test_values_that_have_scores_are_not_parted(write):
+    predictions = write("scored", a=rows((0, 2, 1), (4, 2, 1)))
+    (predictions / "scores.csv").write_text("case,label,score\na,1,0.5\n")
+    truth = write("truth", a=rows((0, 2, 1), (4, 2, 2)))
+    cohort = map_cohort(MapFolders(predictions, truth), PAPER)
+    # Four voxels in two places: the radius of one of two fits both nodes (2^(1/3) is below 1.5).
+    assert cohort.scored["a"].scores.tolist() == [0.5, 0.5] and cohort.scored["a"].hits.all()
+    assert not any("several parts" in note for note in cohort.notes)
+
+
 def test_predictions_on_ignored_findings_are_neither(two, write):
     ignored = write("ignored", a=rows((10, 2, 1)))
     cohort = map_cohort(MapFolders(two.predictions, two.truth, ignored=ignored), PAPER)

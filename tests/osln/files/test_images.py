@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from osln.files.images import nifti_bytes, read_voxels, split_suffix, twins, write_atomically
+from osln.files.images import (
+    nifti_bytes,
+    promised_affine,
+    promised_shape,
+    read_voxels,
+    split_suffix,
+    twins,
+    write_atomically,
+)
 
 AFFINE = np.array([[-1.5, 0, 0, 20.0], [0, -2.0, 0, 30.0], [0, 0, 3.0, -40.0], [0, 0, 0, 1.0]])
 
@@ -263,3 +271,16 @@ def test_files_get_the_rights_that_the_process_gives_to_all_its_files(tmp_path):
 
     assert rights == {0o640}
     assert after == 0o027
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd", "a.mha"])
+def test_a_header_alone_tells_shape_and_place(tmp_path, name):
+    image = sitk.GetImageFromArray(np.zeros((4, 3, 2), np.int16))
+    image.SetSpacing((1.5, 2.0, 3.0))
+    image.SetOrigin((10.0, 20.0, 30.0))
+    sitk.WriteImage(image, str(tmp_path / name))
+
+    # ITK's patient axes are LPS.
+    expected = np.array([[-1.5, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]])
+    np.testing.assert_allclose(promised_affine(tmp_path / name), expected)
+    assert promised_shape(tmp_path / name) == (2, 3, 4)

@@ -1,5 +1,7 @@
 """A column is read as it was written; what cannot be read is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ ARRAYS = ("ct_hu", "pet_suv", "distance_mm", "nodes", "body")
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_column_is_read_as_it_was_written(tmp_path, complete):
-    column = small_column(0, pet=complete, tumor=complete)
+    column = replace(small_column(0, pet=complete, tumor=complete), outside_mm=(30.5, 80.0))
     save_column(tmp_path / "new" / "a.npz", column, {"findings": [{"kind": "node"}]})
     again, more = load_column(tmp_path / "new" / "a.npz")
     assert again.case == column.case and again.grid.matches(column.grid) and again.tumor is None
@@ -20,6 +22,7 @@ def test_a_column_is_read_as_it_was_written(tmp_path, complete):
         assert (ours is None) == (theirs is None)
         if ours is not None:
             assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
+    assert again.outside_mm == (30.5, 80.0)
     assert more == {"findings": [{"kind": "node"}]}
 
 

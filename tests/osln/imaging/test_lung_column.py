@@ -8,7 +8,7 @@ import pytest
 
 from osln.imaging.distance import tumor_distance_mm
 from osln.imaging.grid import Grid, Volume, canonical, resample
-from osln.imaging.lung_column import LungColumn, prepare
+from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.imaging.study import Study
 from osln.rows.experiments import PRESETS
 from small.body import LUNGS_MM, ball, body_hu, millimeters, on_file
@@ -248,3 +248,39 @@ def test_a_tumor_mask_whose_voxels_lie_far_apart_is_refused_with_the_number(monk
     monkeypatch.setattr("osln.imaging.lung_column.MOST_VOXELS", 2999)
     with pytest.raises(ValueError, match=r"the searched column has 3\.00e\+03 voxels, at most 3e\+03 fit"):
         prepare(study, replace(PRESET, window=(10, 10, 16)))
+
+
+def with_voxels(study: Study, *places_mm) -> Study:
+    """The study with nodes of one voxel of the CT each, labeled 1, 2, ... at these points."""
+    nodes = np.zeros(study.ct.grid.shape, dtype=np.uint16)
+    for label, place in enumerate(places_mm, start=1):
+        nodes[tuple(np.round(study.ct.grid.mm_to_index(np.array(place))).astype(int))] = label
+    return replace(study, nodes=Volume(nodes, study.ct.grid, study.ct.file_grid))
+
+
+def test_no_node_is_lost_for_being_smaller_than_a_working_voxel():
+    coarse = replace(PRESET, spacing_mm=(9.0, 9.0, 10.0), window=(22, 18, 8))
+    rng = np.random.default_rng(0)
+    places = rng.uniform((-60, -60, -60), (80, 40, 80), size=(20, 3))
+    column = prepare(with_voxels(whole_study("straight"), *places), coarse)
+    assert sorted(set(np.unique(column.nodes)) - {0}) == list(range(1, 21)) and column.outside_mm == ()
+    for label, place in enumerate(places, start=1):
+        assert np.linalg.norm(center_mm(column.nodes == label, column.grid) - place) < 12
+
+
+def test_nodes_outside_the_column_are_counted_with_their_distance_to_the_tumor():
+    narrow = replace(PRESET, window=(24, 20, 16))
+    inside, beside, far = (TUMOR + np.array(step) for step in ((0, 20, 0), (0, -70, 0), (100, 0, 0)))
+    study = with_voxels(whole_study("straight"), inside, beside, far)
+    column = prepare(study, narrow)
+    assert set(np.unique(column.nodes)) == {0, 1}
+    # To the surface of the tumor, whose radius is 14 mm; up to a voxel more or less.
+    assert sorted(column.outside_mm) == pytest.approx([70 - 14, 100 - 14], abs=6)
+    assert (column.nodes_outside(), column.nodes_outside("proximal"), column.nodes_outside("distal")) == (
+        2,
+        1,
+        1,
+    )
+    assert compact(column).outside_mm == column.outside_mm
+    unknown = prepare(replace(study, tumor=None), narrow)
+    assert np.isnan(unknown.outside_mm).all() and unknown.nodes_outside("distal") == 2

@@ -40,9 +40,9 @@ def test_submitted_revisions_wait_in_order_until_they_are_delivered(outbox):
 def test_labels_that_came_from_elsewhere_are_not_sent(outbox):
     submit(outbox, "external")
     submit(outbox, "pacs")
-    submitted = submit(outbox)
+    submitted, restored = submit(outbox), submit(outbox, "restored")
 
-    assert outbox.waiting(entry(outbox)) == [submitted]
+    assert outbox.waiting(entry(outbox)) == [submitted, restored]
 
 
 def test_announcement_without_a_revision_is_closed(outbox):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from osln.retraining import classifier as classifier_retraining
+from osln.retraining import round as rounds
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.classifier import retrain_classifier
 from osln.rows.experiments import LATE_FUSION, PRESETS
 from osln.stage_two.scoring import CandidateScorer
 from osln.weights.model_store import ModelStore
+from small.scored import finds, shares
 from small.store import untrained
 from small.studies import (
     TEST,
@@ -54,7 +56,7 @@ def root(tmp_path):
 @pytest.fixture
 def gate(monkeypatch):
     """Trainings that change nothing and figures to order; "calls" records what was trained."""
-    figures = {"new": 0.6, "glnet": 0.5, "local-ct-pet": 0.4, "calls": []}
+    figures = {"new": 0.6, "glnet": 0.5, "local-ct-pet": 0.4, "stage one": 0.2, "calls": []}
 
     def train(classifier, preset, sets, tags, validation, **options):
         figures["calls"].append(
@@ -63,12 +65,17 @@ def gate(monkeypatch):
         metadata = {"new": True, "preset": preset.name, "tagger": options["tagger"]}
         return replace(untrained(classifier.name), trained_on=options["trained_on"], metadata=metadata)
 
-    def evaluate(checkpoint, sets, tags, *, device):
-        value = figures["new" if checkpoint.metadata.get("new") else checkpoint.name]
-        return {"metric": value, "cases": {one.case: {"found": value} for one in sets}}
+    def scored_patients(checkpoint, sets, tags, *, device):
+        return [finds(figures["new" if checkpoint.metadata.get("new") else checkpoint.name]) for _ in sets]
 
     monkeypatch.setattr(classifier_retraining, "train_classifier", train)
-    monkeypatch.setattr(classifier_retraining, "evaluate_classifier", evaluate)
+    monkeypatch.setattr(classifier_retraining, "scored_patients", scored_patients)
+    round_of_two = classifier_retraining._ClassifierRound
+    monkeypatch.setattr(round_of_two, "figures", lambda self, *given: shares(*given))
+    monkeypatch.setattr(
+        round_of_two, "without", lambda self, compared: [finds(figures["stage one"]) for _ in compared]
+    )
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 2)
     return figures
 
 
@@ -133,7 +140,8 @@ def test_a_better_version_is_published_and_goes_on_from_the_former(root, models,
     assert [one.case for one in call["validation"][0]] == ["a", "c"] and len(call["tags"]) == 3
     assert report.published and (report.metric, report.metric_before) == (0.6, 0.5)
     assert report.cases["a"] == {"after": {"found": 0.6}, "before": {"found": 0.5}}
-    assert f"mFROC 0.600 on validation patients, {before.name} has 0.500" in report.sentence
+    assert f"mFROC 0.600, {before.name} has 0.500 on 2 patients with 20 nodes" in report.sentence
+    assert "difference +0.100 [+0.100, +0.100]; +0.400 against stage one alone" in report.sentence
     assert models.published("glnet").metadata["base_version"] == before.name
     assert models.load("glnet").trained_on == "phantom, then 3 approved patients"
 
@@ -144,6 +152,14 @@ def test_a_worse_version_is_stored_and_not_published(root, models, gate):
     report = retrain_classifier(root, models, "glnet", tagger_path="t")
     assert not report.published and models.published("glnet").name == before.name
     assert "worse" in report.sentence and f"publish glnet {report.version}" in report.next_step
+
+
+def test_what_finds_less_than_stage_one_alone_is_not_published(root, models, gate):
+    former(models)
+    gate["stage one"] = 0.7
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert not report.published and "stage one alone finds more" in report.sentence
+    assert report.judgments["stage one alone"]["difference"] == pytest.approx(-0.1)
 
 
 def test_with_another_tagger_it_starts_anew_and_competes_with_what_scores_meanwhile(root, models, gate):
@@ -226,7 +242,7 @@ def test_without_a_validation_patient_nothing_is_published(root, models, gate):
     for case in VALIDATION:
         (root / "labels" / "final" / f"{case}.nii.gz").unlink()
     report = retrain_classifier(root, models, "glnet", tagger_path="t")
-    assert not report.published and "no approved validation patient" in report.sentence
+    assert not report.published and "has a node to judge it by" in report.sentence
 
 
 def test_what_makes_a_training_impossible_is_said(tmp_path, root, models, gate):

@@ -5,6 +5,7 @@ from osln.metrics.matching import Scored
 from osln.metrics.sweep import THRESHOLDS
 from osln.retraining import operating_points as operating
 from osln.retraining.operating_points import (
+    operating_curve,
     operating_points,
     renew_operating_points,
     renew_score_thresholds,
@@ -122,6 +123,41 @@ def test_score_thresholds_of_few_patients_do_not_replace_those_of_many(tmp_path)
     assert models.thresholds("glnet")["0.5"] == 0.75
     assert set_score_thresholds(models, "glnet", [other] * 10).endswith("were set on 10 validation patients")
     assert models.thresholds("glnet")["0.5"] == 0.5
+
+
+def test_the_curve_says_what_share_of_the_nodes_each_score_finds():
+    # As above, five times over: ten patients with twenty nodes, of which ten are found at all.
+    patients = 5 * [
+        scored([0.875, 0.75, 0.5, 0.5], [True, False, False, False]),
+        scored([0.375, 0.625, 0.25], [True, False, False]),
+    ]
+    # False ones of two patients: .75 (1), .625 (2), .5 (4), .25 (5).
+    assert operating_curve(patients) == [
+        {"fp_per_patient": 0.5, "threshold": 0.75, "sensitivity": 0.25},
+        {"fp_per_patient": 1.0, "threshold": 0.625, "sensitivity": 0.25},
+        {"fp_per_patient": 2.0, "threshold": 0.375, "sensitivity": 0.5},
+        {"fp_per_patient": 3.0, "threshold": 0.25, "sensitivity": 0.5},
+        {"fp_per_patient": 4.0, "threshold": 0.25, "sensitivity": 0.5},
+        {"fp_per_patient": 6.0, "threshold": 0.25, "sensitivity": 0.5},
+    ]
+
+
+def test_few_patients_or_none_with_a_node_have_no_curve():
+    assert operating_curve([scored([0.5], [True])] * 9) == []
+    assert operating_curve([scored([0.5], [False], 0)] * 10) == []
+
+
+def test_the_curve_is_kept_with_the_weights_that_it_was_measured_with(tmp_path):
+    models = ModelStore(tmp_path)
+    version = published(models, untrained("glnet"))
+    set_score_thresholds(models, "glnet", [scored([0.5], [True])] * 10)
+    curve = models.curve("glnet")
+    assert curve["weights"] == {"glnet": version.sha256}
+    assert {point["sensitivity"] for point in curve["points"]} == {0.5}
+    # Thresholds that come without a curve do not keep the former one.
+    models.set_thresholds("glnet", {"3": 0.9})
+    assert models.curve("glnet") == {}
+    assert models.curve("local-ct") == {}
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import pytest
 
 from osln.retraining import round as rounds
 from osln.retraining.round import Round, Settings
+from osln.retraining.seen import cases_seen
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.weights.model_store import ModelStore
+from small.scored import finds, shares
 from small.store import untrained
 
 
@@ -21,7 +23,7 @@ class Idle(Round):
 
     known = SEGMENTERS
     tuning_length = 0.3
-    metrics = (0.5, 0.5)
+    metrics = (0.5, 0.6)
     interrupted = False
 
     def recipe(self):
@@ -33,15 +35,24 @@ class Idle(Round):
 
     def train(self, recipe, learned, compared, **options):
         self.given = options | {"rate": recipe.learning_rate, "length": self.length(10)}
-        self.found = options["resume_path"].is_file()
+        self.went_on = options["resume_path"].is_file()
         options["resume_path"].parent.mkdir(parents=True, exist_ok=True)
         options["resume_path"].write_text("state")
+        self.trainings = [
+            *getattr(self, "trainings", []),
+            ([one.case for one in learned], options["initial"]),
+        ]
         if self.interrupted:
             raise KeyboardInterrupt
-        return replace(untrained(self.name, seed=1), trained_on=options["trained_on"])
+        made = untrained(self.name, seed=1)
+        metadata = {**made.metadata, "train_cases": [one.case for one in learned]}
+        return replace(made, trained_on=options["trained_on"], metadata=metadata)
 
-    def figures(self, checkpoint, compared):
-        return {"metric": self.metrics[checkpoint.metadata["seed"]]}
+    def found(self, checkpoint, compared):
+        return [finds(self.metrics[checkpoint.metadata["seed"]]) for _ in compared]
+
+    def figures(self, compared, found):
+        return shares(compared, found)
 
     def renew(self, checkpoint, compared):
         return "renewed"
@@ -59,7 +70,14 @@ def idle(tmp_path, models, monkeypatch):
     monkeypatch.setattr(rounds, "approved_cases", lambda root: list(splits))
     monkeypatch.setattr(rounds, "assign", lambda root, cases: splits)
     monkeypatch.setattr(rounds, "phantoms", lambda root, cases: {"g"} & set(cases))
-    return lambda **settings: Idle(tmp_path, models, "ct", Settings(**settings))
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 1)
+
+    def make(**settings):
+        made = Idle(tmp_path, models, "ct", Settings(**settings))
+        made.trainings = []
+        return made
+
+    return make
 
 
 def test_a_first_round_has_the_preset_s_rate_and_length_and_no_rival(idle, models):
@@ -76,7 +94,7 @@ def test_a_round_that_goes_on_has_a_fourth_of_the_rate_and_its_share_of_the_leng
     further = idle()
     report = further.run()
     assert (further.given["rate"], further.given["length"]) == (pytest.approx(0.1), 3)
-    assert further.given["initial"].name == "ct" and (report.metric, report.metric_before) == (0.5, 0.5)
+    assert further.given["initial"].name == "ct" and (report.metric, report.metric_before) == (0.6, 0.5)
     assert idle(from_scratch=True).length(10) == 10 and idle(length=7, learning_rate=0.2).length(10) == 7
     assert idle(learning_rate=0.2).rate(0.4) == 0.2 and idle().length(1) == 1
 
@@ -90,11 +108,11 @@ def test_an_interrupted_round_leaves_its_state_and_a_finished_one_none(idle, mod
     assert path.is_file()
     further = idle()
     further.run()
-    assert further.found and not path.exists()
+    assert further.went_on and not path.exists()
     path.write_text("state")
     anew = idle(resume=False)
     anew.run()
-    assert not anew.found and not path.exists()
+    assert not anew.went_on and not path.exists()
 
 
 def test_what_is_worse_is_stored_and_nothing_is_renewed(idle, models):
@@ -104,3 +122,86 @@ def test_what_is_worse_is_stored_and_nothing_is_renewed(idle, models):
     report = worse.run()
     assert not report.published and models.published("ct").name == before.name
     assert "renewed" not in report.sentence and len(models.versions("ct")) == 2
+
+
+def seen_by(checkpoint):
+    return set(checkpoint.metadata["train_cases"])
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """One validation patient is too few, so that the training patients are judged on as well."""
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 10)
+
+
+def shipped(models):
+    """Weights in use that have seen no approved case."""
+    made = untrained("ct")
+    made = replace(made, metadata={**made.metadata, "train_cases": []})
+    return models.publish("ct", models.add(made).name)
+
+
+def test_with_few_validation_patients_the_training_patients_are_judged_on_by_networks_without_them(
+    idle, models, few
+):
+    before = shipped(models)
+    first = idle()
+    report = first.run()
+    assert first.trainings[0][0] == ["d", "f", "g"]
+    left_out = [{"d", "f", "g"} - set(cases) for cases, _ in first.trainings[1:]]
+    assert sorted(map(sorted, left_out)) == [["d"], ["f"], ["g"]]
+    assert sorted(report.validation_cases) == ["a", "d", "f", "g"] and report.published
+    assert report.judgments["in use"]["patients"] == 4 and report.judgments["in use"]["nodes"] == 40
+    stands = [one for one in models.versions("ct") if one.metadata.get("stands_for")]
+    assert {one.metadata["stands_for"] for one in stands} == {report.version}
+    assert sorted(case for one in stands for case in one.metadata["left_out"]) == ["d", "f", "g"]
+    assert models.published("ct").name == report.version != before.name
+    assert not list((models.root / "training").glob("*.resume"))
+
+
+def test_in_the_next_round_what_left_a_patient_out_stands_for_the_version_in_use(idle, models, few):
+    shipped(models)
+    idle().run()
+    second = idle()
+    asked = []
+    second.found = lambda checkpoint, compared: [
+        asked.append((checkpoint, one.case)) or finds(0.5 + 0.01 * len(asked)) for one in compared
+    ]
+    report = second.run()
+    assert len(second.trainings) == 4 and report.judgments["in use"]["patients"] == 4
+    for checkpoint, case in asked:
+        # Nobody is asked about a patient that it, or what it went on from, has learned from.
+        assert case not in seen_by(checkpoint)
+    for cases, initial in second.trainings[1:]:
+        (without,) = {"d", "f", "g"} - set(cases)
+        assert without not in seen_by(initial)
+    versions = models.versions("ct")
+    stands = [one for one in versions if one.metadata.get("stands_for") == report.version]
+    assert len(stands) == 3
+    for one in stands:
+        assert not cases_seen(one, versions) & set(one.metadata["left_out"])
+
+
+def test_what_leaves_out_patients_is_not_trained_where_it_is_not_wanted(idle, models, few):
+    shipped(models)
+    without = idle(cross_fit=False)
+    report = without.run()
+    assert len(without.trainings) == 1 and report.validation_cases == ["a"]
+    assert not report.published and "one patient with nodes cannot tell" in report.sentence
+
+
+def test_an_interrupted_cross_fit_goes_on_and_leaves_no_state(idle, models, few):
+    shipped(models)
+    broken = idle()
+    train = Idle.train
+
+    def stops(self, recipe, learned, compared, **options):
+        self.interrupted = len(learned) == 2
+        return train(self, recipe, learned, compared, **options)
+
+    broken.train = stops.__get__(broken)
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    assert len(list((models.root / "training").glob("ct-part-*.resume"))) == 1
+    idle().run()
+    assert not list((models.root / "training").glob("*.resume"))

@@ -5,7 +5,8 @@ import pytest
 
 from osln.retraining import unseen
 from osln.retraining.round import Settings
-from osln.retraining.unseen import Training, cases_seen, newest_unseen, unseen_versions
+from osln.retraining.seen import cases_seen
+from osln.retraining.unseen import Training, newest_unseen, unseen_versions
 from osln.rows.experiments import PRESETS
 from osln.store.splits import folds
 from osln.weights.model_store import ModelStore

@@ -71,3 +71,12 @@ def test_without_a_node_in_the_zone_there_is_no_metric(truth):
 def test_a_patient_without_a_label_cannot_be_compared_with(truth):
     with pytest.raises(ValueError, match="case0 has no approved nodes"):
         evaluate(untrained("ct"), [replace(small_column(0), nodes=None)])
+
+
+def test_a_node_outside_the_column_is_missed_in_the_zone_that_it_lies_in():
+    column = small_column(0)
+    outside = replace(column, outside_mm=(30.0, 95.0))
+    for name, more in (("ct", 2), ("ct-proximal", 1), ("ct-distal", 1)):
+        before, after = evaluate(untrained(name), [column]), evaluate(untrained(name), [outside])
+        assert after["nodes"] == before["nodes"] + more
+        assert after["cases"]["case0"]["nodes"] == before["cases"]["case0"]["nodes"] + more

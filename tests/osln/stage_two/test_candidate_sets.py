@@ -93,6 +93,17 @@ def test_a_patient_without_candidates_keeps_its_nodes():
     assert added.truth.tolist() == [1, 1, 1] and added.n_candidates == 0
 
 
+def test_nodes_outside_the_searched_column_are_missed_and_nothing_is_learned_from_them():
+    detections = found(NODES, PREDICTIONS)
+    outside = replace(detections, column=replace(detections.column, outside_mm=(80.0, 20.0)))
+    for add_nodes in (False, True):
+        before = candidate_set(detections, STAGE_TWO, add_nodes=add_nodes)
+        after = candidate_set(outside, STAGE_TWO, add_nodes=add_nodes)
+        assert after.scored().n_nodes == before.scored().n_nodes + 2
+        assert after.scored().hits.sum() == before.scored().hits.sum()
+        assert after.truth.tolist() == before.truth.tolist()
+
+
 def test_a_patient_without_nodes_has_false_candidates_only():
     one = candidate_set(found({}, PREDICTIONS), STAGE_TWO, add_nodes=True)
     assert one.truth.tolist() == [0, 0, 0] and one.scored().n_nodes == 0

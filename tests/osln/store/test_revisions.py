@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import json
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from osln.store.revisions import ConflictError, DiskFullError, Revisions
 ONE = gzip.compress(b"first label", mtime=0)
 TWO = gzip.compress(b"second label", mtime=0)
 THREE = gzip.compress(b"third label", mtime=0)
+REVIEW = {"complete": False, "seconds": 7.5, "candidates": []}
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_expecting_no_revision_conflicts_with_an_existing_one(kept):
         submit(kept, TWO, expected=0)
 
 
-@pytest.mark.parametrize("failing_write", [1, 2, 3, 4])
+@pytest.mark.parametrize("failing_write", [1, 2, 3, 4, 5, 6])
 def test_a_full_disk_leaves_head_final_and_folder_as_they_were(kept, monkeypatch, failing_write):
     submit(kept, ONE)
     before = sorted(path.name for path in kept.folder.iterdir())
@@ -71,7 +73,8 @@ def test_a_full_disk_leaves_head_final_and_folder_as_they_were(kept, monkeypatch
 
     monkeypatch.setattr(revisions_module, "write_atomically", write)
     with pytest.raises(DiskFullError, match="former label is untouched"):
-        submit(kept, TWO)
+        submit(kept, TWO, node_map=THREE, review=REVIEW)
+    assert len(calls) == failing_write
     monkeypatch.undo()
     assert kept.head().revision == 1
     assert kept.final.read_bytes() == ONE
@@ -91,6 +94,56 @@ def test_a_crash_after_the_head_was_written_is_finished_by_the_next_visit(kept, 
         assert kept.settle() is None
     assert kept.final.read_bytes() == TWO
     assert [r.revision for r in kept.history()] == [2, 1]
+
+
+def test_a_review_is_written_before_the_head_and_belongs_to_its_revision_alone(kept, monkeypatch):
+    real, names = revisions_module.write_atomically, []
+
+    def write(path, data):
+        names.append(path.name)
+        real(path, data)
+
+    monkeypatch.setattr(revisions_module, "write_atomically", write)
+    first = submit(kept, ONE, node_map=THREE, review=REVIEW)
+    assert names == [
+        "0001.nodes.nii.gz",
+        "0001.review.json",
+        "0001.nii.gz",
+        "0001.json",
+        ".case.nii.gz.next",
+        "head.json",
+    ]
+    second = submit(kept, TWO)
+    assert kept.review(1) == REVIEW and kept.review(2) is None
+    assert (first.complete, first.seconds, second.complete, second.seconds) == (False, 7.5, None, None)
+
+
+def test_a_review_of_an_interrupted_write_is_not_that_of_the_next_revision(kept, monkeypatch):
+    real = revisions_module.write_atomically
+
+    def write(path, data):
+        if path.name == "head.json":
+            raise KeyboardInterrupt
+        real(path, data)
+
+    monkeypatch.setattr(revisions_module, "write_atomically", write)
+    with pytest.raises(KeyboardInterrupt):
+        submit(kept, ONE, review=REVIEW)
+    monkeypatch.undo()
+    head = submit(kept, ONE)
+    assert (head.revision, kept.review(head.revision)) == (2, None)
+
+
+def test_revisions_of_former_versions_are_read_without_what_they_did_not_say(kept):
+    submit(kept, ONE)
+    for name in ("0001.json", "head.json"):
+        path = kept.folder / name
+        told = json.loads(path.read_text())
+        for key in ("changes", "complete", "seconds", "restored_from"):
+            del told[key]
+        path.write_text(json.dumps(told))
+    head = kept.head()
+    assert (head.changes, head.complete, head.seconds, head.restored_from) == (None, None, None, None)
 
 
 def test_a_crash_before_the_head_was_written_leaves_the_former_head(kept, monkeypatch):

@@ -1,44 +1,93 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
-from osln.store.splits import FRACTIONS, assign, split_by_hash, split_of
+from osln.store.splits import SHARES, assign, next_split, split_of, stored_splits
+from osln.store.strata import Strata, strata_of
+from small.columns import small_column
+from small.studies import add_case
 
 
 def table(root):
     return json.loads((root / ".osln" / "splits.json").read_text())
 
 
-def test_the_split_depends_on_case_and_seed_alone():
-    # sha256 of "0:d" begins with 7d98, .491 of the range; training ends at .596 and validation at .759.
-    assert split_by_hash("d") == split_by_hash("d", 0) == "train"
-    # "0:a" gives 9df3, .617; "0:b" e021, .876.
-    assert split_by_hash("a") == "validation" and split_by_hash("b") == "test"
-    several = {split_by_hash("a", seed) for seed in range(30)}
-    assert several == {"train", "validation", "test"}
+def test_the_first_three_train_and_the_fourth_validates():
+    decided = []
+    for _ in range(4):
+        decided.append((next_split(decided, None), None))
+    assert [split for split, _ in decided] == ["train", "train", "train", "validation"]
 
 
-def test_a_large_cohort_is_divided_like_the_papers():
-    names = [split_by_hash(f"patient-{i}") for i in range(5000)]
-    for split, share in FRACTIONS:
-        assert names.count(split) / 5000 == pytest.approx(share, abs=0.02)
+def test_patients_go_where_the_shares_lack_most():
+    # Of five, 2.98 train, .82 validate and 1.21 test: with 3, 1, 0 before, test makes it 3, 1, 1.
+    decided = [("train", None)] * 3 + [("validation", None)]
+    assert next_split(decided, None) == "test"
+    # Of six, 3.57, .98 and 1.45: training.
+    assert next_split([*decided, ("test", None)], None) == "train"
+
+
+def test_a_cohort_of_the_papers_size_is_divided_as_the_papers():
+    decided = []
+    for _ in range(141):
+        decided.append((next_split(decided, None), None))
+    assert [[split for split, _ in decided].count(split) for split in SHARES] == [84, 23, 34]
+
+
+def test_nodes_of_both_zones_are_spread_like_the_patients():
+    rng = np.random.default_rng(0)
+    decided = []
+    for near, far in zip(rng.poisson(2, 60), rng.poisson(3, 60), strict=True):
+        strata = Strata(int(near), int(far))
+        decided.append((next_split(decided, strata), strata))
+    for split, share in SHARES.items():
+        own = [strata for name, strata in decided if name == split]
+        for kind in ("proximal", "distal"):
+            nodes = [sum(getattr(one, kind) for one in group) for group in (own, [s for _, s in decided])]
+            assert nodes[0] / nodes[1] == pytest.approx(share, abs=0.03)
+    # A patient full of nodes is not put where there are too many already.
+    heavy = [("train", Strata(0, 0))] * 6 + [("validation", Strata(9, 9)), ("test", Strata(2, 2))]
+    assert next_split(heavy, Strata(8, 8)) == "train"
+
+
+def test_cases_that_arrive_at_once_are_taken_in_the_order_of_their_hash(tmp_path):
+    names = [f"patient-{i}" for i in range(20)]
+    given = assign(tmp_path, names)
+    assert given == assign(tmp_path / "other", names[::-1])
+    assert given != assign(tmp_path / "seed", names, seed=1)
+    assert [list(given.values()).count(split) for split in SHARES] == [12, 3, 5]
+
+
+def test_the_nodes_of_a_case_are_read_by_zone(tmp_path):
+    add_case(tmp_path, "d")
+    add_case(tmp_path, "x", approved=False)
+    column = small_column(ord("d"))
+    labels = [label for label in np.unique(column.nodes) if label]
+    centers = [np.argwhere(column.nodes == label).mean(axis=0).astype(int) for label in labels]
+    near = sum(column.distance_mm[tuple(center)] <= 70 for center in centers)
+    assert 0 < near < 4 and strata_of(tmp_path, "d") == Strata(near, 4 - near)
+    assert strata_of(tmp_path, "x") is None and strata_of(tmp_path, "nobody") is None
+    assert table(tmp_path)["nodes"] == {"d": [near, 4 - near]}
+    (tmp_path / "labels" / "final" / "d.nii.gz").write_bytes(b"damaged")
+    assert strata_of(tmp_path, "d") is None and split_of(tmp_path, "d") == "train"
 
 
 def test_assigned_splits_are_stored_with_the_seed(tmp_path):
     given = assign(tmp_path, ["a", "b", "a"], seed=3)
-    assert list(given) == ["a", "b"]
+    assert list(given) == ["a", "b"] and set(given.values()) == {"train"}
     assert table(tmp_path) == {"seed": 3, "cases": given}
 
 
 def test_a_stored_split_never_moves(tmp_path):
     (tmp_path / ".osln").mkdir()
-    moved = {"train": "test", "validation": "train", "test": "validation"}[split_by_hash("a")]
+    moved = "test"
     (tmp_path / ".osln" / "splits.json").write_text(json.dumps({"seed": 0, "cases": {"a": moved}}))
     assert split_of(tmp_path, "a") == moved
     assign(tmp_path, ["b", "c"], seed=9)
     assert table(tmp_path)["cases"]["a"] == moved and table(tmp_path)["seed"] == 0
-    assert table(tmp_path)["cases"]["b"] == split_by_hash("b", 0)
+    assert stored_splits(tmp_path) == {"a": "test", "b": "train", "c": "train"}
 
 
 def test_a_wanted_split_is_taken_by_a_case_that_has_none(tmp_path):
@@ -64,7 +113,16 @@ def test_nothing_is_left_behind_by_writing(tmp_path):
     )
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"cases": {}}', '{"seed": 0, "cases": {"a": "training"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cases": {}}',
+        '{"seed": 0, "cases": {"a": "training"}}',
+        '{"seed": 0, "cases": {}, "nodes": {"a": [1]}}',
+    ],
+)
 def test_a_damaged_table_is_refused_and_left_as_it_is(tmp_path, text):
     (tmp_path / ".osln").mkdir()
     path = tmp_path / ".osln" / "splits.json"

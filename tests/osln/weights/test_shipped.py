@@ -70,6 +70,8 @@ def test_the_click_network_that_comes_with_the_software_is_the_one_of_the_manife
     shipped = Path(__file__).resolve().parents[3] / "apps" / "osln" / "model" / "shipped"
     told = json.loads((shipped / "manifest.json").read_text())["click"]
     assert hashlib.sha256((shipped / told["file"]).read_bytes()).hexdigest() == told["sha256"]
+    measured = (shipped.parents[3] / "docs" / "clicks.md").read_text()
+    assert f"Weights `{told['sha256'][:12]}`" in measured, "measure again: ./benchmarks/run clicks"
 
 
 def test_the_tagger_that_comes_with_the_software_is_the_shipped_version_of_lesanet():

@@ -5,6 +5,7 @@ case that fails.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,10 +17,14 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferImageType, BatchIn
 
 from lib.errors import translated
 from lib.models import node_click
+from lib.models.jobs import JobFiles, Report, be_idle
 from lib.options import Choice, Number, Option, checked, listed
+from lib.temporary import server
 
 logger = logging.getLogger(__name__)
 
+OF_THE_SERVER = ("job",)
+"""Keys that the server puts into a request."""
 OF_THE_STOCK_BODY = ("model", "images", "multi_gpu", "gpus", "max_workers", "save_label")
 """Keys of the default body that mean nothing here: one case after the other on one device, always saved."""
 
@@ -52,7 +57,18 @@ class Batch(BatchInferTask):
                 f"{node_click.NAME} needs clicks in a case: ask it with POST /infer/{node_click.NAME}; the "
                 "rows, osln for instance, run on many cases"
             )
-        return checked(request, self.options, (*OF_THE_STOCK_BODY, *self.passed_on))
+        return checked(request, self.options, (*OF_THE_STOCK_BODY, *OF_THE_SERVER, *self.passed_on))
+
+    def wanted(self, request: Mapping[str, Any], datastore: Datastore) -> list[str]:
+        """The cases of a request in their order, those of its job if it has one.
+
+        Raises:
+            ValueError: If an option is not allowed, or a listed case is not in the store.
+        """
+        if number := request.get("job"):
+            return JobFiles(datastore.root).cases(number)
+        cases, most = self.get_images(request, datastore), self.check(request)["max_batch_size"]
+        return cases[:most] if most else cases
 
     def get_images(self, request: Mapping[str, Any], datastore: Datastore) -> list[str]:
         """The cases that a request asks for, by name.
@@ -83,24 +99,32 @@ class Batch(BatchInferTask):
 
         Returns:
             By case: `status` "done" or "failed", and what was found or why not; every case that was asked
-            for is there.
+            for is there, unless the job was canceled.
         """
         with translated():
             options = self.check(request)
-            cases = self.get_images(request, datastore)
-        if options["max_batch_size"]:
-            cases = cases[: options["max_batch_size"]]
+            cases = self.wanted(request, datastore)
+        number = request.get("job")
+        job = Report(JobFiles(datastore.root), number, len(cases)) if number else None
+        if server()[0] not in (0, os.getpid()):
+            be_idle()
         device = options["device"] if options["device"] in self.devices else self.devices[0]
         if device != options["device"]:
             logger.info("batch: no GPU here, running on %s", device)
         report: dict[str, Any] = {}
         start = time.monotonic()
-        for number, case in enumerate(cases, start=1):
+        for count, case in enumerate(cases, start=1):
+            if job is not None:
+                if job.canceled:
+                    break
+                job.begin(case)
             own = {key: request[key] for key in self.passed_on if key in request}
             own |= {"model": request.get("model"), "image": case, "device": device, "save_label": True}
             report[case] = one_case(own, datastore, infer)
-            left = (time.monotonic() - start) / number * (len(cases) - number)
-            logger.info("batch %d/%d %s: %s; %.0f s left", number, len(cases), case, said(report[case]), left)
+            if job is not None:
+                job.end(case, report[case].get("error"))
+            left = (time.monotonic() - start) / count * (len(cases) - count)
+            logger.info("batch %d/%d %s: %s; %.0f s left", count, len(cases), case, said(report[case]), left)
         failed = sum(entry["status"] == "failed" for entry in report.values())
         logger.info("batch: %d cases done, %d failed", len(report) - failed, failed)
         return report

@@ -21,7 +21,15 @@ from osln.clicks.answering import InUse
 from osln.files.images import split_suffix
 from osln.imaging.study import Study, build_study
 from osln.output.cases import load_for
-from osln.output.label_maps import DTYPES, EXTENSIONS, LABELS, WITH_REJECTED, label_map
+from osln.output.label_maps import (
+    DTYPES,
+    EXTENSIONS,
+    LABELS,
+    WITH_REJECTED,
+    candidate_map,
+    candidate_names,
+    label_map,
+)
 from osln.output.result import NOTE, described, result
 from osln.pipeline import NoRoomError, Pipeline, in_use
 from osln.published import SERVED_ROWS, Published
@@ -40,6 +48,7 @@ FILE_OPTIONS: tuple[Option, ...] = (
     Choice("result_extension", EXTENSIONS),
     Choice("result_dtype", DTYPES),
     Switch("result_compress", True),
+    Choice("candidates", ("kept", "all")),
     Switch("save_label", False),
     Choice("label_tag", (DefaultLabelTag.ORIGINAL.value,)),
 )
@@ -116,16 +125,9 @@ class RowInfer(InferTask):
         read = time.perf_counter()
         found, pipeline = self._detect(pipeline, study, options)
         detected = time.perf_counter()
-        with_rejected = bool(options.get("show_rejected"))
-        path = write_label_map(
-            label_map(found, study, with_rejected=with_rejected),
-            study.ct.grid,
-            study.ct.file_grid,
-            WITH_REJECTED if with_rejected else LABELS,
-            extension=options["result_extension"],
-            dtype=options["result_dtype"],
-            compress=options["result_compress"],
-        )
+        every = options["candidates"] == "all"
+        with_rejected = bool(options.get("show_rejected")) and not every
+        path = self._written(found, study, options, with_rejected=with_rejected)
         done = time.perf_counter()
         latencies = {
             "networks": loaded - start,
@@ -136,7 +138,33 @@ class RowInfer(InferTask):
             "total": done - start,
         }
         return str(path), result(
-            found, pipeline, warnings=warnings, latencies=latencies, with_rejected=with_rejected
+            found,
+            pipeline,
+            warnings=warnings,
+            latencies=latencies,
+            with_rejected=with_rejected,
+            with_values=every,
+        )
+
+    def _written(
+        self, found: Detections, study: Study, options: Mapping[str, Any], *, with_rejected: bool
+    ) -> Path:
+        """A temporary label map: of the nodes, or of every candidate, whose values need their own type."""
+        if options["candidates"] == "all":
+            labels, names = candidate_map(found, study), candidate_names(found)
+            dtype = labels.dtype.name
+        else:
+            labels = label_map(found, study, with_rejected=with_rejected)
+            names = WITH_REJECTED if with_rejected else LABELS
+            dtype = options["result_dtype"]
+        return write_label_map(
+            labels,
+            study.ct.grid,
+            study.ct.file_grid,
+            names,
+            extension=options["result_extension"],
+            dtype=dtype,
+            compress=options["result_compress"],
         )
 
     def _pipeline(self, device: str, options: Mapping[str, Any]) -> Pipeline:

@@ -18,8 +18,10 @@ from lib.errors import translated
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from osln.files.arrays import plain
 from osln.files.images import write_atomically
+from osln.files.whole import write_json
 from osln.learning.fit import Progress
 from osln.retraining.classifier import retrain_classifier
+from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.publishing import nothing_to_learn
 from osln.retraining.segmenter import retrain
 from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, SERVED_NETWORKS, Classifier, Preset, Segmenter
@@ -58,7 +60,7 @@ class Place:
 
 
 class NetworkTrainer(TrainTask):
-    """Trains one network on the approved labels and publishes it if it is at least as good.
+    """Trains one network on the approved labels and publishes it if it is not likely to be worse.
 
     Args:
         network: Which network.
@@ -75,6 +77,10 @@ class NetworkTrainer(TrainTask):
             Number(self.length, 0, 0, 1_000_000),
             Number("learning_rate", 0.0, 0.0, 1.0),
             Switch("from_scratch", False),
+            # Probability of being worse below which the new version is published.
+            Number("highest_risk", HIGHEST_RISK, 0.0, 0.5),
+            # With few validation patients: judge on training patients too, by networks without them.
+            Switch("cross_fit", True),
             Choice("device", place.devices),
         )
 
@@ -123,8 +129,20 @@ class NetworkTrainer(TrainTask):
         version = None if options["from_scratch"] else store.published(self.network.name)
         return version.metadata.get("preset", preset) if version else preset
 
+    @property
+    def reports(self) -> Path:
+        """Folder of the comparisons that decided about each version trained by the server."""
+        return self.place.models / "training" / "reports" / self.network.name
+
+    def curve(self) -> list[dict[str, Any]]:
+        """Figures of the running or the last training by epoch; [] before the first."""
+        return self._record().get("curve", [])
+
     def stats(self) -> dict[str, Any]:
         """State of the running or the last training, as the viewers show it; {} before the first."""
+        return {key: value for key, value in self._record().items() if key != "curve"}
+
+    def _record(self) -> dict[str, Any]:
         try:
             return json.loads(self.record.read_text())
         except FileNotFoundError:
@@ -169,6 +187,8 @@ class NetworkTrainer(TrainTask):
                     preset=self.preset_for(options),
                     learning_rate=options["learning_rate"] or None,
                     from_scratch=options["from_scratch"],
+                    highest_risk=options["highest_risk"],
+                    cross_fit=options["cross_fit"],
                     device=options["device"],
                     tagger_path=tagger_file(ModelStore(self.place.models), self.place.tagger),
                     on_progress=on_progress,
@@ -180,6 +200,7 @@ class NetworkTrainer(TrainTask):
             record.end(status="failed", error=str(error))
             raise
         outcome = plain(report.to_json())
+        write_json(self.reports / f"{outcome['version']}.json", outcome)
         record.end(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
         return outcome
@@ -201,6 +222,7 @@ class _Record:
             # Slicer divides by it before the first epoch has ended.
             "total_epochs": 1,
             "best_metric": 0.0,
+            "curve": [],
         }
 
     def write(self, **changes: Any) -> None:
@@ -210,7 +232,14 @@ class _Record:
 
     def progress(self, progress: Progress) -> None:
         figures = progress.validation or {}
+        point = {
+            "epoch": progress.epoch,
+            "loss": progress.loss,
+            "metric": figures.get("metric"),
+            "recall": figures.get("recall"),
+        }
         self.write(
+            curve=[*self.state["curve"], point],
             epoch=progress.epoch,
             total_epochs=progress.epochs,
             loss=progress.loss,

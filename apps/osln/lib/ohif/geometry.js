@@ -7,6 +7,14 @@
 
 const SPACE = 'left-posterior-superior';
 const TOLERANCE_VOXELS = 0.1;
+const NRRD_TYPES = {
+  'unsigned char': Uint8Array,
+  uint8: Uint8Array,
+  uchar: Uint8Array,
+  'unsigned short': Uint16Array,
+  uint16: Uint16Array,
+  ushort: Uint16Array,
+};
 
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 const minus = (a, b) => [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
@@ -39,7 +47,13 @@ function onGrid(labels, from, to) {
   const first = [0, 0, 0];
   const stride = [1, from.size[0], from.size[0] * from.size[1]];
   const step = to.axes.map((axis, n) => {
-    const next = minus(voxelAt(from, to.origin.map((o, c) => o + axis[c])), start);
+    const next = minus(
+      voxelAt(
+        from,
+        to.origin.map((o, c) => o + axis[c])
+      ),
+      start
+    );
     const along = next.map(Math.abs).indexOf(Math.max(...next.map(Math.abs)));
     const whole = [0, 0, 0];
     whole[along] = Math.sign(next[along]);
@@ -54,7 +68,7 @@ function onGrid(labels, from, to) {
   if (start.some((value, c) => Math.abs(value - first[c]) > TOLERANCE_VOXELS)) {
     throw new Error('the label map does not begin at the corner of this CT');
   }
-  const values = new Uint8Array(to.size[0] * to.size[1] * to.size[2]);
+  const values = new labels.constructor(to.size[0] * to.size[1] * to.size[2]);
   const base = dot(first, stride);
   let target = 0;
   for (let k = 0; k < to.size[2]; k++) {
@@ -66,6 +80,29 @@ function onGrid(labels, from, to) {
     }
   }
   return values;
+}
+
+/**
+ * Places in another grid of the same CT of the voxels that are not 0 in a small label map, as a crop around a node.
+ *
+ * @throws {Error} if its voxels are not voxels of that grid.
+ */
+function placesOf(labels, from, to) {
+  const places = [];
+  labels.forEach((value, n) => {
+    if (!value) return;
+    const rest = Math.floor(n / from.size[0]);
+    const point = pointAt(from, [n % from.size[0], rest % from.size[1], Math.floor(rest / from.size[1])]);
+    const [i, j, k] = voxelAt(to, point).map((value, c) => {
+      const whole = Math.round(value);
+      if (Math.abs(value - whole) > TOLERANCE_VOXELS || whole < 0 || whole >= to.size[c]) {
+        throw new Error('the answer does not lie on the voxels of this CT');
+      }
+      return whole;
+    });
+    places.push(i + to.size[0] * (j + to.size[1] * k));
+  });
+  return places;
 }
 
 /** A label map as a raw NRRD file, with all of its geometry. */
@@ -86,7 +123,7 @@ function writeNrrd(labels, grid) {
 }
 
 /**
- * Reads what this server writes: a raw NRRD of one byte a voxel.
+ * Reads what this server writes, a raw NRRD of one or two bytes a voxel: {labels, grid}, Uint8Array or Uint16Array.
  *
  * @throws {Error} if it is anything else.
  */
@@ -98,9 +135,14 @@ function readNrrd(buffer) {
     const [, name, value] = /^([^:#]+): ?(.*)$/.exec(line) || [];
     if (name) fields[name] = value;
   }
-  const one = ['unsigned char', 'uint8', 'uchar'].includes(fields.type);
-  if (!one || fields.encoding !== 'raw' || fields.space !== SPACE) {
-    throw new Error('expected an uncompressed NRRD label map of one byte a voxel');
+  const kind = NRRD_TYPES[fields.type];
+  if (
+    !kind ||
+    fields.encoding !== 'raw' ||
+    fields.space !== SPACE ||
+    (kind === Uint16Array && fields.endian !== 'little')
+  ) {
+    throw new Error('expected an uncompressed NRRD label map of one or two bytes a voxel');
   }
   const vectors = text => [...text.matchAll(/\(([^)]*)\)/g)].map(match => match[1].split(',').map(Number));
   const grid = {
@@ -108,5 +150,6 @@ function readNrrd(buffer) {
     origin: vectors(fields['space origin'])[0],
     axes: vectors(fields['space directions']),
   };
-  return { labels: bytes.subarray(end + 2), grid };
+  // Copied: two bytes a voxel have to begin at an even place.
+  return { labels: new kind(buffer.slice(end + 2)), grid };
 }

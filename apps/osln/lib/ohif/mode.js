@@ -1,5 +1,5 @@
 // The mode: viewports, tools, toolbar and panels.
-// Uses view.js: VIEWPORTS, TOOL_GROUP, PROTOCOL, protocol, registerAttributes; panel.js: BRUSH_MM, panelComponent.
+// Uses view.js: VIEWPORTS, beginLook; hanging.js: PROTOCOL, TOOL_GROUP, protocol, registerAttributes; commands.js: commandsModule; layout.js: BRUSH_MM; panel.js: panelComponent.
 
 const EXTENSIONS = {
   '@ohif/extension-default': '^3.0.0',
@@ -55,6 +55,13 @@ const button = (id, icon, label, evaluate = 'evaluate.cornerstoneTool') => ({
   },
 });
 
+/** A button that does something at once and leaves the mouse's tool as it is. */
+const action = (id, icon, label, commands) => ({
+  id,
+  uiType: 'ohif.radioGroup',
+  props: { icon, label, commands, evaluate: 'evaluate.action' },
+});
+
 const BUTTONS = [
   button('WindowLevel', 'tool-window-level', 'Window and level'),
   button('Pan', 'tool-move', 'Pan'),
@@ -63,12 +70,14 @@ const BUTTONS = [
   button('Length', 'tool-length', 'Length'),
   button('SphereBrush', 'icon-tool-brush', 'Brush (sphere)'),
   button('SphereEraser', 'icon-tool-eraser', 'Eraser (sphere)'),
-  {
-    id: 'Reset',
-    uiType: 'ohif.radioGroup',
-    props: { icon: 'tool-reset', label: 'Reset view', commands: 'resetViewport', evaluate: 'evaluate.action' },
-  },
+  action('Overlay', 'toggle-dicom-overlay', 'Nodes and tumor on and off', 'oslnOverlay'),
+  action('Pet', 'tool-fusion-color', 'PET on and off', 'oslnPet'),
+  action('Border', 'tool-circle', '70 mm from the tumor', 'oslnBorder'),
+  action('Mip', 'tool-3d-rotate', 'PET maximum on and off', 'oslnMip'),
+  action('Reset', 'tool-reset', 'Reset view', 'oslnReset'),
 ];
+
+let endLook = () => {};
 
 const mode = {
   id: 'osln-mode',
@@ -79,12 +88,14 @@ const mode = {
     displayName: 'Lymph nodes',
     onModeEnter: ({ servicesManager, extensionManager }) => {
       const { services } = servicesManager;
+      endLook = beginLook(services);
       addTools(services, extensionManager);
       services.toolbarService.addButtons(BUTTONS);
       services.toolbarService.createButtonSection('primary', BUTTONS.map(({ id }) => id));
     },
     onModeExit: ({ servicesManager }) => {
       const { services } = servicesManager;
+      endLook();
       services.uiDialogService.dismissAll();
       services.uiModalService.hide();
       services.toolGroupService.destroy();
@@ -131,6 +142,7 @@ const extension = {
   version: '1.0.0',
   preRegistration: ({ servicesManager }) => registerAttributes(servicesManager.services),
   getHangingProtocolModule: () => [{ name: PROTOCOL, protocol }],
+  getCommandsModule: ({ servicesManager }) => commandsModule(servicesManager.services),
   getPanelModule: ({ servicesManager, commandsManager }) => [
     {
       name: 'nodes',

@@ -1,220 +1,212 @@
-// The panel on the right: find nodes, look at them one by one, correct, submit.
+// The panel on the right: all candidates of a case, one after another, decided by keys, corrected, submitted.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses geometry.js: onGrid; server.js: info, infer, storedLabel, submit; segmentation.js: TUMOR, EditedLabels; view.js: VIEWPORTS, TOOL_GROUP, PET_OPACITY, cornerstoneViewport, centerOn, setPetOpacity; style.js: STYLE.
-
-const BRUSH_MM = 4;
-const ANNOTATOR_KEY = 'osln-annotator';
-
-/** An element with attributes, listeners (on...) and children. */
-function element(tag, attributes = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-}
-
-const row = (name, ...controls) => element('label', {}, element('span', { textContent: name }), ...controls);
-
-const options = values => values.map(value => element('option', { value, textContent: value }));
-
-const choice = values => element('select', {}, ...options(values));
-
-const round = (value, digits) => (typeof value === 'number' ? value.toFixed(digits) : '?');
+// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question, round; list.js: CandidateList; layout.js: layout; opening.js: openCase, renamed; deciding.js: ACTS.
 
 class NodesPanel {
   constructor(place, services, commandsManager) {
-    this.place = place;
     this.services = services;
     this.commandsManager = commandsManager;
     // Revision of the nodes that are edited; 0 says that none is stored yet.
     this.revision = 0;
     this.unsaved = false;
-    this.build();
+    this.selected = null;
+    this.detailed = null;
+    this.watch = new Watch();
+    this.list = new CandidateList(id => this.select(id));
+    this.parts = layout(place, action => this.act(action), this.list);
+    this.place = this.parts.panel;
+    this.listen();
+    this.enable(false);
+  }
+
+  listen() {
+    const { parts, services } = this;
     const { toolGroupService } = services;
-    this.tools = toolGroupService.subscribe(toolGroupService.EVENTS.PRIMARY_TOOL_ACTIVATED, ({ toolName }) => this.mark(toolName));
-    this.whenReady(() => this.open().catch(error => this.tell(error.message, 'error')));
-    this.onRelease = () => setTimeout(() => this.noteStroke(), 0);
-    document.addEventListener('mouseup', this.onRelease);
-    this.onLeave = event => {
-      if (this.unsaved) event.preventDefault();
+    const tools = toolGroupService.subscribe(toolGroupService.EVENTS.PRIMARY_TOOL_ACTIVATED, ({ toolName }) =>
+      this.mark(toolName)
+    );
+    const away = new AbortController();
+    const on = (target, names, listener) =>
+      names.split(' ').forEach(name => target.addEventListener(name, listener, { signal: away.signal, capture: true }));
+    on(document, 'mouseup', () => setTimeout(() => this.noteStroke(), 0));
+    on(document, 'mousemove keydown wheel visibilitychange', () => this.watch.tick(this.isLookedAt()));
+    on(window, 'focus blur', () => this.watch.tick(this.isLookedAt()));
+    // The next key is a decision again, not a choice in the list that was just used.
+    on(this.place, 'change', ({ target }) => target.tagName === 'SELECT' && !isAsked(this.place) && target.blur());
+    on(window, 'pagehide', () => this.drafts?.stop());
+    this.endings = [
+      () => tools.unsubscribe(),
+      () => away.abort(),
+      listenToKeys((action, event) => this.onKey(action, event)),
+      guardLeaving(() => this.unsaved),
+    ];
+    const images = watchImages(services, {
+      ready: () => openCase(this).catch(error => this.trouble(error)),
+      failed: sentence => this.tell(sentence, 'error'),
+    });
+    this.endings.push(images);
+    onMipPick(({ id, point_mm: point }) => (id === null ? this.jumpTo(point) : this.select(id)));
+    parts.order.onchange = () => this.refresh();
+    parts.point.oninput = () => this.movePoint(Number(parts.point.value));
+    parts.target.onchange = () => this.aim();
+    parts.annotator.onchange = () => renamed(this).catch(error => this.trouble(error));
+    parts.radius.oninput = () => {
+      parts.millimeters.textContent = `${parts.radius.value} mm`;
+      const toolNames = ['SphereBrush', 'SphereEraser', 'CircularBrush', 'CircularEraser'];
+      this.commandsManager.runCommand('setBrushSize', { value: Number(parts.radius.value), toolNames });
     };
-    window.addEventListener('beforeunload', this.onLeave);
   }
 
   destroy() {
     this.gone = true;
-    document.removeEventListener('mouseup', this.onRelease);
-    window.removeEventListener('beforeunload', this.onLeave);
-    this.tools.unsubscribe();
+    this.clicking?.end();
+    this.drafts?.stop();
+    if (this.leased) giveBack(this.image, this.leased);
+    this.endings.forEach(end => end());
   }
 
-  build() {
-    const part = (name, value) => {
-      this[name] = value;
-      return value;
-    };
-    const act = (textContent, work, className = '') => element('button', { textContent, className, onclick: work });
-    this.place.replaceChildren(
-      element('style', { textContent: STYLE }),
-      element(
-        'div',
-        { className: 'osln' },
-        element('h3', { textContent: 'Case' }),
-        part('about', element('div', { className: 'about', textContent: 'Loading the images ...' })),
-        part('petRow', row('PET', part('pet', element('input', { type: 'range', min: 0, max: 1, step: 0.05, value: PET_OPACITY })))),
-        element('h3', { textContent: 'Find nodes' }),
-        row('Model', part('model', choice([]))),
-        row('Operating point', part('point', choice([]))),
-        row('Show rejected', part('rejected', element('input', { type: 'checkbox' }))),
-        element('div', { className: 'osln-row' }, part('run', act('Find nodes', () => this.find(), 'main'))),
-        part('list', element('ol')),
-        element('h3', { textContent: 'Correct' }),
-        row('Segment', part('segment', choice(['lymph node', 'tumor']))),
-        element(
-          'div',
-          { className: 'osln-row' },
-          part('brush', act('Brush', () => this.use('SphereBrush'))),
-          part('eraser', act('Eraser', () => this.use('SphereEraser'))),
-          part('look', act('Look', () => this.use('WindowLevel'))),
-          part('back', act('Undo', () => this.takeBack()))
-        ),
-        row('Radius', part('radius', element('input', { type: 'range', min: 1, max: 20, step: 0.5, value: BRUSH_MM })), part('millimeters', element('small', { textContent: `${BRUSH_MM} mm` }))),
-        element('h3', { textContent: 'Approve' }),
-        row('Annotator', part('annotator', element('input', { type: 'text', placeholder: 'your name', value: localStorage.getItem(ANNOTATOR_KEY) || '' }))),
-        element('div', { className: 'osln-row' }, part('send', act('Submit', () => this.submit(), 'main'))),
-        part('said', element('div')),
-        element('small', { textContent: 'Research software, not for clinical use.' })
-      )
-    );
-    this.pet.oninput = () => setPetOpacity(this.services, Number(this.pet.value));
-    this.model.onchange = () => this.showOptions();
-    this.segment.onchange = () => this.labels?.paint(this.segment.selectedIndex + 1);
-    this.radius.oninput = () => {
-      this.millimeters.textContent = `${this.radius.value} mm`;
-      const toolNames = ['SphereBrush', 'SphereEraser', 'CircularBrush', 'CircularEraser'];
-      this.commandsManager.runCommand('setBrushSize', { value: Number(this.radius.value), toolNames });
-    };
-    this.annotator.onchange = () => localStorage.setItem(ANNOTATOR_KEY, this.annotator.value.trim());
-    this.enable(false);
+  isLookedAt() {
+    return document.visibilityState === 'visible' && document.hasFocus();
+  }
+
+  get name() {
+    return this.parts.annotator.value.trim();
+  }
+
+  get order() {
+    return this.parts.order.value;
   }
 
   /** Controls that need images and an idle server. */
   enable(on) {
-    for (const control of [this.run, this.brush, this.eraser, this.look, this.back, this.send]) control.disabled = !on;
+    this.idle = on;
+    for (const name of [...CONTROLS]) this.parts[name].disabled = !on;
   }
 
   tell(text, kind = '') {
-    this.said.replaceChildren(element('div', { className: `told ${kind}`, textContent: text }));
-    this.said.scrollIntoView({ block: 'nearest' });
+    this.parts.said.replaceChildren(element('div', { className: `told ${kind}`, textContent: text }));
+    this.parts.said.scrollIntoView({ block: 'nearest' });
   }
 
-  /** Calls back once, when the CT is in all planes. */
-  whenReady(then) {
-    const look = () => {
-      if (this.gone) return;
-      const shown = Object.values(VIEWPORTS).map(id => cornerstoneViewport(this.services, id));
-      if (shown.every(viewport => viewport?.getAllVolumeIds?.().length)) then();
-      else setTimeout(look, 200);
-    };
-    look();
-  }
-
-  /** Everything about the CT that is shown: its stored label, and what the server can do with it. */
-  async open() {
-    const { viewportGridService, displaySetService } = this.services;
-    const [first, ...others] = viewportGridService.getState().viewports.get(VIEWPORTS.axial).displaySetInstanceUIDs;
-    this.ct = displaySetService.getDisplaySetByUID(first);
-    this.petRow.hidden = !others.length;
-    this.showCase();
-    this.labels = new EditedLabels(this.services, this.ct, Object.values(VIEWPORTS));
-    await this.labels.show();
-    this.mark(this.services.toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
-    const [about, stored] = await Promise.all([info(), storedLabel(this.ct.SeriesInstanceUID)]);
-    if (stored.case !== this.ct.SeriesInstanceUID) {
-      throw new Error('This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.');
-    }
-    this.models = Object.fromEntries(Object.entries(about.models).filter(([, model]) => model.type === 'segmentation'));
-    this.model.replaceChildren(...options(Object.keys(this.models)));
-    this.showOptions();
-    if (stored.labels) {
-      this.labels.load(onGrid(stored.labels, stored.grid, this.labels.grid));
-    }
-    this.revision = stored.revision;
-    this.showCase(stored);
-    this.labels.color();
-    this.enable(true);
-  }
-
-  /** What is shown, and who approved it. */
-  showCase(stored) {
-    const { SeriesDescription, SeriesNumber, numImageFrames, instances } = this.ct;
-    const lines = [`CT ${SeriesNumber ?? ''} ${SeriesDescription ?? ''}: ${numImageFrames ?? instances.length} slices`];
-    lines.push(this.petRow.hidden ? 'no PET in the frame of reference of this CT: it is shown alone' : 'PET on top of it');
-    if (stored?.revision) lines.push(`approved nodes: revision ${stored.revision} by ${stored.by}`);
-    else if (stored) lines.push('nodes are not approved yet');
-    this.about.replaceChildren(...lines.map(textContent => element('div', { textContent })));
-  }
-
-  showOptions() {
-    const { config = {} } = this.models[this.model.value] || {};
-    this.point.replaceChildren(...options(config.operating_point || []));
-    this.point.parentElement.hidden = !config.operating_point;
-    this.rejected.parentElement.hidden = !('show_rejected' in config);
-  }
-
-  /** Runs the model and shows what it found; the annotator's tumor stays. */
-  async find() {
-    const begun = Date.now();
-    const model = this.model.value;
-    const chosen = {};
-    if (!this.point.parentElement.hidden) chosen.operating_point = this.point.value;
-    if (!this.rejected.parentElement.hidden) chosen.show_rejected = this.rejected.checked;
-    this.enable(false);
-    const clock = setInterval(() => this.tell(`${model} is looking, ${Math.round((Date.now() - begun) / 1000)} s ...`), 500);
-    try {
-      const { result, labels, grid } = await infer(model, this.ct.SeriesInstanceUID, chosen);
-      if (this.gone) return;
-      const found = onGrid(labels, grid, this.labels.grid);
-      const rejected = result.label_names?.['rejected candidate'];
-      if (rejected) found.forEach((value, n) => value === rejected && (found[n] = 3));
-      this.labels.replace(found, [TUMOR]);
-      this.unsaved = true;
-      this.showCandidates(result.candidates);
-      const kept = result.candidates.filter(candidate => candidate.kept).length;
-      const seconds = Math.round((Date.now() - begun) / 1000);
-      this.tell([`${kept} of ${result.candidates.length} candidates kept, ${seconds} s.`, ...result.warnings].join(' '), 'good');
-    } catch (error) {
-      this.tell(`Nothing was changed: ${error.message}`, 'error');
-    } finally {
-      clearInterval(clock);
-      this.enable(true);
-    }
-  }
-
-  showCandidates(candidates) {
-    const shown = candidates.filter(candidate => candidate.kept || this.rejected.checked);
-    this.list.replaceChildren(
-      ...shown.map(candidate => {
-        const { score, zone, radius_mm, suv_max, kept, center_mm } = candidate;
-        const suv = typeof suv_max === 'number' && `SUV ${round(suv_max, 1)}`;
-        const text = [zone, `${round(radius_mm, 1)} mm`, suv, !kept && 'rejected'].filter(Boolean).join(', ');
-        return element(
-          'li',
-          {
-            className: kept ? '' : 'rejected',
-            title: 'score of the network, zone, radius, SUVmax; click to go there',
-            onclick: event => {
-              this.list.querySelector('.at')?.classList.remove('at');
-              event.currentTarget.classList.add('at');
-              // The server speaks RAS, DICOM and OHIF LPS.
-              centerOn(this.services, [-center_mm[0], -center_mm[1], center_mm[2]]);
-            },
-          },
-          element('b', { textContent: round(score, 2) }),
-          element('span', { textContent: text })
-        );
-      })
+  /** An error in words; a login that has ended is asked for, without leaving the page. */
+  async trouble(error, before = '') {
+    this.tell(`${before}${error.message}`, 'error');
+    if (error.status !== 401 || isAsked(this.place)) return;
+    const answer = await question(
+      this.place,
+      'Log in again',
+      ['Your login has ended. Everything you decided and drew is kept in this page and in this browser.'],
+      [
+        ['login', 'Log in in a new tab'],
+        [null, 'Later'],
+      ]
     );
+    if (answer === 'login') window.open('/login?next=/', '_blank');
+  }
+
+  during(kind, text, work) {
+    return during(kind, text, work, sentence => this.gone || this.tell(sentence));
+  }
+
+  /** A key of the table; none means anything while a question is open or the server works. */
+  onKey(action, event) {
+    if (this.gone || isAsked(this.place)) return false;
+    // Enter and Escape belong to whatever has the focus, unless a click waits for them.
+    if (['take', 'drop'].includes(action) && !this.clicking) return false;
+    this.act(action, event);
+    return true;
+  }
+
+  act(action, event) {
+    if (!this.idle && action !== 'help') return;
+    Promise.resolve(ACTS[action](this, event)).catch(error => this.trouble(error));
+  }
+
+  /** After every change of the review: what is seen, what is listed, what is kept. */
+  changed(places) {
+    this.labels.put(places, this.review.map);
+    this.unsaved = true;
+    this.refresh();
+    this.keep();
+  }
+
+  keep() {
+    this.watch.tick(this.isLookedAt());
+    this.drafts?.keep({ base_revision: this.revision, ...draftOf(this.review, this.watch) });
+  }
+
+  refresh() {
+    const { review, parts } = this;
+    if (!review) return;
+    if (this.selected !== null && !review.find(this.selected)) this.selected = null;
+    const shown = review.shown(this.order);
+    this.list.show(shown, this.selected, this.detailed);
+    const hidden = review.candidates.length - shown.length;
+    const more = hidden ? `, ${hidden} hidden` : '';
+    parts.left.textContent = `${review.left().length} of ${shown.length} to decide${more}`;
+    this.labels.color(review.candidates, candidate => review.isShown(candidate), this.selected);
+    markOnMip(shown.map(one => this.onMip(one)));
+    this.showPoint();
+    this.aim();
+  }
+
+  /** A candidate as the PET's maximum shows it. */
+  onMip(candidate) {
+    const selected = candidate.id === this.selected;
+    const { id, center_mm, radius_mm, state } = candidate;
+    return { id, center_mm, radius_mm, selected, color: `rgb(${COLORS[state].slice(0, 3).join()})` };
+  }
+
+  /** Shows and hides; nothing else. */
+  movePoint(position) {
+    const { curve } = this.review.facts;
+    this.review.threshold = curve?.length ? curve[position].threshold : position;
+    this.refresh();
+    this.keep();
+  }
+
+  showPoint() {
+    const { point, pointText } = this.parts;
+    const { threshold, facts } = this.review;
+    const curve = facts.curve || [];
+    const nearest = curve.reduce(
+      (best, entry, n) =>
+        Math.abs(entry.threshold - threshold) < Math.abs(curve[best].threshold - threshold) ? n : best,
+      0
+    );
+    Object.assign(point, curve.length ? { min: 0, max: curve.length - 1, step: 1 } : { min: 0, max: 1, step: 0.01 });
+    point.value = curve.length ? nearest : threshold;
+    const entry = curve[nearest];
+    const sensitivity = typeof entry?.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}%` : '';
+    const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}, ` : '';
+    pointText.textContent = `${told}score from ${round(threshold, 2)}`;
+    pointText.title = entry
+      ? 'false positives and sensitivity as validation of these weights measured them'
+      : 'no validation curve of these weights here';
+  }
+
+  /** Selects a candidate and, unless that was switched off, goes there. */
+  select(id, jump = this.parts.follow.checked) {
+    this.selected = id;
+    this.watch.look(id, this.isLookedAt());
+    this.refresh();
+    const candidate = id === null ? null : this.review.find(id);
+    if (candidate && jump) this.jumpTo(candidate.center_mm);
+  }
+
+  /** Centers the planes on a point of the patient (RAS mm). */
+  jumpTo(point) {
+    jumpTo(this.services, point);
+  }
+
+  /** The value that the brush paints: the selected node's, a new one's, or the tumor's. */
+  aim() {
+    const target = this.parts.target.value;
+    const candidate = target === 'node' && this.selected !== null ? this.review.find(this.selected) : null;
+    const value = target === 'tumor' ? TUMOR : (candidate?.value ?? this.review?.freeValue());
+    if (value && value !== this.aimed) this.labels?.paint(value);
+    this.aimed = value;
   }
 
   /** Makes a tool the one of the left mouse button, by the toolbar's own button. */
@@ -226,47 +218,48 @@ class NodesPanel {
 
   /** Shows which tool the left mouse button has, whoever chose it. */
   mark(tool) {
-    this.labels?.paint(this.segment.selectedIndex + 1);
-    for (const [name, button] of [['SphereBrush', this.brush], ['SphereEraser', this.eraser], ['WindowLevel', this.look]]) {
-      button.classList.toggle('on', name === tool);
+    this.aimed = null;
+    this.aim();
+    for (const [name, action] of [
+      ['SphereBrush', 'brush'],
+      ['SphereEraser', 'erase'],
+      ['WindowLevel', 'look'],
+    ]) {
+      this.parts[action].classList.toggle('on', name === tool);
     }
   }
 
   noteStroke() {
     const tool = this.services.toolGroupService.getToolGroup(TOOL_GROUP)?.getActivePrimaryMouseButtonTool();
-    if (this.labels?.before && /Brush|Eraser/.test(tool) && this.labels.remember()) this.unsaved = true;
-  }
-
-  takeBack() {
-    if (!this.labels.undo()) this.tell('There is nothing to take back.');
-  }
-
-  /** Sends the label; it stays in the viewer whatever the server answers. */
-  async submit() {
-    const name = this.annotator.value.trim();
-    if (!name) {
-      this.tell('Type your name first: it is kept with the label.', 'error');
-      this.annotator.focus();
-      return;
-    }
-    this.enable(false);
-    this.tell('Sending ...');
-    try {
-      const { file, info: labelInfo } = this.labels.submission();
-      const reply = await submit(this.ct.SeriesInstanceUID, file, labelInfo, this.revision, name);
-      this.unsaved = false;
-      if (reply.nodes_revision) {
-        this.revision = reply.nodes_revision;
-        this.showCase({ revision: this.revision, by: name });
-      }
-      this.tell([reply.message, reply.pacs?.message].filter(Boolean).join(' '), 'good');
-    } catch (error) {
-      this.tell(`Not stored: ${error.message}. Your label is still here.`, 'error');
-    } finally {
-      this.enable(true);
-    }
+    if (this.gone || !this.review || this.clicking || !/Brush|Eraser/.test(tool)) return;
+    const now = this.labels.values();
+    const done = this.review.stroke(now);
+    if (!done) return;
+    if (done.places.length) this.labels.put(done.places, this.review.map);
+    followTumor(this.services);
+    if (done.id && this.parts.target.value === 'new') this.parts.target.value = 'node';
+    if (done.id) this.select(done.id, false);
   }
 }
+
+const CONTROLS = [
+  'find',
+  'accept',
+  'reject',
+  'undo',
+  'redo',
+  'add',
+  'remove',
+  'split',
+  'join',
+  'brush',
+  'erase',
+  'look',
+  'submit',
+  'past',
+  'nextCase',
+  'point',
+];
 
 /** What OHIF's React draws as the panel. */
 function panelComponent(services, commandsManager) {
@@ -276,5 +269,13 @@ function panelComponent(services, commandsManager) {
     panel = place ? new NodesPanel(place, services, commandsManager) : null;
   };
   const props = { style: { height: '100%' } };
-  return () => ({ $$typeof: Symbol.for('react.element'), type: 'div', key: null, ref: mount, props, _owner: null, _store: {} });
+  return () => ({
+    $$typeof: Symbol.for('react.element'),
+    type: 'div',
+    key: null,
+    ref: mount,
+    props,
+    _owner: null,
+    _store: {},
+  });
 }

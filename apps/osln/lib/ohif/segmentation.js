@@ -1,13 +1,18 @@
-// The label map that the annotator edits: one for each CT, in OHIF's own segmentation service.
-// Uses geometry.js: gridOfVolume, writeNrrd.
+// The label map as OHIF shows it: one for each CT, in its segmentation service; a value for each node, the tumor 255.
+//
+// What it holds is decided by the review; here it is copied into the viewer, and strokes are read back.
+// Uses geometry.js: gridOfVolume; nodes.js: TUMOR; view.js: LOOK, setOverlay.
 
-const SEGMENTS = {
-  1: { label: 'lymph node', color: [255, 196, 0, 255] },
-  2: { label: 'tumor', color: [220, 60, 60, 255] },
-  3: { label: 'rejected candidate', color: [120, 140, 255, 255] },
+const COLORS = {
+  undecided: [255, 196, 0, 255],
+  accepted: [70, 205, 110, 255],
+  edited: [80, 190, 255, 255],
+  added: [80, 190, 255, 255],
+  rejected: [140, 140, 150, 255],
+  tumor: [220, 60, 60, 255],
+  proposal: [255, 90, 220, 255],
 };
-const TUMOR = 2;
-const UNDO_STEPS = 40;
+const HIGHLIGHT = [255, 255, 255, 255];
 
 const LABELMAP = () => window.cornerstoneTools.Enums.SegmentationRepresentations.Labelmap;
 
@@ -22,22 +27,26 @@ class EditedLabels {
     this.displaySet = displaySet;
     this.viewports = viewports;
     this.id = `osln-${displaySet.SeriesInstanceUID}`;
-    this.undoStack = [];
-    this.tumorDrawn = false;
+    this.looks = new Map();
   }
 
   /** Makes the label map and shows it in all viewports; does nothing the second time. */
   async show() {
     const { segmentationService } = this.services;
     if (!segmentationService.getSegmentation(this.id)) {
-      const segments = Object.entries(SEGMENTS).map(([index, segment]) => [
-        index,
-        { segmentIndex: Number(index), active: index === '1', locked: false, ...segment },
-      ]);
+      const segment = (_, n) => [
+        n + 1,
+        {
+          segmentIndex: n + 1,
+          active: n === 0,
+          locked: false,
+          label: n + 1 === TUMOR ? 'tumor' : `lymph node ${n + 1}`,
+        },
+      ];
       await segmentationService.createLabelmapForDisplaySet(this.displaySet, {
         segmentationId: this.id,
         label: 'Lymph nodes',
-        segments: Object.fromEntries(segments),
+        segments: Object.fromEntries(Array.from({ length: TUMOR }, segment)),
       });
     }
     for (const viewport of this.viewports) {
@@ -49,8 +58,7 @@ class EditedLabels {
         });
       }
     }
-    segmentationService.setStyle({ type: LABELMAP() }, { fillAlpha: 0.35, outlineWidth: 2, renderOutline: true });
-    this.before = this.values();
+    setOverlay(this.services);
   }
 
   get volume() {
@@ -66,87 +74,83 @@ class EditedLabels {
     return Uint8Array.from(this.volume.voxelManager.getCompleteScalarDataArray());
   }
 
-  /** Begins with a stored label. */
-  load(values) {
-    this.write(values);
-    this.before = this.values();
-  }
-
-  /** Replaces the values; those not given by `keep` are taken from the new ones. */
-  replace(values, keep = []) {
-    const old = this.values();
-    if (keep.length) {
-      for (let n = 0; n < old.length; n++) {
-        if (keep.includes(old[n]) && !values[n]) values[n] = old[n];
-      }
-    }
-    this.write(values);
-    this.remember();
-  }
-
-  /** Viewports forget the colors that they are given before they have drawn the label map for the first time. */
-  color() {
-    for (const viewport of this.viewports) {
-      for (const [index, { color }] of Object.entries(SEGMENTS)) {
-        this.services.segmentationService.setSegmentColor(viewport, this.id, Number(index), color);
-      }
-    }
-  }
-
+  /** Replaces all voxels. */
   write(values) {
-    const { eventTarget, triggerEvent } = window.cornerstone;
     this.volume.voxelManager.setCompleteScalarDataArray(values);
-    triggerEvent(eventTarget, window.cornerstoneTools.Enums.Events.SEGMENTATION_DATA_MODIFIED, {
-      segmentationId: this.id,
-    });
-    this.color();
+    this.changed();
   }
 
-  /** Notes what has changed since the last call as one step that can be undone; returns whether anything has. */
-  remember() {
-    const now = this.values();
-    const places = [];
-    for (let n = 0; n < now.length; n++) {
-      if (now[n] === this.before[n]) continue;
-      places.push(n);
-      // A node that is painted over the tumor does not make the tumor smaller.
-      if (now[n] === TUMOR || (this.before[n] === TUMOR && !now[n])) this.tumorDrawn = true;
+  /** Replaces some voxels, from a map of all. */
+  put(places, map) {
+    if (!places.length) return;
+    const { voxelManager, dimensions } = this.volume;
+    const slices = new Set();
+    for (const place of places) {
+      voxelManager.setAtIndex(place, map[place]);
+      slices.add(Math.floor(place / (dimensions[0] * dimensions[1])));
     }
-    if (!places.length) return false;
-    this.undoStack.push({ places: Uint32Array.from(places), old: Uint8Array.from(places, n => this.before[n]) });
-    if (this.undoStack.length > UNDO_STEPS) this.undoStack.shift();
-    this.before = now;
-    return true;
+    this.changed([...slices]);
   }
 
-  /** Takes the last step back; returns whether there was one. */
-  undo() {
-    const step = this.undoStack.pop();
-    if (!step) return false;
-    const values = this.values();
-    step.places.forEach((place, n) => {
-      values[place] = step.old[n];
+  changed(slices) {
+    const { eventTarget, triggerEvent } = window.cornerstone;
+    const detail = { segmentationId: this.id, ...(slices && { modifiedSlicesToUse: slices }) };
+    triggerEvent(eventTarget, window.cornerstoneTools.Enums.Events.SEGMENTATION_DATA_MODIFIED, detail);
+  }
+
+  /**
+   * Colors of nodes by their state, and which of them are seen.
+   *
+   * @param candidates All of them.
+   * @param isShown Whether one is.
+   * @param selected Id of the one that is white.
+   */
+  color(candidates, isShown, selected) {
+    const looks = new Map([[TUMOR, { color: COLORS.tumor, visible: LOOK.tumor }]]);
+    for (const candidate of candidates) {
+      if (candidate.value === null) continue;
+      const color = candidate.id === selected ? HIGHLIGHT : COLORS[candidate.state];
+      looks.set(candidate.value, { color, visible: candidate.id === selected || isShown(candidate) });
+    }
+    this.paintLooks(looks);
+  }
+
+  /** The proposal of a click, before it is a node. */
+  colorProposal(value) {
+    this.paintLooks(new Map([[value, { color: COLORS.proposal, visible: true }]]));
+  }
+
+  paintLooks(looks) {
+    const changed = [...looks].filter(([value, look]) => {
+      const former = this.looks.get(value);
+      return !former || former.visible !== look.visible || former.color.join() !== look.color.join();
     });
-    this.write(values);
-    this.before = values;
-    return true;
+    for (const [value, look] of changed) this.looks.set(value, look);
+    const { segmentation } = window.cornerstoneTools;
+    for (const viewport of this.viewports) {
+      for (const [value, { color, visible }] of changed) {
+        for (const representation of segmentation.state.getSegmentationRepresentations(viewport, {
+          segmentationId: this.id,
+        })) {
+          if (representation.segments[value]) representation.segments[value].visible = visible;
+          const kept = segmentation.config.color.getSegmentIndexColor(viewport, this.id, value);
+          color.forEach((part, n) => (kept[n] = part));
+        }
+      }
+      if (changed.length)
+        segmentation.triggerSegmentationEvents.triggerSegmentationRepresentationModified(viewport, this.id, LABELMAP());
+    }
   }
 
-  /** The segment that the brush paints. */
-  paint(index) {
+  /** Viewports forget the colors that they were given before they had drawn the label map for the first time. */
+  forgetLooks() {
+    this.looks.clear();
+  }
+
+  /** The value that the brush paints. */
+  paint(value) {
     const { segmentationService } = this.services;
     for (const viewport of this.viewports) segmentationService.setActiveSegmentation(viewport, this.id);
-    segmentationService.setActiveSegment(this.id, index);
-  }
-
-  /** What is submitted: the file, and the names of the values that are in it. A tumor that was only shown is not. */
-  submission() {
-    const values = this.values().map(value => (value === TUMOR && !this.tumorDrawn ? 0 : value));
-    const present = new Set(values);
-    const info = Object.entries(SEGMENTS)
-      .map(([index, { label }]) => ({ name: label, idx: Number(index) }))
-      // Nodes are named even if there are none: a patient without nodes is an answer too.
-      .filter(({ idx }) => idx === 1 || present.has(idx));
-    return { file: writeNrrd(values, this.grid), info };
+    segmentationService.setActiveSegment(this.id, value);
   }
 }

@@ -15,9 +15,13 @@ from lib.configuration import PacsOptions
 from lib.errors import NotReadyError, translated
 from lib.pacs import settings as pacs_settings
 from lib.store.datastore import OslnDatastore
+from osln.dicom.served.about import AboutImages
+from osln.dicom.served.catalog import SeriesFile
+from osln.dicom.served.uids import case_named
 from osln.dicom.web.client import PacsError, WebClient
 from osln.imaging.grid import Volume
 from osln.pacs.cases import told
+from osln.pacs.derived import DerivedPets
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import Outbox
 from osln.pacs.returning import take_label, wanted_labels
@@ -49,6 +53,7 @@ class PacsDatastore(OslnDatastore):
         self.after_submission: Callable[[], None] = lambda: None
         self.before_listing: Callable[[], None] = lambda: None
         super().__init__(mirror.root, auto_reload=auto_reload, read_only=read_only)
+        self.derived = DerivedPets(mirror, self.images)
 
     @translated()
     def get_image_uri(self, image_id: str) -> str:
@@ -77,16 +82,23 @@ class PacsDatastore(OslnDatastore):
             raise
         return super().ct(case)
 
+    def ct_series(self, case: str) -> str:
+        return case
+
+    def prepare(self, study: str) -> None:
+        self.derived.prepare(study)
+
+    def about_images(self, case: str) -> AboutImages:
+        return self.derived.about(case)
+
+    def _served(self, case: str) -> list[SeriesFile]:
+        return [file for file in [self.derived.of(case)] if file]
+
     def announce(self, case: str, tag: str) -> None:
         self.outbox.announce(case, tag)
 
-    @translated()
-    def save_label(
-        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]
-    ) -> str:
-        case = super().save_label(image_id, label_filename, label_tag, label_info)
+    def after_storing(self) -> None:
         self.after_submission()
-        return case
 
     def about_itself(self) -> list[str]:
         waits = self.waiting()["waiting"]
@@ -125,7 +137,8 @@ class PacsDatastore(OslnDatastore):
         if case:
             check_case(case)
             found = self.mirror.cases().case_of(case)
-            if found is None and case not in self._datastore.objects:
+            ours = case_named(case, self._datastore.objects)
+            if found is None and ours is None and case not in self._datastore.objects:
                 self._ask_for(case)
                 found = self.mirror.cases().case_of(case)
             case = found or case

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.errors import NotReadyError
+from lib.errors import NotReadyError, UnknownCaseError
 from lib.options import listed
 from lib.store.cases import UPLOAD_SUFFIXES, read_ct
 from lib.store.shelf import Shelf
@@ -75,6 +75,8 @@ def put_away(store: Shelf, case: str, ct: Path) -> None:
     with nodes.lock(), tumor.lock():
         nodes.settle()
         tumor.settle()
+        if not ct.is_file():
+            raise UnknownCaseError(f"case {case} was removed from the store meanwhile")
         archive.mkdir(parents=True)
         ct.replace(archive / ct.name)
         store.refresh()

@@ -1,16 +1,21 @@
 """Which ids, tags, notes and files the store accepts, and the sentence when it does not."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lib.json_check import check_json
+from lib.json_check import LONGEST, check_json
+from lib.who import who
 from osln.files.images import split_suffix, twins
 from osln.imaging.grid import Volume, read_volume
 from osln.imaging.study import build_study
 from osln.store.layout import check_case
 
-OF_THE_NEXT_CASE = {"id", "checksum", "weight"}
+OF_THE_NEXT_CASE = {"id", "checksum", "weight", "why"}
 """What a viewer is told of its next case; notes of the case are laid over it."""
+OF_THE_SERVER = {"revision", "by", "sha256", "ts", "name"}
+"""What the server notes of an image or a label itself: who made it, when, and which file it is."""
 TAGS = ("final", "original", "gtv")
 UPLOAD_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 """Of an uploaded CT; what is not NIfTI is stored as NIfTI."""
@@ -50,8 +55,32 @@ def checked_notes(notes: Any) -> dict[str, Any]:
     return notes
 
 
+def client_notes(notes: Any, former: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Notes of a client, without what only the server writes; `user` is the account that asks.
+
+    Clients send notes back as they got them, so that the server's are left out and not refused.
+
+    Args:
+        notes: As for `checked_notes`.
+        former: Notes that they are laid over.
+
+    Raises:
+        ValueError: As `checked_notes`, or if the notes would take more room than a body may have: each change
+            of the index writes those of all cases.
+    """
+    kept = {key: note for key, note in checked_notes(notes).items() if key not in OF_THE_SERVER}
+    if "user" in kept and (account := who()):
+        kept["user"] = account.name
+    size = len(json.dumps({**(former or {}), **kept}))
+    if size > LONGEST:
+        raise ValueError(f"the notes would have {size} bytes in all, at most {LONGEST} are kept")
+    return kept
+
+
 def _is_stamp(stamp: Any) -> bool:
-    return isinstance(stamp, dict) and isinstance(stamp.get("ts", 0), int | float)
+    # A time before all times would outweigh every other case in the choice of the next one.
+    ts = stamp.get("ts", 0) if isinstance(stamp, dict) else None
+    return isinstance(ts, int | float) and ts >= 0
 
 
 def read_ct(case: str, path: Path) -> Volume:

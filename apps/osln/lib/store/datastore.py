@@ -7,8 +7,9 @@ through, so that no request reads or writes outside the store. Uploads are read 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,25 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.store.case_files import put_away, settle_removed, take_ct
-from lib.store.cases import TAGS, checked_notes, checked_tag, is_case_id, reason_against
-from lib.store.index import StoreIndex
+from lib.store.cases import TAGS, checked_tag, client_notes, is_case_id, reason_against
 from lib.store.labels import accept_prediction, accept_submission, report_for
+from lib.store.viewing import ViewedStore
+from osln.dicom.served.catalog import FolderImages
+from osln.dicom.served.service import FolderService
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.layout import check_case
+from osln.store.leases import leases
+from osln.store.predictions import read_prediction, remove_prediction
 from osln.store.revisions import Revisions, label_revisions
+from osln.store.skips import skipped
 
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
 
 
-class OslnDatastore(StoreIndex):
+class OslnDatastore(ViewedStore):
     """A folder of cases (layout: README of sample-datastore).
 
     Args:
@@ -49,6 +55,8 @@ class OslnDatastore(StoreIndex):
         self.root = Path(studies_path).resolve()
         self._refused: dict[str, str] = {}
         self._unnoted = threading.local()
+        self.images = FolderImages(self.root)
+        self.dicom = FolderService(self.images, self._all_cases, self.known)
         try:
             (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
             settle_removed(self.root)
@@ -87,8 +95,23 @@ class OslnDatastore(StoreIndex):
         Raises:
             UnknownCaseError: If the case was removed meanwhile: a later CT of the same id would inherit it.
         """
+        self.check_served(case)
+
+    def check_served(self, case: str) -> None:
+        """Raises UnknownCaseError if the case was removed meanwhile; called inside its lock."""
         if case not in self._datastore.objects:
             raise UnknownCaseError(f"case {case} was removed from the store meanwhile; nothing was stored")
+
+    def leases(self) -> dict[str, dict[str, str]]:
+        """Who works on which case: `by`, `since` and `until` of the leases that have not ended."""
+        return self._of_cases(leases(self.root))
+
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """The cases that are put aside: `by`, `reason` and `at`."""
+        return self._of_cases(skipped(self.root))
+
+    def _of_cases(self, found: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        return {case: asdict(one) for case, one in found.items() if case in self._datastore.objects}
 
     def about_itself(self) -> list[str]:
         """Lines for the log of the start."""
@@ -115,6 +138,9 @@ class OslnDatastore(StoreIndex):
         except Exception:
             logger.exception("The label is stored; what becomes of it cannot be told")
             return told
+
+    def after_storing(self) -> None:
+        """Called after a label was stored, outside its lock; for stores that pass labels on."""
 
     def about_delivery(self) -> dict[str, Any]:
         """What the reply to a submission says besides what was stored."""
@@ -167,7 +193,8 @@ class OslnDatastore(StoreIndex):
 
     @translated()
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        super().update_image_info(self.known(image_id), checked_notes(info))
+        former = super().get_image_info(self.known(image_id))
+        super().update_image_info(image_id, client_notes(info, former))
 
     @translated()
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
@@ -175,12 +202,16 @@ class OslnDatastore(StoreIndex):
 
     @translated()
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        return super().get_label_info(self.known(label_id), checked_tag(label_tag))
+        case, tag = self.known(label_id), checked_tag(label_tag)
+        info = super().get_label_info(case, tag)
+        result = read_prediction(self.root, case) if tag == "original" and info else None
+        return info if result is None else info | {"params": result}
 
     @translated()
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         self._has_label(label_id, label_tag)
-        super().update_label_info(label_id, label_tag, checked_notes(info))
+        former = super().get_label_info(label_id, label_tag)
+        super().update_label_info(label_id, label_tag, client_notes(info, former))
 
     @translated()
     def get_dataset_archive(self, limit_cases: int | None) -> str:
@@ -196,7 +227,7 @@ class OslnDatastore(StoreIndex):
 
     def register_case(self, case: str, file: Path, info: dict[str, Any]) -> None:
         """Notes a stored CT in the index."""
-        noted = {**checked_notes(info or {}), "ts": int(time.time()), "name": file.name}
+        noted = {**client_notes(info or {}), "ts": int(time.time()), "name": file.name}
         with self.transaction():
             entry = DataModel(info=noted, ext=split_suffix(file)[1])
             self._datastore.objects[case] = ImageLabelModel(image=entry)
@@ -214,7 +245,7 @@ class OslnDatastore(StoreIndex):
     ) -> str:
         """Stores a label after checking it; see `lib.store.labels` for what a label must be."""
         case, tag = self.known(image_id), checked_tag(label_tag)
-        info = checked_notes(label_info or {})
+        info = client_notes(label_info or {})
         if tag == "original":
             accept_prediction(self, case, label_filename, info)
             try:
@@ -224,6 +255,7 @@ class OslnDatastore(StoreIndex):
                 raise
         else:
             accept_submission(self, case, label_filename, info, tag=tag)
+            self.after_storing()
         return case
 
     @translated()
@@ -232,6 +264,7 @@ class OslnDatastore(StoreIndex):
         self._has_label(label_id, label_tag)
         if label_tag == "original":
             Path(super().get_label_uri(label_id, label_tag)).unlink(missing_ok=True)
+            remove_prediction(self.root, label_id)
         else:
             kept = self.revisions(label_id, label_tag)
             with kept.lock():
@@ -240,11 +273,15 @@ class OslnDatastore(StoreIndex):
         self.refresh()
 
     def known(self, case: str) -> str:
-        """The id itself if the store serves the case.
+        """The id of a case that the store serves.
+
+        Args:
+            case: Its id, or the UID of its study, of a series or of an image, as a viewer has them.
 
         Raises:
             ValueError: Not fit to be an id.
             UnknownCaseError: No such case.
+            GoneError: A series of a case whose file has changed meanwhile.
             NotReadyError: The case is there but refused, for instance because of a twin name.
         """
         if not case:
@@ -254,8 +291,10 @@ class OslnDatastore(StoreIndex):
             )
         check_case(case)
         self.check_there()
-        if case not in self._datastore.objects and not self._refused.get(case):
+        case = self._named(case)
+        if not self._there(case):
             self.refresh()
+            case = self._named(case)
         if reason := self._refused.get(case):
             raise NotReadyError(f"case {case} is not served: {reason}")
         if case not in self._datastore.objects:

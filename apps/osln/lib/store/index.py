@@ -48,6 +48,15 @@ class StoreIndex(LocalDatastore):
     def _datastore(self, model: LocalDatastoreModel) -> None:
         self._published = model
 
+    def index(self) -> LocalDatastoreModel:
+        """All cases and labels with their notes, as they are now; not to be changed.
+
+        Raises:
+            StoreGoneError: As `check_there`.
+        """
+        self.check_there()
+        return self._datastore
+
     def check_there(self) -> None:
         """Looks whether the folder is still the one that was opened.
 

@@ -6,24 +6,30 @@ Everything that can be refused is refused before anything is written. What a lab
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lib.errors import NotReadyError
+from lib.store.found import in_short
 from lib.store.reports import Stored, SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
 from lib.store.shelf import Shelf
-from lib.who import who
+from lib.store.submitted import base_revision, notes, rejected_values, sent_review
+from lib.store.work import tidy_after
+from lib.who import author
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
-from osln.imaging.node_changes import compare_nodes
-from osln.imaging.single_nodes import nodes_of, single_nodes, told_apart
+from osln.imaging.node_changes import compare_values, crumbs
+from osln.imaging.single_nodes import as_stored, single_nodes, told_apart
 from osln.store.layout import node_map
-from osln.store.revisions import DiskFullError, Revision, Revisions
+from osln.store.predictions import remove_prediction, write_prediction
+from osln.store.reviews import same_decisions
+from osln.store.revisions import OF_ANNOTATORS, DiskFullError, Revision, Revisions
+from osln.store.splits import split_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +52,8 @@ def accept_submission(
         store: The store; knows the case.
         case: Id of the case.
         label_file: The upload.
-        params: What came beside it: `label_info`, `client_id`, `base_revision` (refused if it is outdated).
+        params: What came beside it: `label_info`, `client_id`, `base_revision` (refused if it is outdated),
+            `review` (what was decided about each candidate, see `osln.store.reviews`).
         tag: "final" or "gtv".
 
     Raises:
@@ -56,30 +63,48 @@ def accept_submission(
     """
     ct = store.ct(case)
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
+    base, review = base_revision(params), sent_review(params, sent, tag)
     _refuse_twins(store, case)
-    submission = _Submission(case, tag, ct, sent, params)
+    submission = _Submission(case, tag, ct, sent, params, base, review)
     report = told(tag, sent, ct, _lock_and_store(store, submission))
-    _last.report = (case, report)
+    remember(case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
+    if report.nodes_revision is not None:
+        _decide_split(store, case)
     return report
+
+
+def _decide_split(store: Shelf, case: str) -> None:
+    """Gives a case its split when its first label is approved, so that cases are taken in that order."""
+    try:
+        split_of(store.root, case)
+    except (OSError, ValueError):
+        logger.exception("The label of case %s is stored; its split is decided by the next training", case)
+
+
+def remember(case: str, report: SubmissionReport | None) -> None:
+    """Keeps what `report_for` tells next in this thread."""
+    _last.report = (case, report)
 
 
 @dataclass(frozen=True)
 class _Submission:
-    """A label that was read, and what came beside it."""
+    """A label that was read, and what came beside it; the review has the values of `sent.nodes`."""
 
     case: str
     tag: str
     ct: Volume
     sent: Segments
     params: dict[str, Any]
+    base: int | None
+    review: dict[str, Any] | None
 
     def keep(self, kept: Revisions, mask: np.ndarray, counts: dict[str, int], **more: Any) -> Revision:
         """Stores a mask as the next revision, whose lock is held."""
         return kept.submit(
             packed_labels(mask, self.ct.grid, self.ct.file_grid),
             counts=counts,
-            by=_author(self.params),
+            by=author(self.params),
             source="submission",
             label_info=self.params.get("label_info") or [],
             **more,
@@ -104,26 +129,57 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
             store.announce(case, tag)
             kept.settle()
         new_tumor = _is_new_tumor(tumor_kept.final, submission)
-        changes, nodes, redrawn = None, None, 0
+        stored = Stored(None, None, None)
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
-        if sent.nodes is not None and (not new_tumor or sent.nodes.any()):
-            former = _approved_nodes(store, case, submission.ct)
-            single, redrawn = told_apart(sent.nodes, sent.mixed, former)
-            former = _predicted_nodes(store, case, submission.ct) if former is None else former
-            changes = compare_nodes(former, single)
-            nodes = _store_nodes(store, submission, nodes_kept, single)
-        tumor = _store_tumor(store, submission, tumor_kept, nodes) if new_tumor else None
-    return Stored(changes, nodes, tumor, redrawn)
+        if sent.nodes is not None and (not new_tumor or sent.nodes.any() or submission.review is not None):
+            stored = _store_nodes(store, submission, nodes_kept, if_same=new_tumor)
+        if new_tumor:
+            stored = replace(stored, tumor=_store_tumor(store, submission, tumor_kept, stored.nodes))
+        if stored.nodes or stored.former:
+            tidy_after(store.root, case, author(submission.params), submission.base)
+    return stored
 
 
-def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, nodes: np.ndarray) -> Revision:
-    """Stores the nodes, each with a value of its own, as the next revision."""
-    counts = {"nodes": int(nodes.max()), "voxels": int(np.count_nonzero(nodes))}
-    single = packed_labels(nodes, submission.ct.grid, submission.ct.file_grid)
-    base = _base_revision(submission.params)
-    revision = submission.keep(kept, nodes > 0, counts, expected=base, node_map=single)
-    store.register_label(submission.case, "final", _notes(submission.params, revision))
-    return revision
+def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_same: bool) -> Stored:
+    """Stores the nodes, each with a value of its own, as the next revision; `if_same`, even the same ones."""
+    case, ct, sent = submission.case, submission.ct, submission.sent
+    former, redrawn = approved_nodes(store, case, ct), 0
+    if submission.review is None:
+        former = None if former is None else single_nodes(former)[0]
+        nodes, redrawn = told_apart(sent.nodes, sent.mixed, former)
+    else:
+        # Each segment is a node that was decided about, whatever parts it lies in.
+        nodes = sent.nodes
+    before = _predicted_nodes(store, case, ct) if former is None else former
+    changes = compare_values(before, nodes)
+    head = kept.head()
+    # What others have put there is not yet the label of an annotator, who now says that it holds.
+    own = head is not None and head.source.startswith(OF_ANNOTATORS)
+    if head and own and former is not None and not if_same and changes.nothing:
+        if submission.review is None or same_decisions(submission.review, _review_of(kept, head)):
+            return Stored(changes, None, None, former=head)
+    counts = {"nodes": len(np.unique(nodes[nodes > 0])), "voxels": int(np.count_nonzero(nodes))}
+    if left := crumbs(before, nodes):
+        counts["crumbs"] = left
+    revision = submission.keep(
+        kept,
+        nodes > 0,
+        counts,
+        expected=submission.base,
+        node_map=packed_labels(nodes, ct.grid, ct.file_grid),
+        review=submission.review,
+        changes=asdict(changes),
+    )
+    store.register_label(case, "final", notes(submission.params, revision))
+    return Stored(changes, revision, None, redrawn)
+
+
+def _review_of(kept: Revisions, head: Revision) -> dict[str, Any] | None:
+    try:
+        return kept.review(head.revision)
+    except ValueError as error:
+        logger.warning("The former decisions cannot be compared: %s", error)
+        return None
 
 
 def _store_tumor(store: Shelf, submission: _Submission, kept: Revisions, nodes: Revision | None) -> Revision:
@@ -137,12 +193,15 @@ def _store_tumor(store: Shelf, submission: _Submission, kept: Revisions, nodes: 
             f"the disk is full: the nodes were stored as revision {nodes.revision}, the tumor was not; free "
             "some space and submit again"
         ) from error
-    store.register_label(submission.case, "gtv", _notes(submission.params, revision))
+    store.register_label(submission.case, "gtv", notes(submission.params, revision))
     return revision
 
 
 def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dict[str, Any]) -> None:
     """Checks and stores a prediction (tag "original"); the former one is replaced.
+
+    Of a map of all candidates those that are not kept are left out: whoever reads the file takes each value
+    for a node. What was found of them is told in the JSON.
 
     Raises:
         ValueError: If it is not one label map of whole numbers on the CT's grid.
@@ -151,32 +210,40 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
     layers = read_label_file(label_file, ct.grid).layers
     if len(layers) != 1:
         raise ValueError(f"a prediction is one label map, this file has {len(layers)} layers")
-    values = layers[0].astype(np.uint8 if layers[0].max(initial=0) <= 255 else np.uint16)
+    drawn = np.where(np.isin(layers[0], rejected_values(info)), 0, layers[0])
+    values = drawn.astype(np.uint8 if drawn.max(initial=0) <= 255 else np.uint16)
     target = store.label_path(case, "original")
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_prediction(store.root, case)
     write_volume(target, values, ct.grid, ct.file_grid)
     for twin in twins(target):
         twin.unlink()
+    # The index is written with every label: what was found goes beside the label map, a line of it there.
+    result = info.get("params")
+    if isinstance(result, dict):
+        write_prediction(store.root, case, result)
+        # 3D Slicer names the segments of a stored prediction by what the index says.
+        info = info | {"params": {"label_names": result.get("label_names")}, "found": in_short(result)}
     store.register_label(case, "original", info)
     _last.report = (None, None)
 
 
-def _approved_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
-    """Map of the approved nodes; None if there are none or they cannot be read."""
+def approved_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
+    """Map of the approved nodes as they are stored; None if there are none or they cannot be read."""
     label = _stored(case, "final", store.label_path(case, "final"), ct)
     if label is None:
         return None
     kept = node_map(store.root, case)
-    return single_nodes(nodes_of(label, None if kept is None else _stored(case, "final", kept, ct)))[0]
+    return as_stored(label, None if kept is None else _stored(case, "final", kept, ct))
 
 
 def _predicted_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray:
-    """Mask of the prediction's nodes, empty if there are none."""
+    """Map of the prediction's nodes, empty if there are none."""
     label = _stored(case, "original", store.label_path(case, "original"), ct)
     if label is None:
-        return np.zeros(ct.grid.shape, dtype=bool, order="F")
+        return np.zeros(ct.grid.shape, dtype=np.uint8, order="F")
     others = _other_values(store.get_label_info(case, "original"))
-    return (label != 0) & ~np.isin(label, others) if others else label != 0
+    return single_nodes(np.where(np.isin(label, others), 0, label) if others else label)[0]
 
 
 def _stored(case: str, tag: str, path: Path, ct: Volume) -> np.ndarray | None:
@@ -191,10 +258,13 @@ def _stored(case: str, tag: str, path: Path, ct: Volume) -> np.ndarray | None:
 
 def _other_values(info: dict[str, Any]) -> list[int]:
     """Values of a prediction that mean no node: the tumor, rejected candidates."""
-    names = (info.get("params") or {}).get("label_names") or {}
+    # Anybody who may store a prediction writes its notes.
+    params = info.get("params")
+    names = params.get("label_names") if isinstance(params, dict) else None
     if not isinstance(names, dict):
         return []
-    return [value for name, value in names.items() if not NAMES["node"].fullmatch(name)]
+    others = [value for name, value in names.items() if not NAMES["node"].fullmatch(name)]
+    return [value for value in others if isinstance(value, int)]
 
 
 def _is_new_tumor(stored: Path, submission: _Submission) -> bool:
@@ -228,21 +298,3 @@ def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
         return read_label_file(path, ct.grid).layers[0] != 0
     except ValueError:
         return None
-
-
-def _base_revision(params: dict[str, Any]) -> int | None:
-    base = params.get("base_revision")
-    if base is not None and (not isinstance(base, int) or base < 0):
-        raise ValueError(f"base_revision must be the number of the revision that was edited, got {base!r}")
-    return base
-
-
-def _notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
-    return {**params, "revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
-
-
-def _author(params: dict[str, Any]) -> str:
-    """The account; without accounts what the client says."""
-    if account := who():
-        return account.name
-    return str(params.get("client_id") or params.get("user") or "unknown")[:128]

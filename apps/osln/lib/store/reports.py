@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.store.segments import Segments
 from osln.imaging.grid import Volume, mask_box
-from osln.imaging.node_changes import NodeChanges
+from osln.imaging.node_changes import CRUMB_VOXELS, NodeChanges
 from osln.store.revisions import Revision
 
 BELOW_TISSUE_HU = -500.0
@@ -26,6 +26,7 @@ class SubmissionReport:
         tumor: "updated", "unchanged" or "absent".
         message: The same in a sentence for the annotator.
         warnings: What the annotator should look at.
+        unchanged: Whether everything was stored already, so that nothing was stored.
     """
 
     nodes: NodeChanges | None
@@ -34,6 +35,7 @@ class SubmissionReport:
     tumor: str
     message: str
     warnings: list[str] = field(default_factory=list)
+    unchanged: bool = False
 
     def as_reply(self) -> dict[str, Any]:
         """The part of the HTTP reply that viewers show."""
@@ -41,7 +43,8 @@ class SubmissionReport:
         told = {"tumor": self.tumor, "message": self.message}
         numbers = {"revision": self.revision, "nodes_revision": self.nodes_revision}
         warned = {"warnings": self.warnings} if self.warnings else {}
-        return {"nodes": nodes, **numbers, **told, **warned}
+        unchanged = {"unchanged": True} if self.unchanged else {}
+        return {"nodes": nodes, **numbers, **told, **warned, **unchanged}
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,16 @@ class Stored:
         nodes: Their new revision, if there is one.
         tumor: New revision of the tumor, if there is one.
         redrawn: Nodes that touch, were redrawn in one segment and stay apart.
+        former: The newest revision of the nodes, if it holds all that was sent, so that nothing was stored.
+        restored_from: The older revision that was stored again.
     """
 
     changes: NodeChanges | None
     nodes: Revision | None
     tumor: Revision | None
     redrawn: int = 0
+    former: Revision | None = None
+    restored_from: int | None = None
 
 
 def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionReport:
@@ -71,10 +78,12 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
         stored: What was stored of it.
     """
     nodes, tumor = stored.nodes, stored.tumor
+    if stored.former is not None:
+        return _nothing_new(stored, "absent" if sent.tumor is None else "unchanged")
     state = "absent" if sent.tumor is None else "updated" if tumor else "unchanged"
     warnings = []
     if nodes and sent.nodes is not None:
-        warnings = _doubts(sent.nodes > 0, ct) + _kept_apart(stored.redrawn)
+        warnings = [*_doubts(sent.nodes > 0, ct), *_kept_apart(stored.redrawn), *_crumbs(nodes)]
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
     newest = nodes or tumor
@@ -88,6 +97,24 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
     )
 
 
+def told_restored(stored: Stored) -> SubmissionReport:
+    """The report of an older revision that was stored again."""
+    nodes = stored.nodes
+    if nodes is None:
+        return _nothing_new(stored, "absent")
+    message = (
+        f"Revision {stored.restored_from} is restored. {_sentence('final', stored.changes, nodes, 'absent')}"
+    )
+    return SubmissionReport(stored.changes, nodes.revision, nodes.revision, "absent", message)
+
+
+def _nothing_new(stored: Stored, tumor: str) -> SubmissionReport:
+    former: Revision = stored.former  # type: ignore[assignment]
+    message = f"Nothing has changed since revision {former.revision}."
+    number = former.revision
+    return SubmissionReport(stored.changes, number, number, tumor, message, unchanged=True)
+
+
 def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
     if not nodes.any():
         return []
@@ -96,6 +123,17 @@ def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
     if np.mean(ct.array[box][nodes[box]] < BELOW_TISSUE_HU) > 0.5:
         return ["Most of the nodes lie in air or lung: is the label mirrored, or of another patient?"]
     return []
+
+
+def _crumbs(revision: Revision) -> list[str]:
+    left = revision.counts.get("crumbs", 0)
+    if not left:
+        return []
+    are = "1 of the nodes is what is" if left == 1 else f"{left} of the nodes are what is"
+    return [
+        f"{are} left of a larger one, {CRUMB_VOXELS} voxels at most: if an eraser has left that, erase it "
+        "too and submit again."
+    ]
 
 
 def _kept_apart(redrawn: int) -> list[str]:

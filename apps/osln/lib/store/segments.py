@@ -38,6 +38,7 @@ class Segments:
             are left out.
         mixed: Values of `nodes` that say nothing about single nodes: the only one, and segments without a
             number ("lymph node"), which hold any number of them.
+        sources: Of a file of one layer, the value in the file of each value of `nodes`, that of 1 first.
     """
 
     nodes: np.ndarray | None
@@ -45,6 +46,7 @@ class Segments:
     named: bool = True
     rejected: bool = False
     mixed: frozenset[int] = frozenset()
+    sources: tuple[int, ...] = ()
 
 
 def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
@@ -102,7 +104,8 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
         for value, key in enumerate(segments, start=1)
         if len(segments) == 1 or not re.search(r"\d\s*$", names.get(key) or "")
     )
-    return Segments(nodes, tumor, named, rejected, mixed)
+    sources = tuple(value for _, value in segments) if len(file.layers) == 1 else ()
+    return Segments(nodes, tumor, named, rejected, mixed, sources)
 
 
 def _mentions(kind: str, names: Collection[str]) -> bool:

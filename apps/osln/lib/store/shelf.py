@@ -24,6 +24,9 @@ class Shelf(Protocol):
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         """The notes about a stored label."""
 
+    def check_served(self, case: str) -> None:
+        """Raises UnknownCaseError if the case was removed meanwhile; called inside its lock."""
+
     def announce(self, case: str, tag: str) -> None:
         """Called before a submitted label is stored, inside its lock; for stores that pass labels on."""
 

@@ -25,6 +25,7 @@ ASGI = Callable[[Scope, Callable[[], Awaitable[Any]], Send], Awaitable[None]]
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 SAFE = ("GET", "HEAD", "OPTIONS")
+LONGEST_ADDRESS = 64
 OPEN = re.compile(r"/(login|auth/?|auth/token/?|favicon\.ico)")
 """Answered without an account: how to get in."""
 
@@ -33,12 +34,14 @@ TWO_PARTS = ("auth", "batch", "datastore", "infer", "osln", "train")
 
 NEEDED = (
     ("admin", "*", r"/(logs|reload)(/.*)?"),
-    ("admin", "DELETE", r"/datastore/image/?"),
+    # The second is MONAI Label's older address of the first.
+    ("admin", "DELETE", r"/datastore/(image/?)?"),
     ("admin", "PUT DELETE", r"/model/.*"),
     ("reviewer", "POST DELETE", r"/(train|batch|scoring)(/.*)?"),
     ("reviewer", "DELETE", r"/datastore/.*"),
-    ("reviewer", "POST", r"/osln/models/.*"),
-    ("annotator", "*", r"/.*"),
+    ("reviewer", "POST", r"/osln/(models|history)/.*"),
+    # A target that is no path ("*", "http://...") leads to no route, which is then told.
+    ("annotator", "*", r".*"),
 )
 """Least role for a method and path; the first line that fits decides."""
 
@@ -191,7 +194,8 @@ def _host_of(host: str) -> str:
 
 
 def _address(scope: Scope) -> str:
-    return str((scope.get("client") or ("",))[0])
+    # A proxy on this computer says any text (X-Forwarded-For): no address is longer.
+    return str((scope.get("client") or ("",))[0])[:LONGEST_ADDRESS]
 
 
 def _is_loopback(address: str) -> bool:

@@ -9,30 +9,42 @@ routes, so replacing the module attributes is enough; `install` may be called ag
 """
 
 import json
+import logging
+import re
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
 from fastapi import HTTPException
 from monailabel.endpoints import activelearning as activelearning_endpoint
+from monailabel.endpoints import datastore as datastore_endpoint
 from monailabel.endpoints import infer as infer_endpoint
 from monailabel.endpoints import model as model_endpoint
 from monailabel.endpoints import scoring as scoring_endpoint
 from monailabel.endpoints import train as train_endpoint
 from monailabel.endpoints import wsi_infer as wsi_endpoint
 from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.async_tasks import utils as task_utils
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
+from monailabel.utils.others.generic import file_checksum
 
 from lib.errors import translated
-from lib.models import node_click
+from lib.models import jobs, node_click
 from lib.web import answers
 from lib.web.dicom_routes import infer_as_seg
+from lib.who import author
 
-OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images")
+logger = logging.getLogger(__name__)
+
+OF_THE_URL = ("model", "image", "session", "session_id", "label", "description", "images", "job")
 """Keys that the URL or an upload decides, never the options of a request."""
 
+LONGEST_TASK = 64 * 1024
+"""Characters of a task's parameters: they travel on a command line, whose arguments end at 128 KiB."""
+CHECKSUMS = ("SHA256", "SHA512", "MD5")
 _starting = threading.Lock()
 
 
@@ -43,10 +55,14 @@ def install() -> None:
     if not hasattr(AsyncTask.run, "__wrapped__"):
         AsyncTask.run = staticmethod(checked_start(AsyncTask.run))
         AsyncTask.status = staticmethod(running_first(AsyncTask.status))
+    if not hasattr(task_utils._task_func, "__wrapped__"):
+        task_utils._task_func = ended(jobs.run_unless_canceled(task_utils._task_func))
     if not hasattr(activelearning_endpoint.sample, "__wrapped__"):
         activelearning_endpoint.sample = checked_sample(activelearning_endpoint.sample)
         for endpoint in (train_endpoint, scoring_endpoint):
             endpoint.run = checked_start_of_all(endpoint.run)
+    if not hasattr(datastore_endpoint.download_image, "__wrapped__"):
+        datastore_endpoint.download_image = checked_download(datastore_endpoint.download_image)
     model_endpoint.update_model = refuse_weights
     model_endpoint.delete_model = refuse_weights
     wsi_endpoint.run_wsi_inference = refuse_slides
@@ -105,6 +121,11 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
     # A bare POST /train/ starts every trainer and hands the options of all of them, by name, to each.
     own = {key: value for key, value in params.items() if key not in known}
     refuse_keys_of_url(own)
+    gpus = own.get("gpus")
+    if gpus is not None and not (isinstance(gpus, str) and re.fullmatch(r"all|[0-9, ]*", gpus)):
+        raise HTTPException(422, 'gpus is "all" or the number of a GPU as text, such as "0"')
+    if (length := len(json.dumps(own))) > LONGEST_TASK:
+        raise HTTPException(422, f"the parameters of a task have {length} characters, at most {LONGEST_TASK}")
     if method == "scoring":
         return own
     task = known[name] if method == "train" else app._batch_infer
@@ -146,6 +167,24 @@ def checked_inference(stock: Callable) -> Callable:
         return stock(background_tasks, model, image, session_id, params, None, None, output)
 
     return run_inference
+
+
+def checked_download(stock: Callable) -> Callable:
+    """MONAI Label's download of an image; its own comparison with a checksum never finds them the same."""
+
+    @wraps(stock)
+    def download_image(image: str, check_only: bool = False, check_sum: str | None = None) -> Any:
+        if check_sum:
+            algorithm, _, digest = check_sum.rpartition(":")
+            algorithm = algorithm or CHECKSUMS[0]
+            if algorithm not in CHECKSUMS:
+                raise HTTPException(422, f"check_sum is ALGORITHM:DIGEST with one of {', '.join(CHECKSUMS)}")
+            path = app_instance().datastore().get_image_uri(image)
+            if file_checksum(path, algo=algorithm) != f"{algorithm}:{digest}":
+                raise HTTPException(404, f"the CT of case {image} has another checksum")
+        return stock(image, check_only)
+
+    return download_image
 
 
 def checked_sample(stock: Callable) -> Callable:
@@ -201,10 +240,38 @@ def checked_start(stock: Callable) -> Callable:
                 with translated():
                     app_instance()._trainers[request["model"]].check_free()
             if not force_sync:
+                if method == "batch_infer":
+                    request = {**request, "job": request.get("job") or _noted(request | params)}
                 return stock(method, request, params, force_sync, enqueue)
         return stock(method, request, params, force_sync, enqueue)
 
     return run
+
+
+def _noted(request: dict[str, Any]) -> str:
+    """Id of the job that a batch inference becomes, so that it is listed and can be canceled like all."""
+    app = app_instance()
+    with translated():
+        cases = app._batch_infer.wanted(request, app.datastore())
+        return jobs.JobFiles(app.datastore().root).add(cases, request["model"], author(request))
+
+
+def ended(stock: Callable) -> Callable:
+    """MONAI Label's work on a background task, which has ended also if its process could not be started.
+
+    The stock function leaves it as submitted, and no other task of its kind starts before the server does.
+    """
+
+    @wraps(stock)
+    def work(task: dict[str, Any], method: str, callback: Callable | None = None) -> None:
+        try:
+            stock(task, method, callback)
+        except Exception as error:
+            logger.exception("The %s task came to no end of its own", method)
+            task["status"], task["details"] = "ERROR", [f"{type(error).__name__}: {error}"]
+            task["end_ts"] = datetime.today().strftime("%Y-%m-%d %H:%M:%S")
+
+    return work
 
 
 def running_first(stock: Callable) -> Callable:

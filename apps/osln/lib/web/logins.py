@@ -14,7 +14,11 @@ COOKIE = "osln-session"
 LASTS_S = 12 * 3600
 FREE_TRIES = 5
 LONGEST_WAIT_S = 300.0
+MOST_DOUBLED = 20
+"""Above it the wait is the longest anyway, and far above it a float has no room for the power."""
 MOST_NAMES = 10_000
+LONGEST_NAME = 64
+"""Characters of a name that is counted; no account has a longer one."""
 
 
 class TooManyTriesError(ValueError):
@@ -40,7 +44,7 @@ class Logins:
 
     def __init__(self, users: UsersFile) -> None:
         self.users = users
-        self._tokens: dict[bytes, tuple[str, float]] = {}
+        self._tokens: dict[bytes, tuple[Account, float]] = {}
         self._tries: dict[str, _Tries] = {}
         self._lock = threading.Lock()
 
@@ -48,28 +52,28 @@ class Logins:
         """A new token, or None if name and password do not fit.
 
         After `FREE_TRIES` wrong passwords for a name or from an address the next ones have to wait, twice as
-        long each time.
+        long each time. A try counts before its password is looked at: those sent side by side wait, too.
 
         Raises:
             TooManyTriesError: It is too early for the next try.
         """
-        keys = (f"name {name}", f"from {address}")
+        keys = (f"name {name[:LONGEST_NAME]}", f"from {address}")
         with self._lock:
             wait = max(self._tries.get(key, _Tries()).not_before for key in keys) - time.monotonic()
-        if wait > 0:
-            raise TooManyTriesError(wait)
+            if wait > 0:
+                raise TooManyTriesError(wait)
+            for key in keys:
+                self._count(key)
         account = self.users.verified(name, password)
+        if account is None:
+            return None
         with self._lock:
-            if account is None:
-                for key in keys:
-                    self._count(key)
-                return None
             for key in keys:
                 self._tries.pop(key, None)
             token = secrets.token_urlsafe(32)
             now = time.monotonic()
             self._tokens = {one: entry for one, entry in self._tokens.items() if entry[1] > now}
-            self._tokens[_digest(token)] = (account.name, now + LASTS_S)
+            self._tokens[_digest(token)] = (account, now + LASTS_S)
             return token
 
     def log_out(self, headers: Mapping[str, str]) -> None:
@@ -81,6 +85,9 @@ class Logins:
     def account(self, headers: Mapping[str, str]) -> Account | None:
         """The account that a request shows by its bearer token or cookie; None if it shows none that holds.
 
+        A token ends with the password that it was given for, and with its account, also if another one of
+        the same name follows.
+
         Args:
             headers: By name in small letters.
         """
@@ -88,16 +95,20 @@ class Logins:
         if token is None:
             return None
         with self._lock:
-            name, until = self._tokens.get(_digest(token), ("", 0.0))
-        return self.users.accounts().get(name) if until > time.monotonic() else None
+            then, until = self._tokens.get(_digest(token), (None, 0.0))
+        if then is None or until <= time.monotonic():
+            return None
+        now = self.users.accounts().get(then.name)
+        return now if now is not None and now.hash == then.hash else None
 
     def _count(self, key: str) -> None:
-        if len(self._tries) >= MOST_NAMES:
-            self._tries.clear()
+        if key not in self._tries and len(self._tries) >= MOST_NAMES:
+            # Whoever invents names must not have the others' waits forgotten.
+            del self._tries[min(self._tries, key=lambda one: self._tries[one].not_before)]
         tries = self._tries.setdefault(key, _Tries())
         tries.count += 1
         if tries.count >= FREE_TRIES:
-            wait = min(2.0 ** (tries.count - FREE_TRIES), LONGEST_WAIT_S)
+            wait = min(2.0 ** min(tries.count - FREE_TRIES, MOST_DOUBLED), LONGEST_WAIT_S)
             tries.not_before = time.monotonic() + wait
 
 

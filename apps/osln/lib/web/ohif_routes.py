@@ -11,29 +11,43 @@ from pathlib import Path
 from urllib.parse import quote
 
 import monailabel
-import numpy as np
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, Response
 from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import get_mime_type
 
-from lib.errors import NotReadyError
 from lib.models.label_maps import write_label_map
-from lib.pacs.datastore import PacsDatastore
-from osln.dicom.web.address import checked_query, checked_resource
-from osln.dicom.web.client import PacsError
-from osln.imaging.labelmaps import read_label_file
+from lib.store.shown_labels import shown_label
+from lib.web.compression import FOR_EVER, packed, packed_file, takes_gzip
 
 logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
-ORDER = ("geometry", "server", "segmentation", "view", "style", "panel", "mode", "config")
+ORDER = (
+    *("geometry", "nodes", "review", "touching", "findings", "record", "merge", "watch", "server", "drafts"),
+    *(
+        "windows",
+        "contours",
+        "projections",
+        "segmentation",
+        "view",
+        "hanging",
+        "drawing",
+        "mip",
+        "images",
+        "commands",
+    ),
+    *("style", "keys", "leave", "dom", "list", "layout", "click", "past", "meet"),
+    *("opening", "sending", "deciding", "panel", "mode", "config"),
+)
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")
+HASHED = re.compile(r"[0-9a-f]{20}")
+"""In the name of a file whose content never changes."""
 HEADERS = {
     # The viewer asks for fonts elsewhere; a page with patient data asks nobody but this server.
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' blob: data:",
@@ -55,83 +69,49 @@ def script() -> str:
 
 
 @router.get("/ohif/{path:path}", include_in_schema=False)
-async def viewer(path: str, user: User = USER) -> FileResponse:
+async def viewer(path: str, request: Request, user: User = USER) -> Response:
     """A file of the viewer, its page for everything else, which are addresses inside the viewer."""
     file = (VIEWER / path).resolve()
     if not (path and file.is_relative_to(VIEWER) and file.is_file()):
+        # The images are made while the browser loads the viewer, which takes longer.
+        app_instance().datastore().prepare(request.query_params.get("StudyInstanceUIDs", ""))
         return FileResponse(VIEWER / "index.html", media_type="text/html", headers=HEADERS)
-    return FileResponse(file, media_type=get_mime_type(str(file)))
-
-
-@router.get("/proxy/dicom/{path:path}", include_in_schema=False)
-async def read_pacs(path: str, request: Request, user: User = USER) -> Response:
-    """What the PACS answers to a search or for an image; the credentials are added here."""
-    store = _pacs()
-    resource = checked_resource(SERVICES.sub("", path, count=1))
-    if resource is None:
-        raise HTTPException(404, "there is no such DICOMweb resource")
-    try:
-        query = checked_query(request.url.query)
-        reply = store.mirror.web.get(resource, query, request.headers.get("accept", "*/*"))
-    except PacsError as error:
-        raise HTTPException(502, str(error)) from error
-    return Response(reply.content, reply.status_code, media_type=reply.headers.get("Content-Type"))
-
-
-@router.post("/proxy/dicom/{path:path}", include_in_schema=False)
-async def refuse_writing(path: str, user: User = USER) -> None:
-    """Nothing is written to the PACS from a browser."""
-    raise HTTPException(
-        403,
-        "the viewer only reads from the PACS: its own export mirrors labels; submit them in the mode "
-        "'Lymph nodes', and this server stores them",
-    )
+    kind, lasting = get_mime_type(str(file)), HASHED.search(file.name)
+    headers = {"Cache-Control": FOR_EVER if lasting else "no-cache"}
+    if lasting and takes_gzip(request):
+        content = packed_file(file, file.stat().st_mtime_ns)
+        packing = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(content, media_type=kind, headers=headers | packing)
+    return FileResponse(file, media_type=kind, headers=headers)
 
 
 @router.get("/osln/label", summary="The stored label of a case as NRRD: 1 lymph node, 2 tumor")
-async def stored_label(image: str, user: User = USER) -> Response:
+async def stored_label(
+    image: str, request: Request, instances: bool = False, revision: int | None = None, user: User = USER
+) -> Response:
     """Approved nodes and tumor in one map on the CT's voxels; 204 if there is neither.
 
-    Headers name the case, which another series of it may have been asked for, the revision of the nodes (0
-    before the first) and who approved it.
+    With `instances` each node has a value of its own; with `revision` the nodes are those of an older one.
+    Headers name the case, which another series of it may have been asked for, the series that viewers show as
+    its CT, the revision of the nodes (0 before the first), who approved it, and the value of the tumor.
     """
     store = app_instance().datastore()
     case = store.known(image)
-    kept = store.revisions(case, "final")
-    # The number is read before the label: an older label must not get a newer number and be let through.
-    with kept.lock():
-        kept.settle()
-        head = kept.head()
+    shown = shown_label(store, case, instances=instances, revision=revision)
     about = {
         "OSLN-Case": case,
-        "OSLN-Revision": str(head.revision if head else 0),
-        "OSLN-By": quote(head.by if head else ""),
+        "OSLN-Series": store.ct_series(case),
+        "OSLN-Revision": str(shown.revision.revision if shown.revision else 0),
+        "OSLN-By": quote(shown.revision.by if shown.revision else ""),
+        "OSLN-Tumor-Value": str(shown.tumor),
     }
-    ct = store.ct(case)
-    values = np.zeros(ct.grid.shape, dtype=np.uint8)
-    there = False
-    # Nodes are written over the tumor, which they may touch.
-    for tag, value in (("gtv", 2), ("final", 1)):
-        path = store.label_path(case, tag)
-        if path.is_file():
-            values[read_label_file(path, ct.grid).layers[0] != 0] = value
-            there = True
-    if not there:
+    values, ct = shown.values, shown.ct
+    if values is None:
         return Response(status_code=204, headers=about)
-    names = {"lymph node": 1, "tumor": 2}
-    path = write_label_map(values, ct.grid, ct.file_grid, names, extension=".nrrd", compress=False)
+    dtype = values.dtype.name
+    path = write_label_map(values, ct.grid, ct.file_grid, {}, extension=".nrrd", dtype=dtype, compress=False)
     try:
         content = path.read_bytes()
     finally:
         path.unlink(missing_ok=True)
-    return Response(content, media_type="application/octet-stream", headers=about)
-
-
-def _pacs() -> PacsDatastore:
-    store = app_instance().datastore()
-    if not isinstance(store, PacsDatastore):
-        raise NotReadyError(
-            "the cases of this server lie in a folder, and OHIF shows DICOM images: start the server with "
-            "--studies http(s)://PACS/dicom-web"
-        )
-    return store
+    return packed(request, content, "application/octet-stream", about)

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,18 @@ from monailabel.endpoints.logs import get_logs
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 
+from lib.web.ohif_routes import HEADERS
+
 router = APIRouter()
 ADMIN = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN))
 ANNOTATOR = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR))
 LINES = Query(300, ge=0, le=100_000)
 NVIDIA_SECONDS = 20
+LEAST_REFRESH = 3
+LOG_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>OSLN Label: log</title>AGAIN
+<pre>LINES</pre></html>
+"""
+"""MONAI Label's page runs scripts of two other hosts in the name of the admin who reads it."""
 
 
 class SentOnce(FileResponse):
@@ -40,7 +48,13 @@ async def logs(
     lines: int = LINES, html: bool = True, text: bool = False, refresh: int = 0, user: User = ADMIN
 ) -> Response:
     path = Path(settings.MONAI_LABEL_APP_DIR, "logs", "app.log")
-    return get_logs(str(path), lines, html, text, min(max(refresh, 0), 3600))
+    said = get_logs(str(path), lines, False, True, 0)
+    if text or not html or not lines:
+        return said
+    wait = min(max(refresh, LEAST_REFRESH), 3600)
+    again = f'<meta http-equiv="refresh" content="{wait}">' if refresh > 0 else ""
+    page = LOG_PAGE.replace("AGAIN", again).replace("LINES", escape(bytes(said.body).decode()))
+    return Response(page, media_type="text/html", headers=HEADERS)
 
 
 @router.get("/logs/gpu", summary="What nvidia-smi says")

@@ -1,4 +1,4 @@
-"""The start page, the API page and the documents, from this computer alone: nothing is loaded from elsewhere.
+"""The page (`/`), the API page and the documents, from this computer alone: nothing is loaded from elsewhere.
 
 MONAI Label's own pages load scripts from another host and stay blank without a network.
 """
@@ -17,7 +17,20 @@ from lib.web.ohif_routes import HEADERS, USER, User
 from lib.web.state import last_training, state
 
 router = APIRouter(tags=["OSLN"])
-PAGE = Path(__file__).with_name("start.html")
+PAGE = Path(__file__).with_name("page")
+"""Files of the page: no build step, what lies there is what the browser gets."""
+FILES = {
+    path.name: {".js": "text/javascript", ".css": "text/css"}[path.suffix]
+    for path in PAGE.glob("*.*")
+    if path.suffix != ".html"
+}
+STRICT = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of the page: its own files only, and no script or style inside of the text."""
 DOCUMENTS = Path(__file__).resolve().parents[4] / "docs"
 """Of the repository; an app that was copied elsewhere has none."""
 SCRIPT, STYLE = "swagger-ui-bundle.js", "swagger-ui.css"
@@ -25,8 +38,16 @@ SCRIPT, STYLE = "swagger-ui-bundle.js", "swagger-ui.css"
 
 @router.get("/", include_in_schema=False)
 async def start() -> FileResponse:
-    """The start page, which asks for the state by itself."""
-    return FileResponse(PAGE, media_type="text/html", headers=HEADERS)
+    """The page with worklist, models and quality, which asks for everything by itself."""
+    return FileResponse(PAGE / "index.html", media_type="text/html", headers=STRICT)
+
+
+@router.get("/osln/page/{name}", include_in_schema=False)
+async def page_file(name: str) -> FileResponse:
+    """A script or the style of the page."""
+    if name not in FILES:
+        raise HTTPException(404, f"the page has no file {name!r}; it has {', '.join(sorted(FILES))}")
+    return FileResponse(PAGE / name, media_type=FILES[name], headers=STRICT)
 
 
 @router.get("/docs", include_in_schema=False)
@@ -60,7 +81,7 @@ async def document(name: str) -> FileResponse:
     return FileResponse(DOCUMENTS / name, media_type="text/plain; charset=utf-8", headers=HEADERS)
 
 
-@router.get("/osln/state", summary="Cases, weights in use and last training, as the start page shows them")
+@router.get("/osln/state", summary="Cases, weights in use and last training, as the page shows them")
 async def told(user: User = USER) -> dict[str, Any]:
     app = app_instance()
     pacs = {"pacs": app._keeper.status()} if app._keeper else {}

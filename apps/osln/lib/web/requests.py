@@ -4,7 +4,6 @@ The stock routes meet such requests somewhere deep: a null byte in a name ends i
 writing of the very reply that refuses it. Errors behind this stay errors, with their traceback in the log.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -15,27 +14,32 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
 from lib.json_check import LONGEST, read_json
-from lib.web.door import ASGI, Scope, Send
-
-Receive = Callable[[], Awaitable[Any]]
+from lib.web.bodies import Arriving, Receive
+from lib.web.door import ASGI, OPEN, Scope, Send
 
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
-NO_JSON = (
-    "multipart/",
-    "application/x-www-form-urlencoded",
-    "application/octet-stream",
-    "application/dicom;",
-)
+WITH_FILES = "multipart/"
+"""Spooled to the disk by the routes; everything else is held in memory and limited here."""
+NO_JSON = ("application/x-www-form-urlencoded", "application/octet-stream", "application/dicom;", WITH_FILES)
+LONGEST_LOGIN = 16 * 1024
+"""Bytes of whatever comes to the addresses that are answered without an account."""
+OWN_BODY = ("PUT", "/osln/draft")
+"""Method and path of a route that reads and checks its body itself: it may be longer, and gzipped."""
 LONGEST_PART = 255
 """Bytes of a part of an address: file systems take no longer name."""
 LONGEST_NAME = 128
 """Characters of an uploaded file's name: the server makes a name of its own from its end."""
 
 
-def install(app: FastAPI) -> None:
-    """Puts the checks behind the door, which is built after them."""
+def install(app: FastAPI, idle_seconds: float) -> None:
+    """Puts the checks behind the door, which is built after them.
+
+    Args:
+        app: `monailabel.app.app`.
+        idle_seconds: So long the next bytes of a body may take.
+    """
     if all(one.cls is not Refusing for one in app.user_middleware):
-        app.user_middleware.append(Middleware(Refusing))
+        app.user_middleware += [Middleware(Arriving, idle_seconds=idle_seconds), Middleware(Refusing)]
     app.add_exception_handler(RequestValidationError, _told)
 
 
@@ -54,17 +58,20 @@ class Refusing:
             return await self._app(scope, receive, send)
         if reason := odd_address(scope):
             return await JSONResponse({"detail": reason}, 422)(scope, receive, send)
-        if not _takes_json(scope):
+        kind, most = _kind(scope), _most(scope)
+        if most is None:
             return await self._app(scope, receive, send)
-        body = await _body(receive)
+        body = await _body(receive, most)
         if body is None:
             return None
+        if len(body) > most:
+            told = f"the body of the request has more than {most} bytes, which is all that is taken here"
+            return await JSONResponse({"detail": told}, 413)(scope, receive, send)
         try:
-            if body:
+            if body and not kind.startswith(NO_JSON):
                 read_json(body, "the body of the request")
         except ValueError as error:
-            status = 413 if len(body) > LONGEST else 422
-            return await JSONResponse({"detail": str(error)}, status)(scope, receive, send)
+            return await JSONResponse({"detail": str(error)}, 422)(scope, receive, send)
         return await self._app(scope, _again(body, receive), send)
 
 
@@ -98,15 +105,26 @@ def check_names(values: dict[str, Any]) -> None:
                 raise ValueError(f"{name!r} is no name of a file: rename it")
 
 
-def _takes_json(scope: Scope) -> bool:
+def _kind(scope: Scope) -> str:
     kind = next((value for key, value in scope["headers"] if key.lower() == b"content-type"), b"")
-    return scope["method"] in WITH_BODY and not kind.decode("latin-1").lower().strip().startswith(NO_JSON)
+    return kind.decode("latin-1").lower().strip()
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The body up to one byte more than is taken; None if the client has gone."""
+def _most(scope: Scope) -> int | None:
+    """Bytes of the body that are taken; None where it is not held in memory."""
+    if scope["method"] not in WITH_BODY:
+        return None
+    if OPEN.fullmatch(scope["path"]):
+        return LONGEST_LOGIN
+    if (scope["method"], scope["path"].rstrip("/")) == OWN_BODY:
+        return None
+    return None if _kind(scope).startswith(WITH_FILES) else LONGEST
+
+
+async def _body(receive: Receive, most: int) -> bytes | None:
+    """The body, at least one byte more than is taken if it is too long; None if the client has gone."""
     parts, length = [], 0
-    while length <= LONGEST:
+    while length <= most:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None

@@ -1,4 +1,4 @@
-"""What the server is and has: said once, shown in the log of the start and on the start page."""
+"""What the server is and has: said once, shown in the log of the start and on the page."""
 
 from datetime import datetime
 from typing import Any

@@ -26,10 +26,15 @@ from lib.web.uploads import keep_with_request, request_folder
 
 logger = logging.getLogger(__name__)
 
-LIMITS = {"infer": 2, "rest": 16}
-"""Requests of a group that run at one time; more wait without holding a thread."""
+LIMITS = {"infer": 2, "upload": 2, "rest": 16}
+"""Requests of a group that run at one time; more wait without holding a thread.
+
+An upload unpacks an image, which may take gigabytes for a small file.
+"""
 
 INFER_MODULES = ("infer", "wsi_infer")
+UPLOAD_MODULES = ("datastore", "session")
+"""Where PUT brings an image."""
 
 LEFT_STOCK = {
     "/": "a page of ours is put before it",
@@ -98,13 +103,13 @@ def shadow(app: FastAPI, modules: Sequence[Any], prefix: str = "") -> set[tuple[
     limiters = {group: anyio.CapacityLimiter(limit) for group, limit in LIMITS.items()}
     router, done = APIRouter(), set()
     for module in modules:
-        group = "infer" if module.__name__.rsplit(".", 1)[-1] in INFER_MODULES else "rest"
+        name = module.__name__.rsplit(".", 1)[-1]
         for route in module.router.routes:
             if not isinstance(route, APIRoute) or not blocks(route.endpoint):
                 continue
             router.add_api_route(
                 route.path,
-                threaded(route.endpoint, limiters[group]),
+                threaded(route.endpoint, limiters[_group(name, route.methods)]),
                 methods=sorted(route.methods),
                 response_model=route.response_model,
                 response_class=route.response_class,
@@ -121,6 +126,13 @@ def shadow(app: FastAPI, modules: Sequence[Any], prefix: str = "") -> set[tuple[
     del app.router.routes[before:]
     app.router.routes[0:0] = added
     return done
+
+
+def _group(module: str, methods: set[str]) -> str:
+    """Row of `LIMITS`."""
+    if module in INFER_MODULES:
+        return "infer"
+    return "upload" if module in UPLOAD_MODULES and "PUT" in methods else "rest"
 
 
 def blocks(endpoint: Callable[..., Any]) -> bool:

@@ -62,6 +62,10 @@ def add_parser(commands: Any) -> None:
     maps.add_argument("--probabilities", type=Path, help="folder: the mean inside a prediction is its score")
     maps.add_argument("--level", type=float, help="the predictions are probability maps: cut them here")
     maps.add_argument("--split-truth", action="store_true", help="nodes are the truth's connected parts")
+    maps.add_argument(
+        "--whole-predictions", action="store_true",
+        help="a prediction map of one value is one prediction, also where it has several parts",
+    )  # fmt: skip
     marks = kinds.add_parser("marks", parents=[shared, hits], help="CSV files of centers")
     marks.add_argument("predictions", type=Path)
     marks.add_argument("truth", type=Path)
@@ -114,6 +118,7 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
         options.level,
         options.ignore,
         options.split_truth,
+        options.whole_predictions,
         options.only_common,
     )
     return map_cohort(folders, criterion, lambda cases: each(cases, predictions.name))

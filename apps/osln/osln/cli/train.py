@@ -1,8 +1,8 @@
 """Train networks on the approved cases of a store.
 
-A network goes on from its published weights, is compared with them on the validation patients and published
-if it is at least as good: what the server does. The weights that come with the software are made from
-generated phantoms by ./scripts/osln tables --table all --phantoms --ship
+A network goes on from its published weights, is compared with them on patients that neither has learned from
+and published if it is not likely to be worse: what the server does. The weights that come with the software
+are made from generated phantoms by ./scripts/osln tables --table all --phantoms --ship
 """
 
 import argparse
@@ -52,6 +52,16 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--learning-rate", type=float, help="(default: the preset's, lower to go on)")
     add_training(parser)
     parser.add_argument("--from-scratch", action="store_true", help="do not go on from published weights")
+    parser.add_argument(
+        "--highest-risk",
+        type=float,
+        help="probability of being worse below which it is published, 0 to .5 (default: .2)",
+    )
+    parser.add_argument(
+        "--no-cross-fit",
+        action="store_true",
+        help="judge on the validation patients alone, also where they are few: a fifth of the time",
+    )
     parser.add_argument("--no-publish", action="store_true", help="store the new version only")
     parser.set_defaults(run=run)
 
@@ -92,6 +102,8 @@ def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
             "seed": options.seed,
             "device": options.device,
             "publish": not options.no_publish,
+            "cross_fit": not options.no_cross_fit,
+            **({} if options.highest_risk is None else {"highest_risk": options.highest_risk}),
             "tagger_path": tagger,
             "on_step": lambda sentence: tqdm.write(f"{name}: {sentence}", file=sys.stderr),
             "on_progress": show,

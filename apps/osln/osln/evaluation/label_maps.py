@@ -35,6 +35,8 @@ class MapFolders:
         ignored: Label maps of findings that make a prediction neither true nor false; a case without
             a file has none.
         split_truth: Nodes are the 26-connected components of the truth, whatever their values.
+        whole_predictions: One prediction for each value; else the 26-connected components of a prediction
+            map of a single value are predictions of their own, unless a file has scores by value.
         only_common: Leave cases out that are in one folder only, instead of refusing them.
     """
 
@@ -45,6 +47,7 @@ class MapFolders:
     level: float | None = None
     ignored: Path | None = None
     split_truth: bool = False
+    whole_predictions: bool = False
     only_common: bool = False
 
 
@@ -81,6 +84,7 @@ def map_cohort(
     matchings: dict[str, Matching] = {}
     sweeps: dict[str, Sweep] = {}
     largest = 0
+    parted = 0
     for case in watched(cases):
         reference = _read(case, "truth", true[case])
         grid = reference.grid
@@ -97,6 +101,9 @@ def map_cohort(
                 sweeps[case] = sweep(prob, nodes, criterion=criterion, spacing_mm=grid.spacing_mm)
         else:
             labels = _labels(case, "prediction", image)
+            if scores is None and not folders.whole_predictions:
+                labels, of_one_value = _parted(labels)
+                parted += of_one_value
             values = (
                 _mean_probabilities(case, labels, maps, grid) if maps else scores_of(case, labels, scores)
             )
@@ -109,6 +116,11 @@ def map_cohort(
         notes.append(
             "no truth holds more than one label: if its nodes are not told apart by their values, use "
             "--split-truth"
+        )
+    if parted:
+        notes.append(
+            f"{parted} of {len(cases)} predictions hold one value in several parts: each part was taken for "
+            "a prediction of its own; --whole-predictions takes them for one"
         )
     if ignored and folders.level is not None:
         notes.append("the sweep of the voxel threshold does not know ignored findings, so it was left out")
@@ -202,6 +214,14 @@ def _labels(case: str, what: str, volume: Volume) -> np.ndarray:
         return whole_numbers(volume.array)
     except ValueError as error:
         raise ValueError(f"case {case}, {what}: {error}") from error
+
+
+def _parted(labels: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A map of one value with its connected parts apart, and whether there are several."""
+    if len(np.unique(labels[labels != 0])) != 1:
+        return labels, False
+    parts, n = ndimage.label(labels != 0, CONNECTIVITY)
+    return (parts, True) if n > 1 else (labels, False)
 
 
 def _mean_probabilities(case: str, labels: np.ndarray, maps: Mapping[str, Path], grid: Grid) -> np.ndarray:

@@ -94,12 +94,21 @@ def promised_shape(path: Path) -> tuple[int, ...]:
     if suffix == ".nrrd":
         header = nrrd.read_header(path)
         return (*header.shape, header.layers) if header.layers > 1 else header.shape
-    _check_meta_image(path)
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("MetaImageIO")
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader.GetSize()
+    return _meta_header(path).GetSize()
+
+
+def promised_affine(path: Path) -> np.ndarray:
+    """Affine (4, 4) from voxel index to RAS mm as a file's header says, before any voxel is unpacked.
+
+    Raises:
+        ValueError: As `promised_shape`, or if the file does not say where it lies.
+    """
+    suffix = split_suffix(path)[1].lower()
+    if suffix.startswith(".nii"):
+        return nifti.read_affine(path)
+    if suffix == ".nrrd":
+        return nrrd.read_header(path).affine
+    return _meta_affine(_meta_header(path))
 
 
 def nifti_bytes(array: np.ndarray, affine: np.ndarray) -> bytes:
@@ -161,12 +170,24 @@ def _read_meta_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"it has {image.GetDimension()} dimensions and {components} components; expected one 3-D volume"
         )
     array = sitk.GetArrayFromImage(image).T
-    direction = np.array(image.GetDirection()).reshape(3, 3)
+    return _real(array), _meta_affine(image)
+
+
+def _meta_header(path: Path) -> sitk.ImageFileReader:
+    _check_meta_image(path)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("MetaImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _meta_affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
     affine = np.eye(4)
-    affine[:3, :3] = direction * np.array(image.GetSpacing())
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     # ITK's patient axes are LPS, ours are RAS.
-    return _real(array), np.diag([-1, -1, 1, 1]) @ affine
+    return np.diag([-1, -1, 1, 1]) @ affine
 
 
 def _real(array: np.ndarray) -> np.ndarray:

@@ -81,6 +81,28 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if len(data) != header.stop:
         more = "goes on behind its voxels" if len(data) > header.stop else f"holds {len(data)} bytes"
         raise ValueError(f"it {more} where its header promises {header.stop} bytes; export it again")
+    kind, parsed = _placed(data, header)
+    slope, inter = parsed.get_slope_inter()
+    if header.dtype.str[1:] != "f8" and (slope or 1.0, inter or 0.0) == (1.0, 0.0):
+        array = np.frombuffer(data, header.dtype, offset=header.start).reshape(header.shape, order="F")
+        return array.astype(header.dtype.newbyteorder("="), copy=False), parsed.get_best_affine()
+    image = kind.from_bytes(bytes(data))
+    return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
+
+
+def read_affine(path: Path) -> np.ndarray:
+    """Affine (4, 4) from voxel index to RAS mm; of a compressed file nothing but the header is unpacked.
+
+    Raises:
+        ValueError: As `read_header`, or if the file is put to different places by different programs.
+    """
+    with _opened(path) as file:
+        data = bytearray(_read(file, 540))
+    return _placed(data, _header(bytes(data)))[1].get_best_affine()
+
+
+def _placed(data: bytearray, header: NiftiHeader) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
+    """Class of the image whose file begins with these bytes, and its header, whose place is believed."""
     size, order = _size(bytes(data[:4]))
     if size == 348:
         # Some programs leave the offset at 0; ITK, hence the viewers, then begin behind the header.
@@ -88,12 +110,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     kind = nib.Nifti1Image if size == 348 else nib.Nifti2Image
     parsed = kind.header_class.from_fileobj(io.BytesIO(bytes(data[:size])), check=False)
     _check_position(parsed, header.shape)
-    slope, inter = parsed.get_slope_inter()
-    if header.dtype.str[1:] != "f8" and (slope or 1.0, inter or 0.0) == (1.0, 0.0):
-        array = np.frombuffer(data, header.dtype, offset=header.start).reshape(header.shape, order="F")
-        return array.astype(header.dtype.newbyteorder("="), copy=False), parsed.get_best_affine()
-    image = kind.from_bytes(bytes(data))
-    return image.get_fdata(dtype=np.float32, caching="unchanged"), image.affine
+    return kind, parsed
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -13,7 +13,7 @@ from osln.files.images import write_atomically
 from osln.imaging.grid import Grid
 from osln.imaging.lung_column import LungColumn
 
-FORMAT = 1
+FORMAT = 2
 """Of the files; another one makes them anew."""
 
 
@@ -29,6 +29,7 @@ def save_column(path: Path, column: LungColumn, more: Mapping[str, Any] | None =
         "affine": column.grid.affine,
         "ct_hu": column.ct_hu,
         "body": np.packbits(column.body),
+        "outside_mm": np.array(column.outside_mm, dtype=np.float64),
         "description": np.array(
             json.dumps({"case": column.case, "warnings": list(column.warnings), "more": dict(more or {})})
         ),
@@ -52,7 +53,7 @@ def load_column(path: Path) -> tuple[LungColumn, dict[str, Any]]:
         with np.load(path, allow_pickle=False) as stored:
             ct_hu = stored["ct_hu"]
             description = json.loads(str(stored["description"]))
-            images = {
+            images: dict[str, Any] = {
                 name: stored[name] if name in stored else None for name in ("pet_suv", "distance_mm", "nodes")
             }
             column = LungColumn(
@@ -62,6 +63,7 @@ def load_column(path: Path) -> tuple[LungColumn, dict[str, Any]]:
                 tumor=None,
                 body=np.unpackbits(stored["body"], count=ct_hu.size).reshape(ct_hu.shape).astype(bool),
                 warnings=tuple(description["warnings"]),
+                outside_mm=tuple(stored["outside_mm"].tolist()),
                 **images,
             )
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:

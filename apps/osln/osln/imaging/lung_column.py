@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from osln.imaging.distance import tumor_distance_mm, zone_mask
 from osln.imaging.grid import Grid, mask_box, resample
@@ -31,6 +33,8 @@ class LungColumn:
         nodes: (x, y, z) integer labels, or None.
         body: (x, y, z) bool, tissue above -500 HU: lung and outside air hold no node.
         warnings: Sentences for the user.
+        outside_mm: Nodes with no voxel inside the column, each with its least distance to the tumor in mm,
+            NaN without a tumor. No network sees them; in every figure they are missed.
     """
 
     case: str
@@ -42,11 +46,17 @@ class LungColumn:
     nodes: np.ndarray | None
     body: np.ndarray
     warnings: tuple[str, ...] = field(default=())
+    outside_mm: tuple[float, ...] = field(default=())
 
     @property
     def images(self) -> Mapping[str, np.ndarray | None]:
         """Input images by the names of `osln.rows.experiments`."""
         return {"ct": self.ct_hu, "pet": self.pet_suv, "distance": self.distance_mm}
+
+    def nodes_outside(self, zone: str = "all") -> int:
+        """How many nodes of a zone lie outside the column; one without a tumor to measure from is in each."""
+        distances = np.asarray(self.outside_mm)
+        return int((zone_mask(distances, zone) | np.isnan(distances)).sum())
 
 
 def prepare(study: Study, preset: Preset) -> LungColumn:
@@ -88,12 +98,44 @@ def prepare(study: Study, preset: Preset) -> LungColumn:
             warnings.append("the PET does not cover the whole column: outside it counts as SUV 0")
         pet_suv = np.maximum(resample(study.pet.array, study.pet.grid, grid), 0.0)
     tumor, distance_mm = _tumor_and_distance(study, working, start, size)
-    nodes = None
-    if study.nodes is not None:
-        nodes = resample(study.nodes.array, study.nodes.grid, grid, nearest=True)
+    nodes, outside_mm = _nodes_and_outside(study, grid)
+    body = ct_hu > TISSUE_HU
     return LungColumn(
-        study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, ct_hu > TISSUE_HU, tuple(warnings)
+        study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, body, tuple(warnings), outside_mm
     )
+
+
+def _nodes_and_outside(study: Study, grid: Grid) -> tuple[np.ndarray | None, tuple[float, ...]]:
+    """The nodes in the column, none lost for being small, and the distances of those that lie outside."""
+    if study.nodes is None:
+        return None, ()
+    source = study.nodes.grid
+    nodes = resample(study.nodes.array, source, grid, nearest=True)
+    kept = set(np.unique(nodes).tolist())
+    outside = []
+    for label, box in enumerate(
+        ndimage.find_objects(study.nodes.array.astype(np.int32, copy=False)), start=1
+    ):
+        if box is None or label in kept:
+            continue
+        places = np.argwhere(study.nodes.array[box] == label) + [side.start for side in box]
+        index = np.round(grid.mm_to_index(source.index_to_mm(places))).astype(int)
+        within = index[((index >= 0) & (index < grid.shape)).all(axis=1)]
+        # A node thinner than the working grid keeps the voxel at its middle.
+        free = within[nodes[tuple(within.T)] == 0] if len(within) else within
+        if len(free):
+            nodes[tuple(free[len(free) // 2])] = label
+        else:
+            outside.append(_tumor_to(source.index_to_mm(places), study))
+    return nodes, tuple(outside)
+
+
+def _tumor_to(points_mm: np.ndarray, study: Study) -> float:
+    """Least distance of the tumor's voxels to one of the (n, 3) points, in mm; NaN without a tumor."""
+    if study.tumor is None:
+        return float("nan")
+    tumor = study.tumor.grid.index_to_mm(np.argwhere(study.tumor.array))
+    return float(cKDTree(tumor).query(points_mm)[0].min())
 
 
 def _check_room(case: str, what: str, size: np.ndarray) -> None:
@@ -148,9 +190,12 @@ def compact(column: LungColumn) -> LungColumn:
 
 
 def reason_not_usable(column: LungColumn, network: Segmenter | Detector) -> str | None:
-    """What a patient lacks for a network, or None if nothing."""
-    if column.nodes is None:
-        return "no approved nodes"
+    """What a patient lacks to teach or to judge a network, or None if nothing."""
+    return "no approved nodes" if column.nodes is None else image_lacking(column, network)
+
+
+def image_lacking(column: LungColumn, network: Segmenter | Detector) -> str | None:
+    """What a patient lacks for a network to look at it, or None if nothing."""
     if network.needs_pet and column.pet_suv is None:
         return "no PET"
     if network.needs_tumor and column.distance_mm is None:

@@ -56,6 +56,21 @@ def nodes_of(label: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
     return kept
 
 
+def as_stored(label: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+    """The nodes of a label with the values that they are stored with.
+
+    Args:
+        label: (x, y, z), nonzero inside nodes.
+        kept: Map that was stored beside it, or None.
+
+    Returns:
+        (x, y, z): `kept` as it is where it belongs to the label (`nodes_of`), even if a node of it lies in
+        several parts; else the single nodes of the label, 1 to n.
+    """
+    found = nodes_of(label, kept)
+    return found if found is kept else single_nodes(found)[0]
+
+
 def told_apart(
     labels: np.ndarray, mixed: Collection[int], former: np.ndarray | None
 ) -> tuple[np.ndarray, int]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.imaging.grid import Volume, resample
+from osln.imaging.grid import Grid, Volume, resample
 
 LONGEST_MM = 2500.0
 """Of a CT along each axis; a table travels 2 m."""
@@ -37,23 +37,10 @@ def build_study(
     case: str, ct: Volume, pet: Volume | None = None, tumor: Volume | None = None, nodes: Volume | None = None
 ) -> Study:
     """Checks that the images belong together; same errors as `load_study`."""
-    _check_extent(case, ct)
-    _check_values(case, "CT", ct)
-    if ct.array.min() >= 0:
-        raise ValueError(
-            f"case {case}: the lowest value of the CT is {ct.array.min():g}, a CT in HU has air at -1000: is "
-            "it a PET or another image, or stored without its offset (RescaleIntercept)? 3D Slicer sends the "
-            "first volume of its scene, so load the CT first"
-        )
+    check_ct(case, ct)
     if pet is not None:
-        _check_values(case, "PET", pet)
-        _check_suv(case, pet)
-        start, stop = ct.grid.box_of(pet.grid)
-        if (stop - start < 2).any():
-            raise ValueError(
-                f"case {case}: PET and CT do not overlap in patient space; register the PET to the CT, or "
-                "check that both files carry the right position"
-            )
+        check_pet(case, pet)
+        check_overlap(case, ct.grid, pet.grid)
     if tumor is not None:
         tumor = _on_ct(case, "tumor mask", ct, tumor)
         if not tumor.array.any():
@@ -65,6 +52,42 @@ def build_study(
     if nodes is not None:
         nodes = _on_ct(case, "node label", ct, nodes)
     return Study(case, ct, pet, tumor, nodes)
+
+
+def check_ct(case: str, ct: Volume) -> None:
+    """Looks whether a CT can be one.
+
+    Raises:
+        ValueError: If its size cannot be true, it holds NaN, one value everywhere, or no HU.
+    """
+    _check_extent(case, ct)
+    _check_values(case, "CT", ct)
+    if ct.array.min() >= 0:
+        raise ValueError(
+            f"case {case}: the lowest value of the CT is {ct.array.min():g}, a CT in HU has air at -1000: is "
+            "it a PET or another image, or stored without its offset (RescaleIntercept)? 3D Slicer sends the "
+            "first volume of its scene, so load the CT first"
+        )
+
+
+def check_pet(case: str, pet: Volume) -> None:
+    """Looks whether a PET can be one in SUV.
+
+    Raises:
+        ValueError: If it holds NaN, one value everywhere, or values that no body has.
+    """
+    _check_values(case, "PET", pet)
+    _check_suv(case, pet)
+
+
+def check_overlap(case: str, ct: Grid, pet: Grid) -> None:
+    """Raises ValueError if a PET and its CT share no place of the patient."""
+    start, stop = ct.box_of(pet)
+    if (stop - start < 2).any():
+        raise ValueError(
+            f"case {case}: PET and CT do not overlap in patient space; register the PET to the CT, or "
+            "check that both files carry the right position"
+        )
 
 
 def _check_extent(case: str, ct: Volume) -> None:

@@ -136,6 +136,12 @@ class Overlaps:
         """(p,) bool: the prediction hits something."""
         return np.isin(np.arange(len(self.prediction_labels)), self.predicted[self.fits])
 
+    def with_missed(self, number: int) -> "Overlaps":
+        """With nodes that no prediction could reach, for instance outside the searched field."""
+        last = int(self.node_labels.max(initial=0))
+        further = last + 1 + np.arange(number, dtype=self.node_labels.dtype)
+        return replace(self, node_labels=np.concatenate([self.node_labels, further]))
+
     def matching(self, scores: np.ndarray | None = None, criterion: Criterion = PAPER) -> Matching:
         """The fates under these scores, one for each prediction label; all equal if omitted.
 

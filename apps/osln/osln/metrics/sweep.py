@@ -5,7 +5,7 @@ enter a union-find structure from the highest probability down, so that every co
 sum are known at every threshold after a single pass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -40,6 +40,10 @@ class Sweep:
     false_predictions: np.ndarray
     hit_nodes: np.ndarray
     n_nodes: int
+
+    def with_missed(self, number: int) -> "Sweep":
+        """With nodes that no prediction could reach, for instance outside the searched field."""
+        return replace(self, n_nodes=self.n_nodes + number)
 
 
 def sweep(

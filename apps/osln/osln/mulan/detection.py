@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from osln.imaging.lung_column import LungColumn
-from osln.metrics.matching import Scored, match
+from osln.metrics.matching import Scored, find_overlaps
 from osln.mulan.canvas import REACH, SliceCanvas, as_images, image_triples, read_slices
 from osln.mulan.linking import link_boxes, paint_chains
 from osln.networks.mulan import Mulan, SliceDetections
@@ -31,9 +31,14 @@ class FoundNodes:
     labels: np.ndarray
     scores: np.ndarray
 
-    def scored(self, nodes: np.ndarray) -> Scored:
-        """The (score, hit) pairs of the evaluation; `nodes` are the true instances on the same grid."""
-        return match(self.labels, nodes, self.scores).scored()
+    def scored(self, nodes: np.ndarray, outside: int = 0) -> Scored:
+        """The (score, hit) pairs of the evaluation.
+
+        Args:
+            nodes: (x, y, z) true instances on the same grid.
+            outside: Nodes of the patient that lie outside of it, and are missed.
+        """
+        return find_overlaps(self.labels, nodes).with_missed(outside).matching(self.scores).scored()
 
 
 class SliceDetector:

@@ -19,6 +19,10 @@ LABELS = {"lymph node": 1}
 WITH_REJECTED = {**LABELS, "rejected candidate": 2}
 COLORS = {"lymph node": (68, 172, 100), "rejected candidate": (192, 104, 88)}
 """Of segments, red, green, blue of 255: Slicer's own color for a lymph node."""
+LAST_OF_A_BYTE = 250
+"""Candidates up to which a map of all of them has one byte a voxel; viewers need some values themselves."""
+LAST_VALUE = 65535
+"""Of a label map. Candidates beyond it, which have the lowest scores, are not drawn."""
 
 
 def label_map(found: Detections, study: Study, *, with_rejected: bool) -> np.ndarray:
@@ -30,6 +34,22 @@ def label_map(found: Detections, study: Study, *, with_rejected: bool) -> np.nda
     # Candidates come by falling score: the kept ones have the smallest ids.
     values += labels > len(found.kept)
     return values
+
+
+def candidate_map(found: Detections, study: Study) -> np.ndarray:
+    """(x, y, z) uint8 or uint16 on the CT's grid: every candidate, kept or not, with its id as the value."""
+    labels = found.labels_on_ct(study)
+    if len(found.candidates) > LAST_VALUE:
+        labels = np.where(labels > LAST_VALUE, 0, labels)
+    return labels.astype(np.uint8 if len(found.candidates) <= LAST_OF_A_BYTE else np.uint16)
+
+
+def candidate_names(found: Detections) -> dict[str, int]:
+    """Value by name of each candidate in `candidate_map`; those that are not kept are no lymph nodes."""
+    return {
+        f"{'lymph node' if candidate.kept else 'rejected candidate'} {candidate.id}": candidate.id
+        for candidate in found.candidates[:LAST_VALUE]
+    }
 
 
 def write_label_map(
@@ -86,7 +106,7 @@ def segment_fields(names: Mapping[str, int], shape: tuple[int, ...]) -> dict[str
         segment = {
             "ID": name,
             "Name": name,
-            "Color": " ".join(f"{part / 255:.6f}" for part in COLORS[name]),
+            "Color": " ".join(f"{part / 255:.6f}" for part in COLORS[name.rstrip("0123456789 ")]),
             "LabelValue": str(value),
             "Layer": "0",
             "Extent": " ".join(f"0 {length - 1}" for length in shape),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from osln.files.arrays import plain
-from osln.output.label_maps import LABELS, WITH_REJECTED
+from osln.output.label_maps import LABELS, LAST_VALUE, WITH_REJECTED, candidate_names
 from osln.pipeline import Pipeline
 from osln.stage_one.candidates import Detections
 from osln.weights.model_store import Version
@@ -21,6 +21,7 @@ def result(
     warnings: Sequence[str],
     latencies: Mapping[str, float],
     with_rejected: bool,
+    with_values: bool = False,
 ) -> dict[str, Any]:
     """Everything that is said about one patient, as JSON values.
 
@@ -30,9 +31,19 @@ def result(
         warnings: About the case's files.
         latencies: Seconds by step.
         with_rejected: Whether rejected candidates are the second value of the label map.
+        with_values: Whether each candidate has a value of its own in the label map (`candidate_map`); then
+            its entry says which one, None if there is none left, and `operating_curve` what to expect of
+            another operating point.
     """
+    names = WITH_REJECTED if with_rejected else LABELS
+    told = entries(found)
+    if with_values:
+        names = candidate_names(found)
+        for entry in told["candidates"]:
+            entry["value"] = entry["id"] if entry["id"] <= LAST_VALUE else None
+        told["operating_curve"] = pipeline.curve
     return plain(
-        entries(found)
+        told
         | {
             "model": pipeline.row.name,
             "operating_point": pipeline.point,
@@ -40,7 +51,7 @@ def result(
             "warnings": [*pipeline.warnings, *warnings, *found.column.warnings],
             "models": described(pipeline.versions),
             "latencies": {step: round(seconds, 3) for step, seconds in latencies.items()},
-            "label_names": WITH_REJECTED if with_rejected else LABELS,
+            "label_names": names,
             "note": NOTE,
         }
     )

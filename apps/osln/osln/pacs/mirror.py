@@ -55,6 +55,7 @@ class PacsMirror:
         self.room = Room(self.root, cache_gb)
         self.listing = Listing(self.root / ".osln" / "pacs" / "listing.json", web, filters)
         self._cases: tuple[object, Cases] = (None, Cases({}, {}, ()))
+        self._progress: dict[str, tuple[str, float]] = {}
 
     def cases(self) -> Cases:
         """The cases as of the last listing."""
@@ -101,6 +102,10 @@ class PacsMirror:
             logger.info("The images of case %s gave way to others", gone)
         return None
 
+    def progress(self, case: str) -> tuple[str, float] | None:
+        """What this process is doing to fetch a case, and the share that is done; None if it does not."""
+        return self._progress.get(case)
+
     def ct_grid(self, case: str) -> Volume | None:
         """The grid of a case that was fetched once, with zeros as voxels; None if it never was."""
         known = read_fetched(self.root, case)
@@ -136,7 +141,15 @@ class PacsMirror:
 
     def _fetch(self, case: str, plan: CasePlan, kept: list[str]) -> None:
         begun = time.monotonic()
-        known = fetch_case(plan, case, self.root, self.web, self.deidentifier, self.rules, kept)
+
+        def tell(words: str, share: float) -> None:
+            self._progress[case] = words, share
+
+        tell("fetching the images from the PACS", 0.0)
+        try:
+            known = fetch_case(plan, case, self.root, self.web, self.deidentifier, self.rules, kept, tell)
+        finally:
+            del self._progress[case]
         logger.info("Case %s fetched from the PACS in %.1f s", case, time.monotonic() - begun)
         for warning in known.warnings:
             logger.info("Case %s: %s", case, warning)

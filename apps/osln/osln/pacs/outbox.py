@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from osln.files.images import write_atomically
-from osln.store.revisions import Revision, label_revisions
+from osln.store.revisions import OF_ANNOTATORS, Revision, label_revisions
 
 PAUSES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 600.0)
 """Between tries of one label; the last one again and again."""
@@ -70,7 +70,7 @@ class Outbox:
         return [
             revision
             for revision in reversed(history)
-            if revision.source.startswith("submission") and str(revision.revision) not in entry.delivered
+            if revision.source.startswith(OF_ANNOTATORS) and str(revision.revision) not in entry.delivered
         ]
 
     def delivered(self, entry: Entry, revision: Revision, uid: str) -> None:

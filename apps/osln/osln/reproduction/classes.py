@@ -49,6 +49,9 @@ def node_classes(column: LungColumn) -> dict[int, tuple[str, str]]:
     return classes
 
 
+OUTSIDE = "outside the searched column"
+
+
 def class_table(
     columns: Sequence[LungColumn], fused: Iterable[np.ndarray], threshold: float
 ) -> dict[str, Any]:
@@ -69,6 +72,9 @@ def class_table(
         matching = match(labels, column.nodes, scores)  # type: ignore[arg-type]
         radius_only += int(matching.radius_only.sum())
         named = node_classes(column)
+        if outside := column.nodes_outside():
+            entry = classes.setdefault(OUTSIDE, [0, 0])
+            entry[1] += outside
         for label, by in zip(matching.node_labels, matching.found_by, strict=True):
             for name in named[int(label)]:
                 entry = classes.setdefault(name, [0, 0])

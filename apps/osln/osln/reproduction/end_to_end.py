@@ -38,7 +38,8 @@ def detect_nodes(cohort: Cohort, cases: Mapping[str, Sequence[str]], weights: Pa
     found: dict[str, dict[str, object]] = {split: {} for split in cases}
     for number, (split, case) in enumerate(asked, start=1):
         column = cohort.column(case)
-        scored = detector.detect(column).scored(column.nodes)  # type: ignore[arg-type]
+        nodes: np.ndarray = column.nodes  # type: ignore[assignment]
+        scored = detector.detect(column).scored(nodes, column.nodes_outside())
         content = {"scores": scored.scores.tolist(), "hits": scored.hits.tolist(), "nodes": scored.n_nodes}
         found[split][case] = content
         tell(number / len(asked))

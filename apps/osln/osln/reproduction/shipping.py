@@ -6,7 +6,7 @@ from typing import Any
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Plan
 from osln.reproduction.reading import row_patients
-from osln.retraining.operating_points import operating_points, score_thresholds
+from osln.retraining.operating_points import operating_curve, operating_points, score_thresholds
 from osln.rows.experiments import ROWS
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint, load_checkpoint
@@ -25,6 +25,7 @@ def ship(plan: Plan, folder: Path) -> None:
     networks: dict[str, Checkpoint] = {}
     classifiers: dict[str, Checkpoint] = {}
     scores: dict[str, Any] = {}
+    curves: dict[str, Any] = {}
     for row in (row for row in ROWS.values() if row.served and not row.of_one_zone):
         if row not in plan.rows:
             raise ValueError(f"the run has no row {row.key}, which {row.name} needs: use --table all")
@@ -32,8 +33,10 @@ def ship(plan: Plan, folder: Path) -> None:
             networks.setdefault(network.segmenter, load_checkpoint(artifacts.training(network).path))
         if row.classifier is not None:
             classifiers[row.classifier] = load_checkpoint(artifacts.classifier(row, 0).path)
-            scores[row.classifier] = score_thresholds(row_patients(artifacts, row, 0, "validation"))
+            patients = row_patients(artifacts, row, 0, "validation")
+            scores[row.classifier] = score_thresholds(patients)
+            curves[row.classifier] = (row.networks, operating_curve(patients))
     columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
     points = operating_points(networks, columns) | scores
     tagger = (plan.tagger, Tagger.load(plan.tagger).describe())
-    write_shipped(folder, networks | classifiers, points, tagger, plan.command)
+    write_shipped(folder, networks | classifiers, points, tagger, plan.command, curves)

@@ -102,7 +102,8 @@ def displaced(prob: np.ndarray) -> np.ndarray:
 
 
 def _sweep(prob: np.ndarray, column: LungColumn) -> Sweep:
-    return sweep(prob, column.nodes)  # type: ignore[arg-type]
+    nodes: np.ndarray = column.nodes  # type: ignore[assignment]
+    return sweep(prob, nodes).with_missed(column.nodes_outside())
 
 
 def counts_in(arrays: Mapping[str, Any], split: str) -> Counts:

@@ -16,6 +16,8 @@ import numpy as np
 
 from osln.detection import detect
 from osln.files.images import write_atomically
+from osln.imaging.grid import Volume
+from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
 from osln.rows.experiments import OPERATING_POINT, ROWS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
@@ -23,6 +25,12 @@ from osln.store.approved import approved_study
 from osln.store.layout import StorePaths, companions, file_marks, load_study
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore, Version
+
+NODES_OUTSIDE = "nodes outside the column are missed"
+"""Part of a set's key: sets that were made without counting them are made anew."""
+
+MATCHED_CASES = 4
+"""Unlabeled cases by which the threshold of other versions is found."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,12 @@ class Asked:
     Attributes:
         versions: Version of each stage-one network of the row.
         add_nodes: Add the true nodes, for training.
+        labeled: False for a case whose nodes nobody has approved: as if it had none.
     """
 
     versions: Mapping[str, Version]
     add_nodes: bool
+    labeled: bool = True
 
 
 class CandidateCache:
@@ -64,6 +74,8 @@ class CandidateCache:
         self.threshold = store.thresholds(row)[OPERATING_POINT]
         self.tagger = tagger
         self._networks: dict[str, tuple[str, Predictor]] = {}
+        self._thresholds: dict[tuple[str, ...], float] = {}
+        self._counts: dict[tuple[str, ...], np.ndarray] = {}
 
     @property
     def folder(self) -> Path:
@@ -143,8 +155,40 @@ class CandidateCache:
 
     def _made(self, paths: StorePaths, asked: Asked) -> CandidateSet:
         networks = {name: self._network(name, version) for name, version in asked.versions.items()}
-        found = detect(approved_study(paths), self.row, networks, self.threshold)
+        study = approved_study(paths)
+        if not asked.labeled:
+            none = np.zeros(study.ct.grid.shape, dtype=np.uint8)
+            study = replace(study, nodes=Volume(none, study.ct.grid, study.ct.file_grid))
+        found = detect(study, self.row, networks, self._threshold_of(asked.versions))
         return candidate_set(found, self.preset.stage_two, add_nodes=asked.add_nodes)
+
+    def _threshold_of(self, versions: Mapping[str, Version]) -> float:
+        """The operating point of these versions.
+
+        It was measured for those in use. Others, which were trained without some patients, get the threshold
+        that finds as many candidates in unlabeled cases; without such a case they get that of those in use.
+        """
+        key, in_use = _together(versions), self.in_use()
+        if key == _together(in_use):
+            return self.threshold
+        if key not in self._thresholds:
+            before, after = self._counted(in_use), self._counted(versions)
+            found = before.any() and after.any()
+            self._thresholds[key] = matched(before, after, self.threshold) if found else self.threshold
+        return self._thresholds[key]
+
+    def _counted(self, versions: Mapping[str, Version]) -> np.ndarray:
+        """Candidates that versions find in unlabeled cases, at each threshold."""
+        key = _together(versions)
+        if key not in self._counts:
+            columns = unlabeled_columns(self.root, self.row.segmenters[0], self.preset)[:MATCHED_CASES]
+            networks = {
+                name: Predictor(self.store.load(name, version), self.device)
+                for name, version in versions.items()
+                if columns
+            }
+            self._counts[key] = candidate_counts(networks, columns)
+        return self._counts[key]
 
     def _network(self, name: str, version: Version) -> Predictor:
         """The network, loaded; of each name only the one used last is kept in memory."""
@@ -177,6 +221,8 @@ class CandidateCache:
             self.preset.stage_two.patch,
             self.preset.stage_two.margin,
             asked.add_nodes,
+            asked.labeled,
+            NODES_OUTSIDE,
             *file_marks(paths),
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
@@ -198,6 +244,11 @@ def _read_tags(path: Path) -> np.ndarray | None:
         return np.load(path, allow_pickle=False) if path.is_file() else None
     except (ValueError, EOFError):
         return None
+
+
+def _together(versions: Mapping[str, Version]) -> tuple[str, ...]:
+    """What tells a set of versions from another one."""
+    return tuple(version.sha256 for _, version in sorted(versions.items()))
 
 
 def _tags_path(path: Path, tagger: Tagger) -> Path:

@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 
 from osln.learning.fit import Progress
+from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
-from osln.retraining.operating_points import set_score_thresholds
+from osln.retraining.judgment import HIGHEST_RISK
+from osln.retraining.matched_points import unlabeled_cases
+from osln.retraining.operating_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.retraining.unseen import Training, unseen_versions
 from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS, Preset
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
+from osln.stage_two.points import FEWEST_PATIENTS
 from osln.stage_two.training import train_classifier
-from osln.stage_two.validation import evaluate_classifier, scored_patients
+from osln.stage_two.validation import figures_of, scored_patients
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
@@ -39,18 +43,20 @@ def retrain_classifier(
     seed: int = 0,
     device: str = "cpu",
     publish: bool = True,
+    highest_risk: float = HIGHEST_RISK,
+    cross_fit: bool = True,
     tagger_path: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_step: Callable[[str], None] | None = None,
     resume: bool = True,
 ) -> RetrainReport:
-    """Train one network of stage two on the approved cases and publish it if it is at least as good.
+    """Train one network of stage two on the approved cases and publish it if it is not likely to be worse.
 
     The candidates of stage one are compared with the approved nodes: a node that an annotator has drawn
     is an example of a node, a candidate that was deleted one of none. Training patients'
     candidates come from versions of stage one that have not seen them (`unseen`). The former and the new
-    network are compared on the same candidates of the approved cases whose split is "validation". The
-    version is stored in any case.
+    network are compared on the same candidates of the approved cases whose split is "validation" and, where
+    these are few, by cross-fitting (`Round`). The version is stored in any case.
 
     Goes on from the published weights if those learned from the tags of the same tagger. Where they did
     not, or there are none, the new network is compared with what scores the candidates meanwhile
@@ -70,8 +76,8 @@ def retrain_classifier(
             unknown; says what to do.
     """
     settings = Settings(
-        preset, epochs, learning_rate, from_scratch, seed, device, publish, tagger_path,
-        on_progress, on_step, resume,
+        preset, epochs, learning_rate, from_scratch, seed, device, publish, highest_risk,
+        cross_fit, tagger_path, on_progress, on_step, resume,
     )  # fmt: skip
     return _ClassifierRound(root, models, name, settings).run()
 
@@ -143,9 +149,8 @@ class _ClassifierRound(Round):
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[_Candidates], list[_Candidates], dict[str, str]]:
         row = next(row for row in ROWS.values() if row.classifier == self.name)
-        device = self.settings.device
-        cache = CandidateCache(self.root, self.store, row.stage_one, recipe, self.tagger, device)
-        cache.keep_only(splits)
+        cache = self._cache(recipe)
+        cache.keep_only([*splits, *unlabeled_cases(self.root)])
         cases = [case for case, split in splits.items() if split == "train"]
         if not cases:
             return [], [], {}
@@ -176,13 +181,43 @@ class _ClassifierRound(Round):
         found_by = {one.case: {n: version.name for n, version in one.versions.items()} for one in learned}
         return replace(checkpoint, metadata={**checkpoint.metadata, "candidates_of": found_by})
 
-    def figures(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> dict[str, Any]:
+    def found(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> list[Scored]:
         given = _given(compared, checkpoint.name)
-        return evaluate_classifier(checkpoint, *given, device=self.settings.device)
+        return scored_patients(checkpoint, *given, device=self.settings.device)
+
+    def without(self, compared: Sequence[_Candidates]) -> list[Scored]:
+        return [one.content.scored() for one in compared]
+
+    def figures(self, compared: Sequence[_Candidates], found: Sequence[Scored]) -> dict[str, Any]:
+        return figures_of([one.content for one in compared], found)
 
     def renew(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
+        if len(compared) < FEWEST_PATIENTS and self.fits and self.store.thresholds(self.name):
+            if told := self._matched_points(checkpoint):
+                return told
         patients = scored_patients(checkpoint, *_given(compared, self.name), device=self.settings.device)
         return set_score_thresholds(self.store, self.name, patients)
+
+    def _matched_points(self, checkpoint: Checkpoint) -> str:
+        """With few validation patients: as many candidates of unlabeled cases are kept as before."""
+        cache = self._cache(self.recipe())
+        in_use = cache.in_use()
+        wanted = dict.fromkeys(unlabeled_cases(self.root), Asked(in_use, add_nodes=False, labeled=False))
+        sets, tags, _ = cache.collect(wanted, self.settings.on_step)
+        if not sets or self.former is None:
+            return ""
+        given = (sets, tags if CLASSIFIERS[self.name].tags else None)
+        before, after = (
+            np.concatenate(
+                [one.scores for one in scored_patients(network, *given, device=self.settings.device)]
+            )
+            for network in (self.former, checkpoint)
+        )
+        return match_score_thresholds(self.store, self.name, before, after, len(sets)) if len(after) else ""
+
+    def _cache(self, recipe: Preset) -> CandidateCache:
+        row = next(row for row in ROWS.values() if row.classifier == self.name)
+        return CandidateCache(self.root, self.store, row.stage_one, recipe, self.tagger, self.settings.device)
 
     def _collected(
         self, cache: CandidateCache, versions: Mapping[str, Mapping[str, Version]], *, add_nodes: bool

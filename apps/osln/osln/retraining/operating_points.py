@@ -15,6 +15,7 @@ from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
 from osln.metrics.sweep import Sweep, sweep
 from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.retraining.matched_points import matched_score
 from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
@@ -66,10 +67,11 @@ def operating_points(
                 {segmenter: maps[segmenter] for segmenter in row.segmenters}, column.distance_mm
             )
             if len(row.segmenters) == 1:
-                zone = zone_of(column, SEGMENTERS[row.segmenters[0]].zone)
-                sweeps[name].append(sweep(*inside_zone(prob, nodes, zone)))
+                zone = SEGMENTERS[row.segmenters[0]].zone
+                found = sweep(*inside_zone(prob, nodes, zone_of(column, zone)))
             else:
-                sweeps[name].append(sweep(prob, nodes))
+                zone, found = "all", sweep(prob, nodes)
+            sweeps[name].append(found.with_missed(column.nodes_outside(zone)))
     return {name: operating_thresholds(Counts.of(found)) for name, found in sweeps.items() if found}
 
 
@@ -128,6 +130,50 @@ def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
     }
 
 
+def match_score_thresholds(
+    models: ModelStore, classifier: str, before: np.ndarray, after: np.ndarray, cases: int
+) -> str:
+    """Moves a classifier's score thresholds so that as many candidates are kept as before.
+
+    Args:
+        models: Store of the weights.
+        classifier: Row of `CLASSIFIERS`.
+        before, after: (n,) scores of the candidates of unlabeled cases by its former and its new version.
+        cases: How many cases these are of.
+    """
+    points = models.thresholds(classifier)
+    moved = {name: matched_score(before, after, at) for name, at in points.items()}
+    models.set_thresholds(classifier, moved)
+    return (
+        f"score thresholds of {classifier} were moved so that of the candidates of {cases} unlabeled cases "
+        "as many are kept as before"
+    )
+
+
+def operating_curve(patients: Sequence[Scored]) -> list[dict[str, float]]:
+    """Sensitivity and score at each offered number of false positives per patient.
+
+    Args:
+        patients: Validation patients under the classifier's scores.
+
+    Returns:
+        `fp_per_patient`, `threshold` (as `score_thresholds`) and `sensitivity` (share of the nodes found from
+        that score on), by rising `fp_per_patient`; [] with fewer than `FEWEST_PATIENTS` patients or without
+        any node, where a share would say nothing.
+    """
+    nodes = sum(patient.n_nodes for patient in patients)
+    if len(patients) < FEWEST_PATIENTS or not nodes:
+        return []
+    return [
+        {
+            "fp_per_patient": float(name),
+            "threshold": score,
+            "sensitivity": sum(int((one.hits & (one.scores >= score)).sum()) for one in patients) / nodes,
+        }
+        for name, score in score_thresholds(patients).items()
+    ]
+
+
 def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence[Scored]) -> str:
     """Stores the score thresholds of a classifier that was published, or keeps the former ones.
 
@@ -144,7 +190,8 @@ def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence
     if len(patients) < FEWEST_PATIENTS and (known or not patients):
         kept = _kept(f"score thresholds of {classifier}", patients)
         return f"{kept} to set them, {FEWEST_PATIENTS} are needed"
-    models.set_thresholds(classifier, score_thresholds(patients))
+    curve = {"weights": _in_use(models, classifier), "points": operating_curve(patients)}
+    models.set_thresholds(classifier, score_thresholds(patients), curve)
     few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
     return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
 
@@ -197,6 +244,13 @@ def renew_score_thresholds(
         patients = scored_patients(checkpoint, sets, tags, device=device)
         said.append(set_score_thresholds(models, checkpoint.name, patients))
     return "; ".join(said)
+
+
+def _in_use(models: ModelStore, classifier: str) -> dict[str, str]:
+    """Checksums of the networks that make and score the candidates of a classifier."""
+    rows = [row for row in ROWS.values() if row.classifier == classifier and row.turns == 1]
+    used = {name: models.published(name) for row in rows for name in row.networks}
+    return {name: version.sha256 for name, version in used.items() if version}
 
 
 def _kept(what: str, patients: Sequence[object]) -> str:

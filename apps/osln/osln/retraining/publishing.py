@@ -1,4 +1,4 @@
-"""The gate between a trained network and its use: compare, store, publish only what is no worse.
+"""The gate between a trained network and its use: judge, store, publish only what is not likely to be worse.
 
 The same for the networks of both stages, so that an annotator reads one kind of report.
 """
@@ -10,7 +10,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from osln.rows.experiments import SEGMENTERS, VERSIONED
+from osln.retraining.judgment import HIGHEST_RISK, Judgment, judge
+from osln.retraining.verdict import IN_USE, WITHOUT, Verdict, metric_name
+from osln.rows.experiments import VERSIONED
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 
@@ -26,11 +28,15 @@ class RetrainReport:
         sentence: What happened and why.
         next_step: What to do now.
         metric_name: "mRecall" of a segmenter in its zone, "mFROC" of a classifier.
-        metric, metric_before: That figure of the new and the former network on the same validation
-            patients; None if there is nothing to compare.
+        metric, metric_before: That figure of the new and the former network on the same patients; None if
+            there is nothing to compare.
+        judgments: The new network against what is "in use" and, for stage two, against "stage one alone":
+            `judgment.Judgment` as JSON values.
         version_before: Version that was in use, or None.
         cases: Nodes, found and false predictions of each validation patient, new and before.
-        train_cases, validation_cases: What was learned from and compared on.
+        train_cases: What was learned from.
+        validation_cases: What was compared on; with few validation patients also training patients, for
+            which networks stand that have not seen them.
         skipped: Approved cases that were left out, with the reason.
         training: Record of the training: steps, learning rate, losses, seconds.
     """
@@ -43,6 +49,7 @@ class RetrainReport:
     metric_name: str
     metric: float | None
     metric_before: float | None
+    judgments: dict[str, dict[str, Any]]
     version_before: str | None
     cases: dict[str, dict[str, Any]]
     train_cases: list[str]
@@ -56,29 +63,68 @@ class RetrainReport:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What is found in the same patients, in the same order, which none of those asked has learned from.
+
+    Attributes:
+        patients: The patients, each with its `case`.
+        new: Of the new network, for each patient.
+        earlier: Of what is in use; None if nothing is that can be used.
+        without: Where no network of this kind is asked (the candidates under stage one's scores); None if
+            nothing is found without it.
+    """
+
+    patients: tuple[Any, ...]
+    new: tuple[Any, ...]
+    earlier: tuple[Any, ...] | None
+    without: Sequence[Any] | None = None
+
+    def also(
+        self,
+        patients: Sequence[Any],
+        new: Sequence[Any],
+        earlier: Sequence[Any],
+        without: Sequence[Any] | None,
+    ) -> "Compared":
+        """With further patients."""
+        return Compared(
+            (*self.patients, *patients),
+            (*self.new, *new),
+            (*(self.earlier or ()), *earlier),
+            None if self.without is None or without is None else [*self.without, *without],
+        )
+
+
+@dataclass(frozen=True)
 class Trained:
     """A network fresh from its training, with everything that decides about its use.
 
     Attributes:
         checkpoint: The network.
         initial: Whether it went on from the published version's weights.
-        train_cases, validation_cases: What was learned from and compared on.
+        train_cases: What was learned from.
         skipped: Approved cases that were left out, with the reason.
-        after: Figures of the new network on the validation patients; "metric" decides. {} without any.
-        earlier: Those of what is in use now; None if nothing is that can be used.
-        rival: What `earlier` is of, if that is not the former version: a network's name.
+        compared: What it and its rival find.
+        figures: From patients and what was found in them to figures; "metric" decides.
+        rival: What `compared.earlier` is of, if that is not the former version: a network's name.
         note: A sentence about the training that belongs into the report; "" for none.
+        folds: Networks that stand for it on a part of its own training patients, which they left out
+            (`left_out` of their metadata, and `base_version`, what they went on from).
     """
 
     checkpoint: Checkpoint
     initial: bool
     train_cases: Sequence[str]
-    validation_cases: Sequence[str]
     skipped: Mapping[str, str]
-    after: Mapping[str, Any]
-    earlier: Mapping[str, Any] | None
+    compared: Compared
+    figures: Callable[[Sequence[Any], Sequence[Any]], dict[str, Any]]
     rival: str | None = None
     note: str = ""
+    folds: tuple[Checkpoint, ...] = ()
+
+    def of(self, found: Sequence[Any] | None) -> dict[str, Any]:
+        """The figures of what was found in the compared patients; {} without patients."""
+        return self.figures(self.compared.patients, found) if self.compared.patients and found else {}
 
 
 def alone(work: Callable[..., RetrainReport]) -> Callable[..., RetrainReport]:
@@ -105,8 +151,12 @@ def conclude(
     *,
     publish: bool,
     renew: Callable[[], str],
+    highest_risk: float = HIGHEST_RISK,
 ) -> RetrainReport:
-    """Stores the version, publishes it if it is at least as good as what is in use, and tells.
+    """Stores the version, publishes it if it is not likely to be worse than what is in use, and tells.
+
+    The first version of a network is published if there was a node to judge it by. One of stage two must
+    not find less than stage one finds by its own scores, on the same patients.
 
     Args:
         store: Where to.
@@ -114,45 +164,54 @@ def conclude(
         trained: The new network.
         publish: False stores without publishing.
         renew: Called after publishing: sets operating points and says so.
+        highest_risk: Probability of being worse below which it is published.
     """
-    name = trained.checkpoint.name
-    earlier = trained.earlier or {}
-    metric, metric_before = trained.after.get("metric"), earlier.get("metric")
+    name, compared = trained.checkpoint.name, trained.compared
+    after, earlier = trained.of(compared.new), trained.of(compared.earlier)
+    metric, metric_before = after.get("metric"), earlier.get("metric")
     # Weights that were trained from scratch have nothing of the version that they replace.
     base = before.name if before is not None and trained.initial else None
     metadata = {**trained.checkpoint.metadata, "base_version": base}
     version = store.add(replace(trained.checkpoint, metadata=metadata), metric)
-    better = metric is not None and (
-        trained.earlier is None or (metric_before is not None and metric >= metric_before)
-    )
-    sentence, next_step = _verdict(version, before, trained, better, publish)
-    if better and publish:
+    for fold in trained.folds:
+        store.add(replace(fold, metadata={**fold.metadata, "stands_for": version.name}))
+    judgments = _judgments(compared, highest_risk)
+    verdict = Verdict(version, before, trained.rival, metric, metric_before, judgments, highest_risk)
+    published = verdict.passes and publish
+    sentence, next_step = verdict.told(asked=publish)
+    if published:
         store.publish(name, version.name)
         sentence += f"; {renew()}"
     return RetrainReport(
         network=name,
         version=version.name,
-        published=better and publish,
+        published=published,
         sentence=f"{trained.note}; {sentence}" if trained.note else sentence,
         next_step=next_step,
         metric_name=metric_name(name),
         metric=metric,
         metric_before=metric_before,
+        judgments={against: asdict(found) for against, found in judgments.items()},
         version_before=before.name if before else None,
         cases={
             case: {"after": found, "before": earlier.get("cases", {}).get(case)}
-            for case, found in trained.after.get("cases", {}).items()
+            for case, found in after.get("cases", {}).items()
         },
         train_cases=list(trained.train_cases),
-        validation_cases=list(trained.validation_cases),
+        validation_cases=[one.case for one in compared.patients],
         skipped=dict(trained.skipped),
         training=metadata,
     )
 
 
-def metric_name(network: str) -> str:
-    """What a network is judged by on validation patients (paper, section 4.3)."""
-    return "mRecall" if network in SEGMENTERS else "mFROC"
+def _judgments(compared: Compared, highest_risk: float) -> dict[str, Judgment]:
+    """The new network against what is in use, and against no network of its kind."""
+    rivals = {IN_USE: compared.earlier, WITHOUT: compared.without}
+    return {
+        against: judge(compared.new, rival, highest_risk)
+        for against, rival in rivals.items()
+        if rival is not None and compared.patients
+    }
 
 
 def nothing_to_learn(network: str, splits: Mapping[str, str], skipped: Mapping[str, str]) -> str:
@@ -165,37 +224,4 @@ def nothing_to_learn(network: str, splits: Mapping[str, str], skipped: Mapping[s
         f"no approved case can train {network}: of {len(splits)}, {kept} are kept for validation and test"
         + (f", and left out were {reasons}" if reasons else "")
         + "; review and submit further cases"
-    )
-
-
-def _verdict(
-    version: Version, before: Version | None, trained: Trained, better: bool, publish: bool
-) -> tuple[str, str]:
-    """What happened, and what to do now."""
-    by_hand = f"./scripts/osln models publish {version.network} {version.name}"
-    metric, metric_before = trained.after.get("metric"), (trained.earlier or {}).get("metric")
-    if metric is None:
-        where = " in its zone" if version.network in SEGMENTERS else ""
-        lack = (
-            f"no node{where} in any validation patient"
-            if trained.validation_cases
-            else "no approved validation patient"
-        )
-        return (
-            f"{version.name} was trained and stored but not published: there is {lack} to compare on",
-            f"approve a case of the validation split with one and train again, or publish by hand: {by_hand}",
-        )
-    figures = f"{metric_name(version.network)} {metric:.3f} on validation patients"
-    if metric_before is not None:
-        figures += f", {trained.rival or (before and before.name)} has {metric_before:.3f}"
-    if not better:
-        return (
-            f"{version.name} was trained and stored but not published, because it is worse: {figures}",
-            f"approve further cases and train again, or publish by hand: {by_hand}",
-        )
-    if not publish:
-        return (f"{version.name} was trained and stored, not published as asked: {figures}", by_hand)
-    return (
-        f"{version.name} is published: {figures}",
-        f"ask for the nodes of the next case; ./scripts/osln models rollback {version.network} undoes this",
     )

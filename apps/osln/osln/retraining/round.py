@@ -1,24 +1,29 @@
 """One round of retraining, the same for the networks of both stages.
 
 Learn from the approved cases, compare with what is in use on the same patients, store, and publish what is
-at least as good. A subclass of `Round` says what differs: what is learned from, how it is compared, and
-what is renewed afterwards.
+not likely to be worse. With few validation patients the training patients are judged on as well, by networks
+that leave out a part of them (cross-fitting). A subclass of `Round` says what differs: what is learned from,
+how it is compared, and what is renewed afterwards.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from osln.learning.fit import Progress
-from osln.retraining.publishing import RetrainReport, Trained, conclude, nothing_to_learn
+from osln.retraining.judgment import HIGHEST_RISK
+from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
+from osln.retraining.seen import cases_seen
 from osln.rows.experiments import PRESETS, Preset
+from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import approved_cases, phantoms
-from osln.store.splits import assign
+from osln.store.splits import assign, folds
 from osln.weights.checkpoint import Checkpoint, trained_on
-from osln.weights.model_store import ModelStore
+from osln.weights.model_store import ModelStore, Version
 
 TUNING_LEARNING_RATE = 0.25
 """Learning rate when going on from published weights, as a share of the preset's."""
@@ -37,6 +42,9 @@ class Settings:
         seed: Of first weights, and of patches or batches.
         device: "cpu", "cuda" or "cuda:N".
         publish: False stores the new version without putting it to use.
+        highest_risk: Probability of being worse below which the new version is published, 0 to .5.
+        cross_fit: With few validation patients, train networks that leave out a part of the training
+            patients to judge on these too; it takes about five times as long.
         tagger_path: File of the tagger in use; needed where a network reads tags.
         on_progress: Called after each epoch.
         on_step: Called with a sentence before other steps that take their time.
@@ -50,6 +58,8 @@ class Settings:
     seed: int = 0
     device: str = "cpu"
     publish: bool = True
+    highest_risk: float = HIGHEST_RISK
+    cross_fit: bool = True
     tagger_path: Path | None = None
     on_progress: Callable[[Progress], None] | None = None
     on_step: Callable[[str], None] | None = None
@@ -81,7 +91,8 @@ class Round(ABC):
         former: Its network, or None.
 
     Raises:
-        ValueError: Network or preset is unknown, or the weights in use cannot be loaded.
+        ValueError: Network or preset is unknown, the highest risk is none, or the weights in use cannot be
+            loaded.
     """
 
     known: ClassVar[Mapping[str, Any]]
@@ -93,6 +104,8 @@ class Round(ABC):
                 f"unknown network {name!r} or preset {settings.preset!r}: expected one of "
                 f"{', '.join(self.known)} and one of {', '.join(PRESETS)}"
             )
+        if not 0 <= settings.highest_risk <= 0.5:
+            raise ValueError(f"the highest risk is from 0 to .5, not {settings.highest_risk}")
         self.root, self.name, self.settings = Path(root), name, settings
         self.store = models if isinstance(models, ModelStore) else ModelStore(models)
         self.before = self.store.published(name)
@@ -111,8 +124,16 @@ class Round(ABC):
         """The trained network; the options are those that the trainers of both stages take."""
 
     @abstractmethod
-    def figures(self, checkpoint: Checkpoint, compared: Patients) -> dict[str, Any]:
-        """What a network finds in the validation patients; "metric" decides."""
+    def found(self, checkpoint: Checkpoint, compared: Patients) -> list[Any]:
+        """What a network finds in each of the patients: sweeps, or scored candidates."""
+
+    @abstractmethod
+    def figures(self, compared: Patients, found: Sequence[Any]) -> dict[str, Any]:
+        """The figures of what was found; "metric" decides, "cases" has each patient."""
+
+    def without(self, compared: Patients) -> list[Any] | None:
+        """What is found where this network is not asked at all; None if nothing is without it."""
+        return None
 
     @abstractmethod
     def renew(self, checkpoint: Checkpoint, compared: Patients) -> str:
@@ -154,7 +175,7 @@ class Round(ABC):
         return self.settings.length or max(1, round(usual * (self.tuning_length if self.initial else 1)))
 
     def run(self) -> RetrainReport:
-        """Trains, compares, stores, and publishes what is at least as good.
+        """Trains, compares, stores, and publishes what is not likely to be worse.
 
         Raises:
             ValueError: No approved case can be learned from, or something that is asked for is missing;
@@ -165,32 +186,41 @@ class Round(ABC):
         learned, compared, skipped = self.gather(recipe, splits)
         if not learned:
             raise ValueError(nothing_to_learn(self.name, splits, skipped))
-        with self._resume_file() as path:
-            checkpoint = self.train(recipe, learned, compared, **self._options(learned, path))
+        with self._resume_files() as folder:
+            path = folder / f"{self.name}.resume"
+            checkpoint = self.train(recipe, learned, compared, **self._options(learned, path, self.initial))
             trained = self._judged(checkpoint, learned, compared, skipped)
+            if self._asks_more(trained, learned):
+                trained = self._cross_fitted(recipe, trained, learned, compared, folder)
             return conclude(
                 self.store,
                 self.before,
                 trained,
                 publish=self.settings.publish,
+                highest_risk=self.settings.highest_risk,
                 renew=lambda: self.renew(checkpoint, compared),
             )
 
     @contextmanager
-    def _resume_file(self) -> Iterator[Path]:
-        """Where a training leaves its state: an interrupted round goes on from it."""
-        path = self.store.root / "training" / f"{self.name}.resume"
-        if not self.settings.resume:
-            path.unlink(missing_ok=True)
-        yield path
-        path.unlink(missing_ok=True)
+    def _resume_files(self) -> Iterator[Path]:
+        """The folder where trainings leave their state: an interrupted round goes on from there."""
+        folder = self.store.root / "training"
 
-    def _options(self, learned: Patients, resume_path: Path) -> dict[str, Any]:
+        def remove() -> None:
+            for path in (folder / f"{self.name}.resume", *folder.glob(f"{self.name}-part-*.resume")):
+                path.unlink(missing_ok=True)
+
+        if not self.settings.resume:
+            remove()
+        yield folder
+        remove()
+
+    def _options(self, learned: Patients, resume_path: Path, initial: Checkpoint | None) -> dict[str, Any]:
         cases = [one.case for one in learned]
         return {
             "seed": self.settings.seed,
-            "initial": self.initial,
-            "trained_on": trained_on(self.initial, cases, phantoms(self.root, cases)),
+            "initial": initial,
+            "trained_on": trained_on(initial, cases, phantoms(self.root, cases)),
             "device": self.settings.device,
             "threads": None,
             "resume_path": resume_path,
@@ -200,20 +230,77 @@ class Round(ABC):
     def _judged(
         self, checkpoint: Checkpoint, learned: Patients, compared: Patients, skipped: dict[str, str]
     ) -> Trained:
-        """The new network beside its rival on the same patients."""
-
-        def found(one: Checkpoint) -> dict[str, Any]:
-            return self.figures(one, compared) if compared else {}
-
+        """The new network beside its rival on the validation patients."""
         rival = self.rival
+        new = self.found(checkpoint, compared)
         return Trained(
             checkpoint,
             initial=self.initial is not None,
             train_cases=[one.case for one in learned],
-            validation_cases=[one.case for one in compared],
             skipped=skipped,
-            after=found(checkpoint),
-            earlier=None if rival is None else found(rival),
+            compared=Compared(
+                tuple(compared),
+                tuple(new),
+                None if rival is None else tuple(self.found(rival, compared)),
+                self.without(compared),
+            ),
+            figures=self.figures,
             rival=None if rival is None or rival is self.former else rival.name,
             note=self.note,
         )
+
+    def _asks_more(self, trained: Trained, learned: Patients) -> bool:
+        """Whether there are too few validation patients, and others that can be judged on."""
+        few = sum(one.n_nodes > 0 for one in trained.compared.new) < FEWEST_PATIENTS
+        return self.settings.cross_fit and self.rival is not None and few and len(learned) > 1
+
+    def _cross_fitted(
+        self, recipe: Preset, trained: Trained, learned: Patients, compared: Patients, folder: Path
+    ) -> Trained:
+        """The comparison with the training patients beside the validation patients.
+
+        For each part of the training patients a network learns from the others as the new one did. It stands
+        for the new one and goes on from what stands for the rival (`_parts`), which has not seen them either.
+        """
+        by_case = {one.case: one for one in learned}
+        parts = self._parts(list(by_case))
+        for number, (version, part) in enumerate(parts, start=1):
+            others = [one for one in learned if one.case not in part]
+            if not part or not others:
+                continue
+            self.settings.tell(
+                f"training {self.name} without {', '.join(part)} to judge on them ({number} of {len(parts)})"
+            )
+            # The state's name holds what is left out: another part must not go on from it.
+            path = folder / f"{self.name}-part-{'-'.join(part)[:80]}.resume"
+            rival = self.store.load(self.name, version)
+            initial = rival if self.initial is not None else None
+            fold = self.train(recipe, others, compared, **self._options(others, path, initial))
+            asked = [by_case[case] for case in part]
+            compared_also = trained.compared.also(
+                asked, self.found(fold, asked), self.found(rival, asked), self.without(asked)
+            )
+            base = version.name if initial is not None else None
+            fold = replace(fold, metadata={**fold.metadata, "left_out": part, "base_version": base})
+            trained = replace(trained, compared=compared_also, folds=(*trained.folds, fold))
+        return trained
+
+    def _parts(self, cases: Sequence[str]) -> list[tuple[Version, list[str]]]:
+        """Parts of the training patients, each with what has not seen it: the rival, or what stands for it.
+
+        A network that the rival's own round trained without a part stands for it there, and new patients
+        are dealt among these; without such networks the rival is asked about patients it has not seen.
+        """
+        if self.former is None or self.before is None or self.rival is not self.former:
+            return []
+        versions = self.store.versions(self.name)
+        seen = cases_seen(self.before, versions)
+        fresh = [] if seen is None else [case for case in cases if case not in seen]
+        stands = [one for one in versions if one.metadata.get("stands_for") == self.before.name]
+        if not stands:
+            return [(self.before, part) for part in folds(fresh)]
+        parts = [[case for case in cases if case in one.metadata["left_out"]] for one in stands]
+        for case in fresh:
+            digest = hashlib.sha256(f"part:{case}".encode()).digest()
+            parts[digest[0] % len(parts)].append(case)
+        return list(zip(stands, parts, strict=True))

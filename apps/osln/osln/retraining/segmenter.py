@@ -10,12 +10,16 @@ from typing import Any
 
 from osln.imaging.lung_column import LungColumn
 from osln.learning.fit import Progress
+from osln.metrics.sweep import Sweep
+from osln.retraining.judgment import HIGHEST_RISK
+from osln.retraining.matched_points import match_operating_points, unlabeled_columns
 from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
-from osln.stage_one.validation import evaluate
+from osln.stage_one.validation import figures_of, sweeps
+from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import load_columns
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
@@ -34,16 +38,19 @@ def retrain(
     seed: int = 0,
     device: str = "cpu",
     publish: bool = True,
+    highest_risk: float = HIGHEST_RISK,
+    cross_fit: bool = True,
     tagger_path: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_step: Callable[[str], None] | None = None,
     resume: bool = True,
 ) -> RetrainReport:
-    """Train one network on the approved cases of a store and publish it if it is at least as good.
+    """Train one network on the approved cases of a store and publish it if it is not likely to be worse.
 
     Goes on from the published weights, with their preprocessing numbers, unless told otherwise. Only
     approved cases whose split is "train" are learned from; the former and the new network are compared
-    on the approved cases whose split is "validation". The new version is stored in any case.
+    on the approved cases whose split is "validation" and, where these are few, by cross-fitting
+    (`Round`). The new version is stored in any case.
 
     Args:
         root: Folder of the studies.
@@ -57,8 +64,8 @@ def retrain(
         ValueError: No approved case can be learned from, or a name is unknown; says what to do.
     """
     settings = Settings(
-        preset, iterations, learning_rate, from_scratch, seed, device, publish, tagger_path,
-        on_progress, on_step, resume,
+        preset, iterations, learning_rate, from_scratch, seed, device, publish, highest_risk,
+        cross_fit, tagger_path, on_progress, on_step, resume,
     )  # fmt: skip
     return _SegmenterRound(root, models, segmenter_name, settings).run()
 
@@ -85,17 +92,29 @@ class _SegmenterRound(Round):
         steps = self.length(recipe.iterations)
         return train(SEGMENTERS[self.name], recipe, learned, compared, iterations=steps, **options)
 
-    def figures(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> dict[str, Any]:
+    def found(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> list[Sweep]:
         if checkpoint.preset != self.settings.preset:
             # The same patients on the working grid of the other preset.
             cases, preset = [column.case for column in compared], PRESETS[checkpoint.preset]
             compared, _ = load_columns(self.root, cases, SEGMENTERS[self.name], preset)
-        return evaluate(checkpoint, compared, self.settings.device)
+        return sweeps(checkpoint, compared, self.settings.device)
+
+    def figures(self, compared: Sequence[LungColumn], found: Sequence[Sweep]) -> dict[str, Any]:
+        return figures_of([column.case for column in compared], found)
 
     def renew(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> str:
         self.settings.tell("setting the operating points")
         cases, device = [column.case for column in compared], self.settings.device
-        points = renew_operating_points(self.store, self.name, compared, device)
+        points = self._points(compared)
         tagger = self.settings.tagger_path
         scores = renew_score_thresholds(self.store, self.root, self.name, cases, tagger, device)
         return "; ".join(part for part in (points, scores) if part)
+
+    def _points(self, compared: Sequence[LungColumn]) -> str:
+        """Measures the operating points or, with few validation patients, keeps how much is found."""
+        device, former = self.settings.device, self.former
+        if len(compared) < FEWEST_PATIENTS and self.fits and former is not None:
+            columns = unlabeled_columns(self.root, self.name, self.recipe())
+            if told := match_operating_points(self.store, self.name, former, columns, device):
+                return told
+        return renew_operating_points(self.store, self.name, compared, device)

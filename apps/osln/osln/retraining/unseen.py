@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from osln.retraining.round import Settings
+from osln.retraining.seen import cases_seen
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.store.approved import load_columns, phantoms
@@ -35,35 +36,13 @@ class Training:
     settings: Settings
 
 
-def cases_seen(version: Version, versions: Iterable[Version]) -> frozenset[str] | None:
-    """Cases that a version learned from, it and all that it went on from.
-
-    Args:
-        version: The version asked about.
-        versions: All of the same network.
-
-    Returns:
-        Case ids; None if a version of the chain is gone or keeps no record, so that nobody can tell.
-    """
-    known = {other.name: other for other in versions}
-    seen: set[str] = set()
-    name: str | None = version.name
-    while name is not None:
-        link = known.pop(name, None)
-        if link is None or "train_cases" not in link.metadata:
-            return None
-        seen.update(link.metadata["train_cases"])
-        name = link.metadata.get("base_version")
-    return frozenset(seen)
-
-
 def newest_unseen(
     store: ModelStore, network: str, preset: Preset, cases: Iterable[str]
 ) -> dict[str, Version]:
     """The version to ask for each case: the published one if it has not seen the case, else the newest.
 
-    Versions that were rejected by the gate or rolled back are not asked; those that were trained
-    to leave out patients are.
+    Versions that were rejected by the gate or rolled back are not asked, nor those that stood for them;
+    others that were trained to leave out patients are.
 
     Args:
         store: Versions of the weights.
@@ -76,7 +55,7 @@ def newest_unseen(
     """
     versions = store.versions(network)
     good = {version.name for version in store.history(network)}
-    asked = [one for one in versions if one.name in good or one.metadata.get("left_out")]
+    asked = [one for one in versions if one.name in good or _stands(one, good)]
     published = store.published(network)
     asked = [*reversed(asked)] if published is None else [published, *reversed(asked)]
     seen = [
@@ -90,6 +69,11 @@ def newest_unseen(
         if version := next(fitting, None):
             found[case] = version
     return found
+
+
+def _stands(version: Version, good: set[str]) -> bool:
+    """Whether a version leaves out patients, by itself or for one that is good."""
+    return bool(version.metadata.get("left_out")) and version.metadata.get("stands_for") in {None, *good}
 
 
 def unseen_versions(

@@ -7,7 +7,7 @@ import numpy as np
 
 from osln.imaging.lung_column import LungColumn, zone_of
 from osln.metrics.definitions import Counts, stage_one
-from osln.metrics.sweep import THRESHOLDS, sweep
+from osln.metrics.sweep import THRESHOLDS, Sweep, sweep
 from osln.rows.experiments import SEGMENTERS
 from osln.stage_one.inference import Predictor
 from osln.weights.checkpoint import Checkpoint
@@ -52,16 +52,33 @@ def evaluate(checkpoint: Checkpoint, columns: Sequence[LungColumn], device: str 
         belong to the operating point, "recall_even", "false_positives_even" to a threshold of about .5;
         "cases" has nodes, found and false predictions of each patient at the operating point.
     """
+    return figures_of([column.case for column in columns], sweeps(checkpoint, columns, device))
+
+
+def sweeps(checkpoint: Checkpoint, columns: Sequence[LungColumn], device: str = "cpu") -> list[Sweep]:
+    """What one network finds in each patient inside its zone, at every threshold.
+
+    Arguments as `evaluate`.
+
+    Raises:
+        ValueError: A patient has no approved nodes.
+    """
     predictor = Predictor(checkpoint, device)
     zone = SEGMENTERS[checkpoint.name].zone
-    sweeps = []
+    found = []
     for column in columns:
         if column.nodes is None:
             raise ValueError(
                 f"case {column.case} has no approved nodes to compare with: review and submit it"
             )
-        sweeps.append(sweep(*inside_zone(predictor.probability(column), column.nodes, zone_of(column, zone))))
-    counts = Counts.of(sweeps)
+        inside = inside_zone(predictor.probability(column), column.nodes, zone_of(column, zone))
+        found.append(sweep(*inside).with_missed(column.nodes_outside(zone)))
+    return found
+
+
+def figures_of(cases: Sequence[str], found: Sequence[Sweep]) -> dict[str, Any]:
+    """The figures of `evaluate` for patients whose sweeps are there."""
+    counts = Counts.of(found)
     figures = stage_one(counts)
     nodes = int(counts.n_nodes.sum())
     at = int(np.flatnonzero(counts.thresholds == figures.threshold)[0])
@@ -75,15 +92,15 @@ def evaluate(checkpoint: Checkpoint, columns: Sequence[LungColumn], device: str 
         "threshold": figures.threshold,
         "recall_even": float(even.mean()) if nodes else None,
         "false_positives_even": float(counts.false_predictions[:, EVEN_ODDS].mean()),
-        "patients": len(columns),
+        "patients": len(cases),
         "patients_without_nodes": figures.without_nodes,
         "nodes": nodes,
         "cases": {
-            column.case: {
+            case: {
                 "nodes": int(counts.n_nodes[i]),
                 "found": int(counts.hit_nodes[i, at]),
                 "false": int(counts.false_predictions[i, at]),
             }
-            for i, column in enumerate(columns)
+            for i, case in enumerate(cases)
         },
     }

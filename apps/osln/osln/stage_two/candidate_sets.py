@@ -67,7 +67,7 @@ def candidate_set(found: Detections, stage_two: StageTwo, *, add_nodes: bool) ->
     column = found.column
     if column.nodes is None:
         raise ValueError(f"case {column.case} has no approved nodes to compare with: review and submit it")
-    overlaps = find_overlaps(found.labels, column.nodes)
+    overlaps = find_overlaps(found.labels, column.nodes).with_missed(column.nodes_outside())
     truth = np.zeros(len(found.candidates), dtype=np.int8)
     truth[overlaps.predicted] = LEFT_OUT
     truth[overlaps.predicted[overlaps.fits]] = 1

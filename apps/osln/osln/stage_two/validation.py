@@ -31,7 +31,13 @@ def evaluate_classifier(
         candidates under their stage-one scores; "cases" has nodes, found and false candidates of each
         patient at the score that gives at most 3 false positives per patient.
     """
-    patients = scored_patients(checkpoint, sets, tags, device=device, number_format=number_format)
+    return figures_of(
+        sets, scored_patients(checkpoint, sets, tags, device=device, number_format=number_format)
+    )
+
+
+def figures_of(sets: Sequence[CandidateSet], patients: Sequence[Scored]) -> dict[str, Any]:
+    """The figures of `evaluate_classifier` for patients whose scores are there."""
     if not sum(patient.n_nodes for patient in patients):
         return {"metric": None, "recall": None, "f1": None, "stage_one": None, "patients": len(sets)}
     curve = froc(patients)

@@ -3,11 +3,12 @@
 A folder holds `0001.nii.gz` with `0001.json` and so on, and `head.json`, which names the newest one. The
 label that viewers read (the "final" file) is a copy of the head, with one value for all nodes. Which voxel
 belongs to which node is in `0001.nodes.nii.gz` beside it, a value for each node; revisions without one were
-stored before there were such maps. Nothing is ever rewound: going back to an older label is a new revision
-with the older voxels.
+stored before there were such maps. What the annotator decided about each candidate is in `0001.review.json`
+(`osln.store.reviews`). Nothing is ever rewound: going back to an older label is a new revision with the older
+voxels.
 
-Order of writing: nodes, label, metadata, the prepared copy, head, and last the rename of the copy. A crash
-or a full disk at any point leaves the former head and the former final label as they were.
+Order of writing: nodes, review, label, metadata, the prepared copy, head, and last the rename of the copy. A
+crash or a full disk at any point leaves the former head and the former final label as they were.
 """
 
 import errno
@@ -16,7 +17,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from filelock import FileLock, Timeout
 from isal import igzip
 
 from osln.files.images import write_atomically
+from osln.store.revision import Revision as Revision
+from osln.store.revision import read_revision
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,10 @@ NUMBERS = ".numbers.nii.gz"
 """A map of single nodes whose values are the numbers that the nodes have elsewhere."""
 NODES = ".nodes.nii.gz"
 """A map of single nodes."""
+OF_ANNOTATORS = ("submission", "restored")
+"""What sources of revisions begin with that annotators stored here."""
+REVIEW = ".review.json"
+"""What was decided about each candidate."""
 
 
 class ConflictError(ValueError):
@@ -41,33 +48,6 @@ class ConflictError(ValueError):
 
 class DiskFullError(OSError):
     """Nothing was stored, because the disk is full."""
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One stored label.
-
-    Attributes:
-        revision: Number, from 1; gaps are writes that never became the head.
-        by: Who submitted it.
-        at: When, ISO 8601 in UTC.
-        base: Revision that was the head before, None for the first.
-        sha256: Of the compressed file.
-        source: What made it: "submission", "external" (a file that appeared in the store), ...
-        label_info: Names of the segments as they were sent.
-        counts: Numbers about the content, for instance nodes and voxels.
-        reference: What it was read from, for instance the SOP Instance UID of a segmentation.
-    """
-
-    revision: int
-    by: str
-    at: str
-    base: int | None
-    sha256: str
-    source: str
-    label_info: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    reference: str = ""
 
 
 class Revisions:
@@ -98,7 +78,7 @@ class Revisions:
 
     def head(self) -> Revision | None:
         """The newest revision, None before the first."""
-        return _read_metadata(self.folder / "head.json")
+        return read_revision(self.folder / "head.json")
 
     def history(self) -> list[Revision]:
         """Newest first, along the base revisions; a write that was interrupted is not part of it."""
@@ -107,7 +87,7 @@ class Revisions:
         while revision is not None:
             chain.append(revision)
             base = revision.base
-            revision = None if base is None else _read_metadata(self._file(base, ".json"))
+            revision = None if base is None else read_revision(self._file(base, ".json"))
         return chain
 
     def path(self, number: int) -> Path:
@@ -127,6 +107,21 @@ class Revisions:
         found = (self._file(number, suffix) for suffix in (NUMBERS, NODES))
         return next((path for path in found if path.is_file()), None)
 
+    def review(self, number: int) -> dict[str, Any] | None:
+        """What was decided about the candidates of a revision; None if nothing was told.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        path = self._file(number, REVIEW)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ValueError(f"{path} is not a review ({error}); restore it from a backup") from error
+        return dict(found)
+
     def submit(
         self,
         data: bytes,
@@ -135,10 +130,13 @@ class Revisions:
         source: str,
         node_map: bytes | None = None,
         numbered: bool = False,
+        review: Mapping[str, Any] | None = None,
         expected: int | None = None,
         label_info: list[dict[str, Any]] | None = None,
         counts: Mapping[str, int] | None = None,
         reference: str = "",
+        changes: Mapping[str, int] | None = None,
+        restored_from: int | None = None,
         at: datetime | None = None,
     ) -> Revision:
         """Stores a label as the new head and copies it to the final file. Call it inside `lock()`.
@@ -149,10 +147,13 @@ class Revisions:
             source: What made it.
             node_map: Bytes of the .nii.gz file that tells the single nodes of `data` apart.
             numbered: Whether its values are the numbers that the nodes have elsewhere.
+            review: What was decided about each candidate, with the values of `node_map`.
             expected: Revision that was edited (0 for "none yet"); not checked when None.
             label_info: Names of the segments as they were sent.
             counts: Numbers to keep beside it.
             reference: What it was read from.
+            changes: Numbers of nodes that were added, removed, changed and unchanged.
+            restored_from: The older revision that is stored again.
             at: When it was made, if that was not now.
 
         Raises:
@@ -160,8 +161,7 @@ class Revisions:
             DiskFullError: If there is no space; nothing has changed.
         """
         head = self.head()
-        if expected is not None and expected != (head.revision if head else 0):
-            raise ConflictError(_conflict(expected, head))
+        self.check_base(expected)
         revision = Revision(
             revision=self._next_number(),
             by=by,
@@ -172,8 +172,17 @@ class Revisions:
             label_info=list(label_info or []),
             counts=dict(counts or {}),
             reference=reference,
+            changes=None if changes is None else dict(changes),
+            complete=None if review is None else bool(review["complete"]),
+            seconds=None if review is None else float(review["seconds"]),
+            restored_from=restored_from,
         )
-        self._write(revision, data, node_map, self._file(revision.revision, NUMBERS if numbered else NODES))
+        beside = {}
+        if node_map is not None:
+            beside[NUMBERS if numbered else NODES] = node_map
+        if review is not None:
+            beside[REVIEW] = json.dumps(review, indent=1, allow_nan=False).encode()
+        self._write(revision, data, beside)
         try:
             self._publish()
         except OSError as error:
@@ -181,19 +190,31 @@ class Revisions:
             logger.warning("%s holds revision %d, its copy is old: %s", self.folder, revision.revision, error)
         return revision
 
-    def _write(self, revision: Revision, data: bytes, node_map: bytes | None, nodes: Path) -> None:
+    def check_base(self, expected: int | None) -> None:
+        """Looks whether a label was edited from the head. Call it inside `lock()`.
+
+        Raises:
+            ConflictError: If the head is not `expected` (0 for "none yet"); not checked when None.
+        """
+        head = self.head()
+        if expected is not None and expected != (head.revision if head else 0):
+            raise ConflictError(_conflict(expected, head))
+
+    def _write(self, revision: Revision, data: bytes, beside: Mapping[str, bytes]) -> None:
+        """Writes a revision; `beside` are its further files by their ending."""
         metadata = json.dumps(asdict(revision), indent=2).encode()
+        further = {self._file(revision.revision, suffix): content for suffix, content in beside.items()}
         label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
         try:
             self.final.parent.mkdir(parents=True, exist_ok=True)
-            if node_map is not None:
-                write_atomically(nodes, node_map)
+            for path, content in further.items():
+                write_atomically(path, content)
             write_atomically(label, data)
             write_atomically(described, metadata)
             write_atomically(self._prepared, data)
             write_atomically(self.folder / "head.json", metadata)
         except OSError as error:
-            for path in (nodes, label, described, self._prepared):
+            for path in (*further, label, described, self._prepared):
                 path.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
@@ -268,17 +289,6 @@ def label_revisions(root: Path, case: str, tag: str) -> Revisions:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read_metadata(path: Path) -> Revision | None:
-    try:
-        content = json.loads(path.read_text())
-        return Revision(**content)
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        message = f"{path} is not the description of a revision ({error}); restore it from a backup"
-        raise ValueError(message) from error
 
 
 def _conflict(expected: int, head: Revision | None) -> str:

@@ -1,47 +1,90 @@
-"""Which patients train, validate and test: decided once by a hash and never moved.
+"""Which patients train, validate and test: decided once for each and never moved.
 
 A patient that arrives later or is labeled later does not move the others, and a corrected label never
 carries a patient from test to training.
+
+The rule: the first three patients train and the fourth validates, because a young cohort has to learn before
+it can be judged. From then on each patient goes where the shares of patients, of proximal and of distal nodes
+come closest to the paper's (minimization), so that validation and test grow with the cohort. Patients that
+arrive at once are taken in the order of a hash of their ids.
+
+References:
+    Pocock and Simon, Sequential treatment assignment with balancing for prognostic factors, Biometrics 1975.
+    The paper, section 4.1: 84, 23 and 34 patients.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from osln.files.images import write_atomically
+from osln.store.strata import Strata, strata_of
 
 FOLDS = 4
 """Parts that the training patients are divided into when versions have to be trained without some."""
 
-FRACTIONS = (("train", 84 / 141), ("validation", 23 / 141), ("test", 34 / 141))
-"""Shares of the paper's 84, 23 and 34 patients (section 4.1)."""
+SHARES = {"train": 84 / 141, "validation": 23 / 141, "test": 34 / 141}
+"""Of the paper's patients (section 4.1)."""
+FIRST = ("train", "train", "train", "validation")
+"""Splits of the first patients of a cohort."""
 
 
-def split_by_hash(case: str, seed: int = 0) -> str:
-    """Split that the hash of seed and case id falls into: "train", "validation" or "test"."""
-    digest = hashlib.sha256(f"{seed}:{case}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
-    for name, share in FRACTIONS[:-1]:
-        if position < share:
-            return name
-        position -= share
-    return FRACTIONS[-1][0]
+def next_split(decided: Iterable[tuple[str, Strata | None]], strata: Strata | None) -> str:
+    """Split of the next patient.
+
+    >>> next_split([("train", None)] * 3 + [("validation", None)], None)
+    'test'
+
+    Args:
+        decided: Split and nodes of the patients so far; None where the nodes are not known.
+        strata: Nodes of the patient.
+
+    Returns:
+        The split after which patients and nodes are spread most like `SHARES`; of equals the larger one.
+    """
+    decided = list(decided)
+    if len(decided) < len(FIRST):
+        return FIRST[len(decided)]
+    counts = {split: np.zeros(3) for split in SHARES}
+    for split, known in decided:
+        counts[split] += _features(known)
+    new = _features(strata)
+    total = sum(counts.values()) + new
+
+    def imbalance(chosen: str) -> float:
+        apart = np.zeros(3)
+        for split, share in SHARES.items():
+            apart += abs(counts[split] + new * (split == chosen) - share * total)
+        # Patients weigh as much as their nodes of both zones together.
+        return float((apart / np.maximum(total, 1)) @ (2, 1, 1))
+
+    return min(SHARES, key=lambda split: round(imbalance(split), 9))
+
+
+def _features(strata: Strata | None) -> np.ndarray:
+    return np.array([1, 0, 0] if strata is None else [1, strata.proximal, strata.distal], dtype=float)
 
 
 def assign(
-    root: str | Path, cases: Iterable[str], seed: int = 0, wanted: Mapping[str, str] | None = None
+    root: str | Path,
+    cases: Iterable[str],
+    seed: int = 0,
+    wanted: Mapping[str, str] | None = None,
+    nodes_of: Callable[[Path, str], Strata | None] = strata_of,
 ) -> dict[str, str]:
     """Splits of the cases, deciding and storing those that have none yet.
 
     Args:
         root: Folder of the studies; the table is `<root>/.osln/splits.json`.
         cases: Case ids.
-        seed: Used when the table is made; an existing table keeps its own.
-        wanted: Splits of cases that have none yet, instead of what their hash says.
+        seed: Of the order of cases that arrive at once; an existing table keeps its own.
+        wanted: Splits of cases that have none yet, instead of what the rule says.
+        nodes_of: Reads the approved nodes of a case by zone, None where that cannot be known.
 
     Returns:
         Split by case id, for the cases asked.
@@ -49,24 +92,50 @@ def assign(
     Raises:
         ValueError: The table cannot be read (it is left as it is), or a wanted split is unknown.
     """
-    wanted = wanted or {}
+    root, wanted = Path(root), wanted or {}
     if bad := _unknown_splits(wanted):
         raise ValueError(f"unknown splits {bad}: use train, validation or test")
     path = _table_path(root)
     path.parent.mkdir(parents=True, exist_ok=True)
+    cases = list(dict.fromkeys(cases))
+    # Images are read before the lock is taken.
+    known = _table(path, seed)["cases"]
+    found = {case: nodes_of(root, case) for case in cases if case not in known}
     with FileLock(str(path) + ".lock"):
-        table: dict[str, Any] = _read(path) if path.exists() else {"seed": seed, "cases": {}}
-        unknown = [case for case in dict.fromkeys(cases) if case not in table["cases"]]
-        for case in unknown:
-            table["cases"][case] = wanted.get(case) or split_by_hash(case, table["seed"])
-        if unknown:
+        table = _table(path, seed)
+        new = [case for case in found if case not in table["cases"]]
+        for case in sorted(new, key=lambda case: _hash(table["seed"], case)):
+            nodes = table.get("nodes", {})
+            decided = [(split, _strata(nodes.get(name))) for name, split in table["cases"].items()]
+            table["cases"][case] = wanted.get(case) or next_split(decided, found[case])
+            if (strata := found[case]) is not None:
+                table["nodes"] = nodes | {case: [strata.proximal, strata.distal]}
+        if new:
             write_atomically(path, (json.dumps(table, indent=1, sort_keys=True) + "\n").encode())
-    return {case: table["cases"][case] for case in dict.fromkeys(cases)}
+    return {case: table["cases"][case] for case in cases}
+
+
+def stored_splits(root: str | Path) -> dict[str, str]:
+    """Splits by case id of the cases that have one; decides nothing, errors as in `assign`."""
+    path = _table_path(root)
+    return dict(_read(path)["cases"]) if path.exists() else {}
 
 
 def split_of(root: str | Path, case: str) -> str:
     """Stored split of a case; decided and stored now if it has none."""
     return assign(root, [case])[case]
+
+
+def _hash(seed: int, case: str) -> str:
+    return hashlib.sha256(f"{seed}:{case}".encode()).hexdigest()
+
+
+def _strata(known: list[int] | None) -> Strata | None:
+    return None if known is None else Strata(*known)
+
+
+def _table(path: Path, seed: int) -> dict[str, Any]:
+    return _read(path) if path.exists() else {"seed": seed, "cases": {}}
 
 
 def _table_path(root: str | Path) -> Path:
@@ -78,6 +147,8 @@ def _read(path: Path) -> dict[str, Any]:
         table = json.loads(path.read_text())
         bad = _unknown_splits(table["cases"])
         int(table["seed"])
+        for known in table.get("nodes", {}).values():
+            _strata(known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is not a table of splits ({error}): restore it from a copy, "
@@ -89,7 +160,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _unknown_splits(cases: Mapping[str, str]) -> dict[str, str]:
-    return {case: split for case, split in cases.items() if split not in dict(FRACTIONS)}
+    return {case: split for case, split in cases.items() if split not in SHARES}
 
 
 def folds(cases: Iterable[str]) -> list[list[str]]:

@@ -227,14 +227,22 @@ class ModelStore:
         _check_network(network)
         with self._lock():
             state = self._state()
-            history = state["published"].get(network, [])
-            earlier = history[-2] if len(history) > 1 else SHIPPED
-            known = {version.name: version for version in self.versions(network)}
-            if not history or earlier not in known:
+            earlier = self._former(network, state)
+            if earlier is None:
                 raise ValueError(f"{network} has no earlier version to roll back to")
-            history.pop()
+            state["published"][network].pop()
             self._write_state(state)
-        return known[earlier]
+        return earlier
+
+    def former(self, network: str) -> Version | None:
+        """The version that a rollback would put back into use; None if there is none."""
+        return self._former(network, self._state())
+
+    def _former(self, network: str, state: Mapping[str, Any]) -> Version | None:
+        history = state["published"].get(network, [])
+        earlier = history[-2] if len(history) > 1 else SHIPPED
+        known = {version.name: version for version in self.versions(network)}
+        return known.get(earlier) if history else None
 
     def thresholds(self, experiment: str) -> dict[str, float]:
         """Operating points of an experiment: threshold of the fused map by precision, e.g. {"0.15": .4}.
@@ -245,12 +253,29 @@ class ModelStore:
         own = self._state().get("thresholds", {})
         return dict({**shipped, **own}.get(experiment) or {OPERATING_POINT: DEFAULT_THRESHOLD})
 
-    def set_thresholds(self, experiment: str, thresholds: Mapping[str, float]) -> None:
-        """Stores the operating points of an experiment; see `thresholds`."""
+    def set_thresholds(
+        self, experiment: str, thresholds: Mapping[str, float], curve: Mapping[str, Any] | None = None
+    ) -> None:
+        """Stores the operating points of an experiment and what was found there; `thresholds`, `curve`."""
         with self._lock():
             state = self._state()
             state.setdefault("thresholds", {})[experiment] = plain(thresholds)
+            state.setdefault("curves", {})[experiment] = plain(dict(curve or {}))
             self._write_state(state)
+
+    def curve(self, experiment: str) -> dict[str, Any]:
+        """What validation patients gave at the operating points of a network of stage two.
+
+        Returns:
+            `weights`, checksum by network that it was measured with, and `points`, a list of
+            `fp_per_patient`, `threshold` and `sensitivity`; {} if it was not measured.
+        """
+        shipped = self._shipped_manifest().get("curves", {})
+        state = self._state()
+        # Thresholds that were set here replace the shipped ones together with what was found there.
+        if experiment in state.get("thresholds", {}):
+            return dict(state.get("curves", {}).get(experiment) or {})
+        return dict(shipped.get(experiment) or {})
 
     def _named(self, network: str, name: str) -> Version:
         for version in self.versions(network):

@@ -1,7 +1,7 @@
 """The weights that come with the software: written together, with the manifest that a model store reads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ def write_shipped(
     thresholds: Mapping[str, Any],
     tagger: tuple[Path, Mapping[str, Any]] | None,
     command: str,
+    curves: Mapping[str, tuple[Sequence[str], Sequence[Mapping[str, float]]]] | None = None,
 ) -> None:
     """Writes the weights that come with the software and their manifest with checksums.
 
@@ -26,13 +27,19 @@ def write_shipped(
         thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
         tagger: Of the tagger whose tags the classifiers read, as `ship_tagger`; None if none reads tags.
         command: The command line that made them, to make them again.
+        curves: By classifier the networks that it was measured with and the points, see `ModelStore.curve`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    networks = _shipped_files(folder, checkpoints)
     manifest = {
         "command": command,
         "not_for_clinical_use": True,
-        "networks": _shipped_files(folder, checkpoints),
+        "networks": networks,
         "thresholds": plain(thresholds),
+        "curves": {
+            name: {"weights": {one: networks[one]["sha256"] for one in asked}, "points": plain(list(points))}
+            for name, (asked, points) in (curves or {}).items()
+        },
     }
     if tagger is not None:
         manifest["tagger"] = _shipped_tagger(folder, *tagger)

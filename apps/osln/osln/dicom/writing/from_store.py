@@ -28,6 +28,7 @@ from osln.imaging.labelmaps import read_label_file
 from osln.imaging.single_nodes import nodes_of
 from osln.rows.experiments import PROXIMAL_MM
 from osln.store.layout import node_map, one_file
+from osln.store.predictions import read_prediction
 from osln.store.revisions import NUMBERS, label_revisions
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
@@ -129,15 +130,12 @@ def stored_result(store: Path, case: str) -> dict[str, Any]:
     Raises:
         ValueError: If there is none.
     """
-    index = store / "datastore_v2.json"
-    try:
-        labels = json.loads(index.read_text())["objects"][case]["labels"]
-        return dict(labels["original"]["info"]["params"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"case {case} has no stored prediction with candidates; run an inference with save_label or a "
-            "batch, or give the JSON of an inference"
-        ) from error
+    if (found := read_prediction(store, case)) is not None:
+        return found
+    raise ValueError(
+        f"case {case} has no stored prediction with candidates; run an inference with save_label or a "
+        "batch, or give the JSON of an inference"
+    )
 
 
 def read_result(path: str | Path) -> dict[str, Any]:
@@ -163,7 +161,8 @@ def _without_other_segments(labels: np.ndarray, names: Any) -> np.ndarray:
     """The label map without what its names call otherwise, for instance the tumor or rejected candidates."""
     if not isinstance(names, dict) or not values_of(labels) <= set(names.values()):
         return labels
-    others = [value for name, value in names.items() if name != NAME]
+    # "lymph node", or "lymph node 3" where each candidate has a value of its own.
+    others = [value for name, value in names.items() if name.rstrip("0123456789 ") != NAME]
     return np.where(np.isin(labels, others), 0, labels) if others else labels
 
 

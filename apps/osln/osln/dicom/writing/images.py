@@ -27,6 +27,13 @@ InstanceUid = Callable[[int], str]
 """SOP Instance UID of image k of a series, from 0."""
 
 
+def axial(array: np.ndarray, grid: Grid) -> Volume:
+    """Voxels (x, y, z) in RAS order in a scanner's order: columns to the left, rows to the back; no copy."""
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    flip[:2, 3] = np.array(grid.shape[:2]) - 1.0
+    return Volume(array, grid, Grid(grid.shape, grid.affine @ flip))
+
+
 def ct_images(ct: Volume, common: Dataset, instance_uid: InstanceUid) -> list[FileDataset]:
     """A CT as one image per slice, in signed 16 bit with a rescale intercept of -1024 HU.
 
@@ -48,7 +55,7 @@ def ct_images(ct: Volume, common: Dataset, instance_uid: InstanceUid) -> list[Fi
     for image, plane in _planes(ct, CT_CLASS, common, instance_uid):
         image.Modality = "CT"
         image.RescaleSlope, image.RescaleIntercept, image.RescaleType = "1", str(INTERCEPT_HU), "HU"
-        images.append(_with_pixels(image, plane.astype(np.int32) - INTERCEPT_HU))
+        images.append(with_pixels(image, plane.astype(np.int32) - INTERCEPT_HU))
     return images
 
 
@@ -78,14 +85,14 @@ def pet_images(pet_suv: Volume, common: Dataset, instance_uid: InstanceUid) -> l
         image.Modality, image.Units, image.DecayCorrection = "PT", "BQML", "START"
         image.AcquisitionDate, image.AcquisitionTime = start
         # The mean activity of a frame is that of a moment a little before its middle.
-        image.FrameReferenceTime = _ds(1000 * duration_s * math.log(decay / -math.expm1(-decay)) / decay)
-        image.DecayFactor = _ds(decay / -math.expm1(-decay))
+        image.FrameReferenceTime = ds(1000 * duration_s * math.log(decay / -math.expm1(-decay)) / decay)
+        image.DecayFactor = ds(decay / -math.expm1(-decay))
         image.ImageIndex, image.NumberOfSlices = k + 1, pet_suv.file_grid.shape[2]
         bqml = plane.astype(np.float64) / suv_conversion([image]).factors[0]
-        image.RescaleSlope = _ds(bqml.max() / HIGHEST_STORED if bqml.any() else 1.0)
+        image.RescaleSlope = ds(bqml.max() / HIGHEST_STORED if bqml.any() else 1.0)
         image.RescaleIntercept = "0"
         stored = np.clip(np.rint(bqml / float(image.RescaleSlope)), 0, HIGHEST_STORED)
-        images.append(_with_pixels(image, stored))
+        images.append(with_pixels(image, stored))
     return images
 
 
@@ -93,48 +100,60 @@ def _planes(
     volume: Volume, sop_class: str, common: Dataset, instance_uid: InstanceUid
 ) -> Iterator[tuple[FileDataset, np.ndarray]]:
     """Each image without its pixels, and its values (rows, columns)."""
-    grid = volume.file_grid
-    frames = in_file_order(volume.array, volume.grid, grid).transpose(2, 1, 0)
-    for k, plane in enumerate(frames):
-        image = _image(sop_class, common, instance_uid(k))
-        image.InstanceNumber = k + 1
-        _place(image, grid, k)
+    for k, plane in enumerate(planes_of(volume)):
+        image = empty_image(sop_class, common)
+        image.update(placed(volume.file_grid, k, instance_uid(k)))
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
         yield image, plane
 
 
-def _image(sop_class: str, common: Dataset, uid: str) -> FileDataset:
+def planes_of(volume: Volume) -> np.ndarray:
+    """Values (slice, row, column) of a volume whose `file_grid` is indexed (column, row, slice); no copy."""
+    return in_file_order(volume.array, volume.grid, volume.file_grid).transpose(2, 1, 0)
+
+
+def empty_image(sop_class: str, common: Dataset) -> FileDataset:
+    """An image with what all images of its series share, and nothing else."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(sop_class), UID(uid)
+    meta.MediaStorageSOPClassUID = UID(sop_class)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     image.is_little_endian, image.is_implicit_VR = True, False
     image.update(common)
-    image.SOPClassUID, image.SOPInstanceUID = sop_class, uid
+    image.SOPClassUID = sop_class
     return image
 
 
-def _place(image: Dataset, grid: Grid, k: int) -> None:
-    """Image plane module of slice k of a grid that is indexed (column, row, slice)."""
+def placed(grid: Grid, k: int, uid: str) -> Dataset:
+    """UID, number and image plane of slice k of a grid that is indexed (column, row, slice)."""
+    image = Dataset()
+    image.SOPInstanceUID, image.InstanceNumber = uid, k + 1
     axes, spacing = grid.direction * LPS_TO_RAS[:, None], grid.spacing_mm
-    image.ImagePositionPatient = _all_ds(grid.index_to_mm(np.array([0, 0, k])) * LPS_TO_RAS)
+    image.ImagePositionPatient = lps_ds(grid, k)
     image.ImageOrientationPatient = _all_ds([*axes[:, 0], *axes[:, 1]])
     image.PixelSpacing = _all_ds([spacing[1], spacing[0]])
-    image.SliceThickness = _ds(spacing[2])
+    image.SliceThickness = ds(spacing[2])
     image.Columns, image.Rows = grid.shape[:2]
-
-
-def _with_pixels(image: FileDataset, stored: np.ndarray) -> FileDataset:
-    """Signed 16 bit pixels (rows, columns)."""
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
+    return image
+
+
+def lps_ds(grid: Grid, k: int) -> list[str]:
+    """Center of the first pixel of slice k in DICOM's patient system."""
+    return _all_ds(grid.index_to_mm(np.array([0, 0, k])) * LPS_TO_RAS)
+
+
+def with_pixels(image: FileDataset, stored: np.ndarray) -> FileDataset:
+    """The image with signed 16 bit pixels (rows, columns)."""
     image.PixelData = np.ascontiguousarray(stored, "<i2").tobytes()
     return image
 
 
-def _ds(value: float) -> str:
+def ds(value: float) -> str:
     """A decimal string as exact as its 16 characters allow; no minus before a zero."""
     return format_number_as_ds(float(value) + 0.0)
 
 
 def _all_ds(values: Sequence[float] | np.ndarray) -> list[str]:
-    return [_ds(value) for value in values]
+    return [ds(value) for value in values]

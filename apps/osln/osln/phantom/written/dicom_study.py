@@ -25,9 +25,9 @@ from osln.dicom.nodes import MANUFACTURER
 from osln.dicom.reading.dose import F18_HALF_LIFE_S
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import ct_series
-from osln.dicom.writing.images import ct_images, pet_images
+from osln.dicom.writing.images import axial, ct_images, pet_images
 from osln.dicom.writing.rtstruct import Heading, Roi, structure_set
-from osln.imaging.grid import Grid, Volume, canonical
+from osln.imaging.grid import Grid
 from osln.phantom.parameters import GENERATOR_VERSION
 from osln.phantom.patient.pet_ct import pet_ct
 from osln.phantom.patient.plan import seed_streams
@@ -69,7 +69,7 @@ def dicom_series(case: str, phantom: Phantom, *, approve: bool) -> dict[str, lis
     planted = isinstance(phantom.patient.background, RealBackground)
     person = _person(case, weight_kg, PLANTED if planted else SYNTHETIC)
     planning = _study(person, uid, "planning", "Radiotherapy planning", planned_at)
-    ct = _axial(phantom.ct_hu, phantom.affine)
+    ct = axial(phantom.ct_hu, Grid(phantom.ct_hu.shape, phantom.affine))
     common = _ct_common(planning, uid, "planning", 2, "Planning CT", planned_at)
     series = {PLANNING: ct_images(ct, common, lambda k: uid(f"planning ct image {k}"))}
     series[STRUCTURES] = [_structures(phantom, series[PLANNING], uid, planned_at, approve=approve)]
@@ -83,11 +83,11 @@ def dicom_series(case: str, phantom: Phantom, *, approve: bool) -> dict[str, lis
         shift_mm, frame = origin_mm, "examination"
         own = pet_ct(phantom)
         common = _ct_common(examined, uid, frame, 2, "CT of the PET/CT", examined_at)
-        moved = _axial(own.array, _shifted(own.grid.affine, shift_mm))
+        moved = axial(own.array, Grid(own.array.shape, _shifted(own.grid.affine, shift_mm)))
         series[PET_CT] = ct_images(moved, common, lambda k: uid(f"pet ct image {k}"))
         examined_at += timedelta(minutes=5)
     common = _pet_common(examined, uid, frame, examined_at, waited_min, 1e6 * dose_mbq_per_kg * weight_kg)
-    pet = _axial(phantom.pet_suv, _shifted(phantom.pet_affine, shift_mm))
+    pet = axial(phantom.pet_suv, Grid(phantom.pet_suv.shape, _shifted(phantom.pet_affine, shift_mm)))
     series[PET] = pet_images(pet, common, lambda k: uid(f"pet image {k}"))
     return series
 
@@ -106,14 +106,6 @@ def _uids(case: str, phantom: Phantom) -> Callable[[str], str]:
     made = (GENERATOR_VERSION, case, phantom.seed, phantom.motion is None, phantom.affine.tolist())
     owner = hashlib.sha256(repr(made).encode() + phantom.ct_hu.tobytes()).hexdigest()
     return lambda what: f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'{owner} {what}').int}"
-
-
-def _axial(array: np.ndarray, affine: np.ndarray) -> Volume:
-    """Voxels (x, y, z) in RAS as a scanner stores them: columns to the left, rows to the back."""
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    flip[:2, 3] = np.array(array.shape[:2]) - 1.0
-    grid = Grid(array.shape, affine @ flip)
-    return canonical(array[::-1, ::-1], grid)
 
 
 def _shifted(affine: np.ndarray, shift_mm: np.ndarray) -> np.ndarray:

@@ -1,0 +1,195 @@
+// Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
+// Uses geometry.js: onGrid; review.js: Review; record.js: described, restoreDraft, storedCandidates; server.js: account, caseFacts, giveBack, info, lease, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
+
+const PET_LOOK_MS = 2000;
+
+/** Everything about the CT that is shown. */
+async function openCase(panel) {
+  const { viewportGridService, displaySetService, toolGroupService } = panel.services;
+  const [first] = viewportGridService.getState().viewports.get(VIEWPORTS.axial).displaySetInstanceUIDs;
+  panel.ct = displaySetService.getDisplaySetByUID(first);
+  panel.image = panel.ct.SeriesInstanceUID;
+  panel.labels = new EditedLabels(panel.services, panel.ct, Object.values(VIEWPORTS));
+  await panel.labels.show();
+  const asked = Promise.all([info(), account(), caseFacts(panel.image)]);
+  const [about, login, facts] = await panel.during('open', 'Asking about the case', asked);
+  panel.facts = facts;
+  panel.models = Object.fromEntries(Object.entries(about.models).filter(([, model]) => model.type === 'segmentation'));
+  panel.parts.model.replaceChildren(...options(Object.keys(panel.models)));
+  if (login) {
+    panel.parts.annotator.value = login;
+    panel.parts.annotator.readOnly = true;
+  }
+  await readStored(panel);
+  panel.mark(toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
+  await takePlace(panel);
+  panel.enable(true);
+  awaitPet(panel).catch(error => panel.trouble(error));
+  panel.select(panel.review.shown(panel.order)[0]?.id ?? null, false);
+}
+
+/** The stored label with its decisions, from the server into the review and the viewer. */
+async function readStored(panel) {
+  const [stored, record] = await panel.during(
+    'label',
+    'Reading the stored label',
+    Promise.all([storedLabel(panel.image), storedReview(panel.image)])
+  );
+  if ((stored.series || stored.case) !== panel.image) {
+    throw new Error(
+      'This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.'
+    );
+  }
+  const { grid } = panel.labels;
+  const map = stored.labels
+    ? onGrid(stored.labels, stored.grid, grid)
+    : new Uint8Array(grid.size[0] * grid.size[1] * grid.size[2]);
+  const review = new Review(grid, map, storedCandidates(map, grid, record?.review ?? null));
+  review.threshold = Number(/score >= ([0-9.]+)/.exec(record?.review?.model?.operating_point)?.[1] ?? 0);
+  review.facts = { ...review.facts, model: record?.review?.model ?? null };
+  panel.watch.begin(secondsOf(record?.review));
+  panel.case = stored.case;
+  panel.stored = stored;
+  panel.revision = stored.revision;
+  panel.review = review;
+  panel.selected = null;
+  panel.unsaved = false;
+  panel.labels.write(review.map);
+  panel.labels.forgetLooks();
+  review.onChange = places => panel.changed(places);
+  showCase(panel);
+  panel.refresh();
+}
+
+/** Attention that the stored revision knows of, to be counted on. */
+function secondsOf(record) {
+  const by = (record?.candidates || []).filter(({ seconds }) => seconds).map(({ id, seconds }) => [id, seconds]);
+  return { total: record?.seconds || 0, by: Object.fromEntries(by) };
+}
+
+/** What is shown, and who approved it. */
+function showCase(panel) {
+  const { pet, warnings = [] } = panel.facts || {};
+  const { revision, by } = panel.stored;
+  const approved = revision ? `revision ${revision} by ${by}` : 'nodes are not approved yet';
+  const done = pet?.progress ? ` (${pet.progress.step}, ${Math.round(100 * pet.progress.fraction)}%)` : '';
+  // On a PACS a case is called by a UID, which nobody reads.
+  panel.title = panel.case === panel.image ? panel.ct.SeriesDescription || 'CT' : panel.case;
+  const lines = [`${panel.title}: ${approved}`, pet && `${pet.message}${done}`, ...warnings];
+  panel.parts.about.replaceChildren(...lines.filter(Boolean).map(line));
+}
+
+/** A PET that is being registered to the CT is waited for; shown is what the page was opened with. */
+async function awaitPet(panel) {
+  while (!panel.gone && panel.facts?.pet?.state === 'registering') {
+    await new Promise(resolve => setTimeout(resolve, PET_LOOK_MS));
+    if (panel.gone) return;
+    panel.facts = await caseFacts(panel.image);
+    if (panel.facts.pet.state === 'registered') {
+      panel.facts.pet.message = `${panel.facts.pet.message}. Open the case again to see it; your work is kept.`;
+    }
+    showCase(panel);
+  }
+}
+
+/** Work begins: who else is at it is told, and what was left unfinished is offered. */
+async function takePlace(panel) {
+  const { name } = panel;
+  const place = `${location.host} ${panel.case} ${panel.image}`;
+  panel.drafts = new Drafts(panel.image, place, name, (kept, sentence, error) => {
+    panel.parts.kept.textContent = kept
+      ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`
+      : '';
+    panel.parts.kept.title = sentence;
+    if (!kept) panel.trouble(error || new Error(sentence));
+  });
+  if (name && !(await leased(panel)))
+    panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');
+  const draft = await panel.drafts.newest();
+  if (draft) await offerDraft(panel, draft);
+}
+
+/** Whether this annotator has the case; whoever else has it is named first. */
+async function leased(panel) {
+  const { name } = panel;
+  let held = await lease(panel.image, name, false);
+  if (!held.mine) {
+    const since = new Date(held.since).toLocaleTimeString();
+    const answer = await question(
+      panel.place,
+      `${held.by} is working on this case`,
+      [`Since ${since}. Two may work on one case; whoever submits second merges by node.`],
+      [
+        [null, 'Look on'],
+        ['take', 'Take it over'],
+      ]
+    );
+    if (answer === 'take') held = await lease(panel.image, name, true);
+  }
+  panel.leased = held.mine ? name : null;
+  return held.mine;
+}
+
+async function offerDraft(panel, draft) {
+  const when = new Date(draft.saved_at).toLocaleString();
+  const outdated = draft.base_revision !== panel.revision;
+  const later = outdated
+    ? [
+        `It was begun on ${draft.base_revision ? `revision ${draft.base_revision}` : 'the case without a label'}.`,
+        `Now revision ${panel.revision} is stored: both are merged by node.`,
+      ]
+    : [];
+  const lines = [`${described(draft)}, kept ${when}.`, ...later];
+  let answer = null;
+  // A draft that waits would be written over by the next decision, so this has to be answered.
+  while (!answer && !panel.gone) {
+    answer = await question(panel.place, 'Unfinished work', lines, [
+      ['go', outdated ? 'Bring it onto the new state' : 'Go on with it'],
+      ['drop', 'Throw it away'],
+    ]);
+  }
+  if (answer === 'drop') await panel.drafts.drop();
+  if (answer !== 'go') return;
+  restoreDraft(panel.review, panel.watch, draft);
+  if (outdated) await bringOver(panel);
+  panel.tell('Your unfinished work is back.', 'good');
+}
+
+/** Mine on a former revision, theirs stored now. */
+async function bringOver(panel) {
+  const theirs = await panel.during('label', 'Reading the stored label', readTheirs(panel.image, panel.review.grid));
+  const merged = await meet(panel, theirs, `${theirs.by} stored revision ${theirs.revision} meanwhile.`);
+  if (merged) becomes(panel, theirs);
+  return merged;
+}
+
+/** From now on the review is based on this revision. */
+function becomes(panel, { revision, by, map }) {
+  panel.revision = revision;
+  panel.stored = { ...panel.stored, revision, by };
+  if (map) panel.review.storedIs(map);
+  showCase(panel);
+  panel.keep();
+}
+
+/** The annotator's name was typed: it is remembered, and drafts and lease are theirs. */
+async function renamed(panel) {
+  localStorage.setItem(ANNOTATOR_KEY, panel.name);
+  if (!panel.review) return;
+  const { unsaved, drafts } = panel;
+  if (panel.leased && panel.leased !== panel.name) giveBack(panel.image, panel.leased);
+  if (unsaved) {
+    // What was begun without a name goes with it.
+    if (drafts && !drafts.annotator) await drafts.drop();
+    panel.drafts = new Drafts(
+      drafts?.image ?? panel.image,
+      `${location.host} ${panel.case} ${panel.image}`,
+      panel.name,
+      drafts?.tell ?? (() => {})
+    );
+    panel.keep();
+    if (panel.name) await leased(panel);
+  } else {
+    await takePlace(panel);
+  }
+}

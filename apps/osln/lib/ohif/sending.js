@@ -1,0 +1,92 @@
+// Submitting: what counts is asked, what was stored is told, what somebody else stored meanwhile is merged.
+// Uses geometry.js: writeNrrd; nodes.js: TUMOR; record.js: counted, submission; server.js: submit; dom.js: question; opening.js: bringOver, showCase.
+
+const undecidedKey = name => `osln-undecided ${name}`;
+
+/** What undecided ones on offer count as: asked once, then told and changed on demand; null: not now. */
+async function undecidedCount(panel, ask) {
+  const left = panel.review.left().length;
+  const kept = localStorage.getItem(undecidedKey(panel.name));
+  if (!left) return kept || 'unknown';
+  if (kept && !ask) return kept;
+  const answer = await question(
+    panel.place,
+    `${left} undecided`,
+    [
+      'These candidates are above the operating point and not decided. What shall they count as?',
+      'Your answer is kept, and said each time.',
+    ],
+    [
+      [null, 'Decide them first'],
+      ['accepted', 'Count as nodes'],
+      ['rejected', 'Count as no nodes'],
+    ]
+  );
+  if (answer) localStorage.setItem(undecidedKey(panel.name), answer);
+  return answer;
+}
+
+/** Asks, sends; everything stays in the viewer whatever the server answers. */
+async function sendCase(panel) {
+  if (!panel.name) {
+    panel.tell('Type your name first: it is kept with the label.', 'error');
+    panel.parts.annotator.focus();
+    return;
+  }
+  let undecided = await undecidedCount(panel, false);
+  if (!undecided) return;
+  const sure = () => {
+    const left = panel.review.left().length;
+    const nodes = counted(panel.review, undecided).length;
+    const told = left ? [`${left} undecided: they count as ${undecided === 'accepted' ? 'nodes' : 'no nodes'}.`] : [];
+    const answers = [['send', 'Submit'], [null, 'Not yet'], ...(left ? [['change', 'Count them otherwise']] : [])];
+    return question(
+      panel.place,
+      `Submit ${nodes} ${nodes === 1 ? 'node' : 'nodes'}?`,
+      [`${panel.title}, by ${panel.name}.`, ...told],
+      answers
+    );
+  };
+  let answer = await sure();
+  while (answer === 'change') {
+    undecided = (await undecidedCount(panel, true)) || undecided;
+    answer = await sure();
+  }
+  if (answer === 'send') await send(panel, undecided);
+}
+
+async function send(panel, undecided) {
+  panel.watch.tick(panel.isLookedAt());
+  const { watch, review } = panel;
+  const {
+    values,
+    info,
+    review: record,
+  } = submission(review, undecided, { of: id => watch.of(id), total: watch.total });
+  const params = { label_info: info, client_id: panel.name, base_revision: panel.revision, review: record };
+  panel.enable(false);
+  try {
+    const reply = await panel.during('submit', 'Storing', submit(panel.image, writeNrrd(values, review.grid), params));
+    panel.unsaved = false;
+    if (reply.nodes_revision)
+      panel.stored = {
+        ...panel.stored,
+        revision: reply.nodes_revision,
+        by: reply.unchanged ? panel.stored.by : panel.name,
+      };
+    panel.revision = panel.stored.revision;
+    if (values.includes(TUMOR)) review.storedIs(review.map);
+    showCase(panel);
+    await panel.drafts?.drop().catch(() => {});
+    panel.tell([reply.message, reply.pacs?.message].filter(Boolean).join(' '), 'good');
+  } catch (error) {
+    await panel.trouble(error, 'Not stored, and nothing is lost: ');
+    if (error.status === 409) await afterConflict(panel);
+  } finally {
+    panel.enable(true);
+  }
+}
+
+async function afterConflict(panel) {
+  if (await bringOver(panel)) panel.tell('Merged. Look at it, then submit it.', 'good');
+}

@@ -1,0 +1,140 @@
+"""What was stored of a case before: who, when, what changed, two revisions beside each other, one again."""
+
+from dataclasses import asdict
+from typing import Any
+
+from lib.store.labels import approved_nodes, remember
+from lib.store.reports import Stored, SubmissionReport, told_restored
+from lib.store.shelf import Shelf
+from lib.store.shown_labels import find_revision, settled_head
+from lib.who import author
+from osln.imaging.node_changes import compare_values, pair_nodes
+from osln.store.revisions import NUMBERS, Revision, Revisions
+from osln.store.stored_nodes import stored_nodes
+
+
+def history(store: Shelf, case: str) -> list[dict[str, Any]]:
+    """The revisions of the nodes of a case as JSON values, newest first; [] before the first."""
+    kept = store.revisions(case, "final")
+    settled_head(kept)
+    return [
+        {
+            "revision": one.revision,
+            "by": one.by,
+            "at": one.at,
+            "base": one.base,
+            "source": one.source,
+            "nodes": one.counts.get("nodes"),
+            "changes": one.changes,
+            "complete": one.complete,
+            "seconds": one.seconds,
+            "restored_from": one.restored_from,
+        }
+        for one in kept.history()
+    ]
+
+
+def stored_review(store: Shelf, case: str, revision: int | None = None) -> dict[str, Any]:
+    """What was decided about the candidates of a revision, the newest one if it is None.
+
+    Raises:
+        LookupError: If there is no such revision.
+        ValueError: If the file is damaged.
+    """
+    kept = store.revisions(case, "final")
+    found = find_revision(kept, revision)
+    return {
+        "case": case,
+        "revision": found.revision if found else 0,
+        "by": found.by if found else "",
+        "at": found.at if found else None,
+        "label_sha256": found.sha256 if found else None,
+        "review": kept.review(found.revision) if found else None,
+    }
+
+
+def compared(store: Shelf, case: str, a: int, b: int) -> list[dict[str, Any]]:
+    """The nodes of two revisions, each beside the one that it is most like.
+
+    Raises:
+        LookupError: If there is no such revision.
+    """
+    settled_head(store.revisions(case, "final"))
+    grid = store.ct(case).grid
+    one, other = (stored_nodes(store.root, case, grid, revision) for revision in (a, b))
+    return [
+        {
+            "in_a": pair.before,
+            "in_b": pair.after,
+            "center_mm": [round(float(along), 2) for along in grid.index_to_mm(pair.center)],
+            "mm3_a": None if pair.before is None else round(pair.voxels_before * grid.voxel_mm3, 2),
+            "mm3_b": None if pair.after is None else round(pair.voxels_after * grid.voxel_mm3, 2),
+            "dice": round(pair.dice, 4),
+        }
+        for pair in pair_nodes(one, other)
+    ]
+
+
+def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = None) -> SubmissionReport:
+    """Stores an older revision again, voxels, single nodes and decisions, as a new one.
+
+    Args:
+        store: Knows the case.
+        case: Its id.
+        number: Of the older revision.
+        base: Of the newest one, as the annotator knows it.
+        annotator: Who asks, where there are no accounts.
+
+    Raises:
+        LookupError: If there is no such revision.
+        ConflictError: Somebody else has stored a newer one; nothing was stored.
+        DiskFullError: Nothing was stored.
+    """
+    kept = store.revisions(case, "final")
+    with kept.lock():
+        store.announce(case, "final")
+        kept.settle()
+        kept.check_base(base)
+        older = _revision(kept, number)
+        ct = store.ct(case)
+        former = approved_nodes(store, case, ct)
+        again = stored_nodes(store.root, case, ct.grid, number)
+        changes = compare_values(again if former is None else former, again)
+        if former is not None and number == base:
+            stored = Stored(changes, None, None, former=older)
+        else:
+            stored = Stored(changes, _again(kept, older, changes, annotator), None, restored_from=number)
+            notes = {"restored_from": number, "label_info": older.label_info}
+            store.register_label(case, "final", notes | _about(stored.nodes))
+    report = told_restored(stored)
+    remember(case, report)
+    return report
+
+
+def _again(kept: Revisions, older: Revision, changes: Any, annotator: Any) -> Revision:
+    nodes = kept.node_map(older.revision)
+    return kept.submit(
+        kept.path(older.revision).read_bytes(),
+        by=author({"client_id": annotator}),
+        source="restored",
+        node_map=None if nodes is None else nodes.read_bytes(),
+        numbered=nodes is not None and nodes.name.endswith(NUMBERS),
+        review=kept.review(older.revision),
+        label_info=older.label_info,
+        counts=older.counts,
+        changes=asdict(changes),
+        restored_from=older.revision,
+    )
+
+
+def _revision(kept: Revisions, number: int) -> Revision:
+    kept.path(number)
+    return next(one for one in kept.history() if one.revision == number)
+
+
+def _about(revision: Revision | None) -> dict[str, Any]:
+    return (
+        {}
+        if revision is None
+        else {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    )

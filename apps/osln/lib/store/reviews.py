@@ -1,0 +1,79 @@
+"""What annotators decided about candidates, read beside the revisions, which never change."""
+
+import logging
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from osln.store.revisions import label_revisions
+
+logger = logging.getLogger(__name__)
+
+_known: dict[tuple[Path, str, int], dict[str, Any] | None] = {}
+_turn = threading.Lock()
+THRESHOLD = re.compile(r"score >= ([0-9.]+)")
+"""In the operating point of a review: the slider stands where the annotator left it."""
+DECIDED = ("accepted", "edited", "rejected")
+
+
+def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | None:
+    """Counts and times of the review that a revision was stored with.
+
+    Args:
+        root: Folder of the store.
+        case: Id of the case.
+        revision: Number of the revision.
+
+    Returns:
+        `complete`, `seconds` (of the case, or None), `candidates` (of the model), `accepted`, `edited`,
+        `rejected` and `undecided` (of these), `offered` (of these, what was decided of those above the
+        operating point) and `agreed` (accepted or edited of these), `added`, `node_seconds` (one for each
+        decision that has a time), `model`; None if the revision has no review.
+    """
+    key = root, case, revision
+    if key not in _known:
+        found = _read(root, case, revision)
+        with _turn:
+            _known[key] = None if found is None else in_short(found)
+    return _known[key]
+
+
+def in_short(review: dict[str, Any]) -> dict[str, Any]:
+    """See `review_in_short`."""
+    candidates = [one for one in review.get("candidates") or [] if isinstance(one, dict)]
+    of_model = [one.get("state") for one in candidates if one.get("origin") == "model"]
+    offered = _offered(review, candidates)
+    times = [one.get("seconds") for one in candidates]
+    return {
+        "complete": bool(review.get("complete", True)),
+        "seconds": review.get("seconds"),
+        "candidates": len(of_model),
+        **{state: of_model.count(state) for state in (*DECIDED, "undecided")},
+        "offered": len(offered),
+        "agreed": len(offered) - offered.count("rejected"),
+        "added": sum(one.get("state") == "added" or one.get("origin") != "model" for one in candidates),
+        "node_seconds": [time for time in times if isinstance(time, int | float)],
+        "model": review.get("model"),
+    }
+
+
+def _offered(review: dict[str, Any], candidates: list[dict[str, Any]]) -> list[str]:
+    """What was decided of the model's candidates above the operating point; [] where that is not known."""
+    found = THRESHOLD.search(str((review.get("model") or {}).get("operating_point") or ""))
+    if found is None:
+        return []
+    least = float(found[1])
+    return [
+        one["state"]
+        for one in candidates
+        if one.get("origin") == "model" and one.get("state") in DECIDED and (one.get("score") or 0.0) >= least
+    ]
+
+
+def _read(root: Path, case: str, revision: int) -> dict[str, Any] | None:
+    try:
+        return label_revisions(root, case, "final").review(revision)
+    except (OSError, ValueError) as error:
+        logger.warning("the decisions of revision %d of case %s cannot be read: %s", revision, case, error)
+        return None

@@ -1,0 +1,97 @@
+"""The stored label of a case as viewers get it: nodes and tumor in one map on the CT's voxels."""
+
+import errno
+from dataclasses import dataclass
+
+import numpy as np
+
+from lib.store.shelf import Shelf
+from osln.imaging.grid import Volume
+from osln.imaging.labelmaps import read_label_file
+from osln.store.revisions import Revision, Revisions
+from osln.store.stored_nodes import stored_nodes
+
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+LAST_OF_A_BYTE = 254
+"""Nodes up to which a map of single nodes has one byte a voxel; 255 is the tumor."""
+TUMOR = 2
+"""Where all nodes are 1."""
+
+
+@dataclass(frozen=True)
+class ShownLabel:
+    """What a viewer shows of a case.
+
+    Attributes:
+        ct: The CT.
+        values: (x, y, z) uint8 or uint16 on the CT's grid; None if there are neither nodes nor tumor.
+        tumor: The value of the tumor.
+        revision: Of the nodes, None before the first.
+    """
+
+    ct: Volume
+    values: np.ndarray | None
+    tumor: int
+    revision: Revision | None
+
+
+def settled_head(kept: Revisions) -> Revision | None:
+    """The newest revision, after an interrupted write was finished where the folder can be written."""
+    try:
+        with kept.lock():
+            kept.settle()
+            return kept.head()
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        return kept.head()
+
+
+def find_revision(kept: Revisions, number: int | None) -> Revision | None:
+    """The revision of a number, the newest one if it is None; None before the first.
+
+    Raises:
+        LookupError: If there is no such revision.
+    """
+    head = settled_head(kept)
+    if number is None or (head is not None and head.revision == number):
+        return head
+    kept.path(number)
+    return next(one for one in kept.history() if one.revision == number)
+
+
+def shown_label(
+    store: Shelf, case: str, *, instances: bool = False, revision: int | None = None
+) -> ShownLabel:
+    """Approved nodes, and the tumor as it is now, which nodes are written over.
+
+    Args:
+        store: Knows the case.
+        case: Its id.
+        instances: A value for each node as it is stored and the highest of the type for the tumor, instead of
+            1 for all nodes and 2 for the tumor.
+        revision: Of the nodes; None for the newest.
+
+    Raises:
+        LookupError: If there is no such revision.
+        ValueError: If a stored label cannot be read.
+    """
+    # The number is read before the label: an older label must not get a newer number and be let through.
+    found = find_revision(store.revisions(case, "final"), revision)
+    ct = store.ct(case)
+    nodes = None
+    if revision is not None or store.label_path(case, "final").is_file():
+        nodes = stored_nodes(store.root, case, ct.grid, found.revision if found else None)
+    highest = int(nodes.max(initial=0)) if nodes is not None and instances else 0
+    dtype = np.dtype(np.uint8 if highest <= LAST_OF_A_BYTE else np.uint16)
+    tumor = int(np.iinfo(dtype).max) if instances else TUMOR
+    values = np.zeros(ct.grid.shape, dtype=dtype)
+    contour = store.label_path(case, "gtv")
+    if contour.is_file():
+        values[read_label_file(contour, ct.grid).layers[0] != 0] = tumor
+    elif nodes is None:
+        return ShownLabel(ct, None, tumor, found)
+    if nodes is not None:
+        inside = nodes != 0
+        values[inside] = nodes[inside] if instances else 1
+    return ShownLabel(ct, values, tumor, found)

@@ -1,0 +1,98 @@
+"""Every case with what an annotator chooses the next one by, from the index alone: no image is read."""
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from lib.store.found import in_short
+from lib.store.reviews import review_in_short
+from osln.dicom.served.uids import study_uid
+from osln.store.splits import stored_splits
+
+IN_SHORT = {"candidates", "kept", "doubt", "warnings"}
+"""What is told of a prediction, from `in_short`."""
+STATES = ("new", "found", "in review", "partly", "approved", "skipped")
+
+
+def worklist(store: Any) -> list[dict[str, Any]]:
+    """One entry for each case that is served, by name.
+
+    Args:
+        store: An `OslnDatastore`.
+
+    Returns:
+        `case`, `name` (of the patient on a PACS, else the case), `study_uid`, `state` (of `STATES`), `by`
+        and `at` (ISO 8601) of what made it so, `candidates`, `kept`, `doubt` (bits, `found.doubt_of`),
+        `seconds` of the review, `revision` of the nodes (0 before the first), `lease`, `split`,
+        `skip_reason`, `warnings`. What is not known is None.
+    """
+    store.list_images()
+    objects = store.index().objects
+    leases, skipped, splits = store.leases(), store.skipped(), _splits(store.root)
+    found = []
+    for case in sorted(objects):
+        entry = objects[case]
+        about = _found(entry) | _approved(store.root, case, entry)
+        about |= {"lease": leases.get(case), "split": splits.get(case), "skip_reason": None}
+        about |= _state(about, skipped.get(case))
+        study = entry.image.info.get("StudyInstanceUID") or study_uid(case)
+        name = entry.image.info.get("PatientID") or case
+        found.append({"case": case, "name": name, "study_uid": study, "why": None} | about)
+    return found
+
+
+def _found(entry: Any) -> dict[str, Any]:
+    label = entry.labels.get("original")
+    if label is None:
+        return {"candidates": None, "kept": None, "doubt": None, "warnings": [], "found": None}
+    # The index of a former version holds the whole result.
+    short = label.info.get("found")
+    if not isinstance(short, dict) or not short.keys() >= IN_SHORT:
+        short = in_short(label.info.get("params"))
+    about = {key: short[key] for key in sorted(IN_SHORT)}
+    return about | {"found": {"by": label.info.get("model"), "at": _time(label.info.get("ts"))}}
+
+
+def _approved(root: Path, case: str, entry: Any) -> dict[str, Any]:
+    label = entry.labels.get("final")
+    if label is None:
+        return {"revision": 0, "seconds": None, "final": None}
+    revision = label.info.get("revision") or 0
+    review = review_in_short(root, case, revision) if revision else None
+    author = label.info.get("by") or label.info.get("client_id")
+    final = {"by": author, "at": _time(label.info.get("ts")), "complete": not review or review["complete"]}
+    return {"revision": revision, "seconds": review and review["seconds"], "final": final}
+
+
+def _state(about: dict[str, Any], skip: Mapping[str, Any] | None) -> dict[str, Any]:
+    """State of a case and what made it so; takes `found` and `final` out of what is told."""
+    found, final, lease = about.pop("found"), about.pop("final"), about["lease"]
+    # Who has just submitted holds the case for a while, but is done with it.
+    done = lease and final and final["by"] == lease["by"] and (final["at"] or "") >= lease["since"]
+    if lease and not done:
+        return {"state": "in review", "by": lease["by"], "at": lease["since"]}
+    if final:
+        state = "approved" if final["complete"] else "partly"
+        return {"state": state, "by": final["by"], "at": final["at"]}
+    if skip:
+        told = {"by": skip.get("by"), "at": skip.get("at"), "skip_reason": skip.get("reason")}
+        return {"state": "skipped", **told}
+    if found:
+        return {"state": "found", **found}
+    return {"state": "new", "by": None, "at": None}
+
+
+def _splits(root: Path) -> Mapping[str, str]:
+    try:
+        return stored_splits(root)
+    except ValueError:
+        # A training says what is wrong with the table; a list of cases needs none.
+        return {}
+
+
+def _time(seconds: Any) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,58 @@
+// Curves as SVG of our own: axes with round numbers, lines and dots.
+
+const SVG = 'http://www.w3.org/2000/svg';
+const LEFT = 44, RIGHT = 12, TOP = 10, BOTTOM = 34;
+
+function draw(tag, attributes = {}, text = '') {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** Round numbers from low to high, about `count` of them. */
+export function ticks(low, high, count = 4) {
+  if (!(high > low)) return [low];
+  const raw = (high - low) / count, power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map(factor => factor * power).find(one => one >= raw * 0.999);
+  const found = [];
+  for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n += 1) found.push(Number((n * step).toPrecision(12)));
+  return found;
+}
+
+/**
+ * A chart.
+ *
+ * series: [{name, points: [[x, y], ...], dots: draw points instead of a line, kind: 'a' | 'b' | 'faint'}].
+ * options: {title, x, y: names of the axes, low, high: of the y axis, xLow, xHigh, whole: the x axis counts, width, height}.
+ */
+export function chart(series, { title, x, y, low, high, xLow, xHigh, whole = false, width = 440, height = 200 }) {
+  const points = series.flatMap(one => one.points);
+  const range = (index, from, to) => {
+    const values = points.map(point => point[index]);
+    const start = from ?? Math.min(...values), end = to ?? Math.max(...values);
+    return end > start ? [start, end] : [start - 0.5, start + 0.5];
+  };
+  const [x0, x1] = range(0, xLow, xHigh), [y0, y1] = range(1, low, high);
+  const across = value => LEFT + ((value - x0) / (x1 - x0)) * (width - LEFT - RIGHT);
+  const up = value => height - BOTTOM - ((value - y0) / (y1 - y0)) * (height - TOP - BOTTOM);
+  const svg = draw('svg', { viewBox: `0 0 ${width} ${height}`, class: 'chart', role: 'img', 'aria-label': title });
+  for (const value of ticks(y0, y1)) {
+    svg.append(draw('line', { x1: LEFT, x2: width - RIGHT, y1: up(value), y2: up(value), class: 'grid' }));
+    svg.append(draw('text', { x: LEFT - 6, y: up(value) + 4, 'text-anchor': 'end' }, String(value)));
+  }
+  // Epochs and cases are counted: no half ones between them.
+  for (const value of ticks(x0, x1, 6).filter(one => !whole || Number.isInteger(one))) {
+    svg.append(draw('text', { x: across(value), y: height - BOTTOM + 15, 'text-anchor': 'middle' }, String(value)));
+  }
+  svg.append(draw('text', { x: width - RIGHT, y: height - 4, 'text-anchor': 'end', class: 'axis' }, x));
+  svg.append(draw('text', { x: LEFT, y: height - 4, class: 'axis' }, y));
+  for (const { points: own, dots, kind = 'a' } of series) {
+    if (dots || own.length === 1) {
+      for (const [a, b] of own) svg.append(draw('circle', { cx: across(a), cy: up(b), r: dots ? 2 : 3, class: kind }));
+    } else {
+      svg.append(draw('polyline', { points: own.map(([a, b]) => `${across(a)},${up(b)}`).join(' '), class: kind }));
+    }
+  }
+  return svg;
+}

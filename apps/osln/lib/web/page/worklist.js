@@ -1,0 +1,235 @@
+// Every case, which is next, and what can be done with it.
+
+import { button, copy, counted, duration, make, number, question, time } from './dom.js';
+import { JobsLine } from './jobs.js';
+import { ask } from './server.js';
+import { Table } from './table.js';
+
+const STATES = ['new', 'found', 'in review', 'partly', 'approved', 'skipped'];
+const AGAIN_MS = 20000;
+
+const address = row => `/ohif/osln?StudyInstanceUIDs=${encodeURIComponent(row.study_uid)}`;
+
+const chip = state => make('span', { className: `chip ${state.replace(' ', '-')}`, textContent: state });
+
+export class Worklist {
+  constructor(place, app) {
+    this.app = app;
+    this.cases = [];
+    this.hidden = new Set();
+    this.table = new Table(this.columns(), {
+      choose: row => this.showCase(row),
+      open: row => this.open(row),
+      mark: () => this.showActions(),
+    });
+    this.jobs = new JobsLine(app, () => this.load());
+    this.build(place);
+    setInterval(() => app.shows('worklist') && this.load().catch(() => {}), AGAIN_MS);
+  }
+
+  columns() {
+    const remark = row => row.skip_reason || row.why || row.warnings[0] || '';
+    return [
+      { name: 'mark', title: '', className: 'mark', cell: row => (this.table.marked.has(row.case) ? '\u2611' : '\u2610') },
+      { name: 'case', title: 'Case', className: 'case', sort: row => row.name, cell: row => this.caseCell(row) },
+      { name: 'state', title: 'State', className: 'state', sort: row => STATES.indexOf(row.state), cell: row => chip(row.state) },
+      { name: 'by', title: 'By', className: 'by', sort: row => row.by, cell: row => row.by || '' },
+      { name: 'at', title: 'When', className: 'at', sort: row => row.at, cell: row => time(row.at) },
+      { name: 'candidates', title: 'Candidates', className: 'figure', sort: row => row.kept, hint: 'kept at the operating point, of all',
+        cell: row => (row.candidates === null ? '' : `${row.kept} of ${row.candidates}`) },
+      { name: 'doubt', title: 'Doubt', className: 'figure', sort: row => row.doubt,
+        hint: 'bits of entropy of the scores: 1 for each candidate that could be either', cell: row => number(row.doubt, 1) },
+      { name: 'seconds', title: 'Time', className: 'figure', sort: row => row.seconds, cell: row => duration(row.seconds) },
+      { name: 'remark', title: 'Remark', className: 'remark', sort: remark, cell: remark },
+    ];
+  }
+
+  caseCell(row) {
+    if (!row.study_uid) return row.name;
+    return make('a', { href: address(row), textContent: row.name, tabIndex: -1, title: `open ${row.case} in OHIF` });
+  }
+
+  build(place) {
+    this.search = make('input', { type: 'search', placeholder: 'Search case, name, remark', 'aria-label': 'Search', oninput: () => this.filter() });
+    this.chips = make('div', { className: 'chips', role: 'group', 'aria-label': 'States that are shown' });
+    this.strategy = make('select', { 'aria-label': 'Strategy of the next case', onchange: () => this.changeStrategy() });
+    this.actions = make('div', { className: 'row actions' });
+    this.detail = make('aside', { 'aria-label': 'Chosen case' });
+    this.empty = make('p', { className: 'empty', hidden: true });
+    place.replaceChildren(
+      make('div', { className: 'bar' }, this.search, this.chips, make('span', { className: 'space' }), this.strategy,
+        button('Next case', () => this.next(), { className: 'main', title: 'asks the strategy (n)' })),
+      make('div', { className: 'two' }, make('div', { className: 'left' }, this.table.element, this.empty), this.detail),
+      make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.jobs.element));
+  }
+
+  async show() {
+    if (!this.strategy.options.length) await this.loadStrategies();
+    await this.load();
+    this.table.view.focus({ preventScroll: true });
+  }
+
+  async loadStrategies() {
+    const { strategies } = await ask('info/');
+    const kept = localStorage.getItem('osln-strategy');
+    this.strategy.replaceChildren(...Object.entries(strategies).map(([value, { description }]) =>
+      make('option', { value, textContent: value, title: description })));
+    this.strategy.value = kept in strategies ? kept : 'first';
+  }
+
+  async changeStrategy() {
+    localStorage.setItem('osln-strategy', this.strategy.value);
+    await this.app.attempt(() => this.load());
+  }
+
+  async load() {
+    // By chance, each question has another answer: only the button asks.
+    const strategy = this.strategy.value === 'random' ? 'first' : this.strategy.value || 'first';
+    const asked = new URLSearchParams({ strategy, annotator: this.app.who.name });
+    const found = await ask(`osln/worklist?${asked}`);
+    this.cases = found.cases;
+    if (this.strategy.value === 'random') for (const row of this.cases) row.why = null;
+    const there = new Set(this.cases.map(row => row.case));
+    for (const name of this.table.marked) if (!there.has(name)) this.table.marked.delete(name);
+    this.jobs.show(found.jobs);
+    if (this.table.chosen === null) this.table.chosen = found.next?.case ?? this.cases[0]?.case ?? null;
+    this.showChips();
+    this.filter();
+  }
+
+  showChips() {
+    const counts = Object.fromEntries(STATES.map(state => [state, 0]));
+    for (const row of this.cases) counts[row.state] += 1;
+    this.chips.replaceChildren(...STATES.map(state => button(`${state} ${counts[state]}`, () => {
+      if (!this.hidden.delete(state)) this.hidden.add(state);
+      this.showChips();
+      this.filter();
+    }, { className: `chip ${state.replace(' ', '-')}`, 'aria-pressed': String(!this.hidden.has(state)) })));
+  }
+
+  filter() {
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const text = row => `${row.case} ${row.name} ${row.by || ''} ${row.split || ''} ${row.skip_reason || ''} ${row.warnings.join(' ')}`.toLowerCase();
+    const rows = this.cases.filter(row => !this.hidden.has(row.state) && words.every(word => text(row).includes(word)));
+    this.table.fill(rows);
+    this.empty.hidden = rows.length > 0;
+    this.empty.textContent = this.cases.length
+      ? 'No case fits the search and the states that are shown.'
+      : 'There is no case yet: put CT volumes as CASE.nii.gz into the folder of the studies, or import DICOM; documents (?) say how.';
+    this.showCase(rows.find(row => row.case === this.table.chosen) || null);
+  }
+
+  chosen() {
+    return this.table.rows[this.table.place()] || null;
+  }
+
+  showCase(row) {
+    this.showActions();
+    if (!row) return this.detail.replaceChildren(make('p', { className: 'faint', textContent: 'No case is chosen.' }));
+    const facts = [
+      ['State', [row.state, row.by && `by ${row.by}`, row.at && time(row.at)].filter(Boolean).join(', ')],
+      ['Proposed', row.why && `next: ${row.why}`],
+      ['Skipped', row.skip_reason],
+      ['Candidates', row.candidates !== null && `${row.kept} kept of ${row.candidates}, doubt ${number(row.doubt, 1)} bits`],
+      ['Revision', row.revision || null],
+      ['Reviewed in', duration(row.seconds)],
+      ['Split', row.split],
+      ['Case', row.name === row.case ? null : row.case],
+      ['In review until', row.lease && time(row.lease.until)],
+    ].filter(([, value]) => value);
+    const may = this.app.who.may('annotator');
+    this.detail.replaceChildren(
+      make('h2', { textContent: row.name }),
+      make('dl', {}, ...facts.flatMap(([name, value]) => [make('dt', { textContent: name }), make('dd', { textContent: value })])),
+      ...row.warnings.map(textContent => make('p', { className: 'note', textContent })),
+      make('div', { className: 'stack' },
+        button('Open in OHIF', () => this.open(row), { className: 'main', disabled: !row.study_uid, title: 'Enter' }),
+        button('Find nodes', () => this.find([row.case]), { hidden: !may, title: 'f' }),
+        button(row.state === 'skipped' ? 'Take back the skip' : 'Skip ...', () => this.skip(row), { hidden: !may, title: 's' }),
+        button('Copy for 3D Slicer', () => this.copy(row), { title: 'c' })));
+  }
+
+  showActions() {
+    const { marked } = this.table, waiting = this.cases.filter(row => row.state === 'new').map(row => row.case);
+    const hidden = !this.app.who.may('annotator');
+    this.actions.replaceChildren(
+      make('span', { className: 'faint', textContent: `${this.table.rows.length} of ${counted(this.cases.length, 'case')} shown` }),
+      button(`Find nodes in ${counted(marked.size, 'marked case')}`, () => this.find([...marked]), { hidden: hidden || !marked.size }),
+      button(`Find nodes in ${counted(waiting.length, 'new case')}`, () => this.find(waiting), { hidden: hidden || !waiting.length || marked.size > 0 }),
+      button('Unmark', () => this.table.unmark(), { hidden: !marked.size }));
+  }
+
+  open(row) {
+    if (!row.study_uid) return this.app.tell('This case has no study that OHIF could open.', 'error');
+    location.assign(address(row));
+  }
+
+  async next() {
+    await this.app.attempt(async () => {
+      this.app.tell('Asking for the next case ...');
+      const body = { client_id: this.app.who.name };
+      const found = await ask(`activelearning/${encodeURIComponent(this.strategy.value)}`, { method: 'POST', body });
+      if (!found?.id) return this.app.tell('Every case has an approved label.');
+      this.hidden.clear();
+      this.search.value = '';
+      await this.load();
+      this.table.choose(found.id);
+      this.app.tell(`Next: ${found.PatientID || found.id}, ${found.why}. Enter opens it.`);
+    });
+  }
+
+  async find(cases) {
+    await this.app.attempt(async () => {
+      const annotator = this.app.who.name;
+      await ask('osln/jobs', { method: 'POST', body: { kind: 'find', cases, model: 'osln', annotator } });
+      this.table.marked.clear();
+      this.app.tell(`Nodes of ${counted(cases.length, 'case')} are looked for in the background.`);
+      await this.load();
+    });
+  }
+
+  async skip(row) {
+    await this.app.attempt(async () => {
+      const path = `osln/skip?image=${encodeURIComponent(row.case)}`;
+      if (row.state === 'skipped') {
+        await ask(path, { method: 'DELETE' });
+        this.app.tell(`${row.name} is no longer skipped.`);
+      } else {
+        const reason = await question(`Skip ${row.name}`, { text: 'It is proposed after all others.', input: 'why, for whoever comes next', yes: 'Skip' });
+        if (reason === null) return;
+        await ask(path, { method: 'POST', body: { annotator: this.app.who.name || 'unknown', reason } });
+        this.app.tell(`${row.name} is skipped: ${reason}`);
+      }
+      await this.load();
+    });
+  }
+
+  async copy(row) {
+    await this.app.attempt(async () => {
+      await copy(`Server: ${location.origin}\nCase: ${row.case}`);
+      this.app.tell(`Copied: server ${location.origin}, case ${row.case}`);
+    });
+  }
+
+  /** A key of this view; returns whether it was one. */
+  key(event) {
+    const row = this.chosen(), { key } = event;
+    // Enter and Space belong to the button or link that has the focus.
+    if (['Enter', ' '].includes(key) && event.target.closest('button, a')) return false;
+    const may = this.app.who.may('annotator');
+    const works = {
+      '/': () => this.search.focus(),
+      n: () => this.next(),
+      r: () => this.app.attempt(() => this.load()),
+      a: () => this.table.markAll(),
+      Enter: () => row && this.open(row),
+      ' ': () => row && this.table.mark(row),
+      f: () => may && (row || this.table.marked.size) && this.find(this.table.marked.size ? [...this.table.marked] : [row.case]),
+      s: () => may && row && this.skip(row),
+      c: () => row && this.copy(row),
+    };
+    if (!works[key]) return this.table.move(key);
+    works[key]();
+    return true;
+  }
+}

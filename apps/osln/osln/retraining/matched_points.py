@@ -1,0 +1,165 @@
+"""Operating points of a new network where too few validation patients could set them.
+
+A threshold means nothing by itself: the same number cuts the maps or scores of another network elsewhere. A
+new network gets the threshold that gives as many candidates per patient as the former one had, on cases that
+nobody has labeled and neither has learned from.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from osln.files.images import split_suffix
+from osln.imaging.lung_column import LungColumn, image_lacking, prepare
+from osln.metrics.sweep import THRESHOLDS, sweep
+from osln.rows.experiments import ROWS, SEGMENTERS, Preset
+from osln.stage_one.fusion import late_fusion
+from osln.stage_one.inference import Predictor
+from osln.store.approved import approved_cases
+from osln.store.layout import companions, load_study
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.model_store import ModelStore
+
+MOST_CASES = 8
+"""That are looked at, because each costs a pass of every network."""
+
+
+def unlabeled_cases(root: Path) -> list[str]:
+    """Up to `MOST_CASES` cases of a store without an approved label, in the order of a hash of their ids."""
+    named = (split_suffix(path) for path in root.iterdir() if path.is_file())
+    cases = {case for case, suffix in named if suffix} - set(approved_cases(root))
+    return sorted(cases, key=lambda case: hashlib.sha256(case.encode()).digest())[:MOST_CASES]
+
+
+def unlabeled_columns(root: Path, segmenter: str, preset: Preset) -> list[LungColumn]:
+    """Columns of `unlabeled_cases` that a network can use; those that cannot be read are passed over."""
+    columns = []
+    for case in unlabeled_cases(root):
+        try:
+            column = prepare(load_study(companions(root, case)), preset)
+        except ValueError:
+            continue
+        if _usable(column, segmenter):
+            columns.append(column)
+    return columns
+
+
+def match_operating_points(
+    models: ModelStore,
+    segmenter: str,
+    former: Checkpoint,
+    columns: Sequence[LungColumn],
+    device: str = "cpu",
+) -> str:
+    """Moves the thresholds of every row that asks a newly published network, so that as much is found.
+
+    Args:
+        models: Store of the weights; the thresholds are kept there.
+        segmenter: The network whose version has changed.
+        former: Its former version.
+        columns: Patients without a label, on the grid of the networks' preset.
+        device: Where to run.
+
+    Returns:
+        A sentence that says what was done; "" if no row has a threshold or no patient can be used.
+    """
+    rows = {
+        row.name: row
+        for row in ROWS.values()
+        if row.classifier is None and row.turns == 1 and segmenter in row.segmenters
+    }
+    rows = {
+        name: row
+        for name, row in rows.items()
+        if models.thresholds(name) and all(map(models.published, row.segmenters))
+    }
+    used = {name: Predictor(models.load(name), device) for row in rows.values() for name in row.segmenters}
+    before_it = Predictor(former, device)
+    counts = {name: np.zeros((2, len(THRESHOLDS))) for name in rows}
+    for column in columns:
+        usable = [name for name in used if _usable(column, name)]
+        maps = {name: used[name].probability(column) for name in usable}
+        sides = (maps | {segmenter: before_it.probability(column)}, maps)
+        for name, row in rows.items():
+            if maps.keys() >= set(row.segmenters):
+                for side, found in enumerate(sides):
+                    asked = {one: found[one] for one in row.segmenters}
+                    counts[name][side] += _candidates(late_fusion(asked, column.distance_mm))
+    moved = [name for name in rows if counts[name].any()]
+    for name in moved:
+        points = models.thresholds(name)
+        before, after = counts[name]
+        models.set_thresholds(name, {key: matched(before, after, at) for key, at in points.items()})
+    if not moved:
+        return ""
+    return (
+        f"operating points of {', '.join(moved)} were moved so that the {len(columns)} unlabeled cases "
+        "that were looked at have as many candidates as before"
+    )
+
+
+def matched(before: np.ndarray, after: np.ndarray, threshold: float) -> float:
+    """The threshold at which the new counts come closest to the former one's at its own threshold.
+
+    >>> before, after = np.zeros((2, len(THRESHOLDS)))
+    >>> before[:50], after[:80] = 3, 3
+    >>> matched(before, after, THRESHOLDS[49]) == THRESHOLDS[79]
+    True
+
+    Candidates become fewer again where a low threshold lets them grow together; only thresholds from the one
+    with the most candidates on are looked at.
+
+    Args:
+        before, after: (T,) candidates at each of `THRESHOLDS`.
+        threshold: In use; the nearest of `THRESHOLDS` is taken.
+
+    Returns:
+        One of `THRESHOLDS`, of equals the highest.
+    """
+    wanted = before[int(np.argmin(np.abs(THRESHOLDS - threshold)))]
+    first = int(np.flatnonzero(after == after.max())[-1]) if wanted >= after.max() else int(after.argmax())
+    apart = np.abs(after[first:] - wanted)
+    return float(THRESHOLDS[first + int(np.flatnonzero(apart == apart.min())[-1])])
+
+
+def matched_score(before: np.ndarray, after: np.ndarray, score: float) -> float:
+    """The score from which on as many candidates are kept as before.
+
+    >>> matched_score(np.array([0.9, 0.8, 0.1]), np.array([0.5, 0.3, 0.2]), 0.7)
+    0.3
+
+    Args:
+        before, after: (n,) scores of the same candidates by the former and the new network.
+        score: In use with the former.
+
+    Returns:
+        One of the new scores; where none was kept, the next number above the highest, at most 1.
+    """
+    kept = int((before >= score).sum())
+    if not kept:
+        return min(float(np.nextafter(np.float32(after.max(initial=0)), np.float32(2))), 1.0)
+    return float(np.sort(after)[::-1][kept - 1])
+
+
+def candidate_counts(networks: Mapping[str, Predictor], columns: Sequence[LungColumn]) -> np.ndarray:
+    """(T,) candidates that networks find together in patients at each of `THRESHOLDS`.
+
+    A patient that lacks an image of one of them is passed over.
+    """
+    counts = np.zeros(len(THRESHOLDS))
+    for column in columns:
+        if all(_usable(column, name) for name in networks):
+            maps = {name: predictor.probability(column) for name, predictor in networks.items()}
+            counts += _candidates(late_fusion(maps, column.distance_mm))
+    return counts
+
+
+def _candidates(prob: np.ndarray) -> np.ndarray:
+    """(T,) candidates of a fused map at each of `THRESHOLDS`."""
+    return sweep(prob, np.zeros(prob.shape, dtype=np.uint8)).false_predictions
+
+
+def _usable(column: LungColumn, segmenter: str) -> bool:
+    return image_lacking(column, SEGMENTERS[segmenter]) is None

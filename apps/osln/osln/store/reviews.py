@@ -1,0 +1,215 @@
+"""What an annotator decided about each candidate: part of the label that it was decided for.
+
+A review lies beside its revision as `0001.review.json` and is written before the head, as the voxels are. Its
+values are those of the stored map of single nodes.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+COUNTED = ("accepted", "edited", "added")
+"""States whose candidates are nodes."""
+STATES = ("undecided", "rejected", *COUNTED)
+UNDECIDED = ("accepted", "rejected", "unknown")
+"""What undecided candidates above the operating point count as; the annotator is asked."""
+ORIGINS = ("model", "annotator", "click")
+ZONES = ("proximal", "distal")
+NUMBERS = ("radius_mm", "score", "stage_one_score", "suv_max", "distance_mm")
+"""Of a candidate; null where it is not known."""
+MOST_CANDIDATES = 5000
+MOST_TAGS = 200
+MOST_NETWORKS = 64
+LONGEST = 200
+"""Characters of an id or a name."""
+LARGEST = 1e7
+"""Of a number, whatever its unit: seconds of a quarter of a year, ten kilometers."""
+HIGHEST_VALUE = 65535
+
+
+def checked_review(value: Any) -> dict[str, Any]:
+    """A review as it came from a client, with all its keys.
+
+    Args:
+        value: `complete`, `seconds`, `undecided`, `model` and `candidates`.
+
+    Returns:
+        The same as plain JSON values.
+
+    Raises:
+        ValueError: If a key is missing or unknown, a value not allowed, an id or a value of the label map
+            used twice, or a candidate that is no node has a value of the label map.
+    """
+    review = _object(
+        value, "the review", required=("complete", "seconds", "undecided", "candidates"), optional=("model",)
+    )
+    if not isinstance(review["complete"], bool):
+        raise ValueError(f"complete of the review is true or false, not {_shown(review['complete'])}")
+    candidates = review["candidates"]
+    if not isinstance(candidates, list) or len(candidates) > MOST_CANDIDATES:
+        raise ValueError(f"candidates of the review must be a list of at most {MOST_CANDIDATES}")
+    checked = {
+        "complete": review["complete"],
+        "seconds": _number(review["seconds"], "seconds of the review", low=0.0),
+        "undecided": _one_of(review["undecided"], UNDECIDED, "undecided of the review"),
+        "model": _model(review["model"]),
+        "candidates": [_candidate(one, number) for number, one in enumerate(candidates, start=1)],
+    }
+    _check_together(checked)
+    return checked
+
+
+def renumbered(review: Mapping[str, Any], stored: Mapping[int, int]) -> dict[str, Any]:
+    """A review with the values of the stored map of nodes.
+
+    Args:
+        review: From `checked_review`.
+        stored: Stored value by value of the submitted label map, for each node in it.
+
+    Raises:
+        ValueError: If a candidate names a value that the label map does not have.
+    """
+    named = (one["value"] for one in review["candidates"])
+    if lacking := sorted({value for value in named if value is not None} - stored.keys()):
+        raise ValueError(
+            f"the review names the values {lacking[:10]} of the label map, which holds no node with them: "
+            "give null for a candidate that is not in it"
+        )
+    candidates = [
+        {**one, "value": None if one["value"] is None else stored[one["value"]]}
+        for one in review["candidates"]
+    ]
+    return {**review, "candidates": candidates}
+
+
+def same_decisions(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Whether two renumbered reviews say the same of the same candidates; seconds and scores do not count."""
+    if one is None or other is None:
+        return one is other
+    return _decided(one) == _decided(other)
+
+
+def _decided(review: Mapping[str, Any]) -> tuple[Any, ...]:
+    states = {one["id"]: (one["state"], one["value"]) for one in review["candidates"]}
+    return review["complete"], states
+
+
+def _candidate(value: Any, number: int) -> dict[str, Any]:
+    what = f"candidate {number} of the review"
+    one = _object(
+        value,
+        what,
+        required=("id", "state", "center_mm", "origin"),
+        optional=("value", "zone", "seconds", "tags", *NUMBERS),
+    )
+    center = one["center_mm"]
+    if not isinstance(center, list) or len(center) != 3:
+        raise ValueError(f"center_mm of {what} must be three numbers (RAS, mm), not {_shown(center)}")
+    seconds = one["seconds"]
+    return {
+        "id": _text(one["id"], f"id of {what}"),
+        "state": _one_of(one["state"], STATES, f"state of {what}"),
+        "value": None if one["value"] is None else _value(one["value"], what),
+        "center_mm": [_number(along, f"center_mm of {what}") for along in center],
+        **{name: None if one[name] is None else _number(one[name], f"{name} of {what}") for name in NUMBERS},
+        "zone": None if one["zone"] is None else _one_of(one["zone"], ZONES, f"zone of {what}"),
+        "origin": _one_of(one["origin"], ORIGINS, f"origin of {what}"),
+        "seconds": None if seconds is None else _number(seconds, f"seconds of {what}", low=0.0),
+        "tags": _tags(one["tags"], what),
+    }
+
+
+def _tags(value: Any, what: str) -> list[list[Any]]:
+    tags = [] if value is None else value
+    pairs = isinstance(tags, list) and all(isinstance(tag, list) and len(tag) == 2 for tag in tags)
+    if not pairs or len(tags) > MOST_TAGS:
+        raise ValueError(f'tags of {what} must be at most {MOST_TAGS} pairs such as ["mediastinum", 0.8]')
+    return [[_text(name, f"a tag of {what}"), _number(share, f"a tag of {what}")] for name, share in tags]
+
+
+def _model(value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    what = "model of the review"
+    model = _object(value, what, required=("name",), optional=("versions", "operating_point"))
+    versions, point = model["versions"] or {}, model["operating_point"]
+    if not isinstance(versions, dict) or len(versions) > MOST_NETWORKS:
+        raise ValueError(f"versions of the {what} must be an object of at most {MOST_NETWORKS} networks")
+    return {
+        "name": _text(model["name"], f"name of the {what}"),
+        "versions": {
+            _text(network, f"a network of the {what}"): None
+            if version is None
+            else _text(version, f"a version of the {what}")
+            for network, version in versions.items()
+        },
+        "operating_point": None if point is None else _text(point, f"operating_point of the {what}"),
+    }
+
+
+def _check_together(review: Mapping[str, Any]) -> None:
+    candidates = review["candidates"]
+    _once([one["id"] for one in candidates], "id")
+    _once([one["value"] for one in candidates if one["value"] is not None], "value")
+    for one in candidates:
+        counts = one["state"] in COUNTED or (
+            one["state"] == "undecided" and review["undecided"] == "accepted"
+        )
+        if one["value"] is not None and not counts:
+            raise ValueError(
+                f"candidate {one['id']} is {one['state']}, and yet it has the value {one['value']} of the "
+                "label map: what is no node is not in the label (its value is null)"
+            )
+
+
+def _once(values: Collection[Any], what: str) -> None:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(
+                f"two candidates of the review have the {what} {_shown(value)}: each has its own"
+            )
+        seen.add(value)
+
+
+def _object(value: Any, what: str, *, required: Collection[str], optional: Collection[str]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be a JSON object, not {_shown(value)}")
+    known = [*required, *optional]
+    if strange := sorted(str(key)[:LONGEST] for key in value.keys() - set(known)):
+        raise ValueError(f"{what} has unknown keys {strange[:10]}; known are {', '.join(known)}")
+    if lacking := [name for name in required if name not in value]:
+        raise ValueError(f"{what} lacks {', '.join(lacking)}")
+    return {name: value.get(name) for name in known}
+
+
+def _number(value: Any, what: str, low: float = -LARGEST) -> float:
+    # NaN is not between any two numbers.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= LARGEST:
+        raise ValueError(f"{what} must be a number from {low:g} to {LARGEST:g}, not {_shown(value)}")
+    return value
+
+
+def _value(value: Any, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= HIGHEST_VALUE:
+        raise ValueError(
+            f"value of {what} must be null or a value of the label map, 1 to {HIGHEST_VALUE}, not "
+            f"{_shown(value)}"
+        )
+    return value
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST or not value.isprintable():
+        raise ValueError(f"{what} must be a text of 1 to {LONGEST} characters, not {_shown(value)}")
+    return value
+
+
+def _one_of(value: Any, allowed: Collection[str], what: str) -> str:
+    if value not in allowed:
+        raise ValueError(f"{what} is one of {', '.join(allowed)}, not {_shown(value)}")
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    # Cut before it is written out: what came may be megabytes.
+    return repr(value[:80] if isinstance(value, str | list) else value)[:100]

@@ -1,0 +1,58 @@
+"""What is known of one stored label."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One stored label.
+
+    Attributes:
+        revision: Number, from 1; gaps are writes that never became the head.
+        by: Who submitted it.
+        at: When, ISO 8601 in UTC.
+        base: Revision that was the head before, None for the first.
+        sha256: Of the compressed file.
+        source: What made it: "submission", "restored" (an older revision again), "external" (a file that
+            appeared in the store), ...
+        label_info: Names of the segments as they were sent.
+        counts: Numbers about the content, for instance nodes and voxels.
+        reference: What it was read from, for instance the SOP Instance UID of a segmentation.
+        changes: Nodes added, removed, changed and unchanged against what was there before; None if unknown.
+        complete: Whether all candidates were decided; None without a review.
+        seconds: That the annotator worked on the case; None without a review.
+        restored_from: The older revision that was stored again, None for all others.
+    """
+
+    revision: int
+    by: str
+    at: str
+    base: int | None
+    sha256: str
+    source: str
+    label_info: list[dict[str, Any]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    reference: str = ""
+    changes: dict[str, int] | None = None
+    complete: bool | None = None
+    seconds: float | None = None
+    restored_from: int | None = None
+
+
+def read_revision(path: Path) -> Revision | None:
+    """The revision that a file describes; None if there is no such file.
+
+    Raises:
+        ValueError: If it is no description of a revision.
+    """
+    try:
+        content = json.loads(path.read_text())
+        return Revision(**content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        message = f"{path} is not the description of a revision ({error}); restore it from a backup"
+        raise ValueError(message) from error

@@ -1,0 +1,38 @@
+"""The approved nodes of a case, each with the value that it is stored with."""
+
+from pathlib import Path
+
+import numpy as np
+
+from osln.imaging.grid import Grid
+from osln.imaging.labelmaps import read_label_file
+from osln.imaging.single_nodes import as_stored
+from osln.store.layout import node_map, one_file
+from osln.store.revisions import label_revisions
+
+
+def stored_nodes(root: Path, case: str, ct: Grid, revision: int | None = None) -> np.ndarray | None:
+    """The nodes of a revision.
+
+    Args:
+        root: Folder of the store.
+        case: Id of the case.
+        ct: Grid of its CT.
+        revision: Number; None: the label that lies in the store.
+
+    Returns:
+        (x, y, z) whole numbers on the CT's grid, see `as_stored`; None if no label lies in the store.
+
+    Raises:
+        LookupError: If there is no such revision.
+        ValueError: If the label cannot be read, or lies on another grid.
+    """
+    if revision is None:
+        path = one_file(root / "labels" / "final", case)
+    else:
+        path = label_revisions(root, case, "final").path(revision)
+    if path is None:
+        return None
+    label = read_label_file(path, ct).layers[0]
+    apart = node_map(root, case, revision)
+    return as_stored(label, None if apart is None else read_label_file(apart, ct).layers[0])

@@ -1,0 +1,253 @@
+"""3D Slicer's module OSLN: the PET over the CT, candidates with scores, decisions by key.
+
+Only the window: what it does stands in `oslnlib`. docs/slicer.md says how to add it.
+"""
+
+import shutil
+import tempfile
+
+import numpy as np
+import qt
+import slicer
+from oslnlib.review import COLUMNS, TUMOR, Review, row
+from oslnlib.scene import Scene
+from oslnlib.server import Server, ServerError, nrrd
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
+
+SUV_WINDOW = (0.0, 10.0)
+PET_OPACITY = 0.5
+TRAINING_MS = 10_000
+
+
+class OSLN(ScriptedLoadableModule):
+    """What Slicer lists."""
+
+    def __init__(self, parent):
+        super().__init__(parent)
+        parent.title = "OSLN"
+        parent.categories = ["Active Learning"]
+        parent.helpText = "Lymph nodes found by OSLN Label. Keys: a accepts, r rejects, n next, p previous."
+
+
+class OSLNWidget(ScriptedLoadableModuleWidget):
+    """The window."""
+
+    def setup(self):
+        super().setup()
+        self.server = self.scene = None
+        self.review, self.base, self.why = Review(), 0, ""
+        self.folder = tempfile.mkdtemp(prefix="osln-")
+        form = qt.QFormLayout()
+        self.layout.addLayout(form)
+        self.url = self._line(form, "Server", "url", "http://127.0.0.1:8000")
+        self.name = self._line(form, "Your name", "name", "")
+        self.password = qt.QLineEdit()
+        self.password.echoMode = qt.QLineEdit.Password
+        form.addRow("Password", self.password)
+        self.strategy = qt.QComboBox()
+        self.strategy.addItems(["first", "random"])
+        form.addRow("Strategy", self.strategy)
+        self._button("Next Sample", self.next_sample)
+        self._button("Take the CT of the scene", self.take_scene)
+        self._button("Find nodes", self.find)
+        self._button("Submit", self.submit)
+        self.said, self.training = qt.QLabel(), qt.QLabel()
+        self.said.wordWrap = True
+        self.table = qt.QTableWidget(0, len(COLUMNS))
+        self.table.setHorizontalHeaderLabels(list(COLUMNS))
+        self.table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        self.table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        self.table.connect("cellClicked(int,int)", self._clicked)
+        for widget in (self.said, self.table, self.training):
+            self.layout.addWidget(widget)
+        self.timer = qt.QTimer()
+        self.timer.setInterval(TRAINING_MS)
+        self.timer.connect("timeout()", self._tell_training)
+        keys = {"a": self.accept, "r": self.reject, "n": self.next_one, "p": self.previous_one}
+        self.shortcuts = [self._shortcut(key, act) for key, act in keys.items()]
+
+    def enter(self):
+        self._work(True)
+
+    def exit(self):
+        self._work(False)
+
+    def cleanup(self):
+        self._work(False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def next_sample(self):
+        self._connect()
+        sample = self.server.next_sample(self.strategy.currentText)
+        if sample is None:
+            self.said.text = "every case has an approved label"
+            return
+        slicer.mrmlScene.Clear()
+        file = self.server.file("/datastore/image", self.folder, image=sample["id"])
+        ct = slicer.util.loadVolume(str(file), {"name": sample["id"]})
+        self._open(sample["id"], ct, None, sample.get("why") or "")
+
+    def take_scene(self):
+        """After the module MONAILabel has opened a case: its CT has the name of the case."""
+        self._connect()
+        ct = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+        if ct is None:
+            raise ServerError("the scene has no CT: press Next Sample")
+        case = self.server.get("/osln/case", image=ct.GetName())["case"]
+        self._open(case, ct, slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode"), "")
+
+    def find(self):
+        self._need_case()
+        question = (
+            "The nodes that are drawn, and decisions that were not submitted, give way to what is found."
+        )
+        if self.scene.drawn().any() and not slicer.util.confirmOkCancelDisplay(question):
+            return
+        self.server.find(self.review.case)
+        self._list(self.review.case, approved=False)
+
+    def submit(self):
+        self._need_case()
+        undecided, left = "accepted", len(self.review.left())
+        if left:
+            question = f"{left} candidates are undecided. Do those that are drawn count as nodes?"
+            undecided = "accepted" if slicer.util.confirmYesNoDisplay(question) else "rejected"
+        sent = self.review.submission(self.scene.drawn(), self.scene.mask(TUMOR), undecided)
+        content = nrrd(sent[0], self.review.affine)
+        reply = self.server.submit(self.review.case, content, *sent[1:], self.base)
+        self.base = reply.get("revision", self.base)
+        slicer.util.infoDisplay(reply.get("message", "Stored."))
+
+    def accept(self):
+        if self.review.current is not None:
+            self.scene.add(self.review.accept(self.scene.drawn()))
+        self.next_one()
+
+    def reject(self):
+        if self.review.current is not None:
+            self.scene.clear(self.review.reject(self.scene.drawn()))
+        self.next_one()
+
+    def next_one(self):
+        self._jump(self.review.step(1))
+
+    def previous_one(self):
+        self._jump(self.review.step(-1))
+
+    def _open(self, case, ct, segmentation, why):
+        """Lays the PET over the CT and lists what was found; draws the nodes if nothing is drawn."""
+        if segmentation is None:
+            segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "segmentation")
+            segmentation.CreateDefaultDisplayNodes()
+        self.scene, self.why = Scene(ct, segmentation), why
+        self.base = self.server.revision(case)
+        self._show_pet(self.server.file("/osln/pet", self.folder, image=case))
+        self._list(case, approved=True)
+
+    def _list(self, case, approved):
+        """Lists the candidates; `approved`: stored nodes and what is drawn go before the prediction."""
+        self.review = Review(self.server.candidates(case), self.scene.affine())
+        drawn = self.scene.drawn()
+        if approved and drawn.any():
+            self.review.started(drawn, predicted=False)
+        else:
+            stored = self._stored(case) if approved else None
+            found = self._found(case) if stored is None else stored
+            kept = self.review.started(found, predicted=stored is None)
+            self.scene.draw(kept, single=stored is not None)
+        about = self.server.get("/osln/case", image=case)
+        found = (
+            f"{len(self.review.listed)} candidates" if self.review.model else "Nothing found yet: Find nodes"
+        )
+        told = [f"Case {case}", self.why, about["pet"]["message"], found, *about["warnings"]]
+        self.said.text = ". ".join(one for one in told if one)
+        self._fill()
+
+    def _stored(self, case):
+        """Approved nodes, a value each; None before the first revision."""
+        if not self.base:
+            return None
+        file = self.server.file("/osln/label", self.folder, "label.nrrd", image=case, instances="true")
+        if file is None:
+            return None
+        values = self._values(file)
+        values[values == (255 if values.max() <= 255 else 65535)] = 0
+        return values
+
+    def _found(self, case):
+        """The stored prediction; zeros if there is none."""
+        file = self.server.file("/datastore/label", self.folder, "found.nii.gz", label=case, tag="original")
+        return np.zeros_like(self.scene.drawn()) if file is None else self._values(file)
+
+    def _values(self, file):
+        node = slicer.util.loadLabelVolume(str(file))
+        values = slicer.util.arrayFromVolume(node).T.astype(np.uint16)
+        slicer.mrmlScene.RemoveNode(node)
+        return values
+
+    def _show_pet(self, file):
+        pet = None if file is None else slicer.util.loadVolume(str(file), {"name": "PET"})
+        if pet is not None:
+            display = pet.GetDisplayNode()
+            display.AutoWindowLevelOff()
+            display.SetWindowLevelMinMax(*SUV_WINDOW)
+            hot = slicer.mrmlScene.GetFirstNodeByName("PET-Heat")
+            if hot is not None:
+                display.SetAndObserveColorNodeID(hot.GetID())
+        slicer.util.setSliceViewerLayers(self.scene.ct, pet, foregroundOpacity=PET_OPACITY, fit=True)
+
+    def _jump(self, one):
+        self._fill()
+        if one is not None:
+            slicer.modules.markups.logic().JumpSlicesToLocation(*one["center_mm"], True)
+
+    def _clicked(self, line, _):
+        self._jump(self.review.select(self.review.listed[line]))
+
+    def _fill(self):
+        self.table.setRowCount(len(self.review.listed))
+        for line, one in enumerate(self.review.listed):
+            for column, text in enumerate(row(one)):
+                self.table.setItem(line, column, qt.QTableWidgetItem(text))
+            if one is self.review.current:
+                self.table.selectRow(line)
+
+    def _tell_training(self):
+        try:
+            self.training.text = self.server.training() if self.server else ""
+        except ServerError as refused:
+            self.training.text = str(refused)
+
+    def _connect(self):
+        for key, line in (("url", self.url), ("name", self.name)):
+            qt.QSettings().setValue(f"OSLN/{key}", line.text)
+        self.server = Server(self.url.text, self.name.text, self.password.text)
+
+    def _need_case(self):
+        if self.scene is None:
+            raise ServerError("no case is open: press Next Sample")
+
+    def _work(self, on):
+        for shortcut in self.shortcuts:
+            shortcut.enabled = on
+        (self.timer.start if on else self.timer.stop)()
+
+    def _try(self, act):
+        with slicer.util.tryWithErrorDisplay(waitCursor=True):
+            act()
+
+    def _line(self, form, text, key, default):
+        line = qt.QLineEdit(str(qt.QSettings().value(f"OSLN/{key}") or default))
+        form.addRow(text, line)
+        return line
+
+    def _button(self, text, act):
+        button = qt.QPushButton(text)
+        button.connect("clicked()", lambda: self._try(act))
+        self.layout.addWidget(button)
+
+    def _shortcut(self, key, act):
+        shortcut = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow())
+        shortcut.connect("activated()", lambda: self._try(act))
+        shortcut.enabled = False
+        return shortcut

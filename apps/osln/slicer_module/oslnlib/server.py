@@ -1,0 +1,163 @@
+"""The server's routes that the module OSLN uses, by the standard library, and the files that go there."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import ssl
+import uuid
+from pathlib import Path
+from urllib import error, parse, request
+
+SECONDS = 60.0
+SECONDS_OF_FILES = 600.0
+SECONDS_OF_INFERENCE = 1800.0
+
+
+class ServerError(Exception):
+    """What the server says, as a sentence."""
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Server:
+    """The server's routes that the module uses.
+
+    Args:
+        url: Of the server.
+        name: Of the annotator; the account where the server asks for one.
+        password: Of the account.
+    """
+
+    def __init__(self, url: str, name: str = "", password: str = "") -> None:
+        self.url, self.name, self._token = url.rstrip("/"), name, ""
+        if json.loads(self.ask("GET", "/auth/")[0])["enabled"]:
+            form = parse.urlencode({"username": name, "password": password}).encode()
+            self._token = json.loads(self.ask("POST", "/auth/token", form)[0])["access_token"]
+
+    def ask(self, method, path, body=None, kind="application/x-www-form-urlencoded", wait=SECONDS):
+        """Body, status and headers of the answer; ServerError with its sentence if it refuses."""
+        headers = {"Content-Type": kind} if body is not None else {}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        asked = request.Request(self.url + path, data=body, headers=headers, method=method)
+        context = ssl.create_default_context() if self.url.startswith("https:") else None
+        try:
+            with request.urlopen(asked, timeout=wait, context=context) as reply:
+                return reply.read(), reply.status, reply.headers
+        except error.HTTPError as refused:
+            raise ServerError(sentence_of(refused.read(), refused.code), refused.code) from None
+        except OSError as failed:
+            raise ServerError(f"the server {self.url} does not answer: {failed}") from None
+
+    def get(self, path, **query):
+        """JSON of a route."""
+        return json.loads(self.ask("GET", f"{path}?{parse.urlencode(query)}")[0])
+
+    def next_sample(self, strategy):
+        """The next case: `id`, `why`; None if every case has an approved label."""
+        body = json.dumps({"client_id": self.name} if self.name else {}).encode()
+        path = f"/activelearning/{parse.quote(strategy)}"
+        found = json.loads(self.ask("POST", path, body, "application/json")[0])
+        return found if found.get("id") else None
+
+    def find(self, case):
+        """Has the nodes of a case found, and the result stored as its prediction."""
+        form = parse.urlencode({"params": json.dumps({"save_label": True})}).encode()
+        path = f"/infer/osln?{parse.urlencode({'image': case, 'output': 'json'})}"
+        self.ask("POST", path, form, wait=SECONDS_OF_INFERENCE)
+
+    def candidates(self, case):
+        """What `GET /osln/candidates` says; without candidates if nothing was found yet."""
+        try:
+            return self.get("/osln/candidates", image=case)
+        except ServerError as refused:
+            if refused.status != 404:
+                raise
+            return {"case": case, "model": None, "candidates": []}
+
+    def file(self, path, folder, name=None, **query):
+        """A file of the server under `folder`, or None if there is none (204, 404)."""
+        try:
+            content, status, headers = self.ask(
+                "GET", f"{path}?{parse.urlencode(query)}", wait=SECONDS_OF_FILES
+            )
+        except ServerError as refused:
+            if refused.status == 404:
+                return None
+            raise
+        if status == 204:
+            return None
+        written = Path(folder) / (name or Path(headers.get_filename() or "image.nii.gz").name)
+        written.write_bytes(content)
+        return written
+
+    def revision(self, case):
+        """Number of the newest revision of the nodes, 0 before the first."""
+        revisions = self.get("/osln/history", image=case)["revisions"]
+        return max((one["revision"] for one in revisions), default=0)
+
+    def submit(self, case, content, info, review, base):
+        """Sends a label map (NRRD) with its decisions; the server's reply."""
+        params = {"label_info": info, "review": review, "base_revision": base, "client_id": self.name}
+        body, kind = multipart({"params": json.dumps(params)}, ("label", "label.nrrd", content))
+        query = parse.urlencode({"image": case, "tag": "final"})
+        return json.loads(self.ask("PUT", f"/datastore/label?{query}", body, kind)[0])
+
+    def training(self):
+        """State of the training, in words."""
+        try:
+            task = self.get("/train/", check_if_running="true")
+        except ServerError as refused:
+            if refused.status == 404:
+                return "no training is running"
+            raise
+        network = task["request"]["model"]
+        stats = self.get("/info/").get("train_stats", {}).get(network, {})
+        progress = f", epoch {stats['epoch']} of {stats['total_epochs']}" if stats.get("total_epochs") else ""
+        return f"training {network}{progress}"
+
+
+def sentence_of(content, status):
+    """The sentence of a refusal."""
+    try:
+        detail = json.loads(content)["detail"]
+        return detail if isinstance(detail, str) else json.dumps(detail)
+    except (KeyError, TypeError, ValueError):
+        return f"the server answered with status {status}"
+
+
+def multipart(fields, file):
+    """Body and type of a form with a file (field, name, content)."""
+    mark = uuid.uuid4().hex
+    parts = [
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    field, name, content = file
+    head = f'--{mark}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+    return b"".join([*parts, head.encode(), content, f"\r\n--{mark}--\r\n".encode()]), (
+        f"multipart/form-data; boundary={mark}"
+    )
+
+
+def nrrd(values, affine):
+    """A label map as a gzipped NRRD file in RAS space."""
+    kind = {"uint8": "uint8", "uint16": "uint16"}[values.dtype.name]
+    axes = " ".join("({:.9g},{:.9g},{:.9g})".format(*affine[:3, axis]) for axis in range(3))
+    lines = [
+        "NRRD0004",
+        f"type: {kind}",
+        "dimension: 3",
+        "space: right-anterior-superior",
+        "sizes: {} {} {}".format(*values.shape),
+        f"space directions: {axes}",
+        "kinds: domain domain domain",
+        "endian: little",
+        "encoding: gzip",
+        "space origin: ({:.9g},{:.9g},{:.9g})".format(*affine[:3, 3]),
+    ]
+    raw = values.astype(values.dtype.newbyteorder("<")).tobytes(order="F")
+    return "\n".join(lines).encode() + b"\n\n" + gzip.compress(raw, 1)

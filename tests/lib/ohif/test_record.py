@@ -1,0 +1,158 @@
+"""What of a review leaves the page, and two people's as one (`lib/ohif/record.js`, `merge.js`)."""
+
+import pytest
+
+from small import ohif_scripts
+
+FILES = "geometry nodes review watch record merge"
+BEGIN = """
+const grid = { size: [20, 1, 1], origin: [0, 0, 0], axes: [[2, 0, 0], [0, 2, 0], [0, 0, 2]] };
+const line = text => Uint8Array.from(text, sign => (sign === '.' ? 0 : sign === 'T' ? 255 : Number(sign)));
+const text = map => [...map].map(value => (value === 255 ? 'T' : value || '.')).join('');
+const unknown = { stage_one_score: null, suv_max: null, distance_mm: null, zone: null };
+const node = (id, value, state, place, more = {}) => ({ id, state, value, center_mm: [-2 * place, 0, 0],
+  radius_mm: 2, score: 0.5, ...unknown, origin: 'model', tags: [], drawn: false, ...more });
+const none = { of: () => 0, total: 0 };
+"""
+
+
+def run(script):
+    return ohif_scripts.run(FILES, BEGIN + script)
+
+
+@pytest.mark.parametrize(
+    ("undecided", "sent", "names"),
+    [
+        ("rejected", "11........33........", ["lymph node 1 = 1", "lymph node 2 = 3"]),
+        ("accepted", "11..22....33........", ["lymph node 1 = 1", "lymph node 2 = 2", "lymph node 3 = 3"]),
+    ],
+)
+def test_sent_is_what_counts_and_a_tumor_only_if_it_was_painted(undecided, sent, names):
+    found = run(f"""
+      const candidates = [node('c1', 1, 'accepted', 0.5), node('c2', 2, 'undecided', 4.5),
+        node('c3', 3, 'edited', 10.5), node('c4', 4, 'rejected', 13.5)];
+      const review = new Review(grid, line('11..22....33.44..TT.'), candidates);
+      const seconds = {{ of: id => ({{ c1: 2.344 }})[id] || 0, total: 12.344 }};
+      const {{ values, info, review: record }} = submission(review, '{undecided}', seconds);
+      return [text(values), info.map(({{ name, idx }}) => `${{name}} = ${{idx}}`), record.complete,
+        record.seconds, record.candidates.map(({{ value, state, seconds }}) => [state, value, seconds])];
+    """)
+
+    assert found == [
+        sent,
+        names,
+        False,
+        12.34,
+        [
+            ["accepted", 1, 2.34],
+            ["undecided", 2 if undecided == "accepted" else None, 0],
+            ["edited", 3, 0],
+            ["rejected", None, 0],
+        ],
+    ]
+
+
+def test_a_painted_tumor_is_sent_whole_also_under_a_rejected_candidate():
+    assert run("""
+      const review = new Review(grid, line('TTT.................'));
+      review.change('run', { candidates: [node('c1', 1, 'rejected', 0)] }, new Map([[0, 1]]));
+      const now = Uint8Array.from(review.map);
+      now[3] = 255;
+      review.stroke(now);
+      const { values, info } = submission(review, 'rejected', none);
+      return [text(values), info];
+    """) == [
+        "TTTT................",
+        [{"name": "lymph node", "idx": 1}, {"name": "tumor", "idx": 255}],
+    ]
+
+
+def test_opened_again_the_states_are_there_and_unnamed_nodes_are_accepted():
+    assert run("""
+      const record = { candidates: [node('c1', 1, 'edited', 0.5), node('c2', null, 'rejected', 9)] };
+      const found = storedCandidates(line('11..22..........T...'), grid, record);
+      return found.map(({ id, state, value, origin, center_mm }) => [id, state, value, origin, center_mm]);
+    """) == [
+        ["c1", "edited", 1, "model", [-1, 0, 0]],
+        ["c2", "rejected", None, "model", [-18, 0, 0]],
+        ["c3", "accepted", 2, "annotator", [-9, 0, 0]],
+    ]
+
+
+def test_a_draft_comes_back_with_drawings_decisions_and_seconds():
+    assert run("""
+      const review = new Review(grid, line('11..................'), [node('c1', 1, 'undecided', 0.5)]);
+      review.threshold = 0.3;
+      review.decide('c1', 'rejected');
+      review.add([5, 6], 'click');
+      const watch = new Watch(() => 0);
+      watch.begin({ total: 7, by: { c1: 3 } });
+      const kept = draftOf(review, watch);
+      const json = { state: JSON.parse(JSON.stringify(kept.state)), runs: kept.runs };
+      const fresh = new Review(grid, line('11..................'), [node('c1', 1, 'undecided', 0.5)]);
+      const clock = new Watch(() => 0);
+      restoreDraft(fresh, clock, json);
+      const seen = [text(fresh.map), fresh.candidates.map(({ state }) => state), fresh.threshold];
+      return [...seen, clock.all(), described(json), fresh.undo()];
+    """) == [
+        "11...22.............",
+        ["rejected", "added"],
+        0.3,
+        {"total": 7, "by": {"c1": 3}},
+        "1 decision, 1 added node",
+        None,
+    ]
+
+
+def test_attention_is_counted_only_while_the_page_is_looked_at():
+    # 2 s on c1, 3 s away, 4 s on c2, then 10 minutes without a hand on it: counted as one.
+    assert run("""
+      let at = 0;
+      const watch = new Watch(() => at * 1000);
+      watch.look('c1', true); at = 2; watch.tick(false); at = 5; watch.tick(true);
+      watch.look('c2', true); at = 9; watch.look(null, true); at = 609; watch.tick(true);
+      return watch.all();
+    """) == {"total": 66, "by": {"c1": 2, "c2": 4}}
+
+
+MINE_AND_THEIRS = """
+const mine = new Review(grid, line('11..22....33........'), [node('c1', 1, 'accepted', 0.5),
+  node('c2', 2, 'edited', 4.5), node('c3', 3, 'added', 10.5, { origin: 'click' })]);
+const theirs = { map: line('11..222.....4.......'), candidates: [node('c1', 1, 'accepted', 0.5),
+  node('c2', 2, 'edited', 5), node('c9', null, 'rejected', 16),
+  node('c4', 4, 'added', 12, { origin: 'annotator' })] };
+const found = pairs(mine, theirs);
+"""
+
+
+def test_two_reviews_are_paired_by_place_and_asked_where_they_differ():
+    told = "return found.map(({ mine, theirs, same }) => [mine?.id ?? null, theirs?.id ?? null, same])"
+
+    assert run(MINE_AND_THEIRS + told) == [
+        ["c1", "c1", True],
+        ["c2", "c2", False],
+        [None, "c9", True],
+        [None, "c4", False],
+        ["c3", None, False],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "drawn"),
+    [("mine", "11..22....33........"), ("theirs", "11..222.....3......."), ("both", "11..222...443.......")],
+)
+def test_merged_by_node(choice, drawn):
+    found = run(f"""{MINE_AND_THEIRS}
+      mergeTheirs(mine, theirs, found, found.map(() => '{choice}'));
+      const merged = text(mine.map);
+      const rejected = mine.candidates.filter(({{ state }}) => state === 'rejected').length;
+      mine.undo();
+      return [merged, rejected, text(mine.map), new Set(mine.candidates.map(({{ id }}) => id)).size];
+    """)
+
+    merged, rejected, before, ids = found
+    # Values are counted anew: what is compared is which voxels are one node.
+    assert [merged.replace("4", "3") if choice != "both" else merged][0] == drawn
+    assert rejected == 1
+    assert before == "11..22....33........"
+    assert ids == 3

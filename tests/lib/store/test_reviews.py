@@ -1,0 +1,230 @@
+"""Reviewed labels: decisions stay with their voxels, each node one object, nothing stored twice."""
+
+import json
+
+import numpy as np
+import pytest
+from fastapi import HTTPException
+
+from lib.store.datastore import OslnDatastore
+from lib.store.history import stored_review
+from lib.store.shown_labels import shown_label
+from osln.imaging.grid import in_file_order
+from osln.store.approved import approved_study
+from osln.store.layout import companions
+from small.reviews import BESIDE, NAMES, candidate, review, send, touching
+from small.store import NODE, make_case, tumor, write
+from small.submissions import OTHER, nodes, stored
+
+
+@pytest.fixture
+def store(tmp_path):
+    make_case(tmp_path / "store", "one", gtv=False)
+    return OslnDatastore(tmp_path / "store")
+
+
+def shown(store, **options):
+    """The label with a value for each node, in the voxel order of the file."""
+    found = shown_label(store, "one", instances=True, **options)
+    return in_file_order(found.values, found.ct.grid, found.ct.file_grid)
+
+
+def decided(store, revision=None):
+    found = stored_review(store, "one", revision)
+    return {one["id"]: (one["state"], one["value"]) for one in found["review"]["candidates"]}
+
+
+def refused(store, tmp_path, *arguments, status=422, **options):
+    with pytest.raises(HTTPException) as caught:
+        send(store, tmp_path, *arguments, **options)
+    assert caught.value.status_code == status
+    return caught.value.detail
+
+
+def test_touching_nodes_stay_two_with_the_values_that_the_stored_review_names(store, tmp_path):
+    report = send(store, tmp_path)
+    assert report["nodes"] == {"added": 2, "removed": 0, "changed": 0, "unchanged": 0}
+    assert "unchanged" not in report
+    wanted = (touching() == 3) + 2 * (touching() == 9)
+    np.testing.assert_array_equal(shown(store), wanted)
+    np.testing.assert_array_equal(stored(store), touching() > 0)
+    assert decided(store) == {"c1": ("accepted", 1), "c2": ("rejected", None), "c3": ("added", 2)}
+    found = stored_review(store, "one")
+    assert (found["case"], found["revision"], found["by"]) == ("one", 1, "anna")
+    assert found["label_sha256"] == store.revisions("one", "final").head().sha256
+    assert found["review"]["candidates"][0] == candidate("c1", "accepted", 1)
+    assert found["review"]["model"] == review()["model"]
+
+
+def test_a_node_of_two_parts_is_one_object(store, tmp_path):
+    label = nodes(NODE, OTHER, value=3)
+    one = review(candidate("c1", "edited", 3))
+    report = send(store, tmp_path, label, [{"name": "lymph node 1", "idx": 3}], review=one)
+    assert report["nodes"]["added"] == 1
+    np.testing.assert_array_equal(shown(store), label > 0)
+    assert store.revisions("one", "final").head().counts["nodes"] == 1
+    assert decided(store) == {"c1": ("edited", 1)}
+
+
+def test_the_review_is_in_its_own_file_and_not_in_the_index(store, tmp_path):
+    send(store, tmp_path)
+    # Quoted: a checksum may hold the two letters.
+    assert '"c2"' not in (tmp_path / "store" / "datastore_v2.json").read_text()
+    kept = json.loads((tmp_path / "store" / ".osln" / "one" / "0001.review.json").read_text())
+    assert len(kept["candidates"]) == 3
+    head = store.revisions("one", "final").head()
+    assert (head.complete, head.seconds) == (True, 84.2)
+    assert head.changes == {"added": 2, "removed": 0, "changed": 0, "unchanged": 0}
+
+
+def test_training_gets_the_nodes_that_were_accepted_and_no_rejected_one(store, tmp_path):
+    send(store, tmp_path)
+    study = approved_study(companions(store.root, "one"))
+    assert np.unique(study.nodes.array).tolist() == [0, 1, 2]
+    assert np.count_nonzero(study.nodes.array) == 36
+
+
+def test_before_the_first_submission_there_is_no_review(store):
+    found = stored_review(store, "one")
+    assert (found["revision"], found["by"], found["review"]) == (0, "", None)
+
+
+def test_a_label_of_slicer_has_no_review(store, tmp_path):
+    send(store, tmp_path, nodes(NODE), [{"name": "lymph node", "idx": 1}], review=None)
+    assert stored_review(store, "one")["review"] is None
+    head = store.revisions("one", "final").head()
+    assert (head.complete, head.seconds) == (None, None)
+
+
+def test_the_same_label_again_stores_nothing(store, tmp_path):
+    send(store, tmp_path)
+    before = sorted(path.name for path in (store.root / ".osln" / "one").iterdir())
+    for base in (1, 0, None):
+        again = send(store, tmp_path, base_revision=base, review=review(seconds=3.0))
+        assert again["unchanged"] is True and again["revision"] == again["nodes_revision"] == 1
+        assert again["message"] == "Nothing has changed since revision 1."
+        assert again["nodes"] == {"added": 0, "removed": 0, "changed": 0, "unchanged": 2}
+    assert sorted(path.name for path in (store.root / ".osln" / "one").iterdir()) == before
+
+
+def test_what_comes_back_from_the_server_is_the_same_label(store, tmp_path):
+    send(store, tmp_path)
+    names = [{"name": "lymph node 1", "idx": 1}, {"name": "lymph node 2", "idx": 2}]
+    again = send(store, tmp_path, shown(store), names, review=stored_review(store, "one")["review"])
+    assert again["unchanged"] is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {
+            "label": nodes(NODE, value=3) + nodes(BESIDE, value=3),
+            "review": review(candidate("c1", "edited", 3)),
+        },
+        {
+            "review": review(
+                candidate("c1", "edited", 3), candidate("c2", "rejected"), candidate("c3", "added", 9)
+            )
+        },
+        {"review": review(complete=False)},
+    ],
+    ids=["two nodes became one", "another state", "not complete"],
+)
+def test_the_same_voxels_with_other_nodes_or_decisions_are_a_new_revision(store, tmp_path, change):
+    send(store, tmp_path)
+    label = change.pop("label", None)
+    names = NAMES if label is None else NAMES[:1]
+    again = send(store, tmp_path, label, names, base_revision=1, **change)
+    assert again["revision"] == 2 and "unchanged" not in again
+
+
+def test_slicer_sends_the_same_mask_and_the_decisions_stay(store, tmp_path):
+    send(store, tmp_path)
+    mask = (touching() > 0).astype(np.uint8)
+    again = send(store, tmp_path, mask, [{"name": "lymph node", "idx": 1}], review=None)
+    assert again["unchanged"] is True
+    assert decided(store)["c3"] == ("added", 2)
+
+
+def test_what_lay_there_becomes_the_label_of_the_annotator_who_confirms_it(store, tmp_path):
+    write(store.label_path("one", "final"), nodes(NODE))
+    confirmed = send(store, tmp_path, nodes(NODE), [{"name": "lymph node", "idx": 1}], review=None)
+    assert confirmed["revision"] == 2 and "unchanged" not in confirmed
+    assert [one.by for one in store.revisions("one", "final").history()] == ["anna", "unknown"]
+
+
+def test_a_label_that_was_taken_away_is_stored_again(store, tmp_path):
+    send(store, tmp_path)
+    store.remove_label("one", "final")
+    assert send(store, tmp_path)["revision"] == 2
+    np.testing.assert_array_equal(stored(store), touching() > 0)
+
+
+def test_an_outdated_base_with_other_nodes_is_a_conflict_and_stores_nothing(store, tmp_path):
+    send(store, tmp_path, base_revision=0)
+    sentence = refused(
+        store,
+        tmp_path,
+        nodes(NODE, value=3),
+        NAMES[:1],
+        status=409,
+        base_revision=0,
+        client_id="ben",
+        review=review(candidate("c1", "accepted", 3)),
+    )
+    assert "revision 1 was stored by anna" in sentence
+    assert store.revisions("one", "final").head().by == "anna"
+    assert not list((store.root / ".osln" / "one").glob("0002*"))
+
+
+def test_an_empty_label_with_a_review_says_that_there_are_no_nodes_even_beside_a_new_tumor(store, tmp_path):
+    label = 255 * tumor()
+    names = [{"name": "lymph node", "idx": 1}, {"name": "tumor", "idx": 255}]
+    report = send(store, tmp_path, label, names, review=review(candidate("c1", "rejected")))
+    assert report["revision"] is not None and report["tumor"] == "updated"
+    assert decided(store) == {"c1": ("rejected", None)}
+    found = shown_label(store, "one", instances=True)
+    assert found.tumor == 255 and set(np.unique(found.values)) == {0, 255}
+
+
+def test_undecided_ones_count_only_if_the_annotator_chose_that(store, tmp_path):
+    left = (candidate("c1", "undecided", 3), candidate("c2", "accepted", 9))
+    send(store, tmp_path, review=review(*left, undecided="accepted", complete=False))
+    assert decided(store) == {"c1": ("undecided", 1), "c2": ("accepted", 2)}
+    for chosen in ("rejected", "unknown"):
+        sentence = refused(store, tmp_path, review=review(*left, undecided=chosen))
+        assert "candidate c1 is undecided" in sentence and "its value is null" in sentence
+
+
+def test_values_that_the_label_does_not_have_are_refused_and_nothing_is_stored(store, tmp_path):
+    sentence = refused(store, tmp_path, review=review(candidate("c1", "accepted", 4)))
+    assert "names the values [4]" in sentence
+    assert store.revisions("one", "final").head() is None
+
+
+def test_a_review_goes_with_nodes(store, tmp_path):
+    only_tumor = [{"name": "tumor", "idx": 1}]
+    sentence = refused(store, tmp_path, tumor(), only_tumor, review=review(candidate("c1", "rejected")))
+    assert "a review goes with a label of nodes" in sentence
+    assert not store.label_path("one", "gtv").exists()
+
+
+def test_a_damaged_review_of_the_head_hinders_no_submission(store, tmp_path):
+    send(store, tmp_path)
+    (store.root / ".osln" / "one" / "0001.review.json").write_text("{")
+    assert send(store, tmp_path)["revision"] == 2
+    with pytest.raises(ValueError, match="is not a review"):
+        stored_review(store, "one", 1)
+
+
+def test_more_than_254_nodes_have_two_bytes_and_the_tumor_is_the_highest_value(store, tmp_path):
+    label = np.zeros(touching().shape, dtype=np.uint16)
+    places = np.argwhere(np.ones((20, 18, 1), dtype=bool)) * 2
+    for value, (x, y, z) in enumerate(places[:300], start=1):
+        label[x, y, z] = value
+    names = [{"name": f"lymph node {value}", "idx": value} for value in range(1, 301)]
+    send(store, tmp_path, label, names, review=review(candidate("c300", "accepted", 300)))
+    found = shown_label(store, "one", instances=True)
+    assert (found.values.dtype, found.tumor) == (np.uint16, 65535)
+    np.testing.assert_array_equal(shown(store), label)
+    assert decided(store) == {"c300": ("accepted", 300)}

@@ -1,0 +1,96 @@
+"""Thresholds that follow a new network, on counts and scores made by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from osln.metrics.sweep import THRESHOLDS
+from osln.retraining import matched_points
+from osln.retraining.matched_points import (
+    candidate_counts,
+    match_operating_points,
+    matched,
+    matched_score,
+    unlabeled_cases,
+    unlabeled_columns,
+)
+from osln.rows.experiments import PRESETS
+from osln.weights.model_store import ModelStore
+from small.columns import small_column, tiny_preset
+from small.store import untrained
+from small.studies import add_case
+
+
+def test_the_threshold_moves_to_where_as_many_are_found():
+    before, after = np.zeros((2, len(THRESHOLDS)))
+    before[:40], before[:20] = 2, 5
+    after[:70], after[:30] = 2, 6
+    assert matched(before, after, float(THRESHOLDS[10])) == THRESHOLDS[29]
+    assert matched(before, after, float(THRESHOLDS[30])) == THRESHOLDS[69]
+
+
+def test_low_thresholds_where_candidates_have_grown_together_are_not_taken():
+    before, after = np.zeros((2, len(THRESHOLDS)))
+    before[:50] = 2
+    after[:5], after[5:20], after[20:60] = 2, 9, 2
+    assert matched(before, after, float(THRESHOLDS[10])) == THRESHOLDS[59]
+
+
+def test_where_the_new_network_finds_less_than_is_wanted_its_most_are_taken():
+    before, after = np.zeros((2, len(THRESHOLDS)))
+    before[:50], after[10:30] = 8, 3
+    assert matched(before, after, float(THRESHOLDS[10])) == THRESHOLDS[29]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "score", "expected"),
+    [
+        ([0.9, 0.8, 0.1], [0.5, 0.3, 0.2], 0.7, 0.3),
+        ([0.9, 0.8, 0.1], [0.5, 0.3, 0.2], 0.0, 0.2),
+        ([0.1], [1.0], 0.7, 1.0),
+    ],
+)
+def test_as_many_candidates_are_kept_as_before(before, after, score, expected):
+    assert matched_score(np.array(before), np.array(after), score) == pytest.approx(expected)
+
+
+def test_where_none_was_kept_none_is():
+    after = np.array([0.5, 0.3])
+    assert not (after >= matched_score(np.array([0.2, 0.1]), after, 0.9)).any()
+
+
+def test_only_cases_without_a_label_are_looked_at(tmp_path):
+    for case in "dx":
+        add_case(tmp_path, case, approved=case == "d")
+    add_case(tmp_path, "y", approved=False, pet=False)
+    assert sorted(unlabeled_cases(tmp_path)) == ["x", "y"]
+    preset = tiny_preset()
+    assert sorted(one.case for one in unlabeled_columns(tmp_path, "ct", preset)) == ["x", "y"]
+    assert [one.case for one in unlabeled_columns(tmp_path, "ef", preset)] == ["x"]
+
+
+class Shifted:
+    """Probabilities that fall with the distance from the brightest voxels; an older version is surer."""
+
+    def __init__(self, checkpoint, device="cpu"):
+        self.factor = 0.5 if checkpoint.metadata.get("new") else 1.0
+
+    def probability(self, column):
+        return (self.factor * (column.ct_hu > 30)).astype(np.float32)
+
+
+def test_the_points_of_the_rows_follow_a_new_version(tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "demo", tiny_preset())
+    monkeypatch.setattr(matched_points, "Predictor", Shifted)
+    models = ModelStore(tmp_path / "models")
+    former = untrained("ct")
+    models.publish("ct", models.add(replace(former, metadata={**former.metadata, "new": True})).name)
+    models.set_thresholds("ct", {"0.15": 0.9})
+    columns = [small_column(seed) for seed in range(3)]
+    assert candidate_counts({"ct": Shifted(former)}, columns)[-5] == 12
+    told = match_operating_points(models, "ct", former, columns)
+    assert "operating points of ct were moved" in told and "3 unlabeled cases" in told
+    # At .9 the former version has the four balls of each patient; the new one never reaches .9.
+    assert 0.4 < models.thresholds("ct")["0.15"] <= 0.5
+    assert match_operating_points(models, "ct", former, []) == ""

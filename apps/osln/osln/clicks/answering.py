@@ -15,8 +15,8 @@ from osln.weights.model_store import sha256_of
 LARGE_MM = 8.5
 """Radius of the classical answer from which on it is taken: the phantoms of the network have few such nodes.
 
-On the validation phantoms no node of less than 10 mm short axis was answered so large, and of those from 15 mm
-on the network's Dice was .38, the classical way's .67 with voxels of 1 mm.
+On the validation phantoms no node of less than 10 mm short axis was answered so large, and of those from 15
+mm on the network's Dice was .38, the classical way's .67 with voxels of 1 mm.
 """
 
 

@@ -36,7 +36,7 @@ def test_a_network_tells_versions_options_and_who_uses_it(client):
     (version,) = told["versions"]
     assert version["in_use"] and version["trained_on"] == "phantom" and version["report"] is None
     assert told["metric_name"] == "mRecall" and "ct" in told["used_by"] and told["training"] is None
-    names = ["iterations", "learning_rate", "from_scratch", "device"]
+    names = ["iterations", "learning_rate", "from_scratch", "highest_risk", "cross_fit", "device"]
     assert [one["name"] for one in told["options"]] == names
     assert told["back_to"] is None
 

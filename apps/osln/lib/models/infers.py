@@ -12,6 +12,7 @@ from typing import Any
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from lib.memory import give_back
 from lib.models import node_click
 from lib.models.label_maps import write_label_map
 from lib.models.operation import row_options
@@ -137,6 +138,7 @@ class RowInfer(InferTask):
             "write": done - detected,
             "total": done - start,
         }
+        give_back()
         return str(path), result(
             found,
             pipeline,

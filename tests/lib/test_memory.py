@@ -41,9 +41,7 @@ before = resident()
 print(give_back(), before - resident() > 150e6)
 """
 
-glibc = pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="this computer has another C library"
-)
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this computer has another C library")
 
 
 def said(script: str) -> str:

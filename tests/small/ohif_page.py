@@ -55,6 +55,11 @@ TO_SCREEN = f"""([id, points]) => {{
   return points.map(point => viewport.worldToCanvas(point)).map(([u, v]) => [x + u, y + v]);
 }}"""
 CENTER = f"id => {VIEWPORT}(id).getCamera().focalPoint"
+CURSOR = """([x, y]) => [...document.querySelectorAll('.svg-layer circle')].some(circle => {
+  const { left, top } = circle.ownerSVGElement.getBoundingClientRect();
+  return Math.hypot(left + circle.cx.baseVal.value - x, top + circle.cy.baseVal.value - y) < 2;
+})"""
+SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 LIST = """() => [...document.querySelectorAll('.osln-list [role=option]')].map(option => ({
   id: option.dataset.id, state: option.className, selected: option.ariaSelected === 'true',
 }))"""
@@ -204,12 +209,13 @@ class OhifPage:
         mouse = self.page.mouse
         mouse.move(*places[0])
         # The brush is where the page saw the mouse last; it begins with the first move after the press.
-        self.page.wait_for_timeout(200)
+        self.page.wait_for_function(CURSOR, arg=places[0])
         mouse.down()
         for place in places[1:]:
             mouse.move(*place, steps=20)
         mouse.up()
-        self.page.wait_for_timeout(300)
+        # The panel takes a stroke over when the viewer's own listeners are done with the mouse.
+        self.page.evaluate(SETTLED)
 
 
 def in_file_order(read, kind, shape, affine) -> np.ndarray:

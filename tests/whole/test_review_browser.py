@@ -169,9 +169,9 @@ def test_unfinished_work_survives_a_crash_and_another_browser_and_is_offered_in_
     node = viewer.center_mm()
     viewer.stroke([node, node + np.array([8, 0, 0])])
     viewer.page.wait_for_selector(f".osln-list [data-id={every[0]}].edited")
-    with viewer.page.expect_request(lambda one: "/osln/draft" in one.url and one.method == "PUT"):
+    kept = "/osln/draft"
+    with viewer.page.expect_response(lambda one: kept in one.url and one.request.method == "PUT"):
         seen, decided = viewer.label(volume.shape, volume.affine), viewer.candidates()
-    viewer.page.wait_for_timeout(500)
     assert decided[every[1]] == "rejected"
     # Closed like a crash: no handler of the page runs.
     viewer.page.close()

@@ -46,7 +46,11 @@ class NodesPanel {
       failed: sentence => this.tell(sentence, 'error'),
     });
     this.endings.push(images);
-    onMipPick(({ id, point_mm: point }) => (id === null ? this.jumpTo(point) : this.select(id)));
+    onMipPick(({ id, point_mm: point }) => {
+      if (this.review?.find(id)) this.select(id, false);
+      // Also where the ring is of somebody who drives the page, and whatever "jump" says: the picture promises it.
+      this.jumpTo(point);
+    });
     parts.order.onchange = () => this.refresh();
     parts.point.oninput = () => this.movePoint(Number(parts.point.value));
     parts.target.onchange = () => this.aim();

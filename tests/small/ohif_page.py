@@ -59,6 +59,8 @@ CURSOR = """([x, y]) => [...document.querySelectorAll('.svg-layer circle')].some
   const { left, top } = circle.ownerSVGElement.getBoundingClientRect();
   return Math.hypot(left + circle.cx.baseVal.value - x, top + circle.cy.baseVal.value - y) < 2;
 })"""
+POINT_NAME = "input[aria-label='operating point']"
+POINT = f".osln {POINT_NAME}"
 SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 LIST = """() => [...document.querySelectorAll('.osln-list [role=option]')].map(option => ({
   id: option.dataset.id, state: option.className, selected: option.ariaSelected === 'true',
@@ -134,9 +136,14 @@ class OhifPage:
         """Presses a key, as on the viewer."""
         self.page.keyboard.press(key)
 
-    def slide(self, value: float) -> None:
-        """Moves the slider of the operating point."""
-        self.page.fill(".osln input[aria-label='operating point']", str(value))
+    def show(self, which: str) -> None:
+        """Moves the slider of the operating point to its end: "all" candidates, or the "fewest"."""
+        self.page.focus(POINT)
+        self.page.keyboard.press({"all": "End", "fewest": "Home"}[which])
+
+    def point(self) -> str:
+        """What the panel says about the operating point."""
+        return self.page.inner_text(f"*:has(> {POINT_NAME}) + .osln-small")
 
     def press(self, text: str) -> None:
         """Presses a button of the panel."""

@@ -1,5 +1,5 @@
 // What each key and button does, by the names in the table of keys.
-// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
+// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; points.js: positionOf, thresholdAt; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 
@@ -52,7 +52,7 @@ async function find(panel) {
     const model = {
       name,
       versions: versionsOf(result.models),
-      operating_point: `${result.operating_point} (score >= ${panel.review.threshold.toFixed(4)})`,
+      operating_point: `${result.operating_point} (score >= ${Math.floor(panel.review.threshold * 1e4) / 1e4})`,
     };
     const { fresh, kept, left } = mergeRun(panel.review, result.candidates, found, model, { curve });
     const told = [
@@ -76,9 +76,7 @@ const versionsOf = models =>
 function startingThreshold({ score_threshold: score, candidates }, curve) {
   const start =
     typeof score === 'number' ? score : Math.min(...candidates.filter(({ kept }) => kept).map(one => one.score), 1);
-  if (!curve.length) return start;
-  const gap = entry => Math.abs(entry.threshold - start);
-  return curve.reduce((best, entry) => (gap(entry) < gap(best) ? entry : best)).threshold;
+  return curve.length ? thresholdAt(curve, positionOf(curve, start)) : start;
 }
 
 function addByClick(panel) {

@@ -1,7 +1,7 @@
 // The panel on the right: all candidates of a case, one after another, decided by keys, corrected, submitted.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question, round; list.js: CandidateList; layout.js: layout; opening.js: openCase, renamed; deciding.js: ACTS.
+// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question; list.js: CandidateList; points.js: pointTold, positionOf, sliderRange, thresholdAt; layout.js: layout; opening.js: openCase, renamed; deciding.js: ACTS.
 
 class NodesPanel {
   constructor(place, services, commandsManager) {
@@ -162,32 +162,24 @@ class NodesPanel {
     return { id, center_mm, radius_mm, selected, color: `rgb(${COLORS[state].slice(0, 3).join()})` };
   }
 
+  get curve() {
+    return this.review.facts.curve || [];
+  }
+
   /** Shows and hides; nothing else. */
   movePoint(position) {
-    const { curve } = this.review.facts;
-    this.review.threshold = curve?.length ? curve[position].threshold : position;
+    this.review.threshold = thresholdAt(this.curve, position);
     this.refresh();
     this.keep();
   }
 
   showPoint() {
     const { point, pointText } = this.parts;
-    const { threshold, facts } = this.review;
-    const curve = facts.curve || [];
-    const nearest = curve.reduce(
-      (best, entry, n) =>
-        Math.abs(entry.threshold - threshold) < Math.abs(curve[best].threshold - threshold) ? n : best,
-      0
-    );
-    Object.assign(point, curve.length ? { min: 0, max: curve.length - 1, step: 1 } : { min: 0, max: 1, step: 0.01 });
-    point.value = curve.length ? nearest : threshold;
-    const entry = curve[nearest];
-    const sensitivity = typeof entry?.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}%` : '';
-    const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}, ` : '';
-    pointText.textContent = `${told}score from ${round(threshold, 2)}`;
-    pointText.title = entry
-      ? 'false positives and sensitivity as validation of these weights measured them'
-      : 'no validation curve of these weights here';
+    const { threshold } = this.review;
+    Object.assign(point, sliderRange(this.curve));
+    point.value = positionOf(this.curve, threshold);
+    const { text, title } = pointTold(this.curve, threshold);
+    Object.assign(pointText, { textContent: text, title });
   }
 
   /** Selects a candidate and, unless that was switched off, goes there. */

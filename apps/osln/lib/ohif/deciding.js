@@ -3,6 +3,9 @@
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 
+// As the worklist keeps it.
+const STRATEGY_KEY = 'osln-strategy';
+
 const isOpen = ({ state }) => state === 'undecided';
 
 /** Goes to the next or former candidate. */
@@ -23,11 +26,14 @@ function decide(panel, state) {
     return;
   }
   // The order may change with the decision, so what comes next is looked up before.
-  const next = review.neighbor(selected, 1, panel.order, isOpen);
-  review.decide(selected, state);
-  if (!panel.parts.advance.checked || state === 'undecided') return;
-  if (next && next.id !== selected) panel.select(next.id);
-  else panel.tell('All that is shown is decided. Ctrl+Enter submits.', 'good');
+  const goesOn = panel.parts.advance.checked && state !== 'undecided';
+  const next = goesOn ? review.neighbor(selected, 1, panel.order, isOpen) : null;
+  const follows = next && next.id !== selected;
+  // With the decision the list shows both at once: drawing it twice costs as much as the decision.
+  if (follows) panel.selected = next.id;
+  const isNews = review.decide(selected, state);
+  if (follows) panel.select(next.id, undefined, isNews);
+  else if (goesOn) panel.tell('All that is shown is decided. Ctrl+Enter submits.', 'good');
 }
 
 function step(panel, way, none) {
@@ -106,7 +112,9 @@ function addByClick(panel) {
 }
 
 async function nextCase(panel) {
-  const { next, cases } = await panel.during('worklist', 'Asking for the next case', worklist());
+  const strategy = localStorage.getItem(STRATEGY_KEY) || undefined;
+  const asked = worklist(strategy, panel.name);
+  const { next, cases } = await panel.during('worklist', 'Asking for the next case', asked);
   if (!next) {
     panel.tell('There is no further case to do.', 'good');
     return;

@@ -93,11 +93,15 @@ class Drafts {
     }
   }
 
-  /** The newer of the two drafts: {base_revision, saved_at, state, runs}; null if there is none. */
-  async newest() {
+  /**
+   * The newer of the two drafts: {base_revision, saved_at, state, runs}; null if there is none.
+   *
+   * @param asked That of the server, if it was asked for already.
+   */
+  async newest(asked = this.annotator ? keptDraft(this.image, this.annotator) : null) {
     const [here, there] = await Promise.all([
       inBrowser('readonly', store => store.get(this.key)).catch(() => null),
-      this.annotator ? keptDraft(this.image, this.annotator) : null,
+      asked,
     ]);
     const found = [here, there].filter(Boolean).sort((a, b) => b.saved_at.localeCompare(a.saved_at))[0];
     if (!found || found.runs) return found ?? null;

@@ -87,6 +87,7 @@ const mode = {
     routeName: 'osln',
     displayName: 'Lymph nodes',
     onModeEnter: ({ servicesManager, extensionManager }) => {
+      performance.mark('osln-mode');
       const { services } = servicesManager;
       endLook = beginLook(services);
       addTools(services, extensionManager);

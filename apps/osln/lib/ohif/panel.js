@@ -1,7 +1,7 @@
 // The panel on the right: all candidates of a case, one after another, decided by keys, corrected, submitted.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question; list.js: CandidateList; points.js: pointTold, positionOf, sliderRange, thresholdAt; layout.js: layout; opening.js: openCase, renamed; deciding.js: ACTS.
+// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question; list.js: CandidateList; points.js: pointTold, positionOf, sliderRange, thresholdAt; layout.js: layout; opening.js: askAbout, openCase, renamed; deciding.js: ACTS.
 
 class NodesPanel {
   constructor(place, services, commandsManager) {
@@ -42,6 +42,7 @@ class NodesPanel {
       guardLeaving(() => this.unsaved),
     ];
     const images = watchImages(services, {
+      chosen: image => (this.asked = askAbout(image, this.name)),
       ready: () => openCase(this).catch(error => this.trouble(error)),
       failed: sentence => this.tell(sentence, 'error'),
     });
@@ -182,11 +183,11 @@ class NodesPanel {
     Object.assign(pointText, { textContent: text, title });
   }
 
-  /** Selects a candidate and, unless that was switched off, goes there. */
-  select(id, jump = this.parts.follow.checked) {
+  /** Selects a candidate and, unless that was switched off, goes there; `seen`: the list shows it already. */
+  select(id, jump = this.parts.follow.checked, seen = false) {
     this.selected = id;
     this.watch.look(id, this.isLookedAt());
-    this.refresh();
+    if (!seen) this.refresh();
     const candidate = id === null ? null : this.review.find(id);
     if (candidate && jump) this.jumpTo(candidate.center_mm);
   }

@@ -1,5 +1,5 @@
 // What each key and button does, by the names in the table of keys.
-// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; points.js: positionOf, thresholdAt; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
+// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setPetOpacity, setPetWindow, showTumor, toggleFill, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; points.js: positionOf, thresholdAt; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 
@@ -164,7 +164,7 @@ const ACTS = {
   past: panel => showPast(pastOf(panel)),
   help: panel => question(panel.place, 'Keys', [keyTable()], [[null, 'Close']]),
   overlay: panel => toggleOverlay(panel.services),
-  fill: panel => setOverlay(panel.services, LOOK.overlay === 'fill' ? 'outline' : 'fill'),
+  fill: panel => toggleFill(panel.services),
   pet: panel => togglePet(panel.services),
   window: (panel, { key }) => panel.tell(`CT window: ${setCtWindow(panel.services, WINDOW_KEYS[key])}.`),
   suv: panel => {

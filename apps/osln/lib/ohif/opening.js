@@ -1,5 +1,5 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses geometry.js: onGrid; review.js: Review; record.js: described, restoreDraft, storedCandidates; server.js: account, caseFacts, giveBack, info, keptDraft, lease, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
+// Uses geometry.js: onGrid; nodes.js: TUMOR, placesByValue, unpacked; review.js: Review; record.js: described, restoreDraft, storedCandidates; merge.js: pairs; server.js: account, caseFacts, giveBack, info, keptDraft, lease, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
 
 const PET_LOOK_MS = 2000;
 
@@ -154,6 +154,11 @@ async function leased(panel, asked = null) {
 async function offerDraft(panel, draft) {
   const when = new Date(draft.saved_at).toLocaleString();
   const outdated = draft.base_revision !== panel.revision;
+  if (outdated && isStored(panel.review, draft)) {
+    await panel.drafts.drop();
+    panel.tell(`What you submitted was stored as revision ${panel.revision}.`, 'good');
+    return;
+  }
   const later = outdated
     ? [
         `It was begun on ${draft.base_revision ? `revision ${draft.base_revision}` : 'the case without a label'}.`,
@@ -174,6 +179,16 @@ async function offerDraft(panel, draft) {
   restoreDraft(panel.review, panel.watch, draft);
   if (outdated) await bringOver(panel);
   panel.tell('Your unfinished work is back.', 'good');
+}
+
+/** Whether a draft is what is stored by now: the page was closed before the server's answer came. */
+function isStored(review, { state, runs }) {
+  const mine = { map: unpacked(runs, review.map.length), candidates: state.facts.candidates };
+  const tumor = ({ map }) => (placesByValue(map).get(TUMOR) || []).join();
+  return (
+    tumor(mine) === tumor(review) &&
+    pairs(mine, review).every(({ mine: one, theirs, same }) => same && one?.state === theirs?.state)
+  );
 }
 
 /** Mine on a former revision, theirs stored now. */

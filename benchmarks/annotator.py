@@ -4,7 +4,7 @@ The real server on a copy of the sample cases and a headless Chromium without a 
 keys alone, waits for the screen after each, and knows the truth: a candidate whose center lies in a true node
 is accepted, any other is rejected. Times are the page's own clock: from the key until the panel shows the
 decision and all planes are drawn at the next candidate. What a person takes to look and to think is not in
-it.
+it. Beside them stands the processor's time of browser and server together, which other work hardly changes.
 
     ./benchmarks/run annotator
 """
@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import psutil
 
 from local_server import LocalServer
 from osln.dicom.served.uids import study_uid
@@ -84,6 +85,7 @@ class Measured:
     decisions: list[float] = field(default_factory=list)
     right: int = 0
     steps: dict[str, float] = field(default_factory=dict)
+    processor: dict[str, float] = field(default_factory=dict)
     opening: dict[str, float] = field(default_factory=dict)
 
 
@@ -92,6 +94,17 @@ class Annotator:
 
     def __init__(self, page: Any) -> None:
         self.page = page
+        self.spent: dict[int, float] = {}
+        self.lap()
+
+    def lap(self) -> float:
+        """Seconds that browser and server have computed since the last call, on all cores together."""
+        before = sum(self.spent.values())
+        for one in psutil.Process().children(recursive=True):
+            # What a process that has ended took stays counted.
+            with suppress(psutil.NoSuchProcess):
+                self.spent[one.pid] = sum(one.cpu_times()[:2])
+        return sum(self.spent.values()) - before
 
     def wait(self, condition: str, about: Any = None) -> Any:
         """What a condition of the page gives once it holds."""
@@ -153,13 +166,17 @@ def review(url: str, cases: list[str]) -> list[Measured]:
         for number, case in enumerate(cases):
             one = robot.usable(case)
             measured.append(one)
+            one.processor["open"] = robot.lap()
             one.steps["find"], told = robot.said("Shift+F")
+            one.processor["find"] = robot.lap()
             robot.decide(one, nib.load(SAMPLES / "truth" / f"{case}.nii.gz"))
+            one.processor["decide"] = robot.lap() / max(len(one.decisions), 1)
             page.keyboard.press("Control+Enter")
             page.wait_for_selector(".osln-box")
             one.steps["submit"], told = robot.said("Enter")
             if "Stored as revision" not in told:
                 raise RuntimeError(f"{case} was not stored: {told}")
+            one.processor["submit"] = robot.lap()
             if number + 1 == len(cases):
                 break
             page.keyboard.press("Shift+N")
@@ -198,6 +215,15 @@ def table(measured: list[Measured], load: tuple[float, float]) -> list[str]:
     for name, values in rows:
         told = f"{median(values):.2f} | {min(values):.2f} | {max(values):.2f}" if values else "- | - | -"
         lines.append(f"| {name} | {len(values)} | {told} |")
+    for name, key in (
+        ("a decision", "decide"),
+        ("open a case", "open"),
+        ("find", "find"),
+        ("submit", "submit"),
+    ):
+        values = [one.processor[key] for one in measured]
+        told = f"{median(values):.2f} | {min(values):.2f} | {max(values):.2f}"
+        lines.append(f"| processor: {name} | {len(values)} | {told} |")
     counts = ", ".join(f"{one.case} {len(one.decisions)} ({one.right} nodes)" for one in measured)
     lines += ["", f"Decisions: {counts}. Load average {load[0]:.1f} before and {load[1]:.1f} after."]
     return lines

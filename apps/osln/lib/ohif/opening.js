@@ -122,7 +122,7 @@ async function takePlace(panel, { held, draft } = {}) {
       ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`
       : '';
     panel.parts.kept.title = sentence;
-    if (!kept) panel.trouble(error || new Error(sentence));
+    if (!kept) panel.trouble(Object.assign(new Error(sentence), { status: error?.status }));
   });
   if (name && !(await leased(panel, held)))
     panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');

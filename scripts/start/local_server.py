@@ -63,7 +63,8 @@ class LocalServer:
         try:
             while time.monotonic() < begun + START_SECONDS and self.runs:
                 try:
-                    if requests.get(f"{self.url}/info/", timeout=30).ok:
+                    # With accounts it asks for a login.
+                    if requests.get(f"{self.url}/info/", timeout=30).status_code in (200, 401):
                         self.start_seconds = time.monotonic() - begun
                         return self
                 except requests.RequestException:

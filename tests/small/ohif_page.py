@@ -21,7 +21,7 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
-PATIENCE_MS = 120_000
+PATIENCE_MS = 40_000
 SIZE = {"width": 1366, "height": 768}
 
 READ = """() => {
@@ -55,6 +55,13 @@ TO_SCREEN = f"""([id, points]) => {{
   return points.map(point => viewport.worldToCanvas(point)).map(([u, v]) => [x + u, y + v]);
 }}"""
 CENTER = f"id => {VIEWPORT}(id).getCamera().focalPoint"
+CURSOR = """([x, y]) => [...document.querySelectorAll('.svg-layer circle')].some(circle => {
+  const { left, top } = circle.ownerSVGElement.getBoundingClientRect();
+  return Math.hypot(left + circle.cx.baseVal.value - x, top + circle.cy.baseVal.value - y) < 2;
+})"""
+POINT_NAME = "input[aria-label='operating point']"
+POINT = f".osln {POINT_NAME}"
+SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 LIST = """() => [...document.querySelectorAll('.osln-list [role=option]')].map(option => ({
   id: option.dataset.id, state: option.className, selected: option.ariaSelected === 'true',
 }))"""
@@ -129,9 +136,14 @@ class OhifPage:
         """Presses a key, as on the viewer."""
         self.page.keyboard.press(key)
 
-    def slide(self, value: float) -> None:
-        """Moves the slider of the operating point."""
-        self.page.fill(".osln input[aria-label='operating point']", str(value))
+    def show(self, which: str) -> None:
+        """Moves the slider of the operating point to its end: "all" candidates, or the "fewest"."""
+        self.page.focus(POINT)
+        self.page.keyboard.press({"all": "End", "fewest": "Home"}[which])
+
+    def point(self) -> str:
+        """What the panel says about the operating point."""
+        return self.page.inner_text(f"*:has(> {POINT_NAME}) + .osln-small")
 
     def press(self, text: str) -> None:
         """Presses a button of the panel."""
@@ -204,12 +216,13 @@ class OhifPage:
         mouse = self.page.mouse
         mouse.move(*places[0])
         # The brush is where the page saw the mouse last; it begins with the first move after the press.
-        self.page.wait_for_timeout(200)
+        self.page.wait_for_function(CURSOR, arg=places[0])
         mouse.down()
         for place in places[1:]:
             mouse.move(*place, steps=20)
         mouse.up()
-        self.page.wait_for_timeout(300)
+        # The panel takes a stroke over when the viewer's own listeners are done with the mouse.
+        self.page.evaluate(SETTLED)
 
 
 def in_file_order(read, kind, shape, affine) -> np.ndarray:

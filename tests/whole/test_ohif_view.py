@@ -32,6 +32,7 @@ PLANES = """() => ['axial', 'coronal', 'sagittal'].map(name => {
     petPoints: pet?.colormap?.opacity, width: element.clientWidth, height: element.clientHeight,
     text: element.closest('[data-cy="viewport-pane"]').innerText };
 })"""
+WRITTEN = "(plane, words) => words.every(word => plane.text.includes(word))"
 GRAY = """() => {
   const viewport = window.services.cornerstoneViewportService.getCornerstoneViewport('osln-axial');
   const { width, height } = viewport.canvas;
@@ -43,14 +44,6 @@ GRAY = """() => {
   }
   return colored / lit;
 }"""
-QUIET = """() => new Promise(done => {
-  let last = performance.now();
-  const elements = document.querySelectorAll('.cornerstone-viewport-element');
-  const note = () => (last = performance.now());
-  for (const element of elements) element.addEventListener('CORNERSTONE_IMAGE_RENDERED', note);
-  const look = () => (performance.now() - last > 1500 ? done() : setTimeout(look, 100));
-  look();
-})"""
 
 
 @pytest.fixture
@@ -91,9 +84,25 @@ class View:
             "([name, it]) => window.commandsManager.runCommand(name, it)", [name, options]
         )
 
-    def planes(self):
-        self.page.evaluate(QUIET)
+    def until(self, holds, about=None):
+        """Waits until something holds of the planes and returns them.
+
+        Args:
+            holds: JavaScript, a function of the planes and of `about`.
+            about: What it needs to know.
+        """
+        self.page.wait_for_function(f"about => ({holds})(({PLANES})(), about)", arg=about)
         return self.page.evaluate(PLANES)
+
+    def every(self, holds, about=None):
+        """The same of each of the three."""
+        return self.until(f"(planes, about) => planes.every(plane => ({holds})(plane, about))", about)
+
+    def centered(self, point_mm):
+        """Waits until all planes are centered on a point of the patient (RAS), up to a voxel."""
+        lps = np.multiply(point_mm, (-1, -1, 1)).tolist()
+        near = "Math.hypot(...plane.focalPoint.map((value, c) => value - point[c])) < 3"
+        return self.every(f"(plane, point) => {near}", lps)
 
     def becomes_colored(self, low, high):
         """Waits until so large a part of the patient in the axial plane is not gray."""
@@ -108,17 +117,15 @@ def test_case_looks_as_it_is_asked_for(server):
         view = View(viewer.page)
         viewer.page.wait_for_selector(".osln-mip")
 
-        for plane in view.planes():
+        for plane in view.every(WRITTEN, ["CT -160 to 240", "SUV 0 to 10"]):
             assert (plane["ct"], plane["pet"]) == ({"lower": -160, "upper": 240}, {"lower": 0, "upper": 10})
-            assert "CT -160 to 240" in plane["text"] and "SUV 0 to 10" in plane["text"]
             assert [point["value"] for point in plane["petPoints"]] == [0, 2.5, 5, 10]
         for upper in (5, 15):
             view("oslnPetWindow", upper=upper)
-            assert all(plane["pet"] == {"lower": 0, "upper": upper} for plane in view.planes())
+            planes = view.every(WRITTEN, [f"SUV 0 to {upper}"])
+            assert all(plane["pet"] == {"lower": 0, "upper": upper} for plane in planes)
         view("oslnCtWindow", preset="lung")
-        assert all(
-            "CT -1350 to 150" in plane["text"] and "SUV 0 to 15" in plane["text"] for plane in view.planes()
-        )
+        view.every(WRITTEN, ["CT -1350 to 150", "SUV 0 to 15"])
         view("oslnPetWindow", upper=10)
         view("oslnCtWindow", preset="soft tissue")
 
@@ -128,8 +135,7 @@ def test_case_looks_as_it_is_asked_for(server):
 
         # The sides of the view and what lies in its middle.
         view("oslnJump", point_mm=at.tolist())
-        for plane in view.planes():
-            np.testing.assert_allclose(np.multiply(plane["focalPoint"], (-1, -1, 1)), at, atol=3.0)
+        for plane in view.centered(at):
             sides = np.array([plane["width"], plane["height"]]) * 2 * plane["parallelScale"] / plane["height"]
             assert sides.min() == pytest.approx(60)
 
@@ -137,10 +143,16 @@ def test_case_looks_as_it_is_asked_for(server):
         view("oslnJump", point_mm=at.tolist(), zoom_mm=300)
         assert view("oslnOverlay") == "off" and view("oslnPet") is False
         view.becomes_colored(0, 0.001)
-        assert all("SUV" not in plane["text"] for plane in view.planes())
+        view.every('plane => !plane.text.includes("SUV")')
         assert view("oslnPet") is True
         view.becomes_colored(0.005, 0.1)
         assert view("oslnOverlay") == "outline"
+
+        # The toolbar does it, too: what the commands give back is the other way round again.
+        for button, command, back in (("Fill", "oslnFill", "outline"), ("Tumor", "oslnTumor", True)):
+            assert viewer.page.locator(f"[data-cy={button}] svg").count() == 1
+            viewer.page.click(f"[data-cy={button}]")
+            assert view(command) == back
 
         assert_border(view, tumor, tumor_file)
         assert_maximum_view(viewer, view, at)
@@ -152,16 +164,15 @@ def assert_border(view, tumor, file):
     """The dashed line lies 70 mm from the tumor, by the distance that the model uses."""
     assert view("oslnBorder", on=True) is True
     distance = tumor_distance_mm(tumor, np.array(file.header.get_zooms()[:3]))
-    planes = view.planes()
+    planes = view.until("planes => planes.flatMap(plane => plane.lines).length > 60")
     points = np.concatenate([plane["lines"] for plane in planes]) * (-1, -1, 1)
-    assert len(points) > 60
     index = nib.affines.apply_affine(np.linalg.inv(file.affine), points)
     inside = ((index >= 0) & (index <= np.array(tumor.shape) - 1)).all(axis=1)
     near = distance[tuple(np.rint(index[inside]).astype(int).T)]
     # The nearest voxel is at most half of its diagonal away.
     np.testing.assert_allclose(near, PROXIMAL_MM, atol=np.linalg.norm(file.header.get_zooms()[:3]) / 2 + 0.3)
     assert view("oslnBorder") is False
-    assert all(plane["lines"] == [] for plane in view.planes())
+    view.every("plane => !plane.lines.length")
 
 
 def assert_maximum_view(viewer, view, at):
@@ -182,30 +193,30 @@ def assert_maximum_view(viewer, view, at):
     }""")
     x, y = np.array(ring["places"]).mean(axis=0) * ring["scale"]
     page.locator(".osln-mip").click(position={"x": float(x), "y": float(y)})
-    for plane in view.planes():
-        np.testing.assert_allclose(np.multiply(plane["focalPoint"], (-1, -1, 1)), node, atol=3.0)
+    view.centered(node)
     page.locator(".osln-mip").hover()
     page.mouse.wheel(0, 100)
     assert page.is_enabled("[data-cy=SphereBrush]") and page.is_enabled("[data-cy=Crosshairs]")
 
-    before = view.planes()
+    before = page.evaluate(PLANES)
     assert view("oslnMip") is False
-    after = view.planes()
-    assert page.is_hidden(".osln-mip") and after[0]["width"] > 1.3 * before[0]["width"]
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_allclose(one["focalPoint"], other["focalPoint"], atol=1e-3)
+    wide = "after[0].width > 1.3 * before[0].width"
+    same = "one.focalPoint.every((value, c) => Math.abs(value - before[n].focalPoint[c]) < 1e-3)"
+    view.until(f"(after, before) => {wide} && after.every((one, n) => {same})", before)
+    assert page.is_hidden(".osln-mip")
 
 
 def test_case_without_pet_has_no_empty_place_and_says_what_is_shown(server):
     with browsing() as viewer:
         viewer.open(server.url, study(server, WITHOUT_PET))
-        planes = View(viewer.page).planes()
-
+        view = View(viewer.page)
         grid = viewer.page.locator('[data-cy="viewport-grid"]').bounding_box()
-        assert planes[0]["width"] + planes[1]["width"] > 0.95 * grid["width"]
+        whole = "planes[0].width + planes[1].width > 0.95 * width"
+        planes = view.until(f"(planes, width) => {whole}", grid["width"])
         assert viewer.page.locator(".osln-mip").count() == 0
-        assert all("CT -160 to 240" in plane["text"] and "SUV" not in plane["text"] for plane in planes)
-        assert View(viewer.page)("oslnBorder", on=True) is False, "there is no tumor to measure from"
+        planes = view.every(WRITTEN, ["CT -160 to 240"])
+        assert not any("SUV" in plane["text"] for plane in planes)
+        assert view("oslnBorder", on=True) is False, "there is no tumor to measure from"
         assert viewer.errors == []
 
 

@@ -1,6 +1,7 @@
 """Reviewing in a real browser on a real server and a folder: keys, drafts, history, two annotators."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def asked(server, path):
     return reply.json()
 
 
+def shipped_curve(classifier):
+    """What validation gave the weights that come with the software."""
+    manifest = json.loads(
+        (SAMPLES.parent / "apps" / "osln" / "model" / "shipped" / "manifest.json").read_text()
+    )
+    return manifest["curves"][classifier]["points"]
+
+
 def states(review):
     """How many candidates have each state."""
     found = [one["state"] for one in review["candidates"]]
@@ -58,7 +67,7 @@ def found(viewer, server, case, name):
     viewer.open(server.url, study_uid(case))
     viewer.say_name(name)
     assert "candidates" in viewer.told("Find nodes")
-    viewer.slide(0)
+    viewer.show("all")
     return viewer.candidates()
 
 
@@ -70,7 +79,11 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     viewer.say_name("Änna Nadel")
     assert "candidates" in viewer.told("Find nodes")
     few = viewer.candidates()
-    viewer.slide(0)
+    (point,) = [one for one in shipped_curve("glnet") if one["fp_per_patient"] == 3]
+    share = round(100 * point["sensitivity"])
+    assert viewer.point() == f"3 FP per patient, finds {share}%, score from {point['threshold']:.2f}"
+    viewer.show("all")
+    assert viewer.point() == "all candidates, score from 0.00"
     every = viewer.candidates()
     assert 1 <= len(few) < len(every) and set(few) <= set(every), "the slider shows and hides"
     assert len(every) >= 10 and set(every.values()) == {"undecided"}
@@ -89,7 +102,7 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     assert set(viewer.candidates().values()) == {"undecided"}
     for _ in range(10):
         viewer.key("y")
-    viewer.slide(1)
+    viewer.show("fewest")
     assert viewer.candidates() == expected, "what was decided stays on screen and in mind"
 
     # A click beside the first node, where nothing is.
@@ -134,7 +147,7 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
 
     # Another run keeps what was decided; a rejected one has its outline back.
     viewer.told("Find nodes")
-    viewer.slide(0)
+    viewer.show("all")
     assert {name: viewer.candidates()[name] for name in [*first, new]} == {**expected, new: "added"}
     viewer.page.click(f".osln-list [data-id={first[0]}]")
     viewer.key("r")
@@ -169,9 +182,9 @@ def test_unfinished_work_survives_a_crash_and_another_browser_and_is_offered_in_
     node = viewer.center_mm()
     viewer.stroke([node, node + np.array([8, 0, 0])])
     viewer.page.wait_for_selector(f".osln-list [data-id={every[0]}].edited")
-    with viewer.page.expect_request(lambda one: "/osln/draft" in one.url and one.method == "PUT"):
+    kept = "/osln/draft"
+    with viewer.page.expect_response(lambda one: kept in one.url and one.request.method == "PUT"):
         seen, decided = viewer.label(volume.shape, volume.affine), viewer.candidates()
-    viewer.page.wait_for_timeout(500)
     assert decided[every[1]] == "rejected"
     # Closed like a crash: no handler of the page runs.
     viewer.page.close()
@@ -201,7 +214,7 @@ def test_two_annotators_are_told_of_each_other_and_the_later_one_merges(server, 
     bert.say_name("Bert")
     assert "Anna is working on this case" in bert.answer("Look on")
     assert "candidates" in bert.told("Find nodes")
-    bert.slide(0)
+    bert.show("all")
     volume = nodes_of_server(server, case)
 
     anna.key("a")

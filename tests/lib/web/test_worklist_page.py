@@ -229,6 +229,38 @@ def test_models_show_a_live_curve_and_publish_and_roll_back(page, app, monkeypat
     assert store.published("ct").name == first
 
 
+JUDGED = {"difference": 0.052, "low": 0.01, "high": 0.094, "risk": 0.012, "patients": 12, "nodes": 43}
+"""Against what was in use."""
+DOUBTFUL = {"difference": -0.02, "low": -0.12, "high": 0.08, "risk": 0.66, "patients": 12, "nodes": 43}
+
+
+def test_each_version_shows_how_it_was_judged_with_the_interval_drawn(page, app):
+    store, trainer = app.published.store, app._trainers["ct"]
+    before, version = store.published("ct").name, store.add(untrained("ct", seed=1), 0.5).name
+    trainer.reports.mkdir(parents=True)
+    about = {"metric": 0.55, "metric_before": 0.5, "version_before": before, "validation_cases": ["a"] * 12}
+    told = {"sentence": f"{version} is published: mRecall 0.550", **about}
+    judgments = {"in use": JUDGED, "stage one alone": DOUBTFUL | {"patients_to_tell": 90}}
+    (trainer.reports / f"{version}.json").write_text(json.dumps({**told, "judgments": judgments}))
+    one = {"difference": 0.1, "low": None, "high": None, "risk": None, "patients": 1, "nodes": 2}
+    few = {"sentence": "stored", "validation_cases": ["a"], "judgments": {"in use": one}}
+    (trainer.reports / f"{before}.json").write_text(json.dumps(few))
+
+    page.keyboard.press("2")
+    row = page.locator(f"tr:has-text('{version.replace('-', chr(0x2011))}')").first
+    row.locator(".interval.better").wait_for()
+    better, open_ = (text.split("\n") for text in row.locator(".judgment > div").all_inner_texts())
+    assert better[:2] == ["+0.052 [+0.010, +0.094] against what was in use", "12 patients, 43 nodes"]
+    assert better[2:] == ["worse with a probability of 1%"]
+    assert open_[0] == "\u22120.020 [\u22120.120, +0.080] against stage one alone"
+    assert open_[-1] == "about 90 patients would tell"
+    assert row.locator(".interval.open line.reach").count() == 3
+    # All lines of a network have one scale, in round numbers: 0.12 is the farthest.
+    assert set(page.locator(".interval text:last-of-type").all_text_contents()) == {"+0.20"}
+    alone = page.locator(".judgment:has-text('no interval')")
+    assert alone.locator("line.reach").count() == 0 and "from so few patients" in alone.inner_text()
+
+
 def test_a_failed_training_says_why_and_another_is_started_with_its_options(page, app, monkeypatch):
     monkeypatch.setattr(overview, "tasks", lambda method: [])
     trainer = app._trainers["ct"]

@@ -5,6 +5,7 @@ from fastapi.testclient import TestClient
 
 from lib.models import jobs
 from lib.web import worklist_routes
+from small.store import make_case
 from small.web_app import served, small_app
 
 
@@ -41,7 +42,17 @@ def test_the_worklist_has_every_case_and_says_why_one_is_next(client, app):
     why = "first by name of 2 without an approved label"
     assert told["next"] == {"case": "p2", "strategy": "first", "why": why}
     assert [entry["why"] for entry in told["cases"]] == [None, why, None]
-    assert told["jobs"] == []
+    assert told["jobs"] == [] and told["left_out"] == []
+
+
+def test_files_that_can_be_no_case_are_told(client, app):
+    make_case(app.datastore().root, "Müller", pet=False, gtv=False)
+
+    told = client.get("/osln/worklist").json()
+
+    assert [entry["case"] for entry in told["cases"]] == ["p1", "p2", "p3"]
+    (sentence,) = told["left_out"]
+    assert sentence.startswith("Müller.nii.gz cannot be a case id: rename it to letters")
 
 
 def test_nothing_is_next_when_all_are_approved_and_an_empty_store_is_an_empty_list(client, app):

@@ -1,6 +1,6 @@
 // What the view can do as commands of OHIF, for its toolbar and for whoever drives the page from outside:
 // `commandsManager.runCommand('oslnJump', { point_mm: [x, y, z] })`. Each returns what its function returns.
-// Uses view.js: jumpTo, resetView, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: markOnMip, showMip, turnMip.
+// Uses view.js: jumpTo, resetView, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleFill, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: markOnMip, showMip, turnMip.
 
 const commands = services => ({
   oslnCtWindow: ({ preset }) => setCtWindow(services, preset),
@@ -8,6 +8,7 @@ const commands = services => ({
   oslnPetOpacity: ({ opacity }) => setPetOpacity(services, opacity),
   oslnPet: ({ on } = {}) => togglePet(services, on),
   oslnOverlay: ({ look } = {}) => (look ? setOverlay(services, look) : toggleOverlay(services)),
+  oslnFill: () => toggleFill(services),
   oslnTumor: ({ on } = {}) => showTumor(services, on),
   oslnBorder: ({ on } = {}) => showBorder(services, on),
   oslnCrosshair: ({ on } = {}) => showCrosshair(services, on),

@@ -1,7 +1,10 @@
 // What each key and button does, by the names in the table of keys.
-// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
+// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setPetOpacity, setPetWindow, showTumor, toggleFill, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; points.js: positionOf, thresholdAt; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
+
+// As the worklist keeps it.
+const STRATEGY_KEY = 'osln-strategy';
 
 const isOpen = ({ state }) => state === 'undecided';
 
@@ -23,11 +26,14 @@ function decide(panel, state) {
     return;
   }
   // The order may change with the decision, so what comes next is looked up before.
-  const next = review.neighbor(selected, 1, panel.order, isOpen);
-  review.decide(selected, state);
-  if (!panel.parts.advance.checked || state === 'undecided') return;
-  if (next && next.id !== selected) panel.select(next.id);
-  else panel.tell('All that is shown is decided. Ctrl+Enter submits.', 'good');
+  const goesOn = panel.parts.advance.checked && state !== 'undecided';
+  const next = goesOn ? review.neighbor(selected, 1, panel.order, isOpen) : null;
+  const follows = next && next.id !== selected;
+  // With the decision the list shows both at once: drawing it twice costs as much as the decision.
+  if (follows) panel.selected = next.id;
+  const isNews = review.decide(selected, state);
+  if (follows) panel.select(next.id, undefined, isNews);
+  else if (goesOn) panel.tell('All that is shown is decided. Ctrl+Enter submits.', 'good');
 }
 
 function step(panel, way, none) {
@@ -52,7 +58,7 @@ async function find(panel) {
     const model = {
       name,
       versions: versionsOf(result.models),
-      operating_point: `${result.operating_point} (score >= ${panel.review.threshold.toFixed(4)})`,
+      operating_point: `${result.operating_point} (score >= ${Math.floor(panel.review.threshold * 1e4) / 1e4})`,
     };
     const { fresh, kept, left } = mergeRun(panel.review, result.candidates, found, model, { curve });
     const told = [
@@ -76,9 +82,7 @@ const versionsOf = models =>
 function startingThreshold({ score_threshold: score, candidates }, curve) {
   const start =
     typeof score === 'number' ? score : Math.min(...candidates.filter(({ kept }) => kept).map(one => one.score), 1);
-  if (!curve.length) return start;
-  const gap = entry => Math.abs(entry.threshold - start);
-  return curve.reduce((best, entry) => (gap(entry) < gap(best) ? entry : best)).threshold;
+  return curve.length ? thresholdAt(curve, positionOf(curve, start)) : start;
 }
 
 function addByClick(panel) {
@@ -108,7 +112,9 @@ function addByClick(panel) {
 }
 
 async function nextCase(panel) {
-  const { next, cases } = await panel.during('worklist', 'Asking for the next case', worklist());
+  const strategy = localStorage.getItem(STRATEGY_KEY) || undefined;
+  const asked = worklist(strategy, panel.name);
+  const { next, cases } = await panel.during('worklist', 'Asking for the next case', asked);
   if (!next) {
     panel.tell('There is no further case to do.', 'good');
     return;
@@ -158,7 +164,7 @@ const ACTS = {
   past: panel => showPast(pastOf(panel)),
   help: panel => question(panel.place, 'Keys', [keyTable()], [[null, 'Close']]),
   overlay: panel => toggleOverlay(panel.services),
-  fill: panel => setOverlay(panel.services, LOOK.overlay === 'fill' ? 'outline' : 'fill'),
+  fill: panel => toggleFill(panel.services),
   pet: panel => togglePet(panel.services),
   window: (panel, { key }) => panel.tell(`CT window: ${setCtWindow(panel.services, WINDOW_KEYS[key])}.`),
   suv: panel => {

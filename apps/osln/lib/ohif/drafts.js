@@ -58,7 +58,9 @@ class Drafts {
 
   /** Keeps a draft {base_revision, state, runs}: here now, on the server after a rest of three seconds. */
   keep(draft) {
-    this.last = { ...draft, saved_at: new Date().toISOString() };
+    // The server keeps it for the case: a CT that takes the place of this one must not get it.
+    const state = { ...draft.state, image: this.image };
+    this.last = { ...draft, state, saved_at: new Date().toISOString() };
     const { last } = this;
     this.writing = this.writing.then(() => (last === this.last ? this.write(last) : undefined));
     clearTimeout(this.timer);
@@ -93,13 +95,22 @@ class Drafts {
     }
   }
 
-  /** The newer of the two drafts: {base_revision, saved_at, state, runs}; null if there is none. */
-  async newest() {
+  /**
+   * The newer of the two drafts: {base_revision, saved_at, state, runs}; null if there is none, or if it was drawn on
+   * another CT, which is told.
+   *
+   * @param asked That of the server, if it was asked for already.
+   */
+  async newest(asked = this.annotator ? keptDraft(this.image, this.annotator) : null) {
     const [here, there] = await Promise.all([
       inBrowser('readonly', store => store.get(this.key)).catch(() => null),
-      this.annotator ? keptDraft(this.image, this.annotator) : null,
+      asked,
     ]);
     const found = [here, there].filter(Boolean).sort((a, b) => b.saved_at.localeCompare(a.saved_at))[0];
+    if (found && found.state.image && found.state.image !== this.image) {
+      this.tell(false, 'Unfinished work of yours was drawn on another CT, in whose place this one came: it is not shown.');
+      return null;
+    }
     if (!found || found.runs) return found ?? null;
     return { ...found, runs: found.labels ? await unpackedText(found.labels) : new Uint32Array() };
   }

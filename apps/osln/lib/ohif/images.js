@@ -1,6 +1,7 @@
 // Whether the images come: without this a study whose images never arrive looks as if it were loading for ever.
 //
-//   watchImages(services, {ready, failed})
+//   watchImages(services, {chosen, ready, failed})
+//     chosen(uid)       once, when it is known which CT will be shown, before its images are asked for
 //     ready()           once, when the CT is in all planes
 //     failed(sentence)  whenever something is known to be missing: what it is and what to do. Images may still come
 //     returns what ends it
@@ -9,16 +10,18 @@
 const PATIENCE_MS = 15000;
 const MOST_ASKED = 4;
 const IMAGES_LOOK_MS = 200;
+const CHOICE_LOOK_MS = 20;
 
-function watchImages(services, { ready, failed, patience = PATIENCE_MS }) {
+function watchImages(services, { chosen = () => {}, ready, failed, patience = PATIENCE_MS }) {
   const lost = new Map();
-  let [over, shown, told, since, asked] = [false, false, 0, Date.now(), 0];
+  let [over, known, shown, told, since, asked] = [false, false, false, 0, Date.now(), 0];
   const onLost = ({ detail }) => lost.set(detail.imageId, detail.error?.error ?? detail.error);
   const { eventTarget, EVENTS } = window.cornerstone;
   const names = [EVENTS.IMAGE_LOAD_FAILED, EVENTS.IMAGE_LOAD_ERROR];
   for (const name of names) eventTarget.addEventListener(name, onLost);
   const look = async () => {
     if (over) return;
+    if (!known && (known = chosenCt(services))) chosen(known);
     if (!shown && planes(services).length === Object.keys(VIEWPORTS).length) {
       shown = true;
       ready();
@@ -31,17 +34,23 @@ function watchImages(services, { ready, failed, patience = PATIENCE_MS }) {
     if (!shown && Date.now() - since > patience) {
       since = Date.now();
       asked += 1;
-      const known = await whyNothing(services).catch(error => error.message);
-      const sentence = known ?? (asked >= MOST_ASKED ? lateText((asked * patience) / 1000) : null);
+      const why = await whyNothing(services).catch(error => error.message);
+      const sentence = why ?? (asked >= MOST_ASKED ? lateText((asked * patience) / 1000) : null);
       if (sentence && !shown && !over) failed(sentence);
     }
-    setTimeout(look, told ? 2000 : IMAGES_LOOK_MS);
+    setTimeout(look, told ? 2000 : known ? IMAGES_LOOK_MS : CHOICE_LOOK_MS);
   };
   look();
   return () => {
     over = true;
     for (const name of names) eventTarget.removeEventListener(name, onLost);
   };
+}
+
+/** UID of the CT that the layout has chosen; undefined before. */
+function chosenCt({ viewportGridService, displaySetService }) {
+  const [first] = viewportGridService.getState().viewports.get(VIEWPORTS.axial)?.displaySetInstanceUIDs ?? [];
+  return first && displaySetService.getDisplaySetByUID(first)?.SeriesInstanceUID;
 }
 
 /** What is said of images that were asked for and did not arrive. */

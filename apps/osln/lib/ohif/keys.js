@@ -3,6 +3,7 @@
 
 /** [keys, name of the action, what it does]; a key is KeyboardEvent.key, with Ctrl+ or Shift+ where those are held. */
 const KEYS = [
+  [['Shift+F'], 'find', 'find nodes'],
   [['n', 'ArrowDown'], 'next', 'next candidate'],
   [['p', 'ArrowUp'], 'previous', 'previous candidate'],
   [['a'], 'accept', 'accept'],

@@ -1,18 +1,42 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses geometry.js: onGrid; review.js: Review; record.js: described, restoreDraft, storedCandidates; server.js: account, caseFacts, giveBack, info, lease, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
+// Uses geometry.js: onGrid; nodes.js: TUMOR, placesByValue, unpacked; review.js: Review; record.js: described, restoreDraft, storedCandidates; merge.js: pairs; server.js: account, caseFacts, giveBack, info, keptDraft, lease, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
 
 const PET_LOOK_MS = 2000;
 
+/**
+ * Asks for everything about a CT at once, and before its images are asked for: the browser has six lines to the
+ * server, and whoever asks later waits behind hundreds of images.
+ *
+ * @param image UID of the CT.
+ * @param typed Name of the annotator where there are no accounts.
+ * @return Promises: about, login, facts, label [stored, record], and of the annotator held (the lease), draft.
+ */
+function askAbout(image, typed) {
+  const login = account();
+  const ofName = work => login.then(known => ((known ?? typed) ? work(image, known ?? typed, false) : null));
+  const asked = {
+    ...{ image, typed, about: info(), login, facts: caseFacts(image), label: readLabel(image) },
+    ...{ held: ofName(lease), draft: ofName(keptDraft) },
+  };
+  // What fails is said where it is waited for.
+  for (const one of Object.values(asked)) if (one?.catch) one.catch(() => {});
+  return asked;
+}
+
+const readLabel = image => Promise.all([storedLabel(image), storedReview(image)]);
+
 /** Everything about the CT that is shown. */
 async function openCase(panel) {
+  performance.mark('osln-planes');
   const { viewportGridService, displaySetService, toolGroupService } = panel.services;
   const [first] = viewportGridService.getState().viewports.get(VIEWPORTS.axial).displaySetInstanceUIDs;
   panel.ct = displaySetService.getDisplaySetByUID(first);
   panel.image = panel.ct.SeriesInstanceUID;
   panel.labels = new EditedLabels(panel.services, panel.ct, Object.values(VIEWPORTS));
+  const asked = panel.asked?.image === panel.image ? panel.asked : askAbout(panel.image, panel.name);
   await panel.labels.show();
-  const asked = Promise.all([info(), account(), caseFacts(panel.image)]);
-  const [about, login, facts] = await panel.during('open', 'Asking about the case', asked);
+  const known = Promise.all([asked.about, asked.login, asked.facts]);
+  const [about, login, facts] = await panel.during('open', 'Asking about the case', known);
   panel.facts = facts;
   panel.models = Object.fromEntries(Object.entries(about.models).filter(([, model]) => model.type === 'segmentation'));
   panel.parts.model.replaceChildren(...options(Object.keys(panel.models)));
@@ -20,21 +44,18 @@ async function openCase(panel) {
     panel.parts.annotator.value = login;
     panel.parts.annotator.readOnly = true;
   }
-  await readStored(panel);
+  await readStored(panel, asked.label);
   panel.mark(toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
-  await takePlace(panel);
+  await takePlace(panel, panel.name === (login ?? asked.typed) ? asked : {});
   panel.enable(true);
+  performance.mark('osln-usable');
   awaitPet(panel).catch(error => panel.trouble(error));
   panel.select(panel.review.shown(panel.order)[0]?.id ?? null, false);
 }
 
 /** The stored label with its decisions, from the server into the review and the viewer. */
-async function readStored(panel) {
-  const [stored, record] = await panel.during(
-    'label',
-    'Reading the stored label',
-    Promise.all([storedLabel(panel.image), storedReview(panel.image)])
-  );
+async function readStored(panel, read = readLabel(panel.image)) {
+  const [stored, record] = await panel.during('label', 'Reading the stored label', read);
   if ((stored.series || stored.case) !== panel.image) {
     throw new Error(
       'This CT was made for its PET; the case on the server is a planning CT. Open the study that has it.'
@@ -92,8 +113,8 @@ async function awaitPet(panel) {
   }
 }
 
-/** Work begins: who else is at it is told, and what was left unfinished is offered. */
-async function takePlace(panel) {
+/** Work begins: who else is at it is told, and what was left unfinished is offered; `asked` as of `askAbout`. */
+async function takePlace(panel, { held, draft } = {}) {
   const { name } = panel;
   const place = `${location.host} ${panel.case} ${panel.image}`;
   panel.drafts = new Drafts(panel.image, place, name, (kept, sentence, error) => {
@@ -101,18 +122,18 @@ async function takePlace(panel) {
       ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`
       : '';
     panel.parts.kept.title = sentence;
-    if (!kept) panel.trouble(error || new Error(sentence));
+    if (!kept) panel.trouble(Object.assign(new Error(sentence), { status: error?.status }));
   });
-  if (name && !(await leased(panel)))
+  if (name && !(await leased(panel, held)))
     panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');
-  const draft = await panel.drafts.newest();
-  if (draft) await offerDraft(panel, draft);
+  const kept = await panel.drafts.newest(draft);
+  if (kept) await offerDraft(panel, kept);
 }
 
 /** Whether this annotator has the case; whoever else has it is named first. */
-async function leased(panel) {
+async function leased(panel, asked = null) {
   const { name } = panel;
-  let held = await lease(panel.image, name, false);
+  let held = await (asked ?? lease(panel.image, name, false));
   if (!held.mine) {
     const since = new Date(held.since).toLocaleTimeString();
     const answer = await question(
@@ -133,6 +154,11 @@ async function leased(panel) {
 async function offerDraft(panel, draft) {
   const when = new Date(draft.saved_at).toLocaleString();
   const outdated = draft.base_revision !== panel.revision;
+  if (outdated && isStored(panel.review, draft)) {
+    await panel.drafts.drop();
+    panel.tell(`What you submitted was stored as revision ${panel.revision}.`, 'good');
+    return;
+  }
   const later = outdated
     ? [
         `It was begun on ${draft.base_revision ? `revision ${draft.base_revision}` : 'the case without a label'}.`,
@@ -153,6 +179,16 @@ async function offerDraft(panel, draft) {
   restoreDraft(panel.review, panel.watch, draft);
   if (outdated) await bringOver(panel);
   panel.tell('Your unfinished work is back.', 'good');
+}
+
+/** Whether a draft is what is stored by now: the page was closed before the server's answer came. */
+function isStored(review, { state, runs }) {
+  const mine = { map: unpacked(runs, review.map.length), candidates: state.facts.candidates };
+  const tumor = ({ map }) => (placesByValue(map).get(TUMOR) || []).join();
+  return (
+    tumor(mine) === tumor(review) &&
+    pairs(mine, review).every(({ mine: one, theirs, same }) => same && one?.state === theirs?.state)
+  );
 }
 
 /** Mine on a former revision, theirs stored now. */

@@ -1,7 +1,7 @@
 // The panel on the right: all candidates of a case, one after another, decided by keys, corrected, submitted.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question, round; list.js: CandidateList; layout.js: layout; opening.js: openCase, renamed; deciding.js: ACTS.
+// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question; list.js: CandidateList; points.js: pointTold, positionOf, sliderRange, thresholdAt; layout.js: layout; opening.js: askAbout, openCase, renamed; deciding.js: ACTS.
 
 class NodesPanel {
   constructor(place, services, commandsManager) {
@@ -42,11 +42,16 @@ class NodesPanel {
       guardLeaving(() => this.unsaved),
     ];
     const images = watchImages(services, {
+      chosen: image => (this.asked = askAbout(image, this.name)),
       ready: () => openCase(this).catch(error => this.trouble(error)),
       failed: sentence => this.tell(sentence, 'error'),
     });
     this.endings.push(images);
-    onMipPick(({ id, point_mm: point }) => (id === null ? this.jumpTo(point) : this.select(id)));
+    onMipPick(({ id, point_mm: point }) => {
+      if (this.review?.find(id)) this.select(id, false);
+      // Also where the ring is of somebody who drives the page, and whatever "jump" says: the picture promises it.
+      this.jumpTo(point);
+    });
     parts.order.onchange = () => this.refresh();
     parts.point.oninput = () => this.movePoint(Number(parts.point.value));
     parts.target.onchange = () => this.aim();
@@ -158,39 +163,31 @@ class NodesPanel {
     return { id, center_mm, radius_mm, selected, color: `rgb(${COLORS[state].slice(0, 3).join()})` };
   }
 
+  get curve() {
+    return this.review.facts.curve || [];
+  }
+
   /** Shows and hides; nothing else. */
   movePoint(position) {
-    const { curve } = this.review.facts;
-    this.review.threshold = curve?.length ? curve[position].threshold : position;
+    this.review.threshold = thresholdAt(this.curve, position);
     this.refresh();
     this.keep();
   }
 
   showPoint() {
     const { point, pointText } = this.parts;
-    const { threshold, facts } = this.review;
-    const curve = facts.curve || [];
-    const nearest = curve.reduce(
-      (best, entry, n) =>
-        Math.abs(entry.threshold - threshold) < Math.abs(curve[best].threshold - threshold) ? n : best,
-      0
-    );
-    Object.assign(point, curve.length ? { min: 0, max: curve.length - 1, step: 1 } : { min: 0, max: 1, step: 0.01 });
-    point.value = curve.length ? nearest : threshold;
-    const entry = curve[nearest];
-    const sensitivity = typeof entry?.sensitivity === 'number' ? `, finds ${Math.round(100 * entry.sensitivity)}%` : '';
-    const told = entry ? `${round(entry.fp_per_patient)} FP per patient${sensitivity}, ` : '';
-    pointText.textContent = `${told}score from ${round(threshold, 2)}`;
-    pointText.title = entry
-      ? 'false positives and sensitivity as validation of these weights measured them'
-      : 'no validation curve of these weights here';
+    const { threshold } = this.review;
+    Object.assign(point, sliderRange(this.curve));
+    point.value = positionOf(this.curve, threshold);
+    const { text, title } = pointTold(this.curve, threshold);
+    Object.assign(pointText, { textContent: text, title });
   }
 
-  /** Selects a candidate and, unless that was switched off, goes there. */
-  select(id, jump = this.parts.follow.checked) {
+  /** Selects a candidate and, unless that was switched off, goes there; `seen`: the list shows it already. */
+  select(id, jump = this.parts.follow.checked, seen = false) {
     this.selected = id;
     this.watch.look(id, this.isLookedAt());
-    this.refresh();
+    if (!seen) this.refresh();
     const candidate = id === null ? null : this.review.find(id);
     if (candidate && jump) this.jumpTo(candidate.center_mm);
   }

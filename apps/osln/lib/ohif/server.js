@@ -123,4 +123,5 @@ const compareRevisions = (image, a, b) => json(`/osln/history/compare?${query({ 
 const restoreRevision = (image, revision, base, annotator) =>
   json(`/osln/history/restore?${query({ image })}`, sent('POST', { revision, base_revision: base, annotator }));
 
-const worklist = () => json('/osln/worklist');
+/** The cases and the next one, by the strategy that was chosen on the worklist. */
+const worklist = (strategy, annotator) => json(`/osln/worklist?${query({ strategy, annotator })}`);

@@ -7,6 +7,7 @@
 //   togglePet(services, on)              without `on` the other way round
 //   setOverlay(services, look)           'outline', 'fill' or 'off'; also for label maps that come later
 //   toggleOverlay(services)              outline or fill, and off
+//   toggleFill(services)                 outline or fill
 //   showTumor(services, on)              the tumor's own outline
 //   jumpTo(services, point, {zoom_mm})   point RAS in mm; null leaves the zoom
 //   resetView(services)                  whole planes, first windows
@@ -141,6 +142,9 @@ function setOverlay(services, look = LOOK.overlay) {
 }
 
 const toggleOverlay = services => setOverlay(services, LOOK.overlay === 'off' ? LOOK.overlayBefore : 'off');
+
+/** Nodes filled, or as outlines again. */
+const toggleFill = services => setOverlay(services, LOOK.overlay === 'fill' ? 'outline' : 'fill');
 
 function showTumor(services, on = !LOOK.tumor) {
   LOOK.tumor = on;

@@ -41,7 +41,7 @@ ORDER = (
         "images",
         "commands",
     ),
-    *("style", "keys", "leave", "dom", "list", "layout", "click", "past", "meet"),
+    *("style", "keys", "leave", "dom", "list", "points", "layout", "click", "past", "meet"),
     *("opening", "sending", "deciding", "panel", "mode", "config"),
 )
 """Scripts of the mode; a later one uses what an earlier one defines."""

@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from osln.cli.options import (
     CHECKOUT,
@@ -25,6 +25,10 @@ from osln.cli.options import (
 )
 from osln.rows.paper import COHORT_SIZES, TABLES, CohortSizes
 from osln.rows.presets import PRESETS
+
+if TYPE_CHECKING:
+    from osln.cohorts.cohort import Cohort
+    from osln.rows.experiments import Preset
 
 RUNS = CHECKOUT / "runs" if CHECKOUT else Path("runs")
 
@@ -67,6 +71,14 @@ def add_parser(commands: Any) -> None:
         nargs="?" if SHIPPED else None,
         const=SHIPPED,
         help="write the weights of the first seed there, as those that come with the software",
+    )
+    parser.add_argument(
+        "--ship-curves",
+        type=Path,
+        nargs="?" if SHIPPED else None,
+        const=SHIPPED,
+        help="train and write no table: measure what shipped weights find at other operating points on the "
+        "validation patients that theirs come from, and put it into their manifest",
     )
     parser.set_defaults(run=run)
 
@@ -122,6 +134,8 @@ def run(options: argparse.Namespace) -> int:
     tables = tuple(TABLES) if options.table == "all" else (options.table,)
     out: Path = options.out or RUNS / f"table-{options.table}"
     cohort = open_cohort(options.store or "phantom", options.work, preset, sizes)
+    if options.ship_curves is not None:
+        return measure(options.ship_curves, cohort, preset)
     for folder in (options.work, out):
         make_folder(folder)
     detector_steps = options.detector_iterations
@@ -138,6 +152,16 @@ def run(options: argparse.Namespace) -> int:
             f"{len(content.missing)} rows did not run{shipped}; the report says why, and the same command "
             "tries them again"
         )
+    return 0
+
+
+def measure(folder: Path, cohort: "Cohort", preset: "Preset") -> int:
+    """Measure shipped weights and tell what was found."""
+    from osln.reproduction.shipping import measure_shipped
+
+    for name, (_, points) in measure_shipped(cohort, preset, folder).items():
+        told = ", ".join(f"{one['sensitivity']:.3f} at {one['fp_per_patient']:g}" for one in points)
+        sys.stdout.write(f"{name}: sensitivity {told} false positives per patient\n")
     return 0
 
 

@@ -3,14 +3,26 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from osln.cohorts.cohort import Cohort
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Plan
 from osln.reproduction.reading import row_patients
+from osln.reproduction.stage_one import KEPT
 from osln.retraining.operating_points import operating_curve, operating_points, score_thresholds
-from osln.rows.experiments import ROWS
+from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, ROWS, Preset, Row
+from osln.stage_one.candidates import Detections, find_candidates
+from osln.stage_one.fusion import late_fusion
+from osln.stage_one.inference import Predictor, mean_probability
+from osln.stage_two.candidate_sets import CandidateSet, candidate_set
+from osln.stage_two.validation import scored_patients
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint, load_checkpoint
-from osln.weights.shipped import write_shipped
+from osln.weights.shipped import Curves, ship_curves, shipped_manifest, write_shipped
+
+SAME_SCORE = 0.002
+"""Scores of one network on two processors lie closer than this."""
 
 
 def ship(plan: Plan, folder: Path) -> None:
@@ -40,3 +52,65 @@ def ship(plan: Plan, folder: Path) -> None:
     points = operating_points(networks, columns) | scores
     tagger = (plan.tagger, Tagger.load(plan.tagger).describe())
     write_shipped(folder, networks | classifiers, points, tagger, plan.command, curves)
+
+
+def measure_shipped(cohort: Cohort, preset: Preset, folder: Path) -> Curves:
+    """Measures the operating curves of weights that were shipped, and puts them into their manifest.
+
+    What `ship` does at the end of a run, for weights that were shipped without; nothing is trained.
+
+    Args:
+        cohort: Its validation patients are those that the shipped operating points come from.
+        preset: Of the weights.
+        folder: Of the weights.
+
+    Returns:
+        The curves.
+
+    Raises:
+        ValueError: These patients give other score thresholds than the shipped ones: nothing was written.
+    """
+    thresholds = shipped_manifest(folder)["thresholds"]
+    tagger = Tagger.load(folder / shipped_manifest(folder)["tagger"]["file"], number_format="f32")
+    sets: dict[Row, list[CandidateSet]] = {}
+    curves: dict[str, Any] = {}
+    for row in (row for row in ROWS.values() if row.served and row.classifier):
+        name = str(row.classifier)
+        if row.setting not in sets:
+            at = thresholds[row.stage_one][OPERATING_POINT]
+            sets[row.setting] = _shipped_candidates(row.setting, cohort, preset, folder, at)
+        found = sets[row.setting]
+        tags = None
+        if CLASSIFIERS[name].tags:
+            tags = [tagger.tag_lesions(cohort.ct(one.case), one.lesions).astype(np.float16) for one in found]
+        patients = scored_patients(load_checkpoint(folder / f"{name}.pt"), found, tags, number_format="f32")
+        for point, score in score_thresholds(patients).items():
+            if abs(score - thresholds[name][point]) > SAME_SCORE:
+                raise ValueError(
+                    f"{name} has score {score:.4f} at {point} false positives per patient of these "
+                    f"{len(patients)} patients, and {thresholds[name][point]:.4f} was shipped: name the "
+                    "cohort that the shipped weights were measured on; nothing was written"
+                )
+        curves[name] = (row.networks, operating_curve(patients))
+    ship_curves(folder, curves)
+    return curves
+
+
+def _shipped_candidates(
+    setting: Row, cohort: Cohort, preset: Preset, folder: Path, at: float
+) -> list[CandidateSet]:
+    """Candidates of the validation patients, as a run of the tables keeps them."""
+    asked = {
+        name: Predictor(load_checkpoint(folder / f"{name}.pt"), "cpu", number_format="f32")
+        for name in setting.segmenters
+    }
+    found = []
+    for case in cohort.cases("validation"):
+        column = cohort.column(case)
+        maps = {name: mean_probability(one, column, setting.turns) for name, one in asked.items()}
+        kept = {name: np.where(prob >= KEPT, prob, np.float32(0)) for name, prob in maps.items()}
+        fused = late_fusion(kept, column.distance_mm)
+        candidates, labels = find_candidates(fused, at, column)
+        detections = Detections(setting.key, at, candidates, labels, fused, column, {})
+        found.append(candidate_set(detections, preset.stage_two, add_nodes=False))
+    return found

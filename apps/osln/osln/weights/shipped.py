@@ -10,6 +10,9 @@ from osln.rows.experiments import TAGGER
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
 from osln.weights.model_store import as_json, sha256_of
 
+Curves = Mapping[str, tuple[Sequence[str], Sequence[Mapping[str, float]]]]
+"""By classifier the networks that it was measured with and the points, see `ModelStore.curve`."""
+
 
 def write_shipped(
     folder: Path,
@@ -17,7 +20,7 @@ def write_shipped(
     thresholds: Mapping[str, Any],
     tagger: tuple[Path, Mapping[str, Any]] | None,
     command: str,
-    curves: Mapping[str, tuple[Sequence[str], Sequence[Mapping[str, float]]]] | None = None,
+    curves: Curves | None = None,
 ) -> None:
     """Writes the weights that come with the software and their manifest with checksums.
 
@@ -27,7 +30,7 @@ def write_shipped(
         thresholds: Operating points by row and by classifier, see `ModelStore.thresholds`.
         tagger: Of the tagger whose tags the classifiers read, as `ship_tagger`; None if none reads tags.
         command: The command line that made them, to make them again.
-        curves: By classifier the networks that it was measured with and the points, see `ModelStore.curve`.
+        curves: What validation patients gave at other operating points.
     """
     folder.mkdir(parents=True, exist_ok=True)
     networks = _shipped_files(folder, checkpoints)
@@ -36,15 +39,12 @@ def write_shipped(
         "not_for_clinical_use": True,
         "networks": networks,
         "thresholds": plain(thresholds),
-        "curves": {
-            name: {"weights": {one: networks[one]["sha256"] for one in asked}, "points": plain(list(points))}
-            for name, (asked, points) in (curves or {}).items()
-        },
+        "curves": _curves(networks, curves or {}),
     }
     if tagger is not None:
         manifest["tagger"] = _shipped_tagger(folder, *tagger)
     # The click network belongs to no row and is made by a command of its own.
-    if (click := _manifest(folder).get("click")) is not None:
+    if (click := shipped_manifest(folder).get("click")) is not None:
         manifest["click"] = click
     write_atomically(folder / "manifest.json", as_json(manifest))
 
@@ -57,21 +57,37 @@ def ship_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> None:
         source: File of the tagger; copied into the folder unless it is there already.
         about: What `Tagger.describe` says of it.
     """
-    manifest = _manifest(folder) | {"tagger": _shipped_tagger(folder, source, about)}
+    manifest = shipped_manifest(folder) | {"tagger": _shipped_tagger(folder, source, about)}
     write_atomically(folder / "manifest.json", as_json(manifest))
+
+
+def ship_curves(folder: Path, curves: Curves) -> None:
+    """Puts what was measured of the weights that come with the software into their manifest."""
+    manifest = shipped_manifest(folder)
+    write_atomically(
+        folder / "manifest.json", as_json(manifest | {"curves": _curves(manifest["networks"], curves)})
+    )
 
 
 def ship_click(file: Path, trained_on: str, command: str) -> None:
     """Names the click network's file, which lies among the weights already, in their manifest."""
     entry = {"file": file.name, "sha256": sha256_of(file), "trained_on": trained_on, "command": command}
-    manifest = _manifest(file.parent) | {"click": entry}
+    manifest = shipped_manifest(file.parent) | {"click": entry}
     write_atomically(file.parent / "manifest.json", as_json(manifest))
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def shipped_manifest(folder: Path) -> dict[str, Any]:
     """The manifest as it is, or the beginning of one."""
     path = folder / "manifest.json"
     return json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
+
+
+def _curves(networks: Mapping[str, Any], curves: Curves) -> dict[str, Any]:
+    """The manifest's entries: a curve counts for exactly the weights that it was measured with."""
+    return {
+        name: {"weights": {one: networks[one]["sha256"] for one in asked}, "points": plain(list(points))}
+        for name, (asked, points) in curves.items()
+    }
 
 
 def _shipped_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> dict[str, Any]:

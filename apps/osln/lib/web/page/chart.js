@@ -56,3 +56,30 @@ export function chart(series, { title, x, y, low, high, xLow, xHigh, whole = fal
   }
   return svg;
 }
+
+/**
+ * A difference with its interval on a line from -reach to +reach, 0 in the middle.
+ *
+ * Green where the interval lies above 0, red where it lies below, amber where it holds 0. Without an interval a dot.
+ */
+export function interval({ difference, low = null, high = null, reach, title, width = 190 }) {
+  const [height, middle, foot] = [34, 11, 20];
+  const across = value => width / 2 + (Math.max(-reach, Math.min(reach, value)) / reach) * (width / 2 - 6);
+  const kind = low === null || (low <= 0 && high >= 0) ? 'open' : low > 0 ? 'better' : 'worse';
+  const svg = draw('svg', { viewBox: `0 0 ${width} ${height}`, width, height, class: `chart interval ${kind}`, role: 'img', 'aria-label': title });
+  svg.append(draw('line', { x1: across(-reach), x2: across(reach), y1: foot, y2: foot, class: 'grid' }));
+  svg.append(draw('line', { x1: across(0), x2: across(0), y1: 2, y2: foot, class: 'zero' }));
+  for (const [value, anchor] of [[-reach, 'start'], [0, 'middle'], [reach, 'end']]) {
+    const x = across(value) + 6 * Math.sign(value);
+    svg.append(draw('text', { x, y: height - 3, 'text-anchor': anchor }, value ? signed(value, 2) : '0'));
+  }
+  if (low !== null) {
+    svg.append(draw('line', { x1: across(low), x2: across(high), y1: middle, y2: middle, class: 'reach' }));
+    for (const end of [low, high]) svg.append(draw('line', { x1: across(end), x2: across(end), y1: middle - 4, y2: middle + 4, class: 'reach' }));
+  }
+  svg.append(draw('circle', { cx: across(difference), cy: middle, r: 4 }));
+  return svg;
+}
+
+/** A number with its sign: +0.052, \u22120.010. */
+export const signed = (value, digits = 3) => `${value < 0 ? '\u2212' : '+'}${Math.abs(value).toFixed(digits)}`;

@@ -1,6 +1,6 @@
 // Networks: trainings with live curves, versions, comparisons, publish and roll back.
 
-import { chart } from './chart.js';
+import { chart, interval, signed, ticks } from './chart.js';
 import { button, counted, duration, make, number, question, time, unbroken } from './dom.js';
 import { ask } from './server.js';
 
@@ -135,13 +135,13 @@ export class Models {
     return [
       make('h3', { textContent: 'Versions' }),
       make('table', {}, make('thead', {}, make('tr', {}, ...titles.map(textContent => make('th', { textContent })))),
-        make('tbody', {}, ...shown.map(version => this.version(network, version)))),
+        make('tbody', {}, ...shown.map(version => this.version(network, version, reachOf(shown))))),
       ...[back].filter(Boolean).map(one => make('div', { className: 'row' }, one)),
       ...pastCurve(network),
     ];
   }
 
-  version(network, version) {
+  version(network, version, reach) {
     const cell = (...content) => make('td', {}, ...content);
     const name = make('span', {}, unbroken(version.version), version.in_use ? make('span', { className: 'chip approved', textContent: 'in use' }) : '');
     const origin = [version.origin, `trained on ${version.trained_on}`, version.base_version && `from ${unbroken(version.base_version)}`,
@@ -149,7 +149,7 @@ export class Models {
     const learned = version.train_cases ? `${counted(version.train_cases, 'case')}${version.seconds ? ` in ${duration(version.seconds)}` : ''}` : 'not noted';
     const publish = !version.in_use && this.app.who.may('reviewer') ? button('Publish', () => this.publish(network, version)) : '';
     return make('tr', {}, cell(name), cell(number(version.metric, 3) || 'none'), cell(origin), cell(learned),
-      cell(...compared(version.report)), cell(publish));
+      cell(...compared(version.report, reach)), cell(publish));
   }
 
   async publish(network, { version, report, metric }) {
@@ -184,15 +184,41 @@ export class Models {
 }
 
 /** What a version was compared with, on how many patients, and what came out. */
-function compared(report) {
+function compared(report, reach) {
   if (!report) return [make('span', { className: 'faint', textContent: 'not noted here' })];
   const than = report.version_before ? ` with ${unbroken(report.version_before)}` : '';
   const figures = typeof report.metric_before === 'number' && typeof report.metric === 'number'
     ? `: ${number(report.metric, 3)} against ${number(report.metric_before, 3)}` : '';
   return [
     make('span', { textContent: `${than ? 'compared' + than : 'nothing to compare with'} on ${counted(report.patients, 'patient')}${figures}` }),
+    ...Object.entries(report.judgments || {}).map(([rival, judged]) => judgment(rival, judged, reach)).filter(Boolean),
     make('small', { textContent: report.sentence }),
   ];
+}
+
+/** The paired difference from a rival ("in use", "stage one alone") with its interval over patients, drawn and in numbers. */
+function judgment(rival, { difference, low, high, risk, patients, nodes, patients_to_tell: more }, reach) {
+  if (typeof difference !== 'number') return null;
+  const range = typeof low === 'number' ? ` [${signed(low)}, ${signed(high)}]` : ', no interval';
+  const than = rival === 'in use' ? 'what was in use' : rival;
+  const words = [
+    `${signed(difference)}${range} against ${than}`,
+    `${counted(patients, 'patient')}, ${counted(nodes, 'node')}`,
+    typeof risk === 'number' ? `worse with a probability of ${Math.round(100 * risk)}%` : 'no probability from so few patients',
+    more && `about ${more} patients would tell`,
+  ];
+  const text = words.filter(Boolean);
+  return make('div', { className: 'judgment' },
+    interval({ difference, low, high, reach, title: text.join(', ') }),
+    make('div', {}, ...text.map(textContent => make('small', { textContent }))));
+}
+
+/** How far the lines of a network's judgments reach to both sides: the same for all of its versions. */
+function reachOf(versions) {
+  const judged = versions.flatMap(({ report }) => Object.values(report?.judgments || {}));
+  const far = Math.max(0.01, ...judged.flatMap(({ difference, low, high }) => [difference, low, high].map(value => Math.abs(value ?? 0))));
+  const step = ticks(0, far, 2)[1] ?? far;
+  return Math.ceil(far / step) * step;
 }
 
 function curves(points, metric, epochs) {

@@ -7,6 +7,7 @@ import { Table } from './table.js';
 
 const STATES = ['new', 'found', 'in review', 'partly', 'approved', 'skipped'];
 const AGAIN_MS = 20000;
+const MOST_REASONS = 2;
 
 const address = row => `/ohif/osln?StudyInstanceUIDs=${encodeURIComponent(row.study_uid)}`;
 
@@ -56,9 +57,11 @@ export class Worklist {
     this.actions = make('div', { className: 'row actions' });
     this.detail = make('aside', { 'aria-label': 'Chosen case' });
     this.empty = make('p', { className: 'empty', hidden: true });
+    this.leftOut = make('p', { className: 'note', hidden: true });
     place.replaceChildren(
       make('div', { className: 'bar' }, this.search, this.chips, make('span', { className: 'space' }), this.strategy,
         button('Next case', () => this.next(), { className: 'main', title: 'asks the strategy (n)' })),
+      this.leftOut,
       make('div', { className: 'two' }, make('div', { className: 'left' }, this.table.element, this.empty), this.detail),
       make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.jobs.element));
   }
@@ -92,9 +95,17 @@ export class Worklist {
     const there = new Set(this.cases.map(row => row.case));
     for (const name of this.table.marked) if (!there.has(name)) this.table.marked.delete(name);
     this.jobs.show(found.jobs);
+    this.showLeftOut(found.left_out);
     if (this.table.chosen === null) this.table.chosen = found.next?.case ?? this.cases[0]?.case ?? null;
     this.showChips();
     this.filter();
+  }
+
+  /** Files that are served as no case; somebody would look for them in vain. */
+  showLeftOut(reasons) {
+    const more = reasons.length > MOST_REASONS ? ` And ${counted(reasons.length - MOST_REASONS, 'more file')}.` : '';
+    this.leftOut.hidden = !reasons.length;
+    this.leftOut.textContent = `${reasons.slice(0, MOST_REASONS).map(one => `${one}.`).join(' ')}${more}`;
   }
 
   showChips() {

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from isal import igzip
 
 from osln.files.images import write_atomically
+from osln.store.reviews import in_part
 from osln.store.revision import Revision as Revision
 from osln.store.revision import read_revision
 
@@ -173,7 +174,7 @@ class Revisions:
             counts=dict(counts or {}),
             reference=reference,
             changes=None if changes is None else dict(changes),
-            complete=None if review is None else bool(review["complete"]),
+            complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
             restored_from=restored_from,
         )

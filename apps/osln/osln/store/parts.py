@@ -54,11 +54,6 @@ def partial_cases(root: Path, cases: Iterable[str]) -> list[str]:
     return [case for case in cases if partial_review(root, case) is not None]
 
 
-def undecided_count(review: dict[str, Any]) -> int:
-    """Candidates that a review leaves undecided."""
-    return sum(one["state"] == "undecided" for one in review["candidates"])
-
-
 def _is_of(revision: Revision, label: Path) -> bool:
     """Whether the label that lies in the store is a revision's, and was not put there past the server."""
     return label.is_file() and hashlib.sha256(label.read_bytes()).hexdigest() == revision.sha256

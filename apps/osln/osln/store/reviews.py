@@ -75,6 +75,11 @@ def in_part(review: Mapping[str, Any] | None) -> bool:
     return review is not None and not review.get("complete", True) and review.get("undecided") == "unknown"
 
 
+def undecided_count(review: Mapping[str, Any]) -> int:
+    """Candidates that a review leaves undecided."""
+    return sum(one["state"] == "undecided" for one in review["candidates"])
+
+
 def renumbered(review: Mapping[str, Any], stored: Mapping[int, int]) -> dict[str, Any]:
     """A review with the values of the stored map of nodes.
 

@@ -112,7 +112,7 @@ def same_decisions(one: Mapping[str, Any] | None, other: Mapping[str, Any] | Non
 
 def _decided(review: Mapping[str, Any]) -> tuple[Any, ...]:
     states = {one["id"]: (one["state"], one["value"]) for one in review["candidates"]}
-    return review["complete"], states
+    return review["complete"], in_part(review), states
 
 
 def _candidate(value: Any, number: int) -> dict[str, Any]:

@@ -12,6 +12,10 @@ const address = row => `/ohif/osln?StudyInstanceUIDs=${encodeURIComponent(row.st
 
 const chip = state => make('span', { className: `chip ${state.replace(' ', '-')}`, textContent: state });
 
+/** What is left to do in a case in part. */
+const rest = row => row.state === 'partly' && row.undecided !== null
+  && `${counted(row.undecided, 'candidate')} undecided${row.to_complete ? `: complete it, ${row.split} needs complete cases` : ''}`;
+
 export class Worklist {
   constructor(place, app) {
     this.app = app;
@@ -28,7 +32,7 @@ export class Worklist {
   }
 
   columns() {
-    const remark = row => row.skip_reason || row.why || row.warnings[0] || '';
+    const remark = row => row.skip_reason || row.why || rest(row) || row.warnings[0] || '';
     return [
       { name: 'mark', title: '', className: 'mark', cell: row => (this.table.marked.has(row.case) ? '\u2611' : '\u2610') },
       { name: 'case', title: 'Case', className: 'case', sort: row => row.name, cell: row => this.caseCell(row) },
@@ -130,6 +134,7 @@ export class Worklist {
       ['State', [row.state, row.by && `by ${row.by}`, row.at && time(row.at)].filter(Boolean).join(', ')],
       ['Proposed', row.why && `next: ${row.why}`],
       ['Skipped', row.skip_reason],
+      ['In part', rest(row)],
       ['Candidates', row.candidates !== null && `${row.kept} kept of ${row.candidates}, doubt ${number(row.doubt, 1)} bits`],
       ['Revision', row.revision || null],
       ['Reviewed in', duration(row.seconds)],

@@ -42,7 +42,10 @@ class Wanted(BaseModel):
 
 @router.get("/worklist", summary="Every case with its state, the next one to annotate, and the jobs")
 async def cases(strategy: str = "first", annotator: str = "", user: User = USER) -> Response:
-    """See `lib.store.worklist`; `next` is {"case", "strategy", "why"} or null if all cases are approved."""
+    """See `lib.store.worklist`; `next` is {"case", "strategy", "why"} or null if all cases are approved.
+
+    `retraining` says how far retraining by itself is; null where it is off.
+    """
     app = app_instance()
     store = app.datastore()
     found = worklist(store)
@@ -52,6 +55,7 @@ async def cases(strategy: str = "first", annotator: str = "", user: User = USER)
         if told and entry["case"] == told["case"]:
             entry["why"] = told["why"]
     content = {"cases": found, "next": told, "jobs": jobs.told(jobs.JobFiles(store.root))}
+    content["retraining"] = app.retraining()
     # Thousands of entries: the check of a response model takes longer than all the rest.
     return Response(json.dumps(content), media_type="application/json", headers={"Cache-Control": "no-cache"})
 

@@ -60,11 +60,12 @@ export class Worklist {
     this.actions = make('div', { className: 'row actions' });
     this.detail = make('aside', { 'aria-label': 'Chosen case' });
     this.empty = make('p', { className: 'empty', hidden: true });
+    this.retraining = make('span', { className: 'faint', 'aria-label': 'Retraining by itself' });
     place.replaceChildren(
       make('div', { className: 'bar' }, this.search, this.chips, make('span', { className: 'space' }), this.strategy,
         button('Next case', () => this.next(), { className: 'main', title: 'asks the strategy (n)' })),
       make('div', { className: 'two' }, make('div', { className: 'left' }, this.table.element, this.empty), this.detail),
-      make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.jobs.element));
+      make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.retraining, this.jobs.element));
   }
 
   async show() {
@@ -96,6 +97,7 @@ export class Worklist {
     const there = new Set(this.cases.map(row => row.case));
     for (const name of this.table.marked) if (!there.has(name)) this.table.marked.delete(name);
     this.jobs.show(found.jobs);
+    this.retraining.textContent = found.retraining?.message ?? '';
     if (this.table.chosen === null) this.table.chosen = found.next?.case ?? this.cases[0]?.case ?? null;
     this.showChips();
     this.filter();

@@ -7,7 +7,7 @@ import pytest
 
 from osln.imaging.grid import Grid
 from osln.imaging.lung_column import LungColumn
-from osln.imaging.reviewed_part import DECIDED, NEAR, UNKNOWN
+from osln.imaging.reviewed_part import DECIDED, NEAR, UNDECIDED, UNKNOWN
 from osln.metrics.matching import Overlaps
 from osln.rows.experiments import PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
@@ -127,6 +127,10 @@ def test_of_a_patient_in_part_only_what_was_rejected_is_no_node():
     assert truth() == [LEFT_OUT, 0, 1, 0]
     known[20, 20, 10] = UNKNOWN
     assert truth() == [LEFT_OUT, LEFT_OUT, 1, 0]
+    # One voxel of an undecided candidate: all the rest of it decided is not enough.
+    known[other] = DECIDED
+    known[24, 2, 14] = UNDECIDED
+    assert truth() == [LEFT_OUT, LEFT_OUT, 1, LEFT_OUT]
 
 
 def test_a_patient_without_nodes_has_false_candidates_only():

@@ -12,8 +12,9 @@ from osln.imaging.grid import Grid
 
 MARGIN_MM = 5.0
 """Around what was decided, where the border of a node is learned; two voxels of the demo's working grid."""
-UNKNOWN, NEAR, DECIDED = range(3)
-"""Values of `known_voxels`: nothing was decided there, near what was decided, inside of it."""
+UNDECIDED, UNKNOWN, NEAR, DECIDED = range(4)
+"""Values of `known_voxels`: in an undecided candidate, nowhere, near what was decided, inside of it. Above
+`UNKNOWN` it is known what is there."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def known_voxels(part: ReviewedPart, nodes: np.ndarray, grid: Grid) -> np.ndarra
     """Which voxels a review in part says something about.
 
     What is undecided wins over what was rejected and over every margin: a voxel that an undecided candidate
-    may touch is unknown, unless it is one of a node.
+    may touch is not known, unless it is one of a node.
 
     Args:
         part: Candidates that are no nodes.
@@ -41,7 +42,7 @@ def known_voxels(part: ReviewedPart, nodes: np.ndarray, grid: Grid) -> np.ndarra
         grid: Of the nodes.
 
     Returns:
-        (x, y, z) uint8 of `UNKNOWN`, `NEAR` (at most `MARGIN_MM` away) and `DECIDED`.
+        (x, y, z) uint8 of `UNDECIDED`, `UNKNOWN`, `NEAR` (at most `MARGIN_MM` away) and `DECIDED`.
     """
     known = np.full(nodes.shape, UNKNOWN, dtype=np.uint8)
     reach = np.ceil(MARGIN_MM / grid.spacing_mm).astype(int)
@@ -58,7 +59,7 @@ def known_voxels(part: ReviewedPart, nodes: np.ndarray, grid: Grid) -> np.ndarra
     for corners in part.rejected:
         known[_touched(corners, grid)] = DECIDED
     for corners in part.undecided:
-        known[_touched(corners, grid)] = UNKNOWN
+        known[_touched(corners, grid)] = UNDECIDED
     known[nodes > 0] = DECIDED
     return known
 

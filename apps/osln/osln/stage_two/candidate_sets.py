@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from osln.files.images import write_atomically
-from osln.imaging.reviewed_part import DECIDED
+from osln.imaging.reviewed_part import DECIDED, UNDECIDED
 from osln.metrics.matching import Overlaps, Scored, find_overlaps
 from osln.rows.experiments import CONTEXT, StageTwo
 from osln.stage_one.candidates import Detections
@@ -97,13 +97,18 @@ def candidate_set(found: Detections, stage_two: StageTwo, *, add_nodes: bool) ->
 
 
 def _unknown(found: Detections) -> np.ndarray:
-    """(n,) bool: candidates about which a review in part says nothing, in the order of the candidates."""
+    """(n,) bool: candidates that a review in part does not decide, in the order of the candidates.
+
+    One that reaches into an undecided one is not decided either.
+    """
     count, known = len(found.candidates), found.column.known
     if known is None or not count:
         return np.zeros(count, dtype=bool)
     numbers = [candidate.id for candidate in found.candidates]
-    share = np.atleast_1d(ndimage.mean(known == DECIDED, found.labels, numbers))
-    return np.asarray(share < LEAST_KNOWN)
+    decided, undecided = (
+        ndimage.mean(known == value, found.labels, numbers) for value in (DECIDED, UNDECIDED)
+    )
+    return (np.asarray(decided) < LEAST_KNOWN) | (np.asarray(undecided) > 0)
 
 
 def save_set(path: Path, content: CandidateSet) -> None:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ LOOK_S = 20.0
 """Between looks."""
 QUIET_S = 600.0
 """So long after the last request that works nothing begins."""
-MOST_TRIES = 2
-"""Starts of a network's training in a round: one that always ends its program does not hold up the others."""
+MOST_TRIES = 3
+"""Starts of a network's training in a round, those after a restart of the server too: one that always ends its
+program does not hold up the others."""
 METHODS = ("train", "batch_infer", "scoring")
 AT_WORK = ("SUBMITTED", "RUNNING")
 ENDED = ("done", "failed")
@@ -92,7 +94,8 @@ class SelfRetraining:
         left = [name for name in state["round"]["networks"] if not self._done(name, state["round"])]
         if not left:
             logger.info("Retrained by itself: %s", ", ".join(state["round"]["networks"]))
-            self._write(state | {"round": None, "last": int(time.time())})
+            ended = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
+            self._write(state | {"round": None, "last": ended})
         elif not self._busy():
             self._train(left[0], state)
 
@@ -103,7 +106,7 @@ class SelfRetraining:
             `after`, `new` (cases with a new label), `networks` of the round that is going on, those that are
             `left` of them, and `message`, a sentence.
         """
-        state = self._state() or {"counted": self._labels(), "round": None}
+        state = self._state() or {"counted": self._labels(), "round": None, "last": None}
         new, going_on = len(self._new(state)), state["round"]
         networks = going_on["networks"] if going_on else []
         left = [name for name in networks if not self._done(name, going_on)]
@@ -114,9 +117,10 @@ class SelfRetraining:
         elif new >= self._after:
             message = f"{_cases(new)} with a new label: retraining begins when nobody works."
         else:
-            message = (
-                f"Retraining begins by itself after {_cases(self._after)} with a new label; {new} so far."
+            last = (
+                f" Last done {state['last']}: the page Models tells what came of it." if state["last"] else ""
             )
+            message = f"Retraining begins by itself after {_cases(self._after)} with a new label, {new} so far.{last}"
         return {"after": self._after, "new": new, "networks": networks, "left": left, "message": message}
 
     def _train(self, name: str, state: dict[str, Any]) -> None:

@@ -33,8 +33,8 @@ LOOK_S = 20.0
 QUIET_S = 600.0
 """So long after the last request that works nothing begins."""
 MOST_TRIES = 3
-"""Starts of a network's training in a round, those after a restart of the server too: one that always ends its
-program does not hold up the others."""
+"""Starts of a network's training in a round, after restarts of the server too: one that never comes to an end
+does not hold up the others."""
 METHODS = ("train", "batch_infer", "scoring")
 AT_WORK = ("SUBMITTED", "RUNNING")
 ENDED = ("done", "failed")
@@ -117,10 +117,11 @@ class SelfRetraining:
         elif new >= self._after:
             message = f"{_cases(new)} with a new label: retraining begins when nobody works."
         else:
-            last = (
-                f" Last done {state['last']}: the page Models tells what came of it." if state["last"] else ""
+            told = f" Last done {state['last']}: the page Models tells what came of it."
+            message = (
+                f"Retraining begins by itself after {_cases(self._after)} with a new label, {new} so far."
+                f"{told if state['last'] else ''}"
             )
-            message = f"Retraining begins by itself after {_cases(self._after)} with a new label, {new} so far.{last}"
         return {"after": self._after, "new": new, "networks": networks, "left": left, "message": message}
 
     def _train(self, name: str, state: dict[str, Any]) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
+from lib.activity import ACTIVITY
 from lib.configuration import configuration
 from lib.memory import few_heaps
 from lib.models import batch, infers, strategies, trainers
+from lib.models.self_retraining import SelfRetraining
 from lib.models.server_process import end_with_server
 from lib.pacs import datastore as pacs_datastore
 from lib.pacs import settings as pacs_settings
@@ -51,6 +53,7 @@ class OslnApp(MONAILabelApp):
         self.configuration = configuration(conf or {}, app_dir)
         self._given = studies
         self._keeper: PacsKeeper | None = None
+        self._retraining: SelfRetraining | None = None
         self.published = Published(ModelStore(self.configuration.models), self.configuration.tagger)
         super().__init__(
             app_dir,
@@ -125,11 +128,23 @@ class OslnApp(MONAILabelApp):
         if mode and self._keeper is None and isinstance(self._datastore, pacs_datastore.PacsDatastore):
             self._keeper = PacsKeeper(self._datastore)
             self._keeper.start()
+        after = self.configuration.retrain_after
+        if mode and self._retraining is None and after:
+            self._retraining = SelfRetraining(
+                self._datastore, self.published, self._trainers, after, ACTIVITY
+            )
+            self._retraining.start()
+
+    def retraining(self) -> dict[str, Any] | None:
+        """How far retraining by itself is, see `SelfRetraining.status`; None where it is off."""
+        return self._retraining and self._retraining.status()
 
     def close(self) -> None:
         """Ends what works in the background; a new app takes this one's place (`/reload`)."""
         if self._keeper is not None:
             self._keeper.stop()
+        if self._retraining is not None:
+            self._retraining.stop()
         self._datastore.close()
 
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """./scripts/osln evaluate as a person runs it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from osln.__main__ import main
 from osln.imaging.grid import Grid, write_volume
+from small.parts import submit_in_part
+from small.studies import add_case
 
 
 def run(*arguments: str | Path) -> int:
@@ -108,3 +111,12 @@ def test_options_that_do_not_fit_are_refused(marks, capsys):
         assert words in capsys.readouterr().err
     assert run("maps", marks, marks, "--compare", marks / "other", "--scores", marks / "s.csv") == 1
     assert "lie beside it as scores.csv" in capsys.readouterr().err
+
+
+def test_the_labels_of_a_store_are_judged_by_where_they_are_complete(tmp_path, capsys):
+    for case in "df":
+        add_case(tmp_path / "store", case)
+    submit_in_part(tmp_path / "store", "f", undecided=[[[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]])
+    labels = tmp_path / "store" / "labels" / "final"
+    assert run("maps", shutil.copytree(labels, tmp_path / "found"), labels, "--resamples", "50") == 0
+    assert "left out: cases that were submitted in part: f; complete their review" in capsys.readouterr().out

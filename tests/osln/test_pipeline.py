@@ -2,7 +2,7 @@
 
 import pytest
 
-from osln.pipeline import load_pipeline, operating_points
+from osln.pipeline import in_use, load_pipeline, operating_points
 from osln.published import NotReadyError, Published
 from osln.rows.experiments import OPERATING_POINT, ROWS
 from osln.weights.model_store import ModelStore
@@ -72,7 +72,32 @@ def test_a_row_whose_tags_cannot_be_read_says_who_scores_instead(models):
     assert "there is no tagger" in pipeline.warnings[0]
 
 
-def test_a_row_that_nobody_can_score_is_not_ready_and_says_what_to_train(tmp_path):
+def test_a_row_that_nobody_can_score_ends_with_stage_one_and_says_what_to_train(tmp_path):
     small_store.publish(tmp_path, ROWS[ROW].segmenters)
-    with pytest.raises(NotReadyError, match="has no weights either: train it"):
-        load_pipeline(ModelStore(tmp_path), "osln")
+    store = ModelStore(tmp_path)
+    store.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
+    for row in ("osln", ROW, "osln-turned"):
+        pipeline = load_pipeline(store, row)
+        assert (pipeline.row.name, pipeline.second, pipeline.threshold) == ("lf-stratified", None, 0.4)
+        assert pipeline.point == "precision 0.15" and set(pipeline.versions) == set(ROWS[ROW].segmenters)
+        assert "no weights for local-ct-pet: train it" in pipeline.warnings[0] or row == "osln-turned"
+    assert load_pipeline(store, ROW, point="precision 0.10").threshold == 0.3
+    with pytest.raises(ValueError, match="stage one's own score, which gives no such score: ask for a prec"):
+        load_pipeline(store, ROW, score=0.5)
+    with pytest.raises(NotReadyError, match="no weights for local-ct-pet"):
+        Published(store).scorer(ROWS[ROW], "cpu")
+
+
+def test_a_row_whose_network_is_worse_than_none_ends_with_stage_one_until_another_is_published(models):
+    version = models.published("local-ct-pet")
+    published = Published(models)
+    assert in_use(ROWS[ROW], published, "cpu").second is not None
+    models.set_worse_than_none(version, "stage one alone finds more than local-ct-pet")
+    pipeline = in_use(ROWS[ROW], published, "cpu")
+    assert pipeline.second is None and pipeline.point == "precision 0.15"
+    assert pipeline.warnings == [
+        "stage one alone finds more than local-ct-pet; until then the candidates have stage one's own score"
+    ]
+    assert operating_points(ROWS[ROW], published)["precision 0.10"] == 0.3
+    models.publish("local-ct-pet", version.name)
+    assert in_use(ROWS[ROW], published, "cpu").second is not None

@@ -163,11 +163,11 @@ class OhifPage:
         """What the panel says when something is done, or has failed."""
         return self.page.text_content(".osln .told.good, .osln .told.error")
 
-    def submit(self, *answers: str) -> str:
+    def submit(self, *answers: str, last: str = "Submit") -> str:
         """Submits by the keys, answers what is asked, and returns what the panel says then."""
         self.forget()
         self.key("Control+Enter")
-        for text in (*answers, "Submit"):
+        for text in (*answers, last):
             self.answer(text)
         return self.said()
 

@@ -34,6 +34,7 @@ def candidate(identity: str, state: str, value: int | None = None, **other: Any)
         "origin": "model",
         "seconds": 2.4,
         "tags": [["mediastinum", 0.8]],
+        "box_mm": [[27.0, -7.0, -9.0], [35.5, 2.0, 0.0]],
     } | other
 
 

@@ -27,6 +27,8 @@ KEYS = {
     "users": "file of accounts (./scripts/osln users add NAME); without one only this computer is answered",
     "public_name": "host names that this server is asked by besides those of this computer, several with ';'",
     "without_accounts": "yes: answer other computers although there are no accounts",
+    "retrain_after": "cases with a new label after which the networks are retrained when nobody works "
+    "(default: 0, never by itself)",
     "roi_rules": "YAML file with your hospital's rules for names of regions",
 }
 
@@ -58,6 +60,7 @@ class Configuration:
         pacs: How to use a PACS; of no meaning for a folder.
         access: Who may ask.
         body_timeout_s: So long the next bytes of a request's body may take.
+        retrain_after: Cases with a new label after which the server retrains by itself; 0 for never.
     """
 
     models: Path
@@ -67,6 +70,7 @@ class Configuration:
     pacs: PacsOptions
     access: Access
     body_timeout_s: float
+    retrain_after: int
 
 
 def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
@@ -80,7 +84,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         known = "; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items())
         raise ValueError(f"unknown --conf {', '.join(strange)}. Known are: {known}")
     presets = Choice("preset", ("demo", *(name for name in PRESETS if name != "demo")))
-    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT, BODY_TIMEOUT, WITHOUT_ACCOUNTS)
+    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT, BODY_TIMEOUT, WITHOUT_ACCOUNTS, RETRAIN_AFTER)
     chosen = {option.name: conf[option.name] for option in known_options if option.name in conf}
     options = checked(chosen, known_options)
     decisions = _parts(conf.get("roi"))
@@ -103,6 +107,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
             open_to_all=options["without_accounts"] == "yes",
         ),
         body_timeout_s=options["body_timeout"],
+        retrain_after=options["retrain_after"],
     )
 
 
@@ -115,4 +120,5 @@ THREADS = Number("threads", 0, 0, 1024)
 CACHE_GB = Number("cache_gb", 20.0, 0.0, 1e6)
 PACS_TIMEOUT = Number("pacs_timeout", 60.0, 0.1, 3600.0)
 BODY_TIMEOUT = Number("body_timeout", 20.0, 0.1, 3600.0)
+RETRAIN_AFTER = Number("retrain_after", 0, 0, 1_000_000)
 WITHOUT_ACCOUNTS = Choice("without_accounts", ("no", "yes"))

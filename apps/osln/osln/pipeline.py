@@ -73,6 +73,8 @@ def in_use(
 ) -> Pipeline:
     """A row with the weights in use at an operating point.
 
+    A row with stage two that nobody can score, or whose network is worse than none, ends with stage one.
+
     Args:
         row: Which networks are asked.
         published: Weights in use.
@@ -87,13 +89,16 @@ def in_use(
     points = operating_points(row, published)
     if point is not None and point not in points:
         raise ValueError(f"{row.name} has no operating point {point!r}: choose one of {', '.join(points)}")
-    if score and row.classifier is None:
-        raise ValueError(f"{row.name} ends with stage one, which gives no such score: ask for a precision")
+    if score and published.answering(row) is None:
+        why = "; ".join(published.remarks(row)) or f"{row.name} ends with stage one"
+        raise ValueError(f"{why}, which gives no such score: ask for a precision")
     point = point or next(iter(points))
     with room_on(device):
         networks, versions = published.networks(row, device)
-        if row.classifier is None:
-            return Pipeline(row, networks, points[point], None, point, versions, [], device)
+        if published.answering(row) is None:
+            alone = row if row.classifier is None else ROWS[row.stage_one]
+            remarks = published.remarks(row)
+            return Pipeline(alone, networks, points[point], None, point, versions, remarks, device)
         scorer, version, tagger, warnings = published.scorer(row, device)
     if not published.points(version.network) and not score:
         warnings = [

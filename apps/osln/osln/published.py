@@ -56,6 +56,7 @@ class Published:
         self._thresholds: dict[str, dict[str, float]] = {}
         self._points: dict[str, dict[str, float]] = {}
         self._curves: dict[str, dict[str, Any]] = {}
+        self._worse: dict[str, str] = {}
         self._loaded: dict[tuple[str, str], _Loaded] = {}
 
     def versions(self) -> Mapping[str, Version | None]:
@@ -92,10 +93,19 @@ class Published:
         return [dict(point) for point in measured.get("points", [])]
 
     def answering(self, row: Row) -> Answering | None:
-        """Which network of stage two answers for a row now; None for a row that ends with stage one."""
+        """Which network of stage two answers for a row now; None where the score is stage one's own."""
+        choice = self._choice(row)
+        return choice if choice and choice.ready else None
+
+    def remarks(self, row: Row) -> list[str]:
+        """What the reader of a row's results has to know about who scores the candidates now."""
+        choice = self._choice(row)
+        return choice.warnings if choice else []
+
+    def _choice(self, row: Row) -> Answering | None:
         if row.classifier is None:
             return None
-        return answering(row.classifier, self.versions(), self.tagger.describe())
+        return answering(row.classifier, self.versions(), self.tagger.describe(), self._worse)
 
     def networks(self, row: Row, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
         """The networks of a row's stage one on a device, and the versions they were loaded from.
@@ -121,9 +131,9 @@ class Published:
         """
         wanted = cast(str, row.classifier)
         tagger = self.tagger.on(device) if row.needs_tags else None
-        choice = answering(wanted, self.versions(), tagger.describe() if tagger else None)
-        if choice.reason and not choice.ready:
-            raise NotReadyError(f"{choice.warnings[0]} ({row.stage_one})")
+        choice = answering(wanted, self.versions(), tagger.describe() if tagger else None, self._worse)
+        if not choice.ready:
+            raise NotReadyError(choice.warnings[0])
         loaded = self._network(choice.classifier, device)
         return cast(CandidateScorer, loaded.network), loaded.version, tagger, choice.warnings
 
@@ -155,4 +165,6 @@ class Published:
             scorers = [name for name in asked if name in CLASSIFIERS]
             self._points = {name: measured_points(self.store.thresholds(name)) for name in scorers}
             self._curves = {name: self.store.curve(name) for name in scorers}
+            told = {name: self.store.worse_than_none(name) for name in scorers}
+            self._worse = {name: why for name, why in told.items() if why}
             self._seen = seen

@@ -185,7 +185,7 @@ def test_a_network_retrained_with_the_tagger_in_use_takes_over(ask, tmp_path):
     assert found["classifier"] == "glnet" and found["warnings"] == []
 
 
-def test_a_network_without_weights_is_stood_in_for_and_without_any_it_is_an_error(ask, tmp_path):
+def test_a_network_without_weights_is_stood_in_for_and_without_any_by_stage_one_s_own_score(ask, tmp_path):
     stage_one = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
     models = small_app.make_models(tmp_path / "some", (*stage_one, "local-ct-pet"))
     ask.use(models, models / "shipped" / "lesanet.safetensors")
@@ -194,13 +194,17 @@ def test_a_network_without_weights_is_stood_in_for_and_without_any_it_is_an_erro
     assert "there are no weights for glnet: train it (trainer glnet)" in found["warnings"][0]
     bare = small_app.make_models(tmp_path / "bare", stage_one)
     ask.use(bare, bare / "shipped" / "lesanet.safetensors")
-    status, detail = ask.refusal("osln", "two")
-    assert status == 409 and "no weights for glnet" in detail
-    assert "local-ct-pet" in detail and "lf-stratified" in detail
-    status, detail = ask.refusal("osln-local-ct", "two")
-    assert 400 <= status < 500 and "no weights for local-ct: train it" in detail
+    for row, network in (("osln", "glnet"), ("osln-local-ct", "local-ct")):
+        told = ask(row, "two")["params"]
+        (warning,) = (one for one in told["warnings"] if f"no weights for {network}: train it" in one)
+        assert warning.endswith("until then the candidates have stage one's own score")
+        assert (told["classifier"], told["model"]) == (None, "lf-stratified")
+        assert told["operating_point"].startswith("precision ")
+        assert all(one["score"] == one["stage_one_score"] and one["kept"] for one in told["candidates"])
+        about = ask.tasks[row].info()
+        assert about["classifier"] is None and warning in about["warnings"]
+        assert about["config"]["operating_point"][0] == told["operating_point"]
     assert ask("lf-stratified", "two")["params"]["classifier"] is None
-    assert "has no weights either" in ask.tasks["osln"].info()["warnings"][0]
 
 
 def test_changed_weights_of_stage_two_are_refused(ask):

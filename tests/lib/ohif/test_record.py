@@ -41,7 +41,7 @@ def test_sent_is_what_counts_and_a_tumor_only_if_it_was_painted(undecided, sent,
     assert found == [
         sent,
         names,
-        False,
+        True,
         12.34,
         [
             ["accepted", 1, 2.34],
@@ -50,6 +50,36 @@ def test_sent_is_what_counts_and_a_tumor_only_if_it_was_painted(undecided, sent,
             ["rejected", None, 0],
         ],
     ]
+
+
+def test_in_part_only_what_was_decided_is_sent_and_told_is_where_the_rest_lies():
+    found = run("""
+      const candidates = [node('c1', 1, 'accepted', 0.5), node('c2', 2, 'undecided', 4.5, { score: 0.1 }),
+        node('c3', 3, 'rejected', 10.5), node('c5', null, 'undecided', 17),
+        node('c4', null, 'undecided', 15, { box_mm: [[1, 1, 1], [2, 2, 2]] })];
+      const review = new Review(grid, line('11..222...33........'), candidates);
+      review.threshold = 0.4;
+      const { values, review: record } = submission(review, 'unknown', none, false);
+      return [text(values), record.complete, record.undecided, record.candidates.map(({ box_mm }) => box_mm)];
+    """)
+
+    sent, complete, undecided, boxes = found
+    assert (sent, complete, undecided) == ("11..................", False, "unknown")
+    # Voxels of 2 mm from 0 on, in LPS; x in RAS runs the other way, and faces lie 1 mm from the centers.
+    assert boxes == [
+        [[-3, -1, -1], [1, 1, 1]],
+        [[-13, -1, -1], [-7, 1, 1]],
+        [[-23, -1, -1], [-19, 1, 1]],
+        None,
+        [[1, 1, 1], [2, 2, 2]],
+    ]
+
+
+def test_opened_again_a_candidate_without_voxels_keeps_its_box():
+    assert run("""
+      const record = { candidates: [node('c1', null, 'undecided', 9, { box_mm: [[0, 0, 0], [4, 4, 4]] })] };
+      return storedCandidates(line('11..................'), grid, record).map(({ box_mm }) => box_mm);
+    """) == [[[0, 0, 0], [4, 4, 4]], None]
 
 
 def test_a_painted_tumor_is_sent_whole_also_under_a_rejected_candidate():

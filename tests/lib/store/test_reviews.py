@@ -7,11 +7,13 @@ import pytest
 from fastapi import HTTPException
 
 from lib.store.datastore import OslnDatastore
-from lib.store.history import stored_review
+from lib.store.history import history, restore, stored_review
 from lib.store.shown_labels import shown_label
+from lib.store.worklist import worklist
 from osln.imaging.grid import in_file_order
 from osln.store.approved import approved_study
 from osln.store.layout import companions
+from osln.store.parts import partial_cases
 from small.reviews import BESIDE, NAMES, candidate, review, send, touching
 from small.store import NODE, make_case, tumor, write
 from small.submissions import OTHER, nodes, stored
@@ -126,9 +128,9 @@ def test_what_comes_back_from_the_server_is_the_same_label(store, tmp_path):
                 candidate("c1", "edited", 3), candidate("c2", "rejected"), candidate("c3", "added", 9)
             )
         },
-        {"review": review(complete=False)},
+        {"review": review(complete=False, undecided="unknown")},
     ],
-    ids=["two nodes became one", "another state", "not complete"],
+    ids=["two nodes became one", "another state", "in part"],
 )
 def test_the_same_voxels_with_other_nodes_or_decisions_are_a_new_revision(store, tmp_path, change):
     send(store, tmp_path)
@@ -228,3 +230,22 @@ def test_more_than_254_nodes_have_two_bytes_and_the_tumor_is_the_highest_value(s
     assert (found.values.dtype, found.tumor) == (np.uint16, 65535)
     np.testing.assert_array_equal(shown(store), label)
     assert decided(store) == {"c300": ("accepted", 300)}
+
+
+def test_a_case_in_part_is_told_in_reply_history_and_index_and_restored_as_one(store, tmp_path):
+    left = [candidate("c4", "undecided"), candidate("c5", "undecided")]
+    decided = review()["candidates"]
+    part = review(*decided, *left, complete=False, undecided="unknown")
+    reply = send(store, tmp_path, review=part)
+    assert reply["message"].startswith(
+        "Stored as revision 1 in part: 2 undecided and all that was not found stay unknown. Nodes: 2 added"
+    )
+    assert partial_cases(store.root, ["one"]) == ["one"]
+    whole = send(store, tmp_path, base_revision=1, review=review(*decided))
+    assert "in part" not in whole["message"] and partial_cases(store.root, ["one"]) == []
+    restore(store, "one", 1, 2, "anna")
+    told = [(one["revision"], one["complete"], one["undecided"]) for one in history(store, "one")]
+    assert told == [(3, False, 2), (2, True, None), (1, False, 2)]
+    assert partial_cases(store.root, ["one"]) == ["one"]
+    (row,) = [entry for entry in worklist(store) if entry["case"] == "one"]
+    assert (row["state"], row["undecided"]) == ("partly", 2)

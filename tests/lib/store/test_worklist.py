@@ -9,7 +9,7 @@ import pytest
 from lib.store import quality, reviews
 from lib.store.datastore import OslnDatastore
 from lib.store.found import in_short
-from lib.store.worklist import worklist
+from lib.store.worklist import to_complete, worklist
 from osln.store.leases import take_lease
 from osln.store.predictions import prediction_path
 from osln.store.skips import skip
@@ -17,6 +17,7 @@ from small.store import SHAPE, make_case, write
 
 DECIDED = {
     "complete": False,
+    "undecided": "unknown",
     "seconds": 60.0,
     "model": {"name": "osln", "operating_point": "3 FP per patient (score >= 0.4000)"},
     "candidates": [
@@ -69,6 +70,25 @@ def test_every_state_says_who_made_it_so(store):
     assert (found["candidates"], found["kept"], found["doubt"]) == (2, 1, 1.0)
     assert told["new"]["candidates"] is None and told["new"]["doubt"] is None
     assert found["study_uid"].startswith("2.25.") and found["name"] == "found"
+
+
+def test_a_case_in_part_says_what_is_left_and_whether_it_is_needed(store):
+    told = {entry["case"]: entry for entry in worklist(store)}
+    assert {case: entry["undecided"] for case, entry in told.items() if entry["undecided"] is not None} == {
+        "part": 1
+    }
+    assert not any(entry["to_complete"] for entry in told.values()) and to_complete(store) == []
+    for split in ("validation", "test", "train"):
+        (store.root / ".osln" / "splits.json").write_text(
+            json.dumps({"seed": 0, "cases": {"part": split, "done": split, "gone": split}})
+        )
+        needed = [entry["case"] for entry in worklist(store) if entry["to_complete"]]
+        assert needed == to_complete(store) == ([] if split == "train" else ["part"])
+
+
+def test_what_undecided_ones_count_as_was_told_so_the_case_is_complete():
+    assert reviews.in_short({**DECIDED, "undecided": "rejected"})["complete"]
+    assert not reviews.in_short(DECIDED)["complete"]
 
 
 def test_a_prediction_of_a_former_version_lies_in_the_index_and_is_counted_too(store):

@@ -30,7 +30,9 @@ def app(tmp_path):
         _trainers={},
         _keeper=None,
         published=SimpleNamespace(
-            versions=lambda: {"ct": None}, tagger=SimpleNamespace(describe=lambda: None)
+            versions=lambda: {"ct": None},
+            tagger=SimpleNamespace(describe=lambda: None),
+            remarks=lambda row: [f"{row.name} has a remark"] if row.classifier else [],
         ),
     )
 
@@ -77,7 +79,7 @@ def test_the_state_says_cases_weights_notes_and_what_was_left_out(client):
     assert found["cases"] == {"total": 1, "approved": 0, "predicted": 0, "with a tumor contour": 1}
     assert found["left_out"][0].startswith("two words.nii.gz cannot be a case id")
     assert found["weights"] == {"ct": None} and found["training"] is None
-    assert found["notes"][0].startswith("glnet reads tags and there is no tagger")
+    assert found["notes"][0] == "osln has a remark" and "ct has a remark" not in found["notes"]
 
 
 def test_documents_are_text_and_nothing_else_can_be_read(client):

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 from lib.store.datastore import OslnDatastore
 from lib.web.startup import log_startup, startup_lines
+from osln.rows.experiments import SERVED_CLASSIFIERS
+from osln.stage_two.answering import answering
 from osln.weights.model_store import Version
 from small.store import make_case
 
@@ -24,6 +26,9 @@ def app(tmp_path, versions, tagger=None):
             store=SimpleNamespace(root="/app/model", damage=lambda: ["published.json is damaged"]),
             versions=lambda: versions,
             tagger=SimpleNamespace(path="/lesanet.safetensors", describe=lambda: tagger),
+            remarks=lambda row: (
+                answering(row.classifier, versions, tagger).warnings if row.classifier else []
+            ),
         ),
     )
 
@@ -51,10 +56,10 @@ def test_the_block_says_version_app_studies_cases_models_and_weights(tmp_path):
 def test_the_tagger_is_named_and_the_classifiers_that_cannot_use_it(tmp_path):
     public = {"name": "LesaNet", "origin": "public LesaNet", "sha256": "ab" * 32, "trained_on": "DeepLesion"}
     own = public | {"origin": "phantom", "sha256": "cd" * 32, "trained_on": "phantom 7"}
-    versions = {
+    others = [name for name in SERVED_CLASSIFIERS if name not in ("glnet", "tag")]
+    versions = {name: Version(name, "shipped", tmp_path, "2" * 64, "cohort", {}) for name in others} | {
         "glnet": Version("glnet", "shipped", tmp_path, "0" * 64, "cohort", {"tagger": own}),
         "tag": Version("tag", "shipped", tmp_path, "1" * 64, "cohort", {"tagger": public}),
-        "local-ct-pet": Version("local-ct-pet", "shipped", tmp_path, "2" * 64, "cohort", {}),
     }
     lines = startup_lines(app(tmp_path, versions, public))
     name = "LesaNet (public LesaNet, trained on DeepLesion, abababababab)"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,14 @@ def test_label_maps_with_scores_beside_them_score_by_hand(two):
     assert cohort.neither == {"a": 1, "b": 0} and cohort.sweeps is None
     strict = map_cohort(two, CRITERIA["one-to-one"])
     assert sorted(strict.scored["a"].scores.tolist()) == [0.25, 0.5, 0.75]
+
+
+def test_cases_in_part_are_left_out_and_told(two):
+    cohort = map_cohort(replace(two, in_part=["a", "z"]), PAPER)
+    assert list(cohort.scored) == ["b"]
+    assert cohort.left_out == ["cases that were submitted in part: a; complete their review"]
+    with pytest.raises(ValueError, match="every case was submitted in part"):
+        map_cohort(replace(two, in_part=["a", "b"]), PAPER)
 
 
 def test_scores_may_be_json_and_named(two, tmp_path):

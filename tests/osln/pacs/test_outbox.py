@@ -5,6 +5,7 @@ from isal import igzip
 
 from osln.pacs.outbox import PAUSES_S, Outbox
 from osln.store.revisions import label_revisions
+from small.parts import submit_in_part
 
 
 @pytest.fixture
@@ -43,6 +44,17 @@ def test_labels_that_came_from_elsewhere_are_not_sent(outbox):
     submitted, restored = submit(outbox), submit(outbox, "restored")
 
     assert outbox.waiting(entry(outbox)) == [submitted, restored]
+
+
+def test_what_was_reviewed_in_part_stays_here_until_it_is_complete(outbox):
+    submit(outbox)
+    submit_in_part(outbox.root, "p1")
+    assert [one.revision for one in outbox.waiting(entry(outbox))] == [1]
+    (path,) = (outbox.root / ".osln" / "p1").glob("*.review.json")
+    path.write_text("{")
+    assert [one.revision for one in outbox.waiting(entry(outbox))] == [1]
+    submit_in_part(outbox.root, "p1", complete=True)
+    assert [one.revision for one in outbox.waiting(entry(outbox))] == [1, 3]
 
 
 def test_announcement_without_a_revision_is_closed(outbox):

@@ -162,6 +162,49 @@ def test_what_finds_less_than_stage_one_alone_is_not_published(root, models, gat
     assert report.judgments["stage one alone"]["difference"] == pytest.approx(-0.1)
 
 
+def test_what_is_in_use_and_worse_than_stage_one_alone_does_not_answer_until_something_better_does(
+    root, models, gate
+):
+    before = former(models)
+    gate["stage one"] = 0.7
+    asked = {"tagger_path": "t"}
+    assert not retrain_classifier(root, models, "glnet", **asked, publish=False).published
+    assert models.worse_than_none("glnet") is None, "nothing is changed where nothing is to be published"
+
+    report = retrain_classifier(root, models, "glnet", **asked)
+
+    why = f"stage one alone finds more than glnet ({before.name}: -0.200 mFROC on 2 patients)"
+    assert models.worse_than_none("glnet") == why and models.published("glnet").name == before.name
+    assert report.sentence.endswith(f"; {why}, so the candidates keep stage one's own score")
+    # The next round finds that it is not, though the new one is no better than what is in use.
+    gate.update({"stage one": 0.3, "new": 0.4})
+    report = retrain_classifier(root, models, "glnet", **asked)
+    assert not report.published and models.worse_than_none("glnet") is None
+    gate.update({"stage one": 0.55, "new": 0.4})
+    retrain_classifier(root, models, "glnet", **asked)
+    assert models.worse_than_none("glnet") is not None
+    gate["new"] = 0.6
+    assert retrain_classifier(root, models, "glnet", **asked).published
+    assert models.worse_than_none("glnet") is None
+
+
+def test_one_patient_does_not_take_a_network_out_of_use(root, models, gate):
+    former(models)
+    gate["stage one"] = 0.7
+    (root / "labels" / "final" / "a.nii.gz").unlink()
+    assert not retrain_classifier(root, models, "glnet", tagger_path="t", cross_fit=False).published
+    assert models.worse_than_none("glnet") is None
+
+
+def test_what_stands_in_is_marked_by_its_own_name(root, models, gate):
+    former(models, tagger=OTHER)
+    stand_in = former(models, "local-ct-pet")
+    gate["stage one"] = 0.7
+    retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert models.worse_than_none("glnet") is None
+    assert stand_in.name in models.worse_than_none("local-ct-pet")
+
+
 def test_with_another_tagger_it_starts_anew_and_competes_with_what_scores_meanwhile(root, models, gate):
     former(models, tagger=OTHER)
     former(models, "local-ct-pet")

@@ -8,10 +8,14 @@ from osln.retraining import segmenter as retraining
 from osln.retraining.segmenter import retrain
 from osln.rows.experiments import PRESETS
 from osln.weights.model_store import ModelStore
+from small import studies
 from small.columns import tiny_preset
+from small.parts import submit_in_part
 from small.scored import finds, shares
 from small.store import untrained
 from small.studies import TEST, TRAIN, VALIDATION, add_case
+
+BOX = [[0.0, 0.0, 0.0], [5.0, 5.0, 6.0]]
 
 
 @pytest.fixture(autouse=True)
@@ -189,3 +193,25 @@ def test_phantoms_among_the_cases_are_told_apart(tmp_path, models, gate):
         add_case(tmp_path / "s", case, truth=case != "g")
     retrain(tmp_path / "s", models, "ct")
     assert gate["calls"][0][4]["trained_on"] == "1 approved patient and 2 phantoms"
+
+
+def test_a_case_in_part_teaches_and_is_never_judged_on(root, models, gate, monkeypatch):
+    studies.published(models, untrained("ct"))
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 10)
+    submit_in_part(root, "a", undecided=[BOX])
+    submit_in_part(root, "f", undecided=[BOX])
+    report = retrain(root, models, "ct")
+    assert sorted(report.train_cases) == ["d", "f", "g"]
+    assert "submitted in part, and only complete cases are judged on (validation)" in report.skipped["a"]
+    # With few validation patients the complete training patients are judged on, each by a network without it.
+    assert sorted(report.validation_cases) == ["c", "d", "g"]
+    assert sorted(cases for _, _, _, cases, _ in gate["calls"]) == [["d", "f"], ["d", "f", "g"], ["f", "g"]]
+
+
+def test_where_all_training_patients_are_in_part_nothing_is_cross_fitted(root, models, gate, monkeypatch):
+    studies.published(models, untrained("ct"))
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 10)
+    for case in TRAIN:
+        submit_in_part(root, case)
+    report = retrain(root, models, "ct")
+    assert sorted(report.validation_cases) == ["a", "c"] and len(gate["calls"]) == 1

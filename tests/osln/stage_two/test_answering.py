@@ -49,10 +49,30 @@ def test_where_tags_cannot_be_used_the_network_without_them_stands_in_and_says_s
     assert warning.startswith(reason) and warning.endswith("; until then local-ct-pet scores the candidates")
 
 
-def test_a_stand_in_without_weights_is_told():
+def test_without_weights_the_candidates_have_stage_one_s_own_score_and_it_is_told_why():
     found = answering("glnet", {"glnet": version("glnet", TAGGER)}, OTHER)
     assert found.classifier == FALLBACK and not found.ready
-    assert "local-ct-pet, which would score the candidates until then, has no weights" in found.warnings[0]
+    (warning,) = found.warnings
+    assert warning.startswith("glnet was trained with the tags of") and warning.endswith(
+        "; there are no weights for local-ct-pet: train it (trainer local-ct-pet)"
+        "; until then the candidates have stage one's own score"
+    )
+    assert answering("local-ct", {}, None).warnings == [
+        "there are no weights for local-ct: train it (trainer local-ct); until then the candidates have "
+        "stage one's own score"
+    ]
+
+
+def test_what_was_found_to_be_worse_than_none_does_not_answer():
+    worse = {"glnet": "stage one alone finds more", "tag": "of no matter"}
+    found = answering("glnet", BOTH, TAGGER, worse)
+    assert not found.ready
+    assert found.warnings == [
+        "stage one alone finds more; until then the candidates have stage one's own score"
+    ]
+    assert answering(FALLBACK, BOTH, TAGGER, worse).warnings == []
+    # Without its tagger another one answers, of which nothing is said.
+    assert answering("glnet", BOTH, None, worse).ready
 
 
 def test_without_a_tagger_a_training_is_told_where_to_name_one_and_what_needs_none():

@@ -7,6 +7,7 @@ import pytest
 
 from osln.imaging.grid import Grid
 from osln.imaging.lung_column import LungColumn
+from osln.imaging.reviewed_part import DECIDED, NEAR, UNDECIDED, UNKNOWN
 from osln.metrics.matching import Overlaps
 from osln.rows.experiments import PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
@@ -102,6 +103,34 @@ def test_nodes_outside_the_searched_column_are_missed_and_nothing_is_learned_fro
         assert after.scored().n_nodes == before.scored().n_nodes + 2
         assert after.scored().hits.sum() == before.scored().hits.sum()
         assert after.truth.tolist() == before.truth.tolist()
+
+
+def test_of_a_patient_in_part_only_what_was_rejected_is_no_node():
+    other = cube(24, 2, 14, 2)
+    detections = found(NODES, [*PREDICTIONS, (other, 0.6)])
+    known = np.full(SHAPE, NEAR, dtype=np.uint8)
+
+    def truth(add_nodes=False) -> list[int]:
+        column = replace(detections.column, known=known)
+        return candidate_set(
+            replace(detections, column=column), STAGE_TWO, add_nodes=add_nodes
+        ).truth.tolist()
+
+    # By falling score: too large, false, a hit, another false one.
+    assert candidate_set(detections, STAGE_TWO, add_nodes=False).truth.tolist() == [LEFT_OUT, 0, 1, 0]
+    assert truth() == [LEFT_OUT, LEFT_OUT, 1, LEFT_OUT], "near what was decided is not decided"
+    known[other] = DECIDED
+    assert truth() == [LEFT_OUT, LEFT_OUT, 1, 0]
+    assert truth(add_nodes=True) == [LEFT_OUT, LEFT_OUT, 1, 0, 1, 1, 1]
+    # Half of the 8 voxels of the other one, and three of them.
+    known[20:22, 20:22, 10] = DECIDED
+    assert truth() == [LEFT_OUT, 0, 1, 0]
+    known[20, 20, 10] = UNKNOWN
+    assert truth() == [LEFT_OUT, LEFT_OUT, 1, 0]
+    # One voxel of an undecided candidate: all the rest of it decided is not enough.
+    known[other] = DECIDED
+    known[24, 2, 14] = UNDECIDED
+    assert truth() == [LEFT_OUT, LEFT_OUT, 1, LEFT_OUT]
 
 
 def test_a_patient_without_nodes_has_false_candidates_only():

@@ -12,6 +12,7 @@ from osln.learning import state as training_state
 from osln.learning.fit import Progress
 from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
+from osln.stage_two.candidate_sets import LEFT_OUT, CandidateSet
 from osln.stage_two.sampling import CandidateSampler
 from osln.stage_two.scoring import CandidateScorer
 from osln.stage_two.training import fit_scaling, train_classifier
@@ -49,6 +50,26 @@ def test_every_row_learns_to_tell_bright_candidates_from_the_others(name, monkey
     unseen = small_set(20)
     scores = CandidateScorer(checkpoint, number_format="f32").scores(unseen.patches, small_tags(unseen))
     assert scores[:3].min() > scores[3:].max()
+
+
+@pytest.mark.parametrize("truth", [0, 1])
+def test_an_undecided_candidate_weighs_neither_as_node_nor_as_none(truth):
+    # Without PET, whose mean over all candidates scales the images.
+    sets = [small_set(seed, pet=False) for seed in range(2)]
+
+    def with_last(ct_hu: int, decided: int) -> CandidateSet:
+        changed = replace(sets[0], truth=np.append(sets[0].truth[:-1], np.int8(decided)))
+        images = sets[0].patches.ct_hu.copy()
+        images[-1] = ct_hu
+        return replace(changed, patches=replace(sets[0].patches, ct_hu=images))
+
+    def learned(ct_hu: int, decided: int):
+        return trained("local-ct", sets=[with_last(ct_hu, decided), sets[1]], epochs=2)
+
+    undecided = learned(-100, LEFT_OUT)
+    assert same(undecided, learned(60, LEFT_OUT)) and undecided.metadata["candidates"] == 15
+    assert not same(learned(-100, truth), learned(60, truth))
+    assert not same(undecided, learned(-100, truth))
 
 
 def test_a_stopped_training_goes_on_with_the_same_result(tmp_path):

@@ -30,6 +30,7 @@ def test_what_is_not_known_may_be_left_out():
         "zone": None,
         "seconds": None,
         "tags": [],
+        "box_mm": None,
     }
 
 
@@ -71,6 +72,10 @@ BAD = [
     (with_candidate(center_mm=[0, 0, INF]), "center_mm of candidate 1 of the review must be a number"),
     (with_candidate(center_mm=[0, 0, "1"]), "center_mm of candidate 1 of the review must be a number"),
     (with_candidate(center_mm=None), "must be three numbers"),
+    (with_candidate(box_mm=[0, 1]), "box_mm of candidate 1 of the review must be two corners"),
+    (with_candidate(box_mm=[[0, 0, 0]]), "must be two corners of three numbers"),
+    (with_candidate(box_mm=[[0, 0, 0], [1, 1, INF]]), "box_mm of candidate 1 of the review must be a number"),
+    (with_candidate(box_mm=[[0, 5, 0], [1, 1, 1]]), "must begin with its lowest corner"),
     (with_candidate(score=NAN), "score of candidate 1 of the review must be a number"),
     (with_candidate(radius_mm=-INF), "radius_mm of candidate 1 of the review must be a number"),
     (with_candidate(zone="far"), "zone of candidate 1 of the review is one of proximal, distal"),
@@ -108,6 +113,8 @@ def test_decisions_are_the_same_whatever_scores_and_seconds_are():
     one = checked_review(review())
     assert same_decisions(one, checked_review(review(seconds=1, model=None, undecided="unknown")))
     assert not same_decisions(one, checked_review(review(complete=False)))
+    left = checked_review(review(complete=False))
+    assert not same_decisions(left, checked_review(review(complete=False, undecided="unknown")))
     assert not same_decisions(one, checked_review(review(candidate("c1", "accepted", 3))))
     assert not same_decisions(one, None)
     assert same_decisions(None, None)

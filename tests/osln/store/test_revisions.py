@@ -13,7 +13,7 @@ from osln.store.revisions import ConflictError, DiskFullError, Revisions
 ONE = gzip.compress(b"first label", mtime=0)
 TWO = gzip.compress(b"second label", mtime=0)
 THREE = gzip.compress(b"third label", mtime=0)
-REVIEW = {"complete": False, "seconds": 7.5, "candidates": []}
+REVIEW = {"complete": False, "undecided": "unknown", "seconds": 7.5, "candidates": []}
 
 
 @pytest.fixture

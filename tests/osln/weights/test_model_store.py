@@ -16,6 +16,7 @@ from osln.weights import model_store as weights
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import BusyError, ModelStore
 from osln.weights.shipped import write_shipped
+from small.store import untrained
 
 
 def checkpoint(name="ct", bias=0.0) -> Checkpoint:
@@ -360,3 +361,22 @@ def test_a_damaged_list_of_published_versions_is_replaced_by_the_last_good_one(s
     store.publish("ct", second.name)
     assert bias_in_use(store) == 2 and store.damage() == []
     assert [version.name for version in store.history("ct")] == ["shipped", first.name, second.name]
+
+
+def test_a_version_is_worse_than_none_until_another_one_or_somebody_says_otherwise(tmp_path):
+    store = ModelStore(tmp_path)
+    first, second = (store.publish("glnet", store.add(untrained("glnet", seed=n)).name) for n in (1, 2))
+    assert store.worse_than_none("glnet") is None
+    store.set_worse_than_none(second, "because")
+    assert ModelStore(tmp_path).worse_than_none("glnet") == "because"
+    assert store.worse_than_none("local-ct") is None
+    store.rollback("glnet")
+    assert store.worse_than_none("glnet") is None
+    store.set_worse_than_none(second, "because")
+    assert store.worse_than_none("glnet") is None, "it is of a version that is not in use"
+    store.set_worse_than_none(first, "because")
+    store.publish("glnet", first.name)
+    assert store.worse_than_none("glnet") is None, "who publishes by hand has decided"
+    store.set_worse_than_none(first, "because")
+    store.set_worse_than_none(first, None)
+    assert store.worse_than_none("glnet") is None

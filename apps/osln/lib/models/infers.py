@@ -92,16 +92,14 @@ class RowInfer(InferTask):
 
     def info(self) -> dict[str, Any]:
         versions, answering = self.published.versions(), self.published.answering(self.row)
+        remarks = self.published.remarks(self.row)
         names = [*self.row.networks, *([answering.classifier] if answering else [])]
         needs = ["ct", *(["pet"] if self.row.needs_pet else []), *(["tumor"] if self.row.needs_tumor else [])]
         told = {"needs": needs, "weights": described({name: versions[name] for name in names})}
-        if answering is not None:
+        if self.row.classifier is not None:
             tagger = self.published.tagger.describe() if self.row.needs_tags else None
-            told |= {
-                "classifier": answering.classifier,
-                "tagger": tagger,
-                "warnings": answering.warnings,
-            }
+            classifier = answering and answering.classifier
+            told |= {"classifier": classifier, "tagger": tagger, "warnings": remarks}
         return super().info() | told
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

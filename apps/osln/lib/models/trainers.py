@@ -15,7 +15,9 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib.errors import translated
+from lib.models.jobs import be_idle
 from lib.options import Choice, Number, Option, Switch, checked, shown
+from lib.temporary import server
 from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.files.whole import write_json
@@ -36,8 +38,10 @@ logger = logging.getLogger(__name__)
 settings.MONAI_LABEL_TRACKING_ENABLED = False
 os.environ["MONAI_LABEL_TRACKING_ENABLED"] = "false"
 
-OF_THE_SERVER = ("model", "local_rank", "gpus", "multi_gpu")
-"""Keys that MONAI Label puts into a training request, besides the options."""
+BY_ITSELF = "by_itself"
+"""Key of a request that nobody waits for: its training lets all other work go first."""
+OF_THE_SERVER = ("model", "local_rank", "gpus", "multi_gpu", BY_ITSELF)
+"""Keys that the server puts into a training request, besides the options."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,8 @@ class NetworkTrainer(TrainTask):
 
     def _train(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
         record = _Record(self.record)
+        if request.get(BY_ITSELF) and server()[0] not in (0, os.getpid()):
+            be_idle()
 
         def on_progress(progress: Progress) -> None:
             logger.info("%s %s", self.network.name, line(progress))

@@ -61,6 +61,19 @@ function measured(places, grid) {
   };
 }
 
+/** Lowest and highest corner (RAS mm) of the voxels; null for no voxels. */
+function boxed(places, grid) {
+  if (!places?.length) return null;
+  const voxels = places.map(place => voxelOf(place, grid.size));
+  const edges = [0, 1, 2].map(c => {
+    const along = voxels.map(voxel => voxel[c]);
+    return [along.reduce((a, b) => Math.min(a, b)) - 0.5, along.reduce((a, b) => Math.max(a, b)) + 0.5];
+  });
+  const [i, j, k] = edges;
+  const corners = i.flatMap(x => j.flatMap(y => k.map(z => turned(pointAt(grid, [x, y, z])))));
+  return [Math.min, Math.max].map(end => [0, 1, 2].map(c => end(...corners.map(corner => corner[c]))));
+}
+
 /** Millimeters from a point (RAS) to the nearest voxel center of some places; null for no places. */
 function nearest(point, places, grid) {
   if (!places?.length) return null;

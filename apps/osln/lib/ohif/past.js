@@ -6,7 +6,7 @@ const lasting = seconds =>
   seconds === null || seconds === undefined ? '' : `, ${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
 
 /** A revision in one line. */
-function revisionLine({ revision, by, at, nodes, changes, complete, seconds, restored_from: from }) {
+function revisionLine({ revision, by, at, nodes, changes, complete, undecided, seconds, restored_from: from }) {
   const changed =
     changes &&
     [
@@ -20,7 +20,7 @@ function revisionLine({ revision, by, at, nodes, changes, complete, seconds, res
   const parts = [
     `${nodes} nodes`,
     changed,
-    complete === false && 'not all decided',
+    complete === false && `in part, ${undecided ?? 'some'} undecided`,
     from && `revision ${from} restored`,
   ];
   return `${revision}: ${by}, ${when}, ${parts.filter(Boolean).join('; ')}${lasting(seconds)}`;

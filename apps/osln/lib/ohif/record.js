@@ -1,5 +1,5 @@
 // What of a review leaves the page: the submission, the draft; and what comes back from them.
-// Uses nodes.js: TUMOR, measured, packed, placesByValue, unpacked; review.js: COUNTED.
+// Uses nodes.js: TUMOR, boxed, measured, packed, placesByValue, unpacked; review.js: COUNTED.
 
 const FIELDS = [
   'id',
@@ -14,6 +14,7 @@ const FIELDS = [
   'zone',
   'origin',
   'tags',
+  'box_mm',
 ];
 
 /** Which nodes the label will hold: what was accepted, edited, added, and undecided ones on offer if they count. */
@@ -33,8 +34,9 @@ function counted(review, undecided) {
  * @param review The review.
  * @param undecided What undecided candidates at or above the threshold count as: 'accepted', 'rejected' or 'unknown'.
  * @param seconds {of(id), total}: measured attention.
+ * @param complete False for a case in part: what is undecided, on offer or not, is unknown (`undecided` 'unknown').
  */
-function submission(review, undecided, seconds) {
+function submission(review, undecided, seconds, complete = true) {
   const nodes = new Set(counted(review, undecided).map(({ value }) => value));
   const drawn = tumorDrawn(review);
   const present = new Set();
@@ -50,13 +52,15 @@ function submission(review, undecided, seconds) {
   // Nodes are named even if there are none: a patient without nodes is an answer too.
   if (!info.length) info.push({ name: 'lymph node', idx: 1 });
   if (present.has(TUMOR)) info.push({ name: 'tumor', idx: TUMOR });
+  const places = placesByValue(review.map);
   const candidates = review.candidates.map(candidate => ({
     ...Object.fromEntries(FIELDS.map(name => [name, candidate[name]])),
     value: nodes.has(candidate.value) && present.has(candidate.value) ? candidate.value : null,
     seconds: hundredths(seconds.of(candidate.id)),
+    box_mm: boxed(places.get(candidate.value), review.grid) ?? candidate.box_mm ?? null,
   }));
   const record = {
-    complete: !review.left().length,
+    complete,
     seconds: hundredths(seconds.total),
     undecided,
     model: review.facts.model,

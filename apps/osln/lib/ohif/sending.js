@@ -1,6 +1,12 @@
 // Submitting: what counts is asked, what was stored is told, what somebody else stored meanwhile is merged.
 // Uses geometry.js: writeNrrd; nodes.js: TUMOR; record.js: counted, submission; server.js: submit; dom.js: question; opening.js: bringOver, showCase.
 
+const COUNT_AS = {
+  accepted: 'they count as nodes',
+  rejected: 'they count as no nodes',
+  unknown: 'they stay unknown',
+};
+
 const undecidedKey = name => `osln-undecided ${name}`;
 
 /** What undecided ones on offer count as: asked once, then told and changed on demand; null: not now. */
@@ -20,6 +26,7 @@ async function undecidedCount(panel, ask) {
       [null, 'Decide them first'],
       ['accepted', 'Count as nodes'],
       ['rejected', 'Count as no nodes'],
+      ['unknown', 'Leave them unknown'],
     ]
   );
   if (answer) localStorage.setItem(undecidedKey(panel.name), answer);
@@ -38,13 +45,23 @@ async function sendCase(panel) {
   const sure = () => {
     const left = panel.review.left().length;
     const nodes = counted(panel.review, undecided).length;
-    const told = left ? [`${left} undecided: they count as ${undecided === 'accepted' ? 'nodes' : 'no nodes'}.`] : [];
-    const answers = [['send', 'Submit'], [null, 'Not yet'], ...(left ? [['change', 'Count them otherwise']] : [])];
+    // What is on offer and stays unknown makes the case one in part; otherwise that is the annotator's choice.
+    const complete = [['send', 'Submit']].filter(() => !left || undecided !== 'unknown');
+    const told = left ? [`${left} undecided: ${COUNT_AS[undecided]}.`] : [];
     return question(
       panel.place,
       `Submit ${nodes} ${nodes === 1 ? 'node' : 'nodes'}?`,
-      [`${panel.title}, by ${panel.name}.`, ...told],
-      answers
+      [
+        `${panel.title}, by ${panel.name}.`,
+        ...told,
+        'In part: only what you have decided counts, everything else in the case stays unknown.',
+      ],
+      [
+        ...complete,
+        ['part', 'Submit in part'],
+        [null, 'Not yet'],
+        ...(left ? [['change', 'Count them otherwise']] : []),
+      ]
     );
   };
   let answer = await sure();
@@ -52,17 +69,18 @@ async function sendCase(panel) {
     undecided = (await undecidedCount(panel, true)) || undecided;
     answer = await sure();
   }
-  if (answer === 'send') await send(panel, undecided);
+  if (answer === 'send') await send(panel, undecided, true);
+  if (answer === 'part') await send(panel, 'unknown', false);
 }
 
-async function send(panel, undecided) {
+async function send(panel, undecided, complete) {
   panel.watch.tick(panel.isLookedAt());
   const { watch, review } = panel;
   const {
     values,
     info,
     review: record,
-  } = submission(review, undecided, { of: id => watch.of(id), total: watch.total });
+  } = submission(review, undecided, { of: id => watch.of(id), total: watch.total }, complete);
   const params = { label_info: info, client_id: panel.name, base_revision: panel.revision, review: record };
   panel.enable(false);
   try {

@@ -27,6 +27,7 @@ from osln.pacs.outbox import Outbox
 from osln.pacs.returning import take_label, wanted_labels
 from osln.store.approved import approved_cases
 from osln.store.layout import check_case
+from osln.store.parts import partial_cases
 
 logger = logging.getLogger(__name__)
 
@@ -108,12 +109,14 @@ class PacsDatastore(OslnDatastore):
             *([f"{waits} labels wait for the PACS"] if waits else []),
         ]
 
-    def about_delivery(self) -> dict[str, Any]:
+    def about_delivery(self, case: str = "") -> dict[str, Any]:
         waits = self.waiting()
         if waits["last_error"]:
             told = f"The label is kept here and goes to the PACS later: {waits['last_error']}."
         elif waits["waiting"]:
             told = "The label is kept here and on its way to the PACS."
+        elif case and partial_cases(self.root, [case]):
+            told = "A case in part is kept here; it goes to the PACS when it is complete."
         else:
             told = "The label is on the PACS."
         return {"pacs": {**waits, "message": told}}

@@ -134,7 +134,7 @@ class OslnDatastore(ViewedStore):
             warnings = [*told.get("warnings", []), *remarks]
             told |= {"warnings": warnings, "message": " ".join([told.get("message", "Stored."), *remarks])}
         try:
-            return told | self.about_delivery()
+            return told | self.about_delivery(case)
         except Exception:
             logger.exception("The label is stored; what becomes of it cannot be told")
             return told
@@ -142,7 +142,7 @@ class OslnDatastore(ViewedStore):
     def after_storing(self) -> None:
         """Called after a label was stored, outside its lock; for stores that pass labels on."""
 
-    def about_delivery(self) -> dict[str, Any]:
+    def about_delivery(self, case: str = "") -> dict[str, Any]:
         """What the reply to a submission says besides what was stored."""
         return {}
 

@@ -27,6 +27,7 @@ def history(store: Shelf, case: str) -> list[dict[str, Any]]:
             "nodes": one.counts.get("nodes"),
             "changes": one.changes,
             "complete": one.complete,
+            "undecided": one.counts.get("undecided"),
             "seconds": one.seconds,
             "restored_from": one.restored_from,
         }

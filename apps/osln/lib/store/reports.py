@@ -158,4 +158,10 @@ def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, 
     parts.append((changes.unchanged, "unchanged"))
     counted = ", ".join(f"{number} {what}" for number, what in parts)
     end = {"updated": " The tumor was updated.", "unchanged": "", "absent": ""}[tumor]
-    return f"Stored as revision {revision.revision}. Nodes: {counted}.{end}"
+    undecided = revision.counts.get("undecided")
+    part = (
+        ""
+        if undecided is None
+        else f" in part: {undecided} undecided and all that was not found stay unknown"
+    )
+    return f"Stored as revision {revision.revision}{part}. Nodes: {counted}.{end}"

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from osln.store.reviews import in_part
 from osln.store.revisions import label_revisions
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,10 @@ def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | No
         revision: Number of the revision.
 
     Returns:
-        `complete`, `seconds` (of the case, or None), `candidates` (of the model), `accepted`, `edited`,
-        `rejected` and `undecided` (of these), `offered` (of these, what was decided of those above the
-        operating point) and `agreed` (accepted or edited of these), `added`, `node_seconds` (one for each
-        decision that has a time), `model`; None if the revision has no review.
+        `complete` (False: in part), `seconds` (of the case, or None), `candidates` (of the model),
+        `accepted`, `edited`, `rejected` and `undecided` (of these), `offered` (of these, what was decided of
+        those above the operating point) and `agreed` (accepted or edited of these), `added`, `node_seconds`
+        (one for each decision that has a time), `model`; None if the revision has no review.
     """
     key = root, case, revision
     if key not in _known:
@@ -46,7 +47,7 @@ def in_short(review: dict[str, Any]) -> dict[str, Any]:
     offered = _offered(review, candidates)
     times = [one.get("seconds") for one in candidates]
     return {
-        "complete": bool(review.get("complete", True)),
+        "complete": not in_part(review),
         "seconds": review.get("seconds"),
         "candidates": len(of_model),
         **{state: of_model.count(state) for state in (*DECIDED, "undecided")},

@@ -13,6 +13,8 @@ from osln.store.splits import stored_splits
 IN_SHORT = {"candidates", "kept", "doubt", "warnings"}
 """What is told of a prediction, from `in_short`."""
 STATES = ("new", "found", "in review", "partly", "approved", "skipped")
+JUDGED_BY = ("validation", "test")
+"""Splits whose cases count only when they are complete."""
 
 
 def worklist(store: Any) -> list[dict[str, Any]]:
@@ -25,7 +27,8 @@ def worklist(store: Any) -> list[dict[str, Any]]:
         `case`, `name` (of the patient on a PACS, else the case), `study_uid`, `state` (of `STATES`), `by`
         and `at` (ISO 8601) of what made it so, `candidates`, `kept`, `doubt` (bits, `found.doubt_of`),
         `seconds` of the review, `revision` of the nodes (0 before the first), `lease`, `split`,
-        `skip_reason`, `warnings`. What is not known is None.
+        `skip_reason`, `warnings`; `undecided` (candidates of a case in part) and `to_complete` (whether it is
+        one that networks are judged by, so that its review has to be completed). What is not known is None.
     """
     store.list_images()
     objects = store.index().objects
@@ -36,10 +39,18 @@ def worklist(store: Any) -> list[dict[str, Any]]:
         about = _found(entry) | _approved(store.root, case, entry)
         about |= {"lease": leases.get(case), "split": splits.get(case), "skip_reason": None}
         about |= _state(about, skipped.get(case))
+        about["to_complete"] = about["undecided"] is not None and about["split"] in JUDGED_BY
         study = entry.image.info.get("StudyInstanceUID") or study_uid(case)
         name = entry.image.info.get("PatientID") or case
         found.append({"case": case, "name": name, "study_uid": study, "why": None} | about)
     return found
+
+
+def to_complete(store: Any) -> list[str]:
+    """Cases of validation and test that were submitted in part, by name: they judge nothing yet."""
+    splits, objects = _splits(store.root), store.index().objects
+    judging = sorted(case for case in objects if splits.get(case) in JUDGED_BY)
+    return [case for case in judging if _approved(store.root, case, objects[case])["undecided"] is not None]
 
 
 def _found(entry: Any) -> dict[str, Any]:
@@ -57,12 +68,19 @@ def _found(entry: Any) -> dict[str, Any]:
 def _approved(root: Path, case: str, entry: Any) -> dict[str, Any]:
     label = entry.labels.get("final")
     if label is None:
-        return {"revision": 0, "seconds": None, "final": None}
+        return {"revision": 0, "seconds": None, "final": None, "undecided": None}
     revision = label.info.get("revision") or 0
     review = review_in_short(root, case, revision) if revision else None
     author = label.info.get("by") or label.info.get("client_id")
-    final = {"by": author, "at": _time(label.info.get("ts")), "complete": not review or review["complete"]}
-    return {"revision": revision, "seconds": review and review["seconds"], "final": final}
+    complete = not review or review["complete"]
+    final = {"by": author, "at": _time(label.info.get("ts")), "complete": complete}
+    undecided = None if complete else review["undecided"]  # type: ignore[index]
+    return {
+        "revision": revision,
+        "seconds": review and review["seconds"],
+        "final": final,
+        "undecided": undecided,
+    }
 
 
 def _state(about: dict[str, Any], skip: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -30,11 +30,13 @@ async def export(
     image: str,
     what: str = "final",
     format: str = "seg",
+    in_part: bool = False,
     user: User = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)),  # noqa: B008
 ) -> Response:
     store = _pacs()
     case = store.known(image)
-    return _reply(export_stored(store.mirror, case, what, format), f"{case}-{what}.{format}.dcm")
+    made = export_stored(store.mirror, case, what, format, in_part=in_part)
+    return _reply(made, f"{case}-{what}.{format}.dcm")
 
 
 def infer_as_seg(model: str, image: str, options: Mapping[str, Any]) -> Response:

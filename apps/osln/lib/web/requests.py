@@ -13,6 +13,7 @@ from starlette.datastructures import UploadFile as StarletteUpload
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
+from lib.activity import Noticing
 from lib.json_check import LONGEST, read_json
 from lib.web.bodies import Arriving, Receive
 from lib.web.door import ASGI, OPEN, Scope, Send
@@ -39,7 +40,8 @@ def install(app: FastAPI, idle_seconds: float) -> None:
         idle_seconds: So long the next bytes of a body may take.
     """
     if all(one.cls is not Refusing for one in app.user_middleware):
-        app.user_middleware += [Middleware(Arriving, idle_seconds=idle_seconds), Middleware(Refusing)]
+        checks = [Middleware(Arriving, idle_seconds=idle_seconds), Middleware(Refusing)]
+        app.user_middleware += [*checks, Middleware(Noticing)]
     app.add_exception_handler(RequestValidationError, _told)
 
 

@@ -7,8 +7,8 @@ import monailabel
 from monailabel.utils.async_tasks.utils import tasks
 
 from lib.models.trainers import newest_first
-from osln.rows.experiments import SERVED_CLASSIFIERS
-from osln.stage_two.answering import answering, told
+from osln.published import SERVED_ROWS
+from osln.stage_two.answering import told
 
 
 def state(app: Any) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def state(app: Any) -> dict[str, Any]:
     counts = store.status()
     tags = counts["label_tags"]
     versions, tagger = app.published.versions(), app.published.tagger.describe()
-    notes = [note for name in SERVED_CLASSIFIERS for note in answering(name, versions, tagger).warnings]
+    notes = list(dict.fromkeys(note for row in SERVED_ROWS.values() for note in app.published.remarks(row)))
     trained_on = [version.trained_on for version in versions.values() if version]
     if any(name.startswith("phantom") for name in (*trained_on, (tagger or {}).get("trained_on", ""))):
         phantoms = "weights trained on phantoms are not for clinical use"

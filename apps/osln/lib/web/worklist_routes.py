@@ -45,6 +45,7 @@ async def cases(strategy: str = "first", annotator: str = "", user: User = USER)
     """See `lib.store.worklist`; `next` is {"case", "strategy", "why"} or null if all cases are approved.
 
     `left_out` has a sentence for each image file of the folder that is served as no case.
+    `retraining` says how far retraining by itself is; null where it is off.
     """
     app = app_instance()
     store = app.datastore()
@@ -56,6 +57,7 @@ async def cases(strategy: str = "first", annotator: str = "", user: User = USER)
             entry["why"] = told["why"]
     content = {"cases": found, "next": told, "jobs": jobs.told(jobs.JobFiles(store.root))}
     content["left_out"] = list(store.refused.values())
+    content["retraining"] = app.retraining()
     # Thousands of entries: the check of a response model takes longer than all the rest.
     return Response(json.dumps(content), media_type="application/json", headers={"Cache-Control": "no-cache"})
 

@@ -120,8 +120,21 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
         options.split_truth,
         options.whole_predictions,
         options.only_common,
+        in_part(options.truth),
     )
     return map_cohort(folders, criterion, lambda cases: each(cases, predictions.name))
+
+
+def in_part(truth: Path) -> list[str]:
+    """Cases whose truth is known in part, if the folder is that of the approved labels of a store."""
+    from osln.store.approved import approved_cases
+    from osln.store.parts import partial_cases
+
+    folder = truth.resolve()
+    if folder.parts[-2:] != ("labels", "final"):
+        return []
+    store = folder.parent.parent
+    return partial_cases(store, approved_cases(store))
 
 
 def report(options: argparse.Namespace) -> "Report":

@@ -23,6 +23,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--labels", type=Path, help="label map of that JSON; the image beside it by default")
     parser.add_argument("--format", default="both", help="seg, rtstruct or both (%(default)s)")
+    parser.add_argument(
+        "--in-part",
+        action="store_true",
+        help="also of a case that was reviewed in part; the files say so, and are not for planning",
+    )
     parser.set_defaults(run=run)
 
 
@@ -39,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         formats=tuple(WRITERS) if options.format == "both" else (options.format,),
         label_map=options.labels,
         series_uid=options.series,
+        in_part=options.in_part,
     )
     for warning in exported.warnings:
         sys.stderr.write(f"warning: {warning}\n")

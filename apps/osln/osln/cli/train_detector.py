@@ -79,6 +79,7 @@ def patients(
     """Patients to learn from, tags of their nodes if known, and patients to judge by."""
     from osln.cohorts.phantoms import PhantomCohort, split_seeds
     from osln.store.approved import approved_cases, load_columns
+    from osln.store.parts import partial_cases
     from osln.store.splits import assign
     from osln.tagging.node_tags import node_tags
 
@@ -92,7 +93,11 @@ def patients(
         return [patient.column for patient in learned], [node_tags(patient) for patient in learned], judged
     splits = assign(options.store, approved_cases(options.store))
     cases = [case for case, split in splits.items() if split != "test"]
-    columns, skipped = load_columns(options.store, cases, DETECTORS[options.model], preset)
+    # It learns from whole slices, where a case in part has much that is unknown.
+    partial = partial_cases(options.store, cases)
+    complete = [case for case in cases if case not in partial]
+    columns, skipped = load_columns(options.store, complete, DETECTORS[options.model], preset)
+    skipped |= dict.fromkeys(partial, "submitted in part: complete its review")
     for case, reason in skipped.items():
         sys.stderr.write(f"left out {case}: {reason}\n")
     return (

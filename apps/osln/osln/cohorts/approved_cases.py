@@ -13,6 +13,7 @@ from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.rows.experiments import Preset
 from osln.store.approved import approved_cases, approved_study
 from osln.store.layout import StorePaths, companions, file_marks, read_image
+from osln.store.parts import partial_cases
 from osln.store.splits import FOLDS, assign, folds
 from osln.weights.checkpoint import trained_on
 
@@ -46,8 +47,9 @@ class StoreCohort:
     def open(cls, root: Path, work: Path, preset: Preset) -> "StoreCohort":
         """Finds the approved cases, checks that every row can use them, and divides them.
 
-        A case without PET or tumor is left out of all rows, since rows are compared on the same patients. The
-        splits are those of `<root>/.osln/splits.json`; a case that is not in there is decided now, for good.
+        A case without PET or tumor, or one submitted in part, is left out of all rows, since rows are
+        compared on the same patients. The splits are those of `<root>/.osln/splits.json`; a case that is not
+        in there is decided now, for good.
 
         Args:
             root: Store in the layout of sample-datastore/README.md.
@@ -64,7 +66,8 @@ class StoreCohort:
         if not approved:
             raise ValueError(f"{root} has no approved case: expected nodes in labels/final/<case>.nii.gz")
         found = {case: companions(root, case) for case in approved}
-        reasons = {case: reason for case, paths in found.items() if (reason := _lacks(paths))}
+        reasons = dict.fromkeys(partial_cases(root, approved), "submitted in part: complete its review")
+        reasons |= {case: reason for case, paths in found.items() if (reason := _lacks(paths))}
         usable = [case for case in approved if case not in reasons]
         by_case = assign(root, usable)
         splits = {split: tuple(case for case in usable if by_case[case] == split) for split in LEAST}

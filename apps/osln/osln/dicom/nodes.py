@@ -16,6 +16,8 @@ from osln.imaging.single_nodes import single_nodes
 
 APPROVED, PREDICTED, TUMOR = "OSLN_APPROVED", "OSLN_PREDICTED", "OSLN_TUMOR"
 """Content labels, by which objects of ours are told apart: nodes, predicted nodes, the primary tumor."""
+IN_PART = "OSLN_IN_PART"
+"""Content label of nodes of a case that was reviewed in part: others may be there."""
 ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
 LYMPH_NODE = Code("59441001", "SCT", "Lymph node")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
@@ -79,6 +81,7 @@ class Author:
         person: Name of the annotator; "" for a prediction.
         revision: Number of the approved revision.
         note: What a reader has to know, for instance that the weights were trained on phantoms.
+        undecided: Candidates left undecided in a case that was reviewed in part; None for a complete one.
     """
 
     approved: bool
@@ -88,6 +91,7 @@ class Author:
     person: str = ""
     revision: int | None = None
     note: str = ""
+    undecided: int | None = None
 
 
 @dataclass(frozen=True)
@@ -257,4 +261,13 @@ def title(author: Author) -> str:
     if not author.approved:
         return "OSLN Label: predicted lymph nodes, not reviewed"
     revision = "" if author.revision is None else f", revision {author.revision}"
+    if author.undecided is not None:
+        return f"OSLN Label: IN PART, not for planning{revision}"
     return f"OSLN Label: approved lymph nodes{revision}"
+
+
+def content_label(author: Author) -> str:
+    """By what the object is told apart from others of ours."""
+    if not author.approved:
+        return PREDICTED
+    return APPROVED if author.undecided is None else IN_PART

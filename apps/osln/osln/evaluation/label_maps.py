@@ -38,6 +38,7 @@ class MapFolders:
         whole_predictions: One prediction for each value; else the 26-connected components of a prediction
             map of a single value are predictions of their own, unless a file has scores by value.
         only_common: Leave cases out that are in one folder only, instead of refusing them.
+        in_part: Cases that are left out, because their truth is known in part.
     """
 
     predictions: Path
@@ -49,6 +50,7 @@ class MapFolders:
     split_truth: bool = False
     whole_predictions: bool = False
     only_common: bool = False
+    in_part: Sequence[str] = ()
 
 
 def map_cohort(
@@ -75,6 +77,14 @@ def map_cohort(
     found, true = case_files(folders.predictions), case_files(folders.truth)
     cases, left_out = _common_cases(folders, found, true)
     scores, notes = _scores(folders, cases)
+    if partial := [case for case in cases if case in folders.in_part]:
+        left_out = [
+            *left_out,
+            f"cases that were submitted in part: {', '.join(partial)}; complete their review",
+        ]
+        cases = [case for case in cases if case not in partial]
+        if not cases:
+            raise ValueError(f"every case was submitted in part, and nothing can be judged: {left_out[-1]}")
     maps = case_files(folders.probabilities) if folders.probabilities else {}
     ignored = case_files(folders.ignored) if folders.ignored else {}
     if strangers := sorted(set(ignored) - set(true)):

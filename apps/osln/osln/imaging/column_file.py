@@ -15,6 +15,8 @@ from osln.imaging.lung_column import LungColumn
 
 FORMAT = 2
 """Of the files; another one makes them anew."""
+OPTIONAL = ("pet_suv", "distance_mm", "nodes", "known")
+"""Arrays that a column may be without."""
 
 
 def save_column(path: Path, column: LungColumn, more: Mapping[str, Any] | None = None) -> None:
@@ -34,7 +36,7 @@ def save_column(path: Path, column: LungColumn, more: Mapping[str, Any] | None =
             json.dumps({"case": column.case, "warnings": list(column.warnings), "more": dict(more or {})})
         ),
     }
-    for name in ("pet_suv", "distance_mm", "nodes"):
+    for name in OPTIONAL:
         if (array := getattr(column, name)) is not None:
             arrays[name] = array
     buffer = io.BytesIO()
@@ -53,9 +55,7 @@ def load_column(path: Path) -> tuple[LungColumn, dict[str, Any]]:
         with np.load(path, allow_pickle=False) as stored:
             ct_hu = stored["ct_hu"]
             description = json.loads(str(stored["description"]))
-            images: dict[str, Any] = {
-                name: stored[name] if name in stored else None for name in ("pet_suv", "distance_mm", "nodes")
-            }
+            images: dict[str, Any] = {name: stored[name] if name in stored else None for name in OPTIONAL}
             column = LungColumn(
                 case=description["case"],
                 grid=Grid(ct_hu.shape, stored["affine"]),

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from osln.imaging.distance import tumor_distance_mm, zone_mask
 from osln.imaging.grid import Grid, mask_box, resample
 from osln.imaging.lungs import find_lung_center
+from osln.imaging.reviewed_part import known_voxels
 from osln.imaging.study import Study
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
@@ -35,6 +36,8 @@ class LungColumn:
         warnings: Sentences for the user.
         outside_mm: Nodes with no voxel inside the column, each with its least distance to the tumor in mm,
             NaN without a tumor. No network sees them; in every figure they are missed.
+        known: (x, y, z) uint8 of a patient who was reviewed in part, see `reviewed_part.known_voxels`; None
+            where all is known.
     """
 
     case: str
@@ -47,6 +50,7 @@ class LungColumn:
     body: np.ndarray
     warnings: tuple[str, ...] = field(default=())
     outside_mm: tuple[float, ...] = field(default=())
+    known: np.ndarray | None = None
 
     @property
     def images(self) -> Mapping[str, np.ndarray | None]:
@@ -99,9 +103,10 @@ def prepare(study: Study, preset: Preset) -> LungColumn:
         pet_suv = np.maximum(resample(study.pet.array, study.pet.grid, grid), 0.0)
     tumor, distance_mm = _tumor_and_distance(study, working, start, size)
     nodes, outside_mm = _nodes_and_outside(study, grid)
+    known = None if study.part is None or nodes is None else known_voxels(study.part, nodes, grid)
     body = ct_hu > TISSUE_HU
     return LungColumn(
-        study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, body, tuple(warnings), outside_mm
+        study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, body, tuple(warnings), outside_mm, known
     )
 
 

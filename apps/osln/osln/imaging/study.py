@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from osln.imaging.grid import Grid, Volume, resample
+from osln.imaging.reviewed_part import ReviewedPart
 
 LONGEST_MM = 2500.0
 """Of a CT along each axis; a table travels 2 m."""
@@ -24,6 +25,7 @@ class Study:
         pet: PET in SUVbw on its own grid, registered to the CT; None if there is none.
         tumor: Primary tumor, bool, on the CT's grid; None if it is not contoured.
         nodes: Lymph nodes as integer labels on the CT's grid; None if nobody has approved any yet.
+        part: Candidates besides the nodes of a patient who was reviewed in part; None for a complete one.
     """
 
     case: str
@@ -31,6 +33,7 @@ class Study:
     pet: Volume | None = None
     tumor: Volume | None = None
     nodes: Volume | None = None
+    part: ReviewedPart | None = None
 
 
 def build_study(

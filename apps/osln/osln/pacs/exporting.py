@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 CHOICES = ("final", "prediction")
 
 
-def export_stored(mirror: PacsMirror, case: str, what: str, form: str) -> Dataset:
+def export_stored(mirror: PacsMirror, case: str, what: str, form: str, *, in_part: bool = False) -> Dataset:
     """The approved nodes or the stored prediction of a case.
 
     Args:
@@ -25,6 +25,7 @@ def export_stored(mirror: PacsMirror, case: str, what: str, form: str) -> Datase
         case: Id of the case.
         what: Of `CHOICES`.
         form: Of `osln.dicom.writing.export.WRITERS`: "seg" or "rtstruct".
+        in_part: Also the nodes of a case that was reviewed in part; the object says so.
 
     Raises:
         PacsError: If the PACS fails.
@@ -38,7 +39,7 @@ def export_stored(mirror: PacsMirror, case: str, what: str, form: str) -> Datase
         return export_prediction(mirror, case, path, stored_result(mirror.root, case), form)
     ct = series_on_pacs(mirror, case)
     warnings: list[str] = []
-    nodes = approved(mirror.root, case, ct.grid, warnings)
+    nodes = approved(mirror.root, case, ct.grid, warnings, also_in_part=in_part)
     for warning in warnings:
         logger.warning("Case %s: %s", case, warning)
     return WRITERS[form](nodes, ct)

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from osln.files.images import write_atomically
+from osln.store.parts import partial_review
 from osln.store.revisions import OF_ANNOTATORS, Revision, label_revisions
 
 PAUSES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 600.0)
@@ -65,12 +66,17 @@ class Outbox:
         return sorted((entry for entry in read if entry and entry.open), key=lambda entry: entry.next_try)
 
     def waiting(self, entry: Entry) -> list[Revision]:
-        """Submitted revisions that the PACS does not have, oldest first."""
+        """Submitted revisions that the PACS does not have, oldest first.
+
+        Reviews in part stay here: whoever finds an object on the PACS takes it for complete.
+        """
         history = label_revisions(self.root, entry.case, entry.tag).history()
         return [
             revision
             for revision in reversed(history)
-            if revision.source.startswith(OF_ANNOTATORS) and str(revision.revision) not in entry.delivered
+            if revision.source.startswith(OF_ANNOTATORS)
+            and str(revision.revision) not in entry.delivered
+            and not self._is_part(entry.case, revision)
         ]
 
     def delivered(self, entry: Entry, revision: Revision, uid: str) -> None:
@@ -97,6 +103,13 @@ class Outbox:
             with self._change(entry.case, entry.tag) as (now, write):
                 if not self.waiting(now):
                     write(replace(now, open=False, tries=0, error="", next_try=0.0))
+
+    def _is_part(self, case: str, revision: Revision) -> bool:
+        try:
+            return partial_review(self.root, case, revision) is not None
+        except ValueError:
+            # Not complete by its description, and its review is damaged: it cannot be sent as it is.
+            return True
 
     @contextmanager
     def _change(self, case: str, tag: str) -> Iterator[tuple]:

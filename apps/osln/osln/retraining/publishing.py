@@ -179,6 +179,8 @@ def conclude(
     verdict = Verdict(version, before, trained.rival, metric, metric_before, judgments, highest_risk)
     published = verdict.passes and publish
     sentence, next_step = verdict.told(asked=publish)
+    if publish and not published and (why := _worse_than_none(store, trained, highest_risk)):
+        sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
         store.publish(name, version.name)
         sentence += f"; {renew()}"
@@ -202,6 +204,25 @@ def conclude(
         skipped=dict(trained.skipped),
         training=metadata,
     )
+
+
+def _worse_than_none(store: ModelStore, trained: Trained, highest_risk: float) -> str | None:
+    """Notes whether what stays in use is likely to be worse than stage one alone, and why."""
+    compared = trained.compared
+    used = store.published(trained.rival or trained.checkpoint.name)
+    if used is None or not compared.earlier or not compared.without:
+        return None
+    judged = judge(compared.earlier, compared.without, highest_risk)
+    if judged.risk is None:
+        return store.worse_than_none(used.network)
+    why = None
+    if judged.risk > 1 - highest_risk:
+        why = (
+            f"stage one alone finds more than {used.network} ({used.name}: {judged.difference:+.3f} "
+            f"{metric_name(used.network)} on {judged.patients} patients)"
+        )
+    store.set_worse_than_none(used, why)
+    return why
 
 
 def _judgments(compared: Compared, highest_risk: float) -> dict[str, Judgment]:

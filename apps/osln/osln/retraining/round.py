@@ -21,6 +21,7 @@ from osln.retraining.seen import cases_seen
 from osln.rows.experiments import PRESETS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import approved_cases, phantoms
+from osln.store.parts import partial_cases
 from osln.store.splits import assign, folds
 from osln.weights.checkpoint import Checkpoint, trained_on
 from osln.weights.model_store import ModelStore, Version
@@ -89,6 +90,7 @@ class Round(ABC):
         tuning_length: Length when going on from published weights, as a share of the preset's.
         before: Version in use, or None.
         former: Its network, or None.
+        partial: Approved cases that were submitted in part, once `run` has looked.
 
     Raises:
         ValueError: Network or preset is unknown, the highest risk is none, or the weights in use cannot be
@@ -110,6 +112,7 @@ class Round(ABC):
         self.store = models if isinstance(models, ModelStore) else ModelStore(models)
         self.before = self.store.published(name)
         self.former = self.store.load(name, self.before) if self.before else None
+        self.partial: frozenset[str] = frozenset()
 
     @abstractmethod
     def recipe(self) -> Preset:
@@ -182,8 +185,9 @@ class Round(ABC):
                 says what to do.
         """
         recipe = self.recipe()
-        splits = assign(self.root, approved_cases(self.root))
+        splits, waiting = self._splits()
         learned, compared, skipped = self.gather(recipe, splits)
+        skipped |= waiting
         if not learned:
             raise ValueError(nothing_to_learn(self.name, splits, skipped))
         with self._resume_files() as folder:
@@ -200,6 +204,20 @@ class Round(ABC):
                 highest_risk=self.settings.highest_risk,
                 renew=lambda: self.renew(checkpoint, compared),
             )
+
+    def _splits(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Splits of the approved cases, and why others are left out.
+
+        A case that was submitted in part may teach; where nobody knows all nodes, nothing can be judged.
+        """
+        splits = assign(self.root, approved_cases(self.root))
+        self.partial = frozenset(partial_cases(self.root, splits))
+        waiting = {
+            case: f"submitted in part, and only complete cases are judged on ({split}): complete its review"
+            for case, split in splits.items()
+            if case in self.partial and split == "validation"
+        }
+        return {case: split for case, split in splits.items() if case not in waiting}, waiting
 
     @contextmanager
     def _resume_files(self) -> Iterator[Path]:
@@ -259,11 +277,11 @@ class Round(ABC):
     ) -> Trained:
         """The comparison with the training patients beside the validation patients.
 
-        For each part of the training patients a network learns from the others as the new one did. It stands
-        for the new one and goes on from what stands for the rival (`_parts`), which has not seen them either.
+        For each part of the complete ones a network learns from the others as the new one did. It stands for
+        the new one and goes on from what stands for the rival (`_parts`), which has not seen them either.
         """
         by_case = {one.case: one for one in learned}
-        parts = self._parts(list(by_case))
+        parts = self._parts([case for case in by_case if case not in self.partial])
         for number, (version, part) in enumerate(parts, start=1):
             others = [one for one in learned if one.case not in part]
             if not part or not others:

@@ -1,7 +1,8 @@
 """Training patches drawn from patients kept in memory.
 
 Half of the patches hold a node of the network's zone; without that a network meets one node voxel in
-several thousand and learns to answer nothing.
+several thousand and learns to answer nothing. Of a patient who was reviewed in part, only what is known
+(`osln.imaging.reviewed_part`) is learned from: the loss counts nowhere else.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from osln.imaging.distance import LIMIT_MM, zone_mask
 from osln.imaging.lung_column import LungColumn, reason_not_usable, zone_of
+from osln.imaging.reviewed_part import UNKNOWN
 from osln.imaging.transforms import Scaling, network_input
 from osln.imaging.turns import augment
 from osln.rows.experiments import Preset, Segmenter
@@ -46,6 +48,7 @@ class PatchSampler:
     _padded: list[LungColumn] = field(init=False, repr=False)
     _centers: np.ndarray = field(init=False, repr=False)
     _with_zone: np.ndarray = field(init=False, repr=False)
+    _known_places: dict[int, np.ndarray] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.columns:
@@ -58,7 +61,11 @@ class PatchSampler:
         with_zone = []
         for index, column in enumerate(self._padded):
             zone = zone_of(column, self.segmenter.zone)
-            if (zone & column.body).any():
+            places = zone & column.body
+            if column.known is not None:
+                places &= column.known > UNKNOWN
+                self._known_places[index] = np.argwhere(places)
+            if places.any():
                 with_zone.append(index)
             nodes: np.ndarray = column.nodes  # type: ignore[assignment]
             centers += [(index, *center) for center in _node_centers(np.where(zone, nodes, 0))]
@@ -78,7 +85,8 @@ class PatchSampler:
 
         Returns:
             inputs (B, C, x, y, z) float32 scaled, target (B, 1, x, y, z) float32 with 1 in nodes, and mask
-            (B, 1, x, y, z) float32 with 1 inside the zone, where the loss counts.
+            (B, 1, x, y, z) float32 with 1 inside the zone and where it is known what is there: the loss
+            counts there.
         """
         rng = np.random.default_rng([self.seed, number])
         patches = []
@@ -96,6 +104,8 @@ class PatchSampler:
 
     def _anywhere(self, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         index = int(self._with_zone[rng.integers(len(self._with_zone))])
+        if index in self._known_places:
+            return index, rng.choice(self._known_places[index])
         column = self._padded[index]
         distance = column.distance_mm
         zone = self.segmenter.zone
@@ -121,6 +131,8 @@ class PatchSampler:
             mask = np.ones_like(target)
         else:
             mask = zone_mask(column.distance_mm[box], self.segmenter.zone)[None].astype(np.float32)  # type: ignore[index]
+        if column.known is not None:
+            mask *= column.known[box] > UNKNOWN
         return augment((inputs, target, mask), rng)  # type: ignore[return-value]
 
 
@@ -137,7 +149,7 @@ def _padded(column: LungColumn, patch: tuple[int, int, int]) -> LungColumn:
     width = [(0, int(n)) for n in shape - column.ct_hu.shape]
     if not any(after for _, after in width):
         return column
-    pet, distance = column.pet_suv, column.distance_mm
+    pet, distance, known = column.pet_suv, column.distance_mm, column.known
     return replace(
         column,
         grid=column.grid.crop((0, 0, 0), tuple(int(n) for n in shape)),
@@ -146,4 +158,5 @@ def _padded(column: LungColumn, patch: tuple[int, int, int]) -> LungColumn:
         distance_mm=None if distance is None else np.pad(distance, width, constant_values=LIMIT_MM),
         nodes=np.pad(column.nodes, width),  # type: ignore[arg-type]
         body=np.pad(column.body, width),
+        known=None if known is None else np.pad(known, width, constant_values=UNKNOWN),
     )

@@ -1,6 +1,7 @@
 """Training of one stage-one network, the same from the server, the command line and the experiments.
 
-The loss is batch Dice plus cross-entropy on the sigmoid, counted inside the network's zone only.
+The loss is batch Dice plus cross-entropy on the sigmoid, counted inside the network's zone only and, in a
+patient who was reviewed in part, only where it is known what is there.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -150,7 +151,9 @@ class _SegmenterLesson(Lesson[nn.Module]):
             "train_cases": [column.case for column in sampler.columns],
             "validation_cases": [column.case for column in self.validation[0]],
         }
-        return record, (asdict(sampler.preset), sampler.scaling, *(one.nodes for one in sampler.columns))
+        known = [one.known for one in sampler.columns if one.known is not None]
+        labels = [one.nodes for one in sampler.columns]
+        return record, (asdict(sampler.preset), sampler.scaling, *labels, *known)
 
     def look(self, network: nn.Module, step: int) -> dict[str, Any] | None:
         columns, times = self.validation

@@ -1,11 +1,13 @@
 """Which network of stage two answers for a row, and why not its own.
 
 A network that reads tags understands those of the very tagger it learned from. With any other one, or none,
-the network that sees the same images and no tags stands in, and every result says so.
+the network that sees the same images and no tags stands in. Where that has no weights either, or what would
+answer was found to be worse than none, the candidates keep stage one's own score. Every result says so.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from osln.rows.experiments import CLASSIFIERS
@@ -21,8 +23,8 @@ class Answering:
 
     Attributes:
         classifier: Name in `CLASSIFIERS`.
-        reason: Why it is not the row's own; None if it is.
-        ready: Whether it has weights.
+        reason: Why it is not the row's own, or cannot answer; None if it is and can.
+        ready: Whether it answers; if not, the candidates have stage one's own score.
     """
 
     classifier: str
@@ -36,25 +38,28 @@ class Answering:
             return []
         if self.ready:
             return [f"{self.reason}; until then {self.classifier} scores the candidates"]
-        return [
-            f"{self.reason}; {self.classifier}, which would score the candidates until then, has no weights "
-            f"either: train it (trainer {self.classifier}), or use a row that ends with stage one"
-        ]
+        return [f"{self.reason}; until then the candidates have stage one's own score"]
 
 
 def answering(
-    wanted: str, versions: Mapping[str, Version | None], tagger: Mapping[str, Any] | None
+    wanted: str,
+    versions: Mapping[str, Version | None],
+    tagger: Mapping[str, Any] | None,
+    worse: Mapping[str, str] = MappingProxyType({}),
 ) -> Answering:
-    """The row's own network if it can be used, else `FALLBACK`.
+    """The row's own network if it can be used, else `FALLBACK`, else stage one's own score.
 
     Args:
         wanted: Name in `CLASSIFIERS`.
         versions: The version in use of every network; None where there are no weights.
         tagger: The tagger in use, as `osln.tagging.tagger.Tagger.describe` says it; None if there is none.
+        worse: Why networks, by name, are worse than stage one alone (`ModelStore.worse_than_none`).
     """
     reason = reason_not_answering(wanted, versions.get(wanted), tagger)
     classifier = wanted if reason is None else FALLBACK
-    return Answering(classifier, reason, versions.get(classifier) is not None)
+    unfit = worse.get(classifier) if versions.get(classifier) else _no_weights(classifier)
+    reasons = [one for one in (reason, unfit) if one]
+    return Answering(classifier, "; ".join(reasons) or None, unfit is None)
 
 
 def reason_not_answering(name: str, version: Version | None, tagger: Mapping[str, Any] | None) -> str | None:
@@ -64,7 +69,7 @@ def reason_not_answering(name: str, version: Version | None, tagger: Mapping[str
     if tagger is None:
         return f"{_no_tagger(name)}, and start the server with --conf lesanet PATH"
     if version is None:
-        return f"there are no weights for {name}: train it (trainer {name})"
+        return _no_weights(name)
     learned_from = version.metadata.get("tagger") or {}
     if learned_from.get("sha256") != tagger["sha256"]:
         return (
@@ -88,6 +93,10 @@ def told(tagger: Mapping[str, Any] | None) -> str:
         return "none"
     known = (tagger.get("origin"), f"trained on {tagger.get('trained_on')}", str(tagger.get("sha256"))[:12])
     return f"{tagger.get('name', 'LesaNet')} ({', '.join(str(part) for part in known)})"
+
+
+def _no_weights(name: str) -> str:
+    return f"there are no weights for {name}: train it (trainer {name})"
 
 
 def _no_tagger(name: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from osln.files.images import write_atomically
+from osln.imaging.reviewed_part import DECIDED, UNDECIDED
 from osln.metrics.matching import Overlaps, Scored, find_overlaps
 from osln.rows.experiments import CONTEXT, StageTwo
 from osln.stage_one.candidates import Detections
@@ -21,7 +22,10 @@ from osln.stage_two.patches import Box, Patches, cut_patches
 from osln.tagging.lesion_patch import lesion_places
 
 LEFT_OUT = -1
-"""Truth of a candidate that overlaps a node without hitting it: neither a node nor none."""
+"""Truth of a candidate that is neither a node nor none: it overlaps a node without hitting it, or nobody has
+decided about it."""
+LEAST_KNOWN = 0.5
+"""Share of a candidate's voxels inside rejected ones that makes it none, where a review was in part."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def candidate_set(found: Detections, stage_two: StageTwo, *, add_nodes: bool) ->
         raise ValueError(f"case {column.case} has no approved nodes to compare with: review and submit it")
     overlaps = find_overlaps(found.labels, column.nodes).with_missed(column.nodes_outside())
     truth = np.zeros(len(found.candidates), dtype=np.int8)
+    truth[_unknown(found)] = LEFT_OUT
     truth[overlaps.predicted] = LEFT_OUT
     truth[overlaps.predicted[overlaps.fits]] = 1
     boxes: list[Box] = [candidate.box for candidate in found.candidates]
@@ -89,6 +94,21 @@ def candidate_set(found: Detections, stage_two: StageTwo, *, add_nodes: bool) ->
         truth=truth,
         overlaps=overlaps,
     )
+
+
+def _unknown(found: Detections) -> np.ndarray:
+    """(n,) bool: candidates that a review in part does not decide, in the order of the candidates.
+
+    One that reaches into an undecided one is not decided either.
+    """
+    count, known = len(found.candidates), found.column.known
+    if known is None or not count:
+        return np.zeros(count, dtype=bool)
+    numbers = [candidate.id for candidate in found.candidates]
+    decided, undecided = (
+        ndimage.mean(known == value, found.labels, numbers) for value in (DECIDED, UNDECIDED)
+    )
+    return (np.asarray(decided) < LEAST_KNOWN) | (np.asarray(undecided) > 0)
 
 
 def save_set(path: Path, content: CandidateSet) -> None:

@@ -13,6 +13,7 @@ from osln.imaging.study import Study
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
 from osln.store.layout import StorePaths, companions, load_study, node_map, read_image
+from osln.store.parts import part_of
 
 
 def approved_cases(root: Path) -> list[str]:
@@ -27,7 +28,7 @@ def approved_cases(root: Path) -> list[str]:
 
 
 def approved_study(paths: StorePaths) -> Study:
-    """A case with its approved nodes, each of which has a value of its own.
+    """A case with its approved nodes, each of which has a value of its own, and what was reviewed of it.
 
     Raises:
         ValueError: As `load_study`; `nodes` is None if there is no approved label.
@@ -38,7 +39,8 @@ def approved_study(paths: StorePaths) -> Study:
     path = node_map(paths.ct.parent, paths.case)
     kept = None if path is None else read_image(paths.case, "map of the nodes", path).array
     nodes, _ = single_nodes(nodes_of(whole_numbers(study.nodes.array), kept))
-    return replace(study, nodes=Volume(nodes, study.nodes.grid, study.nodes.file_grid))
+    part = part_of(paths.ct.parent, paths.case)
+    return replace(study, nodes=Volume(nodes, study.nodes.grid, study.nodes.file_grid), part=part)
 
 
 def load_columns(

@@ -9,6 +9,7 @@ from pathlib import Path
 from osln.files.images import SUFFIXES
 from osln.imaging.grid import Volume, read_volume
 from osln.imaging.study import Study, build_study
+from osln.store.parts import part_of
 from osln.store.revisions import label_revisions
 
 CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -90,6 +91,9 @@ def file_marks(paths: StorePaths) -> tuple[object, ...]:
     labels = [None if path is None else path.read_bytes() for path in (paths.tumor, paths.nodes)]
     if paths.nodes is not None and (apart := node_map(paths.ct.parent, paths.case)):
         labels.append(apart.read_bytes())
+    part = part_of(paths.ct.parent, paths.case)
+    if part is not None:
+        labels += [part.rejected.tobytes(), part.undecided.tobytes()]
     return (
         *(stat and (stat.st_size, stat.st_mtime_ns) for stat in stats),
         *(None if label is None else hashlib.sha256(label).hexdigest() for label in labels),

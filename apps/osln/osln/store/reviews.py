@@ -2,6 +2,9 @@
 
 A review lies beside its revision as `0001.review.json` and is written before the head, as the voxels are. Its
 values are those of the stored map of single nodes.
+
+A case may be submitted in part: then only what was decided counts, and everything else of the patient is
+unknown, no node and none (`in_part`).
 """
 
 from collections.abc import Collection, Mapping
@@ -58,6 +61,25 @@ def checked_review(value: Any) -> dict[str, Any]:
     return checked
 
 
+def in_part(review: Mapping[str, Any] | None) -> bool:
+    """Whether a case was submitted in part: not complete, and what is undecided counts as nothing.
+
+    >>> in_part({"complete": False, "undecided": "unknown"})
+    True
+    >>> in_part({"complete": False, "undecided": "rejected"})
+    False
+
+    Args:
+        review: From `checked_review`; None, a label without a review, is complete.
+    """
+    return review is not None and not review.get("complete", True) and review.get("undecided") == "unknown"
+
+
+def undecided_count(review: Mapping[str, Any]) -> int:
+    """Candidates that a review leaves undecided."""
+    return sum(one["state"] == "undecided" for one in review["candidates"])
+
+
 def renumbered(review: Mapping[str, Any], stored: Mapping[int, int]) -> dict[str, Any]:
     """A review with the values of the stored map of nodes.
 
@@ -90,7 +112,7 @@ def same_decisions(one: Mapping[str, Any] | None, other: Mapping[str, Any] | Non
 
 def _decided(review: Mapping[str, Any]) -> tuple[Any, ...]:
     states = {one["id"]: (one["state"], one["value"]) for one in review["candidates"]}
-    return review["complete"], states
+    return review["complete"], in_part(review), states
 
 
 def _candidate(value: Any, number: int) -> dict[str, Any]:
@@ -99,7 +121,7 @@ def _candidate(value: Any, number: int) -> dict[str, Any]:
         value,
         what,
         required=("id", "state", "center_mm", "origin"),
-        optional=("value", "zone", "seconds", "tags", *NUMBERS),
+        optional=("value", "zone", "seconds", "tags", "box_mm", *NUMBERS),
     )
     center = one["center_mm"]
     if not isinstance(center, list) or len(center) != 3:
@@ -115,7 +137,25 @@ def _candidate(value: Any, number: int) -> dict[str, Any]:
         "origin": _one_of(one["origin"], ORIGINS, f"origin of {what}"),
         "seconds": None if seconds is None else _number(seconds, f"seconds of {what}", low=0.0),
         "tags": _tags(one["tags"], what),
+        "box_mm": None if one["box_mm"] is None else _box(one["box_mm"], what),
     }
+
+
+def _box(value: Any, what: str) -> list[list[float]]:
+    """Lowest and highest corner of what a candidate takes, RAS mm."""
+    corners = (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(at, list) and len(at) == 3 for at in value)
+    )
+    if not corners:
+        raise ValueError(
+            f"box_mm of {what} must be two corners of three numbers (RAS, mm), not {_shown(value)}"
+        )
+    low, high = ([_number(along, f"box_mm of {what}") for along in corner] for corner in value)
+    if any(a > b for a, b in zip(low, high, strict=True)):
+        raise ValueError(f"box_mm of {what} must begin with its lowest corner, not {_shown(value)}")
+    return [low, high]
 
 
 def _tags(value: Any, what: str) -> list[list[Any]]:

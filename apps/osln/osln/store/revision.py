@@ -19,10 +19,10 @@ class Revision:
         source: What made it: "submission", "restored" (an older revision again), "external" (a file that
             appeared in the store), ...
         label_info: Names of the segments as they were sent.
-        counts: Numbers about the content, for instance nodes and voxels.
+        counts: Numbers about the content, for instance nodes and voxels; `undecided` of a case in part.
         reference: What it was read from, for instance the SOP Instance UID of a segmentation.
         changes: Nodes added, removed, changed and unchanged against what was there before; None if unknown.
-        complete: Whether all candidates were decided; None without a review.
+        complete: False if the case was submitted in part (`reviews.in_part`); None without a review.
         seconds: That the annotator worked on the case; None without a review.
         restored_from: The older revision that was stored again, None for all others.
     """

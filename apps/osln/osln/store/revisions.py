@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from isal import igzip
 
 from osln.files.images import write_atomically
+from osln.store.reviews import in_part, undecided_count
 from osln.store.revision import Revision as Revision
 from osln.store.revision import read_revision
 
@@ -170,10 +171,10 @@ class Revisions:
             sha256=hashlib.sha256(data).hexdigest(),
             source=source,
             label_info=list(label_info or []),
-            counts=dict(counts or {}),
+            counts=dict(counts or {}) | _of_a_part(review),
             reference=reference,
             changes=None if changes is None else dict(changes),
-            complete=None if review is None else bool(review["complete"]),
+            complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
             restored_from=restored_from,
         )
@@ -285,6 +286,11 @@ def label_revisions(root: Path, case: str, tag: str) -> Revisions:
     """The revisions of a case's approved nodes ("final") or tumor ("gtv") in a store."""
     folder = root / ".osln" / case
     return Revisions(folder / tag if tag == "gtv" else folder, root / "labels" / tag / f"{case}.nii.gz")
+
+
+def _of_a_part(review: Mapping[str, Any] | None) -> dict[str, int]:
+    """What the counts of a case in part hold besides: how many candidates are undecided."""
+    return {} if review is None or not in_part(review) else {"undecided": undecided_count(review)}
 
 
 def _sha256(path: Path) -> str:

@@ -29,7 +29,8 @@ class Strata:
 
 
 def strata_of(root: Path, case: str) -> Strata | None:
-    """The approved nodes of a case by zone; None without a label or a tumor, or where a file cannot be read.
+    """The approved nodes of a case by zone; None without a label or a tumor, where a file cannot be read, and
+    where the case was reviewed in part, so that nobody knows how many there are.
 
     A node belongs to the zone of its center.
     """
@@ -38,7 +39,7 @@ def strata_of(root: Path, case: str) -> Strata | None:
     except (ValueError, OSError) as error:
         logger.info("The nodes of case %s are not known to balance the splits: %s", case, error)
         return None
-    if study.nodes is None or study.tumor is None:
+    if study.nodes is None or study.tumor is None or study.part is not None:
         return None
     labels = study.nodes.array
     index = np.unique(labels[labels > 0])

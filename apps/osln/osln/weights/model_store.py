@@ -194,8 +194,25 @@ class ModelStore:
             history = state["published"].setdefault(network, [])
             if not history or history[-1] != name:
                 history.append(name)
+            # Whoever publishes decides anew.
+            state.get("worse", {}).pop(network, None)
             self._write_state(state)
         return version
+
+    def worse_than_none(self, network: str) -> str | None:
+        """Why the version in use of a network is worse than stage one alone; None if it is not."""
+        found, used = self._state().get("worse", {}).get(network), self.published(network)
+        return found["why"] if found and used and found["version"] == used.name else None
+
+    def set_worse_than_none(self, version: Version, why: str | None) -> None:
+        """Notes that a version was found to be worse than stage one alone or, without a reason, that not."""
+        with self._lock():
+            state = self._state()
+            marks = state.setdefault("worse", {})
+            marks.pop(version.network, None)
+            if why is not None:
+                marks[version.network] = {"version": version.name, "why": why}
+            self._write_state(state)
 
     @contextmanager
     def training(self, network: str) -> Iterator[None]:
@@ -231,6 +248,7 @@ class ModelStore:
             if earlier is None:
                 raise ValueError(f"{network} has no earlier version to roll back to")
             state["published"][network].pop()
+            state.get("worse", {}).pop(network, None)
             self._write_state(state)
         return earlier
 

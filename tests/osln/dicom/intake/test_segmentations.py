@@ -1,5 +1,7 @@
 """Segmentations of other programs beside CT and PET: by names, told, never in place of a structure set."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from osln.cli.import_ import words
 from osln.dicom.intake.case_plans import plan_cases
 from osln.dicom.nodes import NodeSet
 from osln.dicom.reading.files import LocalSource
+from osln.dicom.writing.rtstruct import rtstruct
 from osln.dicom.writing.segmentation import seg
 from osln.store.approved import approved_study
 from osln.store.layout import companions
@@ -120,6 +123,17 @@ def test_the_newest_of_several_is_taken_and_predictions_of_this_program_are_not(
     screen = told(report, tmp_path)
     assert "not taken: SEG series 7 (1 files): a newer segmentation lies on this CT" in screen
     assert "a prediction of this program, which nobody has reviewed" in screen
+
+
+def test_nodes_of_a_review_in_part_are_no_label_of_another_store(tmp_path):
+    ct = series()
+    whole = node_set(ct)
+    part = replace(whole, author=replace(whole.author, approved=True, undecided=2))
+    structures = rtstruct(part, ct)
+    report = run(study(tmp_path / "in", seg(part, ct), structures), tmp_path / "store")
+
+    assert report.imported[0]["nodes"] == []
+    assert told(report, tmp_path).count("nodes of a case that was reviewed in part") == 2
 
 
 def test_without_structure_sets_the_ct_of_a_segmentation_is_the_planning_ct(tmp_path):

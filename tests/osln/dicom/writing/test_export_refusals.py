@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 
 from osln.dicom.writing.export import export_case
 from small.dicom import AXIAL, OBLIQUE, body, ct_slices, uid, write_dicom
-from small.export import FEET, RESULT, export, mask_of, result, store, submit, write
+from small.export import FEET, RESULT, export, mask_of, result, seg_of, store, submit, write
+from small.parts import submit_in_part
 
 __all__ = ["store"]
 
@@ -96,3 +98,27 @@ def test_a_result_without_its_label_map_or_with_another_is_refused(store):
     write(store.parent / "answer.nii.gz", mask_of(FEET))
     answer.write_text(json.dumps(RESULT))
     refused(store, "no list of candidates", what=str(answer), label_map=store.parent / "answer.nii.gz")
+
+
+def test_a_case_in_part_is_refused_unless_asked_for_and_then_marked_everywhere(store):
+    submit(store, mask_of(FEET))
+    submit_in_part(store, "p1", undecided=[[[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]] * 3)
+    with pytest.raises(ValueError, match=r"p1 was reviewed in part, 3 candidates are undecided, and a plan"):
+        export(store)
+    assert not (store.parent / "out").exists()
+
+    exported = export(store, in_part=True)
+
+    assert [path.name for path in exported.paths] == ["p1-in-part.seg.dcm", "p1-in-part.rtstruct.dcm"]
+    assert exported.warnings[0].startswith("REVIEWED IN PART, 3 candidates undecided: not for planning. ")
+    marked = "OSLN Label: IN PART, not for planning, revision 2"
+    seg, structures = map(pydicom.dcmread, exported.paths)
+    assert seg.SeriesDescription == structures.SeriesDescription == structures.StructureSetName == marked
+    assert seg.ContentLabel == "OSLN_IN_PART" and structures.StructureSetLabel == "OSLN IN PART"
+    assert seg.ContentDescription == "REVIEWED IN PART, 3 candidates undecided: not for planning. Rese"
+    assert structures.StructureSetDescription == exported.warnings[0]
+    read = seg_of(exported, store)
+    assert read.ours and not read.approved and read.revision is None
+
+    submit_in_part(store, "p1", complete=True)
+    assert export(store).paths[0].name == "p1-final.seg.dcm"

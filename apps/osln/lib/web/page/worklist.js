@@ -13,6 +13,10 @@ const address = row => `/ohif/osln?StudyInstanceUIDs=${encodeURIComponent(row.st
 
 const chip = state => make('span', { className: `chip ${state.replace(' ', '-')}`, textContent: state });
 
+/** What is left to do in a case in part. */
+const rest = row => row.state === 'partly' && row.undecided !== null
+  && `${counted(row.undecided, 'candidate')} undecided${row.to_complete ? `: complete it, ${row.split} needs complete cases` : ''}`;
+
 export class Worklist {
   constructor(place, app) {
     this.app = app;
@@ -29,7 +33,7 @@ export class Worklist {
   }
 
   columns() {
-    const remark = row => row.skip_reason || row.why || row.warnings[0] || '';
+    const remark = row => row.skip_reason || row.why || rest(row) || row.warnings[0] || '';
     return [
       { name: 'mark', title: '', className: 'mark', cell: row => (this.table.marked.has(row.case) ? '\u2611' : '\u2610') },
       { name: 'case', title: 'Case', className: 'case', sort: row => row.name, cell: row => this.caseCell(row) },
@@ -58,12 +62,13 @@ export class Worklist {
     this.detail = make('aside', { 'aria-label': 'Chosen case' });
     this.empty = make('p', { className: 'empty', hidden: true });
     this.leftOut = make('p', { className: 'note', hidden: true });
+    this.retraining = make('span', { className: 'faint', 'aria-label': 'Retraining by itself' });
     place.replaceChildren(
       make('div', { className: 'bar' }, this.search, this.chips, make('span', { className: 'space' }), this.strategy,
         button('Next case', () => this.next(), { className: 'main', title: 'asks the strategy (n)' })),
       this.leftOut,
       make('div', { className: 'two' }, make('div', { className: 'left' }, this.table.element, this.empty), this.detail),
-      make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.jobs.element));
+      make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.retraining, this.jobs.element));
   }
 
   async show() {
@@ -96,6 +101,7 @@ export class Worklist {
     for (const name of this.table.marked) if (!there.has(name)) this.table.marked.delete(name);
     this.jobs.show(found.jobs);
     this.showLeftOut(found.left_out);
+    this.retraining.textContent = found.retraining?.message ?? '';
     if (this.table.chosen === null) this.table.chosen = found.next?.case ?? this.cases[0]?.case ?? null;
     this.showChips();
     this.filter();
@@ -141,6 +147,7 @@ export class Worklist {
       ['State', [row.state, row.by && `by ${row.by}`, row.at && time(row.at)].filter(Boolean).join(', ')],
       ['Proposed', row.why && `next: ${row.why}`],
       ['Skipped', row.skip_reason],
+      ['In part', rest(row)],
       ['Candidates', row.candidates !== null && `${row.kept} kept of ${row.candidates}, doubt ${number(row.doubt, 1)} bits`],
       ['Revision', row.revision || null],
       ['Reviewed in', duration(row.seconds)],

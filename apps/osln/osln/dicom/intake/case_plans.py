@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from osln.dicom.intake.patients import patient_keys, two_people
-from osln.dicom.nodes import PREDICTED
+from osln.dicom.nodes import IN_PART, MANUFACTURER, PREDICTED
 from osln.dicom.reading.files import DAMAGED, Series, text
 from osln.dicom.reading.rtstruct import drawn, referenced
 from osln.dicom.reading.segmentation import is_ours, when_created
@@ -155,7 +155,12 @@ def _plan_patient(
 def _planned(
     patient: str, ct: Series, structures: list[Series], segmentations: list[Series], cts: Sequence[Series]
 ) -> CasePlan:
+    parts = [item for item in (*structures, *segmentations) if _is_part(item)]
+    structures, segmentations = (
+        [item for item in items if item not in parts] for items in (structures, segmentations)
+    )
     plan = CasePlan(patient, ct, sorted(structures, key=_drawn_at, reverse=True))
+    plan.left_out += [f"{item.name}: nodes of a case that was reviewed in part" for item in parts]
     plan.chosen.append(_why_ct(ct, plan.structures, segmentations, cts))
     plan.left_out += [f"{older.name}: a newer structure set lies on this CT" for older in plan.structures[1:]]
     if len(plan.structures) > 1:
@@ -175,6 +180,13 @@ def _planned(
     if len(usable) > 1:
         plan.warnings.append(f"{len(usable)} segmentations lie on this CT: the newest is used")
     return plan
+
+
+def _is_part(series: Series) -> bool:
+    """Whether it is an object of ours that has not all nodes."""
+    named = [text(series.header, name) for name in ("ContentLabel", "StructureSetLabel")]
+    ours = text(series.header, "Manufacturer") == MANUFACTURER
+    return ours and any(name.replace(" ", "_") == IN_PART for name in named)
 
 
 def _why_not(series: Series, plan: CasePlan) -> str:

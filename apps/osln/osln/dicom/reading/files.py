@@ -45,6 +45,7 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     "CorrectedImage",
     "AttenuationCorrectionMethod",
     "BurnedInAnnotation",
+    "StructureSetLabel",
     "StructureSetDate",
     "StructureSetTime",
     "ReferencedFrameOfReferenceSequence",

@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from osln.dicom.nodes import APPROVED, MANUFACTURER, PREDICTED, TUMOR
+from osln.dicom.nodes import APPROVED, IN_PART, MANUFACTURER, PREDICTED, TUMOR
 from osln.dicom.reading.files import DAMAGED
 from osln.dicom.reading.seg_frames import Placed, check_frames, place_segments
 from osln.dicom.reading.source import CtSeries
@@ -132,7 +132,7 @@ def _read(source: Dataset, ct: CtSeries) -> SegFile:
 
 def is_ours(dataset: Dataset) -> bool:
     """Whether this program wrote the object, by its manufacturer and content label."""
-    labels = (APPROVED, PREDICTED, TUMOR)
+    labels = (APPROVED, IN_PART, PREDICTED, TUMOR)
     return dataset.get("Manufacturer") == MANUFACTURER and dataset.get("ContentLabel") in labels
 
 

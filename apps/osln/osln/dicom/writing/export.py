@@ -41,6 +41,7 @@ def export_case(
     formats: Sequence[str] = ("seg", "rtstruct"),
     label_map: str | Path | None = None,
     series_uid: str | None = None,
+    in_part: bool = False,
 ) -> Exported:
     """Writes one result of a case as DICOM.
 
@@ -53,9 +54,11 @@ def export_case(
         formats: Of `WRITERS`.
         label_map: Of that JSON; by default the image beside it with the same name.
         series_uid: Which CT series, where the folder holds several.
+        in_part: Export the approved nodes of a case that was reviewed in part too; the files say so.
 
     Raises:
-        ValueError: Nothing to export, another CT, or files that do not belong together; nothing is written.
+        ValueError: Nothing to export, a case in part that was not asked for, another CT, or files that do not
+            belong together; nothing is written.
     """
     if unknown := [name for name in formats if name not in WRITERS]:
         raise ValueError(f"there is no format {', '.join(unknown)}; choose from {', '.join(WRITERS)}")
@@ -68,7 +71,10 @@ def export_case(
     check_same_ct(case, on_series, series)
     warnings: list[str] = []
     if what == "final":
-        nodes, name = approved(Path(store), case, ct.grid, warnings), "final"
+        nodes, name = approved(Path(store), case, ct.grid, warnings, also_in_part=in_part), "final"
+        if nodes.author.undecided is not None:
+            name = "in-part"
+            warnings.append(nodes.author.note)
     elif what == "prediction":
         path = Path(store) / "labels" / "original" / f"{case}.nii.gz"
         nodes, name = predicted(ct.grid, path, stored_result(Path(store), case)), "prediction"

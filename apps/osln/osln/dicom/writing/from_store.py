@@ -28,7 +28,9 @@ from osln.imaging.labelmaps import read_label_file
 from osln.imaging.single_nodes import nodes_of
 from osln.rows.experiments import PROXIMAL_MM
 from osln.store.layout import node_map, one_file
+from osln.store.parts import partial_review
 from osln.store.predictions import read_prediction
+from osln.store.reviews import undecided_count
 from osln.store.revisions import NUMBERS, label_revisions
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
@@ -74,7 +76,15 @@ def predicted(grid: Grid, label_map: str | Path, result: Mapping[str, Any]) -> N
     return predicted_nodes(read_label_file(path, grid).layers[0], grid, result, at)
 
 
-def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: int | None = None) -> NodeSet:
+def approved(
+    store: Path,
+    case: str,
+    grid: Grid,
+    warnings: list[str],
+    revision: int | None = None,
+    *,
+    also_in_part: bool = False,
+) -> NodeSet:
     """The approved nodes, numbered through all revisions, with what the last prediction knows about them.
 
     Args:
@@ -83,9 +93,10 @@ def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: 
         grid: Of its CT.
         warnings: Takes what could not be used.
         revision: Number of an older revision; the label that lies in the store if None.
+        also_in_part: Take the nodes of a case that was reviewed in part too, whose author says so.
 
     Raises:
-        ValueError: If no label is approved, or it does not lie on the CT.
+        ValueError: If no label is approved, it does not lie on the CT, or the case was reviewed in part.
         LookupError: If there is no such revision.
     """
     revisions = label_revisions(store, case, "final")
@@ -98,6 +109,8 @@ def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: 
     if chain and hashlib.sha256(path.read_bytes()).hexdigest() == chain[0].sha256:
         head, former = chain[0], chain[:0:-1]
         author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
+        if (review := partial_review(store, case, head)) is not None:
+            author = _in_part(case, author, undecided_count(review), also_in_part)
     else:
         author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
         former = chain[::-1]
@@ -122,6 +135,18 @@ def approved(store: Path, case: str, grid: Grid, warnings: list[str], revision: 
         if match and not author.algorithm:
             author = replace(author, algorithm="osln", version=__version__)
     return NodeSet(labels, grid, tuple(nodes), author)
+
+
+def _in_part(case: str, author: Author, undecided: int, taken: bool) -> Author:
+    """The author of a case that was reviewed in part; ValueError unless it was asked for."""
+    if not taken:
+        raise ValueError(
+            f"case {case} was reviewed in part, {undecided} candidates are undecided, and a plan must not "
+            "take it for complete: complete the review, or ask for the part (--in-part, in_part=true), which "
+            "is marked in the file"
+        )
+    told = f"REVIEWED IN PART, {undecided} candidates undecided: not for planning"
+    return replace(author, note=f"{told}. {author.note}", undecided=undecided)
 
 
 def stored_result(store: Path, case: str) -> dict[str, Any]:

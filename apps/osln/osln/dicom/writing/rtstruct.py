@@ -13,7 +13,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian, generate_uid
 from scipy import ndimage
 
 from osln import __version__
-from osln.dicom.nodes import MANUFACTURER, NOTHING, NodeSet, title
+from osln.dicom.nodes import MANUFACTURER, NOTHING, NodeSet, content_label, title
 from osln.dicom.reading.slices import LPS_TO_RAS
 from osln.dicom.reading.source import CtSeries
 from osln.dicom.writing.contours import outlines
@@ -104,7 +104,7 @@ def rtstruct(nodes: NodeSet, ct: CtSeries) -> FileDataset:
         Roi(node.number, node.name, node.color, node.description, algorithm, made_by)
         for node in nodes.nodes or (NOTHING,)
     ]
-    label = "OSLN APPROVED" if author.approved else "OSLN PREDICTED"
+    label = content_label(author).replace("_", " ")
     heading = Heading(title(author), label, author.at, author.person, author.note, author.revision or 1)
     return structure_set(nodes.labels, nodes.grid, rois, ct, heading)
 

@@ -16,15 +16,14 @@ from osln import __version__
 from osln.dicom.colors import cielab
 from osln.dicom.nodes import (
     ANATOMICAL_STRUCTURE,
-    APPROVED,
     ARTIFICIAL_INTELLIGENCE,
     LYMPH_NODE,
     MANUFACTURER,
     NOTHING,
-    PREDICTED,
     Author,
     Node,
     NodeSet,
+    content_label,
     title,
 )
 from osln.dicom.reading.source import CtSeries
@@ -140,7 +139,7 @@ def seg(nodes: NodeSet, ct: CtSeries, object_uids: tuple[str, str] | None = None
         [_segment(i, node, author, uids[node.number]) for i, node in enumerate(segments, start=1)],
         ct,
         author,
-        content=APPROVED if author.approved else PREDICTED,
+        content=content_label(author),
         description=title(author),
         uids=object_uids,
     )

@@ -70,7 +70,7 @@ def train(
         _check_initial(initial, segmenter, preset)
         scaling = initial.scaling
     scaling = scaling or fit_scaling(segmenter, train_columns)
-    lesson = _SegmenterLesson(
+    lesson = SegmenterLesson(
         steps=preset.iterations if iterations is None else iterations,
         epoch_steps=EPOCH_STEPS,
         seed=seed,
@@ -88,7 +88,7 @@ def train(
 
 
 @dataclass(kw_only=True)
-class _SegmenterLesson(Lesson[nn.Module]):
+class SegmenterLesson(Lesson[nn.Module]):
     """Patches of the network's zone.
 
     Attributes:

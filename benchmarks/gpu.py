@@ -94,7 +94,7 @@ def main(given: list[str] | None = None) -> int:
         say(f"missing: {', '.join(missing)}; {remedy(missing + wished)}")
         return 2
     if wished:
-        say(f"parts will be left out for want of {', '.join(wished)}; {remedy(wished)}")
+        say(f"something is left out for want of {', '.join(wished)}; {remedy(wished)}")
     options.out.mkdir(parents=True, exist_ok=True)
     parts = [part for part in PARTS if not options.only or part.name in ("computer", *options.only)]
     result = run(parts, options)
@@ -151,7 +151,7 @@ def run_part(name: str, seconds: float, options: argparse.Namespace) -> dict[str
     file, log = options.out / f"{name}.json", options.out / f"{name}.log"
     file.unlink(missing_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu_part", name, "--out", str(options.out.resolve())]
-    command += ["--device", options.device, "--seconds", f"{seconds - LAST_SECONDS:.1f}"]
+    command += ["--device", options.device, "--ends", f"{time.time() + seconds - LAST_SECONDS:.1f}"]
     paths = (ROOT, ROOT / "apps" / "osln", ROOT / "tests", os.environ.get("PYTHONPATH", ""))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(path) for path in paths if str(path))}
     began = time.monotonic()

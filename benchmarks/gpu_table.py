@@ -83,11 +83,10 @@ def _patient(found: dict[str, Any]) -> list[list[str]]:
             lines.append((*begin, row["left_out"], *[""] * (len(steps) + 4)))
             continue
         low, high = row["range"]
-        both = "both stages" if row["both_stages"] else "stage one"
         lines.append(
             (
                 *begin,
-                both,
+                row["what"],
                 *(f"{row['stages'][step]:.2f}" if step in row["stages"] else "" for step in steps),
                 f"{row['seconds']:.2f} ({low:.2f} - {high:.2f})",
                 "yes" if row["seconds"] <= AIM_SECONDS else "no",
@@ -96,10 +95,7 @@ def _patient(found: dict[str, Any]) -> list[list[str]]:
             )
         )
     heads = ("preset", "numbers", "what", *steps, "all, s", f"<= {AIM_SECONDS} s", "candidates", "GPU, MB")
-    words = (
-        "Seconds, warm, medians; from the files on disk to the label map on the CT's own grid. Presets of "
-        "stage one alone have random weights."
-    )
+    words = "Seconds, warm, medians; from the files on disk to the label map on the CT's own grid."
     return [[words], _table(heads, lines)]
 
 
@@ -132,12 +128,9 @@ def _measured(row: dict[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
 def _training(found: dict[str, Any]) -> list[list[str]]:
     blocks = []
     if "learned" in found:
-        blocks.append(
-            [
-                f"Learned from {found['learned']} phantoms, judged on {found['judged']} others, all made in "
-                f"{found['phantom_seconds']:.0f} s."
-            ]
-        )
+        made = f"{found['phantom_seconds']:.0f} s"
+        words = f"Learned from {found['learned']} phantoms, judged on others; making them all took {made}."
+        blocks.append([words])
     if found.get("trained"):
         rows = (
             (row["network"], row["left_out"], "", "")
@@ -157,14 +150,22 @@ def _training(found: dict[str, Any]) -> list[list[str]]:
             for preset, by_row in (("standard", found["rows"]), ("demo, as shipped", found.get("demo", {})))
             for name, one in by_row.items()
         )
-        heads = ("row", "preset", "mRecall", "recall at precision .15", "false ones per patient", "nodes")
+        heads = (
+            "row",
+            "preset",
+            "mRecall",
+            "recall at precision .15",
+            "false ones per patient",
+            "nodes; patients",
+        )
         blocks.append(_table(heads, rows))
     return blocks
 
 
 def _figures(one: dict[str, Any]) -> tuple[str, ...]:
     false = f"{one['false_positives']:.1f}" + ("" if one["reached"] else " (precision not reached)")
-    return (f"{one['mean_recall']:.3f}", f"{one['recall']:.3f}", false, str(one["nodes"]))
+    judged = f"{one['nodes']}; {one['patients']}"
+    return (f"{one['mean_recall']:.3f}", f"{one['recall']:.3f}", false, judged)
 
 
 SECTIONS: dict[str, Callable[[dict[str, Any]], list[list[str]]]] = {

@@ -51,7 +51,7 @@ def patient(part: Part) -> None:
         for done, (preset, numbers) in enumerate(wanted):
             row: dict[str, Any] = {"preset": preset, "numbers": numbers}
             with part.peak(row):
-                product, threshold = _product(preset, part.device, numbers)
+                product, threshold, row["what"] = _product(preset, part.device, numbers)
                 share = part.left / (len(wanted) - done)
                 warm, runs = (0, 1) if part.toy else (WARM_RUNS, RUNS)
                 row |= _timed_patient(product, paths, threshold, warm, runs, share)
@@ -71,15 +71,17 @@ def _patient_files(folder: Path, toy: bool) -> tuple[Path, str]:
     return folder, sample.removesuffix(".nii.gz")
 
 
-def _product(preset: str, device: str, numbers: str) -> tuple[Product, float | None]:
-    """Both stages with the shipped weights, or stage one with random ones in another preset."""
+def _product(preset: str, device: str, numbers: str) -> tuple[Product, float | None, str]:
+    """Both stages with the shipped weights, or stage one with random ones; its operating point; in words."""
     store = ModelStore(MODEL)
     networks = {name: store.load(name) for name in ROW.segmenters}
     second = threshold = None
+    what = "stage one, random weights"
     if {network.preset for network in networks.values()} == {preset}:
         threshold = store.thresholds(ROW.stage_one)[OPERATING_POINT]
-        tagger = tagger_file(store)
+        tagger, what = tagger_file(store), "stage one, without torchvision"
         if tagger is not None and find_spec("torchvision") is not None:
+            what = "both stages"
             scorer = CandidateScorer(store.load(str(ROW.classifier)), device, numbers)
             second = SecondStage(scorer, Tagger.load(tagger, device, numbers), 0.0)
     else:
@@ -89,7 +91,7 @@ def _product(preset: str, device: str, numbers: str) -> tuple[Product, float | N
         name: Predictor(network, device, runtime="torch", number_format=numbers)
         for name, network in networks.items()
     }
-    return Product(predictors, second), threshold
+    return Product(predictors, second), threshold, what
 
 
 def _timed_patient(
@@ -116,7 +118,6 @@ def _timed_patient(
         "range": [round(min(taken), 3), round(max(taken), 3)],
         "runs": len(taken),
         "candidates": len(outcome.scores),
-        "both_stages": product.second is not None,
     }
 
 

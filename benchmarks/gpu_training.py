@@ -25,11 +25,11 @@ from osln.weights.shipped import write_shipped
 ROW_NAMES = ("ct-stratified", "ef-stratified", "lf-stratified")
 NAMES = ROWS["lf-stratified"].segmenters
 PHANTOMS = {"train": 80, "test": 24}
-MAKING, JUDGING = 0.25, 0.1
+MAKING, JUDGING = 0.25, 0.2
 """Shares of the part's time for phantoms at most, and for judging."""
 PROBE_STEPS = 30
 SAFETY = 0.9
-"""Of the time that the steps would take by the speed so far."""
+"""Of the time that there is, by the speed so far."""
 
 
 def training(part: Part) -> None:
@@ -64,15 +64,15 @@ def training(part: Part) -> None:
         }
     if not (columns["learned"] and columns["judged"]):
         raise ValueError("no phantom was made in the time: give more --minutes")
-    part.tell(learned=len(columns["learned"]), judged=len(columns["judged"]))
+    part.tell(learned=len(columns["learned"]))
     trained = _train_all(part, columns["learned"], JUDGING * whole)
-    figures, thresholds = judge(trained, columns["judged"], part.device)
+    figures, thresholds = judge(trained, columns["judged"], part.device, 0.6 * part.left)
     _keep(part, trained, thresholds)
     part.tell(rows=figures)
     if columns["demo"]:
         store = ModelStore(MODEL)
         shipped = {name: store.load(name) for name in NAMES}
-        part.tell(demo=judge(shipped, columns["demo"], part.device)[0], demo_judged=len(columns["demo"]))
+        part.tell(demo=judge(shipped, columns["demo"], part.device, 0.8 * part.left)[0])
 
 
 def _is_there(cohort: PhantomCohort, seed: int) -> bool:
@@ -103,13 +103,15 @@ def _train_all(part: Part, columns: Sequence[LungColumn], reserve: float) -> dic
     preset = PRESETS["standard"]
     probe = 2 if part.toy else PROBE_STEPS
     settings: dict[str, Any] = {"device": part.device, "threads": None, "trained_on": "phantom"}
+    before = part.left
     tried = train(SEGMENTERS[NAMES[0]], preset, columns, iterations=probe, **settings)
     pace = tried.metadata["seconds"] / probe
+    beginning = before - part.left - tried.metadata["seconds"]
     trained: dict[str, Checkpoint] = {}
     told: list[dict[str, Any]] = []
     for number, name in enumerate(NAMES):
-        seconds = (part.left - reserve) / (len(NAMES) - number)
-        steps = 2 if part.toy else min(preset.iterations, int(SAFETY * seconds / max(pace, 1e-6)))
+        seconds = SAFETY * ((part.left - reserve) / (len(NAMES) - number) - beginning)
+        steps = 2 if part.toy else min(preset.iterations, int(seconds / max(pace, 1e-6)))
         if steps < 1:
             told.append({"network": name, "left_out": "no time was left"})
             part.tell(trained=told)
@@ -138,7 +140,7 @@ def _keep(part: Part, trained: Mapping[str, Checkpoint], thresholds: Mapping[str
 
 
 def judge(
-    checkpoints: Mapping[str, Checkpoint], columns: Sequence[LungColumn], device: str
+    checkpoints: Mapping[str, Checkpoint], columns: Sequence[LungColumn], device: str, seconds: float
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, float]]]:
     """Figures and thresholds of every row whose networks are there.
 
@@ -146,11 +148,13 @@ def judge(
         checkpoints: By segmenter.
         columns: Patients with nodes, on these networks' grid; nobody learned from them.
         device: Where to run.
+        seconds: After which no further patient is looked at; the first always is.
 
     Returns:
-        By row: recall at precision .15, mRecall, false positives per patient, nodes; and the thresholds of
-        the same patients.
+        By row: recall at precision .15, mRecall, false positives per patient, nodes, patients; and the
+        thresholds of the same patients.
     """
+    ends = time.monotonic() + seconds
     predictors = {
         name: Predictor(one, device, runtime="torch", number_format="f32")
         for name, one in checkpoints.items()
@@ -162,6 +166,8 @@ def judge(
         for name, row in rows.items():
             prob = late_fusion({one: maps[one] for one in row.segmenters}, column.distance_mm)
             sweeps[name].append(sweep(prob, column.nodes).with_missed(column.nodes_outside()))
+        if time.monotonic() > ends:
+            break
     figures, thresholds = {}, {}
     for name, found in sweeps.items():
         counts = Counts.of(found)
@@ -172,6 +178,7 @@ def judge(
             "false_positives": one.false_positives,
             "reached": one.reached,
             "nodes": int(counts.n_nodes.sum()),
+            "patients": len(found),
         }
         thresholds[name] = operating_thresholds(counts)
     return figures, thresholds

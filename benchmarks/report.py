@@ -115,7 +115,7 @@ def agreement_table(result: dict[str, Any]) -> list[str]:
         return {name: f"{figures[first][key]:.4f}; {figures[name][key]:.4f}" for name in compared}
 
     lines = [
-        f"| {result['patients']} phantoms, operating point {result['threshold']:.3f} | "
+        f"| phantoms: {result['patients']}, operating point {result['threshold']:.3f} | "
         + " | ".join(f"{first} and {name}" for name in compared)
         + " |",
         "|---" * (1 + len(compared)) + "|",

@@ -48,7 +48,7 @@ def test_candidates_are_counted_by_what_became_of_them():
     assert told["probability_difference"] == pytest.approx([0.9, 0.9])
     assert result["figures"]["CPU"]["recall"] == result["figures"]["GPU"]["recall"] == 1.0
     lines = agreement_table(result)
-    assert lines[0] == "| 2 phantoms, operating point 0.500 | CPU and GPU |"
+    assert lines[0] == "| phantoms: 2, operating point 0.500 | CPU and GPU |"
     assert "| equal voxel by voxel; differing in some voxels | 2; 2 |" in lines
     assert not any("stage two" in line for line in lines)
 

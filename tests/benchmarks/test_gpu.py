@@ -114,10 +114,10 @@ def test_a_part_without_its_package_is_left_out_and_the_others_run(tmp_path, mon
 
 def test_the_table_names_the_card_and_whether_the_aim_is_reached():
     row = {
-        "preset": "demo", "numbers": "f16", "both_stages": True, "seconds": 0.9, "range": [0.85, 1.0],
+        "preset": "demo", "numbers": "f16", "what": "both stages", "seconds": 0.9, "range": [0.85, 1.0],
         "stages": {"read": 0.3, "networks": 0.05}, "candidates": 18, "runs": 7, "peak_mb": 512,
     }  # fmt: skip
-    slow = row | {"preset": "paper", "both_stages": False, "seconds": 1.6}
+    slow = row | {"preset": "paper", "what": "stage one", "seconds": 1.6}
     none = {"preset": "paper", "numbers": "f32", "left_out": "it does not fit into the GPU's memory"}
 
     text = markdown(result(patient=part({"rows": [row, slow, none]})))
@@ -133,14 +133,21 @@ def test_the_table_has_as_many_cells_in_every_row():
     window = {"preset": "paper", "numbers": "f16", "ms": 12.5, "peak_mb": 900}
     step = {"preset": "paper", "numbers": "bf16", "steps_per_second": 5.0, "step_ms": 200.0}
     step |= {"fastest_ms": 150.0, "batch_ms": 300.0}
-    figures = {"mean_recall": 0.5, "recall": 0.25, "false_positives": 7.25, "reached": False, "nodes": 40}
+    figures = {
+        "mean_recall": 0.5,
+        "recall": 0.25,
+        "false_positives": 7.25,
+        "reached": False,
+        "nodes": 40,
+        "patients": 8,
+    }
     trained = {"network": "ct-distal", "steps": 10, "of": 20, "seconds": 3.0, "loss": 1.5, "dice_loss": 0.75}
     found = result(
         tests=part({"passed": 3, "failed": ["test_a"], "skipped": []}),
         networks=part({"windows": [window], "steps": [step, {**window, "left_out": "why | not"}]}),
         training=part(
             {
-                "phantom_seconds": 30.0, "learned": 8, "judged": 4,
+                "phantom_seconds": 30.0, "learned": 8,
                 "trained": [trained, {"network": "ef-distal", "left_out": "no time was left"}],
                 "rows": {"ct-stratified": figures},
             }
@@ -151,7 +158,7 @@ def test_the_table_has_as_many_cells_in_every_row():
 
     assert all(len({line.count("|") for line in block}) == 1 for block in blocks) and len(blocks) == 5
     assert "3 passed, 1 failed, 0 skipped; failed: `test_a`." in markdown(found)
-    assert "| ct-stratified | standard | 0.500 | 0.250 | 7.2 (precision not reached) | 40 |" in markdown(
+    assert "| ct-stratified | standard | 0.500 | 0.250 | 7.2 (precision not reached) | 40; 8 |" in markdown(
         found
     )
     assert "| ct-distal | 10 of 20 | 3 | 1.500; 0.750 |" in markdown(found)

@@ -76,12 +76,12 @@ def weights(model_folder: Path, preset: str, target: Path) -> Weights:
     found = _in_use(store, ROW.segmenters, preset)
     threshold = store.thresholds(ROW.stage_one)[OPERATING_POINT] if found else None
     torch.manual_seed(0)
-    segmenters = found or {name: _fresh(name, preset) for name in ROW.segmenters}
+    segmenters = found or {name: fresh(name, preset) for name in ROW.segmenters}
     name: str = ROW.classifier  # type: ignore[assignment]
     tagger = tagger_file(store)
     second = _in_use(store, (name,), preset) if tagger else {}
     if not tagger or not second:
-        second, tagger = {name: _fresh(name, preset)}, target / "lesanet.safetensors"
+        second, tagger = {name: fresh(name, preset)}, target / "lesanet.safetensors"
         recipe = TAGGER_RECIPES[preset]
         about = {"origin": "trained here", "trained_on": UNTRAINED}
         save_tagger(tagger, LesaNet(recipe.width, recipe.embedding), about)
@@ -100,7 +100,8 @@ def _in_use(store: ModelStore, names: tuple[str, ...], preset: str) -> dict[str,
     return found if len(found) == len(names) and {c.preset for c in found.values()} == {preset} else {}
 
 
-def _fresh(name: str, preset: str) -> Checkpoint:
+def fresh(name: str, preset: str) -> Checkpoint:
+    """Random weights of a 3D U-Net or a GLNet in a preset: they cost the same time and find nothing."""
     size = PRESETS[preset]
     network = (
         UNet3D(len(SEGMENTERS[name].inputs), size.widths)

@@ -97,6 +97,49 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def agreement_table(result: dict[str, Any]) -> list[str]:
+    """`Agreement.result` as lines of a Markdown table, a column for each side beside the first."""
+    first, compared = result["first"], result["compared"]
+
+    def line(title: str, words: dict[str, str]) -> str:
+        return f"| {title} | " + " | ".join(words[name] for name in compared) + " |"
+
+    def each(*keys: str) -> dict[str, str]:
+        return {name: "; ".join(str(one[key]) for key in keys) for name, one in compared.items()}
+
+    def apart(key: str) -> dict[str, str]:
+        return {name: "{:.4f}; {:.4f}".format(*one[key]) for name, one in compared.items()}
+
+    def both(key: str) -> dict[str, str]:
+        figures = result["figures"]
+        return {name: f"{figures[first][key]:.4f}; {figures[name][key]:.4f}" for name in compared}
+
+    lines = [
+        f"| phantoms: {result['patients']}, operating point {result['threshold']:.3f} | "
+        + " | ".join(f"{first} and {name}" for name in compared)
+        + " |",
+        "|---" * (1 + len(compared)) + "|",
+        line("candidates of the first; of the second", each("candidates", "peer_candidates")),
+        line("equal voxel by voxel; differing in some voxels", each("equal", "differing")),
+        line(
+            "found by the first only; by the second only",
+            each("without_counterpart", "peer_without_counterpart"),
+        ),
+        line("voxels in candidates; voxels that changed", each("voxels", "voxels_changed")),
+        line("largest difference of a probability, median patient; any", apart("probability_difference")),
+        line("largest difference of a score, median patient; any", apart("score_difference")),
+        line("recall at precision 0.15", both("recall")),
+        line("mRecall", both("mean_recall")),
+    ]
+    if all("stage_two_difference" in one for one in compared.values()):
+        second = {
+            name: f"{one['stage_two_difference']:.4f}; {one['decisions_changed']}"
+            for name, one in compared.items()
+        }
+        lines.append(line("stage two on the first's candidates: score differs by; decisions changed", second))
+    return lines
+
+
 def _verdict(title: str, entry: dict[str, Any]) -> list[str]:
     low, high = entry["time_ratio_range"]
     return [

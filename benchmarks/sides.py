@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.patient import CASE, ROW, Weights
-from osln.rows.experiments import PRESETS
+from osln.rows.experiments import PRESETS, ROWS
 
 OSLN = "osln"
 PEERS = ("monai", "public-parts")
@@ -124,10 +124,11 @@ def _build(
 
 
 class Product:
-    """The product's own way: `load_study`, `detect`, label map on the CT's grid."""
+    """The product's own way: `load_study`, `detect`, label map on the CT's grid; both stages, or one."""
 
-    def __init__(self, predictors: dict[str, Any], second: Any) -> None:
+    def __init__(self, predictors: dict[str, Any], second: Any | None) -> None:
         self.predictors, self.second = predictors, second
+        self.row = ROW if second is not None else ROWS[ROW.stage_one]
 
     def __call__(self, paths: Any, threshold: float, stop: Steps) -> Any:
         """One patient; `stop(step)` ends the step that ran."""
@@ -138,7 +139,7 @@ class Product:
 
         study = load_study(paths)
         stop("read")
-        found = detect(study, ROW, self.predictors, threshold, self.second)
+        found = detect(study, self.row, self.predictors, threshold, self.second)
         stop("detect")
         on_ct = in_file_order(found.labels_on_ct(study), study.ct.grid, study.ct.file_grid)
         stop("back on the CT")
@@ -147,7 +148,7 @@ class Product:
             "prepare": found.seconds["prepare"],
             "networks": round(sum(found.seconds[name] for name in ROW.segmenters), 4),
             "candidates": found.seconds["candidates"],
-            **{step: found.seconds[step] for step in STAGE_TWO},
+            **{step: found.seconds[step] for step in STAGE_TWO if step in found.seconds},
         }
         return Outcome(found.labels, [c.stage_one_score for c in found.candidates], found.prob, on_ct)
 

@@ -149,15 +149,3 @@ def test_requests_at_the_same_time_get_their_own_results():
 
     np.testing.assert_array_equal(results[0], results[2])
     assert results[0].any() and not results[1].any()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this computer")
-def test_a_gpu_gives_the_same_probabilities_up_to_half_precision():
-    patient = column()
-
-    on_gpu = Predictor(checkpoint("ef"), "cuda:0").probability(patient)
-
-    assert on_gpu.dtype == np.float32
-    np.testing.assert_allclose(
-        on_gpu, Predictor(checkpoint("ef"), runtime="torch").probability(patient), atol=0.02
-    )

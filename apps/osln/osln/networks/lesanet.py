@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torchvision.ops import roi_pool
 
 from osln.rows.tags import TAG_NAMES
 
@@ -81,6 +80,9 @@ class LesaNet(nn.Module):
 
     def _regions(self, images: torch.Tensor, boxes: torch.Tensor) -> list[torch.Tensor]:
         """Features of each block, pooled to 5 x 5: five times (N, channels * 25) float32."""
+        # Asked for where tags are asked for: all else runs on a computer without torchvision.
+        from torchvision.ops import roi_pool
+
         rows, columns = images.shape[-2:]
         lesion = boxes.float()
         whole = lesion.new_tensor([0, 0, columns, rows]).expand(len(images), 4)

@@ -40,6 +40,18 @@ TAGGER_RECIPES = {
     for recipe in (
         # As the authors trained on DeepLesion.
         TaggerRecipe("paper", width=64, embedding=256, epochs=15, batch=128, learning_rate=0.01),
+        # Between the two: twice as wide as the small one.
+        TaggerRecipe(
+            "standard",
+            32,
+            128,
+            epochs=4,
+            batch=32,
+            learning_rate=0.02,
+            shift_px=3,
+            grow_px=2.0,
+            noise_hu=10.0,
+        ),
         # Small enough to learn on two CPU cores from some thousand lesions of phantoms.
         TaggerRecipe(
             "demo", 16, 64, epochs=2, batch=32, learning_rate=0.02, shift_px=3, grow_px=2.0, noise_hu=10.0

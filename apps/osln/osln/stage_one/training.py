@@ -4,17 +4,20 @@ The loss is batch Dice plus cross-entropy on the sigmoid, counted inside the net
 patient who was reviewed in part, only where it is known what is there.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling
+from osln.learning.feeding import Ahead
 from osln.learning.fit import Lesson, Progress, fit, weights_of
 from osln.learning.losses import masked_loss
 from osln.learning.state import fingerprint
@@ -27,6 +30,8 @@ from osln.weights.devices import bf16_is_sound
 
 EPOCH_STEPS = 50
 """Steps between two reports; a small cohort has no natural epoch."""
+FEEDING_THREADS = 4
+"""At most, beside a GPU; a CPU has its cores at work already."""
 VALIDATIONS = 5
 """How often in a training the validation patients are looked at: a look costs as much as many steps."""
 
@@ -71,7 +76,7 @@ def train(
         _check_initial(initial, segmenter, preset)
         scaling = initial.scaling
     scaling = scaling or fit_scaling(segmenter, train_columns)
-    lesson = _SegmenterLesson(
+    lesson = SegmenterLesson(
         steps=preset.iterations if iterations is None else iterations,
         epoch_steps=EPOCH_STEPS,
         seed=seed,
@@ -89,7 +94,7 @@ def train(
 
 
 @dataclass(kw_only=True)
-class _SegmenterLesson(Lesson[nn.Module]):
+class SegmenterLesson(Lesson[nn.Module]):
     """Patches of the network's zone.
 
     Attributes:
@@ -97,6 +102,8 @@ class _SegmenterLesson(Lesson[nn.Module]):
         empty: Checkpoint without weights.
         initial: First weights, if not random ones.
         validation: Patients, and how often they are looked at.
+        bf16: Whether it learns in bfloat16; known once the network is made.
+        batches: The sampler's, made ahead for a GPU.
     """
 
     sampler: PatchSampler
@@ -104,6 +111,12 @@ class _SegmenterLesson(Lesson[nn.Module]):
     initial: Checkpoint | None
     validation: tuple[Sequence[LungColumn], int]
     bf16: bool = field(init=False)
+    batches: Ahead[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        threads = 0 if self.device.type == "cpu" else min(FEEDING_THREADS, os.cpu_count() or 1)
+        self.batches = Ahead(self.sampler.batch, self.steps, threads)
 
     def network(self) -> nn.Module:
         segmenter, preset = self.sampler.segmenter, self.sampler.preset
@@ -128,8 +141,7 @@ class _SegmenterLesson(Lesson[nn.Module]):
         )
 
     def loss(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
-        batch = self.sampler.batch(step)
-        inputs, target, mask = (torch.from_numpy(array).to(self.device) for array in batch)
+        inputs, target, mask = (torch.from_numpy(array).to(self.device) for array in self.batches(step))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = network(inputs.to(memory_format=torch.channels_last_3d))
         total, dice = masked_loss(logits.float(), target, mask, self.sampler.preset.positive_weight)

@@ -13,7 +13,6 @@ from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network, segmenter_network
-from osln.networks.mulan import build_mulan
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
 
@@ -63,6 +62,9 @@ class Checkpoint:
             if self.name in SEGMENTERS:
                 network = segmenter_network(SEGMENTERS[self.name], preset)
             elif self.name in DETECTORS:
+                # It alone needs torchvision, which a computer that runs the paper's stages may lack.
+                from osln.networks.mulan import build_mulan
+
                 network = build_mulan(DETECTORS[self.name], DETECTOR_RECIPES[self.preset])
             else:
                 network = classifier_network(CLASSIFIERS[self.name], preset)

@@ -1,5 +1,6 @@
 """Chance that is the same for the same seed, whatever else is in the pool."""
 
+import hashlib
 import math
 import zlib
 
@@ -12,6 +13,11 @@ FIRST_BETA, LAST_BETA = 1.0, 100.0
 def drawn(seed: int, round: int, case: str) -> np.random.Generator:
     """The chance of one case in one round: another case that comes or goes changes nothing for it."""
     return np.random.default_rng([seed, round, zlib.crc32(case.encode())])
+
+
+def lot(seed: int, round: int, case: str) -> bytes:
+    """What cases are sorted by to have them by chance; quicker than `drawn` where there are thousands."""
+    return hashlib.blake2b(f"{seed} {round} {case}".encode(), digest_size=8).digest()
 
 
 def beta(round: int, rounds: int) -> float:

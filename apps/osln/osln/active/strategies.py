@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.active.chance import beta, drawn, noised
+from osln.active.chance import beta, drawn, lot, noised
 from osln.active.evidence import CandidateEvidence
 from osln.active.pool import Pool, Query, Waiting
 from osln.active.scores import disagreements, doubt, stratum
@@ -43,7 +43,7 @@ class _Asked:
     @property
     def by_chance(self) -> list[Waiting]:
         """All cases by chance; one that leaves the pool changes nothing in the order of the others."""
-        return sorted(self.waiting, key=lambda one: self.chance(one).random())
+        return sorted(self.waiting, key=lambda one: lot(self.seed, self.round, one.case))
 
     def noised(self, one: Waiting, values: list[float]) -> list[float]:
         return noised(values, beta(self.round, self.rounds), self.chance(one))
@@ -120,7 +120,7 @@ def _likeliest(asked: _Asked) -> list[Query]:
     usable, left = _scored(asked)
     known = {one.case for one in usable}
     found = []
-    for one in (one for one in asked.by_chance if one.case in known):
+    for one in [one for one in asked.by_chance if one.case in known][: asked.count]:
         best = sorted(one.open, key=lambda each: -each.probability)[: asked.k]
         value = sum(each.probability for each in best)
         why = f"by chance out of {len(usable)}; its {_likely(best)} hold {value:.1f} nodes by their scores"
@@ -141,7 +141,7 @@ def _mixed(asked: _Asked) -> list[Query]:
     usable, left = _scored(asked)
     known = {one.case for one in usable}
     found = []
-    for one in (one for one in asked.by_chance if one.case in known):
+    for one in [one for one in asked.by_chance if one.case in known][: asked.count]:
         chosen = _mix(one, asked)
         value = sum(each.probability for each in chosen)
         why = (

@@ -34,6 +34,7 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
         _trainers={name: trainers[name] for name in ("ct", "local-ct")},
         _strategies=strategies.build(),
         _keeper=None,
+        evidence=lambda: None,
     )
 
 

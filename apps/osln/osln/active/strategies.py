@@ -123,9 +123,13 @@ def _likeliest(asked: _Asked) -> list[Query]:
     for one in [one for one in asked.by_chance if one.case in known][: asked.count]:
         best = sorted(one.open, key=lambda each: -each.probability)[: asked.k]
         value = sum(each.probability for each in best)
-        why = f"by chance out of {len(usable)}; its {_likely(best)} hold {value:.1f} nodes by their scores"
+        why = f"{_chosen(usable)}its {_likely(best)} hold {value:.1f} nodes by their scores"
         found.append(Query(one.case, _numbers(best), (), value, why))
     return found + _by_chance_instead(asked, left, NOTHING_KNOWN)
+
+
+def _chosen(usable: Sequence[Waiting]) -> str:
+    return "" if len(usable) == 1 else f"by chance out of {len(usable)}; "
 
 
 def _likely(best: Sequence[CandidateEvidence]) -> str:
@@ -145,7 +149,7 @@ def _mixed(asked: _Asked) -> list[Query]:
         chosen = _mix(one, asked)
         value = sum(each.probability for each in chosen)
         why = (
-            f"by chance out of {len(usable)}; {len(chosen)} of its {len(one.open)} open candidates "
+            f"{_chosen(usable)}{len(chosen)} of its {len(one.open)} open candidates "
             f"are asked, {value:.1f} of them nodes by their scores"
         )
         found.append(Query(one.case, _numbers(chosen), (), value, why))

@@ -64,7 +64,7 @@ def test_the_default_asks_the_likeliest_candidates_of_a_case_first(client, app):
 def test_without_evidence_the_default_goes_by_chance_and_says_so(client, app):
     told = client.get("/osln/worklist").json()["next"]
 
-    assert "by chance out of 3: nothing is left to ask" in told["why"] and told["candidates"] == []
+    assert "by chance out of 3: no model has looked at it yet" in told["why"] and told["candidates"] == []
 
 
 def test_nothing_is_next_when_all_are_approved_and_an_empty_store_is_an_empty_list(client, app):

@@ -20,7 +20,7 @@ DEFAULT = "mixed"
 STRATIFIED_SHARE = 0.66
 """Of `doubt`: share of the decisions that strata get in equal parts; the rest goes to windows first."""
 TO_COMPLETE = "decided in part, and it judges networks: that takes all of its candidates"
-NOTHING_KNOWN = "nothing is left to ask in what a model found there, or none has looked yet"
+NOT_LOOKED, NOTHING_LEFT = "no model has looked at it yet", "nothing is left to ask of what was found in it"
 DOUBT_SHARE, CHANCE_SHARE = 0.2, 0.1
 """Of `mixed`: share of a case's decisions by doubt and by chance; the others are the likeliest."""
 
@@ -102,11 +102,14 @@ def _first(asked: _Asked) -> list[Query]:
     ]
 
 
-def _by_chance_instead(asked: _Asked, left: Sequence[Waiting], lacking: str) -> list[Query]:
+def _by_chance_instead(asked: _Asked, left: Sequence[Waiting], lacking: str = "") -> list[Query]:
     """What a strategy without its scores falls back to."""
     kept = {one.case for one in left}
-    rest = [one for one in asked.by_chance if one.case in kept]
-    return [_whole(one, 0.0, f"by chance out of {len(rest)}: {lacking}") for one in rest]
+    found = []
+    for one in (one for one in asked.by_chance if one.case in kept):
+        reason = lacking or (NOTHING_LEFT if one.evidence else NOT_LOOKED)
+        found.append(_whole(one, 0.0, f"by chance out of {len(left)}: {reason}"))
+    return found
 
 
 def _scored(asked: _Asked) -> tuple[list[Waiting], list[Waiting]]:
@@ -125,7 +128,7 @@ def _likeliest(asked: _Asked) -> list[Query]:
         value = sum(each.probability for each in best)
         why = f"{_chosen(usable)}its {_likely(best)} hold {value:.1f} nodes by their scores"
         found.append(Query(one.case, _numbers(best), (), value, why))
-    return found + _by_chance_instead(asked, left, NOTHING_KNOWN)
+    return found + _by_chance_instead(asked, left)
 
 
 def _chosen(usable: Sequence[Waiting]) -> str:
@@ -153,7 +156,7 @@ def _mixed(asked: _Asked) -> list[Query]:
             f"are asked, {value:.1f} of them nodes by their scores"
         )
         found.append(Query(one.case, _numbers(chosen), (), value, why))
-    return found + _by_chance_instead(asked, left, NOTHING_KNOWN)
+    return found + _by_chance_instead(asked, left)
 
 
 def _mix(one: Waiting, asked: _Asked) -> list[CandidateEvidence]:
@@ -185,7 +188,7 @@ def _disagreement(asked: _Asked) -> list[Query]:
         )
         found.append(Query(case, tuple(entry[1] for entry in best), (), value, why))
     found.sort(key=lambda query: (-query.value, query.case))
-    return found + _by_chance_instead(asked, left, NOTHING_KNOWN)
+    return found + _by_chance_instead(asked, left)
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ def _doubt(asked: _Asked) -> list[Query]:
     weight = {case: sum(math.exp(place.noised) for place in asks) for case, asks in own.items()}
     asked_of = {place.case for place in taken}
     order = sorted(own, key=lambda case: (case not in asked_of, -weight[case], case))
-    return [_in_doubt(case, own[case]) for case in order] + _by_chance_instead(asked, left, NOTHING_KNOWN)
+    return [_in_doubt(case, own[case]) for case in order] + _by_chance_instead(asked, left)
 
 
 def _places(one: Waiting, asked: _Asked) -> list[_Place]:

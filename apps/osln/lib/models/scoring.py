@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from lib.errors import translated
 from lib.models.jobs import be_idle
-from lib.options import checked
+from lib.options import FROM_CLIENT, listed
 from lib.store import evidence
 from lib.temporary import server
 from osln.active.descriptors import descriptor
@@ -121,7 +121,8 @@ class Evidence(ScoringMethod):
 
     def check(self, request: Mapping[str, Any]) -> None:
         """Raises ValueError if a request has an option: there is none."""
-        checked(request, (), OF_THE_SERVER)
+        if strange := sorted(set(request) - {*OF_THE_SERVER, *FROM_CLIENT}):
+            raise ValueError(f"{NAME} has no options, this request has {listed(strange)}: leave them out")
 
     def __call__(self, request: Mapping[str, Any], datastore: Any) -> dict[str, Any]:
         """Makes what is missing, case by case.

@@ -127,7 +127,7 @@ class Active(Proposing):
             return None
         pool = pool_of(datastore, waiting, incomplete, described=self.name == "diverse")
         query = self.ask(pool, annotator, len(datastore.get_labeled_images()))
-        logger.info("strategy %s: %s of %d waiting cases", self.name, query.case, len(pool.waiting))
+        logger.debug("strategy %s: %s of %d waiting cases", self.name, query.case, len(pool.waiting))
         why = f"{late}; {query.why}" if late and query.case in waiting else query.why
         return Proposal(query.case, why, told(query, pool))
 

@@ -84,7 +84,9 @@ class OslnApp(MONAILabelApp):
         return trainers.build(folder, chosen.models, chosen.preset, chosen.devices, chosen.tagger)
 
     def init_strategies(self) -> dict[str, Any]:
-        return strategies.build(self.configuration.asked)
+        return strategies.build(
+            self.configuration.asked, lambda: scoring.current_keys(self.published).values()
+        )
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         return super().next_sample({**request, "strategy": request.get("strategy") or DEFAULT})

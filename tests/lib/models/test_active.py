@@ -26,8 +26,12 @@ def store(tmp_path):
     return store
 
 
+def build(most=2, keys=("w1",)):
+    return strategies.build(most, lambda: keys)
+
+
 def proposal(store, name, annotator="Anna", most=2):
-    return strategies.build(most)[name].propose({"annotator": annotator}, store)
+    return build(most)[name].propose({"annotator": annotator}, store)
 
 
 @pytest.mark.parametrize("name", ["mixed", "likeliest", "doubt", "disagreement", "diverse"])
@@ -66,7 +70,7 @@ def test_what_others_work_on_and_what_is_skipped_comes_last(store):
 
 
 def test_the_reply_to_a_viewer_has_case_why_and_candidates(store):
-    sample = strategies.build()["mixed"]({"strategy": "mixed", "client_id": "Anna"}, store)
+    sample = build()["mixed"]({"strategy": "mixed", "client_id": "Anna"}, store)
 
     assert sample["id"] in PROBABILITIES and sample["checksum"].startswith("SHA256:")
     assert sample["why"] and sample["candidates"] and sample["windows"] == []
@@ -86,6 +90,12 @@ def test_a_rule_that_fails_gives_way_to_chance_and_says_so(store, monkeypatch):
     assert "the scores of doubt failed" in found.why and "by chance out of 3" in found.why
 
 
+def test_scores_of_weights_that_are_not_in_use_any_more_are_called_so(store):
+    former = build(keys=("w2",))["mixed"].propose(ASKED, store)
+
+    assert former.why == f"{proposal(store, 'mixed').why} (scores of former weights)"
+
+
 def test_diverse_goes_by_what_the_images_look_like(store):
     for number, case in enumerate(PROBABILITIES):
         keep_descriptor(store, case, tuple([float(number)] * len(NAMES)), None)
@@ -100,7 +110,7 @@ def test_nothing_is_proposed_when_every_case_has_an_approved_label(store):
 
 
 def test_within_a_case_that_somebody_has_opened_the_strategy_says_what_to_ask(store):
-    found = strategies.build(2)["mixed"].within(ASKED, store, "p2")
+    found = build(2)["mixed"].within(ASKED, store, "p2")
 
     assert [one["number"] for one in found["candidates"]] == [2, 3]
     assert found["why"].startswith("2 of its 3 open candidates are asked")

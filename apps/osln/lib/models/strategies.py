@@ -9,7 +9,7 @@ import random
 import time
 import zlib
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,8 +26,7 @@ from osln.store.splits import stored_splits
 
 logger = logging.getLogger(__name__)
 
-MOST_ASKED = 10
-"""Candidates that are asked in one case at most, unless a setting says otherwise."""
+Keys = Callable[[], Container[str]]
 ROUND_CASES, ROUNDS = 6, 6
 """Labeled cases after which chance plays a smaller part, and how many times it does: as simulated."""
 ABOUT = {
@@ -113,11 +112,12 @@ class Active(Proposing):
         name: In `osln.active.strategies.STRATEGIES`.
         about: What it does, for the viewers' list.
         most: Candidates that are asked in one case at most.
+        keys: Gives the keys of the weights in use.
     """
 
-    def __init__(self, name: str, about: str, most: int) -> None:
+    def __init__(self, name: str, about: str, most: int, keys: Keys) -> None:
         super().__init__(about)
-        self.name, self.most = name, most
+        self.name, self.most, self.keys = name, most, keys
 
     def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
         annotator = author(request)
@@ -126,7 +126,7 @@ class Active(Proposing):
         if not waiting and not incomplete:
             return None
         pool = pool_of(datastore, waiting, incomplete, described=self.name == "diverse")
-        query = self.ask(pool, annotator, len(datastore.get_labeled_images()))
+        query = self.ask(pool, author(request), len(datastore.get_labeled_images()))
         logger.debug("strategy %s: %s of %d waiting cases", self.name, query.case, len(pool.waiting))
         why = f"{late}; {query.why}" if late and query.case in waiting else query.why
         return Proposal(query.case, why, told(query, pool))
@@ -147,11 +147,20 @@ class Active(Proposing):
             "k": self.most,
         }
         try:
-            return propose(self.name, pool, **asked)[0]
+            return self.dated(propose(self.name, pool, **asked)[0], pool)
         except Exception:
             logger.exception("The strategy %s failed", self.name)
             (query,) = propose("random", pool, **asked)
             return replace(query, why=f"{query.why}: the scores of {self.name} failed, see the log")
+
+    def dated(self, query: Query, pool: Pool) -> Query:
+        """The query; its sentence says if the scores are those of weights that are not in use any more."""
+        made_by = next(
+            one.evidence and one.evidence.weights for one in pool.waiting if one.case == query.case
+        )
+        if not query.candidates or made_by in self.keys():
+            return query
+        return replace(query, why=f"{query.why} (scores of former weights)")
 
 
 def told(query: Query, pool: Pool) -> dict[str, Any]:
@@ -273,11 +282,12 @@ def handed_out(datastore: Datastore, case: str, strategy: str) -> float:
     return float(stamps.get(strategy, {}).get("ts", 0))
 
 
-def build(most: int = MOST_ASKED) -> dict[str, Strategy]:
+def build(most: int, keys: Keys) -> dict[str, Strategy]:
     """The strategies by the name clients use, the default first; Slicer's module falls back to "random".
 
     Args:
         most: Candidates that are asked in one case at most.
+        keys: Gives the keys of the weights in use, as evidence names them.
     """
-    active = {name: Active(name, about, most) for name, about in ABOUT.items()}
+    active = {name: Active(name, about, most, keys) for name, about in ABOUT.items()}
     return {**active, "random": Random(), "first": First()}

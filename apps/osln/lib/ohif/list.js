@@ -70,11 +70,12 @@ class CandidateList {
     const option = element('div', {
       role: 'option',
       id: `osln-option-${id}`,
-      className: this.proposed.has(id) ? `${state} proposed` : state,
+      className: state,
       'aria-selected': String(id === selected),
       'aria-label': this.proposed.has(id) ? `${inWords(candidate)}, proposed` : inWords(candidate),
     });
     option.dataset.id = id;
+    if (this.proposed.has(id)) option.dataset.proposed = '';
     option.append(
       element('div', { className: 'osln-line' }, ...cells.map(textContent => element('span', { textContent })))
     );

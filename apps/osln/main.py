@@ -7,6 +7,7 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 from lib.configuration import configuration
+from lib.memory import few_heaps
 from lib.models import batch, infers, scoring, strategies, trainers
 from lib.models.background import Background, Work
 from lib.models.server_process import end_with_server
@@ -42,6 +43,7 @@ from osln.weights.model_store import ModelStore
 
 silence()
 end_with_server()
+few_heaps()
 
 
 class OslnApp(MONAILabelApp):

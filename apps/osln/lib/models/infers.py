@@ -12,6 +12,7 @@ from typing import Any
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from lib.memory import give_back
 from lib.models import node_click
 from lib.models.label_maps import write_label_map
 from lib.models.operation import row_options
@@ -154,6 +155,7 @@ class RowInfer(InferTask):
         if options["save_label"]:
             key = weights_key(self.row.name, pipeline.checksums)
             told[EVIDENCE] = case_evidence(found, study.case, key)
+        give_back()
         return str(path), told
 
     def _written(

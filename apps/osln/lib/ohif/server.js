@@ -126,6 +126,6 @@ const restoreRevision = (image, revision, base, annotator) =>
 // Kept by the worklist, where it is chosen.
 const chosenStrategy = () => localStorage.getItem('osln-strategy') ?? undefined;
 const worklist = annotator => json(`/osln/worklist?${query({ strategy: chosenStrategy(), annotator })}`);
-/** What the strategy asks first in a case: {why, candidates}; an empty list says that it asks for all. */
+/** What the strategy asks first in a case: {why, candidates, windows}; no candidates: it asks for all. */
 const proposedIn = (image, annotator) =>
   json(`/osln/proposed?${query({ image, strategy: chosenStrategy(), annotator })}`);

@@ -116,6 +116,13 @@ def test_within_a_case_that_somebody_has_opened_the_strategy_says_what_to_ask(st
     assert found["why"].startswith("2 of its 3 open candidates are asked")
 
 
+def test_nothing_is_asked_in_a_case_whose_label_is_complete(store):
+    store.register_label("p2", "final", {"revision": 1})
+    found = build(2)["mixed"].within(ASKED, store, "p2")
+
+    assert found == {"why": "its label is complete", "value": None, "candidates": [], "windows": []}
+
+
 def test_a_case_that_judges_networks_and_is_decided_in_part_comes_first_with_the_rest(store, monkeypatch):
     store.register_label("p2", "final", {"revision": 1})
     reviews = {"p2": {"complete": False}}
@@ -130,5 +137,7 @@ def test_a_case_that_judges_networks_and_is_decided_in_part_comes_first_with_the
     found = proposal(store, "likeliest", most=1)
     assert found.case == "p2" and "decided in part" in found.why
     assert [one["number"] for one in found.about["candidates"]] == [2, 3]
+    within = build(2)["likeliest"].within(ASKED, store, "p2")
+    assert [one["number"] for one in within["candidates"]] == [2, 3]
     reviews["p2"] = {"complete": True}
     assert proposal(store, "likeliest").case != "p2"

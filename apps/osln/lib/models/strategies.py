@@ -132,7 +132,12 @@ class Active(Proposing):
         return Proposal(query.case, why, told(query, pool))
 
     def within(self, request: dict[str, Any], datastore: Datastore, case: str) -> dict[str, Any]:
-        """What the strategy would ask in a case that somebody has opened; keys as of `told`, and `why`."""
+        """What the strategy would ask in a case that somebody has opened; keys as of `told`, and `why`.
+
+        Nothing in a case whose label is complete: what was left undecided in it was left on purpose.
+        """
+        if "final" in datastore.index().objects[case].labels and not in_part(datastore, case):
+            return {"why": "its label is complete", "value": None, "candidates": [], "windows": []}
         pool = pool_of(datastore, [case], [], described=False)
         query = self.ask(pool, author(request), len(datastore.get_labeled_images()))
         return {"why": query.why, **told(query, pool)}
@@ -229,17 +234,19 @@ def to_complete(store: Any, annotator: str) -> list[str]:
     judging = [case for case, split in _splits(store).items() if split != "train"]
     if not judging:
         return []
-    objects, skipped = store.index().objects, store.skipped()
     others = {case for case, lease in store.leases().items() if lease["by"] != annotator}
-    found = []
-    for case in judging:
-        label = objects[case].labels.get("final") if case in objects else None
-        if label is None or case in skipped or case in others:
-            continue
-        review = review_in_short(store.root, case, label.info.get("revision") or 0)
-        if review is not None and not review["complete"]:
-            found.append(case)
-    return found
+    away = others | store.skipped().keys()
+    return [case for case in judging if case not in away and in_part(store, case)]
+
+
+def in_part(store: Any, case: str) -> bool:
+    """Whether a case has a label that leaves candidates undecided."""
+    entry = store.index().objects.get(case)
+    label = entry and entry.labels.get("final")
+    if not label:
+        return False
+    review = review_in_short(store.root, case, label.info.get("revision") or 0)
+    return review is not None and not review["complete"]
 
 
 def _splits(store: Any) -> Mapping[str, str]:

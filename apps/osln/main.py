@@ -9,7 +9,8 @@ from monailabel.interfaces.app import MONAILabelApp
 from lib.activity import ACTIVITY
 from lib.configuration import configuration
 from lib.memory import few_heaps
-from lib.models import batch, infers, strategies, trainers
+from lib.models import batch, infers, scoring, strategies, trainers
+from lib.models.background import Background
 from lib.models.self_retraining import SelfRetraining
 from lib.models.server_process import end_with_server
 from lib.pacs import datastore as pacs_datastore
@@ -38,6 +39,7 @@ from lib.web import (
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
+from osln.active.strategies import DEFAULT
 from osln.published import Published
 from osln.weights.model_store import ModelStore
 
@@ -53,6 +55,7 @@ class OslnApp(MONAILabelApp):
         self.configuration = configuration(conf or {}, app_dir)
         self._given = studies
         self._keeper: PacsKeeper | None = None
+        self._background: Background | None = None
         self._retraining: SelfRetraining | None = None
         self.published = Published(ModelStore(self.configuration.models), self.configuration.tagger)
         super().__init__(
@@ -64,6 +67,8 @@ class OslnApp(MONAILabelApp):
             version=__version__,
             labels={"lymph node": 1, "tumor": 2},
         )
+        # The stock app would start all scoring methods after each next case and each training.
+        self._auto_update_scoring = False
 
     def init_datastore(self) -> OslnDatastore:
         kinds = {
@@ -83,7 +88,15 @@ class OslnApp(MONAILabelApp):
         return trainers.build(folder, chosen.models, chosen.preset, chosen.devices, chosen.tagger)
 
     def init_strategies(self) -> dict[str, Any]:
-        return strategies.build()
+        return strategies.build(
+            self.configuration.asked, lambda: scoring.current_keys(self.published).values()
+        )
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        return super().next_sample({**request, "strategy": request.get("strategy") or DEFAULT})
+
+    def init_scoring_methods(self) -> dict[str, Any]:
+        return {scoring.NAME: scoring.Evidence(self.published, self.configuration.preset, self.infer)}
 
     def init_batch_infer(self) -> batch.Batch:
         return batch.Batch(self.configuration.devices)
@@ -96,6 +109,10 @@ class OslnApp(MONAILabelApp):
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)
+
+    def evidence(self) -> dict[str, Any] | None:
+        """How far the evidence for the strategies is, see `Background.status`; None outside of a server."""
+        return self._background and self._background.status()
 
     def on_init_complete(self) -> None:
         from monailabel.app import app
@@ -128,6 +145,10 @@ class OslnApp(MONAILabelApp):
         if mode and self._keeper is None and isinstance(self._datastore, pacs_datastore.PacsDatastore):
             self._keeper = PacsKeeper(self._datastore)
             self._keeper.start()
+        if mode and self._background is None:
+            wanted = self.configuration.evidence
+            self._background = Background(self._datastore, self.published, ACTIVITY, wanted=wanted)
+            self._background.start()
         after = self.configuration.retrain_after
         if mode and self._retraining is None and after:
             self._retraining = SelfRetraining(
@@ -141,10 +162,9 @@ class OslnApp(MONAILabelApp):
 
     def close(self) -> None:
         """Ends what works in the background; a new app takes this one's place (`/reload`)."""
-        if self._keeper is not None:
-            self._keeper.stop()
-        if self._retraining is not None:
-            self._retraining.stop()
+        for one in (self._keeper, self._background, self._retraining):
+            if one is not None:
+                one.stop()
         self._datastore.close()
 
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:

@@ -50,6 +50,11 @@ class Scorer:
         x, y, z = (size // 2 for size in self.stage_two.patch)
         return patches.ct_hu[:, x, y, z].astype(np.float32) / 100
 
+    def judged(self, patches, tags=None) -> tuple[np.ndarray, np.ndarray]:
+        """Its feature is the score in percent."""
+        scores = self.scores(patches, tags)
+        return scores, 100 * scores[:, None]
+
 
 class Tagger:
     """Stands in for the tagger: the tag whose number is that of the lesion's slice in mm / 10 is sure."""
@@ -108,6 +113,18 @@ def test_the_label_map_carries_the_ids_of_the_order(study):
         inside = tuple(slice(*side) for side in candidate.box)
         assert (found.labels[inside] == candidate.id).sum() * 216 == pytest.approx(candidate.volume_mm3)
     assert set(np.unique(found.labels)) == {0, 1, 2, 3}
+
+
+def test_what_both_stages_leave_behind_goes_in_the_order_of_the_candidates(study):
+    found = run(study)
+
+    scores = [candidate.stage_two_score for candidate in found.candidates]
+    assert found.features[:, 0] / 100 == pytest.approx(scores)
+    for candidate, means in zip(found.candidates, found.streams, strict=True):
+        # Every network says the same here, each in its own zone.
+        zones = {name.partition("-")[2] for name in means}
+        assert candidate.zone in zones and "features" not in found.to_json()
+        assert max(means.values()) == pytest.approx(candidate.stage_one_score)
 
 
 def test_candidates_below_the_operating_point_are_rejected_and_stay_in_the_list(study):

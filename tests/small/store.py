@@ -136,3 +136,7 @@ class BrightnessScores:
             for image, box in zip(patches.ct_hu, boxes, strict=True)
         ]
         return np.array([voxels.max() / 200 for voxels in inside], dtype=np.float32)
+
+    def judged(self, patches: Patches, tags: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        scores = self.scores(patches, tags)
+        return scores, scores[:, None]

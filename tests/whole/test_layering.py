@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "cohorts": {"imaging", "store", "weights", "phantom"},
     "pictures": {"imaging", "metrics", "stage_one"},
     "tagging": {"imaging", "networks", "weights", "cohorts"},
+    "active": {"imaging", "stage_one"},
     "clicks": {"imaging", "networks", "weights", "phantom"},
     "stage_two": {"imaging", "networks", "metrics", "weights", "stage_one", "tagging"},
     "detection": {"imaging", "stage_one", "tagging", "stage_two"},

@@ -29,6 +29,8 @@ KEYS = {
     "without_accounts": "yes: answer other computers although there are no accounts",
     "retrain_after": "cases with a new label after which the networks are retrained when nobody works "
     "(default: 0, never by itself)",
+    "evidence": "no: do not look at waiting cases by itself when nobody works (default: yes)",
+    "asked": "candidates that a strategy asks for in one case at most (default: 10)",
     "roi_rules": "YAML file with your hospital's rules for names of regions",
 }
 
@@ -61,6 +63,8 @@ class Configuration:
         access: Who may ask.
         body_timeout_s: So long the next bytes of a request's body may take.
         retrain_after: Cases with a new label after which the server retrains by itself; 0 for never.
+        evidence: Whether waiting cases are looked at in the background.
+        asked: Candidates that a strategy asks for in one case at most.
     """
 
     models: Path
@@ -71,6 +75,8 @@ class Configuration:
     access: Access
     body_timeout_s: float
     retrain_after: int
+    evidence: bool
+    asked: int
 
 
 def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
@@ -84,7 +90,17 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         known = "; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items())
         raise ValueError(f"unknown --conf {', '.join(strange)}. Known are: {known}")
     presets = Choice("preset", ("demo", *(name for name in PRESETS if name != "demo")))
-    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT, BODY_TIMEOUT, WITHOUT_ACCOUNTS, RETRAIN_AFTER)
+    known_options = (
+        presets,
+        THREADS,
+        CACHE_GB,
+        PACS_TIMEOUT,
+        BODY_TIMEOUT,
+        WITHOUT_ACCOUNTS,
+        RETRAIN_AFTER,
+        EVIDENCE,
+        ASKED,
+    )
     chosen = {option.name: conf[option.name] for option in known_options if option.name in conf}
     options = checked(chosen, known_options)
     decisions = _parts(conf.get("roi"))
@@ -108,6 +124,8 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         ),
         body_timeout_s=options["body_timeout"],
         retrain_after=options["retrain_after"],
+        evidence=options["evidence"] == "yes",
+        asked=options["asked"],
     )
 
 
@@ -121,4 +139,6 @@ CACHE_GB = Number("cache_gb", 20.0, 0.0, 1e6)
 PACS_TIMEOUT = Number("pacs_timeout", 60.0, 0.1, 3600.0)
 BODY_TIMEOUT = Number("body_timeout", 20.0, 0.1, 3600.0)
 RETRAIN_AFTER = Number("retrain_after", 0, 0, 1_000_000)
+EVIDENCE = Choice("evidence", ("yes", "no"))
+ASKED = Number("asked", 10, 1, 1000)
 WITHOUT_ACCOUNTS = Choice("without_accounts", ("no", "yes"))

@@ -10,10 +10,10 @@ from osln.imaging.lung_column import prepare
 from osln.imaging.study import Study
 from osln.rows.experiments import Row
 from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_one.fusion import late_fusion
+from osln.stage_one.fusion import late_fusion, stream_means
 from osln.stage_one.inference import Predictor, mean_probability
 from osln.stage_two.context import candidate_patches
-from osln.stage_two.scoring import CandidateScorer, mean_scores
+from osln.stage_two.scoring import CandidateScorer, mean_judged
 from osln.tagging.lesion_patch import lesion_places
 from osln.tagging.tagger import Tagger
 from osln.tagging.tags import top_tags
@@ -73,8 +73,9 @@ def detect(
         clock.stop(name)
     prob = late_fusion(probabilities, column.distance_mm)
     candidates, labels = find_candidates(prob, threshold, column)
+    streams = stream_means(probabilities, column.distance_mm, candidates, labels)
     clock.stop("candidates")
-    found = Detections(row.name, threshold, candidates, labels, prob, column, clock.seconds)
+    found = Detections(row.name, threshold, candidates, labels, prob, column, clock.seconds, streams=streams)
     return found if second is None else _rescored(found, study, second, row.turns, clock)
 
 
@@ -87,7 +88,7 @@ def _rescored(
         tags = second.tagger.tag_lesions(study.ct, lesion_places(found.labels, found.column.grid))
         clock.stop("tags")
     patches = candidate_patches(found.column, found.candidates, second.scorer.stage_two)
-    scores = mean_scores(second.scorer, patches, tags, turns)
+    scores, features = mean_judged(second.scorer, patches, tags, turns)
     order = np.argsort(-scores, kind="stable")
     renumbered = np.zeros(len(scores) + 1, dtype=np.int32)
     renumbered[order + 1] = np.arange(1, len(scores) + 1)
@@ -111,6 +112,8 @@ def _rescored(
         classifier=second.scorer.classifier.name,
         score_threshold=second.threshold,
         tagger=None if second.tagger is None else second.tagger.describe(),
+        streams=[found.streams[index] for index in order],
+        features=features[order],
     )
 
 

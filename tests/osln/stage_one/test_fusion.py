@@ -1,9 +1,14 @@
 """Late fusion: the largest stream inside each zone, nothing of a network outside its zone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from osln.stage_one.fusion import late_fusion
+from osln.imaging.grid import Grid
+from osln.imaging.lung_column import LungColumn
+from osln.stage_one.candidates import find_candidates
+from osln.stage_one.fusion import late_fusion, stream_means
 
 DISTANCE = np.array([-5.0, 10.0, 70.0, 70.1, 100.0], dtype=np.float32).reshape(5, 1, 1)
 
@@ -51,3 +56,21 @@ def test_a_zone_without_a_tumor_and_no_map_at_all_are_refused():
         late_fusion({"ct-distal": line(0, 0, 0, 0, 0)}, None)
     with pytest.raises(ValueError, match="at least one network"):
         late_fusion({}, DISTANCE)
+
+
+def test_each_network_is_asked_about_the_voxels_of_its_own_zone():
+    maps = {
+        "ct-proximal": line(0.1, 0.6, 0.2, 0.9, 0.9),
+        "ct-distal": line(0.7, 0.7, 0.7, 0.2, 0.6),
+        "ct": line(0.0, 0.5, 0.6, 0.7, 0.8),
+    }
+    labels = line(0, 1, 1, 1, 2).astype(np.int32)
+    column = LungColumn("p1", Grid((5, 1, 1), np.eye(4)), maps["ct"], None, DISTANCE, None, None, labels > 0)
+    candidates = [replace(find_candidates(line(0, 1, 1, 1, 0), 0.5, column)[0][0], id=1)]
+    candidates.append(replace(candidates[0], id=2, box=((4, 5), (0, 1), (0, 1))))
+
+    first, second = stream_means(maps, DISTANCE, candidates, labels)
+
+    # Voxels at 10 and 70 mm are proximal, that at 70.1 mm is distal.
+    assert first == pytest.approx({"ct-proximal": 0.4, "ct-distal": 0.2, "ct": 0.6})
+    assert second == pytest.approx({"ct-distal": 0.6, "ct": 0.8})

@@ -123,3 +123,13 @@ def test_weights_of_another_network_and_unknown_devices_are_refused():
         CandidateScorer(replace(checkpoint("local-ct-pet"), name="local-ct"))
     with pytest.raises(ValueError, match="device 'tpu' is not available here"):
         CandidateScorer(checkpoint(), device="tpu")
+
+
+def test_the_features_are_what_the_last_layer_makes_the_scores_of():
+    trained = checkpoint()
+    scorer = CandidateScorer(trained, number_format="f32")
+    scores, features = scorer.judged(patches(5), tags(5))
+    weight, bias = (trained.state_dict[f"score.{name}"].numpy() for name in ("weight", "bias"))
+
+    assert scores == pytest.approx(1 / (1 + np.exp(-(features @ weight[0] + bias[0]))), abs=1e-5)
+    assert scorer.judged(patches(0), tags(0))[1].shape == (0, 0)

@@ -1,5 +1,5 @@
 // What each key and button does, by the names in the table of keys.
-// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setPetOpacity, setPetWindow, showTumor, toggleFill, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; points.js: positionOf, thresholdAt; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
+// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setPetOpacity, setPetWindow, showTumor, toggleFill, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; points.js: positionOf, thresholdAt; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readProposed, readStored; sending.js: sendCase.
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 
@@ -31,7 +31,10 @@ function decide(panel, state) {
   const follows = next && next.id !== selected;
   // With the decision the list shows both at once: drawing it twice costs as much as the decision.
   if (follows) panel.selected = next.id;
+  const before = review.proposedLeft().length;
   const isNews = review.decide(selected, state);
+  if (before && !review.proposedLeft().length)
+    panel.tell(`All ${review.proposed.length} proposed are decided: that is enough here.`, 'good');
   if (follows) panel.select(next.id, undefined, isNews);
   else if (goesOn) panel.tell('All that is shown is decided. Ctrl+Enter submits.', 'good');
 }
@@ -67,6 +70,7 @@ async function find(panel) {
       left && `${left} with the lowest scores left out, there is no room for them`,
     ];
     panel.tell([`${told.filter(Boolean).join(', ')}.`, ...result.warnings].join(' '), 'good');
+    await readProposed(panel);
     panel.select(panel.review.shown(panel.order).find(isOpen)?.id ?? null);
   } catch (error) {
     await panel.trouble(error, 'Nothing was changed: ');
@@ -112,9 +116,7 @@ function addByClick(panel) {
 }
 
 async function nextCase(panel) {
-  const strategy = localStorage.getItem(STRATEGY_KEY) || undefined;
-  const asked = worklist(strategy, panel.name);
-  const { next, cases } = await panel.during('worklist', 'Asking for the next case', asked);
+  const { next, cases } = await panel.during('worklist', 'Asking for the next case', worklist(panel.name));
   if (!next) {
     panel.tell('There is no further case to do.', 'good');
     return;
@@ -192,5 +194,6 @@ const pastOf = panel => ({
   reopen: async () => {
     await panel.drafts?.drop();
     await readStored(panel);
+    await readProposed(panel);
   },
 });

@@ -1,6 +1,6 @@
 """From the fused probability map to lymph-node candidates (paper, end of section 3.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -117,6 +117,8 @@ class Detections:
         classifier: Network that scored the candidates again; None without stage two.
         score_threshold: Score below which it rejects; None without stage two.
         tagger: What gave the tags, as `Tagger.describe` says it; None without one.
+        streams: For each candidate, the mean probability of each network (`stream_means`).
+        features: (n, F) float32 what the last layer of stage two reads of each; None without stage two.
     """
 
     experiment: str
@@ -129,6 +131,8 @@ class Detections:
     classifier: str | None = None
     score_threshold: float | None = None
     tagger: Mapping[str, Any] | None = None
+    streams: Sequence[Mapping[str, float]] = ()
+    features: np.ndarray | None = None
 
     @property
     def kept(self) -> list[Candidate]:

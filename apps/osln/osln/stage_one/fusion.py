@@ -1,11 +1,12 @@
 """Late fusion of the stage-one networks (paper, section 3.1, Eq. 2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from osln.imaging.distance import zone_mask
 from osln.rows.experiments import SEGMENTERS
+from osln.stage_one.candidates import Candidate
 
 
 def late_fusion(probabilities: Mapping[str, np.ndarray], distance_mm: np.ndarray | None) -> np.ndarray:
@@ -34,3 +35,35 @@ def late_fusion(probabilities: Mapping[str, np.ndarray], distance_mm: np.ndarray
             kept = np.where(zone_mask(distance_mm, zone), probability, 0.0)
         np.maximum(fused, kept, out=fused)
     return fused
+
+
+def stream_means(
+    probabilities: Mapping[str, np.ndarray],
+    distance_mm: np.ndarray | None,
+    candidates: Sequence[Candidate],
+    labels: np.ndarray,
+) -> list[dict[str, float]]:
+    """What each network alone says of each candidate: where they differ, one of them is wrong.
+
+    Args:
+        probabilities, distance_mm: As in `late_fusion`.
+        candidates: Of the fused map.
+        labels: (x, y, z) their label map.
+
+    Returns:
+        For each candidate the mean probability by network over its voxels in the network's zone; a network
+        without such voxels is left out.
+    """
+    found = []
+    for candidate in candidates:
+        box = tuple(slice(*side) for side in candidate.box)
+        inside = labels[box] == candidate.id
+        means = {}
+        for name, probability in probabilities.items():
+            own, zone = inside, SEGMENTERS[name].zone
+            if zone != "all" and distance_mm is not None:
+                own = inside & zone_mask(distance_mm[box], zone)
+            if own.any():
+                means[name] = float(probability[box][own].mean())
+        found.append(means)
+    return found

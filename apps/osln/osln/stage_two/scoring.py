@@ -57,18 +57,30 @@ class CandidateScorer:
         Raises:
             ValueError: If PET or tags are asked for and not there, or are not of these candidates.
         """
+        return self.judged(patches, tags)[0]
+
+    def judged(self, patches: Patches, tags: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The scores with what they were made of.
+
+        Arguments and errors as `scores`.
+
+        Returns:
+            (n,) float32 probability, and (n, F) float32 what the last layer reads; F is 0 for no candidate.
+        """
         count = len(patches)
         if self.classifier.tags and (tags is None or len(tags) != count):
             raise ValueError(f"{self.classifier.name} reads tags: give 171 probabilities for each candidate")
         if not count:
-            return np.zeros(0, dtype=np.float32)
+            return np.zeros(0, dtype=np.float32), np.zeros((0, 0), dtype=np.float32)
         known = known_numbers(self.classifier, tags, patches.context)
         with torch.inference_mode(), self.arithmetic.autocast():
-            features = [
+            parts = [
                 self._features(patches, known, slice(start, start + LARGEST_BATCH))
                 for start in range(0, count, LARGEST_BATCH)
             ]
-            return torch.sigmoid(self._network.judge(torch.cat(features))).cpu().numpy()
+            features = torch.cat(parts)
+            scores = torch.sigmoid(self._network.judge(features))
+        return scores.cpu().numpy(), features.float().cpu().numpy()
 
     def _features(self, patches: Patches, known: np.ndarray | None, part: slice) -> torch.Tensor:
         images = boxes = None
@@ -108,10 +120,22 @@ def mean_scores(scorer: CandidateScorer, patches: Patches, tags: np.ndarray | No
     Raises:
         ValueError: As `CandidateScorer.scores`.
     """
-    if turns == 1:
-        return scorer.scores(patches, tags)
-    views = [scorer.scores(turned_patches(patches, turn), tags) for turn in TURNS[:turns]]
+    views = [scorer.scores(view, tags) for view in _views(patches, turns)]
     return np.mean(views, axis=0, dtype=np.float32)
+
+
+def mean_judged(
+    scorer: CandidateScorer, patches: Patches, tags: np.ndarray | None, turns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `mean_scores`, with (n, F) float32 what the last layer reads of the patches as cut."""
+    views = [scorer.judged(view, tags) for view in _views(patches, turns)]
+    return np.mean([scores for scores, _ in views], axis=0, dtype=np.float32), views[0][1]
+
+
+def _views(patches: Patches, turns: int) -> list[Patches]:
+    if turns == 1:
+        return [patches]
+    return [turned_patches(patches, turn) for turn in TURNS[:turns]]
 
 
 def turned_patches(patches: Patches, turn: Turn) -> Patches:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib.models import background
 from lib.activity import Activity
+from lib.models import background
 from lib.models.background import Background
 from lib.models.scoring import Plan
 from osln.store.leases import LASTS

@@ -29,7 +29,9 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
         version="0.1.0",
         studies="store",
         datastore=lambda: store,
-        published=SimpleNamespace(store=weights, tagger=tagger, versions=lambda: {"ct": None}),
+        published=SimpleNamespace(
+            store=weights, tagger=tagger, versions=lambda: {"ct": None}, remarks=lambda row: []
+        ),
         _infers={"osln": None},
         _trainers={name: trainers[name] for name in ("ct", "local-ct")},
         _strategies=strategies.build(10, lambda: ["w1"]),

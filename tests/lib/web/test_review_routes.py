@@ -117,6 +117,7 @@ def test_the_history_says_who_when_and_what_changed(client, store, tmp_path):
         "nodes": 1,
         "changes": {"added": 0, "removed": 1, "changed": 0, "unchanged": 1},
         "complete": True,
+        "undecided": None,
         "seconds": 84.2,
         "restored_from": None,
     }

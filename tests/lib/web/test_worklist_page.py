@@ -14,6 +14,7 @@ from lib.web.door import Door, House
 from lib.web.logins import Logins
 from osln.accounts.users import UsersFile
 from small.ohif_page import CHROMIUM
+from small.parts import partial_review
 from small.store import untrained
 from small.web_app import served, small_app
 from small.worklist_page import browsing, listening
@@ -151,6 +152,22 @@ def test_the_next_case_is_the_one_that_the_strategy_names(page, app):
     page.wait_for_selector("#told:has-text('Next: p10')")
     assert app.posted == [("first", {"client_id": "Bert"})]
     assert "Enter opens it" in page.inner_text("#told") and chosen(page) == "p10"
+
+
+def test_a_case_in_part_says_what_is_left_and_the_list_how_far_retraining_is(page, app):
+    folder = app.datastore().root / ".osln"
+    (folder / "p3").mkdir(parents=True, exist_ok=True)
+    left = partial_review(undecided=[[[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]] * 2)
+    (folder / "p3" / "0001.review.json").write_text(json.dumps(left))
+    (folder / "splits.json").write_text(json.dumps({"seed": 0, "cases": {"p3": "validation"}}))
+    app.datastore().register_label("p3", "final", {"by": "Änna", "revision": 1})
+    app.retraining = lambda: {"message": "Retraining by itself: ct-proximal (1 of 5)."}
+    page.keyboard.press("r")
+    page.wait_for_selector("text=Retraining by itself: ct-proximal (1 of 5).")
+    page.keyboard.press("End")
+    assert "partly, by Änna" in page.inner_text("aside")
+    told = "2 candidates undecided: complete it, validation needs complete cases"
+    assert told in page.inner_text("aside") and told in page.inner_text(".line:has-text('p3')")
 
 
 def test_nodes_are_looked_for_in_marked_cases_with_progress_and_an_end(page, app):

@@ -7,9 +7,10 @@ import pytest
 from osln.dicom.reading.segmentation import read_seg
 from osln.pacs.delivery import series_on_pacs
 from osln.pacs.exporting import export_prediction, export_stored
-from small.deliveries import NODES, in_file_order, of, segs, submit
+from small.deliveries import NODES, in_file_order, of, segs, send, submit
 from small.export import FEET, HEAD, result
 from small.pacs import CASE, fresh_store
+from small.parts import submit_in_part
 
 pytestmark = pytest.mark.pacs
 
@@ -31,6 +32,21 @@ def test_approved_nodes_are_given_and_not_stored_on_the_pacs(pacs, store, tmp_pa
     assert made.ContentLabel == "OSLN_APPROVED" and segs(pacs) == []
     structures = export_stored(store.mirror, CASE, "final", "rtstruct")
     assert [roi.ROIName for roi in structures.StructureSetROISequence] == ["lymph node 1", "lymph node 2"]
+
+
+def test_a_case_in_part_is_marked_if_asked_for_and_stays_here_until_it_is_complete(pacs, store, tmp_path):
+    submit(store, tmp_path, [(1, NODES[0])])
+    submit_in_part(store.root, CASE, undecided=[[[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]])
+    with pytest.raises(ValueError, match="was reviewed in part, 1 candidates are undecided"):
+        export_stored(store.mirror, CASE, "final", "seg")
+    made = export_stored(store.mirror, CASE, "final", "seg", in_part=True)
+    assert made.ContentLabel == "OSLN_IN_PART"
+    np.testing.assert_array_equal(voxels(store, made), of(NODES[0]))
+    assert send(store) == 1 and [int(one.InstanceNumber) for one in segs(pacs)] == [1]
+    assert "goes to the PACS when it is complete" in store.about_delivery(CASE)["pacs"]["message"]
+    store.announce(CASE, "final")
+    submit_in_part(store.root, CASE, complete=True)
+    assert send(store) == 1 and [int(one.InstanceNumber) for one in segs(pacs)] == [1, 3]
 
 
 def test_prediction_keeps_the_names_and_scores_of_its_candidates(store, tmp_path):

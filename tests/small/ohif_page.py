@@ -21,7 +21,7 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
-PATIENCE_MS = 40_000
+PATIENCE_MS = 120_000
 SIZE = {"width": 1366, "height": 768}
 
 READ = """() => {

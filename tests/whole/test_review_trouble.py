@@ -380,12 +380,14 @@ def test_back_asks_and_loses_no_stroke(place, context):
 
     asked, here = [], page.url
     page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
-    page.evaluate("history.back()")
+    with page.expect_event("dialog"):
+        page.evaluate("history.back()")
     page.wait_for_url(here)
     np.testing.assert_array_equal(viewer.label(SHAPE, AFFINE_LPS), drawn)
 
     page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
-    page.evaluate("history.back()")
+    with page.expect_event("dialog"):
+        page.evaluate("history.back()")
     page.wait_for_url(f"{place.url}/ohif/*")
     assert len(asked) == 2 and all("kept as a draft" in text for text in asked)
     viewer.open(place.url, study_uid("back"), answer="Go on with it")

@@ -47,10 +47,11 @@ def test_the_worklist_has_every_case_and_says_why_one_is_next(client, app):
     assert told["jobs"] == [] and told["left_out"] == []
 
 
-def test_files_that_can_be_no_case_are_told(client, app):
-    make_case(app.datastore().root, "Müller", pet=False, gtv=False)
+def test_files_that_can_be_no_case_are_told(tmp_path, monkeypatch):
+    make_case(tmp_path / "other" / "store", "Müller", pet=False, gtv=False)
+    app = small_app(tmp_path / "other", networks=())
 
-    told = client.get("/osln/worklist").json()
+    told = TestClient(served(monkeypatch, app)).get("/osln/worklist").json()
 
     assert [entry["case"] for entry in told["cases"]] == ["p1", "p2", "p3"]
     (sentence,) = told["left_out"]

@@ -3,6 +3,11 @@
 
 const LEAVING = 'These decisions were not submitted. They are kept as a draft and offered again. Leave?';
 
+// Listeners of the window are called in the order in which they came, captured or not: this one has to come before that
+// of OHIF's router, so it is there since this script is read, which is before the viewer.
+const BACK = { asked: null };
+window.addEventListener('popstate', event => BACK.asked?.(event));
+
 /**
  * Asks before the page or the study is left; returns what ends that.
  *
@@ -27,10 +32,10 @@ function guardLeaving(isUnsaved) {
   };
   window.addEventListener('beforeunload', onUnload);
   document.addEventListener('click', onClick, true);
-  window.addEventListener('popstate', onBack, true);
+  BACK.asked = onBack;
   return () => {
     window.removeEventListener('beforeunload', onUnload);
     document.removeEventListener('click', onClick, true);
-    window.removeEventListener('popstate', onBack, true);
+    if (BACK.asked === onBack) BACK.asked = null;
   };
 }

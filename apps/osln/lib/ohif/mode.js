@@ -71,7 +71,7 @@ const BUTTONS = [
   button('SphereBrush', 'icon-tool-brush', 'Brush (sphere)'),
   button('SphereEraser', 'icon-tool-eraser', 'Eraser (sphere)'),
   action('Overlay', 'toggle-dicom-overlay', 'Nodes and tumor on and off', 'oslnOverlay'),
-  action('Fill', 'view-fill', 'Nodes filled or as outlines', 'oslnFill'),
+  action('Fill', 'icon-tool-shape', 'Nodes filled or as outlines', 'oslnFill'),
   action('Tumor', 'icon-tool-freehand-roi', 'Tumor on and off', 'oslnTumor'),
   action('Pet', 'tool-fusion-color', 'PET on and off', 'oslnPet'),
   action('Border', 'tool-circle', '70 mm from the tumor', 'oslnBorder'),

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lib.models import strategies
+from lib.store import worklist
 from lib.store.datastore import OslnDatastore
 from lib.store.evidence import keep_descriptor, keep_evidence
 from lib.store.work import lease_case, skip_case
@@ -125,19 +126,19 @@ def test_nothing_is_asked_in_a_case_whose_label_is_complete(store):
 
 def test_a_case_that_judges_networks_and_is_decided_in_part_comes_first_with_the_rest(store, monkeypatch):
     store.register_label("p2", "final", {"revision": 1})
-    reviews = {"p2": {"complete": False}}
-    monkeypatch.setattr(strategies, "review_in_short", lambda root, case, revision: reviews.get(case))
+    reviews = {"p2": {"complete": False, "undecided": 2, "seconds": None}}
+    monkeypatch.setattr(worklist, "review_in_short", lambda root, case, revision: reviews.get(case))
     states = [("accepted", 1), ("undecided", 2), (None, 3)]
     candidates = [{"state": state, "id": number} for state, number in states]
     monkeypatch.setattr(strategies, "offered", lambda store, case: {"candidates": candidates})
 
-    monkeypatch.setattr(strategies, "stored_splits", lambda root: {"p2": "train"})
+    monkeypatch.setattr(worklist, "stored_splits", lambda root: {"p2": "train"})
     assert proposal(store, "likeliest").case != "p2"
-    monkeypatch.setattr(strategies, "stored_splits", lambda root: {"p2": "validation"})
+    monkeypatch.setattr(worklist, "stored_splits", lambda root: {"p2": "validation"})
     found = proposal(store, "likeliest", most=1)
     assert found.case == "p2" and "decided in part" in found.why
     assert [one["number"] for one in found.about["candidates"]] == [2, 3]
     within = build(2)["likeliest"].within(ASKED, store, "p2")
     assert [one["number"] for one in within["candidates"]] == [2, 3]
-    reviews["p2"] = {"complete": True}
+    reviews["p2"] |= {"complete": True}
     assert proposal(store, "likeliest").case != "p2"

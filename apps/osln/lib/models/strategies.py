@@ -19,10 +19,9 @@ from monailabel.utils.others.generic import file_checksum
 
 from lib.store import evidence
 from lib.store.offered import NoPredictionError, offered
-from lib.store.reviews import review_in_short
+from lib.store.worklist import in_part, to_complete
 from lib.who import author
 from osln.active.strategies import Pool, Query, Waiting, propose
-from osln.store.splits import stored_splits
 
 logger = logging.getLogger(__name__)
 
@@ -122,11 +121,13 @@ class Active(Proposing):
     def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
         annotator = author(request)
         waiting, late = waiting_cases(datastore, annotator)
-        incomplete = to_complete(datastore, annotator)
+        away = others_have(datastore, annotator) | datastore.skipped().keys()
+        # These need all of their candidates decided.
+        incomplete = [case for case in to_complete(datastore) if case not in away]
         if not waiting and not incomplete:
             return None
         pool = pool_of(datastore, waiting, incomplete, described=self.name == "diverse")
-        query = self.ask(pool, author(request), len(datastore.get_labeled_images()))
+        query = self.ask(pool, annotator, len(datastore.get_labeled_images()))
         logger.debug("strategy %s: %s of %d waiting cases", self.name, query.case, len(pool.waiting))
         why = f"{late}; {query.why}" if late and query.case in waiting else query.why
         return Proposal(query.case, why, told(query, pool))
@@ -229,34 +230,6 @@ def _decided(store: Any, case: str) -> list[int]:
     ]
 
 
-def to_complete(store: Any, annotator: str) -> list[str]:
-    """Cases that were decided in part and judge networks: these need all of their candidates decided."""
-    judging = [case for case, split in _splits(store).items() if split != "train"]
-    if not judging:
-        return []
-    others = {case for case, lease in store.leases().items() if lease["by"] != annotator}
-    away = others | store.skipped().keys()
-    return [case for case in judging if case not in away and in_part(store, case)]
-
-
-def in_part(store: Any, case: str) -> bool:
-    """Whether a case has a label that leaves candidates undecided."""
-    entry = store.index().objects.get(case)
-    label = entry and entry.labels.get("final")
-    if not label:
-        return False
-    review = review_in_short(store.root, case, label.info.get("revision") or 0)
-    return review is not None and not review["complete"]
-
-
-def _splits(store: Any) -> Mapping[str, str]:
-    try:
-        return stored_splits(store.root)
-    except ValueError:
-        # A training says what is wrong with the table.
-        return {}
-
-
 def waiting_cases(datastore: Datastore, annotator: str) -> tuple[list[str], str]:
     """The cases that are proposed to an annotator, by name.
 
@@ -265,13 +238,18 @@ def waiting_cases(datastore: Datastore, annotator: str) -> tuple[list[str], str]
         none, those that others work on; where there are none either, the skipped ones; and then why.
     """
     waiting, skipped = sorted(datastore.get_unlabeled_images()), datastore.skipped()
-    others = {case for case, lease in datastore.leases().items() if lease["by"] != annotator}
+    others = others_have(datastore, annotator)
     kept = [case for case in waiting if case not in skipped]
     if free := [case for case in kept if case not in others]:
         return free, ""
     if kept:
         return kept, "somebody works on it; no other case is without an approved label"
     return waiting, "skipped before; no other case is without an approved label"
+
+
+def others_have(datastore: Datastore, annotator: str) -> set[str]:
+    """Cases that others work on."""
+    return {case for case, lease in datastore.leases().items() if lease["by"] != annotator}
 
 
 def sample(datastore: Datastore, case: str) -> dict[str, Any]:

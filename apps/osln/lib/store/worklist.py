@@ -48,9 +48,18 @@ def worklist(store: Any) -> list[dict[str, Any]]:
 
 def to_complete(store: Any) -> list[str]:
     """Cases of validation and test that were submitted in part, by name: they judge nothing yet."""
-    splits, objects = _splits(store.root), store.index().objects
-    judging = sorted(case for case in objects if splits.get(case) in JUDGED_BY)
-    return [case for case in judging if _approved(store.root, case, objects[case])["undecided"] is not None]
+    splits = _splits(store.root)
+    return [
+        case
+        for case in sorted(store.index().objects)
+        if splits.get(case) in JUDGED_BY and in_part(store, case)
+    ]
+
+
+def in_part(store: Any, case: str) -> bool:
+    """Whether the case has a label that leaves candidates undecided; not so if there is no such case."""
+    entry = store.index().objects.get(case)
+    return entry is not None and _approved(store.root, case, entry)["undecided"] is not None
 
 
 def _found(entry: Any) -> dict[str, Any]:

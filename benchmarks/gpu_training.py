@@ -42,7 +42,7 @@ def training(part: Part) -> None:
         ValueError: No phantom was made in time.
     """
     whole = part.left
-    sizes = {"train": 3, "test": 2} if part.toy else PHANTOMS
+    sizes = {"train": 2, "test": 1} if part.toy else PHANTOMS
     with tempfile.TemporaryDirectory(prefix="osln-gpu-") as folder:
         standard, demo = (PhantomCohort(Path(folder), PRESETS[name]) for name in ("standard", "demo"))
         seeds = {split: split_seeds(split, size) for split, size in sizes.items()}

@@ -54,15 +54,18 @@ class Share:
         name: As in `gpu_part.MODULES`.
         share: Of the time, in units of the other parts'; what a part leaves goes to those after it.
         needs: Modules besides `NEEDED`.
+        least: Seconds that it gets even where its share is less.
     """
 
     name: str
     share: float
     needs: tuple[str, ...] = ()
+    least: float = 0.0
 
 
 PARTS = (
-    Share("computer", 0.5),
+    # The first to import PyTorch, which takes long from a cold disk.
+    Share("computer", 0.5, least=90.0),
     Share("tests", 1.0, ("pytest",)),
     Share("agreement", 1.8),
     Share("patient", 2.2),
@@ -91,10 +94,10 @@ def main(given: list[str] | None = None) -> int:
     missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
     wished = [package for module, package in WISHED.items() if find_spec(module) is None]
     if missing:
-        say(f"missing: {', '.join(missing)}; {remedy(missing + wished)}")
+        say(f"missing: {', '.join(missing)}. Get them: {remedy(missing + wished)}")
         return 2
     if wished:
-        say(f"something is left out for want of {', '.join(wished)}; {remedy(wished)}")
+        say(f"something is left out for want of {', '.join(wished)}. Get it: {remedy(wished)}")
     options.out.mkdir(parents=True, exist_ok=True)
     parts = [part for part in PARTS if not options.only or part.name in ("computer", *options.only)]
     result = run(parts, options)
@@ -106,11 +109,12 @@ def main(given: list[str] | None = None) -> int:
 
 def remedy(packages: list[str]) -> str:
     """How to get packages, for this very Python."""
-    torch = (
-        "a build for your GPU: https://pytorch.org/get-started/locally; then " if "torch" in packages else ""
-    )
-    others = " ".join(package for package in packages if package != "torch")
-    return f"get them with {torch}{sys.executable} -m pip install {others}"
+    ways = []
+    if "torch" in packages:
+        ways.append("PyTorch in a build for your GPU: https://pytorch.org/get-started/locally")
+    if others := [package for package in packages if package != "torch"]:
+        ways.append(f"{sys.executable} -m pip install {' '.join(others)}")
+    return "; then ".join(ways)
 
 
 def run(parts: list[Share], options: argparse.Namespace) -> dict[str, Any]:
@@ -131,7 +135,8 @@ def run(parts: list[Share], options: argparse.Namespace) -> dict[str, Any]:
     }
     for number, part in enumerate(parts):
         weight = sum(one.share for one in parts[number:])
-        seconds = max((ends - time.monotonic()) * part.share / weight, 0.0)
+        left = max(ends - time.monotonic(), 0.0)
+        seconds = min(max(left * part.share / weight, part.least), left)
         lacking = [WISHED[module] for module in part.needs if find_spec(module) is None]
         if lacking:
             told = {"outcome": f"left out: needs {', '.join(lacking)}", "seconds": 0.0, "found": {}}

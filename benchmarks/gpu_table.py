@@ -26,7 +26,7 @@ def markdown(result: dict[str, Any]) -> str:
     about = parts.get("computer", {}).get("found", {})
     blocks = [
         [f"### {about.get('card', 'No GPU was found')}"],
-        [f"{_computer(about)} {result['date']}, commit {result['commit']}: `{result['command']}`."],
+        [f"{_computer(about)}{result['date']}, commit {result['commit']}: `{result['command']}`."],
     ]
     if result["toy"]:
         blocks.append(["**A dry run at toy size: its figures say nothing.**"])
@@ -54,7 +54,7 @@ def _computer(about: dict[str, Any]) -> str:
         f"Python {about['python']}" if "python" in about else "",
         f"{about['cores']} cores of {about['cpu']}" if "cpu" in about else "",
     ]
-    return ", ".join(word for word in words if word) + "."
+    return ", ".join(word for word in words if word) + ". " if any(words) else ""
 
 
 def _tests(found: dict[str, Any]) -> list[list[str]]:

@@ -11,6 +11,7 @@ from osln.rows.experiments import PRESETS, SEGMENTERS
 SIZES = {
     # Convolutions, normalization and all: weights of the row with the CT alone.
     ("ct", "paper"): 19_072_769,
+    ("ct", "standard"): 1_633_025,
     ("ct", "demo"): 408_897,
     ("ct-se-unet", "paper"): 19_128_537,
     ("ct-se-unet", "demo"): 410_049,

@@ -15,6 +15,8 @@ from osln.rows.experiments import (
     SEGMENTERS,
     SERVED_NETWORKS,
 )
+from osln.rows.paper import COHORT_SIZES
+from osln.rows.tagger_recipe import TAGGER_RECIPES
 
 BEYOND = ("glnet-context", "local-context", "set-glnet")
 """Classifiers that the paper does not have."""
@@ -112,6 +114,21 @@ def test_windows_and_patches_fit_the_poolings_of_their_networks():
     for preset in PRESETS.values():
         stride = 2 ** (len(preset.widths) - 1)
         assert all(size % stride == 0 for size in preset.window + preset.patch)
+
+
+def test_presets_search_the_same_millimeters_and_standard_lies_between_the_others():
+    paper, standard, demo = (PRESETS[name] for name in ("paper", "standard", "demo"))
+    for preset in PRESETS.values():
+        for axis in (0, 1):
+            assert 216 <= preset.window[axis] * preset.spacing_mm[axis] <= 232
+    for axis in range(3):
+        assert paper.spacing_mm[axis] <= standard.spacing_mm[axis] <= demo.spacing_mm[axis]
+    widths = [[level[0] for level in preset.widths] for preset in (demo, standard, paper)]
+    assert widths == [[8, 16, 32, 64], [16, 32, 64, 128], [32, 64, 128, 256]]
+
+
+def test_every_preset_has_its_cohort_and_its_tagger():
+    assert set(COHORT_SIZES) == set(TAGGER_RECIPES) == set(PRESETS)
 
 
 def test_the_papers_recipe():

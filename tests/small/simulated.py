@@ -13,7 +13,7 @@ def case(name: str, truth: list[int], *, missed: int = 0, path: Path = Path("non
     """A case whose candidates are nodes (1), none (0) or neither (-1), with nodes that no candidate hits."""
     rng = np.random.default_rng(sum(map(ord, name)))
     numbers = rng.normal(0, 1, (len(truth), 39)).astype(np.float32)
-    numbers[:, 0] += 3 * np.array(truth, dtype=np.float32)
+    numbers[:, 0] += 6 * np.array(truth, dtype=np.float32)
     hits = [index for index, value in enumerate(truth) if value == 1]
     scores = [0.9 - 0.8 * index / max(len(truth), 1) for index in range(len(truth))]
     return Case(

@@ -14,7 +14,7 @@ from typing import Any
 from osln.cli.options import SHIPPED, add_out, add_path, add_work, command
 from osln.cli.tables import RUNS, make_folder, positive
 
-COHORTS = ("trial", "alike", "blind", "sites")
+COHORTS = ("alike", "blind", "sites")
 PRECISIONS = ("0.10", "0.15")
 LEARNERS = ("logistic", "trees", "network")
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -130,23 +130,14 @@ def make_cases(cases: Mapping[str, Site], stage_one: StageOne, preset: Preset, w
     """
     networks = {name: Predictor(load_checkpoint(path)) for name, path in stage_one.weights.items()}
     for number, (case, site) in enumerate(cases.items(), start=1):
-        # Where only the rule differs, the patients under the usual one come with the same networks' work.
-        truths = dict.fromkeys((site.judged, site.imaged))
-        missing = {
-            (truth, one): path
-            for truth in truths
-            for one in stage_one.precisions
-            if not is_kept(path := stage_one.path(work, truth, one, case))
-        }
-        if missing:
+        paths = {one: stage_one.path(work, site.parameters, one, case) for one in stage_one.precisions}
+        if not all(is_kept(path) for path in paths.values()):
             seed = int(case.removeprefix("phantom-"))
-            columns = {truth: make_patient(seed, preset, truth).column for truth in truths}
-            column = columns[site.imaged]
+            column = make_patient(seed, preset, site.parameters).column
             maps = {name: network.probability(column) for name, network in networks.items()}
             prob = late_fusion(maps, column.distance_mm)
-            for (truth, precision), path in missing.items():
-                judged = replace(column, nodes=columns[truth].nodes)
-                keep_case(path, judged, maps, prob, stage_one.precisions[precision], preset)
+            for precision, path in paths.items():
+                keep_case(path, column, maps, prob, stage_one.precisions[precision], preset)
         tell(number / len(cases))
 
 

@@ -1,11 +1,12 @@
 """The generated cohorts on which strategies are compared, by name.
 
-Their seeds are no others' (`osln.cohorts.phantoms.FIRST_SEED`), and those of `trial` are in no other cohort.
-The patients of `blind` are some of `alike`, of whom other nodes count.
+They share no seed with each other, nor with what any shipped network has learned from
+(`osln.cohorts.phantoms.FIRST_SEED`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,24 +28,17 @@ class Site:
         pooled: Share of the patients that may be labeled.
         tested: Share of those that test.
         changes: What is different there from `PhantomParameters`.
-        rule: The same of the rule by which nodes count alone: other truths of the same images.
     """
 
     name: str
     pooled: float = 1.0
     tested: float = 1.0
     changes: Mapping[str, Any] = field(default_factory=dict)
-    rule: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def imaged(self) -> PhantomParameters:
-        """What the images are made with."""
+    def parameters(self) -> PhantomParameters:
+        """What its patients are made with."""
         return replace(PhantomParameters(), **self.changes)
-
-    @property
-    def judged(self) -> PhantomParameters:
-        """What the truth is made with."""
-        return replace(self.imaged, **self.rule)
 
 
 @dataclass(frozen=True)
@@ -54,39 +48,34 @@ class SimulatedCohort:
     Attributes:
         name: Key in `COHORTS`.
         title: What reports say of it.
-        first_seed: Phantom seed of the first patient.
-        pool: Patients that may be labeled, in each run.
-        test: Patients that test, in each run.
+        seeds: Phantom seed of each patient, one site's behind the other's.
+        pool: Patients that may be labeled, in each run; the others test.
         sites: With shares that sum to 1.
     """
 
     name: str
     title: str
-    first_seed: int
+    seeds: Sequence[int]
     pool: int
-    test: int
     sites: tuple[Site, ...] = (Site("one"),)
-
-    def site_of(self, case: str) -> Site:
-        """The site that a case comes from; sites have their patients one behind the other."""
-        index = self.cases.index(case)
-        for site, count in zip(self.sites, self._counts, strict=True):
-            if index < count:
-                return site
-            index -= count
-        raise AssertionError(case)
 
     @property
     def cases(self) -> tuple[str, ...]:
         """Ids of all patients, `phantom-SEED`."""
-        seeds = range(self.first_seed, self.first_seed + sum(self._counts))
-        return tuple(f"phantom-{seed}" for seed in seeds)
+        return tuple(f"phantom-{seed}" for seed in self.seeds)
 
     @property
-    def _counts(self) -> list[int]:
-        """Patients of each site."""
+    def test(self) -> int:
+        """Patients that test, in each run."""
+        return len(self.seeds) - self.pool
+
+    @cached_property
+    def by_case(self) -> Mapping[str, Site]:
+        """The site that each case comes from."""
         pooled, tested = self._shares(self.pool, "pooled"), self._shares(self.test, "tested")
-        return [one + other for one, other in zip(pooled, tested, strict=True)]
+        counts = [one + other for one, other in zip(pooled, tested, strict=True)]
+        sites = [site for site, count in zip(self.sites, counts, strict=True) for _ in range(count)]
+        return dict(zip(self.cases, sites, strict=True))
 
     def _shares(self, count: int, of: str) -> list[int]:
         borders = np.round(np.cumsum([0.0, *(getattr(site, of) for site in self.sites)]) * count)
@@ -97,14 +86,11 @@ class SimulatedCohort:
 
         Each site keeps its shares.
         """
-        rng = np.random.default_rng([seed, self.first_seed])
+        rng = np.random.default_rng([seed, self.seeds[0]])
         pool: list[str] = []
         test: list[str] = []
-        left = list(self.cases)
-        for pooled, tested in zip(
-            self._shares(self.pool, "pooled"), self._shares(self.test, "tested"), strict=True
-        ):
-            own, left = left[: pooled + tested], left[pooled + tested :]
+        for site, pooled in zip(self.sites, self._shares(self.pool, "pooled"), strict=True):
+            own = [case for case in self.cases if self.by_case[case] == site]
             order = rng.permutation(len(own))
             pool += [own[index] for index in order[:pooled]]
             test += [own[index] for index in order[pooled:]]
@@ -130,12 +116,16 @@ SITES = (
 """One large hospital and three small ones: their own noise and sharpness of PET, their own fat and place of
 the tumor, their own share of enlarged nodes. All are tested alike, so that labels of the small ones pay."""
 
+ALIKE = (*range(700_000, 700_050), *range(710_000, 710_030))
+
 COHORTS = {
     one.name: one
     for one in (
-        SimulatedCohort("trial", "patients alike, to choose settings with", 700_000, 32, 18),
-        SimulatedCohort("alike", "patients alike", 710_000, 70, 40),
-        SimulatedCohort("blind", "a rule blind to distance", 710_030, 38, 22, (Site("one", rule=BLIND),)),
-        SimulatedCohort("sites", "hospitals that differ", 730_000, 48, 28, SITES),
+        SimulatedCohort("alike", "patients alike", ALIKE, 50),
+        SimulatedCohort(
+            "blind", "a rule blind to distance", range(720_000, 720_032), 20, (Site("one", changes=BLIND),)
+        ),
+        SimulatedCohort("sites", "hospitals that differ", range(730_000, 730_040), 24, SITES),
     )
 }
+"""By name."""

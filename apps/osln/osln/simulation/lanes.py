@@ -11,8 +11,8 @@ FULL = Arm("full", "everything labeled", "random")
 PATIENCE = 3
 """Whole random cases go on for so many times the rounds, to see when they arrive."""
 FROZEN = "likeliest-10"
-"""The arm whose gain is to be shown: named, with all its settings, before any figure of the patients of
-`alike`, `blind` and `sites` was looked at."""
+"""The arm whose gain is to be shown: named, with all its settings, before any figure of these cohorts was
+looked at. It was the best one on other phantoms."""
 
 
 @dataclass(frozen=True)

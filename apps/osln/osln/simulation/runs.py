@@ -39,15 +39,15 @@ class Files:
 
     def case(self, lane: Lane, case: str) -> Path:
         """Candidates of a patient."""
-        truth = lane.cohort.site_of(case).judged
-        return self.stage_one.path(self.work, truth, lane.precision, case)
+        site = lane.cohort.by_case[case]
+        return self.stage_one.path(self.work, site.parameters, lane.precision, case)
 
     def candidates(self, lane: Lane) -> list[Artifact]:
         """Of all patients of a lane, in parts; made for every operating point at once."""
         found = []
         cases = lane.cohort.cases
         for first in range(0, len(cases), CHUNK):
-            part = {case: lane.cohort.site_of(case) for case in cases[first : first + CHUNK]}
+            part = {case: lane.cohort.by_case[case] for case in cases[first : first + CHUNK]}
             paths = tuple(self.case(lane, case) for case in part)
             make = partial(make_cases, part, self.stage_one, DEMO, self.work)
             name = f"candidates of {lane.cohort.name} at {lane.precision} from {next(iter(part))}"

@@ -6,11 +6,20 @@ from osln.simulation.cohorts import COHORTS, SITES, SimulatedCohort, Site
 TWO = SimulatedCohort("two", "two sites", range(10), 6, (Site("a", 0.5, 0.25), Site("b", 0.5, 0.75)))
 
 
-def test_no_patient_is_in_two_cohorts_or_has_taught_a_shipped_network():
-    seeds = [seed for cohort in COHORTS.values() for seed in cohort.seeds]
+def test_no_patient_has_taught_a_shipped_network_or_is_in_a_cohort_twice():
+    for cohort in COHORTS.values():
+        assert len(set(cohort.seeds)) == len(cohort.seeds)
+        assert min(cohort.seeds) >= max(FIRST_SEED.values()) + 100_000
+        assert sum(map(len, cohort.dealt(0))) == len(cohort.seeds)
 
-    assert len(set(seeds)) == len(seeds)
-    assert min(seeds) >= max(FIRST_SEED.values()) + 100_000
+
+def test_only_the_large_hospital_has_patients_of_another_cohort():
+    sites, alike = COHORTS["sites"], COHORTS["alike"]
+    shared = set(sites.cases) & set(alike.cases)
+
+    assert shared == {case for case, site in sites.by_case.items() if site.name == "large"}
+    assert sites.by_case[sites.cases[0]].parameters == alike.by_case[alike.cases[0]].parameters
+    assert not set(COHORTS["blind"].cases) & {*sites.cases, *alike.cases}
 
 
 def test_sites_have_their_shares():

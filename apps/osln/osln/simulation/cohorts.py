@@ -1,7 +1,7 @@
 """The generated cohorts on which strategies are compared, by name.
 
-They share no seed with each other, nor with what any shipped network has learned from
-(`osln.cohorts.phantoms.FIRST_SEED`).
+They share no seed with what any shipped network has learned from (`osln.cohorts.phantoms.FIRST_SEED`). The
+large hospital of `sites` is like that of `alike`, and has some of its patients.
 """
 
 from collections.abc import Mapping, Sequence
@@ -125,7 +125,7 @@ COHORTS = {
         SimulatedCohort(
             "blind", "a rule blind to distance", range(720_000, 720_032), 20, (Site("one", changes=BLIND),)
         ),
-        SimulatedCohort("sites", "hospitals that differ", range(730_000, 730_040), 24, SITES),
+        SimulatedCohort("sites", "hospitals that differ", (*ALIKE[:26], *range(730_000, 730_027)), 33, SITES),
     )
 }
 """By name."""

@@ -132,7 +132,7 @@ def _of_arm(lane: Lane, runs: Sequence[Sequence[Point]], means: np.ndarray) -> d
         "curve": [
             {
                 "decisions": float(np.mean([one[n].decisions for one in runs])),
-                "mfroc": float(np.mean([one[n].mfroc for one in runs])),
+                **asdict(paired([one[n].mfroc for one in runs])),
             }
             for n in range(min(map(len, runs)))
         ],

@@ -13,8 +13,10 @@ from osln.metrics.intervals import table
 from osln.simulation.arms import RANDOM
 from osln.simulation.statistics import SHARES
 
-DRAWN = ("random", "oracle", "likeliest-10", "mixed-10", "doubt-1", "confident", "chance-10")
+DRAWN = ("random", "oracle", "likeliest-10", "mixed-10", "doubt-10", "confident", "chance-10")
 """Arms of the picture, as far as a lane has them."""
+BANDS = ("random", "likeliest-10")
+"""Those of them with their interval."""
 NEVER = "never"
 
 
@@ -57,7 +59,7 @@ def parts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Iterable[str]
         f"{prices['opened']:g} for opening a case; assumed, not measured."
     )
     yield table(list(_arrival_rows(figures)))
-    yield "![mFROC over decisions, means over the seeds.](curves.png)"
+    yield "![mFROC over decisions, means over the seeds; bands: 95 % intervals over seeds.](curves.png)"
 
 
 def _main_rows(figures: Mapping[str, Any]) -> Iterable[list[str]]:
@@ -141,7 +143,11 @@ def chart(figures: Mapping[str, Any]) -> Figure:
     for name in DRAWN:
         if name in figures["arms"]:
             curve = [one for one in figures["arms"][name]["curve"] if one["decisions"] <= 1.1 * last]
-            axes.plot([one["decisions"] for one in curve], [one["mfroc"] for one in curve], label=name)
+            decisions = [one["decisions"] for one in curve]
+            (line,) = axes.plot(decisions, [one["value"] for one in curve], label=name)
+            if name in BANDS:
+                low, high = ([one[end] for one in curve] for end in ("low", "high"))
+                axes.fill_between(decisions, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
     for label, style in (("full", "--"), ("stage_one", ":")):
         axes.axhline(figures[label]["value"], color="0.5", linestyle=style, label=label.replace("_", " "))
     axes.set(xlabel="decisions", ylabel="mFROC on the test patients")

@@ -61,6 +61,17 @@ MAY_IMPORT = {
         "stage_two",
         "retraining",
     },
+    "simulation": {
+        "imaging",
+        "metrics",
+        "weights",
+        "phantom",
+        "stage_one",
+        "cohorts",
+        "active",
+        "stage_two",
+        "reproduction",
+    },
 }
 """Packages of `osln` in the order in which they build on each other: each line names lines above it only."""
 

@@ -19,6 +19,7 @@ COMMANDS = (
     "train-detector",
     "train-click",
     "tables",
+    "simulate",
     "evaluate",
     "models",
     "phantoms",

@@ -32,7 +32,7 @@ def place(monkeypatch):
         place.tasks["scoring"] = [{"id": "1", "status": "RUNNING", "request": request}]
 
     monkeypatch.setattr(background.AsyncTask, "run", staticmethod(run))
-    place.activity = Activity()
+    place.activity = Activity(lambda: place.clock)
     place.clock += background.QUIET_S
     store = SimpleNamespace(leases=lambda: place.leases)
     place.make = lambda wanted: Background(store, None, place.activity, wanted=wanted)

@@ -1,0 +1,132 @@
+"""Runs as files that are made once: a stopped simulation goes on where it was."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from osln.files.arrays import write_arrays
+from osln.metrics.matching import Scored
+from osln.reproduction.jobs import Artifact
+from osln.simulation.arms import Arm
+from osln.simulation.cases import DEMO, FORMAT, Case, StageOne, make_cases, read_case
+from osln.simulation.cycle import Point, run
+from osln.simulation.lanes import FULL, Lane
+from osln.simulation.learners import LEARNERS, Learner, Network
+
+CHUNK = 8
+"""Patients of one artifact."""
+SECONDS = {"case": 4.5, "logistic": 2.0, "trees": 8.0, "network": 25.0}
+"""About what one core takes for a patient, a run on numbers, a training of the network; for the bar alone."""
+COUNTS = ("judged", "added", "opened", "cases", "nodes")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a simulation keeps what it makes.
+
+    Attributes:
+        work: Folder of everything.
+        stage_one: Finds the candidates.
+    """
+
+    work: Path
+    stage_one: StageOne
+
+    def case(self, lane: Lane, case: str) -> Path:
+        """Candidates of a patient."""
+        site = lane.cohort.by_case[case]
+        return self.stage_one.path(self.work, site.parameters, lane.precision, case)
+
+    def candidates(self, lane: Lane) -> list[Artifact]:
+        """Of all patients of a lane, in parts; made for every operating point at once."""
+        found = []
+        cases = lane.cohort.cases
+        for first in range(0, len(cases), CHUNK):
+            part = {case: lane.cohort.by_case[case] for case in cases[first : first + CHUNK]}
+            paths = tuple(self.case(lane, case) for case in part)
+            make = partial(make_cases, part, self.stage_one, DEMO, self.work)
+            name = f"candidates of {lane.cohort.name} at {lane.precision} from {next(iter(part))}"
+            found.append(Artifact(name, paths, (), make, SECONDS["case"] * len(part)))
+        return found
+
+    def run(self, lane: Lane, arm: Arm, seed: int, needs: Sequence[Artifact]) -> Artifact:
+        """One run of an arm."""
+        schedule, learner = lane.schedule_of(arm), learner_of(lane)
+        pool, test = lane.cohort.dealt(seed)
+        paths = {case: self.case(lane, case) for case in (*pool, *test)}
+        about = repr((FORMAT, arm, schedule, learner_key(lane), sorted(map(str, paths.values())), pool, test))
+        key = hashlib.sha256(about.encode()).hexdigest()[:12]
+        path = self.work / "runs" / lane.name / f"{arm.name}-seed{seed}-{key}.npz"
+        make = partial(make_run, path, tuple(paths.values()), pool, test, arm, learner, schedule, seed)
+        trains = (schedule.rounds + 1) if lane.learner == "network" else 1
+        name = f"{lane.name} {arm.name} seed {seed}"
+        return Artifact(name, (path,), tuple(needs), make, SECONDS[lane.learner] * trains, True)
+
+    def runs(self, lane: Lane) -> dict[tuple[str, int], Artifact]:
+        """All runs of a lane by arm and seed, the ceiling's among them."""
+        needs = self.candidates(lane)
+        return {
+            (arm.name, seed): self.run(lane, arm, seed, needs)
+            for seed in range(lane.seeds)
+            for arm in (FULL, *lane.arms)
+        }
+
+
+def learner_of(lane: Lane) -> Learner:
+    """What learns in a lane."""
+    found = LEARNERS[lane.learner]
+    if isinstance(found, Network) and lane.steps is not None:
+        return replace(found, steps=lane.steps)
+    return found
+
+
+def learner_key(lane: Lane) -> str:
+    """What a run depends on of it; the functions of the others have a version of their own by `FORMAT`."""
+    found = learner_of(lane)
+    return repr(found) if isinstance(found, Network) else lane.learner
+
+
+def make_run(path: Path, cases: tuple[Path, ...], *given: Any) -> None:
+    """Do a run and keep its points; `given` as `cycle.run` takes it, from the pool on."""
+    keep_points(path, list(run(_cases(cases), *given)))
+
+
+@lru_cache(maxsize=2)
+def _cases(paths: tuple[Path, ...]) -> dict[str, Case]:
+    # In the order of the paths' names, so that runs of several seeds share them.
+    return {one.name: one for one in map(read_case, sorted(paths))}
+
+
+def keep_points(path: Path, points: Sequence[Point]) -> None:
+    """Write the points of a run."""
+    arrays: dict[str, Any] = {name: [getattr(one, name) for one in points] for name in COUNTS}
+    arrays["mfroc"] = [one.mfroc for one in points]
+    for number, one in enumerate(points):
+        arrays[f"scores{number}"] = np.concatenate([each.scores for each in one.test])
+        arrays[f"hits{number}"] = np.concatenate([each.hits for each in one.test])
+        arrays[f"sizes{number}"] = [len(each.scores) for each in one.test]
+        arrays[f"nodes{number}"] = [each.n_nodes for each in one.test]
+    write_arrays(path, arrays)
+
+
+def read_points(path: Path) -> list[Point]:
+    """The points of `keep_points`."""
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    found = []
+    for number, mfroc in enumerate(arrays["mfroc"]):
+        cuts = np.cumsum(arrays[f"sizes{number}"])[:-1]
+        parts = zip(
+            np.split(arrays[f"scores{number}"], cuts),
+            np.split(arrays[f"hits{number}"], cuts),
+            arrays[f"nodes{number}"].tolist(),
+            strict=True,
+        )
+        counts = {name: int(arrays[name][number]) for name in COUNTS}
+        found.append(Point(**counts, mfroc=float(mfroc), test=[Scored(*part) for part in parts]))
+    return found

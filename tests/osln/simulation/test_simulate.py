@@ -1,0 +1,141 @@
+"""A whole simulation of small patients whose candidates are there: files, report, resume."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from osln.simulation.arms import ARMS
+from osln.simulation.cases import DEMO, StageOne, is_kept, keep_case, read_case
+from osln.simulation.cohorts import SimulatedCohort
+from osln.simulation.cycle import Schedule
+from osln.simulation.figures import Prices
+from osln.simulation.lanes import Lane
+from osln.simulation.learners import Network, known_part
+from osln.simulation.runs import Files, read_points
+from osln.simulation.simulate import simulate
+from osln.stage_two.candidate_sets import LEFT_OUT
+from small import columns as small_columns
+
+COHORT = SimulatedCohort("tiny", "balls", range(900_000, 900_008), 5)
+LANE = Lane(COHORT, arms=(ARMS["likeliest-5"],), seeds=2, schedule=Schedule(2, 2, 6))
+
+
+def keep(path, seed: int) -> None:
+    """Four true balls, of which the map lacks one, and as many false ones beside them."""
+    column = replace(small_columns.small_column(seed), case=path.stem)
+    rng = np.random.default_rng(seed)
+    truth = column.nodes > 0
+    prob = np.where(truth & (column.nodes != 1), 0.8, 0.0).astype(np.float32)
+    for _ in range(6):
+        x, y, z = rng.integers((2, 2, 2), np.array(truth.shape) - 5)
+        box = (slice(x, x + 3), slice(y, y + 3), slice(z, z + 3))
+        if not truth[box].any() and not prob[box].any():
+            prob[box] = rng.uniform(0.4, 0.9)
+    keep_case(path, column, {"ct": prob}, prob, 0.3, DEMO)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("simulated")
+    weights = folder / "weights.pt"
+    weights.write_bytes(b"no network is asked, the candidates are there")
+    found = Files(folder / "work", StageOne({"ct": weights}, {"0.10": 0.3}))
+    for seed, case in enumerate(COHORT.cases):
+        keep(found.case(LANE, case), seed)
+    return found
+
+
+def test_a_case_is_read_as_it_was_kept(files):
+    path = files.case(LANE, COHORT.cases[0])
+    case = read_case(path)
+
+    assert case.name == COHORT.cases[0]
+    assert len(case.evidence.candidates) == len(case.truth) == len(case.numbers) == len(case.stage_one)
+    assert np.isfinite(case.numbers).all()
+    assert case.missed == 1
+    assert (case.truth == 1).sum() == 3
+    # Candidates are numbered in the order of their scores of stage one.
+    assert [one.candidate for one in case.evidence.candidates] == list(range(1, len(case.truth) + 1))
+    assert (np.diff(case.stage_one) <= 0).all()
+
+
+def test_a_case_whose_last_file_is_missing_is_not_kept(files, tmp_path):
+    path = tmp_path / "phantom-900000.npz"
+    keep(path, 0)
+    assert is_kept(path)
+
+    path.with_name("phantom-900000-numbers.npz").unlink()
+    assert not is_kept(path)
+
+
+def test_what_was_not_decided_weighs_neither_as_node_nor_as_none(files):
+    content = read_case(files.case(LANE, COHORT.cases[1])).candidates()
+    part = known_part(content, frozenset({0, 2}))
+
+    assert part.truth[[0, 2]].tolist() == content.truth[[0, 2]].tolist()
+    assert (np.delete(part.truth, [0, 2]) == LEFT_OUT).all()
+
+
+@pytest.mark.parametrize("classifier", ["set-glnet", "local-context"])
+def test_the_products_network_learns_from_decisions(files, classifier):
+    cases = {case: read_case(files.case(LANE, case)) for case in COHORT.cases}
+    decided = {case: frozenset(range(len(cases[case].truth))) for case in COHORT.cases[:3]}
+    scorer = Network(classifier, 2).learn(cases, decided, 0)
+    (scores,) = scorer([cases[COHORT.cases[5]]])
+
+    assert scores.shape == cases[COHORT.cases[5]].truth.shape
+    assert ((scores > 0) & (scores < 1)).all()
+
+
+def test_a_run_is_read_as_it_was_kept(files, tmp_path):
+    (_, artifact), *_ = files.runs(LANE).items()
+    artifact.make()
+    (point,) = read_points(artifact.path)
+
+    assert point.cases == COHORT.pool
+    assert point.added == COHORT.pool
+    assert point.mfroc == pytest.approx(0.75, abs=0.25)
+    assert len(point.test) == COHORT.test
+    assert all(one.n_nodes == 4 for one in point.test)
+    artifact.path.unlink()
+
+
+@pytest.mark.slow
+def test_a_simulation_writes_its_report_and_goes_on_where_it_was(files, tmp_path):
+    report = simulate(LANE, files, tmp_path / "one", Prices(), 1, "./scripts/osln simulate")
+    figures = json.loads((tmp_path / "one" / "figures.json").read_text())
+    runs = sorted((files.work / "runs").rglob("*.npz"))
+
+    assert set(figures["arms"]) == {"random", "likeliest-5"}
+    assert len(runs) == 2 * 3
+    assert "likeliest" in report.read_text()
+    assert (tmp_path / "one" / "curves.png").stat().st_size > 1000
+
+    # As after a kill: one run was not finished, its half file lies beside it.
+    before = {path: path.stat().st_mtime_ns for path in runs}
+    runs[0].with_name(f".{runs[0].name}.0123").write_bytes(b"half")
+    runs[0].unlink()
+    simulate(LANE, files, tmp_path / "two", Prices(), 1, "./scripts/osln simulate")
+
+    assert [path for path in runs if path.stat().st_mtime_ns != before[path]] == runs[:1]
+    again = json.loads((tmp_path / "two" / "figures.json").read_text())
+    assert again["arms"] == figures["arms"]
+    assert again["full"] == figures["full"]
+
+
+def test_another_budget_is_another_run(files):
+    other = replace(LANE, schedule=Schedule(2, 2, 7))
+
+    one, another = (next(iter(files.runs(lane).values())).path for lane in (LANE, other))
+    assert one != another
+
+
+def test_seconds_are_counted_as_they_are_priced(files):
+    (_, artifact), *_ = files.runs(LANE).items()
+    artifact.make()
+    (point,) = read_points(artifact.path)
+
+    seconds = Prices(candidate=2.0, added=3.0, opened=5.0).of(point)
+    assert seconds == 2 * point.judged + 3 * point.added + 5 * point.opened

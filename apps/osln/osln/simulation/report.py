@@ -103,8 +103,8 @@ def _arrival_rows(figures: Mapping[str, Any]) -> Iterable[list[str]]:
     yield header
     for name, arm in figures["arms"].items():
         cells = [name]
-        for share in (f"{one:g}" for one in SHARES):
-            entry = arm["arrivals"][share]
+        for share in SHARES:
+            entry = arm["arrivals"][f"{share:g}"]
             cells += [
                 f"{_cost(entry['cost'])} [{_cost(entry['low'])}, {_cost(entry['high'])}]",
                 f"{entry['never']:.0%}, {entry['runs']:.0%}",

@@ -110,7 +110,7 @@ def _arrival_rows(figures: Mapping[str, Any]) -> Iterable[list[str]]:
                 f"{entry['never']:.0%}, {entry['runs']:.0%}",
             ]
             for kind in ("ratios", "ratios_of_seconds"):
-                cells.append(_ratio(arm[kind][share]) if kind in arm else "1")
+                cells.append(_ratio(arm[kind][f"{share:g}"]) if kind in arm else "1")
         yield cells
 
 

@@ -29,12 +29,13 @@ LIVES_S = (0.5, 5.0)
 TRAINING_LIVES_S = (2.0, 25.0)
 """A server that trains lives longer, so that some kills meet the comparison and the publication."""
 TRAINING_EVERY = 4
+VERSIONS, PUBLISH_PAUSE_S = 3, 0.5
 
 
 def kills(folder: Path, tally: Tally, restarts: int, seed: int) -> None:
     """Kills the server `restarts` times and compares what was acknowledged after each new start."""
     place, ledger, choice = Place(folder, tally), Ledger(), random.Random(seed)
-    publish_untrained(place.models)
+    ledger.in_turn = tuple(publish_untrained(place.models, seed) for seed in range(VERSIONS))
     annotators = [Annotator(place.studies, case, seed + i, f"anna{i}") for i, case in enumerate(CASES[1:])]
     uploader = Uploader(seed)
     for kill in range(restarts):
@@ -53,6 +54,7 @@ def kills(folder: Path, tally: Tally, restarts: int, seed: int) -> None:
             ended, url = threading.Event(), server.url
             work = [partial(annotate, url, who, ledger, tally, ended) for who in annotators]
             work.append(partial(uploader.work, url, ledger, tally, ended))
+            work.append(partial(publish, url, kill, ledger, tally, ended))
             if trains:
                 work.append(partial(train, url, ledger, tally, ended))
             with place.asked(server):
@@ -68,7 +70,7 @@ def kills(folder: Path, tally: Tally, restarts: int, seed: int) -> None:
     tally.measured |= {
         "labels": sum(len(known) for known in ledger.labels.values()),
         "CTs": sum(state != MAYBE for state, _ in ledger.cts.values()),
-        "versions": len(ledger.versions),
+        "publications": ledger.published,
     }
     place.close()
 
@@ -126,6 +128,25 @@ class Uploader:
             tally.acknowledged += 1
         elif reply.status_code >= 500:
             tally.found("errors", f"{reply.request.method} {case}: {reply.status_code} {reply.text[:200]}")
+
+
+def publish(url: str, first: int, ledger: Ledger, tally: Tally, ended: threading.Event) -> None:
+    """Puts stored versions into use in turn, as on the page of the models."""
+    while not ended.wait(PUBLISH_PAUSE_S):
+        first += 1
+        version = ledger.in_turn[first % len(ledger.in_turn)]
+        # Until it is acknowledged, the former one may be in use as well as this one.
+        ledger.usable.add(version)
+        tally.tried += 1
+        wanted = {"network": NETWORK, "version": version}
+        reply = requests.post(f"{url}/osln/models/publish", json=wanted, timeout=30)
+        if reply.ok:
+            ledger.usable = {version}
+            ledger.versions.add(version)
+            tally.acknowledged += 1
+            ledger.published += 1
+        else:
+            tally.found("errors", f"POST /osln/models/publish: {reply.status_code} {reply.text[:200]}")
 
 
 def train(url: str, ledger: Ledger, tally: Tally, ended: threading.Event) -> None:

@@ -88,11 +88,17 @@ class Ledger:
         labels: By case: revision number and checksum of its voxels.
         cts: Uploaded CTs by case: state and checksum.
         versions: Published versions of the network that is trained.
+        in_turn: Those that are published in turn, as on the page of the models.
+        usable: Which of those may be in use: the one that was acknowledged last, and those asked for since.
+        published: Number of acknowledged publications of these.
     """
 
     labels: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
     cts: dict[str, tuple[str, str]] = field(default_factory=dict)
     versions: set[str] = field(default_factory=set)
+    in_turn: tuple[str, ...] = ()
+    usable: set[str] = field(default_factory=set)
+    published: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def label(self, case: str, revision: int, label: np.ndarray, tally: Tally) -> None:
@@ -110,6 +116,8 @@ class Ledger:
         for case, (state, checksum) in self.cts.items():
             check_ct(studies, case, state, checksum, tally)
         check_models(models, self.versions, tally)
+        if self.usable:
+            check_used(models, {*self.in_turn} - self.usable, tally)
 
 
 def check_labels(studies: Path, case: str, known: dict[int, str], tally: Tally) -> None:
@@ -156,8 +164,15 @@ def check_models(models: Path, versions: set[str], tally: Tally) -> None:
         tally.found("lost", f"published versions are gone: {', '.join(sorted(missing))}", len(missing))
 
 
+def check_used(models: Path, replaced: set[str], tally: Tally) -> None:
+    """None of the versions that others were put in place of is in use."""
+    used = ModelStore(models).published(NETWORK)
+    if used is not None and used.name in replaced:
+        tally.found("lost", f"{used.name} is in use again, although another version was put in its place")
+
+
 def untrained(seed: int) -> Checkpoint:
-    """Random weights of the network that is trained; every training is at least as good."""
+    """Random weights of the network that is trained."""
     torch.manual_seed(seed)
     network = segmenter_network(SEGMENTERS[NETWORK], PRESETS["demo"])
     return Checkpoint(NETWORK, "demo", Scaling(), network.state_dict(), "phantom", {"preset": "demo"})

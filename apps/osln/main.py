@@ -7,7 +7,9 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 from lib.configuration import configuration
-from lib.models import batch, infers, strategies, trainers
+from lib.memory import few_heaps
+from lib.models import batch, infers, scoring, strategies, trainers
+from lib.models.background import Background, Work
 from lib.models.server_process import end_with_server
 from lib.pacs import datastore as pacs_datastore
 from lib.pacs import settings as pacs_settings
@@ -35,11 +37,13 @@ from lib.web import (
 from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
+from osln.active.strategies import DEFAULT
 from osln.published import Published
 from osln.weights.model_store import ModelStore
 
 silence()
 end_with_server()
+few_heaps()
 
 
 class OslnApp(MONAILabelApp):
@@ -49,6 +53,8 @@ class OslnApp(MONAILabelApp):
         self.configuration = configuration(conf or {}, app_dir)
         self._given = studies
         self._keeper: PacsKeeper | None = None
+        self._background: Background | None = None
+        self._work = Work()
         self.published = Published(ModelStore(self.configuration.models), self.configuration.tagger)
         super().__init__(
             app_dir,
@@ -59,6 +65,8 @@ class OslnApp(MONAILabelApp):
             version=__version__,
             labels={"lymph node": 1, "tumor": 2},
         )
+        # The stock app would start all scoring methods after each next case and each training.
+        self._auto_update_scoring = False
 
     def init_datastore(self) -> OslnDatastore:
         kinds = {
@@ -78,7 +86,15 @@ class OslnApp(MONAILabelApp):
         return trainers.build(folder, chosen.models, chosen.preset, chosen.devices, chosen.tagger)
 
     def init_strategies(self) -> dict[str, Any]:
-        return strategies.build()
+        return strategies.build(
+            self.configuration.asked, lambda: scoring.current_keys(self.published).values()
+        )
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        return super().next_sample({**request, "strategy": request.get("strategy") or DEFAULT})
+
+    def init_scoring_methods(self) -> dict[str, Any]:
+        return {scoring.NAME: scoring.Evidence(self.published, self.configuration.preset, self.infer)}
 
     def init_batch_infer(self) -> batch.Batch:
         return batch.Batch(self.configuration.devices)
@@ -90,7 +106,12 @@ class OslnApp(MONAILabelApp):
         return told | {"train_stats": stats, "tagger": self.published.tagger.describe()} | pacs
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)
+        with self._work.going_on():
+            return answers.answer(request, self._infers, datastore or self._datastore, self._sessions)
+
+    def evidence(self) -> dict[str, Any] | None:
+        """How far the evidence for the strategies is, see `Background.status`; None outside of a server."""
+        return self._background and self._background.status()
 
     def on_init_complete(self) -> None:
         from monailabel.app import app
@@ -123,11 +144,16 @@ class OslnApp(MONAILabelApp):
         if mode and self._keeper is None and isinstance(self._datastore, pacs_datastore.PacsDatastore):
             self._keeper = PacsKeeper(self._datastore)
             self._keeper.start()
+        if mode and self._background is None:
+            wanted = self.configuration.evidence
+            self._background = Background(self._datastore, self.published, self._work, wanted=wanted)
+            self._background.start()
 
     def close(self) -> None:
         """Ends what works in the background; a new app takes this one's place (`/reload`)."""
-        if self._keeper is not None:
-            self._keeper.stop()
+        for one in (self._keeper, self._background):
+            if one is not None:
+                one.stop()
         self._datastore.close()
 
     def on_save_label(self, image_id: str, label_id: str) -> dict[str, Any]:

@@ -147,7 +147,9 @@ def run(options: argparse.Namespace) -> int:
         say(f"The PACS is up on {pacs.url}: storing what it does not have yet")
         say(f"  {upload(pacs.url, studies)} images were stored")
         say(f"Starting the server (what it says: {work / 'server.log'})")
-        server = stack.enter_context(LocalServer(pacs.url, work / "server.log", port=options.port))
+        server = stack.enter_context(
+            LocalServer(pacs.url, work / "server.log", {"evidence": "yes"}, port=options.port)
+        )
         cases = requests.get(f"{server.url}/datastore/", timeout=120).json()["total"]
         say(words(server.url, pacs.url, studies, cases))
         while server.runs:

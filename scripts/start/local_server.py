@@ -20,7 +20,7 @@ class LocalServer:
     Args:
         studies: Store of the cases: a folder or the address of a DICOMweb service.
         log: File for what the server says.
-        conf: Options of the app.
+        conf: Options of the app; unless they say otherwise, it looks at no case by itself.
         app: App folder; this repository's by default.
         port: On 127.0.0.1; 0 takes a free one.
         variables: Of the environment, on top of those that are set and those that a start sets.
@@ -47,9 +47,13 @@ class LocalServer:
         self.start_seconds = 0.0
         self._studies, self._log, self._variables = studies, log, variables or {}
         self._arguments = ["--studies", str(studies), "--port", str(port)]
-        if app is not None:
+        chosen = dict(conf or {})
+        if app is None:
+            # What works in the background would be in every measurement.
+            chosen = {"evidence": "no", **chosen}
+        else:
             self._arguments += ["--app", str(app)]
-        for key, value in (conf or {}).items():
+        for key, value in chosen.items():
             self._arguments += ["--conf", key, value]
         self._process: subprocess.Popen | None = None
 

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.torture_place import CANARY
 from benchmarks.torture_points import Points
 from benchmarks.torture_requests import Maker
-from benchmarks.torture_store import GONE, THERE, Ledger, check_ct, digest, nifti
+from benchmarks.torture_store import GONE, THERE, Ledger, check_ct, digest, nifti, publish_untrained
 from benchmarks.torture_tally import Tally, table
 from osln.store.revisions import label_revisions
 
@@ -38,6 +38,7 @@ def kept(tmp_path):
 
 def losses(ledger, store, monkeypatch):
     monkeypatch.setattr("benchmarks.torture_store.check_models", lambda *_: None)
+    monkeypatch.setattr("benchmarks.torture_store.check_used", lambda *_: None)
     tally = Tally("test")
     ledger.check(store, store, tally)
     return tally
@@ -60,6 +61,17 @@ def test_a_revision_that_is_out_of_the_history_is_a_loss(kept, monkeypatch):
     (revisions.folder / "0001.json").unlink()
     tally = losses(ledger, store, monkeypatch)
     assert tally.lost == 1 and "not in the history" in tally.words[0]
+
+
+def test_a_publication_that_was_taken_back_is_a_loss(tmp_path):
+    first, second = (publish_untrained(tmp_path, seed) for seed in range(2))
+    ledger, tally = Ledger(in_turn=(first, second), usable={second}), Tally("test")
+    ledger.check(tmp_path, tmp_path, tally)
+    assert tally.lost == 0
+
+    ledger.usable = {first}
+    ledger.check(tmp_path, tmp_path, tally)
+    assert tally.lost == 1
 
 
 def test_a_case_that_was_deleted_by_half_is_a_loss(tmp_path):

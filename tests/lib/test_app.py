@@ -8,6 +8,7 @@ from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 
 import main
+from osln.active.strategies import STRATEGIES
 from osln.published import SERVED_ROWS
 from osln.rows.experiments import SERVED_NETWORKS
 from small import app as small_app
@@ -45,8 +46,8 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
     assert info["labels"] == {"lymph node": 1, "tumor": 2}
     assert list(info["models"]) == [*SERVED_ROWS, "node-click"] and next(iter(info["models"])) == "osln"
     assert list(info["trainers"]) == list(SERVED_NETWORKS)
-    assert set(info["strategies"]) == {"random", "first"}
-    assert info["scoring"] == {}
+    assert list(info["strategies"]) == list(STRATEGIES)
+    assert list(info["scoring"]) == ["evidence"]
     assert info["datastore"]["total"] == 1
     assert info["models"]["osln"]["weights"]["ef-distal"]["trained_on"] == "phantom"
     assert info["train_stats"]["ct"] == {}

@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from lib.models import infers
 from lib.web import answers
 from lib.web.sessions import OslnSessions
+from osln.active.evidence import CaseEvidence
 from osln.published import Published
 from osln.rows.experiments import SERVED_NETWORKS
 from osln.weights.model_store import ModelStore
@@ -29,12 +30,16 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.saved: list[tuple[str, str, dict[str, Any]]] = []
+        self.evidence: dict[str, CaseEvidence] = {}
 
     def list_images(self) -> list[str]:
         return [path.name.removesuffix(".nii.gz") for path in self.root.glob("*.nii.gz")]
 
     def get_image_uri(self, case: str) -> str:
         return str(self.root / f"{case}.nii.gz") if case in self.list_images() else ""
+
+    def keep_evidence(self, case: str, evidence: CaseEvidence) -> None:
+        self.evidence[case] = evidence
 
     def save_label(self, case: str, file: str, tag: str, info: dict) -> str:
         self.saved.append((case, tag, info))

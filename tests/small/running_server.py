@@ -22,12 +22,14 @@ class RunningServer:
         studies: Store of the cases.
         models: Model store.
         log: File for what the server says.
+        evidence: Whether it looks at waiting cases by itself.
     """
 
-    def __init__(self, studies: Path, models: Path, log: Path) -> None:
+    def __init__(self, studies: Path, models: Path, log: Path, *, evidence: bool = False) -> None:
         self.studies = studies
         self.models = models
         self.log = log
+        self.evidence = evidence
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -44,6 +46,8 @@ class RunningServer:
         command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)]
         command += ["--studies", str(self.studies), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--conf", "models", str(self.models), "--conf", "device", "cpu", "--conf", "threads", "1"]
+        # Predictions that come by themselves would be in the way of what a test looks at.
+        command += ["--conf", "evidence", "yes" if self.evidence else "no"]
         own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=own)

@@ -32,8 +32,9 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
         published=SimpleNamespace(store=weights, tagger=tagger, versions=lambda: {"ct": None}),
         _infers={"osln": None},
         _trainers={name: trainers[name] for name in ("ct", "local-ct")},
-        _strategies=strategies.build(),
+        _strategies=strategies.build(10, lambda: ["w1"]),
         _keeper=None,
+        evidence=lambda: None,
     )
 
 

@@ -27,6 +27,8 @@ KEYS = {
     "users": "file of accounts (./scripts/osln users add NAME); without one only this computer is answered",
     "public_name": "host names that this server is asked by besides those of this computer, several with ';'",
     "without_accounts": "yes: answer other computers although there are no accounts",
+    "evidence": "no: do not look at waiting cases by itself when nobody works (default: yes)",
+    "asked": "candidates that a strategy asks for in one case at most (default: 10)",
     "roi_rules": "YAML file with your hospital's rules for names of regions",
 }
 
@@ -58,6 +60,8 @@ class Configuration:
         pacs: How to use a PACS; of no meaning for a folder.
         access: Who may ask.
         body_timeout_s: So long the next bytes of a request's body may take.
+        evidence: Whether waiting cases are looked at in the background.
+        asked: Candidates that a strategy asks for in one case at most.
     """
 
     models: Path
@@ -67,6 +71,8 @@ class Configuration:
     pacs: PacsOptions
     access: Access
     body_timeout_s: float
+    evidence: bool
+    asked: int
 
 
 def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
@@ -80,7 +86,16 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         known = "; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items())
         raise ValueError(f"unknown --conf {', '.join(strange)}. Known are: {known}")
     presets = Choice("preset", ("demo", *(name for name in PRESETS if name != "demo")))
-    known_options = (presets, THREADS, CACHE_GB, PACS_TIMEOUT, BODY_TIMEOUT, WITHOUT_ACCOUNTS)
+    known_options = (
+        presets,
+        THREADS,
+        CACHE_GB,
+        PACS_TIMEOUT,
+        BODY_TIMEOUT,
+        WITHOUT_ACCOUNTS,
+        EVIDENCE,
+        ASKED,
+    )
     chosen = {option.name: conf[option.name] for option in known_options if option.name in conf}
     options = checked(chosen, known_options)
     decisions = _parts(conf.get("roi"))
@@ -103,6 +118,8 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
             open_to_all=options["without_accounts"] == "yes",
         ),
         body_timeout_s=options["body_timeout"],
+        evidence=options["evidence"] == "yes",
+        asked=options["asked"],
     )
 
 
@@ -115,4 +132,6 @@ THREADS = Number("threads", 0, 0, 1024)
 CACHE_GB = Number("cache_gb", 20.0, 0.0, 1e6)
 PACS_TIMEOUT = Number("pacs_timeout", 60.0, 0.1, 3600.0)
 BODY_TIMEOUT = Number("body_timeout", 20.0, 0.1, 3600.0)
+EVIDENCE = Choice("evidence", ("yes", "no"))
+ASKED = Number("asked", 10, 1, 1000)
 WITHOUT_ACCOUNTS = Choice("without_accounts", ("no", "yes"))

@@ -9,7 +9,7 @@ import torch
 
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.published import NotReadyError, Published
+from osln.published import TAGGER, NotReadyError, Published
 from osln.rows.experiments import OPERATING_POINT, ROWS, Row
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
@@ -49,6 +49,13 @@ class Pipeline:
     warnings: list[str]
     device: str
     curve: Sequence[Mapping[str, float]] = ()
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of everything learned that runs, by name; as `Published.checksums`."""
+        found = {name: version.sha256 for name, version in self.versions.items()}
+        tagger = self.second and self.second.tagger
+        return found | ({TAGGER: tagger.describe()["sha256"]} if tagger else {})
 
     def detect(self, study: Study) -> Detections:
         """As `detection.detect`.

@@ -15,6 +15,8 @@ from osln.tagging.in_use import TaggerInUse, store_stamp
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore, Version
 
+TAGGER = "tagger"
+"""Name of the tagger among the checksums."""
 SERVED_ROWS = {name: row for name, row in ROWS.items() if row.served}
 """Every row that is offered, by name; the first one is what Slicer runs by itself."""
 
@@ -96,6 +98,16 @@ class Published:
         if row.classifier is None:
             return None
         return answering(row.classifier, self.versions(), self.tagger.describe())
+
+    def checksums(self, row: Row) -> dict[str, str] | None:
+        """SHA-256 of all that a row would run with now, by name; None while weights are missing."""
+        versions, answers = self.versions(), self.answering(row)
+        names = [*row.segmenters, *([answers.classifier] if answers else [])]
+        found = {name: version.sha256 for name in names if (version := versions.get(name))}
+        if len(found) < len(names):
+            return None
+        tagger = self.tagger.describe() if answers and row.needs_tags else None
+        return found | ({TAGGER: tagger["sha256"]} if tagger else {})
 
     def networks(self, row: Row, device: str) -> tuple[dict[str, Predictor], dict[str, Version]]:
         """The networks of a row's stage one on a device, and the versions they were loaded from.

@@ -45,7 +45,7 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
         self.password.echoMode = qt.QLineEdit.Password
         form.addRow("Password", self.password)
         self.strategy = qt.QComboBox()
-        self.strategy.addItems(["first", "random"])
+        self.strategy.addItems(["mixed", "first", "random"])
         form.addRow("Strategy", self.strategy)
         self._button("Next Sample", self.next_sample)
         self._button("Take the CT of the scene", self.take_scene)

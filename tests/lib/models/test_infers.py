@@ -92,7 +92,13 @@ def test_the_result_tells_about_every_candidate_in_the_patient_system(ask):
 
 
 def test_a_prediction_is_stored_on_request_with_its_json(ask, store):
+    plain = ask("ct")["params"]
     result = ask("ct", save_label=True)
+    # What the prediction leaves behind goes beside it, and into no reply.
+    left = store.evidence["p1"]
+    assert plain["candidates"] == result["params"]["candidates"] and "evidence" not in result["params"]
+    assert [one.score for one in left.candidates] == [one["score"] for one in plain["candidates"]]
+    assert left.candidates[0].streams == pytest.approx({"ct": 0.9})
     ((case, tag, info),) = store.saved
     assert (case, str(tag.value), result["label"]) == ("p1", "original", "p1")
     assert info["model"] == "ct" and info["params"] == result["params"]

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lib.models.strategies import build
+from lib.models import strategies
+
+
+def build() -> dict:
+    return strategies.build(10, lambda: [])
 
 
 class Store:

@@ -214,3 +214,28 @@ def test_the_map_is_full_at_254_nodes():
     """)
 
     assert said == "one label map holds 254 nodes; delete or reject some first"
+
+
+def test_what_a_strategy_proposes_is_shown_first_whatever_the_operating_point():
+    assert run("""
+      const places = { c1: [0, 0, 0], c2: [10, 0, 0], c3: [20, 0, 0], c4: [23, 0, 0] };
+      const scores = { c1: 0.9, c2: 0.1, c3: 0.4, c4: 0.8 };
+      review.facts = { ...review.facts, candidates: Object.keys(places).map(
+        id => model(id, null, scores[id], { center_mm: places[id] })) };
+      review.threshold = 0.5;
+      const ids = by => review.shown(by).map(({ id }) => id);
+      const before = [ids('proposed'), ids('score')];
+      // Nearest to c3 although c4 is within reach; nothing is near the last one; c2 is named twice.
+      review.propose([[21, 0, 0], [10, 1, 0], [10, 0, 0], [90, 0, 0]].map(
+        center_mm => ({ center_mm, radius_mm: 3 })));
+      const after = [review.proposed, ids('proposed'), ids('score'), review.left().length];
+      review.decide('c3', 'rejected');
+      const one = review.proposedLeft();
+      review.decide('c2', 'accepted');
+      return { before, after, one, none: review.proposedLeft() };
+    """) == {
+        "before": [["c1", "c4"], ["c1", "c4"]],
+        "after": [["c3", "c2"], ["c3", "c2", "c1", "c4"], ["c1", "c4", "c3", "c2"], 4],
+        "one": ["c2"],
+        "none": [],
+    }

@@ -430,6 +430,14 @@ def test_a_skipped_case_says_why_until_it_is_taken_up_or_a_label_is_stored(clien
     assert store.skipped() == {}
 
 
+def test_who_skips_a_case_gives_it_back_and_nobody_elses_lease_ends(client):
+    lease(client, "anna")
+    client.post("/osln/skip?image=one", json={"annotator": "ben", "reason": "blurred"})
+    assert client.get("/osln/leases").json()["one"]["by"] == "anna"
+    client.post("/osln/skip?image=one", json={"annotator": "anna", "reason": "blurred"})
+    assert client.get("/osln/leases").json() == {}
+
+
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "a\nb", 7, None])
 def test_a_reason_that_is_none_is_refused(client, store, reason):
     reply = client.post("/osln/skip?image=one", json={"annotator": "anna", "reason": reason})
@@ -444,6 +452,7 @@ def test_a_case_of_the_same_id_that_comes_later_inherits_nothing(client, store, 
     send(store, tmp_path, base_revision=None)
     client.put("/osln/draft?image=one&annotator=anna", json=DRAFT)
     client.post("/osln/skip?image=one", json={"annotator": "anna", "reason": "blurred"})
+    lease(client, "anna")
     store.remove_image("one")
     store.add_image("one", str(write(tmp_path / "one.nii.gz", ct(faint=True))), {})
     assert client.get("/osln/draft?image=one&annotator=anna").status_code == 204

@@ -43,6 +43,8 @@ def app(tmp_path, monkeypatch, require):
 
     monkeypatch.setattr(worklist_routes.AsyncTask, "run", staticmethod(run))
     app.asked, app.posted = asked, []
+    told = {"state": "running", "done": 1, "total": 3, "failed": {}, "message": "1 of 3, one is computed"}
+    app.evidence = lambda: told
     return app
 
 
@@ -81,6 +83,10 @@ def page(app, monkeypatch):
     made.include_router(stock_routes(app))
     with listening(made) as url, browsing(url) as page:
         page.wait_for_selector(".line")
+        # By name, so that a test knows which case is next.
+        page.evaluate("localStorage.setItem('osln-strategy', 'first')")
+        page.reload()
+        page.wait_for_selector(".line")
         yield page
         assert page.problems == []
 
@@ -108,6 +114,15 @@ def test_cases_are_listed_chosen_by_key_and_opened_in_the_viewer(page, app):
     page.wait_for_url("**/ohif/osln?StudyInstanceUIDs=2.25.*")
     study = next(one for one in worklist_routes.worklist(app.datastore()) if one["case"] == "p2")["study_uid"]
     assert page.url.endswith(study)
+
+
+def test_who_has_chosen_no_strategy_has_the_default(page):
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    page.wait_for_selector(".line")
+    assert page.input_value("select[aria-label='Strategy of the next case']") == "mixed"
+    assert "next: by chance out of 3" in page.inner_text("aside")
+    assert "Scores: 1 of 3, one is computed" in page.inner_text("[aria-label='Scores for the strategies']")
 
 
 def test_search_sort_and_states_narrow_the_list(page):

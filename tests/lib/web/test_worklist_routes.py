@@ -4,7 +4,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lib.models import jobs
+from lib.store.evidence import keep_evidence
 from lib.web import worklist_routes
+from small.evidence import evidence
 from small.web_app import served, small_app
 
 
@@ -35,13 +37,34 @@ def client(monkeypatch, app, started):
 def test_the_worklist_has_every_case_and_says_why_one_is_next(client, app):
     app.datastore().register_label("p1", "final", {"by": "Anna", "revision": 1})
 
-    told = client.get("/osln/worklist").json()
+    told = client.get("/osln/worklist?strategy=first").json()
 
     assert [entry["case"] for entry in told["cases"]] == ["p1", "p2", "p3"]
     why = "first by name of 2 without an approved label"
     assert told["next"] == {"case": "p2", "strategy": "first", "why": why}
     assert [entry["why"] for entry in told["cases"]] == [None, why, None]
     assert told["jobs"] == []
+
+
+def test_the_default_asks_the_likeliest_candidates_of_a_case_first(client, app):
+    for case in ("p1", "p2", "p3"):
+        keep_evidence(app.datastore(), case, evidence(case, [0.9, 0.2] + 14 * [0.1]))
+
+    told = client.get("/osln/worklist").json()["next"]
+
+    assert told["strategy"] == "mixed" and "by chance out of 3" in told["why"]
+    assert len(told["candidates"]) == 10 and told["windows"] == []
+    assert told["candidates"][0] == {"number": 1, "center_mm": [1.0, 0.0, 0.0], "radius_mm": 4.0}
+    within = client.get(f"/osln/proposed?image={told['case']}").json()
+    assert within["candidates"] == told["candidates"]
+    assert client.get("/osln/proposed?image=p1&strategy=first").json()["candidates"] == []
+    assert client.get("/osln/proposed?image=none").status_code == 404
+
+
+def test_without_evidence_the_default_goes_by_chance_and_says_so(client, app):
+    told = client.get("/osln/worklist").json()["next"]
+
+    assert "by chance out of 3: no model has looked at it yet" in told["why"] and told["candidates"] == []
 
 
 def test_nothing_is_next_when_all_are_approved_and_an_empty_store_is_an_empty_list(client, app):
@@ -103,6 +126,6 @@ def test_a_job_that_the_server_does_not_start_is_forgotten(client, monkeypatch):
 
 def test_unknown_strategies_and_jobs_are_refused_in_words(client):
     reply = client.get("/osln/worklist?strategy=best")
-    assert reply.status_code == 404 and "the strategies are: random, first" in reply.json()["detail"]
+    assert reply.status_code == 404 and "the strategies are: mixed, likeliest" in reply.json()["detail"]
     reply = client.delete("/osln/jobs/abc")
     assert reply.status_code == 404 and "GET /osln/jobs lists them" in reply.json()["detail"]

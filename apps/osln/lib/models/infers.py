@@ -12,11 +12,14 @@ from typing import Any
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from lib.memory import give_back
 from lib.models import node_click
 from lib.models.label_maps import write_label_map
 from lib.models.operation import row_options
 from lib.options import Choice, Option, Switch, checked, shown
 from lib.store.cases import read_ct
+from osln.active.evidence import weights_key
+from osln.active.gathering import case_evidence
 from osln.clicks.answering import InUse
 from osln.files.images import split_suffix
 from osln.imaging.study import Study, build_study
@@ -52,6 +55,9 @@ FILE_OPTIONS: tuple[Option, ...] = (
     Switch("save_label", False),
     Choice("label_tag", (DefaultLabelTag.ORIGINAL.value,)),
 )
+
+EVIDENCE = "evidence"
+"""Key of a result that is stored: what it leaves behind for the strategies. No reply has it."""
 
 _device_locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -111,7 +117,8 @@ class RowInfer(InferTask):
                 for the latter; the rest are options.
 
         Returns:
-            Path of a temporary label map in the CT's voxel order, and the result as JSON values.
+            Path of a temporary label map in the CT's voxel order, and the result as JSON values; with the
+            option save_label a `CaseEvidence` under `EVIDENCE` besides.
 
         Raises:
             ValueError: If an option is not allowed, weights are missing, or the case cannot be used.
@@ -137,7 +144,7 @@ class RowInfer(InferTask):
             "write": done - detected,
             "total": done - start,
         }
-        return str(path), result(
+        told = result(
             found,
             pipeline,
             warnings=warnings,
@@ -145,6 +152,11 @@ class RowInfer(InferTask):
             with_rejected=with_rejected,
             with_values=every,
         )
+        if options["save_label"]:
+            key = weights_key(self.row.name, pipeline.checksums)
+            told[EVIDENCE] = case_evidence(found, study.case, key)
+        give_back()
+        return str(path), told
 
     def _written(
         self, found: Detections, study: Study, options: Mapping[str, Any], *, with_rejected: bool

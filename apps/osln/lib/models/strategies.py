@@ -1,23 +1,41 @@
-"""Which case an annotator gets next: by name, or by chance; each says why.
+"""Which case an annotator gets next, and which candidates in it first; every strategy says why.
 
-A case that somebody else works on, or that was skipped, comes after all others.
+A case that somebody else works on, or that was skipped, comes after all others. The rules themselves are
+those of `osln.active.strategies`; here they meet the store.
 """
 
 import logging
 import random
 import time
+import zlib
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.utils.others.generic import file_checksum
 
+from lib.store import evidence
+from lib.store.offered import NoPredictionError, offered
+from lib.store.reviews import review_in_short
 from lib.who import author
+from osln.active.strategies import Pool, Query, Waiting, propose
+from osln.store.splits import stored_splits
 
 logger = logging.getLogger(__name__)
+
+Keys = Callable[[], Container[str]]
+ROUND_CASES, ROUNDS = 6, 6
+"""Labeled cases after which chance plays a smaller part, and how many times it does: as simulated."""
+ABOUT = {
+    "mixed": "Case by chance; its likeliest candidates first, some in doubt, one by chance",
+    "likeliest": "Case by chance; its likeliest candidates alone",
+    "doubt": "Where candidates of every zone and size, and places outside them, are most in doubt",
+    "disagreement": "Where the networks disagree most about candidates",
+    "diverse": "Typical cases of kinds of which few are labeled; needs no weights",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,160 @@ class Random(Proposing):
         return Proposal(waiting[chosen], why, {"weight": weights[chosen] / sum(weights)})
 
 
+class Active(Proposing):
+    """A rule of `osln.active.strategies` on the evidence that predictions have left in the store.
+
+    The same annotator gets the same case until something is decided; another one gets another.
+
+    Args:
+        name: In `osln.active.strategies.STRATEGIES`.
+        about: What it does, for the viewers' list.
+        most: Candidates that are asked in one case at most.
+        keys: Gives the keys of the weights in use.
+    """
+
+    def __init__(self, name: str, about: str, most: int, keys: Keys) -> None:
+        super().__init__(about)
+        self.name, self.most, self.keys = name, most, keys
+
+    def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
+        annotator = author(request)
+        waiting, late = waiting_cases(datastore, annotator)
+        incomplete = to_complete(datastore, annotator)
+        if not waiting and not incomplete:
+            return None
+        pool = pool_of(datastore, waiting, incomplete, described=self.name == "diverse")
+        query = self.ask(pool, author(request), len(datastore.get_labeled_images()))
+        logger.debug("strategy %s: %s of %d waiting cases", self.name, query.case, len(pool.waiting))
+        why = f"{late}; {query.why}" if late and query.case in waiting else query.why
+        return Proposal(query.case, why, told(query, pool))
+
+    def within(self, request: dict[str, Any], datastore: Datastore, case: str) -> dict[str, Any]:
+        """What the strategy would ask in a case that somebody has opened; keys as of `told`, and `why`.
+
+        Nothing in a case whose label is complete: what was left undecided in it was left on purpose.
+        """
+        if "final" in datastore.index().objects[case].labels and not in_part(datastore, case):
+            return {"why": "its label is complete", "value": None, "candidates": [], "windows": []}
+        pool = pool_of(datastore, [case], [], described=False)
+        query = self.ask(pool, author(request), len(datastore.get_labeled_images()))
+        return {"why": query.why, **told(query, pool)}
+
+    def ask(self, pool: Pool, annotator: str, labeled: int) -> Query:
+        """The first query of the rule; by chance, and saying so, if the rule fails."""
+        asked = {
+            "seed": zlib.crc32(annotator.encode()),
+            "round": 1 + labeled // ROUND_CASES,
+            "rounds": ROUNDS,
+            "count": 1,
+            "k": self.most,
+        }
+        try:
+            return self.dated(propose(self.name, pool, **asked)[0], pool)
+        except Exception:
+            logger.exception("The strategy %s failed", self.name)
+            (query,) = propose("random", pool, **asked)
+            return replace(query, why=f"{query.why}: the scores of {self.name} failed, see the log")
+
+    def dated(self, query: Query, pool: Pool) -> Query:
+        """The query; its sentence says if the scores are those of weights that are not in use any more."""
+        made_by = next(
+            one.evidence and one.evidence.weights for one in pool.waiting if one.case == query.case
+        )
+        if not query.candidates or made_by in self.keys():
+            return query
+        return replace(query, why=f"{query.why} (scores of former weights)")
+
+
+def told(query: Query, pool: Pool) -> dict[str, Any]:
+    """What a viewer is told of a query besides its case and why.
+
+    Returns:
+        `value`; `candidates`, in the order to be asked, each with `number` (as in the stored prediction),
+        `center_mm` (RAS) and `radius_mm`; `windows` to look at, each with `center_mm` and `size_mm`.
+    """
+    evidence = next(one.evidence for one in pool.waiting if one.case == query.case)
+    if evidence is None:
+        return {"value": query.value, "candidates": [], "windows": []}
+    by_number = {one.candidate: one for one in evidence.candidates}
+    asked = [by_number[number] for number in query.candidates]
+    windows = [evidence.windows[index] for index in query.windows]
+    return {
+        "value": round(query.value, 4),
+        "candidates": [
+            {"number": one.candidate, "center_mm": list(one.center_mm), "radius_mm": one.size_mm / 2}
+            for one in asked
+        ],
+        "windows": [{"center_mm": list(one.center_mm), "size_mm": one.size_mm} for one in windows],
+    }
+
+
+def pool_of(store: Any, waiting: Sequence[str], incomplete: Sequence[str], *, described: bool) -> Pool:
+    """The cases with all that is known of them.
+
+    Args:
+        store: An `OslnDatastore`.
+        waiting: Cases to choose from.
+        incomplete: Cases of which only the rest is asked.
+        described: Whether the descriptors are needed.
+    """
+    entries = []
+    for case in dict.fromkeys([*incomplete, *waiting]):
+        kept, known = evidence.kept(store.root, case), _described(store, case) if described else None
+        decided = frozenset(_decided(store, case))
+        found = kept.evidence if kept else None
+        entries.append(Waiting(case, found, decided, frozenset(), known, case in incomplete))
+    labeled = store.get_labeled_images() if described else []
+    there = {case: known for case in labeled if (known := _described(store, case)) is not None}
+    return Pool(entries, there)
+
+
+def _described(store: Any, case: str) -> tuple[float, ...] | None:
+    found = evidence.kept_descriptor(store.root, case)
+    return found.values if found else None
+
+
+def _decided(store: Any, case: str) -> list[int]:
+    """Numbers of the candidates of the stored prediction that the newest review decides."""
+    if "final" not in store.index().objects[case].labels:
+        return []
+    try:
+        found = offered(store, case)["candidates"]
+    except (NoPredictionError, ValueError):
+        return []
+    return [
+        one["id"] for one in found if one["state"] not in (None, "undecided") and isinstance(one["id"], int)
+    ]
+
+
+def to_complete(store: Any, annotator: str) -> list[str]:
+    """Cases that were decided in part and judge networks: these need all of their candidates decided."""
+    judging = [case for case, split in _splits(store).items() if split != "train"]
+    if not judging:
+        return []
+    others = {case for case, lease in store.leases().items() if lease["by"] != annotator}
+    away = others | store.skipped().keys()
+    return [case for case in judging if case not in away and in_part(store, case)]
+
+
+def in_part(store: Any, case: str) -> bool:
+    """Whether a case has a label that leaves candidates undecided."""
+    entry = store.index().objects.get(case)
+    label = entry and entry.labels.get("final")
+    if not label:
+        return False
+    review = review_in_short(store.root, case, label.info.get("revision") or 0)
+    return review is not None and not review["complete"]
+
+
+def _splits(store: Any) -> Mapping[str, str]:
+    try:
+        return stored_splits(store.root)
+    except ValueError:
+        # A training says what is wrong with the table.
+        return {}
+
+
 def waiting_cases(datastore: Datastore, annotator: str) -> tuple[list[str], str]:
     """The cases that are proposed to an annotator, by name.
 
@@ -117,6 +289,12 @@ def handed_out(datastore: Datastore, case: str, strategy: str) -> float:
     return float(stamps.get(strategy, {}).get("ts", 0))
 
 
-def build() -> dict[str, Strategy]:
-    """The strategies by the name clients use; viewers fall back to "random"."""
-    return {"random": Random(), "first": First()}
+def build(most: int, keys: Keys) -> dict[str, Strategy]:
+    """The strategies by the name clients use, the default first; Slicer's module falls back to "random".
+
+    Args:
+        most: Candidates that are asked in one case at most.
+        keys: Gives the keys of the weights in use, as evidence names them.
+    """
+    active = {name: Active(name, about, most, keys) for name, about in ABOUT.items()}
+    return {**active, "random": Random(), "first": First()}

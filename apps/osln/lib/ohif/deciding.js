@@ -1,5 +1,5 @@
 // What each key and button does, by the names in the table of keys.
-// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readStored; sending.js: sendCase.
+// Uses geometry.js: onGrid; touching.js: joinNode, splitNode; findings.js: mergeRun; server.js: findAll, query, worklist; windows.js: PET_UPPERS; view.js: LOOK, setCtWindow, setOverlay, setPetOpacity, setPetWindow, showTumor, toggleOverlay, togglePet; drawing.js: showBorder, showCrosshair; mip.js: showMip; dom.js: question; layout.js: keyTable; click.js: ClickedNode; past.js: showPast; opening.js: readProposed, readStored; sending.js: sendCase.
 
 const WINDOW_KEYS = { 1: 'soft tissue', 2: 'mediastinum', 3: 'lung', 4: 'bone' };
 
@@ -24,7 +24,10 @@ function decide(panel, state) {
   }
   // The order may change with the decision, so what comes next is looked up before.
   const next = review.neighbor(selected, 1, panel.order, isOpen);
+  const before = review.proposedLeft().length;
   review.decide(selected, state);
+  if (before && !review.proposedLeft().length)
+    panel.tell(`All ${review.proposed.length} proposed are decided: that is enough here.`, 'good');
   if (!panel.parts.advance.checked || state === 'undecided') return;
   if (next && next.id !== selected) panel.select(next.id);
   else panel.tell('All that is shown is decided. Ctrl+Enter submits.', 'good');
@@ -61,6 +64,7 @@ async function find(panel) {
       left && `${left} with the lowest scores left out, there is no room for them`,
     ];
     panel.tell([`${told.filter(Boolean).join(', ')}.`, ...result.warnings].join(' '), 'good');
+    await readProposed(panel);
     panel.select(panel.review.shown(panel.order).find(isOpen)?.id ?? null);
   } catch (error) {
     await panel.trouble(error, 'Nothing was changed: ');
@@ -108,7 +112,7 @@ function addByClick(panel) {
 }
 
 async function nextCase(panel) {
-  const { next, cases } = await panel.during('worklist', 'Asking for the next case', worklist());
+  const { next, cases } = await panel.during('worklist', 'Asking for the next case', worklist(panel.name));
   if (!next) {
     panel.tell('There is no further case to do.', 'good');
     return;
@@ -186,5 +190,6 @@ const pastOf = panel => ({
   reopen: async () => {
     await panel.drafts?.drop();
     await readStored(panel);
+    await readProposed(panel);
   },
 });

@@ -58,6 +58,7 @@ function layout(place, act, list) {
             'order',
             choice(
               [
+                ['proposed', 'proposed first'],
                 ['score', 'by score'],
                 ['place', 'by place'],
                 ['doubt', 'by doubt'],

@@ -43,8 +43,10 @@ class CandidateList {
    * @param candidates In their order.
    * @param selected Id, or null.
    * @param detailed Id of the one whose tags are shown, or null.
+   * @param proposed Ids of those that a strategy asks first.
    */
-  show(candidates, selected, detailed) {
+  show(candidates, selected, detailed, proposed = []) {
+    this.proposed = new Set(proposed);
     const options = candidates.map(candidate => this.option(candidate, selected, detailed));
     if (!options.length)
       options.push(element('div', { className: 'osln-none', textContent: 'No candidates: find nodes, or add them.' }));
@@ -70,9 +72,10 @@ class CandidateList {
       id: `osln-option-${id}`,
       className: state,
       'aria-selected': String(id === selected),
-      'aria-label': inWords(candidate),
+      'aria-label': this.proposed.has(id) ? `${inWords(candidate)}, proposed` : inWords(candidate),
     });
     option.dataset.id = id;
+    if (this.proposed.has(id)) option.dataset.proposed = '';
     option.append(
       element('div', { className: 'osln-line' }, ...cells.map(textContent => element('span', { textContent })))
     );

@@ -1,5 +1,5 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses geometry.js: onGrid; review.js: Review; record.js: described, restoreDraft, storedCandidates; server.js: account, caseFacts, giveBack, info, lease, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
+// Uses geometry.js: onGrid; review.js: Review; record.js: described, restoreDraft, storedCandidates; server.js: account, caseFacts, giveBack, info, lease, proposedIn, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: element, line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
 
 const PET_LOOK_MS = 2000;
 
@@ -23,6 +23,7 @@ async function openCase(panel) {
   await readStored(panel);
   panel.mark(toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
   await takePlace(panel);
+  await readProposed(panel);
   panel.enable(true);
   awaitPet(panel).catch(error => panel.trouble(error));
   panel.select(panel.review.shown(panel.order)[0]?.id ?? null, false);
@@ -61,6 +62,20 @@ async function readStored(panel) {
   panel.refresh();
 }
 
+/** What the strategy asks first here; without an answer the candidates come by score. */
+async function readProposed(panel) {
+  try {
+    const { why, candidates, windows } = await proposedIn(panel.image, panel.name);
+    panel.review.propose(candidates);
+    const { length } = panel.review.proposed;
+    panel.proposed = { why: length || windows.length ? `Proposed: ${why}` : '', windows };
+  } catch {
+    panel.proposed = { why: '', windows: [] };
+  }
+  showCase(panel);
+  panel.refresh();
+}
+
 /** Attention that the stored revision knows of, to be counted on. */
 function secondsOf(record) {
   const by = (record?.candidates || []).filter(({ seconds }) => seconds).map(({ id, seconds }) => [id, seconds]);
@@ -71,12 +86,21 @@ function secondsOf(record) {
 function showCase(panel) {
   const { pet, warnings = [] } = panel.facts || {};
   const { revision, by } = panel.stored;
+  const { why, windows } = panel.proposed || { why: '', windows: [] };
   const approved = revision ? `revision ${revision} by ${by}` : 'nodes are not approved yet';
   const done = pet?.progress ? ` (${pet.progress.step}, ${Math.round(100 * pet.progress.fraction)}%)` : '';
   // On a PACS a case is called by a UID, which nobody reads.
   panel.title = panel.case === panel.image ? panel.ct.SeriesDescription || 'CT' : panel.case;
-  const lines = [`${panel.title}: ${approved}`, pet && `${pet.message}${done}`, ...warnings];
-  panel.parts.about.replaceChildren(...lines.filter(Boolean).map(line));
+  const lines = [`${panel.title}: ${approved}`, pet && `${pet.message}${done}`, why, ...warnings];
+  const places = windows.map(({ center_mm }, n) =>
+    element('button', {
+      textContent: `place ${n + 1}`,
+      title: 'no candidate is here, and stage one is in doubt: goes there',
+      onclick: () => panel.jumpTo(center_mm),
+    })
+  );
+  const row = places.length ? [element('div', { className: 'osln-row' }, ...places)] : [];
+  panel.parts.about.replaceChildren(...lines.filter(Boolean).map(line), ...row);
 }
 
 /** A PET that is being registered to the CT is waited for; shown is what the page was opened with. */

@@ -141,10 +141,11 @@ class NodesPanel {
     if (!review) return;
     if (this.selected !== null && !review.find(this.selected)) this.selected = null;
     const shown = review.shown(this.order);
-    this.list.show(shown, this.selected, this.detailed);
+    this.list.show(shown, this.selected, this.detailed, review.proposed);
     const hidden = review.candidates.length - shown.length;
     const more = hidden ? `, ${hidden} hidden` : '';
-    parts.left.textContent = `${review.left().length} of ${shown.length} to decide${more}`;
+    const first = review.proposed.length ? `, ${review.proposedLeft().length} of ${review.proposed.length} proposed` : '';
+    parts.left.textContent = `${review.left().length} of ${shown.length} to decide${first}${more}`;
     this.labels.color(review.candidates, candidate => review.isShown(candidate), this.selected);
     markOnMip(shown.map(one => this.onMip(one)));
     this.showPoint();

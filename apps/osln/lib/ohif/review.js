@@ -37,6 +37,8 @@ class Review {
     this.map = values;
     this.facts = { candidates, model: null };
     this.threshold = 0;
+    // Ids of the candidates that a strategy asks first, in that order.
+    this.proposed = [];
     this.past = [];
     this.future = [];
     this.storedIs(values);
@@ -62,15 +64,36 @@ class Review {
     return value === null ? [] : placesByValue(this.map).get(value) || [];
   }
 
-  /** Whether a candidate is offered: every one that was decided, and undecided ones at or above the threshold. */
-  isShown({ state, score }) {
-    return state !== 'undecided' || score === null || score >= this.threshold;
+  /**
+   * Notes which candidates are asked first; each place means the candidate nearest to it, within the larger radius.
+   *
+   * @param places {center_mm, radius_mm} in the order to be asked.
+   */
+  propose(places) {
+    const apart = (one, { center_mm }) => Math.hypot(...one.center_mm.map((along, axis) => along - center_mm[axis]));
+    const nearest = place =>
+      this.candidates
+        .filter(one => apart(one, place) <= Math.max(one.radius_mm, place.radius_mm))
+        .sort((a, b) => apart(a, place) - apart(b, place))[0];
+    this.proposed = [...new Set(places.map(place => nearest(place)?.id).filter(Boolean))];
+  }
+
+  /** Proposed ones that wait for a decision. */
+  proposedLeft() {
+    return this.proposed.filter(id => this.find(id)?.state === 'undecided');
+  }
+
+  /** Whether a candidate is offered: what was decided or is proposed, and undecided ones from the threshold on. */
+  isShown({ id, state, score }) {
+    return state !== 'undecided' || score === null || score >= this.threshold || this.proposed.includes(id);
   }
 
   shown(by = 'score') {
+    const turn = ({ id }) => (this.proposed.includes(id) ? this.proposed.indexOf(id) : this.proposed.length);
+    const proposed = (a, b) => turn(a) - turn(b) || ORDERS.score(a, b);
     return this.candidates
       .filter(candidate => this.isShown(candidate))
-      .sort((a, b) => ORDERS[by](a, b, this.threshold));
+      .sort((a, b) => (by === 'proposed' ? proposed(a, b) : ORDERS[by](a, b, this.threshold)));
   }
 
   /** Offered ones that wait for a decision. */

@@ -123,4 +123,9 @@ const compareRevisions = (image, a, b) => json(`/osln/history/compare?${query({ 
 const restoreRevision = (image, revision, base, annotator) =>
   json(`/osln/history/restore?${query({ image })}`, sent('POST', { revision, base_revision: base, annotator }));
 
-const worklist = () => json('/osln/worklist');
+// Kept by the worklist, where it is chosen.
+const chosenStrategy = () => localStorage.getItem('osln-strategy') ?? undefined;
+const worklist = annotator => json(`/osln/worklist?${query({ strategy: chosenStrategy(), annotator })}`);
+/** What the strategy asks first in a case: {why, candidates, windows}; no candidates: it asks for all. */
+const proposedIn = (image, annotator) =>
+  json(`/osln/proposed?${query({ image, strategy: chosenStrategy(), annotator })}`);

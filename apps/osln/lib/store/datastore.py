@@ -18,8 +18,10 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.store.case_files import put_away, settle_removed, take_ct
 from lib.store.cases import TAGS, checked_tag, client_notes, is_case_id, reason_against
+from lib.store.evidence import keep_evidence, remove_evidence
 from lib.store.labels import accept_prediction, accept_submission, report_for
 from lib.store.viewing import ViewedStore
+from osln.active.evidence import CaseEvidence
 from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
 from osln.files.images import split_suffix
@@ -258,6 +260,14 @@ class OslnDatastore(ViewedStore):
             self.after_storing()
         return case
 
+    def keep_evidence(self, image_id: str, evidence: CaseEvidence) -> None:
+        """Keeps what a stored prediction leaves for the strategies; without it they go by chance."""
+        case = self.known(image_id)
+        try:
+            keep_evidence(self, case, evidence)
+        except (OSError, LookupError) as error:
+            logger.warning("The prediction of case %s is stored, its evidence is not: %s", case, error)
+
     @translated()
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Takes a label away; revisions of approved labels stay."""
@@ -265,6 +275,7 @@ class OslnDatastore(ViewedStore):
         if label_tag == "original":
             Path(super().get_label_uri(label_id, label_tag)).unlink(missing_ok=True)
             remove_prediction(self.root, label_id)
+            remove_evidence(self.root, label_id)
         else:
             kept = self.revisions(label_id, label_tag)
             with kept.lock():

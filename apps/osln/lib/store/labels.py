@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lib.errors import NotReadyError
+from lib.store.evidence import remove_evidence
 from lib.store.found import in_short
 from lib.store.reports import Stored, SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
@@ -215,6 +216,7 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
     target = store.label_path(case, "original")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_prediction(store.root, case)
+    remove_evidence(store.root, case)
     write_volume(target, values, ct.grid, ct.file_grid)
     for twin in twins(target):
         twin.unlink()

@@ -61,7 +61,7 @@ def leave_case(store: Shelf, case: str, annotator: str) -> None:
 
 
 def skip_case(store: Shelf, case: str, annotator: str, reason: Any) -> Skip:
-    """Puts a case aside.
+    """Puts a case aside and gives it back.
 
     Raises:
         ValueError: If the reason is no text of at most `LONGEST_REASON` characters.
@@ -70,7 +70,9 @@ def skip_case(store: Shelf, case: str, annotator: str, reason: Any) -> Skip:
     if not usable:
         raise ValueError(f"reason must be a text of 1 to {LONGEST_REASON} characters: say why in a line")
     with _working(store, case):
-        return skip(store.root, case, annotator, reason.strip())
+        made = skip(store.root, case, annotator, reason.strip())
+        give_back(store.root, case, annotator)
+        return made
 
 
 def take_up_case(store: Shelf, case: str) -> None:

@@ -9,6 +9,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from lib.errors import translated
+from lib.models.infers import EVIDENCE
 from lib.options import listed
 from lib.web.sessions import OslnSessions
 
@@ -43,6 +44,7 @@ def answer(
         own = {key: value for key, value in request.items() if key not in ("description", "session")}
         own |= {"image": path} | ({"session": True} if in_session else {})
         file, result = tasks[name](own)
+        evidence = result.pop(EVIDENCE, None)
         label = file
         if own.get("save_label") and not in_session:
             try:
@@ -52,6 +54,8 @@ def answer(
             except BaseException:
                 Path(file).unlink(missing_ok=True)
                 raise
+            if evidence is not None:
+                datastore.keep_evidence(image, evidence)
     return {"label": label, "tag": DefaultLabelTag.ORIGINAL.value, "file": file, "params": result}
 
 

@@ -101,7 +101,7 @@ def refuse_keys_of_url(options: dict[str, Any]) -> None:
 
 
 def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """The checked parameters of a training or batch inference that is about to start.
+    """The checked parameters of a task that is about to start.
 
     Args:
         method: "train", "batch_infer" or "scoring".
@@ -126,9 +126,7 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
         raise HTTPException(422, 'gpus is "all" or the number of a GPU as text, such as "0"')
     if (length := len(json.dumps(own))) > LONGEST_TASK:
         raise HTTPException(422, f"the parameters of a task have {length} characters, at most {LONGEST_TASK}")
-    if method == "scoring":
-        return own
-    task = known[name] if method == "train" else app._batch_infer
+    task = app._batch_infer if method == "batch_infer" else known[name]
     with translated():
         task.check(request | own)
         if method == "train":

@@ -13,10 +13,11 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from pydantic import BaseModel, ConfigDict, Field
 
 from lib.models import jobs
-from lib.models.strategies import Proposing
+from lib.models.strategies import Active, Proposing
 from lib.options import listed
 from lib.store.worklist import worklist
 from lib.who import author
+from osln.active.strategies import DEFAULT
 from osln.store.layout import check_case
 
 logger = logging.getLogger(__name__)
@@ -41,19 +42,38 @@ class Wanted(BaseModel):
 
 
 @router.get("/worklist", summary="Every case with its state, the next one to annotate, and the jobs")
-async def cases(strategy: str = "first", annotator: str = "", user: User = USER) -> Response:
-    """See `lib.store.worklist`; `next` is {"case", "strategy", "why"} or null if all cases are approved."""
+async def cases(strategy: str = DEFAULT, annotator: str = "", user: User = USER) -> Response:
+    """See `lib.store.worklist`; `next` is {"case", "strategy", "why"} with what the strategy asks, or null.
+
+    `evidence` says how far the scores are that strategies go by.
+    """
     app = app_instance()
     store = app.datastore()
     found = worklist(store)
     proposal = _proposal(app, strategy, annotator)
-    told = None if proposal is None else {"case": proposal.case, "strategy": strategy, "why": proposal.why}
+    told = None
+    if proposal is not None:
+        told = {"case": proposal.case, "strategy": strategy, "why": proposal.why, **proposal.about}
     for entry in found:
         if told and entry["case"] == told["case"]:
             entry["why"] = told["why"]
     content = {"cases": found, "next": told, "jobs": jobs.told(jobs.JobFiles(store.root))}
+    content["evidence"] = app.evidence()
     # Thousands of entries: the check of a response model takes longer than all the rest.
     return Response(json.dumps(content), media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/proposed", summary="What a strategy asks first in a case")
+async def proposed(
+    image: str, strategy: str = DEFAULT, annotator: str = "", user: User = USER
+) -> dict[str, Any]:
+    """`why`, `value`, `candidates` and `windows`; both lists are empty where the strategy asks for all."""
+    app = app_instance()
+    store, task = app.datastore(), _strategy(app, strategy)
+    case = store.known(image)
+    if not isinstance(task, Active):
+        return {"case": case, "why": task.description, "value": None, "candidates": [], "windows": []}
+    return {"case": case, **task.within({"strategy": strategy, "annotator": annotator}, store, case)}
 
 
 @router.get("/jobs", summary="Background jobs, newest first")
@@ -107,9 +127,14 @@ def _cases(store: Any, wanted: str | list[str]) -> list[str]:
 
 
 def _proposal(app: Any, strategy: str, annotator: str) -> Any:
+    task = _strategy(app, strategy)
+    return task.propose({"strategy": strategy, "annotator": annotator}, app.datastore())
+
+
+def _strategy(app: Any, strategy: str) -> Proposing:
     task = app._strategies.get(strategy)
     if not isinstance(task, Proposing):
         raise HTTPException(
             404, f"there is no strategy {strategy!r}; the strategies are: {listed(app._strategies)}"
         )
-    return task.propose({"strategy": strategy, "annotator": annotator}, app.datastore())
+    return task

@@ -1,5 +1,7 @@
 """What a prediction leaves behind for choosing what to ask an annotator: numbers, no image."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,6 +9,7 @@ from typing import Any
 
 ZONES = ("proximal", "distal", "unknown")
 """Of a candidate; unknown without a tumor contour."""
+KEY_DIGITS = 16
 FORM = 1
 """Of the JSON; another one is made anew."""
 
@@ -139,6 +142,17 @@ class CaseEvidence:
         about["windows"] = tuple(_made(WindowEvidence, one) for one in _list(about, "windows"))
         found: CaseEvidence = _made(cls, about)
         return found
+
+
+def weights_key(row: str, checksums: Mapping[str, str]) -> str:
+    """Names all weights that a row runs with: the same key, the same answer.
+
+    Args:
+        row: Name of the row.
+        checksums: SHA-256 of the weights by network, the tagger's too.
+    """
+    told = json.dumps([row, sorted(checksums.items())])
+    return hashlib.sha256(told.encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _made(kind: Any, value: Any) -> Any:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from osln.active.chance import beta, drawn, lot, noised
 from osln.active.evidence import CandidateEvidence, CaseEvidence
 
 
@@ -74,3 +77,35 @@ class Query:
     windows: tuple[int, ...]
     value: float
     why: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a strategy is asked; see `osln.active.strategies.propose`.
+
+    Attributes:
+        waiting: Cases to choose from, by name.
+        pool: All that is known.
+        seed, round, rounds, count, k: As `propose`.
+    """
+
+    waiting: list[Waiting]
+    pool: Pool
+    seed: int
+    round: int
+    rounds: int
+    count: int
+    k: int
+
+    def chance(self, one: Waiting) -> np.random.Generator:
+        """That of one case in this round."""
+        return drawn(self.seed, self.round, one.case)
+
+    @property
+    def by_chance(self) -> list[Waiting]:
+        """All cases by chance; one that leaves the pool changes nothing in the order of the others."""
+        return sorted(self.waiting, key=lambda one: lot(self.seed, self.round, one.case))
+
+    def noised(self, one: Waiting, values: list[float]) -> list[float]:
+        """Logarithms of values of a case with this round's noise."""
+        return noised(values, beta(self.round, self.rounds), self.chance(one))

@@ -1,6 +1,7 @@
 """What one candidate is worth to be asked about, by several measures."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,7 +31,7 @@ def doubt(candidate: CandidateEvidence) -> float:
 
 def stratum(candidate: CandidateEvidence) -> tuple[str, int]:
     """Zone and size (0 small, 1 middle, 2 large), in place of the classes of the published rule."""
-    return candidate.zone, int(np.searchsorted(SIZE_BORDERS_MM, candidate.size_mm, side="right"))
+    return candidate.zone, bisect_right(SIZE_BORDERS_MM, candidate.size_mm)
 
 
 def disagreements(candidates: Sequence[CandidateEvidence]) -> list[float]:

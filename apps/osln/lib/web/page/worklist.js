@@ -56,11 +56,21 @@ export class Worklist {
     this.actions = make('div', { className: 'row actions' });
     this.detail = make('aside', { 'aria-label': 'Chosen case' });
     this.empty = make('p', { className: 'empty', hidden: true });
+    this.evidence = make('span', { className: 'faint', 'aria-label': 'Scores for the strategies' });
     place.replaceChildren(
       make('div', { className: 'bar' }, this.search, this.chips, make('span', { className: 'space' }), this.strategy,
         button('Next case', () => this.next(), { className: 'main', title: 'asks the strategy (n)' })),
       make('div', { className: 'two' }, make('div', { className: 'left' }, this.table.element, this.empty), this.detail),
-      make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.jobs.element));
+      make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.evidence, this.jobs.element));
+  }
+
+  /** How far the scores are that strategies go by. */
+  showEvidence(told) {
+    this.evidence.hidden = !told?.total;
+    if (!told) return;
+    this.evidence.textContent = `Scores: ${told.message}`;
+    this.evidence.title = Object.entries(told.failed).map(([name, reason]) => `${name}: ${reason}`).join('\n');
+    if (told.state === 'running') this.evidence.append(' ', make('progress', { max: told.total || 1, value: told.done }));
   }
 
   async show() {
@@ -74,7 +84,7 @@ export class Worklist {
     const kept = localStorage.getItem('osln-strategy');
     this.strategy.replaceChildren(...Object.entries(strategies).map(([value, { description }]) =>
       make('option', { value, textContent: value, title: description })));
-    this.strategy.value = kept in strategies ? kept : 'first';
+    this.strategy.value = kept in strategies ? kept : Object.keys(strategies)[0];
   }
 
   async changeStrategy() {
@@ -84,14 +94,15 @@ export class Worklist {
 
   async load() {
     // By chance, each question has another answer: only the button asks.
-    const strategy = this.strategy.value === 'random' ? 'first' : this.strategy.value || 'first';
-    const asked = new URLSearchParams({ strategy, annotator: this.app.who.name });
+    const strategy = this.strategy.value === 'random' ? 'first' : this.strategy.value;
+    const asked = new URLSearchParams({ ...(strategy && { strategy }), annotator: this.app.who.name });
     const found = await ask(`osln/worklist?${asked}`);
     this.cases = found.cases;
     if (this.strategy.value === 'random') for (const row of this.cases) row.why = null;
     const there = new Set(this.cases.map(row => row.case));
     for (const name of this.table.marked) if (!there.has(name)) this.table.marked.delete(name);
     this.jobs.show(found.jobs);
+    this.showEvidence(found.evidence);
     if (this.table.chosen === null) this.table.chosen = found.next?.case ?? this.cases[0]?.case ?? null;
     this.showChips();
     this.filter();

@@ -103,14 +103,14 @@ def _arrival_rows(figures: Mapping[str, Any]) -> Iterable[list[str]]:
     yield header
     for name, arm in figures["arms"].items():
         cells = [name]
-        for share in SHARES:
-            entry = arm["arrivals"][f"{share:g}"]
+        for key in (f"{one:g}" for one in SHARES):
+            entry = arm["arrivals"][key]
             cells += [
                 f"{_cost(entry['cost'])} [{_cost(entry['low'])}, {_cost(entry['high'])}]",
                 f"{entry['never']:.0%}, {entry['runs']:.0%}",
             ]
             for kind in ("ratios", "ratios_of_seconds"):
-                cells.append(_ratio(arm[kind][f"{share:g}"]) if kind in arm else "1")
+                cells.append(_ratio(arm[kind][key]) if kind in arm else "1")
         yield cells
 
 

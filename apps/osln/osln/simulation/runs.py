@@ -59,7 +59,9 @@ class Files:
         schedule, learner = lane.schedule_of(arm), learner_of(lane)
         pool, test = lane.cohort.dealt(seed)
         paths = {case: self.case(lane, case) for case in (*pool, *test)}
-        about = repr((FORMAT, arm, schedule, learner_key(lane), sorted(map(str, paths.values())), pool, test))
+        # However the folder was typed.
+        read = sorted(str(path.relative_to(self.work)) for path in paths.values())
+        about = repr((FORMAT, arm, schedule, learner_key(lane), read, pool, test))
         key = hashlib.sha256(about.encode()).hexdigest()[:12]
         path = self.work / "runs" / lane.name / f"{arm.name}-seed{seed}-{key}.npz"
         make = partial(make_run, path, tuple(paths.values()), pool, test, arm, learner, schedule, seed)

@@ -57,8 +57,9 @@ TO_SCREEN = f"""([id, points]) => {{
 CENTER = f"id => {VIEWPORT}(id).getCamera().focalPoint"
 CURSOR = """([x, y]) => [...document.querySelectorAll('.svg-layer circle')].some(circle => {
   const { left, top } = circle.ownerSVGElement.getBoundingClientRect();
-  return Math.hypot(left + circle.cx.baseVal.value - x, top + circle.cy.baseVal.value - y) < 2;
+  return Math.hypot(left + circle.cx.baseVal.value - x, top + circle.cy.baseVal.value - y) < 5;
 })"""
+"""Whether the brush is drawn at a place, which it is to a few pixels."""
 POINT_NAME = "input[aria-label='operating point']"
 POINT = f".osln {POINT_NAME}"
 SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"

@@ -109,6 +109,20 @@ def test_opened_again_the_states_are_there_and_unnamed_nodes_are_accepted():
     ]
 
 
+def test_an_undecided_one_that_was_counted_stays_a_node_below_the_operating_point():
+    assert run("""
+      const record = { candidates: [
+        { ...node('c1', 1, 'undecided', 0.5), score: 0.2 },
+        { ...node('c2', null, 'undecided', 9), score: 0.2 },
+      ] };
+      const map = line('11..................');
+      const review = new Review(grid, map, storedCandidates(map, grid, record));
+      review.threshold = 0.9;
+      const { values } = submission(review, 'accepted', none);
+      return [review.shown().map(({ id }) => id), text(values)];
+    """) == [["c1"], "11.................."]
+
+
 def test_a_draft_comes_back_with_drawings_decisions_and_seconds():
     assert run("""
       const review = new Review(grid, line('11..................'), [node('c1', 1, 'undecided', 0.5)]);

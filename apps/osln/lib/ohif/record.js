@@ -91,6 +91,8 @@ function storedCandidates(values, grid, record) {
     ...Object.fromEntries(FIELDS.map(name => [name, candidate[name] ?? null])),
     tags: candidate.tags || [],
     value: places.has(candidate.value) ? candidate.value : null,
+    // A node of the label: no operating point may hide it, or the next submission would take it away unseen.
+    counted: candidate.state === 'undecided' && places.has(candidate.value),
     drawn: ['edited', 'added'].includes(candidate.state),
   }));
   // An undecided one that was counted is a node of the label; its state stays what the annotator left.

@@ -83,9 +83,10 @@ class Review {
     return this.proposed.filter(id => this.find(id)?.state === 'undecided');
   }
 
-  /** Whether a candidate is offered: what was decided or is proposed, and undecided ones from the threshold on. */
-  isShown({ id, state, score }) {
-    return state !== 'undecided' || score === null || score >= this.threshold || this.proposed.includes(id);
+  /** Whether a candidate is offered: what was decided, counted or is proposed, and undecided ones from the threshold on. */
+  isShown({ id, state, score, counted }) {
+    const isLikely = score === null || score >= this.threshold;
+    return state !== 'undecided' || isLikely || Boolean(counted) || this.proposed.includes(id);
   }
 
   shown(by = 'score') {

@@ -138,7 +138,7 @@ def test_a_case_that_judges_networks_and_is_decided_in_part_comes_first_with_the
     found = proposal(store, "likeliest", most=1)
     assert found.case == "p2" and "decided in part" in found.why
     assert [one["number"] for one in found.about["candidates"]] == [2, 3]
-    within = build(2)["likeliest"].within(ASKED, store, "p2")
+    within = build(1)["likeliest"].within(ASKED, store, "p2")
     assert [one["number"] for one in within["candidates"]] == [2, 3]
     reviews["p2"] |= {"complete": True}
     assert proposal(store, "likeliest").case != "p2"

@@ -159,7 +159,9 @@ class SelfRetraining:
         """Whether somebody works, or the computer does for somebody."""
         if self._activity.quiet_s < QUIET_S or self._store.leases():
             return True
-        return any(task["status"] in AT_WORK for method in METHODS for task in tasks(method))
+        at_work = [task for method in METHODS for task in tasks(method) if task["status"] in AT_WORK]
+        # What the server does by itself for the strategies ends when a training begins.
+        return any(not task["request"].get("background") for task in at_work)
 
     def _new(self, state: Mapping[str, Any]) -> list[str]:
         """Cases whose label is newer than when a round last began."""

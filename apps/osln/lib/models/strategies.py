@@ -139,7 +139,9 @@ class Active(Proposing):
         """
         if "final" in datastore.index().objects[case].labels and not in_part(datastore, case):
             return {"why": "its label is complete", "value": None, "candidates": [], "windows": []}
-        pool = pool_of(datastore, [case], [], described=False)
+        # As `propose` asks: one that judges networks needs all of its candidates decided.
+        whole = [case] if case in to_complete(datastore) else []
+        pool = pool_of(datastore, [case], whole, described=False)
         query = self.ask(pool, author(request), len(datastore.get_labeled_images()))
         return {"why": query.why, **told(query, pool)}
 

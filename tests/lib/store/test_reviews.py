@@ -249,3 +249,18 @@ def test_a_case_in_part_is_told_in_reply_history_and_index_and_restored_as_one(s
     assert partial_cases(store.root, ["one"]) == ["one"]
     (row,) = [entry for entry in worklist(store) if entry["case"] == "one"]
     assert (row["state"], row["undecided"]) == ("partly", 2)
+
+
+def test_a_tumor_that_is_sent_with_the_same_nodes_completes_no_case_in_part(store, tmp_path):
+    label, names = np.zeros_like(touching()), [{"name": "lymph node 1", "idx": 1}]
+    label[1:3, 1:3, 1:3] = 1
+    part = review(
+        candidate("c1", "accepted", 1), candidate("c4", "undecided"), complete=False, undecided="unknown"
+    )
+    send(store, tmp_path, label, names, review=part)
+    label[-2:, -2:, -2:] = 9
+
+    reply = send(store, tmp_path, label, [*names, {"name": "tumor", "idx": 9}], review=None)
+
+    assert "The tumor was updated" in reply["message"]
+    assert partial_cases(store.root, ["one"]) == ["one"]

@@ -159,6 +159,10 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
     if head and own and former is not None and not if_same and changes.nothing:
         if submission.review is None or same_decisions(submission.review, _review_of(kept, head)):
             return Stored(changes, None, None, former=head)
+    review = submission.review
+    if review is None and own and former is not None and changes.nothing:
+        # The same nodes, sent along with a tumor: what was decided about them holds, also what was not.
+        review = _review_of(kept, head)
     counts = {"nodes": len(np.unique(nodes[nodes > 0])), "voxels": int(np.count_nonzero(nodes))}
     if left := crumbs(before, nodes):
         counts["crumbs"] = left
@@ -168,7 +172,7 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
         counts,
         expected=submission.base,
         node_map=packed_labels(nodes, ct.grid, ct.file_grid),
-        review=submission.review,
+        review=review,
         changes=asdict(changes),
     )
     store.register_label(case, "final", notes(submission.params, revision))

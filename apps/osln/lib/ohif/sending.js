@@ -69,6 +69,11 @@ async function sendCase(panel) {
     undecided = (await undecidedCount(panel, true)) || undecided;
     answer = await sure();
   }
+  const isLost = ({ state, value }) => state === 'undecided' && value === null;
+  if (answer === 'send' && counted(panel.review, undecided).some(isLost)) {
+    panel.tell('Some that count as nodes have no stored outline. Find nodes brings it back; then submit.', 'error');
+    return;
+  }
   if (answer === 'send') await send(panel, undecided, true);
   if (answer === 'part') await send(panel, 'unknown', false);
 }

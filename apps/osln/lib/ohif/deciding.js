@@ -69,9 +69,10 @@ async function find(panel) {
       kept && `${kept} more that you decided before`,
       left && `${left} with the lowest scores left out, there is no room for them`,
     ];
-    panel.tell([`${told.filter(Boolean).join(', ')}.`, ...result.warnings].join(' '), 'good');
     await readProposed(panel);
     panel.select(panel.review.shown(panel.order).find(isOpen)?.id ?? null);
+    // Last: who reads it presses the next key, which means nothing before the panel is idle.
+    panel.tell([`${told.filter(Boolean).join(', ')}.`, ...result.warnings].join(' '), 'good');
   } catch (error) {
     await panel.trouble(error, 'Nothing was changed: ');
   } finally {

@@ -38,7 +38,7 @@ class Store:
     def get_image_uri(self, case: str) -> str:
         return str(self.root / f"{case}.nii.gz") if case in self.list_images() else ""
 
-    def keep_evidence(self, case: str, evidence: CaseEvidence) -> None:
+    def keep_evidence(self, case: str, evidence: CaseEvidence, read: str) -> None:
         self.evidence[case] = evidence
 
     def save_label(self, case: str, file: str, tag: str, info: dict) -> str:

@@ -7,7 +7,7 @@ import pytest
 from lib.models import strategies
 from lib.store import worklist
 from lib.store.datastore import OslnDatastore
-from lib.store.evidence import keep_descriptor, keep_evidence
+from lib.store.evidence import keep_descriptor, keep_evidence, marks
 from lib.store.work import lease_case, skip_case
 from osln.active.descriptors import NAMES
 from small.evidence import evidence
@@ -23,7 +23,7 @@ def store(tmp_path):
         make_case(tmp_path, case, pet=False)
     store = OslnDatastore(tmp_path)
     for case, probabilities in PROBABILITIES.items():
-        keep_evidence(store, case, evidence(case, probabilities, [0.4]))
+        keep_evidence(store, case, evidence(case, probabilities, [0.4]), marks(store.root, case))
     return store
 
 
@@ -97,9 +97,18 @@ def test_scores_of_weights_that_are_not_in_use_any_more_are_called_so(store):
     assert former.why == f"{proposal(store, 'mixed').why} (scores of former weights)"
 
 
+def test_scores_of_images_or_tumors_that_have_changed_since_are_called_so(store):
+    before = build()["mixed"].within(ASKED, store, "p2")
+    (store.root / "labels" / "gtv" / "p2.nii.gz").unlink()
+    after = build()["mixed"].within(ASKED, store, "p2")
+
+    assert after["why"] == f"{before['why']} (its files have changed since: find nodes)"
+    assert after["candidates"] == before["candidates"]
+
+
 def test_diverse_goes_by_what_the_images_look_like(store):
     for number, case in enumerate(PROBABILITIES):
-        keep_descriptor(store, case, tuple([float(number)] * len(NAMES)), None)
+        keep_descriptor(store, case, tuple([float(number)] * len(NAMES)), None, marks(store.root, case))
 
     assert "typical of cases" in proposal(store, "diverse").why
 

@@ -7,11 +7,11 @@ from fastapi import HTTPException
 
 from lib.models.scoring import Evidence, plan
 from lib.store.datastore import OslnDatastore
-from lib.store.evidence import kept, kept_descriptor
+from lib.store.evidence import kept, kept_descriptor, marks
 from lib.store.work import lease_case, leave_case
 from osln.active.descriptors import NAMES
 from osln.active.evidence import CaseEvidence, weights_key
-from osln.rows.experiments import PRESETS
+from osln.rows.experiments import OPERATING_POINT, PRESETS
 from small.evidence import candidate
 from small.store import make_case, tumor, write
 
@@ -20,13 +20,17 @@ class Published:
     """Weights in use of the fused row alone; `version` stands for their checksum."""
 
     version: str | None = "1"
+    threshold = 0.5
 
     def checksums(self, row):
         return {"ct": self.version} if row.name == "osln" and self.version else None
 
+    def thresholds(self, row):
+        return {OPERATING_POINT: self.threshold}
+
     @property
     def key(self) -> str:
-        return weights_key("osln", {"ct": self.version})
+        return weights_key("osln", {"ct": self.version}, self.threshold)
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def place(tmp_path):
     for case in ("p1", "p2", "p3"):
         make_case(tmp_path / "store", case)
     store, published, asked = OslnDatastore(tmp_path / "store"), Published(), []
-    place = SimpleNamespace(store=store, published=published, asked=asked, refused={})
+    place = SimpleNamespace(store=store, published=published, asked=asked, refused={}, meanwhile={})
 
     def infer(request):
         case = request["image"]
@@ -46,7 +50,9 @@ def place(tmp_path):
         store.save_label(
             case, str(tmp_path / "out.nii.gz"), "original", {"model": request["model"], "params": {}}
         )
-        store.keep_evidence(case, CaseEvidence(case, published.key, 0.5, (candidate(1, 0.5),)))
+        place.meanwhile.pop(case, lambda: None)()
+        found = CaseEvidence(case, published.key, 0.5, (candidate(1, 0.5),))
+        store.keep_evidence(case, found, marks(store.root, case))
         return {"file": str(tmp_path / "out.nii.gz")}
 
     scoring = Evidence(published, PRESETS["demo"], infer)
@@ -102,6 +108,25 @@ def test_cases_in_work_approved_cases_and_foreign_predictions_are_left_alone(pla
     assert place.plan().reserved == 2
     leave_case(place.store, "p1", "Anna")
     assert place.run()["done"] == 1
+
+
+def test_a_new_operating_point_of_stage_one_makes_it_anew(place):
+    place.run()
+    place.published.threshold = 0.4
+
+    assert list(place.plan().missing) == ["p1", "p2", "p3"]
+
+
+def test_what_was_approved_or_opened_or_predicted_by_others_meanwhile_is_left_alone(place, tmp_path):
+    def others_work():
+        place.store.register_label("p2", "final", {"revision": 1})
+        write(tmp_path / "mine.nii.gz", tumor())
+        place.store.save_label("p3", str(tmp_path / "mine.nii.gz"), "original", {"model": "other"})
+
+    place.meanwhile["p1"] = others_work
+
+    assert place.run()["done"] == 1
+    assert place.asked == ["p1"]
 
 
 def test_without_weights_the_images_are_described_all_the_same(place):

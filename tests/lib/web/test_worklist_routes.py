@@ -4,7 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lib.models import jobs
-from lib.store.evidence import keep_evidence
+from lib.store.evidence import keep_evidence, marks
 from lib.web import worklist_routes
 from small.evidence import evidence
 from small.store import make_case
@@ -60,7 +60,8 @@ def test_files_that_can_be_no_case_are_told(tmp_path, monkeypatch):
 
 def test_the_default_asks_the_likeliest_candidates_of_a_case_first(client, app):
     for case in ("p1", "p2", "p3"):
-        keep_evidence(app.datastore(), case, evidence(case, [0.9, 0.2] + 14 * [0.1]))
+        read = marks(app.datastore().root, case)
+        keep_evidence(app.datastore(), case, evidence(case, [0.9, 0.2] + 14 * [0.1]), read)
 
     told = client.get("/osln/worklist").json()["next"]
 

@@ -36,7 +36,7 @@ from osln.output.label_maps import (
 from osln.output.result import NOTE, described, result
 from osln.pipeline import NoRoomError, Pipeline, in_use
 from osln.published import SERVED_ROWS, Published
-from osln.rows.experiments import Row
+from osln.rows.experiments import OPERATING_POINT, Row
 from osln.stage_one.candidates import Detections
 from osln.store.layout import companions
 from osln.weights.model_store import SHIPPED
@@ -151,7 +151,9 @@ class RowInfer(InferTask):
             with_values=every,
         )
         if options["save_label"]:
-            key = weights_key(self.row.name, pipeline.checksums)
+            # By the row's own operating point: a prediction at another one, which was asked for, is kept.
+            threshold = self.published.thresholds(self.row)[OPERATING_POINT]
+            key = weights_key(self.row.name, pipeline.checksums, threshold)
             told[EVIDENCE] = case_evidence(found, study.case, key)
         give_back()
         return str(path), told

@@ -23,7 +23,7 @@ from osln.active.descriptors import descriptor
 from osln.active.evidence import weights_key
 from osln.imaging.lung_column import prepare
 from osln.published import SERVED_ROWS, Published
-from osln.rows.experiments import Preset
+from osln.rows.experiments import OPERATING_POINT, Preset
 from osln.store.layout import companions, load_study
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,11 @@ def plan(store: Any, published: Published) -> Plan:
 def current_keys(published: Published) -> dict[str, str]:
     """Key of the weights in use, by row; rows without weights are left out."""
     found = {name: published.checksums(row) for name, row in SERVED_ROWS.items()}
-    return {name: weights_key(name, checksums) for name, checksums in found.items() if checksums}
+    return {
+        name: weights_key(name, checksums, published.thresholds(SERVED_ROWS[name])[OPERATING_POINT])
+        for name, checksums in found.items()
+        if checksums
+    }
 
 
 def row_of(entry: Any) -> str | None:
@@ -137,7 +141,7 @@ class Evidence(ScoringMethod):
         what = plan(datastore, self.published)
         failed, done = {}, 0
         for number, (case, row) in enumerate(what.missing.items(), start=1):
-            if case in datastore.leases():
+            if not _still_waits(datastore, case, row):
                 continue
             error = self._predict(datastore, case, row)
             done += error is None
@@ -149,6 +153,7 @@ class Evidence(ScoringMethod):
     def _predict(self, store: Any, case: str, row: str) -> str | None:
         """Stores a prediction with its evidence; returns why not, None if it did."""
         key = current_keys(self.published).get(row, "")
+        read = _marks(store, case)
         try:
             result = self.infer({"model": row, "image": case, "save_label": True})
             Path(result["file"]).unlink(missing_ok=True)
@@ -159,17 +164,18 @@ class Evidence(ScoringMethod):
             logger.exception("evidence: case %s failed", case)
             error, lasting = f"{type(accident).__name__}: {accident}", True
         if lasting and key:
-            self._noted(case, lambda: evidence.keep_failure(store, case, key, error))
+            self._noted(case, lambda: evidence.keep_failure(store, case, key, error, read))
         return error
 
     def _describe(self, store: Any, case: str) -> bool:
         values, error = None, None
+        read = _marks(store, case)
         try:
             paths = replace(companions(store.root, case), nodes=None, truth=None)
             values = descriptor(prepare(load_study(paths), self.preset))
         except (ValueError, OSError) as reason:
             error = str(reason)
-        self._noted(case, lambda: evidence.keep_descriptor(store, case, values, error))
+        self._noted(case, lambda: evidence.keep_descriptor(store, case, values, error, read))
         return error is None
 
     def _noted(self, case: str, keep: Callable[[], None]) -> None:
@@ -177,3 +183,19 @@ class Evidence(ScoringMethod):
             keep()
         except (OSError, ValueError, LookupError) as error:
             logger.warning("evidence: what is known of case %s cannot be kept: %s", case, error)
+
+
+def _still_waits(store: Any, case: str, row: str) -> bool:
+    """Whether the case is as it was planned: a round takes hours, and people work meanwhile."""
+    entry = store.index().objects.get(case)
+    if entry is None or "final" in entry.labels or case in store.leases():
+        return False
+    return row_of(entry) == row
+
+
+def _marks(store: Any, case: str) -> str:
+    """Marks of the case's files; "" if there are none to read, which no file has."""
+    try:
+        return evidence.marks(store.root, case)
+    except (ValueError, OSError):
+        return ""

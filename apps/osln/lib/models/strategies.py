@@ -11,6 +11,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
@@ -127,7 +128,7 @@ class Active(Proposing):
         if not waiting and not incomplete:
             return None
         pool = pool_of(datastore, waiting, incomplete, described=self.name == "diverse")
-        query = self.ask(pool, annotator, len(datastore.get_labeled_images()))
+        query = self.ask(pool, annotator, len(datastore.get_labeled_images()), Path(datastore.root))
         logger.debug("strategy %s: %s of %d waiting cases", self.name, query.case, len(pool.waiting))
         why = f"{late}; {query.why}" if late and query.case in waiting else query.why
         return Proposal(query.case, why, told(query, pool))
@@ -142,10 +143,10 @@ class Active(Proposing):
         # As `propose` asks: one that judges networks needs all of its candidates decided.
         whole = [case] if case in to_complete(datastore) else []
         pool = pool_of(datastore, [case], whole, described=False)
-        query = self.ask(pool, author(request), len(datastore.get_labeled_images()))
+        query = self.ask(pool, author(request), len(datastore.get_labeled_images()), Path(datastore.root))
         return {"why": query.why, **told(query, pool)}
 
-    def ask(self, pool: Pool, annotator: str, labeled: int) -> Query:
+    def ask(self, pool: Pool, annotator: str, labeled: int, root: Path) -> Query:
         """The first query of the rule; by chance, and saying so, if the rule fails."""
         asked = {
             "seed": zlib.crc32(annotator.encode()),
@@ -155,20 +156,26 @@ class Active(Proposing):
             "k": self.most,
         }
         try:
-            return self.dated(propose(self.name, pool, **asked)[0], pool)
+            return self.dated(propose(self.name, pool, **asked)[0], root)
         except Exception:
             logger.exception("The strategy %s failed", self.name)
             (query,) = propose("random", pool, **asked)
             return replace(query, why=f"{query.why}: the scores of {self.name} failed, see the log")
 
-    def dated(self, query: Query, pool: Pool) -> Query:
-        """The query; its sentence says if the scores are those of weights that are not in use any more."""
-        made_by = next(
-            one.evidence and one.evidence.weights for one in pool.waiting if one.case == query.case
-        )
-        if not query.candidates or made_by in self.keys():
+    def dated(self, query: Query, root: Path) -> Query:
+        """The query; its sentence says if its scores are of former weights or files."""
+        made = evidence.kept(root, query.case)
+        if made is None or not (query.candidates or query.windows):
             return query
-        return replace(query, why=f"{query.why} (scores of former weights)")
+        if made.weights not in self.keys():
+            return replace(query, why=f"{query.why} (scores of former weights)")
+        try:
+            same = made.marks == evidence.marks(root, query.case)
+        except (ValueError, OSError):
+            same = False
+        return (
+            query if same else replace(query, why=f"{query.why} (its files have changed since: find nodes)")
+        )
 
 
 def told(query: Query, pool: Pool) -> dict[str, Any]:

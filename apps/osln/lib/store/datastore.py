@@ -260,13 +260,18 @@ class OslnDatastore(ViewedStore):
             self.after_storing()
         return case
 
-    def keep_evidence(self, image_id: str, evidence: CaseEvidence) -> None:
-        """Keeps what a stored prediction leaves for the strategies; without it they go by chance."""
-        case = self.known(image_id)
+    def keep_evidence(self, image_id: str, evidence: CaseEvidence, read: str) -> None:
+        """Keeps what a stored prediction leaves for the strategies; without it they go by chance.
+
+        Args:
+            image_id: The case.
+            evidence: What is kept.
+            read: Marks of the case's files when they were read.
+        """
         try:
-            keep_evidence(self, case, evidence)
-        except (OSError, LookupError) as error:
-            logger.warning("The prediction of case %s is stored, its evidence is not: %s", case, error)
+            keep_evidence(self, self.known(image_id), evidence, read)
+        except (OSError, LookupError, ValueError) as error:
+            logger.warning("The prediction of case %s is stored, its evidence is not: %s", image_id, error)
 
     @translated()
     def remove_label(self, label_id: str, label_tag: str) -> None:

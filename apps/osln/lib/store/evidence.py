@@ -66,8 +66,14 @@ def marks(root: Path, case: str) -> str:
     return " ".join("-" if stat is None else f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
 
 
-def keep_evidence(store: Shelf, case: str, evidence: CaseEvidence) -> None:
+def keep_evidence(store: Shelf, case: str, evidence: CaseEvidence, read: str) -> None:
     """Keeps what the stored prediction of a case leaves behind.
+
+    Args:
+        store: Of the case.
+        case: Its id.
+        evidence: What is kept.
+        read: Marks of the files when they were read: they may have changed while the networks ran.
 
     Raises:
         UnknownCaseError: If the case was removed meanwhile.
@@ -81,18 +87,18 @@ def keep_evidence(store: Shelf, case: str, evidence: CaseEvidence) -> None:
         _path(store.root, case, FEATURES).unlink(missing_ok=True)
         if len(features) == len(evidence.candidates) and features:
             write_array(_path(store.root, case, FEATURES), np.array(features, dtype=np.float16))
-        _write(store.root, case, evidence.weights, None, bare)
+        _write(store.root, case, evidence.weights, read, None, bare)
 
 
-def keep_failure(store: Shelf, case: str, weights: str, error: str) -> None:
-    """Notes why a case has no evidence by these weights; evidence of others goes."""
+def keep_failure(store: Shelf, case: str, weights: str, error: str, read: str) -> None:
+    """Notes why a case has no evidence by these weights; evidence of others goes. `read` as above."""
     with store.revisions(case, "final").lock():
         store.check_served(case)
-        _write(store.root, case, weights, error, None)
+        _write(store.root, case, weights, read, error, None)
 
 
-def _write(root: Path, case: str, weights: str, error: str | None, evidence: Any) -> None:
-    about = {"weights": weights, "marks": marks(root, case), "error": error, "evidence": evidence}
+def _write(root: Path, case: str, weights: str, read: str, error: str | None, evidence: Any) -> None:
+    about = {"weights": weights, "marks": read, "error": error, "evidence": evidence}
     write_json(_path(root, case, FILE), about)
 
 
@@ -116,11 +122,13 @@ def remove_evidence(root: Path, case: str) -> None:
         _path(root, case, name).unlink(missing_ok=True)
 
 
-def keep_descriptor(store: Shelf, case: str, values: tuple[float, ...] | None, error: str | None) -> None:
-    """Keeps what `osln.active.descriptors` says of a case, or why it says nothing."""
+def keep_descriptor(
+    store: Shelf, case: str, values: tuple[float, ...] | None, error: str | None, read: str
+) -> None:
+    """Keeps what `osln.active.descriptors` says of a case, or why it says nothing. `read` as above."""
     with store.revisions(case, "final").lock():
         store.check_served(case)
-        about = {"marks": marks(store.root, case), "error": error, "values": values}
+        about = {"marks": read, "error": error, "values": values}
         write_json(_path(store.root, case, DESCRIPTOR), about)
 
 

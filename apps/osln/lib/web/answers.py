@@ -11,7 +11,9 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from lib.errors import translated
 from lib.models.infers import EVIDENCE
 from lib.options import listed
+from lib.store.evidence import marks
 from lib.web.sessions import OslnSessions
+from osln.files.images import split_suffix
 
 
 def answer(
@@ -43,10 +45,12 @@ def answer(
         path = session_file(request, sessions) if in_session else case_file(image, datastore)
         own = {key: value for key, value in request.items() if key not in ("description", "session")}
         own |= {"image": path} | ({"session": True} if in_session else {})
+        keep = own.get("save_label") and not in_session
+        read = marks(Path(path).parent, split_suffix(path)[0]) if keep else ""
         file, result = tasks[name](own)
         evidence = result.pop(EVIDENCE, None)
         label = file
-        if own.get("save_label") and not in_session:
+        if keep:
             try:
                 label = datastore.save_label(
                     image, file, DefaultLabelTag.ORIGINAL, {"model": name, "params": result}
@@ -55,7 +59,7 @@ def answer(
                 Path(file).unlink(missing_ok=True)
                 raise
             if evidence is not None:
-                datastore.keep_evidence(image, evidence)
+                datastore.keep_evidence(image, evidence, read)
     return {"label": label, "tag": DefaultLabelTag.ORIGINAL.value, "file": file, "params": result}
 
 

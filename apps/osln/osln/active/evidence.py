@@ -144,14 +144,15 @@ class CaseEvidence:
         return found
 
 
-def weights_key(row: str, checksums: Mapping[str, str]) -> str:
-    """Names all weights that a row runs with: the same key, the same answer.
+def weights_key(row: str, checksums: Mapping[str, str], threshold: float) -> str:
+    """Names all that a row has learned: the same key, the same candidates and scores.
 
     Args:
         row: Name of the row.
         checksums: SHA-256 of the weights by network, the tagger's too.
+        threshold: Operating point of stage one, which a publish of stage one sets anew.
     """
-    told = json.dumps([row, sorted(checksums.items())])
+    told = json.dumps([row, sorted(checksums.items()), threshold])
     return hashlib.sha256(told.encode()).hexdigest()[:KEY_DIGITS]
 
 

@@ -152,7 +152,11 @@ def browsing() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(PATIENCE_MS)
-        page.add_init_script(f"localStorage.setItem('osln-annotator', 'robot'); ({WATCH})()")
+        # By name: the default goes by chance.
+        chosen = (
+            "localStorage.setItem('osln-annotator', 'robot'); localStorage.setItem('osln-strategy', 'first')"
+        )
+        page.add_init_script(f"{chosen}; ({WATCH})()")
         yield page
         browser.close()
 

@@ -9,19 +9,28 @@ const PET_LOOK_MS = 2000;
  *
  * @param image UID of the CT.
  * @param typed Name of the annotator where there are no accounts.
- * @return Promises: about, login, facts, label [stored, record], and of the annotator held (the lease), draft.
+ * @return Promises: about, login, by (the annotator), facts, label [stored, record], and of the annotator held (the
+ *     lease), draft, proposed.
  */
 function askAbout(image, typed) {
   const login = account();
-  const ofName = work => login.then(known => ((known ?? typed) ? work(image, known ?? typed, false) : null));
+  const by = login.then(known => known ?? typed);
+  const ofName = work => by.then(name => (name ? work(image, name, false) : null));
   const asked = {
-    ...{ image, typed, about: info(), login, facts: caseFacts(image), label: readLabel(image) },
-    ...{ held: ofName(lease), draft: ofName(keptDraft) },
+    ...{ image, typed, by, about: info(), login, facts: caseFacts(image), label: readLabel(image) },
+    ...{ held: ofName(lease), draft: ofName(keptDraft), proposed: ofName(proposedIn) },
   };
   // What fails is said where it is waited for.
   for (const one of Object.values(asked)) if (one?.catch) one.catch(() => {});
   return asked;
 }
+
+/** Gives back the lease of a case that was left before its images came. */
+const leave = ({ image, by, held }) =>
+  Promise.all([by, held]).then(
+    ([name, lease]) => lease?.mine && giveBack(image, name),
+    () => {}
+  );
 
 const readLabel = image => Promise.all([storedLabel(image), storedReview(image)]);
 
@@ -46,8 +55,9 @@ async function openCase(panel) {
   }
   await readStored(panel, asked.label);
   panel.mark(toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
-  await takePlace(panel, panel.name === (login ?? asked.typed) ? asked : {});
-  await readProposed(panel);
+  const ahead = panel.name === (login ?? asked.typed) ? asked : {};
+  await takePlace(panel, ahead);
+  await readProposed(panel, ahead.proposed);
   panel.enable(true);
   performance.mark('osln-usable');
   awaitPet(panel).catch(error => panel.trouble(error));
@@ -84,9 +94,9 @@ async function readStored(panel, read = readLabel(panel.image)) {
 }
 
 /** What the strategy asks first here; without an answer the candidates come by score. */
-async function readProposed(panel) {
+async function readProposed(panel, asked = null) {
   try {
-    const { why, candidates, windows } = await proposedIn(panel.image, panel.name);
+    const { why, candidates, windows } = (await asked) ?? (await proposedIn(panel.image, panel.name));
     panel.review.propose(candidates);
     const { length } = panel.review.proposed;
     panel.proposed = { why: length || windows.length ? `Proposed: ${why}` : '', windows };

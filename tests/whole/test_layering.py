@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "files": set(),
     "learning": set(),
     "accounts": set(),
+    "jobs": set(),
     "imaging": {"rows", "files"},
     "networks": {"imaging"},
     "metrics": {"imaging"},
@@ -38,8 +39,9 @@ MAY_IMPORT = {
     "detection": {"imaging", "stage_one", "tagging", "stage_two"},
     "published": {"weights", "stage_one", "tagging", "stage_two"},
     "pipeline": {"imaging", "weights", "stage_one", "tagging", "stage_two", "detection", "published"},
-    "output": {"imaging", "store", "dicom", "weights", "stage_one", "pictures", "pipeline"},
+    "output": {"imaging", "store", "dicom", "weights", "stage_one", "pictures", "pipeline", "jobs"},
     "retraining": {
+        "jobs",
         "imaging",
         "metrics",
         "store",
@@ -50,6 +52,7 @@ MAY_IMPORT = {
         "detection",
     },
     "reproduction": {
+        "jobs",
         "imaging",
         "metrics",
         "weights",
@@ -62,6 +65,7 @@ MAY_IMPORT = {
         "retraining",
     },
     "simulation": {
+        "jobs",
         "imaging",
         "metrics",
         "weights",

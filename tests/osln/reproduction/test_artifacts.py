@@ -2,9 +2,9 @@
 
 import pytest
 
+from osln.jobs.artifact import with_needs
 from osln.reproduction.artifacts import CHUNK, Artifacts
 from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
-from osln.reproduction.jobs import with_needs
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.stage_one import count_nodes, make_maps, prepare_cases, train_network
 from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates

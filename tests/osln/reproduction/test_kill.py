@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from osln.jobs.artifact import Artifact
+from osln.jobs.processes import Processes
+from osln.jobs.run import run_jobs
 from osln.reproduction.artifacts import Artifacts
-from osln.reproduction.jobs import Artifact, run_jobs
 from osln.reproduction.plan import Network, Plan
 from osln.rows.experiments import PRESETS
 from osln.weights.checkpoint import load_checkpoint
@@ -36,7 +38,7 @@ def training(plan: Plan) -> Artifact:
 
 def main(folder: str) -> None:
     """What the process does that is killed."""
-    run_jobs([training(plan_of(Path(folder)))], 1)
+    run_jobs([training(plan_of(Path(folder)))], Processes(1))
 
 
 def wait_for(condition, seconds: float = 60):

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from osln.__main__ import main
-from osln.reproduction import end_to_end, jobs, reading, run, stage_one, stage_two
+from osln.jobs import processes
+from osln.jobs.artifact import with_needs
+from osln.jobs.processes import Processes
+from osln.reproduction import end_to_end, reading, run, stage_one, stage_two
 from osln.reproduction.artifacts import Artifacts
-from osln.reproduction.jobs import with_needs
 from osln.reproduction.plan import Network
 from osln.rows.experiments import PRESETS, ROWS, SERVED_NETWORKS
 from osln.rows.lines import candidate_row
@@ -36,7 +38,7 @@ class NodesAndNoise:
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Threads instead of processes, tiny networks and patients, and maps that are known."""
-    monkeypatch.setattr(jobs, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
     use_tiny(monkeypatch)
     monkeypatch.setitem(PRESETS, "demo", tiny_preset(iterations=3))
     monkeypatch.setattr(stage_one, "Predictor", NodesAndNoise)
@@ -165,7 +167,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path, monkeypatch):
     plan = make_plan(tmp_path)
     plan.work.mkdir()
     with run.FileLock(plan.work / "lock"), pytest.raises(ValueError, match="another run works in"):
-        run.run_tables(plan, tmp_path / "out", 1)
+        run.run_tables(plan, tmp_path / "out", Processes(1))
 
 
 def test_patients_of_a_split_are_described_by_their_images(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from osln.jobs.processes import Processes
 from osln.simulation.arms import ARMS
 from osln.simulation.cases import DEMO, StageOne, is_kept, keep_case, read_case
 from osln.simulation.cohorts import SimulatedCohort
@@ -104,7 +105,7 @@ def test_a_run_is_read_as_it_was_kept(files, tmp_path):
 
 @pytest.mark.slow
 def test_a_simulation_writes_its_report_and_goes_on_where_it_was(files, tmp_path):
-    report = simulate(LANE, files, tmp_path / "one", Prices(), 1, "./scripts/osln simulate")
+    report = simulate(LANE, files, tmp_path / "one", Prices(), Processes(1), "./scripts/osln simulate")
     figures = json.loads((tmp_path / "one" / "figures.json").read_text())
     runs = sorted((files.work / "runs").rglob("*.npz"))
 
@@ -117,7 +118,7 @@ def test_a_simulation_writes_its_report_and_goes_on_where_it_was(files, tmp_path
     before = {path: path.stat().st_mtime_ns for path in runs}
     runs[0].with_name(f".{runs[0].name}.0123").write_bytes(b"half")
     runs[0].unlink()
-    simulate(LANE, files, tmp_path / "two", Prices(), 1, "./scripts/osln simulate")
+    simulate(LANE, files, tmp_path / "two", Prices(), Processes(1), "./scripts/osln simulate")
 
     assert [path for path in runs if path.stat().st_mtime_ns != before[path]] == runs[:1]
     again = json.loads((tmp_path / "two" / "figures.json").read_text())

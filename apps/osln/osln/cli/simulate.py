@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from osln.cli.engines import add_engine, engine_of, make_absolute, positive
 from osln.cli.options import SHIPPED, add_out, add_path, add_work, command
-from osln.cli.tables import RUNS, make_folder, positive
+from osln.cli.tables import RUNS, make_folder
 
 COHORTS = ("alike", "blind", "sites")
 PRECISIONS = ("0.10", "0.15")
@@ -51,9 +52,7 @@ def add_parser(commands: Any) -> None:
     add_path(parser, "--weights", SHIPPED, "folder of the weights of stage one")
     add_work(parser)
     add_out(parser, "report's folder (default: runs/simulate-NAME)", required=False)
-    parser.add_argument(
-        "--processes", type=positive, default=1, help="workers of one thread each (%(default)s)"
-    )
+    add_engine(parser, 1)
     parser.set_defaults(run=run)
 
 
@@ -80,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from osln.simulation.simulate import simulate
 
     began = time.monotonic()
+    make_absolute(options)
     names = options.arms.split(",") if options.arms else list(ARMS)
     if unknown := [name for name in names if name not in ARMS]:
         raise ValueError(f"there is no arm {unknown[0]!r}; the arms are: {', '.join(ARMS)}")
@@ -99,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
         make_folder(folder)
     stage_one = StageOne.shipped(options.weights, PRECISIONS)
     files = Files(options.work, stage_one)
-    report = simulate(lane, files, out, Prices(*options.seconds), options.processes, options.given)
+    engine = engine_of(options, [options.work, options.weights])
+    report = simulate(lane, files, out, Prices(*options.seconds), engine, options.given)
     sys.stdout.write(f"{report} written after {time.monotonic() - began:.0f} s\n")
     return 0

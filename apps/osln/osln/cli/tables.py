@@ -6,13 +6,13 @@ killed one was, and other tables share it. docs/experiments.md says how to read 
 """
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
 from osln.cli.options import (
     CHECKOUT,
     SHIPPED,
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
     parser = command(commands, "tables", __doc__, *examples)
     parser.add_argument("--table", required=True, choices=[*TABLES, "all"], help="which rows")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--store", help="folder whose approved cases are the cohort")
+    source.add_argument("--store", type=Path, help="folder whose approved cases are the cohort")
     source.add_argument(
         "--phantoms",
         type=cohort_sizes,
@@ -54,12 +54,7 @@ def add_parser(commands: Any) -> None:
     add_work(parser)
     add_out(parser, "report's folder (default: runs/table-NAME)", required=False)
     add_path(parser, "--tagger", SHIPPED_TAGGER, "LesaNet's weights")
-    parser.add_argument(
-        "--processes",
-        type=positive,
-        default=_cores(),
-        help="workers of one thread each (default: %(default)s)",
-    )
+    add_engine(parser, cores())
     parser.add_argument(
         "--iterations", type=positive, help="training steps of a network (default: the preset's)"
     )
@@ -81,13 +76,6 @@ def add_parser(commands: Any) -> None:
         "validation patients that theirs come from, and put it into their manifest",
     )
     parser.set_defaults(run=run)
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
 
 
 def cohort_sizes(text: str) -> CohortSizes:
@@ -123,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
     from osln.reproduction.shipping import ship
 
     began = time.monotonic()
+    make_absolute(options)
     preset = PRESETS[options.preset]
     if options.iterations is not None:
         preset = replace(preset, iterations=options.iterations)
@@ -133,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
     sizes = options.phantoms or COHORT_SIZES[options.preset]
     tables = tuple(TABLES) if options.table == "all" else (options.table,)
     out: Path = options.out or RUNS / f"table-{options.table}"
-    cohort = open_cohort(options.store or "phantom", options.work, preset, sizes)
+    cohort = open_cohort(str(options.store or "phantom"), options.work, preset, sizes)
     if options.ship_curves is not None:
         return measure(options.ship_curves, cohort, preset)
     for folder in (options.work, out):
@@ -142,7 +131,8 @@ def run(options: argparse.Namespace) -> int:
     plan = Plan(
         options.work, cohort, preset, tables, options.seeds, options.tagger, options.given, detector_steps
     )
-    content = run_tables(plan, out, options.processes)
+    shared = [options.work, options.tagger, *([options.store] if options.store else [])]
+    content = run_tables(plan, out, engine_of(options, shared))
     if options.ship is not None and not content.missing:
         ship(plan, options.ship)
     sys.stdout.write(f"{out / 'report.html'} written after {time.monotonic() - began:.0f} s\n")
@@ -163,7 +153,3 @@ def measure(folder: Path, cohort: "Cohort", preset: "Preset") -> int:
         told = ", ".join(f"{one['sensitivity']:.3f} at {one['fp_per_patient']:g}" for one in points)
         sys.stdout.write(f"{name}: sensitivity {told} false positives per patient\n")
     return 0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

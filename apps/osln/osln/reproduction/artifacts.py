@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from osln.jobs.artifact import Artifact, with_needs
 from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
-from osln.reproduction.jobs import Artifact, with_needs
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.plan import EVALUATED, Network, Plan
 from osln.reproduction.stage_one import CaseMaps, count_nodes, make_maps, prepare_cases, train_network

@@ -10,10 +10,10 @@ import numpy as np
 from osln.cohorts.cohort import Cohort
 from osln.cohorts.phantoms import Patient
 from osln.files.arrays import write_json
+from osln.jobs.worker import device, tell, tell_training
 from osln.metrics.matching import Scored
 from osln.mulan.detection import SliceDetector
 from osln.mulan.training import train_detector
-from osln.reproduction.jobs import device, tell, tell_training
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset
 from osln.tagging.node_tags import node_tags

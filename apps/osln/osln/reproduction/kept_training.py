@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from osln.reproduction.jobs import device
+from osln.jobs.worker import device
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
 
 

@@ -14,13 +14,16 @@ from osln.cohorts.cohort import SPLITS, Cohort
 from osln.cohorts.phantoms import PhantomCohort
 from osln.files.arrays import write_json
 from osln.files.images import write_atomically
+from osln.jobs.artifact import Artifact, Made, with_needs
+from osln.jobs.engine import Engine
+from osln.jobs.processes import available_gpus
+from osln.jobs.run import run_jobs
 from osln.metrics.intervals import setting
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.classes import node_classes, node_volumes_mm3
 from osln.reproduction.figures import Result, all_figures, table_figures
 from osln.reproduction.gallery import draw_all
 from osln.reproduction.html import page
-from osln.reproduction.jobs import Artifact, available_gpus, run_jobs, with_needs
 from osln.reproduction.plan import EVALUATED, Plan
 from osln.reproduction.reading import read_candidates, read_result
 from osln.reproduction.report import Content, blocks, markdown, write_tables
@@ -51,13 +54,13 @@ def open_cohort(data: str, work: Path, preset: Preset, sizes: CohortSizes) -> Co
     return StoreCohort.open(Path(data), work, preset)
 
 
-def run_tables(plan: Plan, output: Path, processes: int) -> Content:
+def run_tables(plan: Plan, output: Path, engine: Engine) -> Content:
     """Does what is not done yet, then writes tables, pictures, report and the record of the run.
 
     Args:
         plan: What is run.
         output: Folder of the report.
-        processes: Worker processes on the CPU.
+        engine: Makes what is missing.
 
     Returns:
         What was written. Rows whose networks could not be trained or asked are named in `missing`.
@@ -68,15 +71,15 @@ def run_tables(plan: Plan, output: Path, processes: int) -> Content:
     plan.work.mkdir(parents=True, exist_ok=True)
     record = plan.work / "seconds.jsonl"
 
-    def note(name: str, seconds: float) -> None:
+    def note(name: str, made: Made) -> None:
         with record.open("a") as file:
-            file.write(json.dumps({"job": name, "seconds": round(seconds, 2)}) + "\n")
+            file.write(json.dumps({"job": name, "seconds": round(made.seconds, 2)}) + "\n")
 
     artifacts = Artifacts(plan)
     wanted = artifacts.all()
     try:
         with FileLock(plan.work / "lock", timeout=0):
-            failures = run_jobs(wanted, processes, available_gpus(), note)
+            failures = run_jobs(wanted, engine, note)
     except Timeout as error:
         raise ValueError(f"another run works in {plan.work}: wait for it or give another --work") from error
     missing = artifacts.rows_without(failures)

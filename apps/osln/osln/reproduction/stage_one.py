@@ -10,10 +10,10 @@ import numpy as np
 from osln.cohorts.cohort import Cohort
 from osln.files.arrays import write_arrays
 from osln.imaging.lung_column import LungColumn
+from osln.jobs.worker import device, tell, tell_training
 from osln.metrics.definitions import Counts
 from osln.metrics.sweep import Sweep, sweep
 from osln.reproduction.classes import class_table, judge
-from osln.reproduction.jobs import device, tell, tell_training
 from osln.rows.experiments import Preset, Segmenter
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor, mean_probability

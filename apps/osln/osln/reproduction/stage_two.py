@@ -8,8 +8,8 @@ import numpy as np
 
 from osln.cohorts.cohort import Cohort
 from osln.files.arrays import write_array, write_json
+from osln.jobs.worker import device, tell, tell_training
 from osln.metrics.definitions import operating_thresholds
-from osln.reproduction.jobs import device, tell, tell_training
 from osln.reproduction.stage_one import CaseMaps, fused_map, read_counts
 from osln.rows.experiments import OPERATING_POINT, Classifier, Preset, StageTwo
 from osln.stage_one.candidates import Detections, find_candidates

@@ -15,9 +15,9 @@ from osln.active.gathering import case_evidence
 from osln.cohorts.phantoms import make_patient
 from osln.files.arrays import write_arrays, write_json
 from osln.imaging.lung_column import LungColumn
+from osln.jobs.worker import tell
 from osln.metrics.matching import Overlaps, Scored
 from osln.phantom import GENERATOR_VERSION, PhantomParameters
-from osln.reproduction.jobs import tell
 from osln.rows.experiments import PRESETS, ROWS, Preset
 from osln.simulation.cohorts import Site
 from osln.simulation.numbers import candidate_numbers

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from osln.files.arrays import write_arrays
+from osln.jobs.artifact import Artifact
 from osln.metrics.matching import Scored
-from osln.reproduction.jobs import Artifact
 from osln.simulation.arms import Arm
 from osln.simulation.cases import DEMO, FORMAT, Case, StageOne, make_cases, read_case
 from osln.simulation.cycle import Point, run

@@ -5,8 +5,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from osln.jobs.engine import Engine
+from osln.jobs.run import run_jobs
 from osln.metrics.intervals import setting
-from osln.reproduction.jobs import available_gpus, run_jobs
 from osln.simulation.cases import read_case
 from osln.simulation.figures import Prices, lane_figures, stage_one_figure
 from osln.simulation.lanes import FROZEN, FULL, Lane
@@ -14,7 +15,7 @@ from osln.simulation.report import write_report
 from osln.simulation.runs import Files, read_points
 
 
-def simulate(lane: Lane, files: Files, out: Path, prices: Prices, processes: int, command: str) -> Path:
+def simulate(lane: Lane, files: Files, out: Path, prices: Prices, engine: Engine, command: str) -> Path:
     """Does what is not done yet and writes the report.
 
     Args:
@@ -22,7 +23,7 @@ def simulate(lane: Lane, files: Files, out: Path, prices: Prices, processes: int
         files: Where everything lies.
         out: Folder of the report.
         prices: Seconds of an annotator.
-        processes: Workers of one thread each.
+        engine: Makes what is missing.
         command: As typed.
 
     Returns:
@@ -35,7 +36,7 @@ def simulate(lane: Lane, files: Files, out: Path, prices: Prices, processes: int
     files.work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(files.work / "lock", timeout=0):
-            failures = run_jobs(wanted.values(), processes, available_gpus())
+            failures = run_jobs(wanted.values(), engine)
     except Timeout as error:
         raise ValueError(f"another run works in {files.work}: wait for it or give another --work") from error
     for name, failure in failures.items():

@@ -1,7 +1,6 @@
 """Artifacts are made when what they need is there; an error ends what needs them, or all."""
 
 import os
-import queue
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,8 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from osln.reproduction import jobs
-from osln.reproduction.jobs import Artifact, device, run_jobs, tell
+from osln.jobs import processes, worker
+from osln.jobs.artifact import Artifact
+from osln.jobs.bar import Bar
+from osln.jobs.processes import Processes
+from osln.jobs.run import run_jobs
+from osln.jobs.worker import device, tell
 
 
 def note(record: Path, name: str) -> None:
@@ -52,7 +55,7 @@ def artifact(record, work, name, needs=(), *, paths=(), cost=1.0, uses_network=F
 @pytest.fixture
 def in_threads(monkeypatch):
     """Threads instead of processes, which take seconds to start."""
-    monkeypatch.setattr(jobs, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))
 
 
 def done(path: Path) -> list[str]:
@@ -67,7 +70,7 @@ def test_what_is_needed_is_made_first_and_the_longest_chain_before_others(in_thr
         artifact(record, note, "wanted", (late,), cost=3),
     ]
     seconds = {}
-    run_jobs(wanted, 1, on_done=seconds.__setitem__)
+    run_jobs(wanted, Processes(1), lambda name, made: seconds.update({name: made.seconds}))
     # The chain of three takes 6, the one alone 5; what is left of the chain then 5 and 3.
     assert done(record) == ["first", "short", "late", "wanted"]
     assert set(seconds) == set(done(record)) and all(value >= 0 for value in seconds.values())
@@ -80,7 +83,7 @@ def test_an_error_reaches_the_caller_and_nothing_further_is_started(in_threads, 
         artifact(record, note, "never", cost=1),
     ]
     with pytest.raises(ValueError, match="bad cannot be done"):
-        run_jobs(wanted, 1)
+        run_jobs(wanted, Processes(1))
     assert done(record) == ["good"]
 
 
@@ -88,7 +91,7 @@ def test_a_network_that_fails_takes_with_it_only_what_needs_it(in_threads, recor
     bad = artifact(record, fail, "bad", cost=3, uses_network=True)
     needs = artifact(record, note, "needs", (bad,), cost=2)
     other = artifact(record, note, "other", cost=1)
-    failures = run_jobs([artifact(record, note, "needs that", (other, needs), cost=1)], 1)
+    failures = run_jobs([artifact(record, note, "needs that", (other, needs), cost=1)], Processes(1))
     assert {name: str(error) for name, error in failures.items()} == {"bad": "bad cannot be done"}
     assert done(record) == ["other"]
     assert "bad failed, the rest goes on" in caplog.text
@@ -98,31 +101,29 @@ def test_what_is_there_is_not_made_again_and_what_needs_it_goes_on(in_threads, r
     made = artifact(record, leave, "made", paths=(tmp_path / "made",))
     after = artifact(record, leave, "after", (made,), paths=(tmp_path / "after",))
     made.path.touch()
-    run_jobs([after], 1)
+    run_jobs([after], Processes(1))
     assert done(record) == ["after"]
-    run_jobs([after], 1)
+    run_jobs([after], Processes(1))
     assert done(record) == ["after"]
 
 
 def test_nothing_to_do_is_done_at_once(in_threads, record):
-    run_jobs([], 2)
+    run_jobs([], Processes(2))
     assert done(record) == []
 
 
 def test_shares_are_told_in_a_worker_and_nowhere_else(monkeypatch):
-    channel: queue.Queue = queue.Queue()
+    told: list = []
     tell(0.5)
-    monkeypatch.setattr(jobs, "_progress", channel)
-    jobs._timed("classifier", lambda: tell(0.25, "loss 1"))
-    assert channel.get_nowait() == ("classifier", 0.25, "loss 1") and channel.empty()
+    monkeypatch.setattr(worker, "_tell", told.append)
+    made = worker.make("classifier", lambda: tell(0.25, "loss 1") or "value")
+    assert told == [("classifier", 0.25, "loss 1")] and made.value == "value"
 
 
 def test_the_bar_counts_the_cost_of_what_is_done(capfd):
-    channel: queue.Queue = queue.Queue()
-    with jobs._Bar({"long": 30.0, "short": 10.0}) as bar:
+    with Bar({"long": 30.0, "short": 10.0}) as bar:
         for told in (("long", 0.5, "loss 1"), ("long", 0.4, ""), ("foreign", 1.0, "")):
-            channel.put(told)
-        bar.listen(channel)
+            bar.hear(*told)
         # Half of 30; a share never goes back, and other names are not of this bar.
         assert bar.bar.n == pytest.approx(15)
         bar.finish("short")
@@ -133,7 +134,7 @@ def test_the_bar_counts_the_cost_of_what_is_done(capfd):
 @pytest.mark.slow
 def test_workers_are_processes_of_one_thread_and_a_device_has_its_own(record, capfd):
     wanted = [artifact(record, note_worker, name, uses_network=name == "c") for name in ("a", "b", "c")]
-    run_jobs(wanted, 2, gpus=("cuda:7",))
+    run_jobs(wanted, Processes(2, ("cuda:7",)))
     lines = [line.split() for line in done(record)]
     assert {name: place for name, _, _, place in lines} == {"a": "cpu", "b": "cpu", "c": "cuda:7"}
     assert all(int(pid) != os.getpid() and threads == "1" for _, pid, threads, _ in lines)
@@ -143,4 +144,4 @@ def test_workers_are_processes_of_one_thread_and_a_device_has_its_own(record, ca
 @pytest.mark.slow
 def test_a_killed_worker_is_told_in_words(record):
     with pytest.raises(RuntimeError, match=r"worked on 'killed' was killed.* goes on where it was"):
-        run_jobs([artifact(record, end_process, "killed")], 1)
+        run_jobs([artifact(record, end_process, "killed")], Processes(1))

@@ -1,0 +1,111 @@
+"""Has artifacts made by an engine, in the order of their needs.
+
+Each leaves its files and is not made again if they are there, so that a stopped run goes on where it was.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+
+from osln.jobs.artifact import Artifact, Made, by_urgency, with_needs
+from osln.jobs.bar import Bar
+from osln.jobs.engine import Engine, LostError
+
+logger = logging.getLogger(__name__)
+
+
+def run_jobs(
+    wanted: Iterable[Artifact], engine: Engine, on_done: Callable[[str, Made], None] | None = None
+) -> dict[str, Exception]:
+    """Makes what is not there, with one bar and the time left; what the most work waits for comes first.
+
+    Args:
+        wanted: What they need is made too.
+        engine: Makes them; entered only if something is to be made.
+        on_done: Called with the name of each artifact that was made, and what came of it.
+
+    Returns:
+        What was raised by artifacts that use networks, by their names. What needs them was not started.
+
+    Raises:
+        RuntimeError: A worker was killed; says what to do.
+        Exception: What another artifact raised; nothing further is started then.
+    """
+    artifacts = with_needs(wanted)
+    waiting = {name: one for name, one in by_urgency(artifacts).items() if not one.is_made}
+    if not waiting:
+        return {}
+    with engine, Bar({name: one.cost for name, one in waiting.items()}) as bar:
+        run = _Run(engine, waiting, artifacts.keys() - waiting.keys())
+        while run.waiting or run.running:
+            for name in run.start():
+                bar.finish(name)
+            finished, _ = wait(run.running, timeout=0.5, return_when=FIRST_COMPLETED)
+            for told in engine.told():
+                bar.hear(*told)
+            for future in finished:
+                if (one := run.finish(future)) is None:
+                    continue
+                bar.finish(one.name)
+                if on_done is not None and one.name in run.done:
+                    on_done(one.name, future.result())
+    return run.failed
+
+
+@dataclass
+class _Run:
+    """What waits in the order in which it is wanted, what runs, and what came of the others."""
+
+    engine: Engine
+    waiting: dict[str, Artifact]
+    done: set[str]
+    running: dict["Future[Made]", Artifact] = field(default_factory=dict)
+    lost: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, Exception] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+
+    def start(self) -> list[str]:
+        """Starts what can be made; returns the names of what never can."""
+        lost = []
+        room = dict(self.engine.room())
+        for name, one in list(self.waiting.items()):
+            needed = {other.name for other in one.needs}
+            place = self.engine.place(one)
+            if needed & self.given_up:
+                lost.append(name)
+                self.given_up.add(name)
+            elif room.get(place, 0) > 0 and needed <= self.done:
+                self.running[self.engine.submit(one)] = one
+                room[place] -= 1
+            else:
+                continue
+            del self.waiting[name]
+        return lost
+
+    def finish(self, future: "Future[Made]") -> Artifact | None:
+        """Takes in what was made or has failed, None if it waits once more; errors as in `run_jobs`."""
+        one = self.running.pop(future)
+        error = future.exception()
+        if error is None:
+            self.done.add(one.name)
+        elif isinstance(error, LostError) and self.lost[one.name] < self.engine.tries:
+            logger.warning("the worker of %s was lost, it is made again: %s", one.name, error)
+            self.lost[one.name] += 1
+            # What is begun again was urgent already.
+            self.waiting = {one.name: one, **self.waiting}
+            return None
+        elif one.uses_network and isinstance(error, Exception) and not isinstance(error, LostError):
+            logger.warning("%s failed, the rest goes on: %s", one.name, error, exc_info=error)
+            self.failed[one.name] = error
+            self.given_up.add(one.name)
+        else:
+            self.engine.cancel()
+            if not isinstance(error, LostError):
+                raise error
+            raise RuntimeError(
+                f"the process that worked on {one.name!r} was killed, perhaps for memory: run the same "
+                "command again, it goes on where it was"
+            ) from error
+        return one

@@ -1,0 +1,62 @@
+"""The process that makes an artifact: where it computes, and how it tells how far it is."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from osln.jobs.artifact import Made
+from osln.learning.fit import Progress
+
+Tell = Callable[[tuple[str, float, str]], Any]
+"""Takes name of the artifact, share that is done and words to whoever runs the job."""
+
+_tell: Tell | None = None
+_device = "cpu"
+_name = ""
+"""What this worker makes."""
+
+
+def device() -> str:
+    """Where the worker that asks computes: "cpu" or "cuda:N"; "cpu" outside a worker."""
+    return _device
+
+
+def tell(share: float, words: str = "") -> None:
+    """Called by what makes an artifact: this share of it is done; nothing happens outside a worker."""
+    if _tell is not None:
+        _tell((_name, share, words))
+
+
+def tell_training(state: Progress) -> None:
+    """`tell` of a training: what `fit` calls after each report."""
+    tell(state.share, f"loss {state.loss:.3f}")
+
+
+def start(teller: Tell, place: str, core: int | None) -> None:
+    """Makes this process a worker: one thread and low priority, so that the computer stays usable.
+
+    Args:
+        teller: Where `tell` goes.
+        place: What `device` says.
+        core: Which of the cores that the process may use it keeps to; None leaves it all of them.
+    """
+    global _tell, _device
+    _tell, _device = teller, place
+    torch.set_num_threads(1)
+    os.nice(max(0, 5 - os.nice(0)))
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        # Runtimes with thread pools of their own would otherwise fill all cores from every worker.
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[core % len(allowed)]})
+
+
+def make(name: str, work: Callable[[], Any]) -> Made:
+    """Makes an artifact in this worker."""
+    global _name
+    _name = name
+    began = time.monotonic()
+    value = work()
+    return Made(time.monotonic() - began, value)

@@ -1,0 +1,132 @@
+"""A Ray cluster makes what processes make, byte by byte, also if a computer is lost in the middle."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from osln.jobs.artifact import Artifact
+from osln.jobs.cluster import Cluster
+from osln.jobs.processes import Processes
+from osln.jobs.run import run_jobs
+from osln.jobs.worker import device, tell
+from osln.reproduction.artifacts import Artifacts
+from osln.reproduction.plan import Network
+from osln.rows.experiments import PRESETS
+from osln.weights.checkpoint import load_checkpoint
+from small import clusters
+from small import cohort as small_cohort
+from small.clusters import cluster as cluster
+
+pytestmark = pytest.mark.cluster
+STEPS = 12
+NETWORKS = [Network("ct-hrnet", 1, seed) for seed in range(3)]
+"""The cheapest of the real sizes: workers know no others."""
+
+
+def wanted(folder: Path) -> list[Artifact]:
+    """Three trainings of few steps and the maps of one of them: what a table is made of."""
+    folder.mkdir()
+    plan = small_cohort.make_plan(folder, preset=replace(PRESETS["demo"], iterations=STEPS))
+    artifacts = Artifacts(plan)
+    maps = artifacts.maps(NETWORKS[0], plan.cohort.cases("test"), ("test",))
+    return [*map(artifacts.training, NETWORKS), maps]
+
+
+def contents(made: list[Artifact]) -> list[object]:
+    """Weights with all that was learned on the way except how long it took; of other files every byte."""
+    found: list[object] = []
+    for path in (path for one in made for path in one.paths):
+        if path.suffix != ".pt":
+            found.append(path.read_bytes())
+            continue
+        checkpoint = load_checkpoint(path)
+        metadata = {name: value for name, value in checkpoint.metadata.items() if name != "seconds"}
+        found.append((metadata, [value.numpy().tobytes() for value in checkpoint.state_dict.values()]))
+    return found
+
+
+def note(record: Path, name: str) -> tuple[int, int, str]:
+    """Says where it ran, and leaves a file."""
+    tell(0.5, "loss 1")
+    (record / f"{name}-{os.getpid()}").touch()
+    return os.getpid(), torch.get_num_threads(), device()
+
+
+def fail(name: str) -> None:
+    raise ValueError(f"{name} cannot be done")
+
+
+def end_process(record: Path, times: int) -> str:
+    """Ends its worker so many times, then succeeds."""
+    ended = len(list(record.glob("ended-*")))
+    if ended < times:
+        (record / f"ended-{ended}").touch()
+        os._exit(1)
+    return "made"
+
+
+@contextmanager
+def killed_in_the_middle(cluster, raylet, folder: Path) -> Iterator[None]:
+    """Takes away a computer as soon as some training has left its state."""
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.02):
+            if list(folder.rglob("*.resume")):
+                return cluster.remove_node(raylet, allow_graceful=False)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(cluster, tmp_path, caplog):
+    there = cluster(2)
+    made = wanted(tmp_path / "cluster")
+    with killed_in_the_middle(there, there.list_all_nodes()[-1], tmp_path / "cluster"):
+        assert run_jobs(made, Cluster(there.address, 1, [tmp_path])) == {}
+    assert caplog.text.count("was lost, it is made again") >= 1
+    here = wanted(tmp_path / "here")
+    assert run_jobs(here, Processes(1)) == {}
+    assert contents(made) == contents(here)
+    assert not list(tmp_path.rglob("*.resume")) and not list(tmp_path.glob(".seen-*"))
+
+
+def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(cluster, tmp_path):
+    there = cluster(1)
+    made = {}
+    jobs = [Artifact(name, (), (), partial(note, tmp_path, name)) for name in "abcd"]
+    bad = Artifact("bad", (), (), partial(fail, "bad"), uses_network=True)
+    ended = Artifact("ended", (), (), partial(end_process, tmp_path, 2))
+    engine = Cluster(there.address, 1, [tmp_path])
+    failures = run_jobs([*jobs, bad, ended], engine, lambda name, one: made.update({name: one.value}))
+    assert {name: str(error) for name, error in failures.items()} == {"bad": "bad cannot be done"}
+    assert type(failures["bad"]) is ValueError
+    assert made.pop("ended") == "made"
+    # One process for all, as far as it was not ended.
+    assert len({pid for pid, _, _ in made.values()}) <= 3
+    assert {(threads, place) for _, threads, place in made.values()} == {(1, "cpu")}
+    with pytest.raises(RuntimeError, match=r"worked on 'ended' was killed.* goes on where it was"):
+        run_jobs([replace(ended, make=partial(end_process, tmp_path, 99))], engine)
+    clusters.add(there)
+    with pytest.raises(ValueError, match=r"127.0.0.1 of the cluster does not see .*none: mount it"):
+        run_jobs(jobs, Cluster(there.address, 1, [tmp_path, tmp_path / "none"]))
+
+
+def test_a_cluster_of_this_computer_has_a_token_and_listens_to_it_alone(require, tmp_path):
+    clusters.need_ray(require)
+    made = {}
+    job = Artifact("token", (), (), partial(os.environ.get, "RAY_AUTH_MODE"))
+    run_jobs([job], Cluster("local", 1, [tmp_path]), lambda name, one: made.update({name: one.value}))
+    assert made == {"token": "token"}

@@ -1,0 +1,78 @@
+"""A Ray cluster of several computers on this one: a head without a place, and raylets of one place each."""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+INSTALL = ".venv/bin/python -m pip install -r requirements-cluster.txt"
+LOOPBACK = "127.0.0.1"
+STORE_BYTES = 80 * 2**20
+"""Hardly more than the least that Ray takes."""
+
+
+def need_ray(require) -> None:
+    """Skips, or fails, a test where Ray is missing."""
+    if importlib.util.find_spec("ray") is None:
+        require("Ray", INSTALL)
+
+
+class Raylets:
+    """Each computer is a process group of `ray start --block`, which can be killed without grace.
+
+    Attributes:
+        address: Of the head.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind((LOOPBACK, 0))
+            port = free.getsockname()[1]
+        self.address = f"{LOOPBACK}:{port}"
+        self._log = folder / "ray.log"
+        self._started: list[subprocess.Popen] = []
+        self._start("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
+
+    def add(self) -> subprocess.Popen:
+        """One raylet more."""
+        return self._start(f"--address={self.address}", "--num-cpus=1")
+
+    def kill(self, raylet: subprocess.Popen) -> None:
+        """As a computer that loses its power."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(raylet.pid, signal.SIGKILL)
+        raylet.wait()
+
+    def end(self) -> None:
+        for one in reversed(self._started):
+            self.kill(one)
+
+    def _start(self, *options: str) -> subprocess.Popen:
+        common = (f"--node-ip-address={LOOPBACK}", "--num-gpus=0", f"--object-store-memory={STORE_BYTES}")
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options, *common, "--block"]
+        quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+        # A lost computer is noticed in seconds.
+        quick = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+        with self._log.open("ab") as log:
+            started = subprocess.Popen(
+                command, env={**os.environ, **quiet, **quick}, stdout=log, stderr=log, start_new_session=True
+            )
+        self._started.append(started)
+        return started
+
+
+@pytest.fixture
+def raylets(require, monkeypatch, tmp_path) -> Iterator[Raylets]:
+    """A head; it and the raylets that are added end with the test."""
+    need_ray(require)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    started = Raylets(tmp_path)
+    yield started
+    started.end()

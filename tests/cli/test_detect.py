@@ -48,9 +48,9 @@ def test_a_failed_case_is_status_1_and_counted(command, tmp_path, capsys):
 
 
 def test_parts_together_do_every_case(command, tmp_path):
-    assert command("--parts", "2", "--part", "1") == 0
+    assert command("--parts", "1/2") == 0
     assert not (tmp_path / "out" / "b.json").exists()
-    assert command("--parts", "2", "--part", "2") == 0
+    assert command("--parts", "2/2") == 0
     assert (tmp_path / "out" / "b.json").exists()
 
 
@@ -69,7 +69,8 @@ def test_a_machine_reads_what_became_of_the_cases(command, capsys):
         (["--extension", ".dcm"], "a label map ends with one of .nii.gz"),
         (["--device", "tpu"], "device 'tpu' is not available"),
         (["--cases", "z"], "there is no case z"),
-        (["--parts", "2", "--part", "3"], "there is no part 3 of 2"),
+        (["--parts", "3/2"], "expected K/N with K from 1 to N, like 2/8, got 3/2"),
+        (["--processes", "1", "--device", "cpu"], "--device is for one process"),
         (["--model", "osln"], "no weights for"),
     ],
 )

@@ -22,7 +22,8 @@ from osln.rows.experiments import PRESETS
 from osln.weights.checkpoint import load_checkpoint
 from small import clusters
 from small import cohort as small_cohort
-from small.clusters import cluster as cluster
+from small.clusters import Raylets
+from small.clusters import raylets as raylets
 
 pytestmark = pytest.mark.cluster
 STEPS = 12
@@ -73,14 +74,14 @@ def end_process(record: Path, times: int) -> str:
 
 
 @contextmanager
-def killed_in_the_middle(cluster, raylet, folder: Path) -> Iterator[None]:
+def killed_in_the_middle(raylets: Raylets, raylet, folder: Path) -> Iterator[None]:
     """Takes away a computer as soon as some training has left its state."""
     over = threading.Event()
 
     def kill() -> None:
         while not over.wait(0.02):
             if list(folder.rglob("*.resume")):
-                return cluster.remove_node(raylet, allow_graceful=False)
+                return raylets.kill(raylet)
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -91,11 +92,13 @@ def killed_in_the_middle(cluster, raylet, folder: Path) -> Iterator[None]:
         thread.join()
 
 
-def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(cluster, tmp_path, caplog):
-    there = cluster(2)
+def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(raylets, tmp_path, caplog):
+    raylets.add()
+    second = raylets.add()
+    raylets.wait()
     made = wanted(tmp_path / "cluster")
-    with killed_in_the_middle(there, there.list_all_nodes()[-1], tmp_path / "cluster"):
-        assert run_jobs(made, Cluster(there.address, 1, [tmp_path])) == {}
+    with killed_in_the_middle(raylets, second, tmp_path / "cluster"):
+        assert run_jobs(made, Cluster(raylets.address, 1, [tmp_path])) == {}
     assert caplog.text.count("was lost, it is made again") >= 1
     here = wanted(tmp_path / "here")
     assert run_jobs(here, Processes(1)) == {}
@@ -103,13 +106,14 @@ def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(cluster,
     assert not list(tmp_path.rglob("*.resume")) and not list(tmp_path.glob(".seen-*"))
 
 
-def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(cluster, tmp_path):
-    there = cluster(1)
+def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(raylets, tmp_path):
+    raylets.add()
+    raylets.wait()
     made = {}
     jobs = [Artifact(name, (), (), partial(note, tmp_path, name)) for name in "abcd"]
     bad = Artifact("bad", (), (), partial(fail, "bad"), uses_network=True)
     ended = Artifact("ended", (), (), partial(end_process, tmp_path, 2))
-    engine = Cluster(there.address, 1, [tmp_path])
+    engine = Cluster(raylets.address, 1, [tmp_path])
     failures = run_jobs([*jobs, bad, ended], engine, lambda name, one: made.update({name: one.value}))
     assert {name: str(error) for name, error in failures.items()} == {"bad": "bad cannot be done"}
     assert type(failures["bad"]) is ValueError
@@ -119,9 +123,8 @@ def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(cluster,
     assert {(threads, place) for _, threads, place in made.values()} == {(1, "cpu")}
     with pytest.raises(RuntimeError, match=r"worked on 'ended' was killed.* goes on where it was"):
         run_jobs([replace(ended, make=partial(end_process, tmp_path, 99))], engine)
-    clusters.add(there)
     with pytest.raises(ValueError, match=r"127.0.0.1 of the cluster does not see .*none: mount it"):
-        run_jobs(jobs, Cluster(there.address, 1, [tmp_path, tmp_path / "none"]))
+        run_jobs(jobs, Cluster(raylets.address, 1, [tmp_path, tmp_path / "none"]))
 
 
 def test_a_cluster_of_this_computer_has_a_token_and_listens_to_it_alone(require, tmp_path):

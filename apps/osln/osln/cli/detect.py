@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osln.cli.engines import add_engine, add_parts, engine_of, make_absolute
 from osln.cli.options import add_models, add_out, command
 from osln.rows.experiments import ROWS
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
     from osln.output.cases import Case
+    from osln.output.running import Outcome
+    from osln.output.spread import Networks
     from osln.output.writing import Wanted
     from osln.pipeline import Pipeline
 
+NONE = "-"
 EXAMPLES = (
     "ct.nii.gz pet.nii.gz tumor.nii.gz -o nodes",
     "ct.nii.gz - tumor.nii.gz -o nodes --model ct-stratified",
@@ -68,8 +72,8 @@ def add_parser(commands: Any) -> None:
     dicom.add_argument("--roi-rules", type=Path, metavar="FILE", help="as in import")
     dicom.add_argument("--keep-identity", action="store_true", help="call cases by patient id")
     many = parser.add_argument_group("many cases")
-    many.add_argument("--parts", type=int, default=1, metavar="N", help="split the cases into N jobs")
-    many.add_argument("--part", type=int, default=1, metavar="I", help="which of them this is, from 1")
+    add_parts(many)
+    add_engine(many, None)
     many.add_argument("--overwrite", action="store_true", help="do finished cases again")
     many.add_argument("--json", action="store_true", help="print what became of the cases as JSON")
     parser.set_defaults(run=run)
@@ -79,19 +83,35 @@ def run(options: argparse.Namespace) -> int:
     """Detects; 1 if any case failed."""
     from tqdm import tqdm
 
+    from osln.output.running import run_cases
     from osln.output.writing import Wanted
+    from osln.weights.devices import devices
 
+    make_absolute(options)
     forms = tuple(form for form in ("seg", "rtstruct") if getattr(options, form))
     pictures = options.pictures or options.overview
     wanted = Wanted(options.out, options.extension, options.show_rejected, forms, pictures)
     with ExitStack() as stack, tqdm(unit="case", disable=None) as bar:
+        options.inputs = [one if one == NONE else str(Path(one).absolute()) for one in options.inputs]
         cases = _cases(options, stack, bar)
         try:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"{options.out} cannot be made: {error.strerror}") from error
         bar.set_description_str("loading networks")
-        return _run(options, cases, _pipeline(options), wanted, bar)
+        networks = _networks(options)
+        spread = options.cluster is not None or options.processes is not None
+        # Also where workers load it again: what cannot be loaded is refused before any is started.
+        pipeline = networks.load("cpu" if spread else devices(options.device)[0])
+
+        def tell(words: str, share: float) -> None:
+            bar.set_description_str(words)
+
+        if spread:
+            outcomes = _spread(options, cases, networks, wanted)
+        else:
+            outcomes = run_cases(cases, pipeline, wanted, overwrite=options.overwrite, tell=tell)
+        return _run(options, outcomes, len(cases), pipeline, wanted, bar)
 
 
 def _cases(options: argparse.Namespace, stack: ExitStack, bar: tqdm) -> list[Case]:
@@ -112,14 +132,17 @@ def _cases(options: argparse.Namespace, stack: ExitStack, bar: tqdm) -> list[Cas
     cases = chosen_cases(find_cases(options.inputs, reading, stack, progress), options.cases)
     if any(case.lies_in(options.out) for case in cases):
         raise ValueError(f"the results would lie among the images in {options.out}: choose another folder")
-    return part_of(cases, options.part, options.parts)
+    if options.cluster is not None and any(Path(one).suffix.lower() == ".zip" for one in options.inputs):
+        raise ValueError(
+            "the other computers of a cluster do not see an unpacked archive: unpack it yourself"
+        )
+    return part_of(cases, *options.parts)
 
 
-def _pipeline(options: argparse.Namespace) -> Pipeline:
-    from osln.pipeline import PRECISION, load_pipeline
+def _networks(options: argparse.Namespace) -> Networks:
+    from osln.output.spread import Networks
+    from osln.pipeline import PRECISION
     from osln.stage_two.points import POINT_UNIT
-    from osln.weights.devices import devices
-    from osln.weights.model_store import ModelStore
 
     point = None
     if options.false_positives_per_patient is not None:
@@ -128,33 +151,48 @@ def _pipeline(options: argparse.Namespace) -> Pipeline:
         point = f"{PRECISION}{options.precision}"
     elif options.score is not None and not 0 < options.score <= 1:
         raise ValueError(f"--score lies above 0 and up to 1, not {options.score:g}")
-    return load_pipeline(
-        ModelStore(options.models),
-        options.model,
-        point=point,
-        score=options.score or 0.0,
-        tagger=options.tagger,
-        device=devices(options.device)[0],
-    )
+    return Networks(options.models, options.model, point, options.score or 0.0, options.tagger)
+
+
+def _spread(
+    options: argparse.Namespace, cases: Sequence[Case], networks: Networks, wanted: Wanted
+) -> Iterator[Outcome]:
+    """Outcomes of cases that workers have done, by name, when all are done."""
+    from osln.jobs.run import run_jobs
+    from osln.output.spread import case_artifacts
+
+    if options.device is not None:
+        raise ValueError("--device is for one process: workers take the GPUs that there are, else the CPU")
+    shared = [options.out, options.models, *([options.tagger] if options.tagger else [])]
+    shared += [Path(one) for one in options.inputs if one != NONE]
+    found: list[Outcome] = []
+    artifacts = case_artifacts(cases, networks, wanted, overwrite=options.overwrite)
+    failures = run_jobs(artifacts, engine_of(options, shared), lambda name, made: found.append(made.value))
+    for failure in failures.values():
+        raise failure
+    yield from sorted(found, key=lambda outcome: outcome.case)
 
 
 def _run(
-    options: argparse.Namespace, cases: Sequence[Case], pipeline: Pipeline, wanted: Wanted, bar: tqdm
+    options: argparse.Namespace,
+    coming: Iterable[Outcome],
+    count: int,
+    pipeline: Pipeline,
+    wanted: Wanted,
+    bar: tqdm,
 ) -> int:
+    """Tells what becomes of the cases; 1 if any failed."""
     from osln.output.overview import write_overview
-    from osln.output.running import DONE, FAILED, run_cases
+    from osln.output.running import DONE, FAILED
 
     def say(line: str) -> None:
         bar.write(line, file=sys.stderr if options.json else sys.stdout)
 
-    def tell(words: str, share: float) -> None:
-        bar.set_description_str(words)
-
     for warning in pipeline.warnings:
         say(f"note: {warning}")
-    bar.reset(total=len(cases))
+    bar.reset(total=count)
     outcomes = []
-    for outcome in run_cases(cases, pipeline, wanted, overwrite=options.overwrite, tell=tell):
+    for outcome in coming:
         outcomes.append(outcome)
         bar.update()
         bar.set_description_str("detecting")

@@ -22,7 +22,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def add_engine(parser: argparse.ArgumentParser, processes: int | None) -> None:
+def add_engine(parser: Any, processes: int | None) -> None:
     """`--processes` and `--cluster`.
 
     Args:
@@ -38,6 +38,22 @@ def add_engine(parser: argparse.ArgumentParser, processes: int | None) -> None:
         "--cluster", metavar="ADDRESS",
         help="a Ray cluster instead: HOST:PORT of its head, or local for one of --processes workers here "
         "(docs/scaling.md)",
+    )  # fmt: skip
+
+
+def part(text: str) -> tuple[int, int]:
+    """K of K/N and N."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"expected K/N with K from 1 to N, like 2/8, got {text}")
+    return int(number), int(count)
+
+
+def add_parts(parser: Any) -> None:
+    """`--parts`: this job's share of a job array."""
+    parser.add_argument(
+        "--parts", type=part, default=(1, 1), metavar="K/N",
+        help="do the K-th of N parts only, from 1, as a job of an array does (docs/scaling.md)",
     )  # fmt: skip
 
 

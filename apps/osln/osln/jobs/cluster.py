@@ -19,7 +19,7 @@ from osln.jobs import worker
 from osln.jobs.artifact import Artifact, Made
 from osln.jobs.cores import free_core
 from osln.jobs.engine import CPU, GPU, LostError
-from osln.jobs.nodes import check_nodes, check_token
+from osln.jobs.nodes import check_nodes, check_token, is_loopback
 from osln.jobs.processes import told_lost
 
 LOCAL = "local"
@@ -66,6 +66,9 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         # Read when ray is imported: it tells its makers nothing, and has no web page.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        if self._address == LOCAL or is_loopback(self._address.rpartition(":")[0]):
+            # Else Ray takes the computer's outer address instead of the loopback one.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if self._address == LOCAL:
             # Other people of this computer could run programs in the name of whoever started it.
             os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -89,8 +92,9 @@ class Cluster:
         self._ray.shutdown()
 
     def _how(self) -> dict[str, Any]:
+        host = self._address.rpartition(":")[0]
         if self._address != LOCAL:
-            return {"address": self._address}
+            return {"address": self._address} | ({"_node_ip_address": host} if is_loopback(host) else {})
         return {
             "address": LOCAL,
             "num_cpus": self._processes,

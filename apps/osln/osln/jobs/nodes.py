@@ -30,8 +30,8 @@ def check_token(ray: Any, address: str) -> None:
     if open_to_others:
         raise ValueError(
             f"the cluster at {address} asks for no token, and whoever reaches {open_to_others[0]} can run "
-            "programs there: stop it, set RAY_AUTH_MODE=token and the same token on every computer, and start "
-            "it and this command again (docs/scaling.md)"
+            "programs there: stop it, set RAY_AUTH_MODE=token and the same token on every computer, and "
+            "start it and this command again (docs/scaling.md)"
         )
 
 

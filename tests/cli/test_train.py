@@ -59,12 +59,12 @@ def test_a_network_is_trained_from_a_store_and_the_outcome_told(calls, tmp_path,
 
 def test_a_network_of_stage_two_takes_epochs_and_a_tagger(calls, tmp_path):
     store = ["--store", str(tmp_path), "--models", str(tmp_path)]
-    assert main(["train", *store, "--model", "glnet", "--epochs", "3", "--tagger", "own.safetensors"]) == 0
+    assert main(["train", *store, "--model", "glnet", "--epochs", "3", "--tagger", "/own.safetensors"]) == 0
     assert main(["train", *store, "--model", "tag"]) == 0
     shipped = small_store.ship_untrained_tagger(tmp_path)
     assert main(["train", *store, "--model", "tag"]) == 0
     (name, own), (_, none), (_, found) = calls
-    assert name == "glnet" and own["epochs"] == 3 and own["tagger_path"] == Path("own.safetensors")
+    assert name == "glnet" and own["epochs"] == 3 and own["tagger_path"] == Path("/own.safetensors")
     assert none["tagger_path"] is None and found["tagger_path"] == shipped
 
 

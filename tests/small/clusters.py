@@ -16,6 +16,7 @@ import pytest
 INSTALL = ".venv/bin/python -m pip install -r requirements-cluster.txt"
 HEAD = "127.0.0.2"
 """Each computer has an address of its own in 127/8; for 127.0.0.1 Ray takes the outer address."""
+TRIES = 3
 STORE_BYTES = 80 * 2**20
 """Hardly more than the least that Ray takes."""
 
@@ -43,20 +44,8 @@ class Raylets:
         self._start("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
 
     def add(self) -> subprocess.Popen:
-        """One raylet more."""
+        """One raylet more; comes back when it is there."""
         return self._start(f"--address={self.address}", "--num-cpus=1")
-
-    def wait(self) -> "Raylets":
-        """Until all that were started are there."""
-        until = time.monotonic() + 120
-        for number in range(len(self._started)):
-            while "Ray runtime started" not in (told := self._log(number).read_text()):
-                assert time.monotonic() < until, told
-                time.sleep(0.1)
-        return self
-
-    def _log(self, number: int) -> Path:
-        return self._folder / f"ray-{number}.log"
 
     def kill(self, raylet: subprocess.Popen) -> None:
         """As a computer that loses its power."""
@@ -69,13 +58,24 @@ class Raylets:
             self.kill(one)
 
     def _start(self, *options: str) -> subprocess.Popen:
+        for _ in range(TRIES):
+            started = self._process(*options)
+            while started.poll() is None:
+                if "Ray runtime started" in (self._folder / "ray.log").read_text():
+                    return started
+                time.sleep(0.1)
+            # Ray gives up after 30 s, which a busy computer may need.
+            self.kill(started)
+        raise RuntimeError((self._folder / "ray.log").read_text())
+
+    def _process(self, *options: str) -> subprocess.Popen:
         own = f"127.0.0.{2 + len(self._started)}"
         common = (f"--node-ip-address={own}", "--num-gpus=0", f"--object-store-memory={STORE_BYTES}")
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options, *common, "--block"]
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
         # A lost computer is noticed in seconds.
-        quick = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
-        with self._log(len(self._started)).open("wb") as log:
+        quick = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "5"}
+        with (self._folder / "ray.log").open("wb") as log:
             started = subprocess.Popen(
                 command, env={**os.environ, **quiet, **quick}, stdout=log, stderr=log, start_new_session=True
             )

@@ -95,7 +95,6 @@ def killed_in_the_middle(raylets: Raylets, raylet, folder: Path) -> Iterator[Non
 def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(raylets, tmp_path, caplog):
     raylets.add()
     second = raylets.add()
-    raylets.wait()
     made = wanted(tmp_path / "cluster")
     with killed_in_the_middle(raylets, second, tmp_path / "cluster"):
         assert run_jobs(made, Cluster(raylets.address, 1, [tmp_path])) == {}
@@ -108,7 +107,6 @@ def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(raylets,
 
 def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(raylets, tmp_path):
     raylets.add()
-    raylets.wait()
     made = {}
     jobs = [Artifact(name, (), (), partial(note, tmp_path, name)) for name in "abcd"]
     bad = Artifact("bad", (), (), partial(fail, "bad"), uses_network=True)

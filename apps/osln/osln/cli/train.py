@@ -8,11 +8,14 @@ are made from generated phantoms by ./scripts/osln tables --table all --phantoms
 import argparse
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from osln.cli.engines import add_engine, engine_of, make_absolute
 from osln.cli.options import add_models, add_preset, add_training, command
 from osln.cli.progress import steps
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
@@ -63,6 +66,7 @@ def add_parser(commands: Any) -> None:
         help="judge on the validation patients alone, also where they are few: a fifth of the time",
     )
     parser.add_argument("--no-publish", action="store_true", help="store the new version only")
+    add_engine(parser, None)
     parser.set_defaults(run=run)
 
 
@@ -70,15 +74,66 @@ def run(options: argparse.Namespace) -> int:
     """Train one network after the other; what went wrong with some is told in the end."""
     if "," in options.device or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError(ONE_DEVICE)
+    make_absolute(options)
+    names = SERVED_NETWORKS if options.model == "all" else (options.model,)
+    spread = options.cluster is not None or options.processes is not None
     failed = []
-    for name in SERVED_NETWORKS if options.model == "all" else (options.model,):
-        try:
-            sys.stdout.write(summary(from_store(options, name)))
-        except ValueError as error:
-            failed.append(f"{name}: {error}")
+    for name, outcome in (by_workers if spread else one_by_one)(options, names):
+        if isinstance(outcome, str):
+            failed.append(f"{name}: {outcome}")
+        else:
+            sys.stdout.write(summary(outcome))
     if failed:
         raise ValueError("\n".join(failed))
     return 0
+
+
+def one_by_one(
+    options: argparse.Namespace, names: Sequence[str]
+) -> "Iterator[tuple[str, RetrainReport | str]]":
+    """The report of each network, or why there is none."""
+    for name in names:
+        try:
+            yield name, from_store(options, name)
+        except ValueError as error:
+            yield name, str(error)
+
+
+def by_workers(
+    options: argparse.Namespace, names: Sequence[str]
+) -> "Iterator[tuple[str, RetrainReport | str]]":
+    """The same from workers, when all are done; the trainings of stage one run at the same time."""
+    from osln.jobs.run import run_jobs
+    from osln.retraining.judgment import HIGHEST_RISK
+    from osln.retraining.round import Settings
+    from osln.retraining.spread import Trainings
+
+    if options.device != "cpu":
+        raise ValueError("--device is for one process: workers take the GPUs that there are, else the CPU")
+    settings = Settings(
+        options.preset,
+        options.iterations,
+        options.learning_rate,
+        options.from_scratch,
+        options.seed,
+        highest_risk=HIGHEST_RISK if options.highest_risk is None else options.highest_risk,
+        cross_fit=not options.no_cross_fit,
+    )
+    told = argparse.Namespace(**{name: value for name, value in vars(options).items() if name != "run"})
+    trainings = Trainings(options.store, options.models, settings, partial(in_worker, told))
+    found: dict[str, Any] = {}
+    options.models.mkdir(parents=True, exist_ok=True)
+    engine = engine_of(options, [options.models, options.store])
+    failures = run_jobs(
+        trainings.artifacts(names), engine, lambda name, made: found.update({name: made.value})
+    )
+    for name in names:
+        yield name, found.get(name) or str(next(iter(failures.values())))
+
+
+def in_worker(options: argparse.Namespace, name: str, device: str) -> "RetrainReport":
+    """`from_store` on a worker's device."""
+    return from_store(argparse.Namespace(**{**vars(options), "device": device}), name)
 
 
 def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":

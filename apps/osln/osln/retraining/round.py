@@ -191,8 +191,7 @@ class Round(ABC):
         if not learned:
             raise ValueError(nothing_to_learn(self.name, splits, skipped))
         with self._resume_files() as folder:
-            path = folder / f"{self.name}.resume"
-            checkpoint = self.train(recipe, learned, compared, **self._options(learned, path, self.initial))
+            checkpoint = self._train(recipe, learned, compared, folder)
             trained = self._judged(checkpoint, learned, compared, skipped)
             if self._asks_more(trained, learned):
                 trained = self._cross_fitted(recipe, trained, learned, compared, folder)
@@ -204,6 +203,49 @@ class Round(ABC):
                 highest_risk=self.settings.highest_risk,
                 renew=lambda: self.renew(checkpoint, compared),
             )
+
+    def learn(self, part: int) -> None:
+        """Does one training of `run` and leaves its state, from which `run` goes on: workers share a round.
+
+        Args:
+            part: 0 for the network itself, from 1 on for those of cross-fitting, as far as it is certain that
+                `run` asks for them.
+        """
+        recipe = self.recipe()
+        learned, compared, _ = self.gather(recipe, self._splits()[0])
+        folder = self.store.root / "training"
+        if not learned:
+            return
+        if part == 0:
+            self._train(recipe, learned, compared, folder)
+            return
+        if not self.settings.cross_fit or self.rival is None or len(compared) >= FEWEST_PATIENTS:
+            return
+        parts = self._parts([one.case for one in learned if one.case not in self.partial])
+        for version, cases in parts[part - 1 : part]:
+            self._train_without(cases, version, recipe, learned, compared, folder)
+
+    def _train(self, recipe: Preset, learned: Patients, compared: Patients, folder: Path) -> Checkpoint:
+        path = folder / f"{self.name}.resume"
+        return self.train(recipe, learned, compared, **self._options(learned, path, self.initial))
+
+    def _train_without(
+        self,
+        part: Sequence[str],
+        version: Version,
+        recipe: Preset,
+        learned: Patients,
+        compared: Patients,
+        folder: Path,
+    ) -> Checkpoint | None:
+        """A network of cross-fitting, which goes on from a version; None if nobody is left to learn from."""
+        others = [one for one in learned if one.case not in part]
+        if not part or not others:
+            return None
+        # The state's name holds what is left out: another part must not go on from it.
+        path = folder / f"{self.name}-part-{'-'.join(part)[:80]}.resume"
+        initial = self.store.load(self.name, version) if self.initial is not None else None
+        return self.train(recipe, others, compared, **self._options(others, path, initial))
 
     def _splits(self) -> tuple[dict[str, str], dict[str, str]]:
         """Splits of the approved cases, and why others are left out.
@@ -283,22 +325,18 @@ class Round(ABC):
         by_case = {one.case: one for one in learned}
         parts = self._parts([case for case in by_case if case not in self.partial])
         for number, (version, part) in enumerate(parts, start=1):
-            others = [one for one in learned if one.case not in part]
-            if not part or not others:
-                continue
             self.settings.tell(
                 f"training {self.name} without {', '.join(part)} to judge on them ({number} of {len(parts)})"
             )
-            # The state's name holds what is left out: another part must not go on from it.
-            path = folder / f"{self.name}-part-{'-'.join(part)[:80]}.resume"
+            fold = self._train_without(part, version, recipe, learned, compared, folder)
+            if fold is None:
+                continue
             rival = self.store.load(self.name, version)
-            initial = rival if self.initial is not None else None
-            fold = self.train(recipe, others, compared, **self._options(others, path, initial))
             asked = [by_case[case] for case in part]
             compared_also = trained.compared.also(
                 asked, self.found(fold, asked), self.found(rival, asked), self.without(asked)
             )
-            base = version.name if initial is not None else None
+            base = version.name if self.initial is not None else None
             fold = replace(fold, metadata={**fold.metadata, "left_out": part, "base_version": base})
             trained = replace(trained, compared=compared_also, folds=(*trained.folds, fold))
         return trained

@@ -67,10 +67,12 @@ def retrain(
         preset, iterations, learning_rate, from_scratch, seed, device, publish, highest_risk,
         cross_fit, tagger_path, on_progress, on_step, resume,
     )  # fmt: skip
-    return _SegmenterRound(root, models, segmenter_name, settings).run()
+    return SegmenterRound(root, models, segmenter_name, settings).run()
 
 
-class _SegmenterRound(Round):
+class SegmenterRound(Round):
+    """A round of a network of stage one."""
+
     known = SEGMENTERS
     tuning_length = 0.3
 

@@ -1,6 +1,8 @@
 """A Ray cluster makes what processes make, byte by byte, also if a computer is lost in the middle."""
 
+import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.raylets import Raylets
+from osln.__main__ import main
 from osln.jobs.artifact import Artifact
 from osln.jobs.cluster import Cluster
 from osln.jobs.processes import Processes
@@ -22,11 +26,10 @@ from osln.rows.experiments import PRESETS
 from osln.weights.checkpoint import load_checkpoint
 from small import clusters
 from small import cohort as small_cohort
-from small.clusters import Raylets
 from small.clusters import raylets as raylets
 
 pytestmark = pytest.mark.cluster
-STEPS = 12
+STEPS = 6
 NETWORKS = [Network("ct-hrnet", 1, seed) for seed in range(3)]
 """The cheapest of the real sizes: workers know no others."""
 
@@ -131,3 +134,28 @@ def test_a_cluster_of_this_computer_has_a_token_and_listens_to_it_alone(require,
     job = Artifact("token", (), (), partial(os.environ.get, "RAY_AUTH_MODE"))
     run_jobs([job], Cluster("local", 1, [tmp_path]), lambda name, one: made.update({name: one.value}))
     assert made == {"token": "token"}
+
+
+def test_detection_and_training_by_a_cluster_are_those_of_processes(raylets, repository, tmp_path, capsys):
+    raylets.add()
+    store = tmp_path / "store"
+    small_cohort.make_store(store, {"train": 2, "validation": 1})
+    engines = {"here": ["--processes", "1"], "cluster": ["--cluster", raylets.address]}
+    for name, engine in engines.items():
+        folder = tmp_path / name
+        given = ["--model", "ct", "--cases", "phantom-01", "phantom-02", "-o", str(folder), *engine]
+        assert main(["detect", str(repository / "sample-datastore"), *given]) == 0
+        shutil.copytree(store, folder / "store")
+        given = ["--model", "ct-hrnet", "--iterations", "4", "--models", str(folder / "models"), *engine]
+        assert main(["train", "--store", str(folder / "store"), *given]) == 0
+    said = capsys.readouterr().out
+    assert said.count("cases: 2 done, 0 done before, 0 failed") == 2
+    for case in ("phantom-01", "phantom-02"):
+        maps = [(tmp_path / name / f"{case}.nii.gz").read_bytes() for name in engines]
+        assert maps[0] == maps[1]
+        found = [json.loads((tmp_path / name / f"{case}.json").read_text()) for name in engines]
+        assert found[0]["made_from"] == found[1]["made_from"]
+    trained = [load_checkpoint(next((tmp_path / name / "models").rglob("*.pt"))) for name in engines]
+    assert trained[0].metadata["losses"] == trained[1].metadata["losses"]
+    for name, value in trained[0].state_dict.items():
+        assert torch.equal(value, trained[1].state_dict[name])

@@ -21,6 +21,7 @@ from osln.jobs.cores import free_core
 from osln.jobs.engine import CPU, GPU, LostError
 from osln.jobs.nodes import check_nodes, check_token, is_loopback
 from osln.jobs.processes import told_lost
+from osln.jobs.told import Told
 
 LOCAL = "local"
 """Instead of an address: a cluster of this computer alone, for as long as the command runs."""
@@ -84,7 +85,7 @@ class Cluster:
                 ray.get_runtime_context().get_node_id(), soft=False
             )
             # Beside this process, which must not lose it with another computer.
-            self._told = ray.remote(_Told).options(num_cpus=0, scheduling_strategy=here).remote()
+            self._told = ray.remote(Told).options(num_cpus=0, scheduling_strategy=here).remote()
             self._gpus = self._there()[GPU] > 0
         return self
 
@@ -140,7 +141,14 @@ class Cluster:
         place = self.place(one)
         chosen = next(each for each in self._workers if each.is_free and each.place == place)
         answer = _raised_there(chosen.actor.make.remote(one.name, one.make).future())
-        chosen.asked = told_lost(answer, self._ray.exceptions.RayError)
+        errors = self._ray.exceptions
+        lost = (
+            errors.RayActorError,
+            errors.WorkerCrashedError,
+            errors.OutOfMemoryError,
+            errors.ObjectLostError,
+        )
+        chosen.asked = told_lost(answer, *lost)
         return chosen.asked
 
     def told(self) -> Iterator[tuple[str, float, str]]:
@@ -178,20 +186,6 @@ def _raised_there(asked: "Future[Made]") -> "Future[Made]":
 
     asked.add_done_callback(pass_on)
     return answer
-
-
-class _Told:
-    """What workers tell, until it is taken; an actor."""
-
-    def __init__(self) -> None:
-        self._told: list[tuple[str, float, str]] = []
-
-    def add(self, told: tuple[str, float, str]) -> None:
-        self._told.append(told)
-
-    def take(self) -> list[tuple[str, float, str]]:
-        told, self._told = self._told, []
-        return told
 
 
 class _Actor:

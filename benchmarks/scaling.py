@@ -1,8 +1,8 @@
 """What the engines add to the work, and how much sooner two workers are done than one: docs/scaling.md.
 
-Units are of two kinds: "tiny" does nothing, so that only the engine is measured, and "patient" makes and prepares a
-generated patient of the demo preset as `./scripts/osln tables` does. A cluster is of raylets of this computer with one
-place each. Times of two workers mean something only where two cores are idle: the load is told.
+Units are of two kinds: "tiny" does nothing, so that only the engine is measured, and "patient" makes and
+prepares a generated patient of the demo preset, as `./scripts/osln tables` does. A cluster is of raylets of
+this computer with one place each. Two workers are faster only where two cores are idle: the load is told.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """A Ray cluster of several computers on this one: a head without a place, and raylets of one place each."""
 
 import importlib.util
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -16,11 +17,14 @@ def need_ray(require) -> None:
         require("Ray", INSTALL)
 
 
-@pytest.fixture
-def raylets(require, monkeypatch, tmp_path) -> Iterator[Raylets]:
-    """A head; it and the raylets that are added end with the test."""
+@pytest.fixture(scope="module")
+def raylets(require, tmp_path_factory) -> Iterator[Raylets]:
+    """A head with one raylet for all tests of a file; they end with them."""
     need_ray(require)
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    started = Raylets(tmp_path)
-    yield started
-    started.end()
+    os.environ.pop("RAY_AUTH_MODE", None)
+    started = Raylets(tmp_path_factory.mktemp("raylets"))
+    try:
+        started.add()
+        yield started
+    finally:
+        started.end()

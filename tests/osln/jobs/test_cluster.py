@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.raylets import Raylets
+from benchmarks.raylets import SEARCH, Raylets
 from osln.__main__ import main
 from osln.jobs.artifact import Artifact
 from osln.jobs.cluster import Cluster
@@ -96,7 +98,6 @@ def killed_in_the_middle(raylets: Raylets, raylet, folder: Path) -> Iterator[Non
 
 
 def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(raylets, tmp_path, caplog):
-    raylets.add()
     second = raylets.add()
     made = wanted(tmp_path / "cluster")
     with killed_in_the_middle(raylets, second, tmp_path / "cluster"):
@@ -109,7 +110,6 @@ def test_what_a_lost_computer_ran_is_made_elsewhere_with_the_same_bytes(raylets,
 
 
 def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(raylets, tmp_path):
-    raylets.add()
     made = {}
     jobs = [Artifact(name, (), (), partial(note, tmp_path, name)) for name in "abcd"]
     bad = Artifact("bad", (), (), partial(fail, "bad"), uses_network=True)
@@ -128,16 +128,17 @@ def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(raylets,
         run_jobs(jobs, Cluster(raylets.address, 1, [tmp_path, tmp_path / "none"]))
 
 
-def test_a_cluster_of_this_computer_has_a_token_and_listens_to_it_alone(require, tmp_path):
+def test_a_cluster_of_this_computer_asks_for_a_token_and_listens_to_it_alone(require, repository, tmp_path):
     clusters.need_ray(require)
-    made = {}
-    job = Artifact("token", (), (), partial(os.environ.get, "RAY_AUTH_MODE"))
-    run_jobs([job], Cluster("local", 1, [tmp_path]), lambda name, one: made.update({name: one.value}))
-    assert made == {"token": "token"}
+    # In a process of its own: Ray reads once whether there are tokens.
+    command = [sys.executable, __file__, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": SEARCH}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    addresses, mode = json.loads(found.stdout)
+    assert addresses == ["127.0.0.1"] and mode == "token"
 
 
 def test_detection_and_training_by_a_cluster_are_those_of_processes(raylets, repository, tmp_path, capsys):
-    raylets.add()
     store = tmp_path / "store"
     small_cohort.make_store(store, {"train": 2, "validation": 1})
     engines = {"here": ["--processes", "1"], "cluster": ["--cluster", raylets.address]}
@@ -159,3 +160,17 @@ def test_detection_and_training_by_a_cluster_are_those_of_processes(raylets, rep
     assert trained[0].metadata["losses"] == trained[1].metadata["losses"]
     for name, value in trained[0].state_dict.items():
         assert torch.equal(value, trained[1].state_dict[name])
+
+
+def tell_mode() -> tuple[list[str], str]:
+    """In a worker: where the computers of its cluster listen, and whether it asks for tokens."""
+    import ray
+
+    return [node["NodeManagerAddress"] for node in ray.nodes()], os.environ["RAY_AUTH_MODE"]
+
+
+if __name__ == "__main__":
+    values: list = []
+    asked = Artifact("mode", (), (), tell_mode)
+    run_jobs([asked], Cluster("local", 1, [Path(sys.argv[1])]), lambda _, one: values.append(one.value))
+    sys.stdout.write(json.dumps(values[0]))

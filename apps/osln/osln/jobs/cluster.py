@@ -6,6 +6,7 @@ name. A worker that was lost, or its computer, costs what ran there; that is mad
 
 import contextlib
 import importlib.util
+import logging
 import os
 import secrets
 from collections import Counter
@@ -78,7 +79,7 @@ class Cluster:
 
         self._ray = ray
         with _only_this_context(self):
-            ray.init(**self._how(), log_to_driver=False, logging_level="error")
+            ray.init(**self._how(), log_to_driver=False, logging_level=logging.ERROR)
             check_token(ray, self._address)
             check_nodes(ray, self._shared)
             here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -90,6 +91,7 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._workers = []
         self._ray.shutdown()
 
     def _how(self) -> dict[str, Any]:

@@ -68,9 +68,13 @@ class _Run:
 
     def start(self) -> list[str]:
         """Starts what can be made; returns the names of what never can."""
-        lost = []
+        lost: list[str] = []
+        started: list[str] = []
         room = dict(self.engine.room())
-        for name, one in list(self.waiting.items()):
+        for name, one in self.waiting.items():
+            if not any(count > 0 for count in room.values()) and not self.given_up:
+                # Those behind wait as well: a cohort of 100,000 is not looked through for each that is made.
+                break
             needed = {other.name for other in one.needs}
             place = self.engine.place(one)
             if needed & self.given_up:
@@ -78,9 +82,9 @@ class _Run:
                 self.given_up.add(name)
             elif room.get(place, 0) > 0 and needed <= self.done:
                 self.running[self.engine.submit(one)] = one
+                started.append(name)
                 room[place] -= 1
-            else:
-                continue
+        for name in (*lost, *started):
             del self.waiting[name]
         return lost
 

@@ -1,0 +1,57 @@
+"""Which computers are given work."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from osln.jobs import cluster, nodes
+from osln.jobs.cluster import Cluster
+
+
+def ray_of(*hosts: str) -> SimpleNamespace:
+    """Stands in for the module, connected to a cluster of these computers; the last one has ended."""
+    there = [{"NodeManagerAddress": host, "Alive": host != hosts[-1]} for host in hosts]
+    return SimpleNamespace(nodes=lambda: there)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("10.0.0.1", False),
+     ("0.0.0.0", False), ("head.example", False), ("localhost.example", False)],
+)  # fmt: skip
+def test_what_means_this_computer_alone(host, expected):
+    assert nodes.is_loopback(host) is expected
+
+
+def test_without_a_token_only_a_cluster_of_this_computer_is_used(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    nodes.check_token(ray_of("127.0.0.1", "127.0.0.2", "10.0.0.9"), "127.0.0.1:6379")
+    reached = ray_of("127.0.0.1", "10.0.0.9", "10.0.0.8")
+    told = "the cluster at h:1 asks for no token, and whoever reaches 10.0.0.9 can run programs there"
+    with pytest.raises(ValueError, match=re.escape(told) + ".*set RAY_AUTH_MODE=token"):
+        nodes.check_token(reached, "h:1")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(ValueError, match="asks for no token"):
+        nodes.check_token(reached, "h:1")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    nodes.check_token(reached, "h:1")
+
+
+def test_a_computer_tells_what_it_does_not_see_and_what_results_depend_on(tmp_path):
+    unseen, setting = nodes.looked_at([tmp_path, tmp_path / "none"])
+    assert unseen == [str(tmp_path / "none")]
+    assert set(setting) == {"OSLN Label's sources", "python", *nodes.COMPUTING} and setting["torch"] != "none"
+
+
+@pytest.mark.parametrize("address", ["head", "head:port", ":6379", "ray://head:10001", "auto"])
+def test_an_address_is_a_host_and_a_port(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: object())
+    with pytest.raises(ValueError, match=f"as HOST:PORT, or local, not {address}"):
+        Cluster(address, 1, [tmp_path])
+
+
+def test_without_ray_it_is_said_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"--cluster needs the package ray: .*requirements-cluster.txt"):
+        Cluster("local", 1, [tmp_path])

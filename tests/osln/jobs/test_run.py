@@ -2,7 +2,7 @@
 
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from osln.jobs import processes, worker
 from osln.jobs.artifact import Artifact
 from osln.jobs.bar import Bar
+from osln.jobs.engine import LostError
 from osln.jobs.processes import Processes
 from osln.jobs.run import run_jobs
 from osln.jobs.worker import device, tell
@@ -129,6 +130,51 @@ def test_the_bar_counts_the_cost_of_what_is_done(capfd):
         bar.finish("short")
         bar.finish("long")
         assert bar.bar.n == pytest.approx(40)
+
+
+class Losing:
+    """An engine of one place that loses the first workers; an `Engine`."""
+
+    tries = 2
+
+    def __init__(self, losses: int) -> None:
+        self.losses = losses
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def place(self, one):
+        return "cpu"
+
+    def room(self):
+        return {"cpu": 1}
+
+    def submit(self, one):
+        answer = Future()
+        if self.losses:
+            self.losses -= 1
+            answer.set_exception(LostError("no power"))
+        else:
+            answer.set_result(worker.make(one.name, one.make))
+        return answer
+
+    def told(self):
+        return iter(())
+
+    def cancel(self):
+        pass
+
+
+def test_what_a_lost_worker_made_is_begun_again_before_others_and_not_for_ever(record, caplog):
+    wanted = [artifact(record, note, "first", cost=2), artifact(record, note, "second")]
+    assert run_jobs(wanted, Losing(2)) == {}
+    assert done(record) == ["first", "second"]
+    assert caplog.text.count("the worker of first was lost, it is made again: no power") == 2
+    with pytest.raises(RuntimeError, match="worked on 'first' was killed"):
+        run_jobs(wanted, Losing(3))
 
 
 @pytest.mark.slow

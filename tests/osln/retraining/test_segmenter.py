@@ -50,7 +50,7 @@ def gate(monkeypatch):
 
     monkeypatch.setattr(retraining, "train", train)
     monkeypatch.setattr(retraining, "sweeps", sweeps)
-    monkeypatch.setattr(retraining._SegmenterRound, "figures", lambda self, *given: shares(*given))
+    monkeypatch.setattr(retraining.SegmenterRound, "figures", lambda self, *given: shares(*given))
     monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 2)
     return figures
 

@@ -10,7 +10,7 @@ const PET_LOOK_MS = 2000;
  * @param image UID of the CT.
  * @param typed Name of the annotator where there are no accounts.
  * @return Promises: about, login, by (the annotator), facts, label [stored, record], and of the annotator held (the
- *     lease), draft, proposed.
+ *     lease), draft.
  */
 function askAbout(image, typed) {
   const login = account();
@@ -18,7 +18,7 @@ function askAbout(image, typed) {
   const ofName = work => by.then(name => (name ? work(image, name, false) : null));
   const asked = {
     ...{ image, typed, by, about: info(), login, facts: caseFacts(image), label: readLabel(image) },
-    ...{ held: ofName(lease), draft: ofName(keptDraft), proposed: ofName(proposedIn) },
+    ...{ held: ofName(lease), draft: ofName(keptDraft) },
   };
   // What fails is said where it is waited for.
   for (const one of Object.values(asked)) if (one?.catch) one.catch(() => {});
@@ -55,9 +55,8 @@ async function openCase(panel) {
   }
   await readStored(panel, asked.label);
   panel.mark(toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
-  const ahead = panel.name === (login ?? asked.typed) ? asked : {};
-  await takePlace(panel, ahead);
-  await readProposed(panel, ahead.proposed);
+  await takePlace(panel, panel.name === (login ?? asked.typed) ? asked : {});
+  await readProposed(panel);
   panel.enable(true);
   performance.mark('osln-usable');
   awaitPet(panel).catch(error => panel.trouble(error));
@@ -94,9 +93,9 @@ async function readStored(panel, read = readLabel(panel.image)) {
 }
 
 /** What the strategy asks first here; without an answer the candidates come by score. */
-async function readProposed(panel, asked = null) {
+async function readProposed(panel) {
   try {
-    const { why, candidates, windows } = (await asked) ?? (await proposedIn(panel.image, panel.name));
+    const { why, candidates, windows } = await proposedIn(panel.image, panel.name);
     panel.review.propose(candidates);
     const { length } = panel.review.proposed;
     panel.proposed = { why: length || windows.length ? `Proposed: ${why}` : '', windows };

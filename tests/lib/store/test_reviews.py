@@ -8,6 +8,7 @@ from fastapi import HTTPException
 
 from lib.store.datastore import OslnDatastore
 from lib.store.history import history, restore, stored_review
+from lib.store.reviews import review_in_short
 from lib.store.shown_labels import shown_label
 from lib.store.worklist import worklist
 from osln.imaging.grid import in_file_order
@@ -249,6 +250,18 @@ def test_a_case_in_part_is_told_in_reply_history_and_index_and_restored_as_one(s
     assert partial_cases(store.root, ["one"]) == ["one"]
     (row,) = [entry for entry in worklist(store) if entry["case"] == "one"]
     assert (row["state"], row["undecided"]) == ("partly", 2)
+
+
+def test_a_case_that_takes_the_name_of_one_that_is_gone_has_decisions_of_its_own(store, tmp_path):
+    send(store, tmp_path)
+    assert review_in_short(store.root, "one", 1)["seconds"] == 84.2
+    store.remove_image("one")
+    make_case(tmp_path / "store", "one", gtv=False)
+    store.refresh()
+    assert review_in_short(store.root, "one", 1) is None
+    send(store, tmp_path, review=review(seconds=5.0))
+
+    assert review_in_short(store.root, "one", 1)["seconds"] == 5.0
 
 
 def test_a_tumor_that_is_sent_with_the_same_nodes_completes_no_case_in_part(store, tmp_path):

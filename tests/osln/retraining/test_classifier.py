@@ -146,6 +146,27 @@ def test_a_better_version_is_published_and_goes_on_from_the_former(root, models,
     assert models.load("glnet").trained_on == "phantom, then 3 approved patients"
 
 
+def test_what_somebody_put_to_use_during_the_training_stays(root, models, gate, monkeypatch):
+    first, second = former(models), former(models)
+    gate["stage one"] = 0.7
+    real = classifier_retraining.train_classifier
+
+    def train(*given, **options):
+        models.publish("glnet", first.name)
+        return real(*given, **options)
+
+    monkeypatch.setattr(classifier_retraining, "train_classifier", train)
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+
+    assert not report.published and models.published("glnet").name == first.name
+    assert (
+        f"not published: meanwhile {first.name} was put to use, which it was not compared" in report.sentence
+    )
+    assert f"{second.name} has 0.500" in report.sentence
+    # The figures are of the other one.
+    assert models.worse_than_none("glnet") is None
+
+
 def test_a_worse_version_is_stored_and_not_published(root, models, gate):
     before = former(models)
     gate["new"] = 0.4

@@ -22,7 +22,7 @@ function counted(review, undecided) {
   return review.candidates.filter(
     candidate =>
       COUNTED.includes(candidate.state) ||
-      (undecided === 'accepted' && candidate.state === 'undecided' && review.isShown(candidate))
+      (undecided === 'accepted' && candidate.state === 'undecided' && review.isOffered(candidate))
   );
 }
 

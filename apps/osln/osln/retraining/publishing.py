@@ -176,10 +176,13 @@ def conclude(
     for fold in trained.folds:
         store.add(replace(fold, metadata={**fold.metadata, "stands_for": version.name}))
     judgments = _judgments(compared, highest_risk)
-    verdict = Verdict(version, before, trained.rival, metric, metric_before, judgments, highest_risk)
+    verdict = Verdict(
+        version, before, store.published(name), trained.rival, metric, metric_before, judgments, highest_risk
+    )
     published = verdict.passes and publish
     sentence, next_step = verdict.told(asked=publish)
-    if publish and not published and (why := _worse_than_none(store, trained, highest_risk)):
+    stays = publish and not published and verdict.compared
+    if stays and (why := _worse_than_none(store, trained, highest_risk)):
         sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
         store.publish(name, version.name)

@@ -264,6 +264,28 @@ def test_a_case_that_takes_the_name_of_one_that_is_gone_has_decisions_of_its_own
     assert review_in_short(store.root, "one", 1)["seconds"] == 5.0
 
 
+def test_a_label_without_decisions_after_one_in_part_says_that_the_case_is_complete_now(store, tmp_path):
+    part = review(
+        candidate("c1", "accepted", 3),
+        candidate("c3", "added", 9),
+        candidate("c4", "undecided"),
+        complete=False,
+        undecided="unknown",
+    )
+    send(store, tmp_path, review=part)
+    without = touching() * (touching() == 3)
+
+    reply = send(store, tmp_path, without, NAMES[:1], review=None)
+
+    assert "complete now: revision 1 left 1 candidates undecided" in reply["message"]
+    assert partial_cases(store.root, ["one"]) == []
+    restore(store, "one", 1, base=2, annotator="anna")
+    assert partial_cases(store.root, ["one"]) == ["one"]
+    # Of a complete one nothing is said.
+    send(store, tmp_path)
+    assert "complete now" not in send(store, tmp_path, without, NAMES[:1], review=None)["message"]
+
+
 def test_a_tumor_that_is_sent_with_the_same_nodes_completes_no_case_in_part(store, tmp_path):
     label, names = np.zeros_like(touching()), [{"name": "lymph node 1", "idx": 1}]
     label[1:3, 1:3, 1:3] = 1

@@ -139,6 +139,15 @@ def test_a_proposed_one_below_the_operating_point_counts_as_no_node_unless_it_is
     """) == [["c1", "c3", "c2"], ["c1", "c2"], ["c2"], "....22....33........"]
 
 
+def test_places_that_were_looked_at_go_with_the_decisions():
+    assert run("""
+      const review = new Review(grid, line('11..................'), [node('c1', 1, 'accepted', 0.5)]);
+      const before = submission(review, 'unknown', none, false).review;
+      review.lookedAt.push([1, 2, 3]);
+      return ['looked_at' in before, submission(review, 'unknown', none, false).review.looked_at];
+    """) == [False, [[1, 2, 3]]]
+
+
 def test_a_draft_comes_back_with_drawings_decisions_and_seconds():
     assert run("""
       const review = new Review(grid, line('11..................'), [node('c1', 1, 'undecided', 0.5)]);

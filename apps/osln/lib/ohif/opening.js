@@ -77,6 +77,7 @@ async function readStored(panel, read = readLabel(panel.image)) {
     : new Uint8Array(grid.size[0] * grid.size[1] * grid.size[2]);
   const review = new Review(grid, map, storedCandidates(map, grid, record?.review ?? null));
   review.threshold = Number(/score >= ([0-9.]+)/.exec(record?.review?.model?.operating_point)?.[1] ?? 0);
+  review.lookedAt = record?.review?.looked_at ?? [];
   review.facts = { ...review.facts, model: record?.review?.model ?? null };
   panel.watch.begin(secondsOf(record?.review));
   panel.case = stored.case;
@@ -126,7 +127,10 @@ function showCase(panel) {
     element('button', {
       textContent: `place ${n + 1}`,
       title: 'no candidate is here, and stage one is in doubt: goes there',
-      onclick: () => panel.jumpTo(center_mm),
+      onclick: () => {
+        panel.review.lookedAt.push(center_mm);
+        panel.jumpTo(center_mm);
+      },
     })
   );
   const row = places.length ? [element('div', { className: 'osln-row' }, ...places)] : [];

@@ -65,6 +65,7 @@ function submission(review, undecided, seconds, complete = true) {
     undecided,
     model: review.facts.model,
     candidates,
+    ...(review.lookedAt.length && { looked_at: review.lookedAt }),
   };
   return { values, info, review: record };
 }

@@ -39,6 +39,8 @@ class Review {
     this.threshold = 0;
     // Ids of the candidates that a strategy asks first, in that order.
     this.proposed = [];
+    // Places outside candidates that were proposed and looked at (RAS, mm).
+    this.lookedAt = [];
     this.past = [];
     this.future = [];
     this.storedIs(values);

@@ -30,7 +30,8 @@ def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | No
         `complete` (False: in part), `seconds` (of the case, or None), `candidates` (of the model),
         `accepted`, `edited`, `rejected` and `undecided` (of these), `offered` (of these, what was decided of
         those above the operating point) and `agreed` (accepted or edited of these), `added`, `node_seconds`
-        (one for each decision that has a time), `model`; None if the revision has no review.
+        (one for each decision that has a time), `model`,
+        `looked_at` (places outside candidates, RAS, mm); None if the revision has no review.
     """
     # A case that was taken out and another one of its name have the same numbers of revisions.
     state = revision, label_revisions(root, case, "final").review_stamp(revision)
@@ -59,6 +60,7 @@ def in_short(review: dict[str, Any]) -> dict[str, Any]:
         "added": sum(one.get("state") == "added" or one.get("origin") != "model" for one in candidates),
         "node_seconds": [time for time in times if isinstance(time, int | float)],
         "model": review.get("model"),
+        "looked_at": review.get("looked_at") or [],
     }
 
 

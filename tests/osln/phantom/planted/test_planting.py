@@ -11,7 +11,7 @@ from osln.__main__ import main
 from osln.imaging.grid import Grid, Volume
 from osln.phantom import Phantom
 from osln.phantom.planted.planting import plant
-from osln.phantom.planted.real_ct import find_lungs, mediastinum, noise_sd_hu
+from osln.phantom.planted.real_ct import block_means, find_lungs, mediastinum, noise_sd_hu, survey
 from osln.store.layout import companions, load_study
 from small.planting import given_ct
 from small.reference_data import reference_folder
@@ -19,7 +19,7 @@ from small.reference_data import reference_folder
 
 @cache
 def planted() -> Phantom:
-    return plant(given_ct(), 1)
+    return plant(survey(given_ct()), 1)
 
 
 def test_the_planted_case_lies_on_the_given_grid() -> None:
@@ -56,7 +56,7 @@ def test_a_given_tumor_is_kept_and_lights_up() -> None:
     ct = given_ct()
     tumor = np.zeros(ct.array.shape, bool)
     tumor[44:48, 28:32, 30:34] = True
-    case = plant(ct, 1, tumor=tumor, misregistered=False)
+    case = plant(survey(ct, tumor), 1, misregistered=False)
     assert np.array_equal(case.tumor, tumor & (case.nodes == 0))
     center = ct.grid.index_to_mm(np.argwhere(tumor).mean(0))
     where = (np.linalg.inv(case.pet_affine) @ np.array([*center, 1.0]))[:3].round().astype(int)
@@ -65,13 +65,13 @@ def test_a_given_tumor_is_kept_and_lights_up() -> None:
 
 def test_a_tumor_on_another_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="must lie on the CT's grid"):
-        plant(given_ct(), 1, tumor=np.ones((2, 2, 2), bool))
+        survey(given_ct(), np.ones((2, 2, 2), bool))
 
 
 def test_a_ct_without_lungs_is_refused() -> None:
     grid = Grid((20, 20, 20), np.diag([4.0, 4.0, 4.0, 1.0]))
     with pytest.raises(ValueError, match="no lungs found"):
-        plant(Volume(np.zeros((20, 20, 20), np.int16), grid, grid), 1)
+        survey(Volume(np.zeros((20, 20, 20), np.int16), grid, grid))
 
 
 def test_lungs_are_air_that_does_not_reach_the_sides() -> None:

@@ -15,6 +15,8 @@ from osln.phantom.findings.tags import node_tags
 from osln.phantom.parameters import PhantomParameters
 
 _TRIES = 30
+ROOM_MM = 3.5
+"""Radius of the sphere that has to fit at a place before a node is drawn there."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def _free_place(
         else:
             anatomical = np.array(station.center_mm) + np.array(station.sd_mm) * offset
             point = to_world(anatomical)
-        if space.fits(point, 3.5, parameters.node_gap_mm):
+        if space.fits(point, ROOM_MM, parameters.node_gap_mm):
             return point, anatomical
     return None
 

@@ -50,10 +50,11 @@ class PatientSpace:
     low_mm: tuple[float, float, float] = WORLD_LOW_MM
     high_mm: tuple[float, float, float] = WORLD_HIGH_MM
 
-    def warp(self, axes_mm: Sequence[np.ndarray]) -> Warp:
-        """The warp on a grid, for painting."""
+    @property
+    def warp(self) -> Warp:
+        """The warp, for painting."""
         return Warp(
-            self.scale, self.offset_mm, self.displacement.on_axes(axes_mm), self.bumps.on_axes(axes_mm)[0]
+            self.scale, self.offset_mm, self.displacement.on_axes, lambda axes: self.bumps.on_axes(axes)[0]
         )
 
     def to_anatomical(self, point_mm: np.ndarray) -> np.ndarray:
@@ -173,7 +174,7 @@ def populate(
         The patient.
     """
     streams = {name: np.random.default_rng(s) for name, s in seed_streams(seed).items()}
-    canvas = Canvas(axes_mm, space.warp(axes_mm), parameters.partial_volume_mm, quick=True)
+    canvas = Canvas(axes_mm, space.warp, parameters.partial_volume_mm, quick=True)
     ct_hu = np.full(canvas.shape, -1000.0, np.float32)
     background.paint_ct(ct_hu, canvas)
     tumor: list[Shape] = []

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,13 +142,19 @@ def make_cases(options: argparse.Namespace) -> None:
     approved = approved_count(options.approve, len(cases), cohort=bool(sizes))
     make = phantom_maker(options)
     write = write_dicom_case if options.dicom else write_case
+    placed, refused = 0, Counter[str]()
     start = time.perf_counter()
     for i, case in enumerate(each(cases, "phantoms")):
-        write(options.out, case, make(options.seed + i), approve=i < approved)
+        phantom = make(options.seed + i)
+        write(options.out, case, phantom, approve=i < approved)
+        placed += len(phantom.patient.nodes)
+        refused.update(phantom.patient.refused)
     if splits:
         assign(options.out, cases, wanted=dict(zip(cases, splits, strict=True)))
     seconds = (time.perf_counter() - start) / len(cases)
     sys.stdout.write(f"{len(cases)} synthetic cases in {options.out}, {seconds:.2f} s per case\n")
+    sys.stdout.write(f"{placed + refused.total()} nodes drawn, {placed} placed")
+    sys.stdout.write("".join(f", {count} {why}" for why, count in sorted(refused.items())) + "\n")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,7 @@ class FatSpace:
         boundary_mm: the tumor's boundary points.
         fat_share: share of its neighborhood that a node needs in fat.
         taken: center (mm) and reach (mm) of what was placed.
+        refused: how many drawn nodes each reason kept out.
     """
 
     axes_mm: Sequence[np.ndarray]
@@ -47,6 +49,7 @@ class FatSpace:
     boundary_mm: np.ndarray
     fat_share: float
     taken: list[tuple[np.ndarray, float]] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Index the tumor's boundary and list the free voxels once."""

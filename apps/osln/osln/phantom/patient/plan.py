@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -83,6 +83,7 @@ class PlannedPatient:
         spots: PET-only mimics.
         motion: misregistration between CT and PET.
         given_boundary_mm: boundary points of a tumor that was given with the CT; None when it was drawn.
+        refused: how many drawn nodes each reason kept out.
     """
 
     seed: int
@@ -95,6 +96,7 @@ class PlannedPatient:
     spots: list[Deposit]
     motion: SplineField
     given_boundary_mm: np.ndarray | None = None
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def streams(self) -> dict[str, np.random.SeedSequence]:
@@ -196,6 +198,7 @@ def populate(
     motion = misregistration(streams["motion"], parameters, space.low_mm, space.high_mm)
     return PlannedPatient(
         seed, parameters, space, background, tumor, mimics, nodes, spots, motion, boundary_mm,
+        dict(fat.refused),
     )  # fmt: skip
 
 

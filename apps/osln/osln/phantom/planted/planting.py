@@ -102,7 +102,7 @@ def roomy(fat: np.ndarray, spacing_mm: Sequence[float], share: float) -> np.ndar
     offsets = np.meshgrid(
         *(step * np.arange(-n, n + 1) for n, step in zip(half, spacing_mm, strict=True)), indexing="ij"
     )
-    ball = (sum(offset**2 for offset in offsets) <= ROOM_MM**2).astype(np.float32)
+    ball = (np.square(np.stack(offsets)).sum(axis=0) <= ROOM_MM**2).astype(np.float32)
     around = ndimage.convolve(fat.astype(np.float32), ball / ball.sum(), mode="constant")
     return fat & (around >= share - 1e-6)
 

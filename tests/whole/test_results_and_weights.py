@@ -35,8 +35,8 @@ def problem(text: str, checksum: str) -> str | None:
         return f"it names neither the manifest `{checksum[:SHORT]}` nor {FORMER!r}"
     if known and checksum[:SHORT] not in known and FORMER not in named[0]:
         return (
-            f"it was measured with the manifest {known[0]}, the one that is shipped is {checksum[:SHORT]}: measure "
-            f"anew, or say {FORMER!r}"
+            f"it was measured with the manifest {known[0]}, the one that is shipped is {checksum[:SHORT]}: "
+            f"measure anew, or say {FORMER!r}"
         )
     return None
 

@@ -75,7 +75,7 @@ def train(
     if initial is not None:
         _check_initial(initial, segmenter, preset)
         scaling = initial.scaling
-    scaling = scaling or fit_scaling(segmenter, train_columns)
+    scaling = replace(scaling or fit_scaling(segmenter, train_columns), prefilter=preset.prefilter)
     lesson = SegmenterLesson(
         steps=preset.iterations if iterations is None else iterations,
         epoch_steps=EPOCH_STEPS,
@@ -184,6 +184,7 @@ def _check_initial(initial: Checkpoint, segmenter: Segmenter, preset: Preset) ->
         raise ValueError(
             f"the first weights have preset {initial.preset}, not {preset.name}: train from scratch instead"
         )
+    initial.check_prefilter(preset)
 
 
 def fit_scaling(segmenter: Segmenter, columns: Sequence[LungColumn]) -> Scaling:

@@ -70,8 +70,15 @@ def train(
         threads, resume_path, on_progress: See `osln.learning.fit.fit`.
 
     Raises:
-        ValueError: No usable patient, another network's checkpoint, or a loss that is not a number.
+        ValueError: No usable patient, another network's checkpoint, patients that were not resampled as the
+            preset says, or a loss that is not a number.
     """
+    if other := [one.case for one in train_columns if one.prefiltered != preset.prefilter]:
+        raise ValueError(
+            f"{', '.join(other[:3])} ({len(other)} of {len(train_columns)} patients) were resampled with "
+            f"prefilter {not preset.prefilter}, the training is for prefilter {preset.prefilter}: prepare "
+            "them with its preset"
+        )
     if initial is not None:
         _check_initial(initial, segmenter, preset)
         scaling = initial.scaling

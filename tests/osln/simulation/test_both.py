@@ -172,6 +172,7 @@ def told(points) -> list:
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_networks_that_are_there_and_ends_the_same(run, monkeypatch):
     whole = list(run("whole"))
     killed = run("killed")
@@ -203,6 +204,7 @@ def test_a_killed_run_goes_on_with_the_networks_that_are_there_and_ends_the_same
     assert whole[-1].judged > 0
 
 
+@pytest.mark.slow
 def test_every_kind_of_arm_runs(run):
     for arm in ("random", "doubt-10", "oracle"):
         found = list(run("networks", arm))

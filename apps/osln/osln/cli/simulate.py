@@ -18,13 +18,18 @@ from osln.cli.tables import RUNS, make_folder, positive
 COHORTS = ("alike", "few", "blind", "sites")
 STAGES = ("two", "both")
 PRECISIONS = ("0.10", "0.15")
+ARMS_OF_BOTH = ("likeliest-10", "oracle")
+"""Beside whole random cases, where each run trains networks of stage one."""
 LEARNERS = ("logistic", "trees", "network")
 
 
 def add_parser(commands: Any) -> None:
     """The options."""
-    examples = ("--cohort alike", "--cohort alike --learner network --arms likeliest-10 --seeds 4")
-    examples += ("--stages both --budget 20 --arms likeliest-10,mixed-10,oracle",)
+    examples = (
+        "--cohort alike",
+        "--cohort alike --learner network --arms likeliest-10 --seeds 4",
+        "--stages both --budget 40",
+    )
     parser = command(commands, "simulate", __doc__, *examples)
     parser.add_argument("--stages", choices=STAGES, default="two", help="which learn (default: %(default)s)")
     parser.add_argument("--cohort", choices=COHORTS, help="whose patients (default: alike; both stages: few)")
@@ -34,7 +39,10 @@ def add_parser(commands: Any) -> None:
         default="logistic",
         help="fast ones on 39 numbers of a candidate, or the product's network (default: %(default)s)",
     )
-    parser.add_argument("--arms", help="ways of choosing, with commas between them (default: all)")
+    parser.add_argument(
+        "--arms",
+        help="ways of choosing, with commas between them (default: all; both stages: likeliest-10,oracle)",
+    )
     parser.add_argument("--seeds", type=positive, help="runs of each (default: 16; both stages: 2)")
     parser.add_argument("--rounds", type=positive, help="after the start (default: 6; both stages: 4)")
     parser.add_argument("--budget", type=positive, help="decisions of a round (default: 60; both stages: 20)")
@@ -111,10 +119,10 @@ def lane_of(options: argparse.Namespace) -> Any:
     from osln.simulation.lanes import Lane
     from osln.simulation.retrained import StageOneRecipe
 
-    names = options.arms.split(",") if options.arms else list(ARMS)
+    both, network = options.stages == "both", options.learner == "network"
+    names = options.arms.split(",") if options.arms else ARMS_OF_BOTH if both else list(ARMS)
     if unknown := [name for name in names if name not in ARMS]:
         raise ValueError(f"there is no arm {unknown[0]!r}; the arms are: {', '.join(ARMS)}")
-    both, network = options.stages == "both", options.learner == "network"
     if both and network:
         raise ValueError("--stages both learns stage two with a fast learner: give logistic or trees")
     if options.steps is not None and not (both or network):

@@ -20,6 +20,8 @@ STAGES = ("two", "both")
 PRECISIONS = ("0.10", "0.15")
 ARMS_OF_BOTH = ("likeliest-10", "oracle")
 """Beside whole random cases, where each run trains networks of stage one."""
+START_OF_BOTH = 6
+"""Whole cases at the start, from which stage one learns from scratch."""
 LEARNERS = ("logistic", "trees", "network")
 
 
@@ -28,7 +30,7 @@ def add_parser(commands: Any) -> None:
     examples = (
         "--cohort alike",
         "--cohort alike --learner network --arms likeliest-10 --seeds 4",
-        "--stages both --budget 40",
+        "--stages both --budget 20",
     )
     parser = command(commands, "simulate", __doc__, *examples)
     parser.add_argument("--stages", choices=STAGES, default="two", help="which learn (default: %(default)s)")
@@ -45,14 +47,14 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--seeds", type=positive, help="runs of each (default: 16; both stages: 2)")
     parser.add_argument("--rounds", type=positive, help="after the start (default: 6; both stages: 4)")
-    parser.add_argument("--budget", type=positive, help="decisions of a round (default: 60; both stages: 20)")
+    parser.add_argument("--budget", type=positive, help="decisions of a round (default: 60; both stages: 40)")
     parser.add_argument(
         "--steps",
         type=positive,
-        help="of a training of --learner network (default: 120), or of stage one in each round (default: 60)",
+        help="of a training of --learner network (default: 120), or of stage one in each round (default: 80)",
     )
     parser.add_argument(
-        "--first-steps", type=positive, help="of the first training of stage one (default: 240)"
+        "--first-steps", type=positive, help="of the first training of stage one (default: 600)"
     )
     parser.add_argument(
         "--precision",
@@ -139,8 +141,9 @@ def lane_of(options: argparse.Namespace) -> Any:
         options.seeds or (2 if both else 16),
         replace(
             Schedule(),
+            start=START_OF_BOTH if both else Schedule.start,
             rounds=options.rounds or (4 if both else 6),
-            budget=options.budget or (20 if both else 60),
+            budget=options.budget or (40 if both else 60),
         ),
         None if both else options.steps,
         recipe if both else None,

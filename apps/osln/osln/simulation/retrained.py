@@ -41,8 +41,8 @@ class StageOneRecipe:
     """
 
     segmenter: str = "gated-soft"
-    first: int = 240
-    steps: int = 60
+    first: int = 600
+    steps: int = 80
     candidates: int = 20
 
 

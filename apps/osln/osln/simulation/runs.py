@@ -87,7 +87,8 @@ class Files:
         path = self.work / "runs" / lane.name / f"{arm.name}-seed{seed}-{key}.npz"
         networks = Networks(self.work / "networks", recipe, DEMO)
         make = partial(make_run_of_both, path, paths, pool, test, arm, lane.learner, networks, schedule, seed)
-        steps = recipe.first + schedule.rounds * recipe.steps
+        # The first network of a seed is the same for all arms.
+        steps = schedule.rounds * recipe.steps + (recipe.first if arm == FULL else 0)
         looks = schedule.rounds * len(pool) // 2 + (schedule.rounds + 1) * len(test)
         name = f"{lane.name} {arm.name} seed {seed}"
         return Artifact(name, (path,), tuple(needs), make, STEP * steps + LOOK * looks, True)

@@ -70,6 +70,7 @@ MAY_IMPORT = {
         "cohorts",
         "active",
         "stage_two",
+        "retraining",
         "reproduction",
     },
 }

@@ -6,15 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from osln.metrics.matching import Scored
 from osln.simulation.arms import ARMS
 from osln.simulation.cases import DEMO, StageOne, is_kept, keep_case, read_case
 from osln.simulation.cohorts import SimulatedCohort
-from osln.simulation.cycle import Schedule
+from osln.simulation.cycle import Point, Schedule
 from osln.simulation.figures import Prices
-from osln.simulation.lanes import Lane
+from osln.simulation.lanes import FULL, Lane
 from osln.simulation.learners import Network, known_part
-from osln.simulation.runs import Files, read_points
-from osln.simulation.simulate import simulate
+from osln.simulation.retrained import StageOneRecipe
+from osln.simulation.runs import Files, keep_points, read_points
+from osln.simulation.simulate import plan, simulate
 from osln.stage_two.candidate_sets import LEFT_OUT
 from small import columns as small_columns
 
@@ -130,6 +132,34 @@ def test_another_budget_is_another_run(files):
 
     one, another = (next(iter(files.runs(lane).values())).path for lane in (LANE, other))
     assert one != another
+
+
+def test_where_both_stages_learn_the_recipe_of_stage_one_makes_another_run(files):
+    both = replace(LANE, stage_one=StageOneRecipe(first=9, steps=3))
+    other = replace(LANE, stage_one=StageOneRecipe(first=9, steps=4))
+    runs, others = files.runs(both), files.runs(other)
+
+    assert (
+        runs.keys()
+        == others.keys()
+        == {(arm, s) for arm in ("full", "random", "likeliest-5") for s in (0, 1)}
+    )
+    assert {one.path for one in runs.values()}.isdisjoint(one.path for one in others.values())
+    # The ceiling asks for everything at once, and learns for as many steps as the others in all rounds.
+    assert both.recipe_of(FULL).steps == 2 * 3
+    assert both.schedule_of(FULL).rounds == 1
+    assert "; 14 of 14 files are to be made" in plan(both, files)
+    assert plan(both, files).startswith(
+        "2 arms and everything labeled, 2 seeds, 2 rounds of 6 decisions; 14 of 14"
+    )
+
+
+def test_points_tell_what_stage_one_has_alone_and_what_it_hits(tmp_path):
+    scored = [Scored(np.array([0.9, 0.2]), np.array([True, False]), 3), Scored(np.zeros(0), np.zeros(0), 1)]
+    keep_points(tmp_path / "run.npz", [Point(5, 1, 2, 2, 3, 0.5, scored, alone=0.25)])
+    (point,) = read_points(tmp_path / "run.npz")
+
+    assert (point.alone, point.recall, point.decisions) == (0.25, 0.25, 6)
 
 
 def test_seconds_are_counted_as_they_are_priced(files):

@@ -168,7 +168,9 @@ def test_the_report_of_both_stages_tells_what_stage_one_has_by_itself():
 
     def points(found: int) -> list[Point]:
         patient = Scored(np.full(4, 0.5), np.arange(4) < found, 4)
-        return [Point(6 * n, 0, 2, 2, 1, 0.5, [patient] * COHORT.test, alone=0.1 * (n + 1)) for n in range(3)]
+        return [
+            Point(8 + 6 * n, 0, 2, 2, 1, 0.5, [patient] * COHORT.test, alone=0.1 * (n + 1)) for n in range(3)
+        ]
 
     runs = {"full": [points(3)] * 2, "random": [points(2), points(3)], "likeliest-5": [points(1), points(2)]}
     figures = lane_figures(lane, runs, [one[-1].alone for one in runs["full"]], Prices())

@@ -137,6 +137,9 @@ def test_a_window_that_is_looked_into_shows_its_nodes_or_that_there_is_none():
 
     assert spent == 3
     assert (annotator.judged, annotator.added) == (2, 1)
+    waiting = annotator.waiting(annotator.look("case"), np.full(5, 0.5))
+    assert waiting.unseen == []
+    assert annotator.answer(Query("case", (1,), (0, 1), 0.0, ""), whole=False) == 0
     assert {1, 4} <= set(np.unique(taught.nodes).tolist())
     assert taught.known[2, 20, 2] == DECIDED
 

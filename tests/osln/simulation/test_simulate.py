@@ -11,9 +11,10 @@ from osln.simulation.arms import ARMS
 from osln.simulation.cases import DEMO, StageOne, is_kept, keep_case, read_case
 from osln.simulation.cohorts import SimulatedCohort
 from osln.simulation.cycle import Point, Schedule
-from osln.simulation.figures import Prices
+from osln.simulation.figures import Prices, lane_figures
 from osln.simulation.lanes import FULL, Lane
 from osln.simulation.learners import Network, known_part
+from osln.simulation.report import parts
 from osln.simulation.retrained import StageOneRecipe
 from osln.simulation.runs import Files, keep_points, read_points
 from osln.simulation.simulate import plan, simulate
@@ -160,6 +161,26 @@ def test_points_tell_what_stage_one_has_alone_and_what_it_hits(tmp_path):
     (point,) = read_points(tmp_path / "run.npz")
 
     assert (point.alone, point.recall, point.decisions) == (0.25, 0.25, 6)
+
+
+def test_the_report_of_both_stages_tells_what_stage_one_has_by_itself():
+    lane = replace(LANE, stage_one=StageOneRecipe())
+
+    def points(found: int) -> list[Point]:
+        patient = Scored(np.full(4, 0.5), np.arange(4) < found, 4)
+        return [
+            Point(8 + 6 * n, 0, 2, 2, 1, 0.5, [patient] * COHORT.test, alone=0.1 * (n + 1)) for n in range(3)
+        ]
+
+    runs = {"full": [points(3)] * 2, "random": [points(2), points(3)], "likeliest-5": [points(1), points(2)]}
+    figures = lane_figures(lane, runs, [one[-1].alone for one in runs["full"]], Prices())
+    told = "\n".join(parts(figures, {"command": "c", "commit": "0", "versions": {}}))
+
+    assert "stage one learns too: gated-soft, 600 steps from scratch" in told
+    assert "stage one alone, with everything labeled, 0.300" in told
+    # Hit are 2 of 4 and 3 of 4 nodes, 1 and 2 of 4 with the other arm.
+    assert "| random | 0.100, 0.625 | 0.200, 0.625 | 0.300, 0.625 |" in told
+    assert "| likeliest-5 | 0.100, 0.375 | 0.200, 0.375 | 0.300, 0.375 |" in told
 
 
 def test_seconds_are_counted_as_they_are_priced(files):

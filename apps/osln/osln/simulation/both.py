@@ -36,10 +36,12 @@ class Reviewer(Annotator):
     reviews: dict[str, Review] = field(default_factory=dict)
     told: list[tuple[np.ndarray, int]] = field(default_factory=list)
     _seen: dict[str, Seen] = field(default_factory=dict)
+    _into: dict[str, set[int]] = field(default_factory=dict)
+    """By case, the windows that were looked into since the eye is the present one."""
 
     def renew(self, eye: Eye) -> None:
         """From now on the candidates are those of another network."""
-        self.eye, self._seen = eye, {}
+        self.eye, self._seen, self._into = eye, {}, {}
 
     def look(self, case: str) -> Case:
         """As `Annotator.look`; what earlier reviews have decided counts as judged."""
@@ -63,10 +65,11 @@ class Reviewer(Annotator):
         assert told.evidence is not None
         windows, review = case.evidence.windows, self.reviews.get(case.name)
         column = self.columns[case.name]
+        into = self._into.get(case.name, set())
         seen = (
             index
             for index, one in enumerate(windows)
-            if review is not None and is_known(column, review, _window(one))
+            if index in into or (review is not None and is_known(column, review, _window(one)))
         )
         evidence = replace(told.evidence, windows=windows)
         return replace(told, evidence=evidence, seen=frozenset(seen), descriptor=self.descriptor(case.name))
@@ -77,9 +80,12 @@ class Reviewer(Annotator):
         if whole:
             return spent
         windows = self._look(query.case).case.evidence.windows
-        for index in query.windows:
+        into = self._into.setdefault(query.case, set())
+        new = [index for index in query.windows if index not in into]
+        for index in new:
             self._look_into(query.case, _window(windows[index]))
-        return spent + len(query.windows)
+        into |= set(new)
+        return spent + len(new)
 
     def _look_into(self, case: str, corners: np.ndarray) -> None:
         """Outlines the nodes of a window that were not, or says that there is none."""

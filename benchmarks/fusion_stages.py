@@ -1,7 +1,7 @@
 """What the learned fusion is worth once stage two has scored its candidates; after `./benchmarks/run fusion`.
 
-Stage two as shipped, whose networks learned from the candidates of the paper's maximum; those that read no tags.
-Columns and maps are read from the same --work.
+Stage two as shipped, whose networks learned from the candidates of the paper's maximum; those that read no
+tags. Columns and maps are read from the same --work.
 
     ./benchmarks/run fusion_stages --work FOLDER --stores planted
 """

@@ -53,7 +53,7 @@ VARIANTS = {
     "early fusion alone": ROWS["ef-stratified"],
     "learned": ROWS["lf-learned"],
     "maximum, outside the tumor": ROWS["lf-outside"],
-    "learned, outside the tumor": ROWS["lf-learned"].changed(in_tumor=False),
+    "learned, outside the tumor": ROWS["lf-learned-outside"],
 }
 FIRST = next(iter(VARIANTS))
 FILTERED = {

@@ -288,6 +288,14 @@ ROWS = {
         Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
         Row("lf-learned", "LF by learned weights, stratified", LATE_FUSION, fusion="learned", served=False),
         Row("lf-outside", "LF, stratified, outside the tumor", LATE_FUSION, in_tumor=False, served=False),
+        Row(
+            "lf-learned-outside",
+            "LF by learned weights, stratified, outside the tumor",
+            LATE_FUSION,
+            fusion="learned",
+            in_tumor=False,
+            served=False,
+        ),
         Row("lf-turned", "LF, stratified, mean of 4 turns", LATE_FUSION, turns=4, served=False),
         Row(
             "osln-turned",

@@ -14,6 +14,7 @@ RESULTS = (
     "docs/performance.md",
     "docs/real-images.md",
     "docs/results-active-learning.md",
+    "docs/results-fusion.md",
     "docs/results-phantom.md",
 )
 SHORT = 12

@@ -15,6 +15,7 @@ from osln.dicom.reading.volume import read_ct
 from osln.imaging.grid import Volume, canonical, read_volume
 from osln.phantom import GENERATOR_VERSION, PhantomParameters
 from osln.phantom.planted.planting import PLANTING, plant
+from osln.phantom.planted.real_ct import survey
 
 SIZES = {"node_mean": 70.0, "malignant_base": 0.5, "malignant_short_mm": (11.0, 0.5, 4.5, 36.0)}
 """Sizes spread as in no cohort, so that few patients have large nodes too; the images are the frozen ones."""
@@ -37,9 +38,10 @@ def phantoms(count: int, work: Path) -> Iterator[ClickCase]:
 def planted(path: Path, count: int) -> Iterator[ClickCase]:
     """One real CT with nodes planted anew for each seed."""
     ct = read_ct(read_ct_series(path).slices).volume if path.is_dir() else read_volume(path)
+    real = survey(ct)
     parameters = replace(PLANTING, **NO_RULE, **SIZES)
     for seed in range(count):
-        made = plant(ct, seed, parameters=parameters)
+        made = plant(real, seed, parameters=parameters)
         case = as_case(f"planted-{seed}", made)
         # The phantom lies on the CT's own grid, which need not be in the axes order of the file.
         yield replace(case, ct=canonical(made.ct_hu, case.ct.grid))

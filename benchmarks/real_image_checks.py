@@ -19,6 +19,8 @@ from osln.imaging.lung_column import LungColumn
 from osln.rows.experiments import PROXIMAL_MM, Preset
 from osln.stage_one.windows import fit_window, predict_windows
 
+SET = Path("ibsi-sts-petct") / "nifti"
+"""Where a folder of data holds the PET/CT pairs."""
 LIMITS = {
     "ct_hu": 0.05,
     "pet_suv": 1e-3,

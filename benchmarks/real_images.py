@@ -24,6 +24,7 @@ from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 
 from benchmarks.real_image_checks import (
+    SET,
     check_column,
     check_labels,
     check_reply,
@@ -42,7 +43,6 @@ from osln.weights.model_store import ModelStore
 
 ROOT = Path(__file__).resolve().parents[1]
 
-SET = Path("ibsi-sts-petct") / "nifti"
 MODELS = ROOT / "apps" / "osln" / "model"
 ROW = "lf-stratified"
 

@@ -13,6 +13,8 @@ from osln.simulation.learners import LEARNERS
     [
         (["--arms", "random,guess"], "there is no arm 'guess'; the arms are: random,"),
         (["--steps", "100"], "--steps is about --learner network, not logistic"),
+        (["--stages", "both", "--learner", "network"], "--stages both learns stage two with a fast learner"),
+        (["--first-steps", "9"], "--first-steps is about --stages both"),
         (["--seconds", "5,x,3"], "expected three numbers like 5,20,30, got 5,x,3"),
         (["--seconds", "5,-1,3"], "expected three numbers"),
         (["--seeds", "0"], "expected a whole number from 1"),

@@ -190,3 +190,16 @@ def test_networks_of_two_presets_are_refused(study):
 def test_thresholds_that_are_none_are_refused(study, threshold):
     with pytest.raises(ValueError, match="the threshold must lie between 0 and 1"):
         detect(study, LF, networks(), threshold)
+
+
+def test_networks_that_learned_with_and_without_the_filter_are_not_mixed(study):
+    mixed = networks(**{"ef-distal": Network(preset=replace(PRESET, prefilter=True))})
+    with pytest.raises(ValueError, match="mixes networks of the presets demo, demo with a prefilter"):
+        detect(study, LF, mixed, 0.5)
+
+
+def test_a_candidate_centered_in_the_tumor_is_dropped_by_the_row_that_says_so(study):
+    inside = {name: Network(TUMOR, NEAR, FAR) for name in SEGMENTERS}
+    assert len(detect(study, LF, inside, 0.5).candidates) == 3
+    found = detect(study, ROWS["lf-outside"], inside, 0.5)
+    assert len(found.candidates) == 2 and all(one.distance_mm > 0 for one in found.candidates)

@@ -101,3 +101,30 @@ def test_a_row_whose_network_is_worse_than_none_ends_with_stage_one_until_anothe
     assert operating_points(ROWS[ROW], published)["precision 0.10"] == 0.3
     models.publish("local-ct-pet", version.name)
     assert in_use(ROWS[ROW], published, "cpu").second is not None
+
+
+ZONES = {
+    zone: {"offset": 0.5, "streams": {f"ct-{zone}": 0.2, f"ef-{zone}": 0.3}, "distance": -1.0}
+    for zone in ("proximal", "distal")
+}
+
+
+def test_a_row_with_learned_fusion_runs_with_what_was_fitted_and_says_when_it_is_of_other_weights(models):
+    row = ROWS["lf-learned"]
+    published = Published(models, rows=ROWS)
+    assert published.checksums(row) is None
+    with pytest.raises(NotReadyError, match="no fusion was fitted for lf-learned"):
+        load_pipeline(models, "lf-learned")
+
+    weights = {name: models.published(name).sha256 for name in row.segmenters}
+    models.set_fusion("lf-learned", ZONES, weights)
+    models.set_thresholds("lf-learned", {"0.15": 0.2})
+
+    pipeline = load_pipeline(models, "lf-learned")
+    assert pipeline.learned.to_json() == ZONES and pipeline.threshold == 0.2 and pipeline.warnings == []
+    assert pipeline.checksums == published.checksums(row)
+    assert set(pipeline.checksums) == {*row.segmenters, "fusion"}
+    models.set_fusion("lf-learned", ZONES, weights | {"ct-distal": "another"})
+    (warning,) = load_pipeline(models, "lf-learned").warnings
+    assert "the fusion of lf-learned was fitted to other weights" in warning
+    assert load_pipeline(models, "lf-stratified").learned is None

@@ -74,6 +74,7 @@ MAY_IMPORT = {
         "cohorts",
         "active",
         "stage_two",
+        "retraining",
         "reproduction",
     },
 }

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+BY_SERVER = ("method", "background", "by_itself")
+"""Keys that the server puts into the request of a task, and no client may."""
 FROM_CLIENT = ("client_id", "user", "logging")
 """Keys that every MONAI Label client adds and no task reads."""
 

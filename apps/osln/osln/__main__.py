@@ -18,6 +18,7 @@ COMMANDS = (
     "train-tagger",
     "train-detector",
     "train-click",
+    "fit-fusion",
     "tables",
     "simulate",
     "evaluate",

@@ -10,8 +10,9 @@ from osln.imaging.lung_column import prepare
 from osln.imaging.study import Study
 from osln.rows.experiments import Row
 from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_one.fusion import late_fusion, stream_means
+from osln.stage_one.fusion import fused_map, stream_means
 from osln.stage_one.inference import Predictor, mean_probability
+from osln.stage_one.learned_fusion import LearnedFusion
 from osln.stage_two.context import candidate_patches
 from osln.stage_two.scoring import CandidateScorer, mean_judged
 from osln.tagging.lesion_patch import lesion_places
@@ -40,6 +41,7 @@ def detect(
     networks: Mapping[str, Predictor],
     threshold: float,
     second: SecondStage | None = None,
+    learned: LearnedFusion | None = None,
 ) -> Detections:
     """Finds lymph nodes in one patient (paper, section 3).
 
@@ -47,7 +49,8 @@ def detect(
     probability; streams are fused by max inside their zone and zones by union (Eq. 2); connected
     components above the operating point are the candidates. Stage two scores each from its local patch
     and its tags, all in one batch, and rejects those below its own operating point. A row
-    with turns takes the mean of each network's answers for as many turned views of the patient.
+    with turns takes the mean of each network's answers for as many turned views of the patient, and a row
+    may fuse otherwise than by max, or drop candidates centered in the tumor (`Row.fusion`, `Row.in_tumor`).
 
     >>> found = detect(study, experiment, networks, threshold=0.5)
     >>> [(candidate.zone, round(candidate.score, 2)) for candidate in found.candidates]
@@ -59,6 +62,7 @@ def detect(
         networks: A predictor for each of `row.segmenters`, all of one preset.
         threshold: Operating point on the fused probability, in (0, 1).
         second: For a row with a classifier; None for one that ends with the candidates.
+        learned: For a row with learned fusion.
 
     Raises:
         ValueError: If PET, tumor or a network is missing, or the networks are of different presets.
@@ -71,8 +75,8 @@ def detect(
     for name in row.segmenters:
         probabilities[name] = mean_probability(networks[name], column, row.turns)
         clock.stop(name)
-    prob = late_fusion(probabilities, column.distance_mm)
-    candidates, labels = find_candidates(prob, threshold, column)
+    prob = fused_map(row, probabilities, column.distance_mm, learned)
+    candidates, labels = find_candidates(prob, threshold, column, in_tumor=row.in_tumor)
     streams = stream_means(probabilities, column.distance_mm, candidates, labels)
     clock.stop("candidates")
     found = Detections(row.name, threshold, candidates, labels, prob, column, clock.seconds, streams=streams)
@@ -131,9 +135,10 @@ def _check(
         raise ValueError(f"experiment {row.name} ends with stage one: give it no second stage")
     if row.classifier is not None and second is None:
         raise ValueError(f"experiment {row.name} ends with {row.classifier}: give it that stage two")
-    presets = {networks[name].preset.name for name in row.segmenters}
+    asked = [networks[name].preset for name in row.segmenters]
     if second is not None:
-        presets.add(second.scorer.checkpoint.preset)
+        asked.append(second.scorer.checkpoint.preparation)
+    presets = {one.name + (" with a prefilter" if one.prefilter else "") for one in asked}
     if len(presets) > 1:
         raise ValueError(
             f"experiment {row.name} mixes networks of the presets {', '.join(sorted(presets))}; train "

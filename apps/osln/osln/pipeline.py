@@ -9,10 +9,11 @@ import torch
 
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
-from osln.published import TAGGER, NotReadyError, Published
+from osln.published import FUSION, TAGGER, NotReadyError, Published
 from osln.rows.experiments import OPERATING_POINT, ROWS, Row
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
+from osln.stage_one.learned_fusion import LearnedFusion
 from osln.stage_two.points import FEWEST_PATIENTS, named_points
 from osln.weights.model_store import ModelStore, Version
 
@@ -38,6 +39,7 @@ class Pipeline:
         warnings: What the reader of a result has to know.
         device: Where it runs.
         curve: What other operating points gave on validation patients, see `Published.curve`.
+        learned: Fitted fusion of a row that has one.
     """
 
     row: Row
@@ -49,12 +51,14 @@ class Pipeline:
     warnings: list[str]
     device: str
     curve: Sequence[Mapping[str, float]] = ()
+    learned: LearnedFusion | None = None
 
     @property
     def checksums(self) -> dict[str, str]:
         """SHA-256 of everything learned that runs, by name; as `Published.checksums`."""
         found = {name: version.sha256 for name, version in self.versions.items()}
         tagger = self.second and self.second.tagger
+        found |= {FUSION: self.learned.sha256} if self.learned else {}
         return found | ({TAGGER: tagger.describe()["sha256"]} if tagger else {})
 
     def detect(self, study: Study) -> Detections:
@@ -64,7 +68,7 @@ class Pipeline:
             NoRoomError: If the device has no room for the case.
         """
         with room_on(self.device):
-            return detect(study, self.row, self.networks, self.threshold, self.second)
+            return detect(study, self.row, self.networks, self.threshold, self.second, self.learned)
 
 
 def operating_points(row: Row, published: Published) -> dict[str, float]:
@@ -100,12 +104,15 @@ def in_use(
         why = "; ".join(published.remarks(row)) or f"{row.name} ends with stage one"
         raise ValueError(f"{why}, which gives no such score: ask for a precision")
     point = point or next(iter(points))
+    learned = published.fusion(row)
     with room_on(device):
         networks, versions = published.networks(row, device)
         if published.answering(row) is None:
             alone = row if row.classifier is None else ROWS[row.stage_one]
             remarks = published.remarks(row)
-            return Pipeline(alone, networks, points[point], None, point, versions, remarks, device)
+            return Pipeline(
+                alone, networks, points[point], None, point, versions, remarks, device, learned=learned
+            )
         scorer, version, tagger, warnings = published.scorer(row, device)
     if not published.points(version.network) and not score:
         warnings = [
@@ -124,6 +131,7 @@ def in_use(
         warnings,
         device,
         published.curve(row),
+        learned,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, OPERATING_POINT, ROWS, SEGMENTERS, Row
 from osln.stage_one.inference import Predictor
+from osln.stage_one.learned_fusion import LearnedFusion
 from osln.stage_two.answering import Answering, answering
 from osln.stage_two.points import measured_points
 from osln.stage_two.scoring import CandidateScorer
@@ -17,6 +18,8 @@ from osln.weights.model_store import ModelStore, Version
 
 TAGGER = "tagger"
 """Name of the tagger among the checksums."""
+FUSION = "fusion"
+"""The same of the learned fusion."""
 SERVED_ROWS = {name: row for name, row in ROWS.items() if row.served}
 """Every row that is offered, by name; the first one is what Slicer runs by itself."""
 
@@ -102,12 +105,37 @@ class Published:
     def remarks(self, row: Row) -> list[str]:
         """What the reader of a row's results has to know about who scores the candidates now."""
         choice = self._choice(row)
-        return choice.warnings if choice else []
+        return [*self._fusion_remarks(row), *(choice.warnings if choice else [])]
+
+    def _fusion_remarks(self, row: Row) -> list[str]:
+        if row.fusion != "learned" or not (stored := self.store.fusion(row.stage_one)):
+            return []
+        versions = self.versions()
+        now = {name: version.sha256 for name in row.segmenters if (version := versions.get(name))}
+        if now == stored["weights"]:
+            return []
+        return [
+            f"the fusion of {row.name} was fitted to other weights than those in use: fit it again "
+            "(./scripts/osln fit-fusion)"
+        ]
 
     def _choice(self, row: Row) -> Answering | None:
         if row.classifier is None:
             return None
         return answering(row.classifier, self.versions(), self.tagger.describe(), self._worse)
+
+    def fusion(self, row: Row) -> LearnedFusion | None:
+        """What was fitted to fuse a row's networks; None if nothing has to be.
+
+        Raises:
+            NotReadyError: If the row needs it and nobody has fitted it.
+        """
+        if row.fusion != "learned":
+            return None
+        stored = self.store.fusion(row.stage_one)
+        if not stored:
+            raise NotReadyError(f"no fusion was fitted for {row.name}: ./scripts/osln fit-fusion does it")
+        return LearnedFusion.from_json(stored["zones"])
 
     def checksums(self, row: Row) -> dict[str, str] | None:
         """SHA-256 of all that a row would run with now, by name; None while weights are missing."""
@@ -116,6 +144,10 @@ class Published:
         found = {name: version.sha256 for name in names if (version := versions.get(name))}
         if len(found) < len(names):
             return None
+        if row.fusion == "learned":
+            if not (stored := self.store.fusion(row.stage_one)):
+                return None
+            found[FUSION] = LearnedFusion.from_json(stored["zones"]).sha256
         tagger = self.tagger.describe() if answers and row.needs_tags else None
         return found | ({TAGGER: tagger["sha256"]} if tagger else {})
 

@@ -151,3 +151,21 @@ def test_a_case_that_judges_networks_and_is_decided_in_part_comes_first_with_the
     assert [one["number"] for one in within["candidates"]] == [2, 3]
     reviews["p2"] |= {"complete": True}
     assert proposal(store, "likeliest").case != "p2"
+
+
+def test_a_place_outside_candidates_that_was_looked_at_is_not_proposed_again(store, monkeypatch):
+    store.register_label("p2", "final", {"revision": 1})
+    review = {"complete": False, "undecided": 2, "seconds": None, "looked_at": []}
+    for module in (worklist, strategies):
+        monkeypatch.setattr(module, "review_in_short", lambda root, case, revision: review)
+    monkeypatch.setattr(worklist, "stored_splits", lambda root: {"p2": "validation"})
+
+    def places():
+        return proposal(store, "doubt", most=4).about["windows"]
+
+    # The cube has 20 mm around the origin.
+    assert [one["center_mm"] for one in places()] == [[0.0, 0.0, 0.0]]
+    review["looked_at"] = [[10.5, 0.0, 0.0]]
+    assert len(places()) == 1
+    review["looked_at"] += [[10.0, -10.0, 0.0]]
+    assert places() == []

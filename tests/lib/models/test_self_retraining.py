@@ -26,7 +26,7 @@ class Office:
 
     def __init__(self, root, monkeypatch) -> None:
         self.root, self.tasks, self.now, self.quiet_s, self.leases = root, {}, 1000.0, QUIET_S, {}
-        self.started, self.revisions, self.stats, self.refused = [], {}, {}, None
+        self.started, self.revisions, self.stats, self.refused, self.at_work = [], {}, {}, None, False
         self.tagger = {"name": "LesaNet"}
         monkeypatch.setattr(self_retraining, "tasks", lambda method: self.tasks.get(method, []))
         monkeypatch.setattr(self_retraining.time, "time", lambda: self.now)
@@ -48,11 +48,13 @@ class Office:
         found = {case: entry(revision) for case, revision in self.revisions.items()}
         return SimpleNamespace(objects=found | {"new": SimpleNamespace(labels={})})
 
-    def run(self, method, request, params, enqueue):
-        assert (method, params, enqueue) == ("train", {"by_itself": True}, False)
+    def run(self, method, request, enqueue):
+        assert (method, request["by_itself"], enqueue) == ("train", True, False)
         self.started.append(request["model"])
         if self.refused:
             raise HTTPException(422, self.refused)
+        if self.at_work:
+            return None, "a train task is already running"
         self.tasks["train"] = [{"status": "RUNNING", "request": request}]
         return self.tasks["train"][0], None
 
@@ -184,6 +186,17 @@ def test_what_is_refused_is_passed_over(office, caplog):
     assert office.started == [name for name in NETWORKS for _ in range(MOST_TRIES)]
     assert "ct-proximal is not retrained by itself: no approved case can train" in caplog.text
     assert office.keeper.status()["left"] == []
+    assert ", without ct-proximal (no approved case can train ct-proximal); ef-proximal (" in office.message
+
+
+def test_a_training_that_somebody_began_just_before_is_no_try(office):
+    office.revisions |= {"a": 1, "b": 1}
+    office.at_work = True
+    office.look(MOST_TRIES + 2)
+    assert set(office.started) == {"ct-proximal"}
+    office.at_work = False
+    office.look()
+    assert office.message == "Retraining by itself: ct-proximal (1 of 5)."
 
 
 def test_without_a_tagger_the_network_that_reads_no_tags_is_trained(office):
@@ -193,9 +206,23 @@ def test_without_a_tagger_the_network_that_reads_no_tags_is_trained(office):
     assert office.keeper.status()["networks"] == [*LATE_FUSION, "local-ct-pet"]
 
 
-def test_a_damaged_file_begins_the_counting_anew(office):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"counted": {}, "round": 3}',
+        '{"counted": {}, "round": {"began": "x", "networks": [], "tries": {}}}',
+        '{"counted": {}, "round": {"began": 1, "networks": ["gone"], "tries": {}}}',
+        '{"counted": {}, "round": {"began": 1, "networks": ["ct"], "tries": 1}}',
+        '{"counted": {"a": "x"}, "round": null}',
+        '{"counted": [], "round": null}',
+    ],
+)
+def test_a_damaged_file_begins_the_counting_anew(office, text):
     office.revisions |= {"a": 1, "b": 1}
-    (office.root / ".osln" / FILE).write_text("{")
+    (office.root / ".osln" / FILE).write_text(text)
+    assert office.keeper.status()["new"] == 0
     office.look(2)
     assert office.started == []
     kept = json.loads((office.root / ".osln" / FILE).read_text())

@@ -123,6 +123,31 @@ def test_an_undecided_one_that_was_counted_stays_a_node_below_the_operating_poin
     """) == [["c1"], "11.................."]
 
 
+def test_a_proposed_one_below_the_operating_point_counts_as_no_node_unless_it_is_accepted():
+    assert run("""
+      const review = new Review(grid, line('11..22....33........'), [
+        { ...node('c1', 1, 'undecided', 0.5), score: 0.2, center_mm: [0, 0, 0] },
+        { ...node('c2', 2, 'undecided', 4), score: 0.95, center_mm: [-4, 0, 0] },
+        { ...node('c3', 3, 'undecided', 10), score: 0.2, center_mm: [-10, 0, 0] },
+      ]);
+      review.threshold = 0.9;
+      review.propose([0, -10].map(x => ({ center_mm: [x, 0, 0], radius_mm: 1 })));
+      review.decide('c3', 'accepted');
+      const { values } = submission(review, 'accepted', none);
+      const ids = list => list.map(({ id }) => id);
+      return [ids(review.shown('proposed')), ids(review.left()), ids(review.offered()), text(values)];
+    """) == [["c1", "c3", "c2"], ["c1", "c2"], ["c2"], "....22....33........"]
+
+
+def test_places_that_were_looked_at_go_with_the_decisions():
+    assert run("""
+      const review = new Review(grid, line('11..................'), [node('c1', 1, 'accepted', 0.5)]);
+      const before = submission(review, 'unknown', none, false).review;
+      review.lookedAt.push([1, 2, 3]);
+      return ['looked_at' in before, submission(review, 'unknown', none, false).review.looked_at];
+    """) == [False, [[1, 2, 3]]]
+
+
 def test_a_draft_comes_back_with_drawings_decisions_and_seconds():
     assert run("""
       const review = new Review(grid, line('11..................'), [node('c1', 1, 'undecided', 0.5)]);

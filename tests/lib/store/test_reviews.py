@@ -8,6 +8,7 @@ from fastapi import HTTPException
 
 from lib.store.datastore import OslnDatastore
 from lib.store.history import history, restore, stored_review
+from lib.store.reviews import review_in_short
 from lib.store.shown_labels import shown_label
 from lib.store.worklist import worklist
 from osln.imaging.grid import in_file_order
@@ -249,6 +250,40 @@ def test_a_case_in_part_is_told_in_reply_history_and_index_and_restored_as_one(s
     assert partial_cases(store.root, ["one"]) == ["one"]
     (row,) = [entry for entry in worklist(store) if entry["case"] == "one"]
     assert (row["state"], row["undecided"]) == ("partly", 2)
+
+
+def test_a_case_that_takes_the_name_of_one_that_is_gone_has_decisions_of_its_own(store, tmp_path):
+    send(store, tmp_path)
+    assert review_in_short(store.root, "one", 1)["seconds"] == 84.2
+    store.remove_image("one")
+    make_case(tmp_path / "store", "one", gtv=False)
+    store.refresh()
+    assert review_in_short(store.root, "one", 1) is None
+    send(store, tmp_path, review=review(seconds=5.0))
+
+    assert review_in_short(store.root, "one", 1)["seconds"] == 5.0
+
+
+def test_a_label_without_decisions_after_one_in_part_says_that_the_case_is_complete_now(store, tmp_path):
+    part = review(
+        candidate("c1", "accepted", 3),
+        candidate("c3", "added", 9),
+        candidate("c4", "undecided"),
+        complete=False,
+        undecided="unknown",
+    )
+    send(store, tmp_path, review=part)
+    without = touching() * (touching() == 3)
+
+    reply = send(store, tmp_path, without, NAMES[:1], review=None)
+
+    assert "complete now: revision 1 left 1 candidates undecided" in reply["message"]
+    assert partial_cases(store.root, ["one"]) == []
+    restore(store, "one", 1, base=2, annotator="anna")
+    assert partial_cases(store.root, ["one"]) == ["one"]
+    # Of a complete one nothing is said.
+    send(store, tmp_path)
+    assert "complete now" not in send(store, tmp_path, without, NAMES[:1], review=None)["message"]
 
 
 def test_a_tumor_that_is_sent_with_the_same_nodes_completes_no_case_in_part(store, tmp_path):

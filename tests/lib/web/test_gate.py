@@ -158,6 +158,14 @@ def test_the_status_is_that_of_the_running_task_and_not_of_the_last_in_the_queue
     [
         ("train", {"model": "spleen"}, {}, 404, "there is no train task 'spleen'; there are: ct, ef, waits"),
         ("train", {"model": "ct"}, {"model": "ef"}, 422, "params must not contain model"),
+        ("train", {"model": "ct"}, {"by_itself": True}, 422, "must not contain by_itself: the server alone"),
+        (
+            "train",
+            {"model": "ct"},
+            {"background": True, "method": "x"},
+            422,
+            "not contain background, method",
+        ),
         ("train", {"model": "waits"}, {}, 422, "no approved label"),
         ("train", {"model": "ct"}, {"iterations": 0}, 422, "iterations is a whole number from 1"),
         ("batch_infer", {"model": "spleen"}, {}, 404, "there is no batch_infer task 'spleen'"),

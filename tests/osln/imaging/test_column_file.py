@@ -13,7 +13,9 @@ ARRAYS = ("ct_hu", "pet_suv", "distance_mm", "nodes", "body")
 
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_column_is_read_as_it_was_written(tmp_path, complete):
-    column = replace(small_column(0, pet=complete, tumor=complete), outside_mm=(30.5, 80.0))
+    column = replace(
+        small_column(0, pet=complete, tumor=complete), outside_mm=(30.5, 80.0), prefiltered=complete
+    )
     save_column(tmp_path / "new" / "a.npz", column, {"findings": [{"kind": "node"}]})
     again, more = load_column(tmp_path / "new" / "a.npz")
     assert again.case == column.case and again.grid.matches(column.grid) and again.tumor is None
@@ -22,7 +24,7 @@ def test_a_column_is_read_as_it_was_written(tmp_path, complete):
         assert (ours is None) == (theirs is None)
         if ours is not None:
             assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
-    assert again.outside_mm == (30.5, 80.0)
+    assert again.outside_mm == (30.5, 80.0) and again.prefiltered is complete
     assert more == {"findings": [{"kind": "node"}]}
 
 

@@ -11,7 +11,9 @@ from osln.imaging.grid import (
     grid_in_file_order,
     in_file_order,
     mask_box,
+    prefilter_sigma,
     read_volume,
+    resample,
     write_volume,
 )
 from small.geometry import OBLIQUE, ORIGIN, RAS, affine_of, turned
@@ -218,3 +220,40 @@ def test_a_mask_box_is_first_and_past_the_last_voxel():
     assert (start.tolist(), stop.tolist()) == ([1, 4, 2], [4, 6, 8])
     with pytest.raises(ValueError, match="empty mask"):
         mask_box(np.zeros((2, 2, 2), dtype=bool))
+
+
+def test_the_filter_has_the_width_that_makes_small_voxels_large_ones():
+    fine = Grid((8, 8, 8), np.diag([1.0, 2.0, 3.0, 1.0]))
+    # 1 to 2 mm: FWHM sqrt(4 - 1) mm; 2 to 2 and 3 to 1.5 mm: none.
+    sigma = prefilter_sigma(fine, Grid((4, 8, 16), np.diag([2.0, 2.0, 1.5, 1.0])))
+    np.testing.assert_allclose(sigma, [np.sqrt(3) / 2.354820045, 0, 0])
+    # The same grid turned by a quarter: what is seen along the source's axes counts.
+    turned = np.array([[0, -2.0, 0, 7], [2.0, 0, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 1]])
+    np.testing.assert_allclose(prefilter_sigma(fine, Grid((8, 4, 16), turned)), sigma)
+
+
+def test_the_filter_averages_noise_and_keeps_means_and_what_does_not_grow():
+    noise = np.random.default_rng(0).normal(100, 20, (60, 60, 20))
+    fine, coarse = Grid(noise.shape, np.eye(4)), Grid((20, 20, 20), np.diag([2.5, 2.5, 1.0, 1.0]))
+    plain, filtered = resample(noise, fine, coarse), resample(noise, fine, coarse, prefilter=True)
+    # White noise through a Gaussian of s voxels along two axes: SD / (2 sqrt(pi) s), s = .973; interpolation
+    # at every second place between voxels takes a little more.
+    assert 4.5 < filtered.std() < 20 / (2 * np.sqrt(np.pi) * 0.973) < plain.std() / 2
+    assert filtered.mean() == pytest.approx(100, abs=0.5)
+    same = resample(noise, fine, fine, prefilter=True)
+    np.testing.assert_allclose(same, noise, rtol=1e-6)
+
+
+def test_a_ramp_stays_a_ramp_and_labels_are_never_filtered():
+    ramp = np.arange(40, dtype=np.float32).reshape(40, 1, 1)
+    fine, coarse = (
+        Grid((40, 1, 1), np.eye(4)),
+        Grid((10, 1, 1), np.diag([2.0, 1, 1, 1])).crop((5, 0, 0), (8, 1, 1)),
+    )
+    np.testing.assert_allclose(
+        resample(ramp, fine, coarse, prefilter=True).ravel(), 10 + 2 * np.arange(8), rtol=1e-4
+    )
+    labels = ramp.astype(np.int16)
+    np.testing.assert_array_equal(
+        resample(labels, fine, coarse, nearest=True, prefilter=True).ravel(), 10 + 2 * np.arange(8)
+    )

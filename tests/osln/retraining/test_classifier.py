@@ -146,6 +146,40 @@ def test_a_better_version_is_published_and_goes_on_from_the_former(root, models,
     assert models.load("glnet").trained_on == "phantom, then 3 approved patients"
 
 
+def test_patients_who_have_judged_many_rounds_are_told(root, models, gate):
+    former(models)
+    for number in range(5):
+        judged_on = {"validation_cases": ["a"] if number else ["a", "c", "x"]}
+        models.add(replace(untrained("glnet"), metadata=judged_on))
+        models.add(replace(untrained("glnet"), metadata=judged_on | {"stands_for": "another"}))
+    models.add(replace(untrained("glnet"), metadata={"validation_cases": ["x", "y"]}))
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+    assert (
+        "; 5 rounds before were judged on most of these patients, so whatever passed fits" in report.sentence
+    )
+
+
+def test_what_somebody_put_to_use_during_the_training_stays(root, models, gate, monkeypatch):
+    first, second = former(models), former(models)
+    gate["stage one"] = 0.7
+    real = classifier_retraining.train_classifier
+
+    def train(*given, **options):
+        models.publish("glnet", first.name)
+        return real(*given, **options)
+
+    monkeypatch.setattr(classifier_retraining, "train_classifier", train)
+    report = retrain_classifier(root, models, "glnet", tagger_path="t")
+
+    assert not report.published and models.published("glnet").name == first.name
+    assert (
+        f"not published: meanwhile {first.name} was put to use, which it was not compared" in report.sentence
+    )
+    assert f"{second.name} has 0.500" in report.sentence
+    # The figures are of the other one.
+    assert models.worse_than_none("glnet") is None
+
+
 def test_a_worse_version_is_stored_and_not_published(root, models, gate):
     before = former(models)
     gate["new"] = 0.4

@@ -66,8 +66,9 @@ def test_the_figures_of_the_paper_are_the_papers():
 
 def test_no_network_classifier_or_row_is_left_out():
     rows = rows_of(TABLES)
-    # The server's rows are rows of the tables, but one zone's network alone.
-    assert {row for row in ROWS.values() if not row.of_one_zone} <= set(rows)
+    # But one zone's network alone, and other ways of using the same maps, which train nothing.
+    trained = {row for row in ROWS.values() if row.fusion == "max" and row.in_tumor}
+    assert {row for row in trained if not row.of_one_zone} <= set(rows)
     assert {row.classifier for row in rows if row.classifier} == set(CLASSIFIERS)
     assert {row.detector for row in rows if row.detector} == set(DETECTORS)
     assert {name for row in rows for name in row.segmenters} == set(SEGMENTERS)

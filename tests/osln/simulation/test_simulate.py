@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 from osln.jobs.processes import Processes
+from osln.metrics.matching import Scored
 from osln.simulation.arms import ARMS
 from osln.simulation.cases import DEMO, StageOne, is_kept, keep_case, read_case
 from osln.simulation.cohorts import SimulatedCohort
-from osln.simulation.cycle import Schedule
-from osln.simulation.figures import Prices
-from osln.simulation.lanes import Lane
+from osln.simulation.cycle import Point, Schedule
+from osln.simulation.figures import Prices, lane_figures
+from osln.simulation.lanes import FULL, Lane
 from osln.simulation.learners import Network, known_part
-from osln.simulation.runs import Files, read_points
-from osln.simulation.simulate import simulate
+from osln.simulation.report import parts
+from osln.simulation.retrained import StageOneRecipe
+from osln.simulation.runs import Files, keep_points, read_points
+from osln.simulation.simulate import plan, simulate
 from osln.stage_two.candidate_sets import LEFT_OUT
 from small import columns as small_columns
 
@@ -131,6 +134,54 @@ def test_another_budget_is_another_run(files):
 
     one, another = (next(iter(files.runs(lane).values())).path for lane in (LANE, other))
     assert one != another
+
+
+def test_where_both_stages_learn_the_recipe_of_stage_one_makes_another_run(files):
+    both = replace(LANE, stage_one=StageOneRecipe(first=9, steps=3))
+    other = replace(LANE, stage_one=StageOneRecipe(first=9, steps=4))
+    runs, others = files.runs(both), files.runs(other)
+
+    assert (
+        runs.keys()
+        == others.keys()
+        == {(arm, s) for arm in ("full", "random", "likeliest-5") for s in (0, 1)}
+    )
+    assert {one.path for one in runs.values()}.isdisjoint(one.path for one in others.values())
+    # The ceiling asks for everything at once, and learns for as many steps as the others in all rounds.
+    assert both.recipe_of(FULL).steps == 2 * 3
+    assert both.schedule_of(FULL).rounds == 1
+    assert "; 14 of 14 files are to be made" in plan(both, files)
+    assert plan(both, files).startswith(
+        "2 arms and everything labeled, 2 seeds, 2 rounds of 6 decisions; 14 of 14"
+    )
+
+
+def test_points_tell_what_stage_one_has_alone_and_what_it_hits(tmp_path):
+    scored = [Scored(np.array([0.9, 0.2]), np.array([True, False]), 3), Scored(np.zeros(0), np.zeros(0), 1)]
+    keep_points(tmp_path / "run.npz", [Point(5, 1, 2, 2, 3, 0.5, scored, alone=0.25)])
+    (point,) = read_points(tmp_path / "run.npz")
+
+    assert (point.alone, point.recall, point.decisions) == (0.25, 0.25, 6)
+
+
+def test_the_report_of_both_stages_tells_what_stage_one_has_by_itself():
+    lane = replace(LANE, stage_one=StageOneRecipe())
+
+    def points(found: int) -> list[Point]:
+        patient = Scored(np.full(4, 0.5), np.arange(4) < found, 4)
+        return [
+            Point(8 + 6 * n, 0, 2, 2, 1, 0.5, [patient] * COHORT.test, alone=0.1 * (n + 1)) for n in range(3)
+        ]
+
+    runs = {"full": [points(3)] * 2, "random": [points(2), points(3)], "likeliest-5": [points(1), points(2)]}
+    figures = lane_figures(lane, runs, [one[-1].alone for one in runs["full"]], Prices())
+    told = "\n".join(parts(figures, {"command": "c", "commit": "0", "versions": {}}))
+
+    assert "stage one learns too: gated-soft, 600 steps from scratch" in told
+    assert "stage one alone, with everything labeled, 0.300" in told
+    # Hit are 2 of 4 and 3 of 4 nodes, 1 and 2 of 4 with the other arm.
+    assert "| random | 0.100, 0.625 | 0.200, 0.625 | 0.300, 0.625 |" in told
+    assert "| likeliest-5 | 0.100, 0.375 | 0.200, 0.375 | 0.300, 0.375 |" in told
 
 
 def test_seconds_are_counted_as_they_are_priced(files):

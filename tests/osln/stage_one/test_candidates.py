@@ -116,3 +116,17 @@ def test_centers_are_in_patient_space_on_an_oblique_grid():
 
     np.testing.assert_allclose(found.center_mm, (10 + 4 * c - 10 * s, 20 + 4 * s + 10 * c, 45))
     assert found.volume_mm3 == pytest.approx(5.0)
+
+
+def test_a_candidate_centered_in_the_tumor_or_on_its_boundary_can_be_left_out():
+    distance = np.full(SHAPE, 5.0, np.float32)
+    distance[1, 1, 1], distance[5, 5, 5] = -2.0, 0.0
+    # One reaches into the tumor from outside: its center (8, 8, 6) is 5 mm away.
+    distance[8, 8, 7] = -1.0
+    prob = probability(v1_1_1=0.9, v5_5_5=0.8, v8_8_5=0.6, v8_8_6=0.6, v8_8_7=0.6)
+
+    kept, labels = find_candidates(prob, 0.5, column(distance=distance), in_tumor=False)
+
+    assert [one.box for one in kept] == [((8, 9), (8, 9), (5, 8))]
+    assert labels.sum() == 3 and labels[8, 8, 7] == 1
+    assert len(find_candidates(prob, 0.5, column(distance=distance))[0]) == 3

@@ -1,6 +1,7 @@
 """A trained network gives the same probabilities on every runtime, and none where it has nothing to say."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,3 +150,18 @@ def test_requests_at_the_same_time_get_their_own_results():
 
     np.testing.assert_array_equal(results[0], results[2])
     assert results[0].any() and not results[1].any()
+
+
+def test_a_network_sees_only_columns_that_were_resampled_like_those_it_learned_from():
+    plain, given = Predictor(checkpoint("ct"), runtime="torch"), column()
+    assert plain.preset == PRESETS["demo"]
+    with pytest.raises(ValueError, match="resampled without a prefilter, case p1 was resampled with one"):
+        plain.probability(replace(given, prefiltered=True))
+    other = checkpoint("ct")
+    filtered = Predictor(replace(other, scaling=replace(other.scaling, prefilter=True)), runtime="torch")
+    assert filtered.preset == replace(PRESETS["demo"], prefilter=True)
+    with pytest.raises(ValueError, match="resampled with a prefilter, case p1 was resampled without one"):
+        filtered.probability(given)
+    np.testing.assert_array_equal(
+        filtered.probability(replace(given, prefiltered=True)), plain.probability(given)
+    )

@@ -193,3 +193,21 @@ def test_weights_of_another_network_or_preset_are_refused(columns):
         quick(columns, initial=first, preset=replace(tiny_preset(), name="paper"))
     with pytest.raises(ValueError, match="at least 1"):
         quick(columns, iterations=0)
+
+
+def test_the_filter_of_the_preset_goes_into_the_weights_and_stays_there(columns, tmp_path):
+    filtered = [replace(one, prefiltered=True) for one in columns[:2]]
+    with_filter = quick(filtered, preset=tiny_preset(prefilter=True), iterations=1)
+    save_checkpoint(tmp_path / "a.pt", with_filter)
+
+    again = load_checkpoint(tmp_path / "a.pt")
+
+    assert again.preparation.prefilter and not quick(columns[:2], iterations=1).preparation.prefilter
+    with pytest.raises(
+        ValueError, match=r"case0, case1 .2 of 2 patients. were resampled with prefilter False"
+    ):
+        quick(columns[:2], preset=tiny_preset(prefilter=True))
+    with pytest.raises(
+        ValueError, match="the weights of ct learned from images resampled with prefilter True"
+    ):
+        quick(columns[:2], initial=again)

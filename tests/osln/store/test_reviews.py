@@ -34,6 +34,11 @@ def test_what_is_not_known_may_be_left_out():
     }
 
 
+def test_places_that_were_looked_at_are_kept_if_there_are_some():
+    assert checked_review(review(looked_at=[[1, 2.5, -3.0]]))["looked_at"] == [[1, 2.5, -3.0]]
+    assert "looked_at" not in checked_review(review(looked_at=[]))
+
+
 NAN, INF = float("nan"), float("inf")
 BAD = [
     (None, "must be a JSON object"),
@@ -87,6 +92,10 @@ BAD = [
     (with_candidate(tags=[["a", NAN]]), "a tag of candidate 1 of the review must be a number"),
     (with_candidate(tags=[[["a"], 0.5]]), "a tag of candidate 1 of the review must be a text"),
     (with_candidate(extra=None), "candidate 1 of the review has unknown keys ['extra']"),
+    (review(looked_at={"a": 1}), "looked_at of the review must be a list of at most 1000 places"),
+    (review(looked_at=[[0.0, 0.0, 0.0]] * 1001), "at most 1000 places"),
+    (review(looked_at=[[0.0, NAN, 0.0]]), "looked_at of the review must be a number"),
+    (review(looked_at=[7]), "looked_at of the review must be three numbers"),
     (review(candidate("c1", "accepted", 3), candidate("c1", "accepted", 4)), "have the id 'c1'"),
     (review(candidate("c1", "accepted", 3), candidate("c2", "accepted", 3)), "have the value 3"),
     (review(candidate("c1", "rejected", 3)), "candidate c1 is rejected, and yet it has the value 3"),

@@ -15,8 +15,10 @@ from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.weights import model_store as weights
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import BusyError, ModelStore
-from osln.weights.shipped import write_shipped
+from osln.weights.shipped import ship_fusions, write_shipped
 from small.store import untrained
+
+FITTED = {"all": {"offset": -1.0, "streams": {"ct": 0.5}, "distance": 0.0}}
 
 
 def checkpoint(name="ct", bias=0.0) -> Checkpoint:
@@ -380,3 +382,16 @@ def test_a_version_is_worse_than_none_until_another_one_or_somebody_says_otherwi
     store.set_worse_than_none(first, "because")
     store.set_worse_than_none(first, None)
     assert store.worse_than_none("glnet") is None
+
+
+def test_a_fusion_is_ones_own_then_the_shipped(store):
+    assert store.fusion("lf-learned") == {}
+    ship_fusions(store.root / "shipped", {"lf-learned": FITTED}, {"lf-learned": {"0.15": 0.2}})
+    shipped = store.fusion("lf-learned")
+    assert shipped["zones"] == FITTED and shipped["weights"] == {"ct": store.published("ct").sha256}
+    assert store.thresholds("lf-learned") == {"0.15": 0.2} and store.thresholds("ct") == {
+        "0.15": 0.31,
+        "0.3": 0.62,
+    }
+    store.set_fusion("lf-learned", {"all": {}}, {"ct": "x"})
+    assert ModelStore(store.root).fusion("lf-learned") == {"weights": {"ct": "x"}, "zones": {"all": {}}}

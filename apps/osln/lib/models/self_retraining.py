@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,13 +89,18 @@ class SelfRetraining:
             if len(self._new(state)) < self._after or self._busy():
                 return
             names, began = self._networks(), int(time.time())
-            state |= {"counted": self._labels(), "round": {"began": began, "networks": names, "tries": {}}}
+            state["counted"] = self._labels()
+            state["round"] = {"began": began, "networks": names, "tries": {}, "refused": {}}
             self._write(state)
         left = [name for name in state["round"]["networks"] if not self._done(name, state["round"])]
         if not left:
-            logger.info("Retrained by itself: %s", ", ".join(state["round"]["networks"]))
-            ended = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
-            self._write(state | {"round": None, "last": ended})
+            refused = state["round"]["refused"]
+            done = [name for name in state["round"]["networks"] if name not in refused]
+            logger.info("Retrained by itself: %s", ", ".join(done) or "nothing")
+            last = datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
+            if refused:
+                last += f", without {'; '.join(f'{name} ({why})' for name, why in refused.items())}"
+            self._write(state | {"round": None, "last": last})
         elif not self._busy():
             self._train(left[0], state)
 
@@ -129,14 +134,17 @@ class SelfRetraining:
         tries[name] = tries.get(name, 0) + 1
         # Before the start: whatever ends the server now, the training counts as begun.
         self._write(state)
+        refused = state["round"]["refused"]
         try:
-            _, refused = AsyncTask.run("train", {"model": name}, {BY_ITSELF: True}, enqueue=False)
+            _, busy = AsyncTask.run("train", {"model": name, BY_ITSELF: True}, enqueue=False)
+            refused.pop(name, None)
+            # Another training was quicker: that was no try.
+            tries[name] -= bool(busy)
+            logger.info("%s is retrained by itself%s", name, f" later: {busy}" if busy else "")
         except HTTPException as error:
-            refused = error.detail
-        if refused:
-            logger.warning("%s is not retrained by itself: %s", name, refused)
-        else:
-            logger.info("%s is retrained by itself", name)
+            refused[name] = str(error.detail)
+            logger.warning("%s is not retrained by itself: %s", name, error.detail)
+        self._write(state)
 
     def _done(self, name: str, going_on: Mapping[str, Any]) -> bool:
         """Whether a network is done with in a round: trained by whomever, stopped, or tried often."""
@@ -185,16 +193,33 @@ class SelfRetraining:
     def _state(self) -> dict[str, Any] | None:
         """What is kept; None before the first look, and if the file is damaged: then it is begun anew."""
         try:
-            state = json.loads(self._path.read_text())
-            return {"counted": dict(state["counted"]), "round": state["round"], "last": state.get("last")}
+            return _checked(json.loads(self._path.read_text()), self._trainers)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.warning("%s is damaged (%s): new labels are counted anew", self._path, error)
             return None
 
     def _write(self, state: Mapping[str, Any]) -> None:
         write_json(self._path, state)
+
+
+def _checked(state: Any, trainers: Container[str]) -> dict[str, Any]:
+    """The state in its form.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: It is no state, or of networks that are not there.
+    """
+    going_on, last = state["round"], state.get("last")
+    if going_on is not None:
+        names, began = going_on["networks"], going_on["began"]
+        if not isinstance(began, int) or any(name not in trainers for name in names):
+            raise ValueError(f"a round of {names} that began at {began!r}")
+        tries = {name: int(number) for name, number in going_on["tries"].items()}
+        refused = {name: str(why) for name, why in going_on.get("refused", {}).items()}
+        going_on = {"began": began, "networks": list(names), "tries": tries, "refused": refused}
+    counted = {case: int(revision) for case, revision in state["counted"].items()}
+    return {"counted": counted, "round": going_on, "last": None if last is None else str(last)}
 
 
 def _cases(number: int) -> str:

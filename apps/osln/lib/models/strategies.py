@@ -20,8 +20,10 @@ from monailabel.utils.others.generic import file_checksum
 
 from lib.store import evidence
 from lib.store.offered import NoPredictionError, offered
+from lib.store.reviews import review_in_short
 from lib.store.worklist import in_part, to_complete
 from lib.who import author
+from osln.active.evidence import WindowEvidence
 from osln.active.strategies import Pool, Query, Waiting, propose
 
 logger = logging.getLogger(__name__)
@@ -215,7 +217,8 @@ def pool_of(store: Any, waiting: Sequence[str], incomplete: Sequence[str], *, de
         kept, known = evidence.kept(store.root, case), _described(store, case) if described else None
         decided = frozenset(_decided(store, case))
         found = kept.evidence if kept else None
-        entries.append(Waiting(case, found, decided, frozenset(), known, case in incomplete))
+        seen = frozenset(_seen(store, case, found.windows)) if found else frozenset()
+        entries.append(Waiting(case, found, decided, seen, known, case in incomplete))
     labeled = store.get_labeled_images() if described else []
     there = {case: known for case in labeled if (known := _described(store, case)) is not None}
     return Pool(entries, there)
@@ -236,6 +239,22 @@ def _decided(store: Any, case: str) -> list[int]:
         return []
     return [
         one["id"] for one in found if one["state"] not in (None, "undecided") and isinstance(one["id"], int)
+    ]
+
+
+def _seen(store: Any, case: str, windows: Sequence[WindowEvidence]) -> list[int]:
+    """Indices of the windows with a place in them that the newest review says was looked at."""
+    label = store.index().objects[case].labels.get("final")
+    revision = label.info.get("revision") if label else None
+    review = review_in_short(store.root, case, revision) if revision else None
+    places = review["looked_at"] if review else []
+    return [
+        index
+        for index, window in enumerate(windows)
+        if any(
+            max(abs(a - b) for a, b in zip(place, window.center_mm, strict=True)) <= window.size_mm / 2
+            for place in places
+        )
     ]
 
 

@@ -10,7 +10,7 @@ const PET_LOOK_MS = 2000;
  * @param image UID of the CT.
  * @param typed Name of the annotator where there are no accounts.
  * @return Promises: about, login, by (the annotator), facts, label [stored, record], and of the annotator held (the
- *     lease), draft, proposed.
+ *     lease), draft.
  */
 function askAbout(image, typed) {
   const login = account();
@@ -18,7 +18,7 @@ function askAbout(image, typed) {
   const ofName = work => by.then(name => (name ? work(image, name, false) : null));
   const asked = {
     ...{ image, typed, by, about: info(), login, facts: caseFacts(image), label: readLabel(image) },
-    ...{ held: ofName(lease), draft: ofName(keptDraft), proposed: ofName(proposedIn) },
+    ...{ held: ofName(lease), draft: ofName(keptDraft) },
   };
   // What fails is said where it is waited for.
   for (const one of Object.values(asked)) if (one?.catch) one.catch(() => {});
@@ -55,9 +55,8 @@ async function openCase(panel) {
   }
   await readStored(panel, asked.label);
   panel.mark(toolGroupService.getToolGroup(TOOL_GROUP).getActivePrimaryMouseButtonTool());
-  const ahead = panel.name === (login ?? asked.typed) ? asked : {};
-  await takePlace(panel, ahead);
-  await readProposed(panel, ahead.proposed);
+  await takePlace(panel, panel.name === (login ?? asked.typed) ? asked : {});
+  await readProposed(panel);
   panel.enable(true);
   performance.mark('osln-usable');
   awaitPet(panel).catch(error => panel.trouble(error));
@@ -78,6 +77,7 @@ async function readStored(panel, read = readLabel(panel.image)) {
     : new Uint8Array(grid.size[0] * grid.size[1] * grid.size[2]);
   const review = new Review(grid, map, storedCandidates(map, grid, record?.review ?? null));
   review.threshold = Number(/score >= ([0-9.]+)/.exec(record?.review?.model?.operating_point)?.[1] ?? 0);
+  review.lookedAt = record?.review?.looked_at ?? [];
   review.facts = { ...review.facts, model: record?.review?.model ?? null };
   panel.watch.begin(secondsOf(record?.review));
   panel.case = stored.case;
@@ -94,9 +94,9 @@ async function readStored(panel, read = readLabel(panel.image)) {
 }
 
 /** What the strategy asks first here; without an answer the candidates come by score. */
-async function readProposed(panel, asked = null) {
+async function readProposed(panel) {
   try {
-    const { why, candidates, windows } = (await asked) ?? (await proposedIn(panel.image, panel.name));
+    const { why, candidates, windows } = await proposedIn(panel.image, panel.name);
     panel.review.propose(candidates);
     const { length } = panel.review.proposed;
     panel.proposed = { why: length || windows.length ? `Proposed: ${why}` : '', windows };
@@ -127,7 +127,10 @@ function showCase(panel) {
     element('button', {
       textContent: `place ${n + 1}`,
       title: 'no candidate is here, and stage one is in doubt: goes there',
-      onclick: () => panel.jumpTo(center_mm),
+      onclick: () => {
+        panel.review.lookedAt.push(center_mm);
+        panel.jumpTo(center_mm);
+      },
     })
   );
   const row = places.length ? [element('div', { className: 'osln-row' }, ...places)] : [];

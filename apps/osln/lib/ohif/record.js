@@ -22,7 +22,7 @@ function counted(review, undecided) {
   return review.candidates.filter(
     candidate =>
       COUNTED.includes(candidate.state) ||
-      (undecided === 'accepted' && candidate.state === 'undecided' && review.isShown(candidate))
+      (undecided === 'accepted' && candidate.state === 'undecided' && review.isOffered(candidate))
   );
 }
 
@@ -65,6 +65,7 @@ function submission(review, undecided, seconds, complete = true) {
     undecided,
     model: review.facts.model,
     candidates,
+    ...(review.lookedAt.length && { looked_at: review.lookedAt }),
   };
   return { values, info, review: record };
 }

@@ -39,6 +39,8 @@ class Review {
     this.threshold = 0;
     // Ids of the candidates that a strategy asks first, in that order.
     this.proposed = [];
+    // Places outside candidates that were proposed and looked at (RAS, mm).
+    this.lookedAt = [];
     this.past = [];
     this.future = [];
     this.storedIs(values);
@@ -83,10 +85,19 @@ class Review {
     return this.proposed.filter(id => this.find(id)?.state === 'undecided');
   }
 
-  /** Whether a candidate is offered: what was decided, counted or is proposed, and undecided ones from the threshold on. */
-  isShown({ id, state, score, counted }) {
-    const isLikely = score === null || score >= this.threshold;
-    return state !== 'undecided' || isLikely || Boolean(counted) || this.proposed.includes(id);
+  /** Whether a candidate is on the list: what was decided or is proposed, and what is on offer. */
+  isShown(candidate) {
+    return candidate.state !== 'undecided' || this.isOffered(candidate) || this.proposed.includes(candidate.id);
+  }
+
+  /** Whether an undecided one may count as a node: from the threshold on, or if it counted before. */
+  isOffered({ score, counted }) {
+    return score === null || score >= this.threshold || Boolean(counted);
+  }
+
+  /** Undecided ones that somebody has to say about what they count as; a proposed one below the threshold counts as none. */
+  offered() {
+    return this.candidates.filter(candidate => candidate.state === 'undecided' && this.isOffered(candidate));
   }
 
   shown(by = 'score') {
@@ -97,7 +108,7 @@ class Review {
       .sort((a, b) => (by === 'proposed' ? proposed(a, b) : ORDERS[by](a, b, this.threshold)));
   }
 
-  /** Offered ones that wait for a decision. */
+  /** Those on the list that wait for a decision. */
   left() {
     return this.candidates.filter(candidate => candidate.state === 'undecided' && this.isShown(candidate));
   }

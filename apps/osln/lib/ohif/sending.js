@@ -11,7 +11,7 @@ const undecidedKey = name => `osln-undecided ${name}`;
 
 /** What undecided ones on offer count as: asked once, then told and changed on demand; null: not now. */
 async function undecidedCount(panel, ask) {
-  const left = panel.review.left().length;
+  const left = panel.review.offered().length;
   const kept = localStorage.getItem(undecidedKey(panel.name));
   if (!left) return kept || 'unknown';
   if (kept && !ask) return kept;
@@ -43,7 +43,7 @@ async function sendCase(panel) {
   let undecided = await undecidedCount(panel, false);
   if (!undecided) return;
   const sure = () => {
-    const left = panel.review.left().length;
+    const left = panel.review.offered().length;
     const nodes = counted(panel.review, undecided).length;
     // What is on offer and stays unknown makes the case one in part; otherwise that is the annotator's choice.
     const complete = [['send', 'Submit']].filter(() => !left || undecided !== 'unknown');

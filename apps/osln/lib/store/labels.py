@@ -176,7 +176,8 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
         changes=asdict(changes),
     )
     store.register_label(case, "final", notes(submission.params, revision))
-    return Stored(changes, revision, None, redrawn)
+    completed = head if head is not None and review is None else None
+    return Stored(changes, revision, None, redrawn, completed=completed)
 
 
 def _review_of(kept: Revisions, head: Revision) -> dict[str, Any] | None:

@@ -58,6 +58,7 @@ class Stored:
         redrawn: Nodes that touch, were redrawn in one segment and stay apart.
         former: The newest revision of the nodes, if it holds all that was sent, so that nothing was stored.
         restored_from: The older revision that was stored again.
+        completed: The revision before, if this one says nothing of what that one left undecided.
     """
 
     changes: NodeChanges | None
@@ -66,6 +67,7 @@ class Stored:
     redrawn: int = 0
     former: Revision | None = None
     restored_from: int | None = None
+    completed: Revision | None = None
 
 
 def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionReport:
@@ -84,6 +86,7 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
     warnings = []
     if nodes and sent.nodes is not None:
         warnings = [*_doubts(sent.nodes > 0, ct), *_kept_apart(stored.redrawn), *_crumbs(nodes)]
+        warnings += _completed(stored.completed)
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
     newest = nodes or tumor
@@ -142,6 +145,17 @@ def _kept_apart(redrawn: int) -> list[str]:
     return [
         f"{redrawn} nodes that touch were redrawn and stay apart, each new voxel with the nearest one: to "
         "make one node of several, give it a segment of its own ('lymph node 1', the others in 'lymph node')."
+    ]
+
+
+def _completed(before: Revision | None) -> list[str]:
+    undecided = before.counts.get("undecided") if before is not None else None
+    if before is None or undecided is None:
+        return []
+    return [
+        f"The case counts as complete now: revision {before.revision} left {undecided} candidates undecided, "
+        "and a label without decisions says that nothing else is a node. If that is not meant, restore that "
+        "revision in OHIF (History)."
     ]
 
 

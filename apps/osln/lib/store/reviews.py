@@ -11,7 +11,7 @@ from osln.store.revisions import label_revisions
 
 logger = logging.getLogger(__name__)
 
-_known: dict[tuple[Path, str, int], dict[str, Any] | None] = {}
+_known: dict[tuple[Path, str], tuple[tuple[int, int | None], dict[str, Any] | None]] = {}
 _turn = threading.Lock()
 THRESHOLD = re.compile(r"score >= ([0-9.]+)")
 """In the operating point of a review: the slider stands where the annotator left it."""
@@ -30,14 +30,18 @@ def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | No
         `complete` (False: in part), `seconds` (of the case, or None), `candidates` (of the model),
         `accepted`, `edited`, `rejected` and `undecided` (of these), `offered` (of these, what was decided of
         those above the operating point) and `agreed` (accepted or edited of these), `added`, `node_seconds`
-        (one for each decision that has a time), `model`; None if the revision has no review.
+        (one for each decision that has a time), `model`,
+        `looked_at` (places outside candidates, RAS, mm); None if the revision has no review.
     """
-    key = root, case, revision
-    if key not in _known:
+    # A case that was taken out and another one of its name have the same numbers of revisions.
+    state = revision, label_revisions(root, case, "final").review_stamp(revision)
+    known = _known.get((root, case))
+    if known is None or known[0] != state:
         found = _read(root, case, revision)
+        known = state, None if found is None else in_short(found)
         with _turn:
-            _known[key] = None if found is None else in_short(found)
-    return _known[key]
+            _known[root, case] = known
+    return known[1]
 
 
 def in_short(review: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +60,7 @@ def in_short(review: dict[str, Any]) -> dict[str, Any]:
         "added": sum(one.get("state") == "added" or one.get("origin") != "model" for one in candidates),
         "node_seconds": [time for time in times if isinstance(time, int | float)],
         "model": review.get("model"),
+        "looked_at": review.get("looked_at") or [],
     }
 
 

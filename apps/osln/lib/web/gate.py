@@ -33,6 +33,7 @@ from monailabel.utils.others.generic import file_checksum
 
 from lib.errors import translated
 from lib.models import jobs, node_click
+from lib.options import BY_SERVER
 from lib.web import answers
 from lib.web.dicom_routes import infer_as_seg
 from lib.who import author
@@ -121,6 +122,8 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
     # A bare POST /train/ starts every trainer and hands the options of all of them, by name, to each.
     own = {key: value for key, value in params.items() if key not in known}
     refuse_keys_of_url(own)
+    if taken := sorted(set(BY_SERVER) & set(own)):
+        raise HTTPException(422, f"params must not contain {', '.join(taken)}: the server alone says it")
     gpus = own.get("gpus")
     if gpus is not None and not (isinstance(gpus, str) and re.fullmatch(r"all|[0-9, ]*", gpus)):
         raise HTTPException(422, 'gpus is "all" or the number of a GPU as text, such as "0"')

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,16 @@ def read_tumor(text: str, ct: "Volume") -> "np.ndarray":
     return volume.array > 0
 
 
+def read_ct_and_tumor(path: Path, tumor: str | None) -> "tuple[Volume, np.ndarray | None]":
+    """The CT of --ct, an image file or a DICOM folder, and the tumor mask of --ct-tumor on its grid."""
+    from osln.dicom.reading.source import read_ct_series
+    from osln.dicom.reading.volume import read_ct
+    from osln.imaging.grid import read_volume
+
+    ct = read_ct(read_ct_series(path).slices).volume if path.is_dir() else read_volume(path)
+    return ct, read_tumor(tumor, ct) if tumor else None
+
+
 def phantom_maker(options: argparse.Namespace) -> Callable[[int], "Phantom"]:
     """What makes the phantom of a seed: planted, on organ volumes, or built in."""
     from osln.phantom import make_phantom
@@ -102,15 +113,11 @@ def phantom_maker(options: argparse.Namespace) -> Callable[[int], "Phantom"]:
 
     moved = not options.no_misregistration
     if options.ct:
-        from osln.dicom.reading.source import read_ct_series
-        from osln.dicom.reading.volume import read_ct
-        from osln.imaging.grid import read_volume
         from osln.phantom.planted.planting import plant
+        from osln.phantom.planted.real_ct import survey
 
-        folder = options.ct.is_dir()
-        ct = read_ct(read_ct_series(options.ct).slices).volume if folder else read_volume(options.ct)
-        tumor = read_tumor(options.ct_tumor, ct) if options.ct_tumor else None
-        return lambda seed: plant(ct, seed, tumor=tumor, misregistered=moved)
+        real = survey(*read_ct_and_tumor(options.ct, options.ct_tumor))
+        return lambda seed: plant(real, seed, misregistered=moved)
     given = {"spacing_mm": options.spacing, "field": options.field, "misregistered": moved}
     if options.anatomy:
         volumes = [OrganVolumes(path) for path in find_volumes(options.anatomy)]
@@ -135,13 +142,19 @@ def make_cases(options: argparse.Namespace) -> None:
     approved = approved_count(options.approve, len(cases), cohort=bool(sizes))
     make = phantom_maker(options)
     write = write_dicom_case if options.dicom else write_case
+    placed, refused = 0, Counter[str]()
     start = time.perf_counter()
     for i, case in enumerate(each(cases, "phantoms")):
-        write(options.out, case, make(options.seed + i), approve=i < approved)
+        phantom = make(options.seed + i)
+        write(options.out, case, phantom, approve=i < approved)
+        placed += len(phantom.patient.nodes)
+        refused.update(phantom.patient.refused)
     if splits:
         assign(options.out, cases, wanted=dict(zip(cases, splits, strict=True)))
     seconds = (time.perf_counter() - start) / len(cases)
     sys.stdout.write(f"{len(cases)} synthetic cases in {options.out}, {seconds:.2f} s per case\n")
+    sys.stdout.write(f"{placed + refused.total()} nodes drawn, {placed} placed")
+    sys.stdout.write("".join(f", {count} {why}" for why, count in sorted(refused.items())) + "\n")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """Compare ways of choosing what to ask an annotator, who is played by the truth of generated patients.
 
-Label-and-retrain cycles of stage two on candidates of the shipped stage one. Everything made lies under
---work: the same command goes on where a killed one was. docs/results-active-learning.md says what came out.
+Label-and-retrain cycles of stage two on candidates of the shipped stage one or, with --stages both, of a
+stage one that learns too. Everything made lies under --work: the same command goes on where a killed one
+was. docs/results-active-learning.md says what came out.
 """
 
 import argparse
@@ -15,32 +16,52 @@ from osln.cli.engines import add_engine, engine_of, make_absolute, positive
 from osln.cli.options import SHIPPED, add_out, add_path, add_work, command
 from osln.cli.tables import RUNS, make_folder
 
-COHORTS = ("alike", "blind", "sites")
+COHORTS = ("alike", "few", "blind", "sites")
+STAGES = ("two", "both")
 PRECISIONS = ("0.10", "0.15")
+ARMS_OF_BOTH = ("likeliest-10", "oracle")
+"""Beside whole random cases, where each run trains networks of stage one."""
+START_OF_BOTH = 6
+"""Whole cases at the start, from which stage one learns from scratch."""
 LEARNERS = ("logistic", "trees", "network")
 
 
 def add_parser(commands: Any) -> None:
     """The options."""
-    examples = ("--cohort alike", "--cohort alike --learner network --arms likeliest-10 --seeds 4")
+    examples = (
+        "--cohort alike",
+        "--cohort alike --learner network --arms likeliest-10 --seeds 4",
+        "--stages both --budget 20",
+    )
     parser = command(commands, "simulate", __doc__, *examples)
-    parser.add_argument("--cohort", choices=COHORTS, default="alike", help="whose patients (%(default)s)")
+    parser.add_argument("--stages", choices=STAGES, default="two", help="which learn (default: %(default)s)")
+    parser.add_argument("--cohort", choices=COHORTS, help="whose patients (default: alike; both stages: few)")
     parser.add_argument(
         "--learner",
         choices=LEARNERS,
         default="logistic",
         help="fast ones on 39 numbers of a candidate, or the product's network (default: %(default)s)",
     )
-    parser.add_argument("--arms", help="ways of choosing, with commas between them (default: all)")
-    parser.add_argument("--seeds", type=positive, default=16, help="runs of each (%(default)s)")
-    parser.add_argument("--rounds", type=positive, default=6, help="after the start (%(default)s)")
-    parser.add_argument("--budget", type=positive, default=60, help="decisions of a round (%(default)s)")
-    parser.add_argument("--steps", type=positive, help="of a training of the network (default: 120)")
+    parser.add_argument(
+        "--arms",
+        help="ways of choosing, with commas between them (default: all; both stages: likeliest-10,oracle)",
+    )
+    parser.add_argument("--seeds", type=positive, help="runs of each (default: 16; both stages: 2)")
+    parser.add_argument("--rounds", type=positive, help="after the start (default: 6; both stages: 4)")
+    parser.add_argument("--budget", type=positive, help="decisions of a round (default: 60; both stages: 40)")
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        help="of a training of --learner network (default: 120), or of stage one in each round (default: 80)",
+    )
+    parser.add_argument(
+        "--first-steps", type=positive, help="of the first training of stage one (default: 600)"
+    )
     parser.add_argument(
         "--precision",
         choices=("0.10", "0.15"),
         default="0.10",
-        help="operating point of stage one (%(default)s)",
+        help="operating point of the shipped stage one (%(default)s)",
     )
     parser.add_argument(
         "--seconds",
@@ -69,37 +90,62 @@ def seconds(text: str) -> tuple[float, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Run, write, tell where."""
-    from osln.simulation.arms import ARMS
     from osln.simulation.cases import StageOne
-    from osln.simulation.cohorts import COHORTS as KNOWN
-    from osln.simulation.cycle import Schedule
     from osln.simulation.figures import Prices
-    from osln.simulation.lanes import Lane
     from osln.simulation.runs import Files
-    from osln.simulation.simulate import simulate
+    from osln.simulation.simulate import plan, simulate
 
     began = time.monotonic()
     make_absolute(options)
-    names = options.arms.split(",") if options.arms else list(ARMS)
-    if unknown := [name for name in names if name not in ARMS]:
-        raise ValueError(f"there is no arm {unknown[0]!r}; the arms are: {', '.join(ARMS)}")
-    if options.steps is not None and options.learner != "network":
-        raise ValueError(f"--steps is about --learner network, not {options.learner}: leave it out")
-    lane = Lane(
-        KNOWN[options.cohort],
-        options.precision,
-        options.learner,
-        tuple(ARMS[name] for name in names),
-        options.seeds,
-        replace(Schedule(), rounds=options.rounds, budget=options.budget),
-        options.steps,
-    )
+    lane = lane_of(options)
     out: Path = options.out or RUNS / f"simulate-{lane.name}"
     for folder in (options.work, out):
         make_folder(folder)
-    stage_one = StageOne.shipped(options.weights, PRECISIONS)
-    files = Files(options.work, stage_one)
+    files = Files(options.work, StageOne.shipped(options.weights, PRECISIONS))
+    sys.stdout.write(f"{plan(lane, files)}\n")
+    sys.stdout.flush()
     engine = engine_of(options, [options.work, options.weights])
     report = simulate(lane, files, out, Prices(*options.seconds), engine, options.given)
     sys.stdout.write(f"{report} written after {time.monotonic() - began:.0f} s\n")
     return 0
+
+
+def lane_of(options: argparse.Namespace) -> Any:
+    """The lane that was asked for.
+
+    Raises:
+        ValueError: An arm is unknown, or options do not go together; says which.
+    """
+    from osln.simulation.arms import ARMS
+    from osln.simulation.cohorts import COHORTS as KNOWN
+    from osln.simulation.cycle import Schedule
+    from osln.simulation.lanes import Lane
+    from osln.simulation.retrained import StageOneRecipe
+
+    both, network = options.stages == "both", options.learner == "network"
+    names = options.arms.split(",") if options.arms else ARMS_OF_BOTH if both else list(ARMS)
+    if unknown := [name for name in names if name not in ARMS]:
+        raise ValueError(f"there is no arm {unknown[0]!r}; the arms are: {', '.join(ARMS)}")
+    if both and network:
+        raise ValueError("--stages both learns stage two with a fast learner: give logistic or trees")
+    if options.steps is not None and not (both or network):
+        raise ValueError(f"--steps is about --learner network, not {options.learner}: leave it out")
+    if options.first_steps is not None and not both:
+        raise ValueError("--first-steps is about --stages both: leave it out")
+    usual = StageOneRecipe()
+    recipe = replace(usual, first=options.first_steps or usual.first, steps=options.steps or usual.steps)
+    return Lane(
+        KNOWN[options.cohort or ("few" if both else "alike")],
+        options.precision,
+        options.learner,
+        tuple(ARMS[name] for name in names),
+        options.seeds or (2 if both else 16),
+        replace(
+            Schedule(),
+            start=START_OF_BOTH if both else Schedule.start,
+            rounds=options.rounds or (4 if both else 6),
+            budget=options.budget or (40 if both else 60),
+        ),
+        None if both else options.steps,
+        recipe if both else None,
+    )

@@ -79,7 +79,7 @@ class StoreCohort:
                 f"further cases; the division lies in .osln/splits.json{told}"
             )
         _refuse_empty(root, splits, found)
-        grid = (column_file.FORMAT, preset.spacing_mm, preset.window)
+        grid = (column_file.FORMAT, preset.spacing_mm, preset.window, *["prefilter"] * preset.prefilter)
         marks = {
             case: hashlib.sha256(repr((case, grid, file_marks(found[case]))).encode()).hexdigest()[:16]
             for case in usable

@@ -56,6 +56,7 @@ def cohort_key(preset: Preset, parameters: PhantomParameters) -> str:
         preset.window,
         CENTER_MM,
         LENGTH_MM,
+        *["prefilter"] * preset.prefilter,
     )
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 

@@ -27,14 +27,18 @@ def save_column(path: Path, column: LungColumn, more: Mapping[str, Any] | None =
         column: From `lung_column.compact`.
         more: JSON values to keep with it.
     """
+    description = {
+        "case": column.case,
+        "warnings": list(column.warnings),
+        "prefiltered": column.prefiltered,
+        "more": dict(more or {}),
+    }
     arrays: dict[str, Any] = {
         "affine": column.grid.affine,
         "ct_hu": column.ct_hu,
         "body": np.packbits(column.body),
         "outside_mm": np.array(column.outside_mm, dtype=np.float64),
-        "description": np.array(
-            json.dumps({"case": column.case, "warnings": list(column.warnings), "more": dict(more or {})})
-        ),
+        "description": np.array(json.dumps(description)),
     }
     for name in OPTIONAL:
         if (array := getattr(column, name)) is not None:
@@ -64,6 +68,8 @@ def load_column(path: Path) -> tuple[LungColumn, dict[str, Any]]:
                 body=np.unpackbits(stored["body"], count=ct_hu.size).reshape(ct_hu.shape).astype(bool),
                 warnings=tuple(description["warnings"]),
                 outside_mm=tuple(stored["outside_mm"].tolist()),
+                # Files of before there was a filter say nothing.
+                prefiltered=bool(description.get("prefiltered")),
                 **images,
             )
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:

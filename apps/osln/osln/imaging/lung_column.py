@@ -38,6 +38,7 @@ class LungColumn:
             NaN without a tumor. No network sees them; in every figure they are missed.
         known: (x, y, z) uint8 of a patient who was reviewed in part, see `reviewed_part.known_voxels`; None
             where all is known.
+        prefiltered: Its images were blurred before a change to larger voxels (`Preset.prefilter`).
     """
 
     case: str
@@ -51,6 +52,7 @@ class LungColumn:
     warnings: tuple[str, ...] = field(default=())
     outside_mm: tuple[float, ...] = field(default=())
     known: np.ndarray | None = None
+    prefiltered: bool = False
 
     @property
     def images(self) -> Mapping[str, np.ndarray | None]:
@@ -72,7 +74,7 @@ def prepare(study: Study, preset: Preset) -> LungColumn:
 
     Args:
         study: A checked study.
-        preset: Gives spacing and window.
+        preset: Gives spacing and window, and whether larger voxels are preceded by a low-pass filter.
 
     Raises:
         ValueError: If the PET covers nothing of the column, or the column takes more than `MOST_VOXELS`.
@@ -90,7 +92,7 @@ def prepare(study: Study, preset: Preset) -> LungColumn:
     _check_room(study.case, "the searched column", size)
     grid = working.crop(start, size)
 
-    ct_hu = resample(study.ct.array, study.ct.grid, grid, fill=-1000.0)
+    ct_hu = resample(study.ct.array, study.ct.grid, grid, fill=-1000.0, prefilter=preset.prefilter)
     pet_suv = None
     if study.pet is not None:
         covered_low, covered_high = grid.box_of(study.pet.grid)
@@ -100,14 +102,15 @@ def prepare(study: Study, preset: Preset) -> LungColumn:
             )
         if (covered_high - covered_low < size - 1).any():
             warnings.append("the PET does not cover the whole column: outside it counts as SUV 0")
-        pet_suv = np.maximum(resample(study.pet.array, study.pet.grid, grid), 0.0)
+        pet_suv = np.maximum(resample(study.pet.array, study.pet.grid, grid, prefilter=preset.prefilter), 0.0)
     tumor, distance_mm = _tumor_and_distance(study, working, start, size)
     nodes, outside_mm = _nodes_and_outside(study, grid)
     known = None if study.part is None or nodes is None else known_voxels(study.part, nodes, grid)
     body = ct_hu > TISSUE_HU
     return LungColumn(
-        study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, body, tuple(warnings), outside_mm, known
-    )
+        study.case, grid, ct_hu, pet_suv, distance_mm, tumor, nodes, body, tuple(warnings), outside_mm, known,
+        prefiltered=preset.prefilter,
+    )  # fmt: skip
 
 
 def _nodes_and_outside(study: Study, grid: Grid) -> tuple[np.ndarray | None, tuple[float, ...]]:

@@ -25,6 +25,8 @@ class Scaling:
         ct_gain: Factor after centering.
         pet_gain: Factor after the z-score.
         distance_unit_mm: Distance that becomes 1; larger ones are clipped.
+        prefilter: Whether images were blurred before a change to larger voxels (`Preset.prefilter`); files of
+            before there was a choice say nothing, and were not.
     """
 
     pet_mean: float = 0.0
@@ -34,6 +36,7 @@ class Scaling:
     ct_gain: float = 5.0
     pet_gain: float = 0.5
     distance_unit_mm: float = LIMIT_MM
+    prefilter: bool = False
 
     @classmethod
     def fit(cls, pets_suv: Iterable[np.ndarray]) -> "Scaling":

@@ -1,7 +1,7 @@
 """Training of MULAN, the same on phantoms, whose nodes have tags, and on patients, whose nodes have none."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def train_detector(
     if len(known) != len(columns):
         raise ValueError(f"tags of {len(known)} patients for {len(columns)}: give those of each, or none")
     pets = [column.pet_suv for column in columns if column.pet_suv is not None]
-    scaling = Scaling.fit(pets if detector.needs_pet else [])
+    scaling = replace(Scaling.fit(pets if detector.needs_pet else []), prefilter=preset.prefilter)
     size = canvas_size(preset.window, preset.spacing_mm, recipe.pixel_mm)
     lesson = _DetectorLesson(
         steps=recipe.iterations if iterations is None else iterations,

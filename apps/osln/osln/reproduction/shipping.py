@@ -10,6 +10,7 @@ from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Plan
 from osln.reproduction.reading import row_patients
 from osln.reproduction.stage_one import KEPT
+from osln.retraining.fusing import LEARNED, fit_fusion
 from osln.retraining.operating_points import operating_curve, operating_points, score_thresholds
 from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, ROWS, Preset, Row
 from osln.stage_one.candidates import Detections, find_candidates
@@ -19,7 +20,7 @@ from osln.stage_two.candidate_sets import CandidateSet, candidate_set
 from osln.stage_two.validation import scored_patients
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint, load_checkpoint
-from osln.weights.shipped import Curves, ship_curves, shipped_manifest, write_shipped
+from osln.weights.shipped import Curves, ship_curves, ship_fusions, shipped_manifest, write_shipped
 
 SAME_SCORE = 0.002
 """Scores of one network on two processors lie closer than this."""
@@ -49,9 +50,11 @@ def ship(plan: Plan, folder: Path) -> None:
             scores[row.classifier] = score_thresholds(patients)
             curves[row.classifier] = (row.networks, operating_curve(patients))
     columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
-    points = operating_points(networks, columns) | scores
+    fusions = {name: fit_fusion(row, networks, columns) for name, row in LEARNED.items()}
+    points = operating_points(networks, columns, fusions=fusions) | scores
     tagger = (plan.tagger, Tagger.load(plan.tagger).describe())
     write_shipped(folder, networks | classifiers, points, tagger, plan.command, curves)
+    ship_fusions(folder, {name: one.to_json() for name, one in fusions.items()}, {})
 
 
 def measure_shipped(cohort: Cohort, preset: Preset, folder: Path) -> Curves:

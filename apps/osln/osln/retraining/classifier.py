@@ -19,7 +19,7 @@ from osln.retraining.operating_points import match_score_thresholds, set_score_t
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
 from osln.retraining.unseen import Training, unseen_versions
-from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS, Preset
+from osln.rows.experiments import CLASSIFIERS, ROWS, Preset
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.points import FEWEST_PATIENTS
@@ -141,7 +141,7 @@ class _ClassifierRound(Round):
         )
 
     def recipe(self) -> Preset:
-        preset = PRESETS[self.settings.preset]
+        preset = self.preset
         rate = self.rate(preset.stage_two.learning_rate)
         return replace(preset, stage_two=replace(preset.stage_two, learning_rate=rate))
 

@@ -15,7 +15,7 @@ from osln.files.images import split_suffix
 from osln.imaging.lung_column import LungColumn, image_lacking, prepare
 from osln.metrics.sweep import THRESHOLDS, sweep
 from osln.rows.experiments import ROWS, SEGMENTERS, Preset
-from osln.stage_one.fusion import late_fusion
+from osln.stage_one.fusion import fused_map, late_fusion
 from osln.stage_one.inference import Predictor
 from osln.store.approved import approved_cases
 from osln.store.layout import companions, load_study
@@ -68,7 +68,8 @@ def match_operating_points(
     rows = {
         row.name: row
         for row in ROWS.values()
-        if row.classifier is None and row.turns == 1 and segmenter in row.segmenters
+        # The learned fusion of the former weights is kept with its thresholds until it is fitted again.
+        if row.stage_one == row.name and row.fusion != "learned" and segmenter in row.segmenters
     }
     rows = {
         name: row
@@ -86,7 +87,7 @@ def match_operating_points(
             if maps.keys() >= set(row.segmenters):
                 for side, found in enumerate(sides):
                     asked = {one: found[one] for one in row.segmenters}
-                    counts[name][side] += _candidates(late_fusion(asked, column.distance_mm))
+                    counts[name][side] += _candidates(fused_map(row, asked, column.distance_mm))
     moved = [name for name in rows if counts[name].any()]
     for name in moved:
         points = models.thresholds(name)

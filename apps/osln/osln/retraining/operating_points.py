@@ -15,10 +15,12 @@ from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
 from osln.metrics.sweep import Sweep, sweep
 from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.retraining.fusing import renew_fusions
 from osln.retraining.matched_points import matched_score
 from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
-from osln.stage_one.fusion import late_fusion
+from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
+from osln.stage_one.learned_fusion import LearnedFusion
 from osln.stage_one.validation import inside_zone
 from osln.stage_two.answering import reason_not_answering
 from osln.stage_two.points import FEWEST_PATIENTS
@@ -29,16 +31,21 @@ from osln.weights.model_store import ModelStore
 
 
 def operating_points(
-    checkpoints: Mapping[str, Checkpoint], columns: Sequence[LungColumn], device: str = "cpu"
+    checkpoints: Mapping[str, Checkpoint],
+    columns: Sequence[LungColumn],
+    device: str = "cpu",
+    fusions: Mapping[str, LearnedFusion] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Thresholds of the fused map at the offered precisions, for every row of stage one that can be made.
 
-    A row that asks a single zone's network is judged inside its zone.
+    A row that asks a single zone's network is judged inside its zone. A row that drops candidates has the
+    points of the one that keeps them, and none of its own.
 
     Args:
         checkpoints: Networks by segmenter name.
         columns: Validation patients with nodes; one that lacks an image of a row is left out of it.
         device: Where to run.
+        fusions: What was fitted for rows with learned fusion, which are left out otherwise.
 
     Returns:
         {row: {"0.15": threshold, ...}}; a row without a usable patient is left out.
@@ -47,10 +54,13 @@ def operating_points(
         The paper, section 4.3: precision .15 is the operating point.
     """
     predictors = {name: Predictor(checkpoint, device) for name, checkpoint in checkpoints.items()}
+    fusions = fusions or {}
     rows = {
         row.name: row
         for row in ROWS.values()
-        if row.classifier is None and row.turns == 1 and checkpoints.keys() >= set(row.segmenters)
+        if row.stage_one == row.name
+        and checkpoints.keys() >= set(row.segmenters)
+        and (row.fusion != "learned" or row.name in fusions)
     }
     sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
     for column in columns:
@@ -63,9 +73,8 @@ def operating_points(
         for name, row in rows.items():
             if not maps.keys() >= set(row.segmenters):
                 continue
-            prob = late_fusion(
-                {segmenter: maps[segmenter] for segmenter in row.segmenters}, column.distance_mm
-            )
+            asked = {segmenter: maps[segmenter] for segmenter in row.segmenters}
+            prob = fused_map(row, asked, column.distance_mm, fusions.get(name))
             if len(row.segmenters) == 1:
                 zone = SEGMENTERS[row.segmenters[0]].zone
                 found = sweep(*inside_zone(prob, nodes, zone_of(column, zone)))
@@ -92,13 +101,14 @@ def renew_operating_points(
     if len(columns) < FEWEST_PATIENTS:
         return f"{_kept('operating points', columns)} to set them, {FEWEST_PATIENTS} are needed"
     used = {name: models.load(name) for name in SEGMENTERS if models.published(name)}
-    alike = {name: one for name, one in used.items() if one.preset == used[segmenter].preset}
+    alike = {name: one for name, one in used.items() if one.preparation == used[segmenter].preparation}
     changed = []
-    for name, points in operating_points(alike, columns, device).items():
+    fusions, told = renew_fusions(models, segmenter, columns, device)
+    for name, points in operating_points(alike, columns, device, fusions).items():
         if segmenter in ROWS[name].segmenters:
             models.set_thresholds(name, points)
             changed.append(name)
-    return f"operating points of {', '.join(changed)} were set on {len(columns)} validation patients"
+    return f"operating points of {', '.join(changed)} were set on {len(columns)} validation patients{told}"
 
 
 def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:

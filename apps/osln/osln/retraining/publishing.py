@@ -16,6 +16,9 @@ from osln.rows.experiments import VERSIONED
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 
+MANY_ROUNDS = 5
+"""Rounds judged on the same patients from which on a report says so: each choice fits them a little."""
+
 
 @dataclass(frozen=True)
 class RetrainReport:
@@ -176,14 +179,22 @@ def conclude(
     for fold in trained.folds:
         store.add(replace(fold, metadata={**fold.metadata, "stands_for": version.name}))
     judgments = _judgments(compared, highest_risk)
-    verdict = Verdict(version, before, trained.rival, metric, metric_before, judgments, highest_risk)
+    verdict = Verdict(
+        version, before, store.published(name), trained.rival, metric, metric_before, judgments, highest_risk
+    )
     published = verdict.passes and publish
     sentence, next_step = verdict.told(asked=publish)
-    if publish and not published and (why := _worse_than_none(store, trained, highest_risk)):
+    stays = publish and not published and verdict.compared
+    if stays and (why := _worse_than_none(store, trained, highest_risk)):
         sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
         store.publish(name, version.name)
         sentence += f"; {renew()}"
+    if compared.patients and (used := _rounds_before(store, version, compared)) >= MANY_ROUNDS:
+        sentence += (
+            f"; {used} rounds before were judged on most of these patients, so whatever passed fits them "
+            "better than others: approve further cases"
+        )
     return RetrainReport(
         network=name,
         version=version.name,
@@ -204,6 +215,16 @@ def conclude(
         skipped=dict(trained.skipped),
         training=metadata,
     )
+
+
+def _rounds_before(store: ModelStore, version: Version, compared: Compared) -> int:
+    """How many earlier versions of the network had at least half of the patients to be judged by."""
+    patients = {one.case for one in compared.patients}
+    earlier = [one for one in store.versions(version.network) if one.name != version.name]
+    # Networks that only stand for another one on patients that they left out were no round.
+    told = [one.metadata for one in earlier if "stands_for" not in one.metadata]
+    judged_on = [set(metadata.get("validation_cases") or ()) for metadata in told]
+    return sum(2 * len(patients & cases) >= len(patients) for cases in judged_on)
 
 
 def _worse_than_none(store: ModelStore, trained: Trained, highest_risk: float) -> str | None:

@@ -18,7 +18,7 @@ from osln.learning.fit import Progress
 from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
 from osln.retraining.seen import cases_seen
-from osln.rows.experiments import PRESETS, Preset
+from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import approved_cases, phantoms
 from osln.store.parts import partial_cases
@@ -113,6 +113,13 @@ class Round(ABC):
         self.before = self.store.published(name)
         self.former = self.store.load(name, self.before) if self.before else None
         self.partial: frozenset[str] = frozenset()
+
+    @property
+    def preset(self) -> Preset:
+        """The preset, resampled as for the weights in use: networks that answer together see one column."""
+        preset = PRESETS[self.settings.preset]
+        used = (self.store.load(name) for name in SEGMENTERS if self.store.published(name))
+        return next((one.preparation for one in used if one.preset == preset.name), preset)
 
     @abstractmethod
     def recipe(self) -> Preset:

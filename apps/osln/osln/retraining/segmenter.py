@@ -16,7 +16,7 @@ from osln.retraining.matched_points import match_operating_points, unlabeled_col
 from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round, Settings
-from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
+from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
 from osln.stage_two.points import FEWEST_PATIENTS
@@ -77,7 +77,7 @@ class SegmenterRound(Round):
     tuning_length = 0.3
 
     def recipe(self) -> Preset:
-        preset = PRESETS[self.settings.preset]
+        preset = self.preset
         return replace(preset, learning_rate=self.rate(preset.learning_rate))
 
     def gather(
@@ -95,9 +95,10 @@ class SegmenterRound(Round):
         return train(SEGMENTERS[self.name], recipe, learned, compared, iterations=steps, **options)
 
     def found(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> list[Sweep]:
-        if checkpoint.preset != self.settings.preset:
+        now = self.preset
+        if (checkpoint.preset, checkpoint.scaling.prefilter) != (now.name, now.prefilter):
             # The same patients on the working grid of the other preset.
-            cases, preset = [column.case for column in compared], PRESETS[checkpoint.preset]
+            cases, preset = [column.case for column in compared], checkpoint.preparation
             compared, _ = load_columns(self.root, cases, SEGMENTERS[self.name], preset)
         return sweeps(checkpoint, compared, self.settings.device)
 

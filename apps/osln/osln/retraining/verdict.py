@@ -22,7 +22,8 @@ class Verdict:
 
     Attributes:
         version: The new version.
-        before: Version in use, or None.
+        before: Version in use when the training began, or None.
+        now: Version in use by now: another one if somebody published or rolled back meanwhile.
         rival: What it was compared with, if that is not `before`: a network's name.
         metric, metric_before: Figures of both; None if there is no node to judge by, or no rival.
         judgments: Against what is `IN_USE` and, for stage two, against stage one alone (`WITHOUT`).
@@ -31,6 +32,7 @@ class Verdict:
 
     version: Version
     before: Version | None
+    now: Version | None
     rival: str | None
     metric: float | None
     metric_before: float | None
@@ -40,7 +42,12 @@ class Verdict:
     @property
     def passes(self) -> bool:
         """Whether the version may be put to use."""
-        return self.metric is not None and self.not_below_none and self.not_likely_worse
+        return self.metric is not None and self.compared and self.not_below_none and self.not_likely_worse
+
+    @property
+    def compared(self) -> bool:
+        """Whether what is in use is what it was compared with."""
+        return (self.before and self.before.name) == (self.now and self.now.name)
 
     @property
     def not_below_none(self) -> bool:
@@ -67,6 +74,13 @@ class Verdict:
                 f"{name} was trained and stored but not published: no approved case that it has not learned "
                 f"from has a node{where} to judge it by",
                 f"approve further cases with nodes and train again, or publish by hand: {by_hand}",
+            )
+        if not self.compared:
+            other = self.now.name if self.now else "nothing"
+            return (
+                f"{name} was trained and stored but not published: meanwhile {other} was put to use, "
+                f"which it was not compared with: {self._figures()}",
+                f"train again, or publish by hand: {by_hand}",
             )
         if not self.not_below_none:
             return (

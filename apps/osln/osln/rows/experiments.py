@@ -144,7 +144,7 @@ class Row:
     Attributes:
         name: Key in `ROWS`; "osln" is the paper's method. "" for a row that only the tables have.
         title: What viewers and tables show.
-        segmenters: Names in `SEGMENTERS`; networks of one zone are fused by max, zones by union.
+        segmenters: Names in `SEGMENTERS`; networks of one zone are fused by `fusion`, zones by union.
         classifier: Name in `CLASSIFIERS`; None leaves the candidates with their stage-one score.
         turns: Turned and mirrored views of the patient that both stages answer for and average (not in the
             paper): 1 for none, 2, 4 or 8. Both stages take that many times as long. The operating points are
@@ -156,6 +156,10 @@ class Row:
         length: Training steps of each network in units of the preset's.
         copies: Trainings of each network that are fused by their maximum.
         joint: Candidates are ranked by the sum of the log odds of both stages.
+        fusion: How networks of one zone become one map: "max" (the paper's), "mean" (of their log odds) or
+            "learned" (weights for each network and the distance, fitted on validation patients).
+        in_tumor: False drops candidates whose center lies in the tumor contour (not in the paper). The
+            operating points are those of the row that keeps them.
     """
 
     name: str = field(compare=False)
@@ -169,6 +173,8 @@ class Row:
     length: int = 1
     copies: int = 1
     joint: bool = False
+    fusion: str = "max"
+    in_tumor: bool = True
 
     @property
     def needs_pet(self) -> bool:
@@ -178,7 +184,7 @@ class Row:
     @property
     def needs_tumor(self) -> bool:
         second = self.classifier is not None and CLASSIFIERS[self.classifier].context
-        return second or any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
+        return second or not self.in_tumor or any(SEGMENTERS[name].needs_tumor for name in self.segmenters)
 
     @property
     def needs_tags(self) -> bool:
@@ -196,15 +202,16 @@ class Row:
 
     @property
     def stage_one(self) -> str:
-        """Name of the row that ends with the candidates of this one, without turns."""
-        return self._name_of_map(turns=1)
+        """Name of the row whose operating points count: its stage one without turns, every candidate kept."""
+        return self._name_of_map(turns=1, in_tumor=True)
 
     @property
     def key(self) -> str:
         """What it does in a word: its name in the tables and in files, that of no other row."""
         if self.detector:
             return self.detector
-        setting = self._name_of_map(self.turns) + (f"-x{self.length}" if self.length > 1 else "")
+        setting = self._name_of_map(self.turns, self.in_tumor)
+        setting += f"-x{self.length}" if self.length > 1 else ""
         setting += f"-of-{self.copies}" if self.copies > 1 else ""
         if self.classifier:
             return f"{setting}+{self.classifier}" + ("+score" if self.joint else "")
@@ -234,13 +241,16 @@ class Row:
         """The row of the tables that differs from this one in these attributes; no menu shows it."""
         return replace(self, name="", title="", served=False, **changes)
 
-    def _name_of_map(self, turns: int) -> str:
-        plain = Row("", "", self.segmenters, turns=turns)
+    def _name_of_map(self, turns: int, in_tumor: bool) -> str:
+        plain = Row("", "", self.segmenters, turns=turns, fusion=self.fusion, in_tumor=in_tumor)
         return next(row.name for row in ROWS.values() if row == plain)
 
 
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 """The four networks of the paper's Figure 3."""
+
+FUSED = ("max", "mean", "learned")
+"""Ways in which the networks of a zone become one map."""
 
 ROWS = {
     row.name: row
@@ -275,6 +285,17 @@ ROWS = {
         Row("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
         Row("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
         Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
+        Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
+        Row("lf-learned", "LF by learned weights, stratified", LATE_FUSION, fusion="learned", served=False),
+        Row("lf-outside", "LF, stratified, outside the tumor", LATE_FUSION, in_tumor=False, served=False),
+        Row(
+            "lf-learned-outside",
+            "LF by learned weights, stratified, outside the tumor",
+            LATE_FUSION,
+            fusion="learned",
+            in_tumor=False,
+            served=False,
+        ),
         Row("lf-turned", "LF, stratified, mean of 4 turns", LATE_FUSION, turns=4, served=False),
         Row(
             "osln-turned",

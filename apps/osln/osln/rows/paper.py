@@ -225,7 +225,8 @@ def _beyond(others: Iterable[Table]) -> Table:
     joint = best.changed(joint=True)
     lines.append(Line(f"LF ({CLASSIFIERS['glnet'].title} and stage-one score)", joint))
     for row in ROWS.values():
-        if not row.of_one_zone and row not in used:
+        # Other ways of fusing, and of dropping candidates, train nothing: ./benchmarks/run fusion has them.
+        if not row.of_one_zone and row not in used and row.fusion == "max" and row.in_tumor:
             lines.append(Line(row.title, row))
             used.add(row)
     questions = [

@@ -125,6 +125,7 @@ COHORTS = {
         SimulatedCohort(
             "blind", "a rule blind to distance", range(720_000, 720_032), 20, (Site("one", changes=BLIND),)
         ),
+        SimulatedCohort("few", "few patients alike", range(740_000, 740_040), 24),
         SimulatedCohort("sites", "hospitals that differ", (*ALIKE[:26], *range(730_000, 730_027)), 33, SITES),
     )
 }

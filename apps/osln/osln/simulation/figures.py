@@ -85,6 +85,7 @@ def lane_figures(lane: Lane, runs: Runs, stage_one: Sequence[float], prices: Pri
         "seeds": lane.seeds,
         "learner": lane.learner,
         "schedule": asdict(lane.schedule),
+        "stage_one_recipe": None if lane.stage_one is None else asdict(lane.stage_one),
         "prices": asdict(prices),
         "stage_one": asdict(paired(stage_one)),
         "start": asdict(paired([points[0].mfroc for points in runs[RANDOM]])),
@@ -128,6 +129,7 @@ def _of_arm(lane: Lane, runs: Sequence[Sequence[Point]], means: np.ndarray) -> d
         "cases": float(np.mean([one.cases for one in last])),
         "openings": float(np.mean([one.opened for one in last])),
         "nodes": float(np.mean([one.nodes for one in last])),
+        **({} if lane.stage_one is None else _of_stage_one(lane, runs)),
         "nodes_per_decision": float(np.mean([one.nodes / max(one.decisions, 1) for one in last])),
         "curve": [
             {
@@ -136,6 +138,15 @@ def _of_arm(lane: Lane, runs: Sequence[Sequence[Point]], means: np.ndarray) -> d
             }
             for n in range(min(map(len, runs)))
         ],
+    }
+
+
+def _of_stage_one(lane: Lane, runs: Sequence[Sequence[Point]]) -> dict[str, Any]:
+    """What stage one, which learns too, has by itself after each round, as far as all runs have one."""
+    rounds = min(min(map(len, runs)), lane.schedule.rounds + 1)
+    return {
+        name: [asdict(paired([getattr(one[n], name) for one in runs])) for n in range(rounds)]
+        for name in ("alone", "recall")
     }
 
 

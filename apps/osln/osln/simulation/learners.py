@@ -57,7 +57,10 @@ class OnNumbers:
 
     def learn(self, cases: Mapping[str, Case], decided: Decided, seed: int) -> Scorer:
         """As `Learner.learn`."""
-        numbers, truth = taught(cases, decided)
+        return self.fitted(*taught(cases, decided), seed)
+
+    def fitted(self, numbers: np.ndarray, truth: np.ndarray, seed: int) -> Scorer:
+        """The same from numbers (n, 39) and truth (n,) of candidates, 1 for a node and 0 for none."""
         if len(np.unique(truth)) < 2:
             return by_stage_one
         mean, spread = numbers.mean(axis=0), np.maximum(numbers.std(axis=0), 1e-6)

@@ -41,9 +41,7 @@ def parts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Iterable[str]
             f"- {figures['seeds']} seeds; in each {figures['pool']} patients to label and {figures['test']} "
             f"to test, {schedule['start']} whole cases to start with, then {schedule['rounds']} rounds of "
             f"{schedule['budget']} decisions; stage two learned from scratch in each",
-            f"- mFROC of stage one alone {_pm(figures['stage_one'])}, after the start "
-            f"({figures['start_decisions']:.0f} decisions) {_pm(figures['start'])}, with everything labeled "
-            f"({figures['full_decisions']:.0f} decisions) {_pm(figures['full'])}",
+            *_levels(figures),
         )
     )
     yield (
@@ -52,6 +50,9 @@ def parts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Iterable[str]
         "t over seeds, then that of resampling seeds and patients together; p adjusted for all arms (Holm)."
     )
     yield table(list(_main_rows(figures)))
+    if figures["stage_one_recipe"]:
+        yield "Stage one alone, after the start and after each round: mFROC, and share of the nodes it hits."
+        yield table(list(_stage_one_rows(figures)))
     yield (
         "Decisions until the mean curve has a share of what everything labeled gives, with the 95 % interval "
         "over resamples of the seeds; resamples that never arrive are infinite. Ratio: to whole cases by "
@@ -60,6 +61,30 @@ def parts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Iterable[str]
     )
     yield table(list(_arrival_rows(figures)))
     yield "![mFROC over decisions, means over the seeds; bands: 95 % intervals over seeds.](curves.png)"
+
+
+def _levels(figures: Mapping[str, Any]) -> Iterable[str]:
+    """Between what the curves lie, and how stage one comes by its candidates."""
+    start = f"after the start ({figures['start_decisions']:.0f} decisions) {_pm(figures['start'])}"
+    full = f"with everything labeled ({figures['full_decisions']:.0f} decisions) {_pm(figures['full'])}"
+    alone, recipe = _pm(figures["stage_one"]), figures["stage_one_recipe"]
+    if recipe is None:
+        yield f"- mFROC of stage one alone {alone}, {start}, {full}"
+        return
+    yield (
+        f"- stage one learns too: {recipe['segmenter']}, {recipe['first']} steps from scratch on the start, "
+        f"{recipe['steps']} more in each round; its threshold gives {recipe['candidates']} candidates a case"
+    )
+    yield f"- mFROC {start}, {full}; stage one alone, with everything labeled, {alone}"
+
+
+def _stage_one_rows(figures: Mapping[str, Any]) -> Iterable[list[str]]:
+    rounds = range(figures["schedule"]["rounds"] + 1)
+    yield ["", *(f"{'start' if not n else n}" for n in rounds)]
+    for name, arm in figures["arms"].items():
+        told = zip(arm["alone"], arm["recall"], strict=True)
+        cells = [f"{alone['value']:.3f}, {recall['value']:.3f}" for alone, recall in told]
+        yield [name, *cells, *[""] * (len(rounds) - len(cells))]
 
 
 def _main_rows(figures: Mapping[str, Any]) -> Iterable[list[str]]:

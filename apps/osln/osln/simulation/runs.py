@@ -1,6 +1,7 @@
 """Runs as files that are made once: a stopped simulation goes on where it was."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -9,17 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from osln.cohorts.phantoms import PhantomCohort
 from osln.files.arrays import write_arrays
+from osln.imaging.column_file import load_column
 from osln.jobs.artifact import Artifact
+from osln.jobs.worker import tell
 from osln.metrics.matching import Scored
 from osln.simulation.arms import Arm
+from osln.simulation.both import run_both
 from osln.simulation.cases import DEMO, FORMAT, Case, StageOne, make_cases, read_case
-from osln.simulation.cycle import Point, run
+from osln.simulation.cohorts import Site
+from osln.simulation.cycle import Point, Schedule, run
 from osln.simulation.lanes import FULL, Lane
-from osln.simulation.learners import LEARNERS, Learner, Network
+from osln.simulation.learners import LEARNERS, Learner, Network, OnNumbers
+from osln.simulation.retrained import Networks
 
 CHUNK = 8
 """Patients of one artifact."""
+STEP, LOOK = 0.7, 1.0
+"""Seconds of a core for a training step of stage one and for its look at a patient."""
 SECONDS = {"case": 4.5, "logistic": 2.0, "trees": 8.0, "network": 25.0}
 """About what one core takes for a patient, a run on numbers, a training of the network; for the bar alone."""
 COUNTS = ("judged", "added", "opened", "cases", "nodes")
@@ -54,6 +63,37 @@ class Files:
             found.append(Artifact(name, paths, (), make, SECONDS["case"] * len(part)))
         return found
 
+    def phantoms(self, site: Site) -> PhantomCohort:
+        """Patients of a site with their images, for the lane in which stage one learns from these."""
+        return PhantomCohort(self.work, DEMO, site.parameters)
+
+    def columns(self, lane: Lane) -> list[Artifact]:
+        """All patients of such a lane."""
+        found = []
+        for case, site in lane.cohort.by_case.items():
+            phantoms = self.phantoms(site)
+            make = partial(make_column, phantoms, case)
+            name = f"patient {case} in {phantoms.folder.name}"
+            found.append(Artifact(name, (phantoms.path(case),), (), make, phantoms.seconds))
+        return found
+
+    def run_of_both(self, lane: Lane, arm: Arm, seed: int, needs: Sequence[Artifact]) -> Artifact:
+        """One run of an arm in which both stages learn."""
+        schedule, recipe = lane.schedule_of(arm), lane.recipe_of(arm)
+        pool, test = lane.cohort.dealt(seed)
+        paths = tuple(one.path for one in needs)
+        read = sorted(str(path.relative_to(self.work)) for path in paths)
+        about = repr((FORMAT, arm, schedule, recipe, learner_key(lane), read, pool, test))
+        key = hashlib.sha256(about.encode()).hexdigest()[:12]
+        path = self.work / "runs" / lane.name / f"{arm.name}-seed{seed}-{key}.npz"
+        networks = Networks(self.work / "networks", recipe, DEMO)
+        make = partial(make_run_of_both, path, paths, pool, test, arm, lane.learner, networks, schedule, seed)
+        # The first network of a seed is the same for all arms.
+        steps = schedule.rounds * recipe.steps + (recipe.first if arm == FULL else 0)
+        looks = schedule.rounds * len(pool) // 2 + (schedule.rounds + 1) * len(test)
+        name = f"{lane.name} {arm.name} seed {seed}"
+        return Artifact(name, (path,), tuple(needs), make, STEP * steps + LOOK * looks, True)
+
     def run(self, lane: Lane, arm: Arm, seed: int, needs: Sequence[Artifact]) -> Artifact:
         """One run of an arm."""
         schedule, learner = lane.schedule_of(arm), learner_of(lane)
@@ -71,9 +111,11 @@ class Files:
 
     def runs(self, lane: Lane) -> dict[tuple[str, int], Artifact]:
         """All runs of a lane by arm and seed, the ceiling's among them."""
-        needs = self.candidates(lane)
+        both = lane.stage_one is not None
+        needs = self.columns(lane) if both else self.candidates(lane)
+        make = self.run_of_both if both else self.run
         return {
-            (arm.name, seed): self.run(lane, arm, seed, needs)
+            (arm.name, seed): make(lane, arm, seed, needs)
             for seed in range(lane.seeds)
             for arm in (FULL, *lane.arms)
         }
@@ -98,6 +140,33 @@ def make_run(path: Path, cases: tuple[Path, ...], *given: Any) -> None:
     keep_points(path, list(run(_cases(cases), *given)))
 
 
+def make_column(phantoms: PhantomCohort, case: str) -> None:
+    """Generate a patient and keep it."""
+    phantoms.column(case)
+
+
+def make_run_of_both(
+    path: Path,
+    columns: tuple[Path, ...],
+    pool: Sequence[str],
+    test: Sequence[str],
+    arm: Arm,
+    learner: str,
+    networks: Networks,
+    schedule: Schedule,
+    seed: int,
+) -> None:
+    """Do a run in which both stages learn and keep its points; the others as `both.run_both` takes them."""
+    found = LEARNERS[learner]
+    assert isinstance(found, OnNumbers)
+    by_case = {column.case: column for column, _ in map(load_column, columns)}
+    points = []
+    for point in run_both(by_case, pool, test, arm, found, networks, schedule, seed):
+        points.append(point)
+        tell(len(points) / (schedule.rounds + 1), f"round {len(points) - 1} of {schedule.rounds} is done")
+    keep_points(path, points)
+
+
 @lru_cache(maxsize=2)
 def _cases(paths: tuple[Path, ...]) -> dict[str, Case]:
     # In the order of the paths' names, so that runs of several seeds share them.
@@ -107,7 +176,7 @@ def _cases(paths: tuple[Path, ...]) -> dict[str, Case]:
 def keep_points(path: Path, points: Sequence[Point]) -> None:
     """Write the points of a run."""
     arrays: dict[str, Any] = {name: [getattr(one, name) for one in points] for name in COUNTS}
-    arrays["mfroc"] = [one.mfroc for one in points]
+    arrays |= {name: [getattr(one, name) for one in points] for name in ("mfroc", "alone")}
     for number, one in enumerate(points):
         arrays[f"scores{number}"] = np.concatenate([each.scores for each in one.test])
         arrays[f"hits{number}"] = np.concatenate([each.hits for each in one.test])
@@ -130,5 +199,8 @@ def read_points(path: Path) -> list[Point]:
             strict=True,
         )
         counts = {name: int(arrays[name][number]) for name in COUNTS}
-        found.append(Point(**counts, mfroc=float(mfroc), test=[Scored(*part) for part in parts]))
+        # Files of former versions do not tell what stage one has alone.
+        alone = float(arrays["alone"][number]) if "alone" in arrays else math.nan
+        test = [Scored(*part) for part in parts]
+        found.append(Point(**counts, mfroc=float(mfroc), test=test, alone=alone))
     return found

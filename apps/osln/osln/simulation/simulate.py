@@ -5,6 +5,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from osln.jobs.artifact import with_needs
 from osln.jobs.engine import Engine
 from osln.jobs.run import run_jobs
 from osln.metrics.intervals import setting
@@ -45,8 +46,24 @@ def simulate(lane: Lane, files: Files, out: Path, prices: Prices, engine: Engine
         name: [read_points(wanted[name, seed].path) for seed in range(lane.seeds)]
         for name in (FULL.name, *(arm.name for arm in lane.arms))
     }
-    about: dict[str, Any] = setting(command, frozen=FROZEN, precision=lane.precision)
-    return write_report(lane_figures(lane, runs, _stage_one(lane, files), prices), about, out)
+    if lane.stage_one is None:
+        alone, frozen = _stage_one(lane, files), {"frozen": FROZEN, "precision": lane.precision}
+    else:
+        alone, frozen = [points[-1].alone for points in runs[FULL.name]], {"frozen": FROZEN}
+    about: dict[str, Any] = setting(command, **frozen)
+    return write_report(lane_figures(lane, runs, alone, prices), about, out)
+
+
+def plan(lane: Lane, files: Files) -> str:
+    """What is left to be made for a lane, in a sentence."""
+    wanted = with_needs(files.runs(lane).values())
+    left = [one for one in wanted.values() if not one.is_made]
+    hours = sum(one.cost for one in left) / 3600
+    return (
+        f"{len(lane.arms)} arms and everything labeled, {lane.seeds} seeds, {lane.schedule.rounds} rounds of "
+        f"{lane.schedule.budget} decisions; {len(left)} of {len(wanted)} files are to be made, about "
+        f"{hours:.1f} hours of one core"
+    )
 
 
 def _stage_one(lane: Lane, files: Files) -> list[float]:

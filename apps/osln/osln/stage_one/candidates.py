@@ -53,7 +53,7 @@ class Candidate:
 
 
 def find_candidates(
-    prob: np.ndarray, threshold: float, column: LungColumn
+    prob: np.ndarray, threshold: float, column: LungColumn, *, in_tumor: bool = True
 ) -> tuple[list[Candidate], np.ndarray]:
     """26-connected components of `prob >= threshold`, no minimum size, by falling score.
 
@@ -61,6 +61,8 @@ def find_candidates(
         prob: (x, y, z) fused probability on the column's grid.
         threshold: Operating point; voxels of probability 0 are never taken.
         column: Gives PET, distance and geometry.
+        in_tumor: False leaves out components whose center (the voxel nearest to the center of mass) lies in
+            the tumor or on its boundary; the column must have distances then.
 
     Returns:
         The candidates and their label map, (x, y, z) int32; both empty if no voxel reaches the threshold.
@@ -72,6 +74,8 @@ def find_candidates(
         mask = parts[box] == value
         voxels = np.argwhere(mask)
         center = voxels.mean(axis=0) + [part.start for part in box]
+        if not in_tumor and column.distance_mm[tuple(np.round(center).astype(int))] <= 0:  # type: ignore[index]
+            continue
         score = float(prob[box][mask].mean())
         found.append((score, value, box, mask, center, len(voxels)))
     found.sort(key=lambda entry: (-entry[0], entry[1]))

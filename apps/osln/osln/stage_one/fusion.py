@@ -1,12 +1,13 @@
-"""Late fusion of the stage-one networks (paper, section 3.1, Eq. 2)."""
+"""Late fusion of the stage-one networks (paper, section 3.1, Eq. 2), and other ways of fusing them."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from osln.imaging.distance import zone_mask
-from osln.rows.experiments import SEGMENTERS
+from osln.rows.experiments import SEGMENTERS, Row
 from osln.stage_one.candidates import Candidate
+from osln.stage_one.learned_fusion import LearnedFusion, mean_fusion
 
 
 def late_fusion(probabilities: Mapping[str, np.ndarray], distance_mm: np.ndarray | None) -> np.ndarray:
@@ -35,6 +36,33 @@ def late_fusion(probabilities: Mapping[str, np.ndarray], distance_mm: np.ndarray
             kept = np.where(zone_mask(distance_mm, zone), probability, 0.0)
         np.maximum(fused, kept, out=fused)
     return fused
+
+
+def fused_map(
+    row: Row,
+    probabilities: Mapping[str, np.ndarray],
+    distance_mm: np.ndarray | None,
+    learned: LearnedFusion | None = None,
+) -> np.ndarray:
+    """The map of a row: late fusion as the paper has it, or as `row.fusion` says.
+
+    Args:
+        row: Which networks, and how they are fused.
+        probabilities, distance_mm: As in `late_fusion`.
+        learned: What was fitted for a row with learned fusion.
+
+    Raises:
+        ValueError: If the distance or the fitted weights are missing, or these are of other networks.
+    """
+    if row.fusion == "max":
+        return late_fusion(probabilities, distance_mm)
+    if distance_mm is None:
+        raise ValueError(f"{row.name} fuses by zone and needs the primary tumor: contour it first")
+    if row.fusion == "mean":
+        learned = mean_fusion(row.segmenters)
+    if learned is None:
+        raise ValueError(f"no fusion was fitted for {row.name}: ./scripts/osln fit-fusion does it")
+    return learned(probabilities, distance_mm)
 
 
 def stream_means(

@@ -11,7 +11,7 @@ from osln.imaging.distance import zone_mask
 from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import network_input
 from osln.imaging.turns import TURNS, Turn, turned_column
-from osln.rows.experiments import PRESETS, SEGMENTERS
+from osln.rows.experiments import SEGMENTERS
 from osln.stage_one.windows import fit_window, predict_windows
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.devices import Arithmetic
@@ -54,7 +54,7 @@ class Predictor:
         self.arithmetic = Arithmetic.on(device, number_format)
         self.checkpoint = checkpoint
         self.segmenter = SEGMENTERS[checkpoint.name]
-        self.preset = PRESETS[checkpoint.preset]
+        self.preset = checkpoint.preparation
         self.device = device
         self.runtime = runtime
         self._network = checkpoint.network()
@@ -67,8 +67,17 @@ class Predictor:
         """(x, y, z) float32 probability of a node; 0 in windows without a body voxel of the network's zone.
 
         Raises:
-            ValueError: If the column lacks an input (PET, distance) of this network.
+            ValueError: If the column lacks an input (PET, distance) of this network, or was resampled in
+                another way than the patients that it learned from.
         """
+        if column.prefiltered != self.preset.prefilter:
+            how = ["without", "with"]
+            raise ValueError(
+                f"network {self.segmenter.name} was trained on images resampled "
+                f"{how[self.preset.prefilter]} a prefilter, case {column.case} was resampled "
+                f"{how[column.prefiltered]} one: prepare it with the network's own preset "
+                "(`Checkpoint.preparation`)"
+            )
         images = network_input(column.images, self.segmenter.inputs, self.checkpoint.scaling)
         needed = column.body
         if self.segmenter.zone != "all":

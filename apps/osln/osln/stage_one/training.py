@@ -70,12 +70,19 @@ def train(
         threads, resume_path, on_progress: See `osln.learning.fit.fit`.
 
     Raises:
-        ValueError: No usable patient, another network's checkpoint, or a loss that is not a number.
+        ValueError: No usable patient, another network's checkpoint, patients that were not resampled as the
+            preset says, or a loss that is not a number.
     """
+    if other := [one.case for one in train_columns if one.prefiltered != preset.prefilter]:
+        raise ValueError(
+            f"{', '.join(other[:3])} ({len(other)} of {len(train_columns)} patients) were resampled with "
+            f"prefilter {not preset.prefilter}, the training is for prefilter {preset.prefilter}: prepare "
+            "them with its preset"
+        )
     if initial is not None:
         _check_initial(initial, segmenter, preset)
         scaling = initial.scaling
-    scaling = scaling or fit_scaling(segmenter, train_columns)
+    scaling = replace(scaling or fit_scaling(segmenter, train_columns), prefilter=preset.prefilter)
     lesson = SegmenterLesson(
         steps=preset.iterations if iterations is None else iterations,
         epoch_steps=EPOCH_STEPS,
@@ -184,6 +191,7 @@ def _check_initial(initial: Checkpoint, segmenter: Segmenter, preset: Preset) ->
         raise ValueError(
             f"the first weights have preset {initial.preset}, not {preset.name}: train from scratch instead"
         )
+    initial.check_prefilter(preset)
 
 
 def fit_scaling(segmenter: Segmenter, columns: Sequence[LungColumn]) -> Scaling:

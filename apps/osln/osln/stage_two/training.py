@@ -66,6 +66,7 @@ def train_classifier(
     if initial is not None:
         _check_initial(initial, classifier, preset)
     scaling = fit_scaling(classifier, sets) if initial is None else initial.scaling
+    scaling = replace(scaling, prefilter=preset.prefilter)
     sampler = CandidateSampler(sets, tags, classifier, preset.stage_two, scaling, seed)
     lesson = _ClassifierLesson(
         steps=(preset.stage_two.epochs if epochs is None else epochs) * sampler.epoch_steps,
@@ -171,6 +172,7 @@ def _check_initial(initial: Checkpoint, classifier: Classifier, preset: Preset) 
             f"the first weights are of {initial.name} ({initial.preset}), not of {classifier.name} "
             f"({preset.name}): train from scratch instead"
         )
+    initial.check_prefilter(preset)
 
 
 def fit_scaling(classifier: Classifier, sets: Sequence[CandidateSet]) -> Scaling:

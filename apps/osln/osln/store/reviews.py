@@ -20,6 +20,7 @@ ZONES = ("proximal", "distal")
 NUMBERS = ("radius_mm", "score", "stage_one_score", "suv_max", "distance_mm")
 """Of a candidate; null where it is not known."""
 MOST_CANDIDATES = 5000
+MOST_PLACES = 1000
 MOST_TAGS = 200
 MOST_NETWORKS = 64
 LONGEST = 200
@@ -33,7 +34,8 @@ def checked_review(value: Any) -> dict[str, Any]:
     """A review as it came from a client, with all its keys.
 
     Args:
-        value: `complete`, `seconds`, `undecided`, `model` and `candidates`.
+        value: `complete`, `seconds`, `undecided`, `model`, `candidates`, and `looked_at`, centers of places
+            outside candidates that were proposed and looked at (RAS, mm).
 
     Returns:
         The same as plain JSON values.
@@ -43,7 +45,10 @@ def checked_review(value: Any) -> dict[str, Any]:
             used twice, or a candidate that is no node has a value of the label map.
     """
     review = _object(
-        value, "the review", required=("complete", "seconds", "undecided", "candidates"), optional=("model",)
+        value,
+        "the review",
+        required=("complete", "seconds", "undecided", "candidates"),
+        optional=("model", "looked_at"),
     )
     if not isinstance(review["complete"], bool):
         raise ValueError(f"complete of the review is true or false, not {_shown(review['complete'])}")
@@ -57,6 +62,8 @@ def checked_review(value: Any) -> dict[str, Any]:
         "model": _model(review["model"]),
         "candidates": [_candidate(one, number) for number, one in enumerate(candidates, start=1)],
     }
+    if review["looked_at"]:
+        checked["looked_at"] = _places(review["looked_at"])
     _check_together(checked)
     return checked
 
@@ -115,6 +122,19 @@ def _decided(review: Mapping[str, Any]) -> tuple[Any, ...]:
     return review["complete"], in_part(review), states
 
 
+def _places(value: Any) -> list[list[float]]:
+    what = "looked_at of the review"
+    if not isinstance(value, list) or len(value) > MOST_PLACES:
+        raise ValueError(f"{what} must be a list of at most {MOST_PLACES} places")
+    return [_center(one, what) for one in value]
+
+
+def _center(value: Any, what: str) -> list[float]:
+    if not isinstance(value, list) or len(value) != 3:
+        raise ValueError(f"{what} must be three numbers (RAS, mm), not {_shown(value)}")
+    return [_number(along, what) for along in value]
+
+
 def _candidate(value: Any, number: int) -> dict[str, Any]:
     what = f"candidate {number} of the review"
     one = _object(
@@ -123,15 +143,12 @@ def _candidate(value: Any, number: int) -> dict[str, Any]:
         required=("id", "state", "center_mm", "origin"),
         optional=("value", "zone", "seconds", "tags", "box_mm", *NUMBERS),
     )
-    center = one["center_mm"]
-    if not isinstance(center, list) or len(center) != 3:
-        raise ValueError(f"center_mm of {what} must be three numbers (RAS, mm), not {_shown(center)}")
     seconds = one["seconds"]
     return {
         "id": _text(one["id"], f"id of {what}"),
         "state": _one_of(one["state"], STATES, f"state of {what}"),
         "value": None if one["value"] is None else _value(one["value"], what),
-        "center_mm": [_number(along, f"center_mm of {what}") for along in center],
+        "center_mm": _center(one["center_mm"], f"center_mm of {what}"),
         **{name: None if one[name] is None else _number(one[name], f"{name} of {what}") for name in NUMBERS},
         "zone": None if one["zone"] is None else _one_of(one["zone"], ZONES, f"zone of {what}"),
         "origin": _one_of(one["origin"], ORIGINS, f"origin of {what}"),

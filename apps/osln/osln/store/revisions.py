@@ -108,6 +108,13 @@ class Revisions:
         found = (self._file(number, suffix) for suffix in (NUMBERS, NODES))
         return next((path for path in found if path.is_file()), None)
 
+    def review_stamp(self, number: int) -> int | None:
+        """Changes with the file of a revision's review; None if there is none."""
+        try:
+            return self._file(number, REVIEW).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
     def review(self, number: int) -> dict[str, Any] | None:
         """What was decided about the candidates of a revision; None if nothing was told.
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from osln.files.images import write_atomically
 from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network, segmenter_network
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
-from osln.rows.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS
+from osln.rows.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS, Preset
 
 FORMAT = "osln-network-1"
 
@@ -40,6 +40,11 @@ class Checkpoint:
     trained_on: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def preparation(self) -> Preset:
+        """What its patients are prepared with: its preset, with the filter that it was trained with."""
+        return replace(PRESETS[self.preset], prefilter=self.scaling.prefilter)
+
     def network(self) -> nn.Module:
         """The network with a copy of these weights, in evaluation mode.
 
@@ -55,6 +60,15 @@ class Checkpoint:
     def check(self) -> None:
         """Compares names and shapes of the weights with the architecture; errors as in `network`."""
         self._empty_network()
+
+    def check_prefilter(self, preset: Preset) -> None:
+        """Raises ValueError if a training would go on with images that are resampled in another way."""
+        if self.scaling.prefilter != preset.prefilter:
+            raise ValueError(
+                f"the weights of {self.name} learned from images resampled with prefilter "
+                f"{self.scaling.prefilter}, the patients are prepared with prefilter {preset.prefilter}: "
+                "train from scratch instead"
+            )
 
     def _empty_network(self) -> nn.Module:
         preset = PRESETS[self.preset]

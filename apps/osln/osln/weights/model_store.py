@@ -281,6 +281,23 @@ class ModelStore:
             state.setdefault("curves", {})[experiment] = plain(dict(curve or {}))
             self._write_state(state)
 
+    def fusion(self, experiment: str) -> dict[str, Any]:
+        """What was fitted on validation patients to fuse the networks of a row with learned fusion.
+
+        Returns:
+            `weights`, checksum by network that it was fitted to, and `zones`, see `LearnedFusion.from_json`;
+            {} if it was not fitted.
+        """
+        shipped = self._shipped_manifest().get("fusions", {})
+        return dict({**shipped, **self._state().get("fusions", {})}.get(experiment) or {})
+
+    def set_fusion(self, experiment: str, zones: Mapping[str, Any], weights: Mapping[str, str]) -> None:
+        """Stores what was fitted; see `fusion`."""
+        with self._lock():
+            state = self._state()
+            state.setdefault("fusions", {})[experiment] = {"weights": dict(weights), "zones": plain(zones)}
+            self._write_state(state)
+
     def curve(self, experiment: str) -> dict[str, Any]:
         """What validation patients gave at the operating points of a network of stage two.
 

@@ -69,6 +69,30 @@ def ship_curves(folder: Path, curves: Curves) -> None:
     )
 
 
+def ship_fusions(
+    folder: Path, fusions: Mapping[str, Mapping[str, Any]], thresholds: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Puts fusions fitted to the weights that come with the software, and operating points, beside them.
+
+    Args:
+        folder: Of these weights; there.
+        fusions: By row what `LearnedFusion.to_json` says.
+        thresholds: Operating points by row, of rows that have none yet among them.
+    """
+    manifest = shipped_manifest(folder)
+    networks = {name: one["sha256"] for name, one in manifest["networks"].items()}
+    entries = {
+        row: {
+            "weights": {name: networks[name] for zone in zones.values() for name in zone["streams"]},
+            "zones": plain(dict(zones)),
+        }
+        for row, zones in fusions.items()
+    }
+    manifest |= {"fusions": manifest.get("fusions", {}) | entries}
+    manifest["thresholds"] = manifest["thresholds"] | plain(dict(thresholds))
+    write_atomically(folder / "manifest.json", as_json(manifest))
+
+
 def ship_click(file: Path, trained_on: str, command: str) -> None:
     """Names the click network's file, which lies among the weights already, in their manifest."""
     entry = {"file": file.name, "sha256": sha256_of(file), "trained_on": trained_on, "command": command}

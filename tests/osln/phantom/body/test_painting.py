@@ -1,17 +1,30 @@
 """Shapes are painted where they are, with the volume they have."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from osln.phantom.body.painting import Canvas, Warp
-from osln.phantom.body.shapes import WORLD, Shape, capsule, cross_section, ellipsoid, stack
+from osln.phantom.body.shapes import ANATOMICAL, WORLD, Shape, capsule, cross_section, ellipsoid, stack
+
+
+def warp_by(shift_mm: float = 0.0) -> Warp:
+    def shape(axes: Sequence[np.ndarray]) -> tuple[int, ...]:
+        return tuple(len(axis) for axis in axes)
+
+    return Warp(
+        np.ones(3),
+        np.zeros(3),
+        lambda axes: np.full((3, *shape(axes)), shift_mm, np.float32),
+        lambda axes: np.zeros(shape(axes), np.float32),
+    )
 
 
 def canvas(count: int = 40, step: float = 1.0, shift_mm: float = 0.0) -> Canvas:
     axes = [step * (np.arange(count) - 0.5 * (count - 1))] * 3
-    shape = (count, count, count)
-    shift = np.full((3, *shape), shift_mm, np.float32)
-    return Canvas(axes, Warp(np.ones(3), np.zeros(3), shift, np.zeros(shape, np.float32)), 1.0)
+    return Canvas(axes, warp_by(shift_mm), 1.0)
 
 
 def painted(shape: Shape, on: Canvas, hard: bool = False) -> np.ndarray:
@@ -46,8 +59,7 @@ def test_a_stack_follows_its_cross_sections() -> None:
 
 def test_a_surface_through_a_voxel_center_fills_half_of_it() -> None:
     axes = [np.arange(-10.0, 11.0)] * 3
-    on = Canvas(axes, Warp(np.ones(3), np.zeros(3), np.zeros((3, 21, 21, 21), np.float32),
-                           np.zeros((21, 21, 21), np.float32)), 1.0)  # fmt: skip
+    on = Canvas(axes, warp_by(), 1.0)
     assert painted(ellipsoid((0, 0, 0), (6, 6, 6), 1.0, 1.0), on)[16, 10, 10] == pytest.approx(0.5, abs=1e-3)
 
 
@@ -70,3 +82,18 @@ def test_a_value_of_nan_leaves_the_image_alone() -> None:
 def test_a_capsule_has_no_cross_section() -> None:
     with pytest.raises(ValueError, match="made by stack"):
         cross_section(capsule((0, 0, 0), (0, 0, 1), 1, 1, 0.0, 0.0), 0.0)
+
+
+def test_a_shape_in_true_millimeters_is_painted_in_its_own_box_as_on_the_whole_grid() -> None:
+    on = canvas()
+    shape = capsule((-9.3, 4, -11), (13.1, -6, 2), 2.6, 4.4, 1.0, 1.0, space=WORLD)
+    in_its_box = painted(shape, on)
+    box = on.box(shape)
+    assert np.array_equal(in_its_box, painted(replace(shape, space=ANATOMICAL), on))
+    assert np.count_nonzero(in_its_box) == np.count_nonzero(in_its_box[box]) > 0
+    assert in_its_box[box].size < 0.5 * in_its_box.size
+
+
+def test_a_shape_outside_the_grid_paints_nothing() -> None:
+    far = ellipsoid((90, 0, 0), (5, 5, 5), 1.0, 1.0, space=WORLD)
+    assert np.zeros((40, 40, 40))[canvas().box(far)].size < 40**3 and not painted(far, canvas()).any()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from osln.phantom.findings.nodes import counts_as_osln, place_nodes
+from osln.phantom.findings.nodes import NO_ROOM, counts_as_osln, place_nodes
 from osln.phantom.findings.space import FatSpace, fat_of
 from osln.phantom.findings.tags import NODE_TAGS, node_tags
 from osln.phantom.parameters import PhantomParameters
@@ -55,6 +55,14 @@ def test_nodes_keep_their_gap() -> None:
     for i in range(len(centers)):
         for j in range(i):
             assert np.linalg.norm(centers[i] - centers[j]) >= 0.5 * (reaches[i] + reaches[j]) + P.node_gap_mm
+
+
+def test_what_is_not_placed_has_a_reason() -> None:
+    rng = np.random.default_rng(0)
+    space = fat_cube()
+    nodes = place_nodes(rng, P, space, lambda p: np.full(3, 60.0))  # All of them want one place.
+    drawn = int(np.random.default_rng(0).poisson(P.node_mean))
+    assert len(nodes) == 1 and space.refused[NO_ROOM] >= drawn - 1
 
 
 def test_nothing_fits_outside_the_fat() -> None:

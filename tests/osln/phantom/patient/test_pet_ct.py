@@ -9,6 +9,7 @@ from osln.phantom.patient.fields import random_field
 from osln.phantom.patient.pet import shown_at
 from osln.phantom.patient.pet_ct import pet_ct, second_ct
 from osln.phantom.planted.planting import plant
+from osln.phantom.planted.real_ct import survey
 from small.planting import given_ct
 
 
@@ -41,7 +42,9 @@ def test_air_around_the_patient_stays_without_noise():
 
 @pytest.mark.parametrize("made", ["built in", "planted"])
 def test_lungs_lie_where_the_pet_shows_them(made):
-    phantom = make_phantom(3, spacing_mm=(4.0, 4.0, 5.0)) if made == "built in" else plant(given_ct(), 1)
+    phantom = (
+        make_phantom(3, spacing_mm=(4.0, 4.0, 5.0)) if made == "built in" else plant(survey(given_ct()), 1)
+    )
 
     own = pet_ct(phantom)
 

@@ -10,8 +10,8 @@ import pytest
 from osln.__main__ import main
 from osln.imaging.grid import Grid, Volume
 from osln.phantom import Phantom
-from osln.phantom.planted.planting import plant
-from osln.phantom.planted.real_ct import find_lungs, mediastinum, noise_sd_hu
+from osln.phantom.planted.planting import plant, roomy
+from osln.phantom.planted.real_ct import block_means, find_lungs, mediastinum, noise_sd_hu, survey
 from osln.store.layout import companions, load_study
 from small.planting import given_ct
 from small.reference_data import reference_folder
@@ -19,7 +19,7 @@ from small.reference_data import reference_folder
 
 @cache
 def planted() -> Phantom:
-    return plant(given_ct(), 1)
+    return plant(survey(given_ct()), 1)
 
 
 def test_the_planted_case_lies_on_the_given_grid() -> None:
@@ -56,7 +56,7 @@ def test_a_given_tumor_is_kept_and_lights_up() -> None:
     ct = given_ct()
     tumor = np.zeros(ct.array.shape, bool)
     tumor[44:48, 28:32, 30:34] = True
-    case = plant(ct, 1, tumor=tumor, misregistered=False)
+    case = plant(survey(ct, tumor), 1, misregistered=False)
     assert np.array_equal(case.tumor, tumor & (case.nodes == 0))
     center = ct.grid.index_to_mm(np.argwhere(tumor).mean(0))
     where = (np.linalg.inv(case.pet_affine) @ np.array([*center, 1.0]))[:3].round().astype(int)
@@ -65,13 +65,13 @@ def test_a_given_tumor_is_kept_and_lights_up() -> None:
 
 def test_a_tumor_on_another_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="must lie on the CT's grid"):
-        plant(given_ct(), 1, tumor=np.ones((2, 2, 2), bool))
+        survey(given_ct(), np.ones((2, 2, 2), bool))
 
 
 def test_a_ct_without_lungs_is_refused() -> None:
     grid = Grid((20, 20, 20), np.diag([4.0, 4.0, 4.0, 1.0]))
     with pytest.raises(ValueError, match="no lungs found"):
-        plant(Volume(np.zeros((20, 20, 20), np.int16), grid, grid), 1)
+        survey(Volume(np.zeros((20, 20, 20), np.int16), grid, grid))
 
 
 def test_lungs_are_air_that_does_not_reach_the_sides() -> None:
@@ -86,6 +86,77 @@ def test_lungs_are_air_that_does_not_reach_the_sides() -> None:
 def test_noise_is_measured_in_soft_tissue() -> None:
     rng = np.random.default_rng(0)
     assert noise_sd_hu(rng.normal(50, 12, (60, 60, 20)).astype(np.float32)) == pytest.approx(12, rel=0.05)
+
+
+def test_block_means_leave_out_what_fills_no_block() -> None:
+    hu = np.array([2, 4, 6, 8, 50], np.int16).reshape(5, 1, 1)
+    assert block_means(hu, (2, 1, 1)).ravel().tolist() == [3.0, 7.0]
+    assert block_means(hu > 4, (2, 1, 1)).ravel().tolist() == [0.0, 1.0]
+
+
+def thin_slices() -> Volume:
+    """Two lungs of 80 x 100 x 60 mm, 30 mm apart, in tissue, on voxels of 1 x 1 x 1 mm, with noise."""
+    hu = np.full((230, 140, 66), 40.0, np.float32)
+    hu[20:100, 20:120, 3:63], hu[130:210, 20:120, 3:63] = -850.0, -850.0
+    hu[101:129, 20:120, 3:63] = -100.0
+    hu += np.random.default_rng(0).normal(0, 15, hu.shape).astype(np.float32)
+    hu[:4], hu[-4:], hu[:, :4], hu[:, -4:] = -1000.0, -1000.0, -1000.0, -1000.0
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = -90.0
+    grid = Grid(hu.shape, affine)
+    return Volume(np.rint(hu).astype(np.int16), grid, grid)
+
+
+def test_thin_slices_are_surveyed_on_blocks_whose_noise_is_lower() -> None:
+    real = survey(thin_slices())
+    assert real.coarse.array.shape == (115, 70, 22)
+    # Blocks of 2 x 2 x 3 voxels begin at the first voxel's center and have theirs at (0.5, 0.5, 1) mm.
+    assert real.coarse.grid.affine[:3, 3].tolist() == [0.5, 0.5, 1.0]
+    fat = real.coarse.array[52:64, 12:58, 3:20]
+    assert fat.std() == pytest.approx(15 / np.sqrt(12), rel=0.05)
+    assert real.noise_hu == pytest.approx(15, rel=0.05)
+    assert np.allclose(real.lung_box_mm, [[20.5, 20.5, 4.0], [208.5, 118.5, 61.0]])
+
+
+def test_a_grid_that_is_a_part_of_the_ct_gets_its_own_voxels_and_a_coarser_one_means() -> None:
+    real = survey(thin_slices())
+    part = [axis[10:30] for axis in real.axes_mm]
+    assert np.array_equal(real.hu_on(part), real.ct.array[10:30, 10:30, 10:30])
+    coarse = [
+        axis[2:6] for axis in (0.5 + 2.0 * np.arange(70), 0.5 + 2.0 * np.arange(70), 1 + 3.0 * np.arange(22))
+    ]
+    assert np.allclose(real.hu_on(coarse), real.coarse.array[2:6, 2:6, 2:6], atol=1e-2)
+    outside = [axis - 500.0 for axis in part]
+    assert (real.hu_on(outside) == -1000.0).all()
+
+
+def test_one_survey_serves_every_seed_and_a_seed_is_one_patient() -> None:
+    real = survey(thin_slices())
+    first, again, other = plant(real, 4), plant(real, 4), plant(real, 5)
+    assert np.array_equal(first.ct_hu, again.ct_hu) and np.array_equal(first.pet_suv, again.pet_suv)
+    assert not np.array_equal(first.ct_hu, other.ct_hu)
+    assert first.patient.nodes and {d.kind for d in first.patient.nodes} == {"node"}
+
+
+def test_room_is_fat_with_fat_around_it() -> None:
+    fat = np.zeros((21, 21, 15), bool)
+    fat[5:16, 5:16, 3:12] = True
+    fat[:, :, 0] = True  # A sheet of one voxel, too thin for a node.
+    room = roomy(fat, (2.0, 2.0, 3.0), 0.99)
+    # A sphere of 3.5 mm reaches one voxel along each axis of this grid.
+    expected = np.zeros_like(fat)
+    expected[6:15, 6:15, 4:11] = True
+    assert np.array_equal(room, expected)
+    assert np.array_equal(roomy(fat, (8.0, 8.0, 8.0), 0.99), fat)
+
+
+def test_a_ct_with_hardly_any_fat_is_refused_with_the_number_of_places() -> None:
+    ct = thin_slices()
+    muscle = np.where((ct.array > -400) & (ct.array < 0), 40, ct.array)
+    with pytest.raises(
+        ValueError, match="0 places of 12 mm3 have room for a node of 7 mm, expected at least"
+    ):
+        plant(survey(Volume(muscle, ct.grid, ct.grid)), 1)
 
 
 @pytest.mark.slow

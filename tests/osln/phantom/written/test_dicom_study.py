@@ -16,6 +16,7 @@ from osln.imaging.grid import Grid, read_volume
 from osln.phantom import Phantom, make_phantom
 from osln.phantom.patient.pet import shown_at
 from osln.phantom.planted.planting import plant
+from osln.phantom.planted.real_ct import survey
 from osln.phantom.written.dicom_study import PET, PET_CT, PLANNING, STRUCTURES, dicom_series, write_dicom_case
 from osln.store.layout import companions, load_study
 from small.nodes import check_with_dciodvfy
@@ -149,7 +150,7 @@ def test_the_same_phantom_has_the_same_files_and_another_one_other_uids():
 def test_every_image_says_what_is_synthetic():
     for made, told in (
         (phantom(), "Synthetic phantom"),
-        (plant(given_ct(), 1), "Real CT with synthetic nodes"),
+        (plant(survey(given_ct()), 1), "Real CT with synthetic nodes"),
     ):
         series = dicom_series("phantom-01", made, approve=False)
         for image in (*series[PLANNING], *series[PET]):

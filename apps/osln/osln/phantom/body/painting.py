@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import numba
 import numpy as np
 
-from osln.phantom.body.shapes import ANATOMICAL, CAPSULE, ELLIPSOID, STACK, STACK_Z_MM, WORLD, Shape
+from osln.phantom.body.shapes import ANATOMICAL, CAPSULE, ELLIPSOID, STACK, STACK_Z_MM, Shape
 
 # Voxels along each side of the blocks that are skipped as a whole.
 BLOCK = 4
 # Stands for the distance to a stack where its cross-section tells nothing about it.
 FAR_MM = 1e3
+# Surfaces are roughened by a field of unit variance, which hardly ever reaches further than this.
+_ROUGH_REACH = 3.5
+_NO_BUMPS = np.zeros((1, 1, 1), np.float32)
 
 
 @numba.njit(cache=True)
@@ -94,7 +98,7 @@ def _paint(  # type: ignore[no-untyped-def]
     bx, by, bz = bounds.shape[0], bounds.shape[1], bounds.shape[2]
     for s in range(kinds.shape[0]):
         value = values[s]
-        pad = 0.5 * width + 3.5 * rough[s]
+        pad = 0.5 * width + _ROUGH_REACH * rough[s]
         x0, y0, z0 = lows[s, 0] - pad, lows[s, 1] - pad, lows[s, 2] - pad
         x1, y1, z1 = highs[s, 0] + pad, highs[s, 1] + pad, highs[s, 2] + pad
         for a in range(bx):
@@ -143,22 +147,26 @@ def _paint(  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True)
 class Warp:
-    """From world to anatomical millimeters: (p - offset) / scale + a smooth displacement on this grid.
+    """From world to anatomical millimeters: (p - offset) / scale + a smooth displacement.
 
     Attributes:
         scale, offset_mm: per axis.
-        shift_mm: float32 (3, X, Y, Z), the displacement at each voxel.
-        bumps: float32 (X, Y, Z), unit-variance field for irregular surfaces.
+        shift_mm: gives the displacement on the grid of three axes, float32 (3, X, Y, Z).
+        bumps: gives the unit-variance field for irregular surfaces there, float32 (X, Y, Z).
     """
 
     scale: np.ndarray
     offset_mm: np.ndarray
-    shift_mm: np.ndarray
-    bumps: np.ndarray
+    shift_mm: Callable[[Sequence[np.ndarray]], np.ndarray]
+    bumps: Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 class Canvas:
-    """A grid that shapes are painted onto, with the patient's warp evaluated at its voxels."""
+    """A grid that shapes are painted onto.
+
+    Shapes in true millimeters are painted each in its own box; the patient's warp is evaluated over the whole
+    grid once a shape that follows it is painted.
+    """
 
     def __init__(
         self, axes_mm: Sequence[np.ndarray], warp: Warp, width_mm: float, *, quick: bool = False
@@ -167,7 +175,7 @@ class Canvas:
 
         Args:
             axes_mm: voxel-center coordinates per axis, ascending.
-            warp: the patient's warp there.
+            warp: the patient's warp.
             width_mm: width of the partial volume at surfaces.
             quick: judge whole blocks of a stack by their middle; good enough to plan on, but the ends
                 of stacks come out ragged.
@@ -176,21 +184,39 @@ class Canvas:
         self.axes_mm = [np.ascontiguousarray(axis, float) for axis in axes_mm]
         self.warp = warp
         self.width_mm = float(width_mm)
-        world = np.stack(np.meshgrid(*(axis.astype(np.float32) for axis in self.axes_mm), indexing="ij"))
-        scale, offset = (np.asarray(v, np.float32)[:, None, None, None] for v in (warp.scale, warp.offset_mm))
-        self._points = {WORLD: world, ANATOMICAL: (world - offset) / scale + warp.shift_mm}
-        self._bounds = {space: _block_bounds(points) for space, points in self._points.items()}
 
-    @property
+    @cached_property
     def anatomical_mm(self) -> np.ndarray:
         """Anatomical coordinates of every voxel, float32 (3, X, Y, Z)."""
-        return self._points[ANATOMICAL]
+        scale, offset = (
+            np.asarray(v, np.float32)[:, None, None, None] for v in (self.warp.scale, self.warp.offset_mm)
+        )
+        return (_world_points(self.axes_mm) - offset) / scale + self.warp.shift_mm(self.axes_mm)
+
+    @cached_property
+    def _bounds(self) -> np.ndarray:
+        return _block_bounds(self.anatomical_mm)
+
+    @cached_property
+    def _bumps(self) -> np.ndarray:
+        return self.warp.bumps(self.axes_mm)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along x, y, z."""
         x, y, z = (len(axis) for axis in self.axes_mm)
         return x, y, z
+
+    def box(self, shape: Shape) -> tuple[slice, ...]:
+        """The whole blocks of voxels that a shape in true millimeters can reach."""
+        reach = 0.5 * self.width_mm + _ROUGH_REACH * shape.rough_mm
+        slices = []
+        for axis, low, high in zip(self.axes_mm, shape.low_mm - reach, shape.high_mm + reach, strict=True):
+            # One voxel more on each side: the voxels' coordinates are rounded when they are painted.
+            first = max(int(np.searchsorted(axis, low)) - 1, 0) // BLOCK * BLOCK
+            last = -(-(int(np.searchsorted(axis, high)) + 1) // BLOCK) * BLOCK
+            slices.append(slice(first, min(last, len(axis))))
+        return tuple(slices)
 
     def paint(
         self, image: np.ndarray, shapes: Sequence[Shape], values: Sequence[float], *, hard: bool = False
@@ -203,12 +229,27 @@ class Canvas:
             values: one per shape; NaN skips the shape.
             hard: True paints whole voxels by their centers (labels), False with partial volume.
         """
+        width_mm = 1e-4 if hard else self.width_mm
         shown = [(shape, value) for shape, value in zip(shapes, values, strict=True) if not np.isnan(value)]
         for space, run in groupby(shown, key=lambda pair: pair[0].space):
-            self._paint_run(image, space, list(run), 1e-4 if hard else self.width_mm)
+            if space == ANATOMICAL:
+                self._paint_run(image, self.anatomical_mm, self._bounds, self._bumps, list(run), width_mm)
+                continue
+            for shape, value in run:
+                box = self.box(shape)
+                points = _world_points([axis[part] for axis, part in zip(self.axes_mm, box, strict=True)])
+                bumps = self._bumps[box] if shape.rough_mm else _NO_BUMPS
+                bounds = _block_bounds(points)
+                self._paint_run(image[box], points, bounds, bumps, [(shape, value)], width_mm)
 
     def _paint_run(
-        self, image: np.ndarray, space: int, run: list[tuple[Shape, float]], width_mm: float
+        self,
+        image: np.ndarray,
+        points: np.ndarray,
+        bounds: np.ndarray,
+        bumps: np.ndarray,
+        run: list[tuple[Shape, float]],
+        width_mm: float,
     ) -> None:
         """Paint consecutive shapes of one space."""
         shapes = [shape for shape, _ in run]
@@ -218,9 +259,9 @@ class Canvas:
         stacked = [s.table for s in shapes if s.table is not None]
         _paint(
             image,
-            self._points[space],
-            self._bounds[space],
-            self.warp.bumps,
+            points,
+            bounds,
+            bumps,
             np.array([s.rough_mm for s in shapes], float),
             np.array([s.kind for s in shapes]),
             numbers,
@@ -232,3 +273,8 @@ class Canvas:
             width_mm,
             self.quick,
         )
+
+
+def _world_points(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
+    """World coordinates of every voxel, float32 (3, X, Y, Z)."""
+    return np.stack(np.meshgrid(*(axis.astype(np.float32) for axis in axes_mm), indexing="ij"))

@@ -15,6 +15,11 @@ from osln.phantom.findings.tags import node_tags
 from osln.phantom.parameters import PhantomParameters
 
 _TRIES = 30
+ROOM_MM = 3.5
+"""Radius of the sphere that has to fit at a place before a node is drawn there."""
+NO_ROOM = "found no room in the fat"
+THINNED = "were thinned out near the tumor"
+"""Why a drawn node is not placed."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +120,14 @@ def _place(
     rotation = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
     found = _free_place(rng.standard_normal((_TRIES, 3)), parameters, space, to_world, station, near)
     if found is None:
+        space.refused[NO_ROOM] += 1
         return None
     center, anatomical = found
     distance = float(space.distance_mm(center)[0])
     if near is None:
         far = _logistic((distance - parameters.acceptance_middle_mm) / parameters.acceptance_width_mm)
         if draws[0] > parameters.acceptance_near + (1 - parameters.acceptance_near) * far:
+            space.refused[THINNED] += 1
             return None
     share = parameters.malignant_near * np.exp(-max(distance - 25.0, 0.0) / parameters.malignant_decay_mm)
     malignant = bool(draws[1] < parameters.malignant_base + share)
@@ -132,6 +139,7 @@ def _place(
         short, long = 0.9 * short, 0.9 * long
     reach = 0.5 * long
     if not space.fits(center, 0.25 * (short + long), parameters.node_gap_mm):
+        space.refused[NO_ROOM] += 1
         return None
     space.take(center, reach)
     visible = short >= parameters.visible_short_mm
@@ -177,7 +185,7 @@ def _free_place(
         else:
             anatomical = np.array(station.center_mm) + np.array(station.sd_mm) * offset
             point = to_world(anatomical)
-        if space.fits(point, 3.5, parameters.node_gap_mm):
+        if space.fits(point, ROOM_MM, parameters.node_gap_mm):
             return point, anatomical
     return None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
+
+from osln.imaging.grid import mask_box
 
 FAT_RANGE_HU = (-150.0, -55.0)
 
@@ -17,10 +20,10 @@ def inner_boundary_mm(mask: np.ndarray, axes_mm: Sequence[np.ndarray]) -> np.nda
 
     Reference: the paper's distance map, as SimpleITK's SignedMaurerDistanceMap defines its border.
     """
-    index = np.argwhere(mask)
-    if not len(index):
+    if not mask.any():
         return np.zeros((0, 3))
-    low, high = np.maximum(index.min(0) - 1, 0), index.max(0) + 2
+    first, end = mask_box(mask)
+    low, high = np.maximum(first - 1, 0), end + 1
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     part = mask[box]
     shell = part & ~ndimage.binary_erosion(part, np.ones((3, 3, 3)), border_value=1)
@@ -38,6 +41,7 @@ class FatSpace:
         boundary_mm: the tumor's boundary points.
         fat_share: share of its neighborhood that a node needs in fat.
         taken: center (mm) and reach (mm) of what was placed.
+        refused: how many drawn nodes each reason kept out.
     """
 
     axes_mm: Sequence[np.ndarray]
@@ -45,6 +49,7 @@ class FatSpace:
     boundary_mm: np.ndarray
     fat_share: float
     taken: list[tuple[np.ndarray, float]] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         """Index the tumor's boundary and list the free voxels once."""

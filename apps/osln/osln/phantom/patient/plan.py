@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -50,10 +50,11 @@ class PatientSpace:
     low_mm: tuple[float, float, float] = WORLD_LOW_MM
     high_mm: tuple[float, float, float] = WORLD_HIGH_MM
 
-    def warp(self, axes_mm: Sequence[np.ndarray]) -> Warp:
-        """The warp on a grid, for painting."""
+    @property
+    def warp(self) -> Warp:
+        """The warp, for painting."""
         return Warp(
-            self.scale, self.offset_mm, self.displacement.on_axes(axes_mm), self.bumps.on_axes(axes_mm)[0]
+            self.scale, self.offset_mm, self.displacement.on_axes, lambda axes: self.bumps.on_axes(axes)[0]
         )
 
     def to_anatomical(self, point_mm: np.ndarray) -> np.ndarray:
@@ -82,6 +83,7 @@ class PlannedPatient:
         spots: PET-only mimics.
         motion: misregistration between CT and PET.
         given_boundary_mm: boundary points of a tumor that was given with the CT; None when it was drawn.
+        refused: how many drawn nodes each reason kept out.
     """
 
     seed: int
@@ -94,6 +96,7 @@ class PlannedPatient:
     spots: list[Deposit]
     motion: SplineField
     given_boundary_mm: np.ndarray | None = None
+    refused: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def streams(self) -> dict[str, np.random.SeedSequence]:
@@ -173,7 +176,7 @@ def populate(
         The patient.
     """
     streams = {name: np.random.default_rng(s) for name, s in seed_streams(seed).items()}
-    canvas = Canvas(axes_mm, space.warp(axes_mm), parameters.partial_volume_mm, quick=True)
+    canvas = Canvas(axes_mm, space.warp, parameters.partial_volume_mm, quick=True)
     ct_hu = np.full(canvas.shape, -1000.0, np.float32)
     background.paint_ct(ct_hu, canvas)
     tumor: list[Shape] = []
@@ -195,6 +198,7 @@ def populate(
     motion = misregistration(streams["motion"], parameters, space.low_mm, space.high_mm)
     return PlannedPatient(
         seed, parameters, space, background, tumor, mimics, nodes, spots, motion, boundary_mm,
+        dict(fat.refused),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from osln.phantom.body.background import Anatomy, built_in_anatomy
 from osln.phantom.body.painting import Canvas
+from osln.phantom.body.shapes import ANATOMICAL, Shape
 from osln.phantom.findings.findings import Finding
 from osln.phantom.findings.space import inner_boundary_mm
 from osln.phantom.parameters import PhantomParameters
@@ -119,7 +120,7 @@ def image_patient(
         The phantom; a tumor that was given with the CT is not in its mask.
     """
     motion = patient.motion if misregistered else None
-    canvas = Canvas(axes_mm, patient.space.warp(axes_mm), patient.parameters.partial_volume_mm)
+    canvas = Canvas(axes_mm, patient.space.warp, patient.parameters.partial_volume_mm)
     tumor_image = np.zeros(canvas.shape, np.float32)
     canvas.paint(tumor_image, patient.tumor, [1.0] * len(patient.tumor), hard=True)
     nodes, counts, labels = _node_labels(patient, canvas)
@@ -154,7 +155,7 @@ def axes_affine(axes_mm: Sequence[np.ndarray]) -> np.ndarray:
 
 def image_ct(patient: PlannedPatient, axes_mm: Sequence[np.ndarray]) -> np.ndarray:
     """The CT alone, int16 HU, on the grid of the given voxel centers."""
-    return _ct(patient, Canvas(axes_mm, patient.space.warp(axes_mm), patient.parameters.partial_volume_mm))
+    return _ct(patient, Canvas(axes_mm, patient.space.warp, patient.parameters.partial_volume_mm))
 
 
 def _ct(patient: PlannedPatient, canvas: Canvas) -> np.ndarray:
@@ -167,14 +168,13 @@ def _ct(patient: PlannedPatient, canvas: Canvas) -> np.ndarray:
     own_noise = patient.background.own_noise_hu
     level = rng.uniform(0.8, 1.25)
     sd = parameters.ct_noise_hu * level if own_noise is None else own_noise
-    noise = _lattice_noise(rng, patient, parameters.ct_noise_step_mm, sd, canvas)
+    lattice = _noise_lattice(rng, patient, parameters.ct_noise_step_mm, sd)
     if own_noise is not None:
-        painted = np.zeros(canvas.shape, np.float32)
-        shown = [np.nan if np.isnan(s.hu) else 1.0 for s in patient.foreground]
-        canvas.paint(painted, patient.foreground, shown)
-        return np.clip(np.rint(image + painted * noise), -1024, 3071).astype(np.int16)
+        _add_where_painted(image, lattice, patient.foreground, canvas)
+        return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
+    noise = lattice.on_axes(canvas.axes_mm)[0]
     texture_rng = np.random.default_rng(patient.streams["texture"])
-    texture = _lattice_noise(texture_rng, patient, _TEXTURE_STEP_MM, 1.0, canvas)
+    texture = _noise_lattice(texture_rng, patient, _TEXTURE_STEP_MM, 1.0).on_axes(canvas.axes_mm)[0]
     fatty = np.clip((-20.0 - image) / 60.0, 0.0, 1.0) * (image > -200)
     extra = parameters.fat_texture_hu - parameters.tissue_texture_hu
     texture *= parameters.tissue_texture_hu + extra * fatty
@@ -184,12 +184,31 @@ def _ct(patient: PlannedPatient, canvas: Canvas) -> np.ndarray:
     return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
 
 
-def _lattice_noise(
-    rng: np.random.Generator, patient: PlannedPatient, step_mm: float, sd: float, canvas: Canvas
-) -> np.ndarray:
-    """A random field over the patient's box, on the canvas; the same in every field of view."""
-    lattice = random_field(rng, patient.space.low_mm, patient.space.high_mm, step_mm, sd=sd)
-    return lattice.on_axes(canvas.axes_mm)[0]
+def _noise_lattice(
+    rng: np.random.Generator, patient: PlannedPatient, step_mm: float, sd: float
+) -> SplineField:
+    """A random field over the patient's box, the same in every field of view."""
+    return random_field(rng, patient.space.low_mm, patient.space.high_mm, step_mm, sd=sd)
+
+
+def _add_where_painted(
+    image: np.ndarray, noise: SplineField, shapes: Sequence[Shape], canvas: Canvas
+) -> None:
+    """Add a field to an image where shapes were painted, by their share of each voxel.
+
+    A shape that follows the warp reaches anywhere, one in true millimeters only its own box.
+    """
+    shown = [shape for shape in shapes if not np.isnan(shape.hu)]
+    painted = np.zeros(canvas.shape, np.float32)
+    canvas.paint(painted, shown, [1.0] * len(shown))
+    everywhere = (slice(None),) * 3
+    warped = any(shape.space == ANATOMICAL for shape in shown)
+    for box in [everywhere] if warped else [canvas.box(shape) for shape in shown]:
+        share = painted[box]
+        if share.any():
+            axes = [axis[part] for axis, part in zip(canvas.axes_mm, box, strict=True)]
+            image[box] += share * noise.on_axes(axes)[0]
+            share[:] = 0.0  # Boxes overlap.
 
 
 def _node_labels(patient: PlannedPatient, canvas: Canvas) -> tuple[np.ndarray, list[int], list[int]]:
@@ -216,7 +235,7 @@ def _pet(
     """The PET image over a world box and its voxel-center axes."""
     parameters = patient.parameters
     axes = pet_axes([low for low, _ in box_mm], [high for _, high in box_mm], parameters.pet_spacing_mm)
-    canvas = Canvas(axes, patient.space.warp(axes), max(parameters.pet_spacing_mm))
+    canvas = Canvas(axes, patient.space.warp, max(parameters.pet_spacing_mm))
     image = np.zeros(canvas.shape, np.float32)
     patient.background.paint_pet(image, canvas)
     canvas.paint(image, patient.foreground, [s.suv for s in patient.foreground])

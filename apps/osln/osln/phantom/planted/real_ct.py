@@ -1,4 +1,4 @@
-"""A real CT as background: its lungs, mediastinum, body and noise, and a PET guessed from its tissues."""
+"""A real CT with what planting has to know of it: lungs, mediastinum, body and noise, found once."""
 
 from __future__ import annotations
 
@@ -8,72 +8,115 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import Grid, Volume, resample
-from osln.phantom.body.anatomy import FAT_SUV
-from osln.phantom.body.organs import esophagus_at
-from osln.phantom.body.painting import Canvas
-from osln.phantom.body.shapes import Shape
-from osln.phantom.patient.plan import PatientSpace
+from osln.imaging.grid import Grid, Volume, mask_box, resample
+from osln.phantom.findings.space import inner_boundary_mm
 from osln.phantom.patient.scan import axes_affine
+
+PLAN_SPACING_MM = (2.0, 2.0, 3.0)
+"""Voxels of the grid on which places are looked for."""
 
 _LUNG_HU = -500.0
 _SMALLEST_LUNG_MM3 = 2e5
 _SMALLEST_SHARE = 0.25
-# Uptake by CT value: air, lungs, fat, soft tissue, bone. Organs of one density cannot be told apart.
-_UPTAKE_HU = (-1000.0, -900.0, -120.0, -60.0, 10.0, 80.0, 250.0)
-_UPTAKE_SUV = (0.02, 0.45, FAT_SUV, FAT_SUV, 1.2, 1.2, 1.3)
 
 
 @dataclass(frozen=True)
-class RealBackground:
-    """A real CT as background, in local millimeters (voxel axes, origin at the first voxel).
+class RealCt:
+    """A real CT in local millimeters: along the voxel axes, from the first voxel's center on.
+
+    Tissues are told apart on a coarser grid of block means, so that neither the noise nor the number of thin
+    slices decides what is fat.
 
     Attributes:
-        name: for the sidecar.
-        volume: HU on a grid whose affine is diagonal with origin 0 (local millimeters).
-        body: bool on the same grid.
-        tumor: bool on the same grid, or None.
-        tumor_suv: uptake of a given tumor.
-        own_noise_hu: noise sd of the CT, given to what is planted.
-        space: local to anatomical millimeters.
+        ct: as it was given.
+        local: its grid in local millimeters.
+        coarse: HU on voxels no larger than `PLAN_SPACING_MM`, in local millimeters.
+        body, between_lungs: bool on the coarse grid.
+        lung_box_mm: (2, 3) ends of both lungs' box.
+        noise_hu: noise sd of the CT's own voxels.
+        tumor: bool on the CT's grid, or None.
+        tumor_share: share of each coarse voxel that is tumor, or None.
+        boundary_mm: (N, 3) the tumor's boundary points, or None.
     """
 
-    name: str
-    volume: Volume
+    ct: Volume
+    local: Grid
+    coarse: Volume
     body: np.ndarray
-    tumor: np.ndarray | None
-    tumor_suv: float
-    own_noise_hu: float | None
-    space: PatientSpace
-    hot: tuple[tuple[str, Shape], ...] = ()
-    # Real fat is crossed by small vessels.
-    fat_share: float = 0.6
+    between_lungs: np.ndarray
+    lung_box_mm: np.ndarray
+    noise_hu: float
+    tumor: np.ndarray | None = None
+    tumor_share: np.ndarray | None = None
+    boundary_mm: np.ndarray | None = None
 
-    def paint_ct(self, image: np.ndarray, canvas: Canvas) -> None:
-        """Fill a float32 image with the CT's HU."""
-        image[:] = self._sampled(self.volume.array, canvas, -1000.0)
+    @property
+    def axes_mm(self) -> list[np.ndarray]:
+        """Voxel centers per axis."""
+        return _axes(self.local)
 
-    def paint_pet(self, image: np.ndarray, canvas: Canvas) -> None:
-        """Fill a float32 image with the uptake of each voxel's tissue class."""
-        hu = self._sampled(self.volume.array, canvas, -1000.0)
-        body = self._sampled(self.body.astype(np.float32), canvas, 0.0)
-        image[:] = body * np.interp(hu, _UPTAKE_HU, _UPTAKE_SUV)
-        if self.tumor is not None:
-            share = self._sampled(self.tumor.astype(np.float32), canvas, 0.0)
-            image += share * (self.tumor_suv - image)
+    def hu_on(self, axes_mm: Sequence[np.ndarray]) -> np.ndarray:
+        """HU, float32 (X, Y, Z), on a grid along the CT's axes; -1000 outside.
 
-    def body_level(self, points_mm: Sequence[np.ndarray]) -> np.ndarray:
-        """Relative radius in an ellipse of a body's size."""
-        return np.sqrt((points_mm[0] / 165.0) ** 2 + (points_mm[1] / 110.0) ** 2) + 0.0 * points_mm[2]
+        Its own voxels where the grid is a part of its own, block means where the grid is coarse.
+        """
+        target = Grid(tuple(len(axis) for axis in axes_mm), axes_affine(axes_mm))
+        first = np.rint(self.local.mm_to_index(target.affine[:3, 3])).astype(int)
+        if (first >= 0).all() and target.matches(self.local.crop(first, target.shape), 1e-6):
+            part = tuple(slice(a, a + n) for a, n in zip(first, target.shape, strict=True))
+            if self.ct.array[part].shape == target.shape:
+                return self.ct.array[part].astype(np.float32)
+        if (target.spacing_mm > self.coarse.grid.spacing_mm - 1e-6).all():
+            return self.coarse_on(self.coarse.array, target, -1000.0)
+        return resample(self.ct.array, self.local, target, fill=-1000.0)
 
-    def center_line(self, z_mm: np.ndarray) -> np.ndarray:
-        """Where the built-in anatomy has its esophagus, placed by the lungs."""
-        return esophagus_at(z_mm)
+    def coarse_on(self, values: np.ndarray, target: Grid, outside: float = 0.0) -> np.ndarray:
+        """Values of the coarse grid on another, float32, linear; held over the CT's outermost half voxels."""
+        return resample(values, self.coarse.grid, target, fill=outside)
 
-    def _sampled(self, array: np.ndarray, canvas: Canvas, outside: float) -> np.ndarray:
-        """Linear interpolation on the canvas's grid."""
-        target = Grid(canvas.shape, axes_affine(canvas.axes_mm))
-        return resample(array, self.volume.grid, target, fill=outside)
+
+def survey(ct: Volume, tumor: np.ndarray | None = None) -> RealCt:
+    """Find out what planting needs to know of a CT.
+
+    Args:
+        ct: CT in HU that shows both lungs.
+        tumor: bool on the CT's grid; None where it is to be planted too.
+
+    Raises:
+        ValueError: if the lungs are not found or the tumor is empty or on another grid.
+    """
+    if tumor is not None and (tumor.shape != ct.array.shape or not tumor.any()):
+        raise ValueError("the tumor mask must lie on the CT's grid and hold at least one voxel")
+    local = Grid(ct.array.shape, np.diag([*ct.grid.spacing_mm, 1.0]))
+    step = np.maximum(np.array(PLAN_SPACING_MM) / local.spacing_mm + 1e-6, 1.0).astype(int)
+    hu = block_means(ct.array, step)
+    affine = np.diag([*(local.spacing_mm * step), 1.0])
+    affine[:3, 3] = 0.5 * (step - 1) * local.spacing_mm
+    grid = Grid(hu.shape, affine)
+    lungs = find_lungs(hu, grid)
+    first, end = mask_box(lungs)
+    return RealCt(
+        ct, local, Volume(hu, grid, grid), body_mask(hu), mediastinum(lungs),
+        np.stack([grid.index_to_mm(first), grid.index_to_mm(end - 1)]),
+        noise_sd_hu(ct.array[:, :: step[1], :: step[2]]),
+        tumor,
+        None if tumor is None else block_means(tumor, step),
+        None if tumor is None else inner_boundary_mm(tumor, _axes(local)),
+    )  # fmt: skip
+
+
+def block_means(array: np.ndarray, step: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Means over blocks of `step` (3,) voxels, float32; what does not fill a block at the end is left out."""
+    counts = [max(n // int(s), 1) for n, s in zip(array.shape, step, strict=True)]
+    total = np.zeros(counts, np.float32)
+    for offset in np.ndindex(*(int(s) for s in step)):
+        part = tuple(slice(o, o + n * int(s), int(s)) for o, n, s in zip(offset, counts, step, strict=True))
+        total += array[part]
+    return total / np.float32(np.prod(step))
+
+
+def _axes(grid: Grid) -> list[np.ndarray]:
+    return [np.arange(n) * s for n, s in zip(grid.shape, grid.spacing_mm, strict=True)]
 
 
 def find_lungs(hu: np.ndarray, grid: Grid) -> np.ndarray:

@@ -32,7 +32,7 @@ from osln.phantom.parameters import GENERATOR_VERSION
 from osln.phantom.patient.pet_ct import pet_ct
 from osln.phantom.patient.plan import seed_streams
 from osln.phantom.patient.scan import Phantom
-from osln.phantom.planted.real_ct import RealBackground
+from osln.phantom.planted.background import RealBackground
 
 TUMOR_NAME = "GTVp"
 NODE_NAME = "GTVn"

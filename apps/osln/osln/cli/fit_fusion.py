@@ -1,0 +1,95 @@
+"""Fit what fuses the networks of the rows with learned fusion, and set their operating points.
+
+On the validation patients of a store, or on those phantoms of the validation split that the shipped operating
+points come from. Retraining does it by itself; this is for weights that have none, or were put there by hand.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osln.cli.options import MODELS, SHIPPED, add_device, add_models, add_store, add_work, command
+from osln.cli.progress import each
+
+if TYPE_CHECKING:
+    from osln.imaging.lung_column import LungColumn
+    from osln.rows.presets import Preset
+
+
+def add_parser(commands: Any) -> None:
+    """The options."""
+    parser = command(commands, "fit-fusion", __doc__, "--store STORE", "--phantoms 30 --ship")
+    add_store(parser)
+    add_models(parser)
+    parser.add_argument("--phantoms", type=int, metavar="N", help="so many phantoms instead of a store")
+    parser.add_argument(
+        "--ship", action="store_true", help="keep it with the weights that come with the software"
+    )
+    add_work(parser)
+    add_device(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fit, keep and tell."""
+    from osln.retraining.fusing import LEARNED, fit_fusion
+    from osln.retraining.operating_points import operating_points
+    from osln.rows.experiments import ROWS, SEGMENTERS
+    from osln.weights.model_store import ModelStore
+    from osln.weights.shipped import ship_fusions
+
+    if options.ship and (SHIPPED is None or options.models != MODELS):
+        raise ValueError("--ship is for the weights that come with the software: leave --models out")
+    store = ModelStore(options.models)
+    checkpoints = {name: store.load(name) for row in LEARNED.values() for name in row.segmenters}
+    presets = {one.preparation for one in checkpoints.values()}
+    if len(presets) > 1:
+        raise ValueError("the networks in use are of several presets: train all of them with one")
+    columns = patients(options, presets.pop())
+    fusions = {name: fit_fusion(row, checkpoints, columns, options.device) for name, row in LEARNED.items()}
+    points = operating_points(checkpoints, columns, options.device, fusions)
+    points = {name: found for name, found in points.items() if ROWS[name].fusion != "max"}
+    zones = {name: fusion.to_json() for name, fusion in fusions.items()}
+    if options.ship:
+        ship_fusions(Path(SHIPPED or ""), zones, points)
+    else:
+        used = {name: store.published(name) for name in SEGMENTERS}
+        for name in zones:
+            weights = {one: version.sha256 for one in ROWS[name].segmenters if (version := used[one])}
+            store.set_fusion(name, zones[name], weights)
+        for name, found in points.items():
+            store.set_thresholds(name, found)
+    for name, by_zone in zones.items():
+        for zone, fit in by_zone.items():
+            told = ", ".join(f"{stream} {weight:.3f}" for stream, weight in fit["streams"].items())
+            sys.stdout.write(
+                f"{name}, {zone}: {told}, distance {fit['distance']:.3f} per 100 mm, "
+                f"offset {fit['offset']:.3f}\n"
+            )
+    sys.stdout.write(f"fitted on {len(columns)} validation patients\n")
+    return 0
+
+
+def patients(options: argparse.Namespace, preset: "Preset") -> "list[LungColumn]":
+    """Prepared validation patients."""
+    from osln.cohorts.phantoms import PhantomCohort, split_seeds
+    from osln.rows.experiments import SEGMENTERS
+    from osln.store.approved import approved_cases, load_columns
+    from osln.store.splits import assign
+
+    if options.phantoms:
+        cohort = PhantomCohort(options.work, preset)
+        seeds = each(split_seeds("validation", options.phantoms), "phantoms")
+        return [patient.column for patient in cohort.patients(seeds)]
+    splits = assign(options.store, approved_cases(options.store))
+    cases = [case for case, split in splits.items() if split == "validation"]
+    columns, skipped = load_columns(options.store, cases, SEGMENTERS["ef-proximal"], preset)
+    for case, why in skipped.items():
+        sys.stderr.write(f"left out {case}: {why}\n")
+    if not columns:
+        raise ValueError(
+            f"{options.store} has no approved validation patient with PET and tumor: approve more cases, or "
+            "use --phantoms 30"
+        )
+    return columns

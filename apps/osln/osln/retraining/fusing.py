@@ -1,0 +1,69 @@
+"""Learned fusion: fitted to the weights in use on validation patients, kept with them as thresholds are."""
+
+from collections.abc import Mapping, Sequence
+
+from osln.imaging.lung_column import LungColumn, reason_not_usable
+from osln.rows.experiments import ROWS, SEGMENTERS, Row
+from osln.stage_one.inference import Predictor
+from osln.stage_one.learned_fusion import FusionLesson, LearnedFusion
+from osln.weights.checkpoint import Checkpoint
+from osln.weights.model_store import ModelStore
+
+LEARNED = {name: row for name, row in ROWS.items() if row.fusion == "learned" and row.stage_one == name}
+"""Rows that something is fitted for."""
+
+
+def fit_fusion(
+    row: Row, checkpoints: Mapping[str, Checkpoint], columns: Sequence[LungColumn], device: str = "cpu"
+) -> LearnedFusion:
+    """What a row with learned fusion fuses its networks by.
+
+    Args:
+        row: With learned fusion.
+        checkpoints: Networks by segmenter name, those of the row among them.
+        columns: Validation patients with nodes; one that lacks an image of the row is left out.
+        device: Where to run.
+
+    Raises:
+        ValueError: If the patients have too few node voxels in a zone.
+    """
+    predictors = {name: Predictor(checkpoints[name], device) for name in row.segmenters}
+    lesson = FusionLesson(row.segmenters)
+    for column in columns:
+        if all(reason_not_usable(column, SEGMENTERS[name]) is None for name in row.segmenters):
+            maps = {name: predictor.probability(column) for name, predictor in predictors.items()}
+            lesson.look(maps, column.distance_mm, column.nodes)  # type: ignore[arg-type]
+    return lesson.fit()
+
+
+def renew_fusions(
+    models: ModelStore, segmenter: str, columns: Sequence[LungColumn], device: str = "cpu"
+) -> tuple[dict[str, LearnedFusion], str]:
+    """Fits the rows with learned fusion that ask a newly published network, and stores what was fitted.
+
+    Args:
+        models: Store of the weights; the fusion is kept there.
+        segmenter: The network whose version has changed.
+        columns: Validation patients with nodes, on the grid of that network's preset.
+        device: Where to run.
+
+    Returns:
+        By row, without those that lack weights of one preset; and what kept the former ones, "" if nothing.
+    """
+    fitted, told = {}, ""
+    for name, row in LEARNED.items():
+        used = {one: version for one in row.segmenters if (version := models.published(one))}
+        if segmenter not in row.segmenters or len(used) < len(row.segmenters):
+            continue
+        checkpoints = {one: models.load(one) for one in used}
+        if len({one.preset for one in checkpoints.values()}) > 1:
+            continue
+        try:
+            fitted[name] = fit_fusion(row, checkpoints, columns, device)
+        except ValueError as error:
+            told += f"; the fusion of {name} is kept: {error}"
+            continue
+        models.set_fusion(
+            name, fitted[name].to_json(), {one: version.sha256 for one, version in used.items()}
+        )
+    return fitted, told

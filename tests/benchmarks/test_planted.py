@@ -1,0 +1,131 @@
+"""Figures of planted patients from records that are written by hand, and what is kept between runs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import planted
+from benchmarks.planted_figures import (
+    above_table,
+    class_table,
+    false_table,
+    lies_on,
+    record,
+    strength_table,
+    threshold_at,
+)
+from osln.imaging.grid import Grid
+from osln.imaging.lung_column import LungColumn
+from osln.phantom.findings.findings import Finding
+from osln.stage_one.candidates import Candidate, Detections
+
+
+def node(score: float | None, zone: str = "proximal", *, avid: bool = False, short: float = 6.0):
+    return {"zone": zone, "avid": avid, "short_axis_mm": short, "score": score}
+
+
+def wrong(score: float, suv: float = 1.0, on: str | None = None):
+    return {"score": score, "suv_max": suv, "lies_on": on}
+
+
+RECORDS = [
+    {"nodes": [node(0.9, avid=True), node(None)], "false": [wrong(0.8, 4.0, "vessel"), wrong(0.5)]},
+    {
+        "nodes": [node(0.7, "distal", short=10.0), node(0.3, short=7.0)],
+        "false": [wrong(s) for s in (0.6, 0.4)],
+    },
+]
+"""Down the scores: found, false, found, false, false, false, found; two patients with four nodes."""
+
+
+def test_strength_is_read_from_the_curve():
+    header, _, line = strength_table({"osln": RECORDS}).splitlines()
+    assert "found at 2 false" in header
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    # At 2 false per patient all four false ones are in, so the node with .3 has come in as well.
+    assert [cell.split()[0] for cell in cells[1:5]] == ["0.75", "0.75", "0.75", "0.75"]
+    assert cells[5:] == ["3 of 4", "2.0"]
+
+
+def test_the_threshold_is_the_last_with_at_most_so_many_false_ones():
+    assert threshold_at(RECORDS, 1.0) == 0.6
+    assert threshold_at(RECORDS, 0.4) == 0.9
+    assert threshold_at(RECORDS, 99.0) == 0.3
+
+
+def test_classes_are_counted_at_that_threshold():
+    header, _, line = class_table({"osln": RECORDS}, 1.0).splitlines()
+    found = dict(
+        zip(*([cell.strip() for cell in row.strip("|").split("|")] for row in (header, line)), strict=True)
+    )
+    assert found["proximal"] == "1 of 3 (0.33)" and found["distal"] == "1 of 1 (1.00)"
+    assert found["avid"] == "1 of 1 (1.00)" and found["cold"] == "1 of 3 (0.33)"
+    assert found["under 7 mm"] == "1 of 2 (0.50)" and found["7 to 10 mm"] == "0 of 1 (0.00)"
+    assert found["10 mm and more"] == "1 of 1 (1.00)"
+
+
+def test_false_ones_are_told_by_what_they_lie_on():
+    assert false_table({"osln": RECORDS}, 1.0).splitlines()[-1] == "| osln | 2 | 1 | 0 | 1 | 1 |"
+
+
+def test_candidates_on_pairs_are_counted_by_row():
+    found = [
+        {"row": "osln", "point": "3 FP per patient", "case": case, "candidates": count}
+        for case, count in (("A", 0), ("B", 3))
+    ]
+    assert above_table(found).splitlines()[-1] == "| osln | 3 FP per patient | 0 | 3 | 1.5 |"
+
+
+def finding(label: int, center: tuple[float, float, float], kind: str = "node") -> Finding:
+    return Finding(kind, "proximal", 5.0, center, 33.5, 2.0, 4.0, 4.0, 1.0, False, bool(label), (), label)
+
+
+def candidate(identity: int, center: tuple[float, float, float], score: float) -> Candidate:
+    values = dict.fromkeys(Candidate.__dataclass_fields__)
+    box = tuple((int(c), int(c) + 1) for c in center)
+    return Candidate(
+        **values | {"id": identity, "center_mm": center, "score": score, "suv_max": 1.5, "box": box}
+    )
+
+
+def test_a_record_tells_the_fate_of_nodes_and_what_false_ones_lie_on():
+    nodes, labels = np.zeros((12, 4, 4), np.uint16), np.zeros((12, 4, 4), np.int32)
+    nodes[1, 1, 1], nodes[4, 1, 1] = 1, 2
+    labels[1, 1, 1], labels[10, 1, 1] = 2, 1  # Candidate 2 finds node 1; candidate 1 finds nothing.
+    empty = np.zeros(nodes.shape, np.float32)
+    column = LungColumn("a", Grid(nodes.shape, np.eye(4)), empty, None, None, None, nodes, empty > 0)
+    candidates = [candidate(1, (10.0, 1.0, 1.0), 0.8), candidate(2, (1.0, 1.0, 1.0), 0.6)]
+    found = Detections("osln", 0.5, candidates, labels, empty, column, {})
+    # The third lies outside the column; the last is a benign one beside the false candidate.
+    findings = [finding(1, (1, 1, 1)), finding(2, (4, 1, 1)), finding(3, (99, 1, 1)), finding(0, (10, 2, 1))]
+
+    made = record(found, findings)
+
+    assert [one["score"] for one in made["nodes"]] == [0.6, None, None]
+    assert made["false"] == [{"score": 0.8, "suv_max": 1.5, "lies_on": "node"}]
+
+
+def test_a_candidate_lies_on_what_is_within_3_mm():
+    vessel = finding(0, (0.0, 0.0, 0.0), "vessel")
+    assert lies_on(candidate(1, (5.0, 0.0, 0.0), 0.5), [vessel]) == "vessel"
+    assert lies_on(candidate(1, (5.1, 0.0, 0.0), 0.5), [vessel]) is None
+    assert lies_on(candidate(1, (0.0, 0.0, 0.0), 0.5), []) is None
+
+
+def test_what_was_made_once_is_read_again(tmp_path: Path):
+    path = tmp_path / "1" / "osln.json"
+    made = [planted.remembered(path, lambda: {"nodes": [], "false": []}) for _ in range(2)]
+    assert made[0] == made[1] == {"nodes": [], "false": []}
+    assert planted.remembered(path, lambda: pytest.fail("made again")) == made[0]
+
+
+def test_missing_data_are_refused_with_what_was_expected(tmp_path: Path, capsys):
+    assert planted.main(["--data", str(tmp_path), "--work", str(tmp_path)]) == 1
+    assert "it holds the CT of LUNG1-001 and its RTSTRUCT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [[], ["--data", "A", "--ct", "B"], ["--data", "A", "--patients", "1"]])
+def test_options_that_say_nothing_are_refused(given):
+    with pytest.raises(SystemExit):
+        planted.main(given)

@@ -1,0 +1,46 @@
+"""./scripts/osln fit-fusion keeps what was fitted and says it."""
+
+import numpy as np
+
+from osln.__main__ import main
+from osln.cli import fit_fusion
+from osln.retraining import fusing, operating_points
+from osln.rows.experiments import ROWS
+from osln.weights.model_store import ModelStore
+from small.columns import small_column
+from small.store import untrained
+
+
+class Telling:
+    def __init__(self, checkpoint, device="cpu"):
+        self.tells = checkpoint.name.startswith("ef")
+
+    def probability(self, column):
+        return np.where(self.tells, np.where(column.nodes > 0, 0.9, 0.1), 0.5).astype(np.float32)
+
+
+def test_it_is_kept_with_the_weights_and_told(tmp_path, monkeypatch, capsys):
+    store = ModelStore(tmp_path)
+    for name in ROWS["lf-learned"].segmenters:
+        store.publish(name, store.add(untrained(name)).name)
+    for module in (fusing, operating_points):
+        monkeypatch.setattr(module, "Predictor", Telling)
+    monkeypatch.setattr(
+        fit_fusion, "patients", lambda options, preset: [small_column(seed) for seed in range(10)]
+    )
+
+    assert main(["fit-fusion", "--models", str(tmp_path)]) == 0
+
+    said = capsys.readouterr().out
+    assert "lf-learned, proximal: ct-proximal 0.000, ef-proximal" in said
+    assert "fitted on 10 validation patients" in said
+    assert set(store.fusion("lf-learned")["zones"]) == {"proximal", "distal"}
+    assert "0.15" in store.thresholds("lf-learned") and "0.10" in store.thresholds("lf-mean")
+    assert store.thresholds("lf-stratified") == {"0.15": 0.5}
+
+
+def test_shipping_other_folders_and_stores_without_patients_are_refused(tmp_path, capsys):
+    assert main(["fit-fusion", "--models", str(tmp_path), "--ship"]) == 1
+    assert "leave --models out" in capsys.readouterr().err
+    assert main(["fit-fusion", "--models", str(tmp_path)]) == 1
+    assert "no weights for ct-proximal" in capsys.readouterr().err

@@ -42,7 +42,10 @@ class Scorer:
     stage_two = PRESET.stage_two
 
     def __init__(self, name="glnet", preset="demo") -> None:
-        self.classifier, self.checkpoint = CLASSIFIERS[name], SimpleNamespace(preset=preset)
+        self.classifier, self.checkpoint = (
+            CLASSIFIERS[name],
+            SimpleNamespace(preset=preset, preparation=PRESETS[preset]),
+        )
         self.tags: np.ndarray | None = None
 
     def scores(self, patches, tags=None) -> np.ndarray:

@@ -65,6 +65,7 @@ POINT = f".osln {POINT_NAME}"
 SETTLED = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 LIST = """() => [...document.querySelectorAll('.osln-list [role=option]')].map(option => ({
   id: option.dataset.id, state: option.className, selected: option.ariaSelected === 'true',
+  below: 'below' in option.dataset,
 }))"""
 
 
@@ -124,6 +125,11 @@ class OhifPage:
     def candidates(self) -> dict[str, str]:
         """State by id of the candidates in the list, in its order."""
         return {one["id"]: one["state"] for one in self.page.evaluate(LIST)}
+
+    def counting(self) -> list[int]:
+        """Numbers of the candidates that are nodes if undecided ones above the operating point count."""
+        listed = self.page.evaluate(LIST)
+        return [int(one["id"][1:]) for one in listed if one["state"] != "rejected" and not one["below"]]
 
     def selected(self) -> str | None:
         """Id of the candidate that is looked at."""

@@ -144,7 +144,7 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
         submitted = seen()
         assert 0 < np.count_nonzero(submitted != painted) < new.sum()
 
-        shown = [int(name[1:]) for name in viewer.candidates()]
+        shown = viewer.counting()
         assert "Type your name" in viewer.told("Submit")
         viewer.say_name("Änna Nadel")
         told = viewer.submit("Count as nodes")

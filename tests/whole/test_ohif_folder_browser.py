@@ -92,13 +92,12 @@ def test_a_case_is_seen_corrected_and_stored_on_the_axes_of_its_file(server, tmp
         assert found.any()
         values = seen()
         np.testing.assert_array_equal(np.where(values == TUMOR, 0, values), found)
-        # The first run gives candidates the numbers of their values.
-        shown = [int(name[1:]) for name in viewer.candidates()]
-
         viewer.page.click(".osln-list [role=option]")
         node = viewer.center_mm()
         viewer.press("Brush")
         viewer.stroke([node + np.array([5.0, 10, 0]), node + np.array([20.0, 10, 0])])
+        # The first run gives candidates the numbers of their values.
+        shown = viewer.counting()
         submitted = np.isin(seen(), shown)
         assert np.count_nonzero(submitted) > np.count_nonzero(np.isin(found, shown))
 

@@ -277,7 +277,7 @@ def test_a_label_without_decisions_after_one_in_part_says_that_the_case_is_compl
 
     reply = send(store, tmp_path, without, NAMES[:1], review=None)
 
-    assert "complete now: revision 1 left 1 candidates undecided" in reply["message"]
+    assert "complete now: revision 1 left 1 undecided" in reply["message"]
     assert partial_cases(store.root, ["one"]) == []
     restore(store, "one", 1, base=2, annotator="anna")
     assert partial_cases(store.root, ["one"]) == ["one"]

@@ -44,9 +44,11 @@ class CandidateList {
    * @param selected Id, or null.
    * @param detailed Id of the one whose tags are shown, or null.
    * @param proposed Ids of those that a strategy asks first.
+   * @param below Ids of those that count as nodes only if they are accepted.
    */
-  show(candidates, selected, detailed, proposed = []) {
+  show(candidates, selected, detailed, proposed = [], below = []) {
     this.proposed = new Set(proposed);
+    this.below = new Set(below);
     const options = candidates.map(candidate => this.option(candidate, selected, detailed));
     if (!options.length)
       options.push(element('div', { className: 'osln-none', textContent: 'No candidates: find nodes, or add them.' }));
@@ -72,8 +74,16 @@ class CandidateList {
       id: `osln-option-${id}`,
       className: state,
       'aria-selected': String(id === selected),
-      'aria-label': this.proposed.has(id) ? `${inWords(candidate)}, proposed` : inWords(candidate),
+      'aria-label': [
+        inWords(candidate),
+        ...(this.proposed.has(id) ? ['proposed'] : []),
+        ...(this.below.has(id) ? ['below the operating point'] : []),
+      ].join(', '),
     });
+    if (this.below.has(id)) {
+      option.dataset.below = '';
+      option.title = 'below the operating point: a node only if you accept it';
+    }
     option.dataset.id = id;
     if (this.proposed.has(id)) option.dataset.proposed = '';
     option.append(

@@ -128,7 +128,7 @@ function showCase(panel) {
       textContent: `place ${n + 1}`,
       title: 'no candidate is here, and stage one is in doubt: goes there',
       onclick: () => {
-        panel.review.lookedAt.push(center_mm);
+        if (!panel.review.lookedAt.includes(center_mm)) panel.review.lookedAt.push(center_mm);
         panel.jumpTo(center_mm);
       },
     })

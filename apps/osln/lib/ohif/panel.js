@@ -147,7 +147,8 @@ class NodesPanel {
     if (!review) return;
     if (this.selected !== null && !review.find(this.selected)) this.selected = null;
     const shown = review.shown(this.order);
-    this.list.show(shown, this.selected, this.detailed, review.proposed);
+    const below = shown.filter(one => one.state === 'undecided' && !review.isOffered(one)).map(({ id }) => id);
+    this.list.show(shown, this.selected, this.detailed, review.proposed, below);
     const hidden = review.candidates.length - shown.length;
     const more = hidden ? `, ${hidden} hidden` : '';
     const first = review.proposed.length ? `, ${review.proposedLeft().length} of ${review.proposed.length} proposed` : '';

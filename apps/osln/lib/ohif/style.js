@@ -47,6 +47,7 @@ const STYLE = `
 .osln-list .accepted { color: #7fe0a0; }
 .osln-list .edited, .osln-list .added { color: #8ad0ff; }
 .osln-list [data-proposed] .osln-line { border-left: 3px solid #6ab7ff; }
+.osln-list [data-below] .osln-line { opacity: 0.65; }
 .osln-list .rejected { color: #99a; text-decoration: line-through; }
 .osln-details { padding: 0 6px 4px 22px; color: #cde; font-size: 11px; text-decoration: none; }
 .osln-none { padding: 6px; color: #9aa; }

@@ -153,7 +153,7 @@ def _completed(before: Revision | None) -> list[str]:
     if before is None or undecided is None:
         return []
     return [
-        f"The case counts as complete now: revision {before.revision} left {undecided} candidates undecided, "
+        f"The case counts as complete now: revision {before.revision} left {undecided} undecided, "
         "and a label without decisions says that nothing else is a node. If that is not meant, restore that "
         "revision in OHIF (History)."
     ]

@@ -95,6 +95,9 @@ class Artifacts:
         cases = [case for case in self.cohort.cases("train") if case not in network.left_out]
         steps = network.length * preset.iterations
         recipe = {name: value for name, value in asdict(preset).items() if name != "stage_two"}
+        # Trainings that were kept before there was a choice had no filter.
+        if not recipe["prefilter"]:
+            del recipe["prefilter"]
         key = _key(asdict(segmenter), recipe, steps, network.seed, self._marks(cases))
         folder = f"networks/{segmenter.name}-x{network.length}-seed{network.seed}-{key}"
         train = partial(train_network, segmenter, preset, self.cohort, cases, steps)

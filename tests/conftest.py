@@ -68,6 +68,12 @@ def fixed_seeds() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def state_after_every_step(monkeypatch) -> None:
+    """Trainings keep their state after every step, however long writing it takes."""
+    monkeypatch.setattr("osln.learning.state.LARGEST_SHARE", float("inf"))
+
+
 @pytest.fixture(scope="session")
 def reference_data() -> Path:
     """Folder of public reference images, which cannot be shipped: OSLN_REFERENCE_DATA names it."""

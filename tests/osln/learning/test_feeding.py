@@ -32,6 +32,29 @@ def test_the_next_batches_are_made_before_they_are_asked_for():
     assert not made[3].is_set()
 
 
+def test_closing_waits_for_what_is_being_made_and_drops_the_rest():
+    begun, go_on, made = threading.Event(), threading.Event(), []
+
+    def slow(step: int) -> None:
+        if step:
+            begun.set()
+            assert go_on.wait(10)
+        made.append(step)
+
+    before = set(threading.enumerate())
+    batches = Ahead(slow, 9, 1)
+    batches(0)
+    assert begun.wait(10) and set(threading.enumerate()) - before
+    threading.Timer(0.05, go_on.set).start()
+    batches.close()
+
+    assert made == [0, 1]
+    batches.close()
+    assert batches(7) is None
+    batches.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("batches")]
+
+
 def test_a_step_that_was_not_announced_is_made_all_the_same():
     batches = Ahead(lambda step: step, 9, 2)
 

@@ -82,6 +82,7 @@ def test_the_record_says_how_it_was_learned():
     assert record == {"steps": 4, "seed": 7, "device": "cpu", "torch": str(torch.__version__)}
 
 
+@pytest.mark.usefixtures("state_after_every_step")
 def test_an_interrupted_training_goes_on_and_another_one_starts_anew(tmp_path):
     path = tmp_path / "run.resume"
     stopped(Falling(), path, at=2)
@@ -118,9 +119,9 @@ def test_a_state_of_a_former_version_starts_the_training_anew(tmp_path, content)
     assert lesson.done == [0, 1, 2, 3] and learned.network.weight.item() == 1 - 4 * 0.5
 
 
-def test_a_training_that_is_stopped_between_two_reports_loses_that_step_alone(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("state_after_every_step")
+def test_a_training_that_is_stopped_between_two_reports_loses_that_step_alone(tmp_path):
     path = tmp_path / "run.resume"
-    monkeypatch.setattr("osln.learning.state.LARGEST_SHARE", float("inf"))
 
     class Broken(Falling):
         def loss(self, network, step):
@@ -140,6 +141,19 @@ def test_figures_of_the_validation_patients_are_told_and_survive_an_interruption
     fit(Falling(figures=True), resume_path=path, on_progress=lambda p: seen.append(p.validation))
     assert seen == [{"recall": 0.5}, {"recall": 1.0}]
     assert fit(Falling(), resume_path=path).validation == {"recall": 1.0}
+
+
+def test_what_works_for_a_lesson_is_ended_with_it_and_after_an_error():
+    closed = []
+
+    class Busy(Falling):
+        def close(self):
+            closed.append(len(self.done))
+
+    fit(Busy())
+    with pytest.raises(ValueError, match="not a number"):
+        fit(Busy(slope=float("nan")))
+    assert closed == [4, 1]
 
 
 def test_the_mean_losses_are_recorded_to_four_decimals():

@@ -42,16 +42,23 @@ def test_the_state_is_written_as_often_as_a_share_of_the_time_allows(tmp_path, m
 
     def slow(path, key, state):
         written.append(state["step"])
-        now[0] += 1.0
+        now[0] += seconds
 
-    written = []
+    written, seconds = [], 1.0
     monkeypatch.setattr(training_state, "save_state", slow)
     file = StateFile(tmp_path / "state", "key")
     for step in range(12):
         file.save(lambda step=step: {"step": step})
-        now[0] += 2.0
-    # A second of writing, then five without: every third step of two seconds.
+        now[0] += 20.0
+    # A second of writing, then fifty without: every third step of twenty seconds.
     assert written == [0, 3, 6, 9]
+    # Fifty times twenty seconds are more than ten minutes: then every tenth step of a minute.
+    seconds = 20.0
+    file.save(lambda: {"step": 100}, at_once=True)
+    for step in range(101, 122):
+        now[0] += 60.0
+        file.save(lambda step=step: {"step": step})
+    assert written[4:] == [100, 110, 120]
     file.save(lambda: {"step": 99}, at_once=True)
     assert written[-1] == 99
     StateFile(None, "key").save(lambda: written.append("never") or {})

@@ -47,6 +47,7 @@ def test_the_same_seed_gives_the_same_weights_another_seed_others(columns):
     assert same(first, quick(columns)) and not same(first, quick(columns, seed=1))
 
 
+@pytest.mark.usefixtures("state_after_every_step")
 def test_an_interrupted_training_ends_like_an_uninterrupted_one(columns, tmp_path):
     path = tmp_path / "run.resume"
     whole = quick(columns, iterations=5)

@@ -1,10 +1,10 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from osln.learning import state as training_state
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.rows.presets import HighResolution
 from osln.stage_one import training
@@ -59,6 +59,7 @@ def test_the_same_seed_gives_the_same_weights_another_seed_others(columns):
     assert same(first, quick(columns)) and not same(first, quick(columns, seed=1))
 
 
+@pytest.mark.usefixtures("state_after_every_step")
 def test_an_interrupted_training_ends_like_an_uninterrupted_one(columns, tmp_path):
     whole = quick(columns, iterations=15)
     path = tmp_path / "run.resume"
@@ -80,6 +81,7 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(columns, tmp_pat
     assert not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.usefixtures("state_after_every_step")
 def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_alone(
     columns, tmp_path, monkeypatch
 ):
@@ -94,7 +96,6 @@ def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_al
             raise KeyboardInterrupt
         return batch(self, number)
 
-    monkeypatch.setattr(training_state, "LARGEST_SHARE", float("inf"))
     monkeypatch.setattr(PatchSampler, "batch", counted)
     with pytest.raises(KeyboardInterrupt):
         quick(columns, iterations=12, resume_path=path)
@@ -102,6 +103,25 @@ def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_al
     # The ninth step was under way: it is the only one that is made twice.
     assert asked == [*range(9), *range(8, 12)]
     assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
+
+
+@pytest.mark.parametrize("name", ["ef-distal", "ct"])
+def test_batches_made_ahead_are_the_same_and_end_with_the_training(columns, monkeypatch, name):
+    whole, before = quick(columns, name), set(threading.enumerate())
+    monkeypatch.setattr(training, "feeding_threads", lambda device: 2)
+    at_work = []
+
+    ahead = quick(columns, name, on_progress=lambda _: at_work.append(set(threading.enumerate()) - before))
+
+    assert len(at_work[0]) == 2 and set(threading.enumerate()) == before
+    assert same(whole, ahead) and whole.metadata["losses"] == ahead.metadata["losses"]
+
+    def broken(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        quick(columns, name, on_progress=broken)
+    assert set(threading.enumerate()) == before
 
 
 def test_a_resume_file_of_other_labels_or_settings_is_not_used(columns, tmp_path):

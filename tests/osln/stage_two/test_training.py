@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from osln.imaging.transforms import Scaling
-from osln.learning import state as training_state
 from osln.learning.fit import Progress
 from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
@@ -72,6 +71,7 @@ def test_an_undecided_candidate_weighs_neither_as_node_nor_as_none(truth):
     assert not same(undecided, learned(-100, truth))
 
 
+@pytest.mark.usefixtures("state_after_every_step")
 def test_a_stopped_training_goes_on_with_the_same_result(tmp_path):
     class StoppedError(Exception):
         pass
@@ -93,6 +93,7 @@ def test_a_stopped_training_goes_on_with_the_same_result(tmp_path):
     assert whole.scaling == resumed.scaling
 
 
+@pytest.mark.usefixtures("state_after_every_step")
 def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_alone(tmp_path, monkeypatch):
     whole = trained(epochs=2, seed=3)
     asked = []
@@ -104,7 +105,6 @@ def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_al
             raise KeyboardInterrupt
         return batch(self, number)
 
-    monkeypatch.setattr(training_state, "LARGEST_SHARE", float("inf"))
     monkeypatch.setattr(CandidateSampler, "batch", counted)
     with pytest.raises(KeyboardInterrupt):
         trained(epochs=2, seed=3, resume_path=tmp_path / "state")

@@ -40,6 +40,7 @@ def test_the_file_says_what_was_learned_from_and_how():
     assert about["losses"][-1]["step"] == 4 and not trained.network.training
 
 
+@pytest.mark.usefixtures("state_after_every_step")
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr("osln.tagging.training.REPORT_STEPS", 2)
     lesions, none = small_set(range(16)), LesionSet.collect([])

@@ -11,7 +11,8 @@ class Ahead(Generic[T]):
     """The batches of a training in their order, the next ones made by threads of their own.
 
     A batch of the `paper` preset keeps a core busy for longer than a fast GPU learns from it. What a batch
-    holds does not depend on when or where it is made.
+    holds does not depend on when or where it is made. `close` ends the threads, which begin with the first
+    batch.
 
     Args:
         make: The batch of a step, from the step alone; several threads call it at once.
@@ -23,13 +24,15 @@ class Ahead(Generic[T]):
         self._make = make
         self._steps = steps
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads) if threads else None
+        self._pool: ThreadPoolExecutor | None = None
         self._coming: dict[int, Future[T]] = {}
 
     def __call__(self, step: int) -> T:
         """The batch of a step, from 0; what `make` raises, this raises."""
-        if self._pool is None:
+        if not self._threads:
             return self._make(step)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
         wanted = range(step, min(step + self._threads + 1, self._steps))
         for later in wanted:
             if later not in self._coming:
@@ -37,3 +40,9 @@ class Ahead(Generic[T]):
         ready = self._coming.pop(step).result()
         self._coming = {later: self._coming[later] for later in wanted[1:]}
         return ready
+
+    def close(self) -> None:
+        """Ends the threads, when what they are making is made; batches that nobody asked for are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool, self._coming = None, {}

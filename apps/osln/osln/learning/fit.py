@@ -8,7 +8,7 @@ on the lesson alone, interrupted or not.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -115,6 +115,9 @@ class Lesson(ABC, Generic[N]):
         """Learning rate of a step."""
         return learning_rate(self.learning_rate, step, self.steps)
 
+    def close(self) -> None:
+        """Ends what works for the lesson besides, at the end of the training and after an error."""
+
 
 @dataclass(frozen=True)
 class Learned(Generic[N]):
@@ -155,7 +158,7 @@ def fit(
     Args:
         lesson: What is learned, and how.
         threads: CPU threads during the training; as they are if None.
-        resume_path: File of the state after each step (`StateFile`). Gone on from if it belongs to exactly
+        resume_path: File of the state (`StateFile`). Gone on from if it belongs to exactly
             this training, with the same result as without the interruption; written over if not. It is left
             in place: whoever stores the weights removes it. None keeps nothing.
         on_progress: Called after each report.
@@ -163,7 +166,7 @@ def fit(
     Raises:
         ValueError: The resume file is damaged, or a loss is not a number.
     """
-    with cpu_threads(threads):
+    with cpu_threads(threads), closing(lesson):
         run = _Run(lesson, resume_path)
         at, began, first = run.at, time.monotonic(), run.at.step
         while at.step < lesson.steps:
@@ -228,7 +231,7 @@ class _Run(Generic[N]):
         at.reports.append({"step": float(at.step), **means})
         figures = lesson.look(self.network, at.step)
         at.validation = at.validation if figures is None else figures
-        self.file.save(self._content, at_once=True)
+        self.file.save(self._content, at_once=at.step == lesson.steps)
         return means
 
     def _descend(self) -> dict[str, float]:

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-LARGEST_SHARE = 0.2
+LARGEST_SHARE = 0.02
 """Of the time of a training that writing its state may take."""
+LONGEST_PAUSE = 600.0
+"""Seconds after which it is written whatever share that takes."""
 
 
 class StateFile:
-    """The file of a training: written after every step, so that a killed one loses the step it was in.
+    """The file of a training: written as often as keeps writing at 2 % of the time, and every ten minutes.
 
-    Where writing takes longer than a fifth of a step (the network is large, or a step takes milliseconds),
-    only as often as keeps it at a fifth of the time.
+    A killed training loses what came since: 50 times as long as writing took.
 
     Args:
         path: The file; None keeps no state.
@@ -35,7 +36,7 @@ class StateFile:
             return
         save_state(self.path, self.key, state())
         ended = time.monotonic()
-        self._not_before = ended + (ended - began) / LARGEST_SHARE
+        self._not_before = ended + min((ended - began) / LARGEST_SHARE, LONGEST_PAUSE)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """As `load_state`."""

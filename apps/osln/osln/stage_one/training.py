@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -110,7 +109,7 @@ class SegmenterLesson(Lesson[nn.Module]):
         initial: First weights, if not random ones.
         validation: Patients, and how often they are looked at.
         bf16: Whether it learns in bfloat16; known once the network is made.
-        batches: The sampler's, made ahead for a GPU.
+        batches: The sampler's as tensors, made ahead for a GPU.
     """
 
     sampler: PatchSampler
@@ -118,12 +117,11 @@ class SegmenterLesson(Lesson[nn.Module]):
     initial: Checkpoint | None
     validation: tuple[Sequence[LungColumn], int]
     bf16: bool = field(init=False)
-    batches: Ahead[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(init=False)
+    batches: Ahead[list[torch.Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        threads = 0 if self.device.type == "cpu" else min(FEEDING_THREADS, os.cpu_count() or 1)
-        self.batches = Ahead(self.sampler.batch, self.steps, threads)
+        self.batches = Ahead(self._batch, self.steps, feeding_threads(self.device))
 
     def network(self) -> nn.Module:
         segmenter, preset = self.sampler.segmenter, self.sampler.preset
@@ -148,11 +146,19 @@ class SegmenterLesson(Lesson[nn.Module]):
         )
 
     def loss(self, network: nn.Module, step: int) -> dict[str, torch.Tensor]:
-        inputs, target, mask = (torch.from_numpy(array).to(self.device) for array in self.batches(step))
+        inputs, target, mask = (one.to(self.device, non_blocking=True) for one in self.batches(step))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = network(inputs.to(memory_format=torch.channels_last_3d))
         total, dice = masked_loss(logits.float(), target, mask, self.sampler.preset.positive_weight)
         return {"total": total, "dice": dice}
+
+    def _batch(self, step: int) -> list[torch.Tensor]:
+        """Inputs, target and mask of a step, for a GPU in memory that it reads by itself."""
+        tensors = [torch.from_numpy(array) for array in self.sampler.batch(step)]
+        return [one.pin_memory() for one in tensors] if self.device.type == "cuda" else tensors
+
+    def close(self) -> None:
+        self.batches.close()
 
     def identity(self) -> tuple[dict[str, Any], Iterable[object]]:
         sampler = self.sampler
@@ -182,6 +188,11 @@ class SegmenterLesson(Lesson[nn.Module]):
         if -(-step // self.epoch_steps) % every and step < self.steps:
             return None
         return evaluate(replace(self.empty, state_dict=weights_of(network)), columns, str(self.device))
+
+
+def feeding_threads(device: torch.device) -> int:
+    """Threads that make batches while the device learns."""
+    return 0 if device.type == "cpu" else min(FEEDING_THREADS, os.cpu_count() or 1)
 
 
 def _check_initial(initial: Checkpoint, segmenter: Segmenter, preset: Preset) -> None:

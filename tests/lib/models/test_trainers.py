@@ -163,8 +163,7 @@ def test_a_training_that_cannot_start_says_why_in_log_and_stats(trainer, caplog)
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"multi_gpu": True}, "a training uses one GPU"),
-        ({"gpus": "0,1"}, "a training uses one GPU"),
+        ({"multi_gpu": True, "gpus": "first"}, "gpus is all or numbers such as 0,1, not 'first'"),
         ({"iterations": -5}, "iterations is a whole number from 0"),
         ({"learning_rate": 2}, "learning_rate is a number"),
         ({"device": "cuda:9"}, "device is one of cpu"),
@@ -191,6 +190,49 @@ def test_a_training_that_goes_on_keeps_the_size_of_the_published_network(trainer
 
 def test_one_gpu_may_be_named(trainer):
     trainer.check({"model": "ct-distal", "gpus": "1", "multi_gpu": False})
+
+
+@pytest.mark.parametrize(
+    "request_", [{"multi_gpu": True}, {"multi_gpu": "true", "gpus": "0,1"}, {"gpus": "0,1"}]
+)
+@pytest.mark.parametrize("devices", [("cpu",), ("cuda", "cuda:0", "cpu")])
+def test_without_several_gpus_one_device_is_used_and_the_result_says_so(trainer, request_, devices):
+    trainer.place = replace(trainer.place, devices=devices)
+    outcome = trainer({"model": "ct-distal", "device": "cpu", **request_}, Folder())
+    assert outcome["devices"] == "several GPUs were asked for; one device was used (cpu)"
+    assert trainer.stats()["report"]["devices"] == outcome["devices"]
+    (call,) = trainer.calls
+    assert "devices" not in call[-1] and call[-1]["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("request_", "shared"),
+    [
+        ({"multi_gpu": True}, ("cuda:0", "cuda:1", "cuda:2")),
+        ({"multi_gpu": True, "gpus": "all"}, ("cuda:0", "cuda:1", "cuda:2")),
+        ({"multi_gpu": True, "gpus": "2, 0"}, ("cuda:2", "cuda:0")),
+        ({"gpus": "1,2"}, ("cuda:1", "cuda:2")),
+        ({"multi_gpu": True, "gpus": "1"}, ()),
+        ({"multi_gpu": False, "gpus": "0,1"}, ()),
+        ({"gpus": "all"}, ()),
+        ({}, ()),
+    ],
+)
+def test_several_gpus_share_a_training_of_stage_one(trainer, request_, shared):
+    trainer.place = replace(trainer.place, devices=("cuda", "cuda:2", "cuda:0", "cuda:1", "cpu"))
+    outcome = trainer({"model": "ct-distal", **request_}, Folder())
+    (call,) = trainer.calls
+    assert call[-1].get("devices", ()) == shared and call[-1]["device"] == (shared or ("cpu",))[0]
+    if shared:
+        assert outcome["devices"] == f"{', '.join(shared)} shared each training"
+
+
+def test_no_more_gpus_than_a_batch_has_patches_and_none_that_is_not_there(trainer):
+    trainer.place = replace(trainer.place, devices=(*(f"cuda:{number}" for number in range(12)), "cpu"))
+    trainer({"model": "ct-distal", "multi_gpu": True}, Folder())
+    assert trainer.calls[0][-1]["devices"] == tuple(f"cuda:{number}" for number in range(8))
+    with pytest.raises(ValueError, match="gpus names cuda:17: this server has cuda:0, cuda:1, "):
+        trainer.check({"multi_gpu": True, "gpus": "0,17"})
 
 
 def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_path, monkeypatch):

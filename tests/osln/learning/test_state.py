@@ -7,16 +7,14 @@ import torch
 from osln.learning import state as training_state
 from osln.learning.state import StateFile, fingerprint, load_state, save_state
 
-CPU = torch.device("cpu")
-
 
 def test_what_is_saved_under_a_key_is_loaded_under_it_alone(tmp_path):
     path = tmp_path / "folder" / "state"
     save_state(path, "key", {"epoch": 3, "network": {"a": torch.arange(4.0)}})
-    state = load_state(path, "key", CPU)
+    state = load_state(path, "key")
     assert state["epoch"] == 3 and state["network"]["a"].tolist() == [0, 1, 2, 3]
-    assert load_state(path, "other", CPU) is None
-    assert load_state(tmp_path / "none", "key", CPU) is None
+    assert load_state(path, "other") is None
+    assert load_state(tmp_path / "none", "key") is None
     assert [one.name for one in path.parent.iterdir()] == ["state"]
 
 
@@ -27,13 +25,13 @@ def test_a_file_that_cannot_be_read_is_told_with_the_way_out(tmp_path):
     for damaged in (whole[: len(whole) // 2], b"", b"state"):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"state cannot be read \(.*\): delete it to train from the sta"):
-            load_state(path, "key", CPU)
+            load_state(path, "key")
 
 
 def test_a_state_that_would_execute_something_is_not_loaded(tmp_path):
     torch.save({"key": "key", "epoch": print}, tmp_path / "state")
     with pytest.raises(ValueError, match="cannot be read"):
-        load_state(tmp_path / "state", "key", CPU)
+        load_state(tmp_path / "state", "key")
 
 
 def test_the_state_is_written_as_often_as_a_share_of_the_time_allows(tmp_path, monkeypatch):
@@ -62,7 +60,7 @@ def test_the_state_is_written_as_often_as_a_share_of_the_time_allows(tmp_path, m
     file.save(lambda: {"step": 99}, at_once=True)
     assert written[-1] == 99
     StateFile(None, "key").save(lambda: written.append("never") or {})
-    assert written[-1] == 99 and StateFile(None, "key").load(CPU) is None
+    assert written[-1] == 99 and StateFile(None, "key").load() is None
 
 
 def test_a_fingerprint_tells_values_arrays_and_tensors_and_their_order():

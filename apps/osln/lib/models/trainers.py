@@ -15,6 +15,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from lib.errors import translated
+from lib.models.gpus import asked_for_several, shared_gpus, what_was_used
 from lib.models.jobs import be_idle
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from lib.temporary import server
@@ -26,7 +27,15 @@ from osln.retraining.classifier import retrain_classifier
 from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.publishing import nothing_to_learn
 from osln.retraining.segmenter import retrain
-from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, SERVED_NETWORKS, Classifier, Preset, Segmenter
+from osln.rows.experiments import (
+    CLASSIFIERS,
+    PRESETS,
+    SEGMENTERS,
+    SERVED_NETWORKS,
+    Classifier,
+    Preset,
+    Segmenter,
+)
 from osln.store.approved import approved_cases
 from osln.store.splits import assign
 from osln.tagging.tagger import tagger_file
@@ -100,15 +109,20 @@ class NetworkTrainer(TrainTask):
         """The checked options of a request.
 
         Raises:
-            ValueError: If an option is unknown or not allowed, or several GPUs are asked for.
+            ValueError: If an option is unknown or not allowed, or a GPU is named that is not there.
         """
-        gpus = [entry for entry in str(request.get("gpus") or "all").split(",") if entry.strip()]
-        if len(gpus) > 1 or str(request.get("multi_gpu", False)).lower() == "true":
-            raise ValueError(
-                "a training uses one GPU: the networks are small, and batch normalization over several GPUs "
-                "would give other results than over one; choose the GPU with device (cuda:1, ...)"
-            )
-        return checked(request, self.options, OF_THE_SERVER)
+        options = checked(request, self.options, OF_THE_SERVER)
+        self.shared_gpus(request, options)
+        return options
+
+    def shared_gpus(self, request: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The GPUs that share each training; () if one device does it, as always in stage two.
+
+        Raises:
+            ValueError: As of `gpus.shared_gpus`.
+        """
+        shared = shared_gpus(request, self.place.devices, PRESETS[self.preset_for(options)].batch)
+        return shared if isinstance(self.network, Segmenter) else ()
 
     def check_cases(self) -> None:
         """Looks before a training starts whether it has anything to learn from.
@@ -183,6 +197,8 @@ class NetworkTrainer(TrainTask):
 
         try:
             options = self.check(request)
+            shared = self.shared_gpus(request, options)
+            device = shared[0] if shared else options["device"]
             record.write(status="preparing")
             work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
             with datastore.at_hand(on_step):
@@ -195,17 +211,21 @@ class NetworkTrainer(TrainTask):
                     from_scratch=options["from_scratch"],
                     highest_risk=options["highest_risk"],
                     cross_fit=options["cross_fit"],
-                    device=options["device"],
+                    device=device,
                     tagger_path=tagger_file(ModelStore(self.place.models), self.place.tagger),
                     on_progress=on_progress,
                     on_step=on_step,
                     **{self.length: options[self.length] or None},
+                    **({"devices": shared} if shared else {}),
                 )
         except ValueError as error:
             logger.error("%s was not trained: %s", self.network.name, error)
             record.end(status="failed", error=str(error))
             raise
         outcome = plain(report.to_json())
+        if asked_for_several(request):
+            outcome["devices"] = what_was_used(shared, device)
+            logger.info("%s: %s", self.network.name, outcome["devices"])
         write_json(self.reports / f"{outcome['version']}.json", outcome)
         record.end(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from osln.cli.engines import add_engine, engine_of, make_absolute
+from osln.cli.engines import add_engine, engine_of, make_absolute, positive
 from osln.cli.options import add_models, add_preset, add_training, command
 from osln.cli.progress import steps
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
@@ -23,11 +23,6 @@ from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
 if TYPE_CHECKING:
     from osln.learning.fit import Progress
     from osln.retraining.publishing import RetrainReport
-
-ONE_DEVICE = (
-    "a training uses one device: the networks are small, and batch normalization over several GPUs would "
-    "give other results than over one; choose it with --device cuda:N"
-)
 
 
 def add_parser(commands: Any) -> None:
@@ -66,26 +61,78 @@ def add_parser(commands: Any) -> None:
         help="judge on the validation patients alone, also where they are few: a fifth of the time",
     )
     parser.add_argument("--no-publish", action="store_true", help="store the new version only")
+    parser.add_argument(
+        "--gpus", type=positive, default=1, metavar="N",
+        help="stage one: the first N GPUs of this computer share each training (docs/scaling.md)",
+    )  # fmt: skip
     add_engine(parser, None)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train one network after the other; what went wrong with some is told in the end."""
-    if "," in options.device or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError(ONE_DEVICE)
+    if "," in options.device:
+        raise ValueError("--device names one device; several GPUs share a training with --gpus N")
     make_absolute(options)
+    options.devices = ()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        failed = with_torchrun(options)
+    else:
+        if options.gpus > 1:
+            share_gpus(options)
+        failed = every_network(options)
+    if failed:
+        raise ValueError("\n".join(failed))
+    return 0
+
+
+def every_network(options: argparse.Namespace) -> list[str]:
+    """Tells the report of each network; returns what went wrong with others."""
     names = SERVED_NETWORKS if options.model == "all" else (options.model,)
-    spread = options.cluster is not None or options.processes is not None
     failed = []
-    for name, outcome in (by_workers if spread else one_by_one)(options, names):
+    for name, outcome in (by_workers if spread(options) else one_by_one)(options, names):
         if isinstance(outcome, str):
             failed.append(f"{name}: {outcome}")
         else:
             sys.stdout.write(summary(outcome))
-    if failed:
-        raise ValueError("\n".join(failed))
-    return 0
+    return failed
+
+
+def spread(options: argparse.Namespace) -> bool:
+    """Whether workers do the trainings."""
+    return options.cluster is not None or options.processes is not None
+
+
+def share_gpus(options: argparse.Namespace) -> None:
+    """Takes the first GPUs for every training."""
+    from osln.jobs.processes import available_gpus
+
+    found = available_gpus()
+    if spread(options) or options.device != "cpu":
+        raise ValueError("--gpus chooses the devices: leave --processes, --cluster and --device away")
+    if len(found) < options.gpus:
+        raise ValueError(f"--gpus {options.gpus}: this computer has {len(found)} that PyTorch can use")
+    options.devices = found[: options.gpus]
+    options.device = found[0]
+
+
+def with_torchrun(options: argparse.Namespace) -> list[str]:
+    """`every_network` in the first of torchrun's processes; the others follow its trainings."""
+    from osln.learning.together import follow, joined
+
+    if spread(options) or options.gpus > 1 or options.device not in ("cpu", "cuda"):
+        raise ValueError(
+            "torchrun says how many processes there are: leave --gpus, --processes and --cluster away and "
+            "say --device cuda (each process takes the GPU of its place) or cpu"
+        )
+    if options.device == "cuda":
+        options.device = f"cuda:{os.environ['LOCAL_RANK']}"
+    with joined(options.device) as team:
+        if team.rank:
+            follow(options.device)
+            return []
+        options.devices = (options.device,) * team.size
+        return every_network(options)
 
 
 def one_by_one(
@@ -164,10 +211,13 @@ def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
             "on_progress": show,
         }
         if name in CLASSIFIERS:
+            if options.devices:
+                tqdm.write(f"{name}: networks of stage two learn on one device", file=sys.stderr)
             return classifier.retrain_classifier(
                 options.store, options.models, name, epochs=options.epochs, **common
             )
-        return segmenter.retrain(options.store, options.models, name, iterations=options.iterations, **common)
+        stage_one = {"iterations": options.iterations, "devices": options.devices}
+        return segmenter.retrain(options.store, options.models, name, **stage_one, **common)
 
 
 def summary(report: "RetrainReport") -> str:

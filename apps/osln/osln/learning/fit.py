@@ -18,6 +18,7 @@ import torch
 
 from osln.learning.schedule import learning_rate, set_rate
 from osln.learning.state import StateFile, fingerprint
+from osln.learning.team import ALONE, Team
 
 N = TypeVar("N", bound=torch.nn.Module)
 
@@ -73,6 +74,7 @@ class Lesson(ABC, Generic[N]):
         device: Where the network learns.
         learning_rate: At its highest.
         largest_gradient: Norm that a longer gradient is shortened to; None leaves it.
+        team: Processes that learn together; the loss of a lesson that may have others is that of all parts.
     """
 
     steps: int
@@ -81,6 +83,7 @@ class Lesson(ABC, Generic[N]):
     device: torch.device
     learning_rate: float
     largest_gradient: float | None = None
+    team: Team = ALONE
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -200,13 +203,20 @@ class _Run(Generic[N]):
             self.network = lesson.network()
         self.optimizer = lesson.optimizer(self.network)
         told, parts = lesson.identity()
-        about = {"seed": lesson.seed, "device": lesson.device.type, "torch": str(torch.__version__)}
+        about: dict[str, Any] = {
+            "seed": lesson.seed,
+            "device": lesson.device.type,
+            "torch": str(torch.__version__),
+        }
+        if lesson.team.size > 1:
+            about["processes"] = lesson.team.size
         self.record = told | about
         first_weights = chain.from_iterable(self.network.state_dict().items())
         key = fingerprint(sorted(self.record.items()), *parts, *first_weights)
-        self.file = StateFile(None if resume_path is None else Path(resume_path), key)
+        path = None if resume_path is None or lesson.team.rank else Path(resume_path)
+        self.file = StateFile(path, key)
         self.at = _Position()
-        state = self.file.load(lesson.device)
+        state = lesson.team.handed(self.file.load())
         # The state of a former version of the software may hold other things: the training starts anew.
         if state is not None and self._content().keys() <= state.keys():
             self.network.load_state_dict(state["network"])
@@ -229,7 +239,7 @@ class _Run(Generic[N]):
         rows, at.steps_of_report = at.steps_of_report, []
         means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
         at.reports.append({"step": float(at.step), **means})
-        figures = lesson.look(self.network, at.step)
+        figures = lesson.look(self.network, at.step) if lesson.team.rank == 0 else None
         at.validation = at.validation if figures is None else figures
         self.file.save(self._content, at_once=at.step == lesson.steps)
         return means
@@ -245,6 +255,7 @@ class _Run(Generic[N]):
             )
         set_rate(self.optimizer, rate)
         losses["total"].backward()
+        lesson.team.mean_gradients(self.network.parameters())
         if lesson.largest_gradient is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), lesson.largest_gradient)
         self.optimizer.step()

@@ -3,9 +3,15 @@
 import torch
 from torch.nn import functional as F
 
+from osln.learning.team import ALONE, Team
+
 
 def masked_loss(
-    logits: torch.Tensor, target: torch.Tensor, mask: torch.Tensor, positive_weight: float
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor,
+    positive_weight: float,
+    team: Team = ALONE,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Batch Dice plus weighted cross-entropy of the voxels inside the mask.
 
@@ -13,21 +19,26 @@ def masked_loss(
         logits: (B, L, x, y, z) float32: L maps, each of which the loss is asked of (deep supervision).
         target, mask: (B, 1, x, y, z) float32 of 0 and 1.
         positive_weight: Weight of a node voxel in the cross-entropy.
+        team: Processes that have the other parts of the batch.
 
     Returns:
-        The loss, the mean over the maps, and its Dice part. An empty mask gives a cross-entropy of 0.
+        The loss of the whole batch, the mean over the maps, and its Dice part. An empty mask gives a
+        cross-entropy of 0.
     """
     if logits.shape[1] > 1:
-        pairs = [masked_loss(one, target, mask, positive_weight) for one in logits.split(1, dim=1)]
+        pairs = [masked_loss(one, target, mask, positive_weight, team) for one in logits.split(1, dim=1)]
         loss, dice = (torch.stack(part).mean() for part in zip(*pairs, strict=True))
         return loss, dice
     prob = torch.sigmoid(logits) * mask
     target = target * mask
-    # One voxel of smoothing keeps the loss defined for a batch without nodes.
-    dice = 1 - (2 * (prob * target).sum() + 1) / (prob.sum() + target.sum() + 1)
     weight = mask * (1 + (positive_weight - 1) * target)
     entropy = F.binary_cross_entropy_with_logits(logits, target, weight=weight, reduction="sum")
-    return dice + entropy / mask.sum().clamp(min=1), dice
+    # Of the whole batch: the mean of the parts' Dice is not its Dice.
+    sums = torch.stack([(prob * target).sum(), prob.sum(), target.sum(), entropy, mask.sum()])
+    both, found, true, entropy, counted = team.summed(sums)
+    # One voxel of smoothing keeps the loss defined for a batch without nodes.
+    dice = 1 - (2 * both + 1) / (found + true + 1)
+    return dice + entropy / counted.clamp(min=1), dice
 
 
 def candidate_loss(logits: torch.Tensor, truth: torch.Tensor, positive_weight: torch.Tensor) -> torch.Tensor:

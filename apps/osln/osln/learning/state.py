@@ -38,9 +38,9 @@ class StateFile:
         ended = time.monotonic()
         self._not_before = ended + min((ended - began) / LARGEST_SHARE, LONGEST_PAUSE)
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
+    def load(self) -> dict[str, Any] | None:
         """As `load_state`."""
-        return None if self.path is None else load_state(self.path, self.key, device)
+        return None if self.path is None else load_state(self.path, self.key)
 
 
 def save_state(path: Path, key: str, state: dict[str, Any]) -> None:
@@ -51,8 +51,8 @@ def save_state(path: Path, key: str, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def load_state(path: Path, key: str, device: torch.device) -> dict[str, Any] | None:
-    """The state to go on from; None if there is none or it is of another training.
+def load_state(path: Path, key: str) -> dict[str, Any] | None:
+    """The state to go on from, on the CPU; None if there is none or it is of another training.
 
     Raises:
         ValueError: The file cannot be read.
@@ -60,7 +60,7 @@ def load_state(path: Path, key: str, device: torch.device) -> dict[str, Any] | N
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ValueError(f"{path} cannot be read ({reason}): delete it to train from the start") from error

@@ -50,6 +50,7 @@ class Settings:
         on_progress: Called after each epoch.
         on_step: Called with a sentence before other steps that take their time.
         resume: Go on with an interrupted training of the same cases and settings.
+        devices: Of several processes that share each training of stage one; the first is `device`.
     """
 
     preset: str = "demo"
@@ -65,6 +66,7 @@ class Settings:
     on_progress: Callable[[Progress], None] | None = None
     on_step: Callable[[str], None] | None = None
     resume: bool = True
+    devices: Sequence[str] = ()
 
     def tell(self, step: str) -> None:
         """Says what is done next to whoever listens."""

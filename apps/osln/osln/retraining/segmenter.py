@@ -44,6 +44,7 @@ def retrain(
     on_progress: Callable[[Progress], None] | None = None,
     on_step: Callable[[str], None] | None = None,
     resume: bool = True,
+    devices: Sequence[str] = (),
 ) -> RetrainReport:
     """Train one network on the approved cases of a store and publish it if it is not likely to be worse.
 
@@ -65,7 +66,7 @@ def retrain(
     """
     settings = Settings(
         preset, iterations, learning_rate, from_scratch, seed, device, publish, highest_risk,
-        cross_fit, tagger_path, on_progress, on_step, resume,
+        cross_fit, tagger_path, on_progress, on_step, resume, devices,
     )  # fmt: skip
     return SegmenterRound(root, models, segmenter_name, settings).run()
 
@@ -92,7 +93,8 @@ class SegmenterRound(Round):
         self, recipe: Preset, learned: Sequence[LungColumn], compared: Sequence[LungColumn], **options: Any
     ) -> Checkpoint:
         steps = self.length(recipe.iterations)
-        return train(SEGMENTERS[self.name], recipe, learned, compared, iterations=steps, **options)
+        options |= {"iterations": steps, "devices": self.settings.devices}
+        return train(SEGMENTERS[self.name], recipe, learned, compared, **options)
 
     def found(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> list[Sweep]:
         now = self.preset

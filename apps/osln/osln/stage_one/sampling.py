@@ -14,7 +14,7 @@ from osln.imaging.distance import LIMIT_MM, zone_mask
 from osln.imaging.lung_column import LungColumn, reason_not_usable, zone_of
 from osln.imaging.reviewed_part import UNKNOWN
 from osln.imaging.transforms import Scaling, network_input
-from osln.imaging.turns import augment
+from osln.imaging.turns import Turn
 from osln.rows.experiments import Preset, Segmenter
 
 JITTER = 9 / 32
@@ -77,11 +77,12 @@ class PatchSampler:
         self._centers = np.array(centers)
         self._with_zone = np.array(with_zone)
 
-    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def batch(self, number: int, part: slice = slice(None)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Batch of a training step: its first half around nodes of the zone, the rest anywhere in it.
 
         Args:
             number: Training step, from 0.
+            part: Which of its patches are made; what is drawn by chance is always that of all.
 
         Returns:
             inputs (B, C, x, y, z) float32 scaled, target (B, 1, x, y, z) float32 with 1 in nodes, and mask
@@ -89,11 +90,12 @@ class PatchSampler:
             counts there.
         """
         rng = np.random.default_rng([self.seed, number])
-        patches = []
+        drawn = []
         for k in range(self.preset.batch):
             on_node = 2 * k < self.preset.batch or not len(self._with_zone)
             index, center = self._near_node(rng) if on_node else self._anywhere(rng)
-            patches.append(self._patch(self._padded[index], center, rng))
+            drawn.append((self._padded[index], center, Turn.drawn(rng, self.preset.patch)))
+        patches = [self._patch(*one) for one in drawn[part]]
         inputs, targets, masks = zip(*patches, strict=True)
         return np.stack(inputs), np.stack(targets), np.stack(masks)
 
@@ -119,7 +121,7 @@ class PatchSampler:
                 return index, tried[np.argmax(good)]
 
     def _patch(
-        self, column: LungColumn, center: np.ndarray, rng: np.random.Generator
+        self, column: LungColumn, center: np.ndarray, turn: Turn
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         size = np.array(self.preset.patch)
         start = np.clip(center - size // 2, 0, np.array(column.ct_hu.shape) - size)
@@ -133,7 +135,7 @@ class PatchSampler:
             mask = zone_mask(column.distance_mm[box], self.segmenter.zone)[None].astype(np.float32)  # type: ignore[index]
         if column.known is not None:
             mask *= column.known[box] > UNKNOWN
-        return augment((inputs, target, mask), rng)  # type: ignore[return-value]
+        return turn.of_patch(inputs), turn.of_patch(target), turn.of_patch(mask)
 
 
 def _node_centers(nodes: np.ndarray) -> list[tuple[int, int, int]]:

@@ -17,9 +17,11 @@ from torch import nn
 from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling
 from osln.learning.feeding import Ahead
-from osln.learning.fit import Lesson, Progress, fit, weights_of
+from osln.learning.fit import Lesson, Progress, weights_of
 from osln.learning.losses import masked_loss
 from osln.learning.state import fingerprint
+from osln.learning.team import normalize_together
+from osln.learning.together import fit_together
 from osln.networks.build import segmenter_network
 from osln.rows.experiments import Preset, Segmenter
 from osln.stage_one.sampling import PatchSampler
@@ -47,6 +49,7 @@ def train(
     scaling: Scaling | None = None,
     trained_on: str = "patients",
     device: str = "cpu",
+    devices: Sequence[str] = (),
     threads: int | None = 1,
     validations: int = VALIDATIONS,
     resume_path: str | Path | None = None,
@@ -65,18 +68,25 @@ def train(
         scaling: Preprocessing numbers; fitted to the training patients if omitted.
         trained_on: What the weights may claim: "phantom" or "patients".
         device: "cpu", "cuda" or "cuda:N".
+        devices: Of several processes that learn together, each from its part of every batch, the first of
+            them on `device`.
         validations: How often the validation patients are looked at.
-        threads, resume_path, on_progress: See `osln.learning.fit.fit`.
+        threads, resume_path, on_progress: See `osln.learning.together.fit_together`.
 
     Raises:
         ValueError: No usable patient, another network's checkpoint, patients that were not resampled as the
-            preset says, or a loss that is not a number.
+            preset says, more devices than a batch has patches, or a loss that is not a number.
     """
     if other := [one.case for one in train_columns if one.prefiltered != preset.prefilter]:
         raise ValueError(
             f"{', '.join(other[:3])} ({len(other)} of {len(train_columns)} patients) were resampled with "
             f"prefilter {not preset.prefilter}, the training is for prefilter {preset.prefilter}: prepare "
             "them with its preset"
+        )
+    if len(devices) > preset.batch:
+        raise ValueError(
+            f"a batch of {preset.batch} patches (preset {preset.name}) is parted among at most so many "
+            f"processes: expected up to {preset.batch} GPUs, got {len(devices)}"
         )
     if initial is not None:
         _check_initial(initial, segmenter, preset)
@@ -93,7 +103,7 @@ def train(
         initial=initial,
         validation=(validation_columns, validations),
     )
-    learned = fit(lesson, threads=threads, resume_path=resume_path, on_progress=on_progress)
+    learned = fit_together(lesson, devices, threads=threads, resume_path=resume_path, on_progress=on_progress)
     losses = [(int(one["step"]), one["total"], one["dice"]) for one in learned.reports]
     record = learned.record | {"losses": losses, "validation": learned.validation}
     return replace(lesson.empty, state_dict=learned.weights, metadata=record)
@@ -126,6 +136,7 @@ class SegmenterLesson(Lesson[nn.Module]):
     def network(self) -> nn.Module:
         segmenter, preset = self.sampler.segmenter, self.sampler.preset
         network = segmenter_network(segmenter, preset)
+        normalize_together(network, self.team)
         if self.initial is not None:
             network.load_state_dict(dict(self.initial.state_dict))
         # Without channels_last_3d a bf16 step takes 70 times as long on a CPU.
@@ -149,12 +160,14 @@ class SegmenterLesson(Lesson[nn.Module]):
         inputs, target, mask = (one.to(self.device, non_blocking=True) for one in self.batches(step))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = network(inputs.to(memory_format=torch.channels_last_3d))
-        total, dice = masked_loss(logits.float(), target, mask, self.sampler.preset.positive_weight)
+        weight = self.sampler.preset.positive_weight
+        total, dice = masked_loss(logits.float(), target, mask, weight, self.team)
         return {"total": total, "dice": dice}
 
     def _batch(self, step: int) -> list[torch.Tensor]:
-        """Inputs, target and mask of a step, for a GPU in memory that it reads by itself."""
-        tensors = [torch.from_numpy(array) for array in self.sampler.batch(step)]
+        """The part of inputs, target and mask of a step; for a GPU in memory that it reads by itself."""
+        part = self.team.part(self.sampler.preset.batch)
+        tensors = [torch.from_numpy(array) for array in self.sampler.batch(step, part)]
         return [one.pin_memory() for one in tensors] if self.device.type == "cuda" else tensors
 
     def close(self) -> None:

@@ -46,6 +46,11 @@ def calls(monkeypatch):
     return made
 
 
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr("osln.jobs.processes.available_gpus", lambda: ("cuda:0", "cuda:1"))
+
+
 def test_a_network_is_trained_from_a_store_and_the_outcome_told(calls, tmp_path, capsys):
     options = ["--store", str(tmp_path), "--model", "ef", "--iterations", "20", "--no-publish"]
     options += ["--no-cross-fit", "--highest-risk", ".1"]
@@ -77,16 +82,32 @@ def test_all_trains_every_network_and_an_error_is_a_sentence(calls, tmp_path, ca
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
-        (["--model", "ct", "--device", "cuda:0,cuda:1"], "a training uses one device"),
+        (["--model", "ct", "--device", "cuda:0,cuda:1"], "several GPUs share a training with --gpus N"),
+        (["--model", "ct", "--gpus", "2", "--processes", "2"], "--gpus chooses the devices: leave --proc"),
+        (["--model", "ct", "--gpus", "2", "--device", "cuda:1"], "--gpus chooses the devices"),
+        (["--model", "ct", "--gpus", "3"], "--gpus 3: this computer has 2 that PyTorch can use"),
         (["--model", "unknown"], "invalid choice"),
     ],
 )
-def test_several_devices_and_unknown_networks_are_refused_in_words(extra, sentence, tmp_path, capsys):
+def test_what_does_not_go_together_is_refused_in_words(extra, sentence, tmp_path, capsys, two_gpus):
     assert main(["train", "--store", str(tmp_path), *extra]) == 1
     assert sentence in capsys.readouterr().err
 
 
-def test_torchrun_with_several_processes_is_refused(monkeypatch, tmp_path, capsys):
+def test_gpus_share_the_trainings_of_stage_one(calls, tmp_path, capsys, two_gpus):
+    store = ["--store", str(tmp_path), "--models", str(tmp_path)]
+    assert main(["train", *store, "--model", "ct", "--gpus", "2"]) == 0
+    assert main(["train", *store, "--model", "glnet", "--gpus", "2"]) == 0
+    assert main(["train", *store, "--model", "ct"]) == 0
+    (_, shared), (_, two), (_, alone) = calls
+    assert shared["devices"] == ("cuda:0", "cuda:1") and shared["device"] == "cuda:0"
+    assert "devices" not in two and two["device"] == "cuda:0"
+    assert alone["devices"] == () and alone["device"] == "cpu"
+    assert "glnet: networks of stage two learn on one device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("extra", [["--gpus", "2"], ["--processes", "2"], ["--device", "cuda:0"]])
+def test_torchrun_chooses_processes_and_gpus_itself(extra, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert main(["train", "--store", str(tmp_path), "--model", "ct"]) == 1
-    assert "batch normalization over several GPUs" in capsys.readouterr().err
+    assert main(["train", "--store", str(tmp_path), "--model", "ct", *extra]) == 1
+    assert "torchrun says how many processes there are: leave --gpus" in capsys.readouterr().err

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
+import torch
 from monailabel.client.client import MONAILabelClientException
 
 from osln.rows.experiments import LATE_FUSION
@@ -233,16 +234,18 @@ def test_label_train_and_detect_again_gives_a_better_model_and_a_restart_loses_n
 def test_a_stopped_training_goes_on_where_it_was(product, client):
     if not client.info()["datastore"]["completed"]:
         pytest.fail("needs the labels of the test before: run the whole file")
-    client.train_start(NETWORK, {"iterations": 100, "from_scratch": True, "cross_fit": False})
-    while client.info()["train_stats"][NETWORK]["total_epochs"] != 2:
+    options = {"iterations": 150, "from_scratch": True, "cross_fit": False}
+    state = product.models / "training" / f"{NETWORK}.resume"
+    client.train_start(NETWORK, options)
+    while not (state.is_file() and torch.load(state, weights_only=True)["step"] >= 50):
         assert client.train_status()["status"] in ("SUBMITTED", "RUNNING"), client.train_status()
         time.sleep(0.2)
     assert client.train_stop()["status"] == "STOPPED"
-    client.train_start(NETWORK, {"iterations": 100, "from_scratch": True, "cross_fit": False})
+    client.train_start(NETWORK, options)
     task = product.wait_for("train/")
     assert task["status"] == "DONE"
     epochs = [line for line in task["details"] if f"{NETWORK} epoch" in line]
-    assert len(epochs) == 1 and "epoch 2/2" in epochs[0]
+    assert "epoch 3/3" in epochs[-1] and not any("epoch 1/3" in line for line in epochs)
 
 
 def from_nodes_mm(candidate: dict, truth: np.ndarray, ct: Path) -> float:

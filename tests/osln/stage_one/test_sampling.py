@@ -88,6 +88,16 @@ def test_a_batch_depends_on_seed_and_number_alone():
     assert not np.array_equal(first[0], sampler("ct", seed=1).batch(7)[0])
 
 
+@pytest.mark.parametrize("name", ["ef", "ct-distal", "ef-proximal"])
+def test_a_part_of_a_batch_is_that_of_the_whole_one(name):
+    patches = sampler(name, batch=5)
+    for number in range(3):
+        whole = patches.batch(number)
+        for part in (slice(0, 2), slice(2, 5), slice(4, 5)):
+            for array, of_part in zip(whole, patches.batch(number, part), strict=True):
+                np.testing.assert_array_equal(of_part, array[part])
+
+
 def test_augmentation_turns_half_of_the_patches_and_mirrors_each_axis_in_a_quarter():
     patch = np.arange(8.0).reshape(1, 2, 2, 2)
     rng = np.random.default_rng(0)

@@ -90,11 +90,11 @@ def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_al
     asked = []
     batch = PatchSampler.batch
 
-    def counted(self, number):
+    def counted(self, number, part):
         asked.append(number)
         if len(asked) == 9:
             raise KeyboardInterrupt
-        return batch(self, number)
+        return batch(self, number, part)
 
     monkeypatch.setattr(PatchSampler, "batch", counted)
     with pytest.raises(KeyboardInterrupt):
@@ -122,6 +122,26 @@ def test_batches_made_ahead_are_the_same_and_end_with_the_training(columns, monk
     with pytest.raises(KeyboardInterrupt):
         quick(columns, name, on_progress=broken)
     assert set(threading.enumerate()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["gated-soft", "ef-psnn"])
+def test_two_processes_have_the_losses_of_one(columns, monkeypatch, name):
+    monkeypatch.setattr(training, "EPOCH_STEPS", 1)
+    one, two = (
+        quick(columns, name, preset=tiny_preset(batch=5), devices=devices) for devices in ((), ("cpu", "cpu"))
+    )
+
+    losses = [np.array(each.metadata["losses"])[:, 1:] for each in (one, two)]
+    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-5)
+    # A step turns differences in the last digit into larger ones.
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    assert one.state_dict.keys() == two.state_dict.keys()
+
+
+def test_more_devices_than_a_batch_has_patches_are_refused(columns):
+    with pytest.raises(ValueError, match=r"a batch of 4 patches .*: expected up to 4 GPUs, got 5"):
+        quick(columns, devices=("cpu",) * 5)
 
 
 def test_a_resume_file_of_other_labels_or_settings_is_not_used(columns, tmp_path):

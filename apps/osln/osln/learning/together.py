@@ -96,10 +96,7 @@ def _watch(devices: Sequence[str], folder: str, told: "SimpleQueue[Any]", listen
         while not context.join(LOOK_SECONDS, GRACE_SECONDS):
             listen()
         listen()
-    except multiprocessing.ProcessRaisedException as error:
-        listen()
-        raise ValueError(_why(context.processes, failures or [str(error)])) from error
-    except multiprocessing.ProcessExitedException as error:
+    except (multiprocessing.ProcessRaisedException, multiprocessing.ProcessExitedException) as error:
         listen()
         raise ValueError(_why(context.processes, failures or [str(error)])) from error
     finally:

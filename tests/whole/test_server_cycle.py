@@ -129,7 +129,7 @@ def test_refusals_over_http_are_sentences(product, method, path, body, status, s
     ("options", "sentence"),
     [
         ({"iterations": -5}, "iterations is a whole number"),
-        ({"multi_gpu": True, "gpus": "first"}, "gpus is all or numbers such as 0,1"),
+        ({"multi_gpu": True, "gpus": "first"}, 'gpus is "all" or numbers of GPUs as text, such as "0,1"'),
         ({"val_ds": "/etc/hostname"}, "unknown option val_ds"),
         ({"model": "ct"}, "must not contain model"),
     ],

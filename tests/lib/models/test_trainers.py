@@ -163,7 +163,10 @@ def test_a_training_that_cannot_start_says_why_in_log_and_stats(trainer, caplog)
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"multi_gpu": True, "gpus": "first"}, "gpus is all or numbers such as 0,1, not 'first'"),
+        (
+            {"multi_gpu": True, "gpus": "first"},
+            'gpus is "all" or numbers of GPUs as text, such as "0,1", not .first',
+        ),
         ({"iterations": -5}, "iterations is a whole number from 0"),
         ({"learning_rate": 2}, "learning_rate is a number"),
         ({"device": "cuda:9"}, "device is one of cpu"),

@@ -29,7 +29,7 @@ def shared_gpus(request: Mapping[str, Any], devices: Sequence[str], most: int) -
     there = sorted((name for name in devices if name.startswith("cuda:")), key=lambda name: int(name[5:]))
     numbers = [word.strip() for word in _named(request).split(",") if word.strip()]
     if numbers != [ALL] and not all(word.isdecimal() for word in numbers):
-        raise ValueError(f"gpus is all or numbers such as 0,1, not {request['gpus']!r}")
+        raise ValueError(f'gpus is "all" or numbers of GPUs as text, such as "0,1", not {request["gpus"]!r}')
     listed = there if numbers == [ALL] else list(dict.fromkeys(f"cuda:{int(word)}" for word in numbers))
     if not asked_for_several(request) or len(there) < 2:
         return ()

@@ -126,7 +126,7 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
         raise HTTPException(422, f"params must not contain {', '.join(taken)}: the server alone says it")
     gpus = own.get("gpus")
     if gpus is not None and not (isinstance(gpus, str) and re.fullmatch(r"all|[0-9, ]*", gpus)):
-        raise HTTPException(422, 'gpus is "all" or the number of a GPU as text, such as "0"')
+        raise HTTPException(422, 'gpus is "all" or numbers of GPUs as text, such as "0,1"')
     if (length := len(json.dumps(own))) > LONGEST_TASK:
         raise HTTPException(422, f"the parameters of a task have {length} characters, at most {LONGEST_TASK}")
     task = app._batch_infer if method == "batch_infer" else known[name]

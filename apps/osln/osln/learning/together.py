@@ -69,6 +69,11 @@ def fit_together(
             return _led(lesson, **options)  # type: ignore[arg-type]
         except ValueError as error:
             raise ChildProcessError(str(error)) from error
+        except RuntimeError as error:
+            raise ChildProcessError(
+                f"the training cannot go on: {str(error).splitlines()[0]}. If another process has failed, torchrun "
+                "says which; the same command goes on from the last state"
+            ) from error
     if threads is None:
         threads = max(1, torch.get_num_threads() // len(devices))
     with tempfile.TemporaryDirectory() as folder:
@@ -111,8 +116,9 @@ def _why(processes: Sequence[Any], failures: Sequence[str]) -> str:
         if process.exitcode < 0 and process.exitcode != -signal.SIGTERM:
             name = signal.Signals(-process.exitcode).name
             return (
-                f"process {rank + 1} of the {len(processes)} of the training was ended ({name}; too little "
-                "memory?): the same command goes on from the last state"
+                f"process {rank + 1} of the {len(processes)} of the training was ended ({name}"
+                f"{'; too little memory?' if name == 'SIGKILL' else ''}): the same command goes on from the "
+                "last state"
             )
     return failures[0]
 

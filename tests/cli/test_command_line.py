@@ -27,6 +27,7 @@ def load_by(*arguments: str) -> set[str]:
     return loaded_after(f"exec({code!r})")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "serve"])
 def test_help_loads_nothing_that_takes_time(name):
     loaded = load_by(name, "--help")

@@ -57,6 +57,7 @@ def published_state(**changes: torch.Tensor) -> collections.OrderedDict:
     return collections.OrderedDict(state | changes)
 
 
+@pytest.mark.slow
 def test_the_public_checkpoint_becomes_a_tagger(tmp_path, write, capsys):
     state = published_state()
     path = write(collections.OrderedDict((f"module.{name}", tensor) for name, tensor in state.items()))
@@ -81,6 +82,7 @@ def test_the_public_checkpoint_becomes_a_tagger(tmp_path, write, capsys):
     assert different == [f"bn{name}.num_batches_tracked" for name in BATCH_NORMS]
 
 
+@pytest.mark.slow
 def test_the_public_checkpoint_is_published_as_a_version(tmp_path, write, capsys):
     models = tmp_path / "models"
     assert main(["convert-tagger", str(write(published_state())), "--publish", "--models", str(models)]) == 0

@@ -1,6 +1,7 @@
 """./scripts/osln fit-fusion keeps what was fitted and says it."""
 
 import numpy as np
+import pytest
 
 from osln.__main__ import main
 from osln.cli import fit_fusion
@@ -19,6 +20,7 @@ class Telling:
         return np.where(self.tells, np.where(column.nodes > 0, 0.9, 0.1), 0.5).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_it_is_kept_with_the_weights_and_told(tmp_path, monkeypatch, capsys):
     store = ModelStore(tmp_path)
     for name in ROWS["lf-learned"].segmenters:

@@ -64,6 +64,7 @@ def write_bytes(path, data):
 COARSE = replace(PRESETS["demo"], spacing_mm=(5.0, 5.0, 6.0), window=(44, 44, 64))
 
 
+@pytest.mark.slow
 def test_a_tagger_is_trained_on_generated_phantoms_and_shipped(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "PRESETS", {"demo": COARSE})
     monkeypatch.setattr(script, "SHIPPED_TAGGER", tmp_path / "shipped" / "lesanet.safetensors")

@@ -123,6 +123,7 @@ def test_the_patients_are_stored_once(orthanc, quick, tmp_path):
     assert sorted(item["00080060"]["Value"][0] for item in found) == ["CT", "PT", "RTSTRUCT"]
 
 
+@pytest.mark.slow
 def test_patients_are_made_once_and_an_interrupted_one_again(quick, tmp_path, monkeypatch):
     [study] = demo_pacs.make_studies(tmp_path, 1)
     before = (study / "planning-ct" / "0001.dcm").stat().st_mtime_ns

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import re
 import shlex
 
 import pytest
@@ -16,7 +17,7 @@ PRINTED = sorted({*in_documents(), *in_sources()})
 
 def parses(words: list[str]) -> bool:
     """Whether the program takes the words; a command that is only named needs no options."""
-    program, *given = ["ct" if word == "NAME" else "1" if word.startswith("$") else word for word in words]
+    program, *given = ["ct" if word == "NAME" else re.sub(r"\$\w+", "1", word) for word in words]
     try:
         if program == "./scripts/osln":
             if len(given) < 2 and set(given) <= {*COMMANDS, "COMMAND"}:

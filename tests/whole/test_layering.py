@@ -161,6 +161,7 @@ def test_every_package_says_what_it_is_for():
         assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
+@pytest.mark.slow
 def test_no_module_of_osln_loads_the_server_or_its_layer():
     loaded = loaded_after("; ".join(f"import {module}" for module in MODULES))
 

@@ -51,6 +51,7 @@ def killed_at(number, work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == KILLED
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a copy of this process")
 def test_a_kill_at_any_file_operation_leaves_the_whole_case_or_nothing_that_a_later_ct_inherits(tmp_path):
     number, whole, gone = 0, 0, 0

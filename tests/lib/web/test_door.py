@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
@@ -14,6 +15,7 @@ from lib.web import logins
 from lib.web.door import role_needed, route_of
 from lib.web.house import Access, house_of, install
 from lib.who import who
+from osln.accounts import users as accounts
 from osln.accounts.users import UsersFile
 
 PASSWORD = "correct horse battery"
@@ -41,6 +43,14 @@ def server(access=None, studies=None, argv=("serve", "--host", "127.0.0.1")) -> 
 
 def client(app, address="127.0.0.1", base=HERE) -> TestClient:
     return TestClient(app, base_url=base, client=(address, 50000), follow_redirects=False)
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch):
+    """What a hash costs is not asked here."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(accounts, "_hasher", cheap)
+    monkeypatch.setattr(accounts, "_NOBODY", cheap.hash("a password that no account has"))
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ def test_clicks_lie_inside_and_outside_the_node(case):
     assert any(len(one.clicks.background) for one in drawn)
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_repeats(case):
     runs = [training.train([case], [], steps=6, seed=2) for _ in range(2)]
     for name, tensor in runs[0].weights.items():

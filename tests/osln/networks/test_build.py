@@ -63,6 +63,7 @@ def test_at_the_start_a_node_is_as_rare_as_the_preset_says(name):
     assert found.mean().item() == pytest.approx(-4, abs=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_every_weight_takes_part(name):
     network = built(name)

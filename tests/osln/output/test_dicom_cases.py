@@ -29,6 +29,7 @@ def phantom_dicom(phantom, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_of_studies_gives_label_map_seg_and_rtstruct_on_the_ct(tmp_path, bright, phantom_dicom):
     out = tmp_path / "out"
     before = {path: path.read_bytes() for path in phantom_dicom.rglob("*.dcm")}
@@ -53,6 +54,7 @@ def test_a_folder_of_studies_gives_label_map_seg_and_rtstruct_on_the_ct(tmp_path
     ] == ["present"]
 
 
+@pytest.mark.slow
 def test_image_files_find_the_dicom_of_their_ct_among_others(tmp_path, bright, phantom, phantom_dicom):
     [first] = bright([phantom_dicom], tmp_path / "first")
     store = tmp_path / "store"

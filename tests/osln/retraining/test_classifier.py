@@ -105,6 +105,7 @@ def test_a_network_is_trained_stored_and_published_from_files(root, models):
     json.dumps(report.to_json())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["local-ct-pet", "set-glnet"])
 def test_a_candidate_that_was_deleted_scores_lower_after_the_training(root, models, name):
     for case in TRAIN:

@@ -52,6 +52,7 @@ def test_the_stream_that_tells_is_listened_to():
         assert fit.streams[f"ef-{zone}"] > 1 and fit.streams[f"ct-{zone}"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_publishing_a_network_fits_its_fusion_and_sets_the_points_of_the_row(models):
     said = renew_operating_points(models, "ef-distal", COLUMNS)
     assert said == (

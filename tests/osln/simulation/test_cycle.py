@@ -83,6 +83,7 @@ def test_a_fast_learner_finds_what_tells_nodes(learner):
     assert joined[truth == 1].mean() > joined[truth == 0].mean() + 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_arm_runs_and_is_the_same_for_the_same_seed(arm):
     learner, schedule = LEARNERS["logistic"], Schedule(2, 2, 12)

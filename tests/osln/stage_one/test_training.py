@@ -36,6 +36,7 @@ def same(a, b) -> bool:
     return all(torch.equal(a.state_dict[name], b.state_dict[name]) for name in a.state_dict)
 
 
+@pytest.mark.slow
 def test_a_network_learns_to_find_bright_balls(columns):
     seen = []
     checkpoint = quick(columns[:3], iterations=100, validation_columns=columns[3:], on_progress=seen.append)
@@ -44,6 +45,7 @@ def test_a_network_learns_to_find_bright_balls(columns):
     assert evaluate(checkpoint, columns[3:])["metric"] == pytest.approx(seen[-1].validation["metric"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft"])
 def test_every_backbone_learns_by_the_same_code(columns, name):
     seen = []

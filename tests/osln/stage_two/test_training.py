@@ -38,6 +38,7 @@ def same(a, b) -> bool:
     return all(torch.equal(a.state_dict[name], b.state_dict[name]) for name in a.state_dict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_row_learns_to_tell_bright_candidates_from_the_others(name, monkeypatch):
     # One linear layer on tags between 0 and 1 needs larger steps; they cost nothing.

@@ -40,5 +40,6 @@ class Bar:
 
     def _move(self, name: str, share: float) -> None:
         share = min(max(share, self.shares[name]), 1.0)
-        self.bar.update((share - self.shares[name]) * self.costs[name])
+        # Sums of shares may end a little above the total.
+        self.bar.update(min((share - self.shares[name]) * self.costs[name], self.bar.total - self.bar.n))
         self.shares[name] = share

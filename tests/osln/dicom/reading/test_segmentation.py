@@ -211,6 +211,7 @@ CT = series()
 DRAWN = encoded(seg(node_set(CT), CT))
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(CHANGES)
 def test_a_damaged_object_gives_voxels_on_the_ct_or_a_refusal(changes):

@@ -191,6 +191,7 @@ def test_a_patient_without_nodes_is_exported_as_such(what, store, require):
         check_with_dciodvfy(path, require)
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_files_and_refuses_without_a_traceback(store):
     submit(store, mask_of(FEET))
     command = [sys.executable, "-m", "osln", "export", str(store), "p1"]

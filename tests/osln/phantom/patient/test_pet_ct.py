@@ -40,6 +40,7 @@ def test_air_around_the_patient_stays_without_noise():
     assert (second.array == -1000).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", ["built in", "planted"])
 def test_lungs_lie_where_the_pet_shows_them(made):
     phantom = (

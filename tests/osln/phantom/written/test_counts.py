@@ -33,6 +33,7 @@ def test_a_small_cold_distal_osln_breaks_the_hard_rule() -> None:
     assert not breaks_rule(finding(zone="proximal"), rule)
 
 
+@pytest.mark.slow
 def test_twelve_patients_have_the_declared_numbers_of_nodes() -> None:
     nodes = [f for case in cases() for f in case.findings if f.kind == "node"]
     oslns = [f for f in nodes if f.osln]

@@ -68,6 +68,7 @@ def test_without_approval_only_the_tumor_is_contoured():
     assert structures.RTROIObservationsSequence[0].RTROIInterpretedType == "GTV"
 
 
+@pytest.mark.slow
 def test_the_pet_of_another_day_has_its_own_study_frame_and_ct(tmp_path):
     made = phantom(misregistered=True)
     write_dicom_case(tmp_path, "phantom-07", made, approve=False)
@@ -86,6 +87,7 @@ def test_the_pet_of_another_day_has_its_own_study_frame_and_ct(tmp_path):
     assert 3 <= (days[1] - days[0]).days <= 14
 
 
+@pytest.mark.slow
 def test_the_pet_and_its_own_ct_show_the_same_place(tmp_path):
     made = phantom(misregistered=True)
     write_dicom_case(tmp_path, "phantom-01", made, approve=False)
@@ -147,6 +149,7 @@ def test_the_same_phantom_has_the_same_files_and_another_one_other_uids():
         )
 
 
+@pytest.mark.slow
 def test_every_image_says_what_is_synthetic():
     for made, told in (
         (phantom(), "Synthetic phantom"),
@@ -158,6 +161,7 @@ def test_every_image_says_what_is_synthetic():
         assert series[STRUCTURES][0].StructureSetDescription.startswith(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("misregistered", [True, False])
 def test_dciodvfy_finds_no_error(tmp_path, require, misregistered):
     write_dicom_case(tmp_path, "phantom-01", phantom(misregistered), approve=True)

@@ -71,8 +71,8 @@ def fit_together(
             raise ChildProcessError(str(error)) from error
         except RuntimeError as error:
             raise ChildProcessError(
-                f"the training cannot go on: {str(error).splitlines()[0]}. If another process has failed, torchrun "
-                "says which; the same command goes on from the last state"
+                f"the training cannot go on: {str(error).splitlines()[0]}. If another process has failed, "
+                "torchrun says which; the same command goes on from the last state"
             ) from error
     if threads is None:
         threads = max(1, torch.get_num_threads() // len(devices))

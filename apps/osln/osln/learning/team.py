@@ -40,7 +40,7 @@ class Team:
         """The value of the first process, in all of them; tensors of it are on the CPU."""
         box: list[Any] = [value]
         if self.size > 1:
-            distributed.broadcast_object_list(box)
+            distributed.broadcast_object_list(box, device=torch.device("cpu"))
         return cast(T, box[0])
 
     def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

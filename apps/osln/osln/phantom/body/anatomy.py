@@ -192,7 +192,7 @@ def muscles(rng: np.random.Generator) -> list[Shape]:
 
 
 def deep_muscles(crus: float = 1.0, rough_mm: float = 0.8) -> list[Shape]:
-    """Psoas muscles and the diaphragm's crura (thickness times `crus`), which lie inside the abdominal fat."""
+    """Psoas muscles and the diaphragm's crura (`crus` times as thick) inside the abdominal fat."""
     shapes = []
     for side in (1, -1):
         psoas = [(side * 36, -42, -20), (side * 30, -42, 20), (side * 21, -46, 52)]

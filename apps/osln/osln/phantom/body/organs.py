@@ -58,7 +58,9 @@ def abdomen(rng: np.random.Generator) -> list[Shape]:
         shapes.append(ellipsoid(np.add(stomach, (0, 15, 4)), (25, 9, 24), AIR_HU, AIR_SUV, axes=turn))
     for side in (1, -1):
         kidney = np.array([side * 58, -48, 18 - 6 * side]) + d[3]
-        shapes.append(ellipsoid(kidney, (25, 25, 46), KIDNEY_HU, rng.uniform(2.5, 5.0), rough_mm=1).of("kidney"))
+        shapes.append(
+            ellipsoid(kidney, (25, 25, 46), KIDNEY_HU, rng.uniform(2.5, 5.0), rough_mm=1).of("kidney")
+        )
         shapes.append(ellipsoid(np.add(kidney, (-side * 10, 6, 0)), (9, 9, 20), -30, rng.uniform(4, 12)))
         top = np.array([side * 34, -30, 64 + 4 * side]) + 0.5 * d[3]
         for leg in ((side * 6, -14, -4), (-side * 1, -15, -4), (0, 6, 3)):

@@ -45,7 +45,7 @@ def realistic_anatomy(
         look: tissue values.
     """
     around = _table_and_arms(look)
-    frame = _of(anatomy.torso(rng) + anatomy.muscles(rng), "muscle")
+    frame = anatomy.torso(rng) + anatomy.muscles(rng) + _shoulder_muscles(more, ranges)
     ribs = _calcified(anatomy.rib_cage(), more.uniform(*ranges.cartilage_hu))
     lungs = _of(anatomy.lungs(rng), "blood")
     abdomen = organs.abdomen(rng)
@@ -55,7 +55,7 @@ def realistic_anatomy(
     neck = organs.neck(rng)
     great = _of(vessels.great_vessels(rng), "blood")
     tubes = _of(organs.esophagus(rng), "gut") + organs.airways(rng)
-    shapes = around + frame + ribs + lungs + _thymus(more, ranges) + _of(abdomen, "gut")
+    shapes = around + _of(frame, "muscle") + ribs + lungs + _thymus(more, ranges) + _of(abdomen, "gut")
     shapes += _liver_vessels(more, ranges) + _bowel(more, ranges) + spine + crura
     shapes += [s.of("heart") if s.hu in _HEART_HU else s for s in heart] + neck + great
     shapes += _plaques(more, ranges) + tubes + _lines(more, ranges, look)
@@ -76,13 +76,31 @@ def _table_and_arms(look: Look) -> list[Shape]:
     shapes: list[Shape] = []
     if look.table:
         for depth, hu in ((9.0, -60.0), (7.0, -930.0)):
-            shapes.append(stack([(-60, 0, -122, 190, depth), (399, 0, -122, 190, depth)], hu, 0.05, squareness=1.0))
+            shapes.append(
+                stack([(-60, 0, -122, 190, depth), (399, 0, -122, 190, depth)], hu, 0.05, squareness=1.0)
+            )
     if look.arms_down:
         for side in (1, -1):
             course = [(side * 168, -14, 262), (side * 178, -22, 120), (side * 180, -12, -20)]
             shapes += tube(course, [34, 30, 26], FAT_HU, 0.45)
-            shapes += [s.of("muscle") for s in tube(course, [28, 24, 20], MUSCLE_HU, MUSCLE_SUV, rough_mm=1.5)]
+            shapes += [
+                s.of("muscle") for s in tube(course, [28, 24, 20], MUSCLE_HU, MUSCLE_SUV, rough_mm=1.5)
+            ]
             shapes += tube(course, [10, 9, 9], 400, BONE_SUV) + tube(course, [5, 5, 5], 60, BONE_SUV)
+    return shapes
+
+
+def _shoulder_muscles(rng: np.random.Generator, ranges: RealisticParameters) -> list[Shape]:
+    """Subscapular, serratus and small pectoral muscles, which fill much of the axillae."""
+    shapes = []
+    for side in (1, -1):
+        for center, radii in (
+            ((95, -44, 236), (26, 14, 36)), ((110, -2, 205), (9, 44, 52)), ((76, 50, 240), (22, 7, 28)),
+            ((88, -20, 262), (24, 10, 12)),
+        ):  # fmt: skip
+            size = rng.uniform(*ranges.shoulder_muscles)
+            at = np.multiply(center, (side, 1, 1)) + rng.normal(0, 4, 3)
+            shapes.append(ellipsoid(at, size * np.array(radii), MUSCLE_HU, MUSCLE_SUV, rough_mm=1.5))
     return shapes
 
 

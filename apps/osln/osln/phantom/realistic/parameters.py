@@ -43,7 +43,10 @@ class RealisticParameters(PhantomParameters):
     slice_mm: Range = (1.0, 5.0)  # Thin routine slices to 5 mm; measured CTs have 1.5 to 5.
     noise_hu: Range = (4.0, 25.0)  # Measured: local SD of 9 (portal venous, 5 mm) to 25 HU (PET's CT).
     noise_width_mm: Range = (1.2, 2.8)  # Measured: at 2.5 mm noise is half correlated to not at all.
-    shoulder_noise_hu: Range = (0.0, 18.0)  # Horizontal streaks where the beam crosses both shoulders; chosen.
+    shoulder_noise_hu: Range = (
+        0.0,
+        18.0,
+    )  # Horizontal streaks where the beam crosses both shoulders; chosen.
     arms_down_share: float = 0.3  # Radiotherapy and PET/CT prefer arms up; chosen.
     table_share: float = 0.8  # Every patient lies on one; it is cut off by small fields; chosen.
     field_radius_mm: Range = (125.0, 250.0)  # Reconstruction diameters of 250 to 500 mm; chosen.
@@ -59,7 +62,10 @@ class RealisticParameters(PhantomParameters):
     gut_hu: Range = (-8.0, 8.0)  # Added to walls and pancreas; chosen.
 
     # Texture
-    fat_texture_range_hu: Range = (3.0, 9.0)  # Measured: fat's roughness grows by 2 to 5 HU from 2.5 to 10 mm.
+    fat_texture_range_hu: Range = (
+        3.0,
+        9.0,
+    )  # Measured: fat's roughness grows by 2 to 5 HU from 2.5 to 10 mm.
     tissue_texture_range_hu: Range = (1.0, 6.0)  # Measured: soft tissue's likewise.
     septum_hu: Range = (20.0, 80.0)  # A septum of 0.3 to 1.2 mm in a voxel of 2.5 mm: its share of 150 HU.
     septum_step_mm: Range = (7.0, 14.0)  # Fat lobules of about a centimeter; chosen.
@@ -71,6 +77,7 @@ class RealisticParameters(PhantomParameters):
     # More anatomy
     bowel_loops: Range = (8.0, 24.0)  # Loops of small bowel and colon in the upper abdomen; chosen.
     thymus_share: float = 0.4  # Soft tissue left of it in adults falls with age; chosen.
+    shoulder_muscles: Range = (0.6, 1.2)  # Size of the axillae's muscles, from slim to strong; chosen.
     crus_thickness: Range = (0.6, 1.8)  # Crura of 5 to 18 mm at the median arcuate ligament; chosen.
     cartilage_hu: Range = (70.0, 160.0)  # Calcifies with age; chosen.
     plaques: Range = (0.0, 14.0)  # Calcified plaques of the aorta; chosen.

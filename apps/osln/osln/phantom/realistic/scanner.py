@@ -38,7 +38,11 @@ class Scanner:
     high_mm: Sequence[float]
 
     def clean(
-        self, background: RealisticBackground, foreground: Sequence[Shape], canvas: Canvas, rng: np.random.Generator
+        self,
+        background: RealisticBackground,
+        foreground: Sequence[Shape],
+        canvas: Canvas,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """HU without blur and noise, float32 (X, Y, Z); the foreground goes over whatever was there.
 
@@ -163,5 +167,3 @@ def _paint_small(
     canvas.paint(copy, small, values)
     soft = (tissues == FAT) | (tissues == LUNG)
     image[soft] = copy[soft]
-
-

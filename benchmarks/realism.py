@@ -2,8 +2,8 @@
 
     ./benchmarks/run realism --ct CT.nii.gz FOLDER_OF_DICOM --check OTHER_CT --phantoms 12 --figure OUT.png
 
-The ranges of realistic phantoms were set by the CTs of --ct; those of --check had no say. Prints Markdown; the
-figure has curves of all and slices of phantoms only. docs/phantom-realism.md tells what each figure means.
+The ranges of realistic phantoms were set by the CTs of --ct; those of --check had no say. Prints Markdown;
+the figure has curves of all and slices of phantoms only. docs/phantom-realism.md tells what is measured.
 """
 
 import argparse

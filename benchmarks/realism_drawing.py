@@ -12,7 +12,12 @@ from osln.phantom import Phantom
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-COLORS = ("black", "tab:purple", "tab:orange", "tab:blue")
+COLORS = {
+    "real CTs": "black",
+    "real CT, check": "tab:red",
+    "default phantoms": "tab:purple",
+    "realistic phantoms": "tab:orange",
+}
 SLICES_MM = (245.0, 200.0, 60.0)
 WINDOW_HU = (-160.0, 240.0)
 
@@ -29,12 +34,13 @@ def draw(
         rows: name and figures of each CT, by group.
         phantoms: some of them by kind; the first of the first kind and three of the last are shown.
     """
-    figure = plt.figure(figsize=(11, 7.2))
-    outer = figure.add_gridspec(2, 1, height_ratios=(1, 1.5), hspace=0.22)
+    figure = plt.figure(figsize=(11, 10))
+    outer = figure.add_gridspec(2, 1, height_ratios=(1, 2.2), hspace=0.18)
     top = outer[0].subgridspec(1, 3, wspace=0.25)
     axes = [figure.add_subplot(top[i]) for i in range(3)]
     middle = np.arange(-197.5, 300, 5.0)
-    for (group, members), color in zip(rows.items(), COLORS, strict=False):
+    for group, members in rows.items():
+        color = COLORS[group]
         curves = np.array([one.histogram for _, one in members])
         axes[0].plot(middle, curves.mean(axis=0), color=color, label=group)
         if len(members) > 1:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import Grid, Volume, resample
+from osln.imaging.grid import Volume, resample
 from osln.phantom.planted.real_ct import body_mask
 
 SPACING_MM = (2.5, 2.5, 3.0)
@@ -107,7 +107,7 @@ def local_sd(hu: np.ndarray) -> np.ndarray:
 
 
 def roughness(hu: np.ndarray, mask: np.ndarray, lag: int, axes: Sequence[int]) -> float:
-    """Root of the semivariogram at a distance of `lag` voxels along axes, pairs within the mask; NaN without."""
+    """Root of the semivariogram at `lag` voxels along axes, pairs within the mask; NaN without a pair."""
     squares, pairs = 0.0, 0
     for axis in axes:
         one, other = [slice(None)] * 3, [slice(None)] * 3

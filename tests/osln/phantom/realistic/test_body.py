@@ -54,7 +54,7 @@ def test_metal_is_dense_and_lies_where_the_look_says():
 
 
 def test_cartilage_and_tissues_have_the_drawn_values():
-    made, look = body(cartilage_hu=(150.0, 150.0), fat_hu=(-91.0, -91.0))
+    made, _ = body(cartilage_hu=(150.0, 150.0), fat_hu=(-91.0, -91.0))
     assert sum(shape.hu == 150.0 for shape in made.shapes) >= 14
     assert {shape.hu for shape in made.shapes if shape.tissue == "fat"} == {-91.0}
     assert {shape.tissue for shape in made.shapes} >= {

@@ -12,7 +12,11 @@ from osln.phantom.findings.findings import Deposit
 from osln.phantom.realistic import parameters as ranges_module
 from osln.phantom.realistic.look import _DRAWN, draw
 
-OWN = [f.name for f in fields(RealisticParameters) if f.name not in asdict(PhantomParameters())]
+OWN = [
+    f.name
+    for f in fields(RealisticParameters)
+    if f.name not in {*asdict(PhantomParameters()), "look_version"}
+]
 
 
 def drawn(seed: int = 1, **changes):

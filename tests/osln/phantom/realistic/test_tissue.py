@@ -9,7 +9,7 @@ from osln.phantom import RealisticParameters
 from osln.phantom.body.painting import Canvas, Warp
 from osln.phantom.body.shapes import ellipsoid
 from osln.phantom.realistic.look import draw
-from osln.phantom.realistic.tissue import FAT, LUNG, MUSCLE, OTHER, add_texture, tissue_map
+from osln.phantom.realistic.tissue import FAT, LUNG, MUSCLE, OTHER, STOOL, add_texture, tissue_map
 
 LOOK = replace(
     draw(np.random.default_rng(1), RealisticParameters())[0],
@@ -38,6 +38,14 @@ def test_away_from_septa_only_the_slow_variation_is_left():
     assert muscle == pytest.approx(50 + 2, abs=1e-3)
     assert lung == pytest.approx(-840 + 30 * 1.4, abs=1e-3)
     assert other == 57.0
+
+
+def test_stool_is_uneven():
+    image = np.full((1, 1, 1), -60.0, np.float32)
+    look = replace(LOOK, stool_hu=100.0)
+    tissues = np.full((1, 1, 1), STOOL, np.uint8)
+    add_texture(image, tissues, lambda step: np.full((1, 1, 1), -0.5, np.float32), look, 5.0, 0.0)
+    assert image.item() == -110.0
 
 
 def test_strands_are_never_denser_than_blood_without_contrast():

@@ -197,7 +197,7 @@ def _realistic_ct(patient: PlannedPatient, look: Look, canvas: Canvas) -> np.nda
     scanner = Scanner(look, patient.parameters, patient.space.low_mm, patient.space.high_mm)
     texture, noise = (np.random.default_rng(patient.streams[name]) for name in ("texture", "ct noise"))
     clean = scanner.clean(patient.background, patient.foreground, canvas, texture)
-    return scanner.scanned(clean, canvas, patient.background.body_level(canvas.anatomical_mm), noise)
+    return scanner.scanned(clean, canvas, patient.background.body_level(list(canvas.anatomical_mm)), noise)
 
 
 def _noise_lattice(

@@ -17,6 +17,7 @@ from osln.phantom.realistic.parameters import RealisticParameters
 _CARTILAGE_HU = 90.0
 _HEART_HU = (41.0, organs.HEART_MUSCLE_HU)
 _METAL_HU = 2600.0
+_STOOL_HU = -60.0
 # Corners of the box before the great vessels that holds the middle of every loop of bowel.
 _BOWEL_MM = np.array([[-98.0, 22.0, -18.0], [72.0, 64.0, 36.0]])
 
@@ -151,8 +152,9 @@ def _bowel(rng: np.random.Generator, ranges: RealisticParameters) -> list[Shape]
         widths = radius * rng.uniform(0.8, 1.15, len(course))
         suv = rng.uniform(0.9, 2.6)
         shapes += [s.of("gut") for s in tube(course, widths, 36.0, suv, rough_mm=1.2)]
-        lumen = (14.0, 5.0, -60.0, 220.0, -880.0)[int(rng.choice(5, p=(0.3, 0.2, 0.15, 0.05, 0.3)))]
-        shapes += tube(course, np.maximum(widths - rng.uniform(2.0, 5.0), 1.5), lumen, 0.8, rough_mm=1.2)
+        lumen = (14.0, 5.0, _STOOL_HU, 220.0, -880.0)[int(rng.choice(5, p=(0.3, 0.2, 0.15, 0.05, 0.3)))]
+        inner = tube(course, np.maximum(widths - rng.uniform(2.0, 5.0), 1.5), lumen, 0.8, rough_mm=1.2)
+        shapes += [s.of("stool") for s in inner] if lumen == _STOOL_HU else inner
     return shapes
 
 

@@ -17,7 +17,7 @@ _PAINTED_HU = {"fat": FAT_HU, "muscle": MUSCLE_HU, "blood": 40.0, "liver": 52.0}
 _MIMIC_TISSUE = {"vessel": "blood", "vessel stub": "blood", "muscle bundle": "muscle"}
 _DRAWN = (
     "slice_mm", "shoulder_noise_hu", "metal_streak_hu", "field_radius_mm", "septum_hu", "septum_step_mm",
-    "strand_hu", "strand_width", "muscle_fat_hu", "lung_texture_hu",
+    "strand_hu", "strand_width", "muscle_fat_hu", "stool_hu", "lung_texture_hu",
 )  # fmt: skip
 """Attributes of a look that are drawn evenly from the range of the same name."""
 # Where metal lies: a port under either clavicle, clips beside the esophagus, a spinal implant.
@@ -49,6 +49,7 @@ class Look:
     strand_hu: float
     strand_width: float
     muscle_fat_hu: float
+    stool_hu: float
     lung_texture_hu: float
 
     def colored(self, shape: Shape, tissue: str = "") -> Shape:

@@ -34,9 +34,11 @@ ENHANCEMENT_HU: dict[str, dict[str, Range]] = {
 class RealisticParameters(PhantomParameters):
     """Parameters of phantoms whose images vary as patients' and scanners' do.
 
-    What is not drawn anew here is as in `PhantomParameters`: nodes, tumor, rule and mimics that are listed. The
-    same seed has the same base anatomy; fat, and so the nodes in it, differs where organs are added.
+    Nodes, tumor, rule and the mimics of the sidecar are as in `PhantomParameters`. A seed has the same body
+    underneath; its fat, and so the nodes in it, differs where organs are added.
     """
+
+    look_version: int = 1  # Counts what is changed in how a look is drawn or shown; part of the cohort's key.
 
     # Scanner
     in_plane_mm: Range = (1.2, 3.0)  # Blur of soft to medium kernels and voxels up to 1 mm; chosen.
@@ -65,13 +67,14 @@ class RealisticParameters(PhantomParameters):
     fat_texture_range_hu: Range = (
         3.0,
         9.0,
-    )  # Measured: fat's roughness grows by 2 to 5 HU from 2.5 to 10 mm.
-    tissue_texture_range_hu: Range = (1.0, 6.0)  # Measured: soft tissue's likewise.
+    )  # Measured: fat is 1 to 5 HU rougher at 10 mm than at 2.5 mm.
+    tissue_texture_range_hu: Range = (1.0, 6.0)  # Measured: soft tissue is so by 1 to 5 HU.
     septum_hu: Range = (20.0, 80.0)  # A septum of 0.3 to 1.2 mm in a voxel of 2.5 mm: its share of 150 HU.
     septum_step_mm: Range = (7.0, 14.0)  # Fat lobules of about a centimeter; chosen.
     strand_hu: Range = (60.0, 150.0)  # A vessel of 1 to 2 mm in a voxel of 2.5 mm: its share of 150 HU.
     strand_width: Range = (0.25, 0.6)  # Share of the fat that strands cross, by the histogram; measured.
     muscle_fat_hu: Range = (20.0, 110.0)  # Fat between bundles: its share of 150 HU in a voxel; chosen.
+    stool_hu: Range = (30.0, 160.0)  # Gas bubbles in stool of the colon: spread of its voxels; chosen.
     lung_texture_hu: Range = (20.0, 60.0)  # Small vessels and the gradient to the back; chosen.
 
     # More anatomy

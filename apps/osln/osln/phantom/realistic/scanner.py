@@ -1,4 +1,4 @@
-"""A realistic phantom's CT: anatomy with texture, findings, slice thickness, streaks, noise, field of view."""
+"""A realistic phantom's CT: anatomy with texture, findings, thick slices, streaks, noise, field of view."""
 
 from __future__ import annotations
 

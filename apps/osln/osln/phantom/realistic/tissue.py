@@ -1,7 +1,7 @@
 """Texture inside tissues: septa and strands of fat, fat between muscle bundles, uneven organs and lungs.
 
-Septa are where one smooth random field is near zero (curved sheets), strands where two are (curved lines). Both
-have no course of their own to draw, fill any amount of fat at the same cost, and are the same on every grid.
+Septa are where one smooth random field is near zero (curved sheets), strands where two are (curved lines).
+They fill any amount of fat at the same cost, and are the same on every grid.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from osln.phantom.realistic.look import Look
 Field = Callable[[float], np.ndarray]
 """A new unit-variance field on the image's grid for a lattice step in mm."""
 
-OTHER, FAT, MUSCLE, LUNG = range(4)
-_CODES = {"fat": FAT, "muscle": MUSCLE}
+OTHER, FAT, MUSCLE, LUNG, STOOL = range(5)
+_CODES = {"fat": FAT, "muscle": MUSCLE, "stool": STOOL}
 _LUNG_HU = (-890.0, -700.0)
 # Half width of a sheet or line in units of the field; with a step of 8 mm about 1.3 mm, half a voxel.
 _SHEET = 0.2
@@ -29,7 +29,7 @@ _DENSEST_HU = 45.0
 
 
 def tissue_map(shapes: list[Shape], canvas: Canvas) -> np.ndarray:
-    """`FAT`, `MUSCLE`, `LUNG` or `OTHER` of each voxel, uint8 (X, Y, Z), by the last shape over its center."""
+    """`FAT`, `MUSCLE`, `LUNG`, `STOOL` or `OTHER` of each voxel, uint8, by the last shape over its center."""
     codes = np.zeros(canvas.shape, np.float32)
     canvas.paint(codes, shapes, [float(_code(shape)) for shape in shapes], hard=True)
     return codes.astype(np.uint8)
@@ -50,7 +50,7 @@ def add_texture(
         image: HU without mimics, tumor, nodes and noise, float32 (X, Y, Z).
         tissues: as `tissue_map` says.
         field: source of random fields, called in a fixed order.
-        look: strength of septa, strands, fat in muscle and lung texture.
+        look: strength of septa, strands, fat in muscle, gas in stool and lung texture.
         fat_sd_hu, tissue_sd_hu: slow variation.
     """
     fat, muscle, lung = (tissues == code for code in (FAT, MUSCLE, LUNG))
@@ -65,5 +65,7 @@ def add_texture(
     within = np.exp(-((second / _SHEET) ** 2)) * np.clip(0.4 + region, 0.0, 2.0)
     image[muscle] -= (look.muscle_fat_hu * np.minimum(between + 0.5 * within, 1.0))[muscle]
     image[lung] += (look.lung_texture_hu * (0.6 * slow + 0.8 * first))[lung]
+    stool = tissues == STOOL
+    image[stool] += (look.stool_hu * second)[stool]
     rest = ~fat & ~lung & (image > -200.0)
     image[rest] += (tissue_sd_hu * slow)[rest]

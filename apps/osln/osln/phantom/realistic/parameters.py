@@ -45,10 +45,7 @@ class RealisticParameters(PhantomParameters):
     slice_mm: Range = (1.0, 5.0)  # Thin routine slices to 5 mm; measured CTs have 1.5 to 5.
     noise_hu: Range = (4.0, 25.0)  # Measured: local SD of 9 (portal venous, 5 mm) to 25 HU (PET's CT).
     noise_width_mm: Range = (1.2, 2.8)  # Measured: at 2.5 mm noise is half correlated to not at all.
-    shoulder_noise_hu: Range = (
-        0.0,
-        18.0,
-    )  # Horizontal streaks where the beam crosses both shoulders; chosen.
+    shoulder_noise_hu: Range = (0.0, 18.0)  # Horizontal streaks where the beam crosses shoulders; chosen.
     arms_down_share: float = 0.3  # Radiotherapy and PET/CT prefer arms up; chosen.
     table_share: float = 0.8  # Every patient lies on one; it is cut off by small fields; chosen.
     field_radius_mm: Range = (125.0, 250.0)  # Reconstruction diameters of 250 to 500 mm; chosen.
@@ -64,10 +61,7 @@ class RealisticParameters(PhantomParameters):
     gut_hu: Range = (-8.0, 8.0)  # Added to walls and pancreas; chosen.
 
     # Texture
-    fat_texture_range_hu: Range = (
-        3.0,
-        9.0,
-    )  # Measured: fat is 1 to 5 HU rougher at 10 mm than at 2.5 mm.
+    fat_texture_range_hu: Range = (3.0, 9.0)  # Measured: fat is 1 to 5 HU rougher at 10 mm than at 2.5.
     tissue_texture_range_hu: Range = (1.0, 6.0)  # Measured: soft tissue is so by 1 to 5 HU.
     septum_hu: Range = (20.0, 80.0)  # A septum of 0.3 to 1.2 mm in a voxel of 2.5 mm: its share of 150 HU.
     septum_step_mm: Range = (7.0, 14.0)  # Fat lobules of about a centimeter; chosen.

@@ -114,7 +114,7 @@ def _thymus(rng: np.random.Generator, ranges: RealisticParameters) -> list[Shape
     """Two lobes before the great vessels, between fat and soft tissue."""
     if rng.random() >= ranges.thymus_share:
         return []
-    hu, suv = rng.uniform(-60, 40), rng.uniform(0.8, 1.8)
+    hu, suv = rng.uniform(-70, 30), rng.uniform(0.8, 1.8)
     shapes = []
     for side in (1, -1):
         center = np.array([side * rng.uniform(6, 12), rng.uniform(44, 52), rng.uniform(195, 215)])

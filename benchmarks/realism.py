@@ -20,6 +20,15 @@ from osln.imaging.grid import Grid, Volume
 from osln.phantom import Phantom, PhantomParameters, RealisticParameters, make_phantom
 
 KINDS = {"default phantoms": PhantomParameters(), "realistic phantoms": RealisticParameters()}
+NAMES = (
+    *SHARES, "fat mode", "soft mode",
+    *(
+        f"{tissue} {what}"
+        for tissue in RANGES_HU
+        for what in ("local SD", *(f"at {lag * SPACING_MM[0]:g} mm" for lag in LAGS), "at one slice")
+    ),
+)  # fmt: skip
+"""Of the figures in `flat`."""
 Rows = dict[str, list[tuple[str, Figures]]]
 """Name and figures of each CT, by group."""
 
@@ -52,7 +61,7 @@ def main() -> int:
         rows[kind] = [(str(one.seed), measured(volume(one))) for one in made]
         shown[kind] = made
         sys.stdout.write(f"{kind}: {seconds / len(made):.2f} s of one core per case\n")
-    sys.stdout.write(f"\n{table(rows)}\n")
+    sys.stdout.write(f"\n{table(rows)}\n\n{summary(rows)}\n")
     if options.figure:
         from benchmarks.realism_drawing import draw
 
@@ -77,22 +86,32 @@ def measured(ct: Volume) -> Figures:
 
 
 def table(rows: Rows) -> str:
-    """Markdown: each real CT, then mean and range of each group."""
-    step = SPACING_MM[0]
-    head = [
-        "CT", *SHARES, "fat mode", "soft mode",
-        *(f"{tissue} {what}" for tissue in RANGES_HU
-          for what in ("local SD", *(f"at {lag * step:g} mm" for lag in LAGS), "at one slice")),
-    ]  # fmt: skip
-    lines = [head, ["---"] * len(head)]
+    """Markdown: a line for each real CT."""
+    lines = [["CT", *NAMES], ["---"] * (1 + len(NAMES))]
     for group, members in rows.items():
-        numbers = np.array([flat(one) for _, one in members])
         if "CT" in group:
-            lines += [[name, *cells(row)] for (name, _), row in zip(members, numbers, strict=True)]
-        if len(members) > 1:
-            lines.append([f"**{group}, mean of {len(members)}**", *cells(np.nanmean(numbers, axis=0))])
-            low, high = (cells(edge(numbers, axis=0)) for edge in (np.nanmin, np.nanmax))
-            lines.append([f"{group}, range", *(f"{a} to {b}" for a, b in zip(low, high, strict=True))])
+            lines += [[name, *cells(flat(one))] for name, one in members]
+    return markdown(lines)
+
+
+def summary(rows: Rows) -> str:
+    """Markdown: a column for each group with mean and range, a line for each figure."""
+    lines = [["", *(f"{group} ({len(members)})" for group, members in rows.items())]]
+    lines += [["---"] * len(lines[0])]
+    columns = []
+    for members in rows.values():
+        numbers = np.array([flat(one) for _, one in members])
+        mean, low, high = (cells(edge(numbers, axis=0)) for edge in (np.nanmean, np.nanmin, np.nanmax))
+        several = len(members) > 1
+        columns.append(
+            [f"{m} ({a} to {b})" if several else m for m, a, b in zip(mean, low, high, strict=True)]
+        )
+    lines += [[name, *(column[i] for column in columns)] for i, name in enumerate(NAMES)]
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells as a table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -11,6 +11,7 @@ def test_realistic_phantoms_are_written_with_what_was_drawn_for_them(tmp_path):
     told = json.loads((tmp_path / "truth" / "phantom-01.json").read_text())
     assert told["anatomy"] == "realistic" and told["parameters"]["look_version"] == 1
     assert told["parameters"]["pet_spacing_mm"] != [4.0, 4.0, 4.0]
+    assert told["look"]["phase"] in ("native", "venous", "arterial") and "blood" in told["look"]["shift_hu"]
 
 
 def test_a_real_ct_is_not_made_realistic(tmp_path, capsys):

@@ -49,7 +49,7 @@ class RealisticParameters(PhantomParameters):
     shoulder_noise_hu: Range = (0.0, 18.0)  # Horizontal streaks where the beam crosses shoulders; chosen.
     arms_down_share: float = 0.3  # Radiotherapy and PET/CT prefer arms up; chosen.
     table_share: float = 0.8  # Every patient lies on one; it is cut off by small fields; chosen.
-    field_radius_mm: Range = (125.0, 250.0)  # Reconstruction diameters of 250 to 500 mm; chosen.
+    field_radius_mm: Range = (150.0, 250.0)  # Diameters of 300 to 500 mm, less cuts lungs; chosen.
     metal_share: float = 0.12  # Patients with a port, clips or a pacemaker in the field; chosen.
     metal_streak_hu: Range = (40.0, 250.0)  # Streaks beside small metal without correction; chosen.
 

@@ -5,7 +5,7 @@ import pytest
 
 from osln.cohorts.phantoms import PhantomCohort, cohort_key, make_patient, split_seeds
 from osln.imaging.lung_column import reason_not_usable
-from osln.phantom import PhantomParameters
+from osln.phantom import PhantomParameters, RealisticParameters
 from osln.rows.experiments import PRESETS, SEGMENTERS
 
 PRESET = PRESETS["demo"]
@@ -44,8 +44,20 @@ def test_other_parameters_or_another_grid_are_another_folder():
         cohort_key(PRESET, PhantomParameters()),
         cohort_key(PRESET, PhantomParameters(node_mean=31.0)),
         cohort_key(replace(PRESET, spacing_mm=(2.0, 2.0, 3.0)), PhantomParameters()),
+        cohort_key(PRESET, RealisticParameters()),
     }
-    assert len(keys) == 3
+    assert len(keys) == 4
+
+
+def test_the_key_of_the_columns_that_the_shipped_weights_saw_does_not_know_realistic_phantoms():
+    assert cohort_key(PRESET, PhantomParameters()) == "000b11d59100"
+
+
+def test_a_realistic_phantom_is_a_column_for_every_network(patient):
+    column = make_patient(100_000, PRESET, RealisticParameters()).column
+    assert column.ct_hu.shape == patient.column.ct_hu.shape
+    assert all(reason_not_usable(column, segmenter) is None for segmenter in SEGMENTERS.values())
+    assert (column.ct_hu != patient.column.ct_hu).mean() > 0.5
 
 
 def test_splits_never_share_a_seed():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from osln.imaging.grid import Volume
-    from osln.phantom import Phantom
+    from osln.phantom import Phantom, PhantomParameters
 
 
 def add_parser(commands: Any) -> None:
@@ -48,6 +48,10 @@ def add_parser(commands: Any) -> None:
         help="ICRP-110 organ volume (or a folder of them, taken in turn) instead of the built-in anatomy",
     )  # fmt: skip
     parser.add_argument(
+        "--realistic", action="store_true",
+        help="draw tissues, contrast phase, noise, slices and more mimics for each patient, as scanners vary",
+    )  # fmt: skip
+    parser.add_argument(
         "--ct", type=Path, metavar="PATH",
         help="plant into this real CT (image file or DICOM folder); it gives grid and field",
     )  # fmt: skip
@@ -72,13 +76,14 @@ def approved_count(text: str | None, total: int, *, cohort: bool) -> int:
     return int(text)
 
 
-def print_counts(first: int, count: int) -> None:
+def print_counts(first: int, count: int, parameters: "PhantomParameters") -> None:
     """Print the table of counts; the images are made on the training grid."""
-    from osln.phantom import PhantomParameters, make_phantom
+    from osln.phantom import make_phantom
     from osln.phantom.written.counts import case_counts, counts_table
 
     seeds = each(range(first, first + count), "phantoms")
-    for name, value in counts_table((case_counts(make_phantom(s)) for s in seeds), PhantomParameters()):
+    counts = (case_counts(make_phantom(s, parameters=parameters)) for s in seeds)
+    for name, value in counts_table(counts, parameters):
         sys.stdout.write(f"{name:50s} {value}\n")
 
 
@@ -106,11 +111,27 @@ def read_ct_and_tumor(path: Path, tumor: str | None) -> "tuple[Volume, np.ndarra
     return ct, read_tumor(tumor, ct) if tumor else None
 
 
+def parameters_of(options: argparse.Namespace) -> "PhantomParameters":
+    """The parameters of --realistic, or the default ones.
+
+    Raises:
+        ValueError: with a background that has an image of its own.
+    """
+    from osln.phantom import PhantomParameters, RealisticParameters
+
+    if options.realistic and (options.ct or options.anatomy):
+        raise ValueError(
+            "--realistic is for the built-in anatomy: leave out --ct and --anatomy, or --realistic"
+        )
+    return RealisticParameters() if options.realistic else PhantomParameters()
+
+
 def phantom_maker(options: argparse.Namespace) -> Callable[[int], "Phantom"]:
     """What makes the phantom of a seed: planted, on organ volumes, or built in."""
     from osln.phantom import make_phantom
     from osln.phantom.body.icrp import OrganVolumes, find_volumes
 
+    parameters = parameters_of(options)
     moved = not options.no_misregistration
     if options.ct:
         from osln.phantom.planted.planting import plant
@@ -122,7 +143,7 @@ def phantom_maker(options: argparse.Namespace) -> Callable[[int], "Phantom"]:
     if options.anatomy:
         volumes = [OrganVolumes(path) for path in find_volumes(options.anatomy)]
         return lambda seed: make_phantom(seed, anatomy=volumes[seed % len(volumes)], **given)
-    return lambda seed: make_phantom(seed, **given)
+    return lambda seed: make_phantom(seed, parameters=parameters, **given)
 
 
 def make_cases(options: argparse.Namespace) -> None:
@@ -160,7 +181,7 @@ def make_cases(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> int:
     """Count or make."""
     if options.counts:
-        print_counts(options.seed, options.counts)
+        print_counts(options.seed, options.counts, parameters_of(options))
     elif options.out is None:
         raise ValueError("--out FOLDER is needed (or --counts N)")
     else:

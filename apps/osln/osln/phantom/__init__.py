@@ -2,5 +2,6 @@
 
 from osln.phantom.parameters import GENERATOR_VERSION, PhantomParameters
 from osln.phantom.patient.scan import Phantom, make_phantom
+from osln.phantom.realistic.parameters import RealisticParameters
 
-__all__ = ["GENERATOR_VERSION", "Phantom", "PhantomParameters", "make_phantom"]
+__all__ = ["GENERATOR_VERSION", "Phantom", "PhantomParameters", "RealisticParameters", "make_phantom"]

@@ -191,12 +191,12 @@ def muscles(rng: np.random.Generator) -> list[Shape]:
     return shapes
 
 
-def deep_muscles() -> list[Shape]:
-    """Psoas muscles and the diaphragm's crura, which lie inside the abdominal fat."""
+def deep_muscles(crus: float = 1.0, rough_mm: float = 0.8) -> list[Shape]:
+    """Psoas muscles and the diaphragm's crura (`crus` times as thick) inside the abdominal fat."""
     shapes = []
     for side in (1, -1):
         psoas = [(side * 36, -42, -20), (side * 30, -42, 20), (side * 21, -46, 52)]
         shapes += tube(psoas, [17, 13, 5], MUSCLE_HU, MUSCLE_SUV, rough_mm=1.0)
-        crus = [(side * 10, -22, 10), (side * 13, -26, 55), (side * 18, -24, 82), (side * 20, -4, 100)]
-        shapes += tube(crus, [4, 5, 4.5, 2.5], MUSCLE_HU, MUSCLE_SUV, rough_mm=0.8)
+        course = [(side * 10, -22, 10), (side * 13, -26, 55), (side * 18, -24, 82), (side * 20, -4, 100)]
+        shapes += tube(course, [crus * r for r in (4, 5, 4.5, 2.5)], MUSCLE_HU, MUSCLE_SUV, rough_mm=rough_mm)
     return shapes

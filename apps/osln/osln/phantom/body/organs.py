@@ -40,10 +40,10 @@ def abdomen(rng: np.random.Generator) -> list[Shape]:
         ellipsoid((-68, 2, 42), (70, 82, 72), MUSCLE_HU, MUSCLE_SUV, rough_mm=1),
         ellipsoid((-68, 2, 40), (67, 79, 71), FAT_HU, FAT_SUV, rough_mm=1),
         ellipsoid((0, 30, 20), (110, 62, 78), FAT_HU, FAT_SUV),
-        ellipsoid(np.array([64, 4, 56]) + d[0], (58, 74, 74), liver_hu, liver_suv, rough_mm=1),
-        ellipsoid(np.array([6, 48, 74]) + d[0], (56, 27, 30), liver_hu, liver_suv, rough_mm=2),
+        ellipsoid(np.array([64, 4, 56]) + d[0], (58, 74, 74), liver_hu, liver_suv, rough_mm=1).of("liver"),
+        ellipsoid(np.array([6, 48, 74]) + d[0], (56, 27, 30), liver_hu, liver_suv, rough_mm=2).of("liver"),
         ellipsoid(np.array([42, 42, 28]) + d[0], (14, 20, 24), 8, 0.8),
-        ellipsoid(np.array([-90, -40, 64]) + d[1], (25, 33, 32), 48, 1.8, rough_mm=2),
+        ellipsoid(np.array([-90, -40, 64]) + d[1], (25, 33, 32), 48, 1.8, rough_mm=2).of("spleen"),
     ]
     stomach = np.array([-58, 22, 67]) + d[2]
     turn = np.array([[0.92, 0.38, 0], [-0.38, 0.92, 0], [0, 0, 1.0]])
@@ -58,7 +58,9 @@ def abdomen(rng: np.random.Generator) -> list[Shape]:
         shapes.append(ellipsoid(np.add(stomach, (0, 15, 4)), (25, 9, 24), AIR_HU, AIR_SUV, axes=turn))
     for side in (1, -1):
         kidney = np.array([side * 58, -48, 18 - 6 * side]) + d[3]
-        shapes.append(ellipsoid(kidney, (25, 25, 46), KIDNEY_HU, rng.uniform(2.5, 5.0), rough_mm=1))
+        shapes.append(
+            ellipsoid(kidney, (25, 25, 46), KIDNEY_HU, rng.uniform(2.5, 5.0), rough_mm=1).of("kidney")
+        )
         shapes.append(ellipsoid(np.add(kidney, (-side * 10, 6, 0)), (9, 9, 20), -30, rng.uniform(4, 12)))
         top = np.array([side * 34, -30, 64 + 4 * side]) + 0.5 * d[3]
         for leg in ((side * 6, -14, -4), (-side * 1, -15, -4), (0, 6, 3)):
@@ -85,9 +87,9 @@ def heart(rng: np.random.Generator) -> list[Shape]:
     return [
         ellipsoid(c, (46, 34, 37), 41, 1.6, axes=turn.T, rough_mm=1.5),
         ellipsoid(np.add(c, (34, 0, 6)), (24, 27, 32), 41, 1.6, rough_mm=1.5),
-        ellipsoid(np.add(c, (16, -22, 14)), (36, 15, 20), blood, 1.7, rough_mm=1.0),
+        ellipsoid(np.add(c, (16, -22, 14)), (36, 15, 20), blood, 1.7, rough_mm=1.0).of("blood"),
         ellipsoid(np.add(c, (-16, -4, -4)), (33, 27, 30), HEART_MUSCLE_HU, suv, axes=turn.T, rough_mm=1.0),
-        ellipsoid(np.add(c, (-14, -4, -3)), (22, 16, 19), blood, 1.7, axes=turn.T),
+        ellipsoid(np.add(c, (-14, -4, -3)), (22, 16, 19), blood, 1.7, axes=turn.T).of("blood"),
         ellipsoid(np.add(c, (4, 20, 4)), (24, 9, 22), FAT_HU + 15, FAT_SUV, rough_mm=3.0),
     ]
 

@@ -26,6 +26,7 @@ class Shape:
         space: ANATOMICAL (moved by the patient's warp) or WORLD (true millimeters).
         rough_mm: amplitude of the surface's irregularity.
         table: for a stack, float (len(STACK_Z_MM), 4): center x, center y, half width, half depth.
+        tissue: what it is made of where that decides how it looks ("fat", "liver", ...); "" elsewhere.
     """
 
     kind: int
@@ -37,10 +38,15 @@ class Shape:
     space: int = ANATOMICAL
     rough_mm: float = 0.0
     table: np.ndarray | None = field(default=None, repr=False)
+    tissue: str = ""
 
     def valued(self, hu: float, suv: float) -> Shape:
         """The same shape with other values."""
         return replace(self, hu=hu, suv=suv)
+
+    def of(self, tissue: str) -> Shape:
+        """The same shape made of a tissue."""
+        return replace(self, tissue=tissue)
 
 
 def capsule(

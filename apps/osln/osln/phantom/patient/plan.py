@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,9 @@ from osln.phantom.findings.tumor import primary_tumor
 from osln.phantom.parameters import PhantomParameters
 from osln.phantom.patient.fields import SplineField, random_field
 from osln.phantom.patient.pet import misregistration
+from osln.phantom.realistic.body import realistic_anatomy
+from osln.phantom.realistic.look import Look, draw
+from osln.phantom.realistic.parameters import RealisticParameters
 
 # World box that holds every field of view with a margin; lattices cover it whatever is imaged.
 WORLD_LOW_MM = (-196.0, -142.0, -16.0)
@@ -28,7 +31,7 @@ COLUMN_BOX_MM = ((-110.0, 110.0), (-95.0, 65.0), (0.0, 312.0))
 COLUMN_SPACING_MM = (2.5, 2.5, 3.0)
 _STREAMS = (
     "warp", "anatomy", "tumor", "mimics", "nodes", "spots", "texture", "motion", "ct noise", "pet noise",
-    "pet ct", "examinations",
+    "pet ct", "examinations", "look", "details",
 )  # fmt: skip
 
 
@@ -84,6 +87,7 @@ class PlannedPatient:
         motion: misregistration between CT and PET.
         given_boundary_mm: boundary points of a tumor that was given with the CT; None when it was drawn.
         refused: how many drawn nodes each reason kept out.
+        look: what was drawn for a patient of `RealisticParameters`, else None.
     """
 
     seed: int
@@ -97,6 +101,7 @@ class PlannedPatient:
     motion: SplineField
     given_boundary_mm: np.ndarray | None = None
     refused: Mapping[str, int] = field(default_factory=dict)
+    look: Look | None = None
 
     @cached_property
     def streams(self) -> dict[str, np.random.SeedSequence]:
@@ -136,17 +141,33 @@ def plan_patient(
 
     Args:
         seed: 0 or more; the same seed is the same patient.
-        parameters: the cohort's parameters.
+        parameters: the cohort's parameters; `RealisticParameters` have an anatomy and a look of their own.
         anatomy: makes the background from the anatomy's random stream.
 
     Returns:
         The patient, ready to be imaged on any grid.
+
+    Raises:
+        ValueError: for realistic parameters with another anatomy than the built-in one.
     """
     streams = seed_streams(seed)
     space = _patient_space(np.random.default_rng(streams["warp"]), parameters)
-    background = anatomy(np.random.default_rng(streams["anatomy"]))
     axes = grid_axes(COLUMN_BOX_MM, COLUMN_SPACING_MM)
-    return populate(seed, parameters, background, space, axes)
+    stream = np.random.default_rng(streams["anatomy"])
+    if not isinstance(parameters, RealisticParameters):
+        return populate(seed, parameters, anatomy(stream), space, axes)
+    if anatomy is not built_in_anatomy:
+        raise ValueError("realistic phantoms have the built-in anatomy: leave out `anatomy` or the realism")
+    look, own = draw(np.random.default_rng(streams["look"]), parameters)
+    background = realistic_anatomy(stream, np.random.default_rng(streams["details"]), parameters, look)
+    patient = populate(seed, own, background, space, axes)
+    return replace(
+        patient,
+        look=look,
+        tumor=look.colored_tumor(patient.tumor),
+        mimics=[look.colored_deposit(deposit) for deposit in patient.mimics],
+        nodes=[look.colored_deposit(deposit) for deposit in patient.nodes],
+    )
 
 
 def populate(

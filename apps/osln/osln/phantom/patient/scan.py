@@ -23,6 +23,10 @@ from osln.phantom.patient.plan import (
     grid_axes,
     plan_patient,
 )
+from osln.phantom.realistic.body import RealisticBackground
+from osln.phantom.realistic.look import Look
+from osln.phantom.realistic.parameters import RealisticParameters
+from osln.phantom.realistic.scanner import Scanner
 
 FIELDS = {"column": COLUMN_BOX_MM, "body": ((-180.0, 180.0), (-125.0, 125.0), (0.0, 312.0))}
 # Below it lies the air around the patient, which stays free of noise so that files stay small.
@@ -160,6 +164,8 @@ def image_ct(patient: PlannedPatient, axes_mm: Sequence[np.ndarray]) -> np.ndarr
 
 def _ct(patient: PlannedPatient, canvas: Canvas) -> np.ndarray:
     """The CT with texture and noise, int16 HU."""
+    if patient.look is not None:
+        return _realistic_ct(patient, patient.look, canvas)
     parameters = patient.parameters
     image = np.full(canvas.shape, -1000.0, np.float32)
     patient.background.paint_ct(image, canvas)
@@ -182,6 +188,16 @@ def _ct(patient: PlannedPatient, canvas: Canvas) -> np.ndarray:
     image += np.where(room, 0.0, texture)
     image += np.where(room, 0.0, noise)
     return np.clip(np.rint(image), -1024, 3071).astype(np.int16)
+
+
+def _realistic_ct(patient: PlannedPatient, look: Look, canvas: Canvas) -> np.ndarray:
+    """The CT of a patient with a look, int16 HU."""
+    assert isinstance(patient.background, RealisticBackground)
+    assert isinstance(patient.parameters, RealisticParameters)
+    scanner = Scanner(look, patient.parameters, patient.space.low_mm, patient.space.high_mm)
+    texture, noise = (np.random.default_rng(patient.streams[name]) for name in ("texture", "ct noise"))
+    clean = scanner.clean(patient.background, patient.foreground, canvas, texture)
+    return scanner.scanned(clean, canvas, patient.background.body_level(list(canvas.anatomical_mm)), noise)
 
 
 def _noise_lattice(

@@ -75,8 +75,9 @@ def sidecar(case: str, phantom: Phantom, *, approved: bool) -> dict[str, Any]:
     """All that is known of a phantom: how it was made, every node and every mimic.
 
     The misregistration's coefficients rebuild the field (`SplineField.from_json`): the PET shows at p
-    what the CT shows at p + u(p).
+    what the CT shows at p + u(p). What was drawn for a realistic phantom is its `look`.
     """
+    look = phantom.patient.look
     return {
         "case": case,
         "synthetic": True,
@@ -88,6 +89,7 @@ def sidecar(case: str, phantom: Phantom, *, approved: bool) -> dict[str, Any]:
         "grid": {"shape": list(phantom.ct_hu.shape), "affine": phantom.affine.tolist()},
         "pet_grid": {"shape": list(phantom.pet_suv.shape), "affine": phantom.pet_affine.tolist()},
         "parameters": asdict(phantom.parameters),
+        **({"look": asdict(look)} if look else {}),
         "findings": [finding.to_json() for finding in phantom.findings],
         "misregistration": _motion_json(phantom),
     }

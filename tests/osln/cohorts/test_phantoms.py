@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from osln.cohorts.phantoms import PhantomCohort, cohort_key, make_patient, split_seeds
+from osln.cohorts.phantoms import KINDS, Patient, PhantomCohort, cohort_key, make_patient, split_seeds
 from osln.imaging.lung_column import reason_not_usable
 from osln.phantom import PhantomParameters, RealisticParameters
 from osln.rows.experiments import PRESETS, SEGMENTERS
+from osln.rows.paper import COHORT_KINDS
 
 PRESET = PRESETS["demo"]
 
@@ -60,6 +61,38 @@ def test_a_realistic_phantom_is_a_column_for_every_network(patient):
     assert (column.ct_hu != patient.column.ct_hu).mean() > 0.5
 
 
+def test_patients_of_several_kinds_take_turns_and_lie_with_their_kind(tmp_path, monkeypatch):
+    made = []
+
+    def make(seed, _, kind):
+        made.append((seed, kind))
+        return Patient(None)
+
+    monkeypatch.setattr("osln.cohorts.phantoms.make_patient", make)
+    monkeypatch.setattr("osln.cohorts.phantoms.save_column", lambda *_: None)
+    mixed = PhantomCohort(tmp_path, PRESET, KINDS["mixed"])
+    for seed in (300_000, 300_001):
+        mixed.patient(seed)
+    assert made == [(300_000, PhantomParameters()), (300_001, RealisticParameters())]
+    cases = ("phantom-300000", "phantom-300001")
+    apart = [PhantomCohort(tmp_path, PRESET, KINDS[name]) for name in ("default", "realistic")]
+    assert [mixed.path(case) for case in cases] == [
+        one.path(case) for one, case in zip(apart, cases, strict=True)
+    ]
+    assert [mixed.fingerprint(case) for case in cases] == [
+        one.fingerprint(case) for one, case in zip(apart, cases, strict=True)
+    ]
+    assert apart[0].path(cases[1]) != apart[1].path(cases[1])
+
+
+def test_kinds_are_those_of_the_command_line_and_there_is_at_least_one(tmp_path):
+    assert tuple(KINDS) == COHORT_KINDS
+    assert [PhantomCohort(tmp_path, PRESET, kinds).name for kinds in KINDS.values()] == [*KINDS]
+    assert PhantomCohort(tmp_path, PRESET, (PhantomParameters(node_mean=31.0),)).name == "other"
+    with pytest.raises(ValueError, match="at least one kind"):
+        PhantomCohort(tmp_path, PRESET, ())
+
+
 def test_splits_never_share_a_seed():
     seeds = [seed for split in ("train", "validation", "test") for seed in split_seeds(split, 1000)]
     assert len(set(seeds)) == 3000
@@ -72,7 +105,7 @@ def test_a_cohort_of_given_sizes_names_its_cases_by_split(tmp_path):
     # Nobody of stage two is seen by a network of stage one.
     assert cohort.unseen_part("phantom-400000") == () and cohort.trained_on == "phantom"
     prints = {cohort.fingerprint(case) for case in cohort.cases("train")}
-    other = PhantomCohort(tmp_path, PRESET, PhantomParameters(node_mean=31.0))
+    other = PhantomCohort(tmp_path, PRESET, (PhantomParameters(node_mean=31.0),))
     assert len(prints) == 2 and other.fingerprint("phantom-100000") not in prints
 
 

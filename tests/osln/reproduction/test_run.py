@@ -15,7 +15,7 @@ from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Network
 from osln.rows.experiments import PRESETS, ROWS, SERVED_NETWORKS
 from osln.rows.lines import candidate_row
-from osln.rows.paper import TABLES, rows_of
+from osln.rows.paper import COHORT_KINDS, COHORT_SIZES, TABLES, rows_of
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import ModelStore
 from small.cohort import TinyCohort, make_plan, tiny_preset
@@ -142,6 +142,13 @@ def test_the_candidates_that_teach_are_those_of_networks_that_have_not_seen_the_
     assert part.metadata["train_cases"] == ["train-2", "train-3"]
 
 
+def test_a_generated_cohort_is_of_the_kind_that_was_asked_for(tmp_path):
+    sizes = COHORT_SIZES["demo"]
+    for kind in COHORT_KINDS:
+        cohort = run.open_cohort("phantom", tmp_path, PRESETS["demo"], sizes, kind)
+        assert cohort.name == kind and len(cohort.cases("stage two")) == 240
+
+
 def test_what_cannot_be_used_is_told_without_a_traceback(tmp_path, capsys):
     given = ["tables", "--table", "1b", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     assert main([*given, "--store", str(tmp_path / "none")]) == 1
@@ -158,6 +165,8 @@ def test_what_cannot_be_used_is_told_without_a_traceback(tmp_path, capsys):
         (["--phantoms", "--epochs", "0"], "--epochs: expected a whole number from 1, got 0"),
         (["--phantoms", "--detector-iterations", "-1"], "from 1, got -1"),
         (["--phantoms", "--tagger", str(tmp_path / "none")], "no tagger at"),
+        (["--phantoms", "--kind", "real"], "choose from"),
+        (["--store", str(tmp_path), "--kind", "mixed"], "--kind is about phantoms"),
     ):
         assert main([*given, *wrong]) == 1
         assert words in capsys.readouterr().err

@@ -23,7 +23,7 @@ from osln.cli.options import (
     add_work,
     command,
 )
-from osln.rows.paper import COHORT_SIZES, TABLES, CohortSizes
+from osln.rows.paper import COHORT_KINDS, COHORT_SIZES, TABLES, CohortSizes
 from osln.rows.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ def add_parser(commands: Any) -> None:
         metavar="N,N,N,N",
         help="generated phantoms: how many to train, validate and test with, and for stage two (default: the "
         "preset's)",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=COHORT_KINDS,
+        default="default",
+        help="of phantoms: default or realistic ones, or by turns one of each (docs/phantom-realism.md)",
     )
     add_preset(parser)
     parser.add_argument("--seeds", type=positive, default=1, help="trainings of each row")
@@ -122,7 +128,9 @@ def run(options: argparse.Namespace) -> int:
     sizes = options.phantoms or COHORT_SIZES[options.preset]
     tables = tuple(TABLES) if options.table == "all" else (options.table,)
     out: Path = options.out or RUNS / f"table-{options.table}"
-    cohort = open_cohort(str(options.store or "phantom"), options.work, preset, sizes)
+    if options.store and options.kind != "default":
+        raise ValueError("--kind is about phantoms: leave it out, or --store")
+    cohort = open_cohort(str(options.store or "phantom"), options.work, preset, sizes, options.kind)
     if options.ship_curves is not None:
         return measure(options.ship_curves, cohort, preset)
     for folder in (options.work, out):

@@ -1,4 +1,4 @@
-"""Phantom patients as training columns, kept in a folder so that they are made once."""
+"""Phantom patients as training columns, kept in folders so that they are made once."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from osln.imaging.column_file import load_column, save_column
 from osln.imaging.grid import Grid, Volume, canonical
 from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.imaging.study import build_study
-from osln.phantom import GENERATOR_VERSION, PhantomParameters
+from osln.phantom import GENERATOR_VERSION, PhantomParameters, RealisticParameters
 from osln.phantom.patient.plan import grid_axes, plan_patient
 from osln.phantom.patient.scan import image_patient
 from osln.rows.experiments import Preset
@@ -29,6 +29,12 @@ FIRST_SEED = {
 CENTER_MM = (0.0, -10.0)
 """Where the lungs of the phantoms lie in x and y on average, as `prepare` would find them."""
 LENGTH_MM = (0.0, 312.0)
+KINDS: Mapping[str, tuple[PhantomParameters, ...]] = {
+    "default": (PhantomParameters(),),
+    "realistic": (RealisticParameters(),),
+    "mixed": (PhantomParameters(), RealisticParameters()),
+}
+"""Of the command line, by name (docs/phantom-realism.md); of the mixed ones every second is realistic."""
 SECONDS = 1.5
 """One core for one phantom of the demo preset's grid."""
 
@@ -101,33 +107,49 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
 
 @dataclass(frozen=True)
 class PhantomCohort:
-    """Phantoms of one preset in a folder; a `osln.cohorts.cohort.Cohort` if it knows its sizes.
+    """Phantoms of one preset in folders; a `osln.cohorts.cohort.Cohort` if it knows its sizes.
 
     Args:
-        root: Folder for the columns, about 6 MB each.
+        root: Folder of these folders; a column has about 6 MB.
         preset: Gives the working grid.
-        parameters: The phantom's numbers.
+        kinds: The phantom's numbers; of several, patients take turns by their seeds.
         sizes: Number of patients of each split.
+
+    Raises:
+        ValueError: There is no kind.
     """
 
     root: Path
     preset: Preset
-    parameters: PhantomParameters = field(default_factory=PhantomParameters)
+    kinds: tuple[PhantomParameters, ...] = (PhantomParameters(),)
     sizes: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise ValueError("expected at least one kind of phantoms, got none")
+
+    @property
+    def name(self) -> str:
+        """Of the kinds: a key of `KINDS`, or "other"."""
+        return next((name for name, kinds in KINDS.items() if kinds == self.kinds), "other")
+
     @cached_property
-    def folder(self) -> Path:
-        return self.root / f"phantoms-{cohort_key(self.preset, self.parameters)}"
+    def folders(self) -> tuple[Path, ...]:
+        """Of each kind, so that cohorts share the patients that they have in common."""
+        return tuple(self.root / f"phantoms-{cohort_key(self.preset, kind)}" for kind in self.kinds)
 
     def patient(self, seed: int) -> Patient:
         """The patient of a seed, read from the folder or made and stored there."""
-        path = self.folder / f"{seed}.npz"
+        path = self._path(seed)
         if path.is_file():
             column, more = load_column(path)
             return Patient(column, tuple(more["findings"]))
-        patient = make_patient(seed, self.preset, self.parameters)
+        patient = make_patient(seed, self.preset, self.kinds[seed % len(self.kinds)])
         save_column(path, patient.column, {"findings": patient.findings})
         return patient
+
+    def _path(self, seed: int) -> Path:
+        return self.folders[seed % len(self.folders)] / f"{seed}.npz"
 
     def patients(self, seeds: Iterable[int]) -> Iterator[Patient]:
         """The patients of several seeds, one after the other."""
@@ -152,7 +174,7 @@ class PhantomCohort:
 
     def path(self, case: str) -> Path:
         """File of a case's column."""
-        return self.folder / f"{_seed(case)}.npz"
+        return self._path(_seed(case))
 
     def column(self, case: str) -> LungColumn:
         """The case, made if need be."""
@@ -169,7 +191,7 @@ class PhantomCohort:
 
     def fingerprint(self, case: str) -> str:
         """What a case's column depends on."""
-        return f"{self.folder.name}/{case}"
+        return f"{self.path(case).parent.name}/{case}"
 
     def unseen_part(self, case: str) -> tuple[str, ...]:
         """Nobody: no network of stage one learns from the patients of stage two."""

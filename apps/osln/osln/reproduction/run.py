@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from osln.cohorts.approved_cases import StoreCohort
 from osln.cohorts.cohort import SPLITS, Cohort
-from osln.cohorts.phantoms import PhantomCohort
+from osln.cohorts.phantoms import KINDS, PhantomCohort
 from osln.files.arrays import write_json
 from osln.files.images import write_atomically
 from osln.jobs.artifact import Artifact, Made, with_needs
@@ -37,7 +37,7 @@ PHANTOM = "phantom"
 """Instead of a folder: patients are generated."""
 
 
-def open_cohort(data: str, work: Path, preset: Preset, sizes: CohortSizes) -> Cohort:
+def open_cohort(data: str, work: Path, preset: Preset, sizes: CohortSizes, kind: str = "default") -> Cohort:
     """The cohort of the command line.
 
     Args:
@@ -45,12 +45,13 @@ def open_cohort(data: str, work: Path, preset: Preset, sizes: CohortSizes) -> Co
         work: Folder for the prepared patients.
         preset: Gives the working grid.
         sizes: Of a generated cohort.
+        kind: The same, of `KINDS`.
 
     Raises:
         ValueError: The store cannot be used; says why.
     """
     if data == PHANTOM:
-        return PhantomCohort(work, preset, sizes={split: sizes.of(split) for split in SPLITS})
+        return PhantomCohort(work, preset, KINDS[kind], {split: sizes.of(split) for split in SPLITS})
     return StoreCohort.open(Path(data), work, preset)
 
 
@@ -187,8 +188,12 @@ def _about(plan: Plan) -> dict[str, Any]:
     """What a run needs to be repeated and understood."""
     sizes = {split: len(plan.cohort.cases(split)) for split in SPLITS}
     words = ", ".join(f"{number} {split}" for split, number in sizes.items())
-    generated = isinstance(plan.cohort, PhantomCohort)
-    about = {"cohort": f"{'generated phantoms' if generated else 'the cases of a store'} ({words})"}
+    if isinstance(plan.cohort, PhantomCohort):
+        kind = plan.cohort.name
+        source = "generated phantoms" if kind == "default" else f"generated phantoms of the kind {kind}"
+    else:
+        source = "the cases of a store"
+    about = {"cohort": f"{source} ({words})"}
     measured = "generated phantoms" if plan.cohort.trained_on == PHANTOM else "the patients given"
     about["warning"] = (
         f"Measured on {measured} and with these networks. The paper's own figures are about its 141 patients "

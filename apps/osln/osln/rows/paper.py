@@ -51,6 +51,8 @@ COHORT_SIZES = {
     "paper": CohortSizes(train=84, validation=23, test=34, stage_two=84),
 }
 """By preset; of generated cohorts only."""
+COHORT_KINDS = ("default", "realistic", "mixed")
+"""Of generated cohorts (`osln.cohorts.phantoms.KINDS`)."""
 
 
 BACKBONES = {"": "3D U-Net", "se-unet": "SE-UNet", "hrnet": "HRNet", "psnn": "PSNN"}

@@ -65,7 +65,7 @@ class Files:
 
     def phantoms(self, site: Site) -> PhantomCohort:
         """Patients of a site with their images, for the lane in which stage one learns from these."""
-        return PhantomCohort(self.work, DEMO, site.parameters)
+        return PhantomCohort(self.work, DEMO, (site.parameters,))
 
     def columns(self, lane: Lane) -> list[Artifact]:
         """All patients of such a lane."""
@@ -73,7 +73,7 @@ class Files:
         for case, site in lane.cohort.by_case.items():
             phantoms = self.phantoms(site)
             make = partial(make_column, phantoms, case)
-            name = f"patient {case} in {phantoms.folder.name}"
+            name = f"patient {case} in {phantoms.path(case).parent.name}"
             found.append(Artifact(name, (phantoms.path(case),), (), make, phantoms.seconds))
         return found
 

@@ -60,6 +60,7 @@ def test_slices_that_run_downwards_are_seen_upright():
     assert np.argwhere(picture == 7).tolist() == [[2, 4]]
 
 
+@pytest.mark.slow
 def test_every_side_shows_the_hottest_of_what_is_behind():
     pet = np.random.default_rng(3).random((6, 5, 4)).astype(np.float32)
 

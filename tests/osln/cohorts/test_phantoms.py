@@ -54,6 +54,7 @@ def test_the_key_of_the_columns_that_the_shipped_weights_saw_does_not_know_reali
     assert cohort_key(PRESET, PhantomParameters()) == "000b11d59100"
 
 
+@pytest.mark.slow
 def test_a_realistic_phantom_is_a_column_for_every_network(patient):
     column = make_patient(100_000, PRESET, RealisticParameters()).column
     assert column.ct_hu.shape == patient.column.ct_hu.shape

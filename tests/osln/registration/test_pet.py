@@ -102,6 +102,7 @@ def splined():
     return result, told
 
 
+@pytest.mark.slow
 def test_a_known_smooth_motion_is_found_at_the_marks(splined):
     result, _ = splined
 
@@ -150,6 +151,7 @@ def test_the_transform_survives_its_file(splined, tmp_path):
     assert np.allclose(map_points(again, MARKS_MM), map_points(transform, MARKS_MM))
 
 
+@pytest.mark.slow
 def test_a_repeated_run_gives_the_same_result_up_to_the_order_of_sums(splined):
     again = register_pet(ct_shifted_by(), pet_of(breathing), ct_shifted_by(breathing, noise_seed=1))
 
@@ -171,6 +173,7 @@ def test_a_pair_that_lies_right_is_left_alone():
     assert result.warnings == []
 
 
+@pytest.mark.slow
 def test_a_spline_that_folds_is_dropped_for_the_rigid_transform(monkeypatch):
     monkeypatch.setattr(pet_module, "folding_share", lambda transform, grid: 0.01)
     shift = by((9.0, -6.0, 8.0))

@@ -146,6 +146,7 @@ def test_more_devices_than_a_batch_has_patches_are_refused(columns):
         quick(columns, devices=("cpu",) * 5)
 
 
+@pytest.mark.slow
 def test_a_resume_file_of_other_labels_or_settings_is_not_used(columns, tmp_path):
     path = tmp_path / "run.resume"
     quick(columns, resume_path=path)

@@ -45,6 +45,7 @@ def test_default_parameters_give_no_look():
     assert phantom(3).patient.look is not None and phantom(3).anatomy == "realistic"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 4, 8])
 def test_nothing_is_painted_over_a_node(seed):
     patient = plan_patient(seed, FULL)
@@ -65,6 +66,7 @@ def test_nothing_is_painted_over_a_node(seed):
     assert seen >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 4])
 def test_labels_are_those_of_counting_nodes_alone(seed):
     case = make_phantom(seed, spacing_mm=(2.5, 2.5, 3.0), parameters=FULL)
@@ -84,6 +86,7 @@ def test_a_narrow_field_of_view_cuts_the_body_and_no_node():
     assert (case.ct_hu[case.nodes > 0] > -500).all()
 
 
+@pytest.mark.slow
 def test_arms_and_table_are_seen_where_they_are():
     def seen(share: float) -> np.ndarray:
         ranges = replace(

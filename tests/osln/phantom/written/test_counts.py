@@ -47,6 +47,7 @@ def test_twelve_patients_have_the_declared_numbers_of_nodes() -> None:
     assert 8 <= len(benign) / count <= 18
 
 
+@pytest.mark.slow
 def test_twelve_patients_have_every_kind_of_mimic() -> None:
     kinds = {f.kind for case in cases() for f in case.findings}
     assert {"vessel", "vessel stub", "cyst", "muscle bundle", "hot spot", "bowel", "brown fat"} <= kinds

@@ -35,6 +35,7 @@ def first_headers(folder: Path) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_an_aligned_phantom_is_imported_voxel_by_voxel(tmp_path):
     made = phantom()
     write_dicom_case(tmp_path / "in", "phantom-01", made, approve=True)
@@ -173,6 +174,7 @@ def test_dciodvfy_finds_no_error(tmp_path, require, misregistered):
         check_with_dciodvfy(path, require)
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_studies(tmp_path):
     arguments = ["--dicom", "--cases", "1", "--field", "column", "--spacing", "5", "5", "5", "--seed", "3"]
     assert main(["phantoms", "--out", str(tmp_path), *arguments]) == 0

@@ -84,8 +84,8 @@ class RealisticParameters(PhantomParameters):
     liver_vessels: Range = (8.0, 24.0)  # Branches of hepatic and portal veins over 2 mm; chosen.
     small_vessels: Range = (60.0, 180.0)  # Named and unnamed vessels of 0.6 to 1.8 mm in any course; chosen.
 
-    # PET; the guideline is EANM's for tumors, 10.1007/s00259-014-2961-x
-    pet_voxel_mm: Range = (2.7, 5.4)  # Guideline: 3 to 4 mm; the sarcoma set has 3.3 to 5.5.
+    # PET
+    pet_voxel_mm: Range = (2.7, 5.4)  # The measured sarcoma set has 3.3 to 5.5; smaller: chosen.
     pet_fwhm_mm: Range = (4.5, 8.0)  # About 7 mm where scanners are harmonized, less in new ones; chosen.
-    pet_noise_range: Range = (0.07, 0.22)  # Guideline: coefficient of variation under 0.15, widened.
+    pet_noise_range: Range = (0.07, 0.22)  # As `pet_noise_fraction` (default .14), good to poor; chosen.
     moved_mm: Range = (2.0, 12.0)  # 95th percentile of the displacement; breathing; chosen.

@@ -1,0 +1,285 @@
+"""Does the paper's recipe learn? Its optimizer, rate and loss on the `demo` networks, beside the demo recipe.
+
+Grid, network, patches and patients are the demo preset's in all rows; what differs is the recipe, and between
+the two recipes one number at a time. A training is kept in --work and goes on where it was stopped.
+
+    ./benchmarks/run recipe --out docs/images/recipe.png
+    ./benchmarks/run recipe --steps 800 --recipes demo paper
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from osln.cli.engines import cores
+from osln.cohorts.phantoms import PhantomCohort
+from osln.files.whole import write_json
+from osln.jobs.artifact import Artifact
+from osln.jobs.processes import Processes
+from osln.jobs.run import run_jobs
+from osln.jobs.worker import device, tell_training
+from osln.learning.fit import Progress
+from osln.metrics.bootstrap import Distribution, distribution, resamples
+from osln.metrics.definitions import Counts, mean_recall
+from osln.rows.experiments import SEGMENTERS
+from osln.rows.paper import CohortSizes
+from osln.rows.presets import PRESETS, Preset
+from osln.stage_one.training import train
+from osln.stage_one.validation import sweeps
+from osln.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO, PAPER = PRESETS["demo"], PRESETS["paper"]
+LOOKS = 8
+STEP_SECONDS = 0.35
+"""Of one core."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a demo network is trained.
+
+    Attributes:
+        words: What differs.
+        taken: Fields of the preset `paper` that replace those of `demo`.
+        steps: As many as the whole run is asked for; None for demo's own.
+    """
+
+    words: str
+    taken: tuple[str, ...]
+    long: bool = True
+
+    @property
+    def preset(self) -> Preset:
+        """The demo preset with these numbers of the paper's."""
+        return replace(DEMO, **{name: getattr(PAPER, name) for name in self.taken})
+
+
+_ALL = ("learning_rate", "betas", "weight_decay", "positive_weight", "output_bias")
+RECIPES = {
+    "demo": Recipe("demo", (), long=False),
+    "demo-long": Recipe("demo, as many steps as the paper's", ()),
+    "paper": Recipe("paper", _ALL),
+    **{
+        f"paper-but-{name.replace('_', '-')}": Recipe(
+            f"paper, but {words}", tuple(other for other in _ALL if other != name)
+        )
+        for name, words in (
+            ("learning_rate", f"rate {DEMO.learning_rate:g} instead of {PAPER.learning_rate:g}"),
+            ("betas", f"second moment {DEMO.betas[1]:g} instead of {PAPER.betas[1]:g}"),
+            ("positive_weight", f"node voxels weigh {DEMO.positive_weight:g} instead of 1"),
+            ("output_bias", f"last bias starts at {DEMO.output_bias:g} instead of 0"),
+        )
+    },
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all trainings share.
+
+    Attributes:
+        cohort: Patients of the splits "train", "validation" and "test".
+        network: Name in `SEGMENTERS`.
+        steps: Of a long training.
+        seed: Of first weights and patches.
+    """
+
+    cohort: PhantomCohort
+    network: str
+    steps: int
+    seed: int
+
+    def steps_of(self, recipe: Recipe) -> int:
+        """Training steps."""
+        return self.steps if recipe.long else min(self.steps, DEMO.iterations)
+
+    def path(self, recipe: Recipe) -> Path:
+        """Where a training is kept, by all that it depends on but the code."""
+        cohort = self.cohort
+        sizes = [cohort.sizes[split] for split in ("train", "validation")]
+        content = (
+            self.network, asdict(recipe.preset), self.steps_of(recipe), self.seed, sizes,
+            [folder.name for folder in cohort.folders], LOOKS,
+        )  # fmt: skip
+        return cohort.root / "recipes" / f"{sha256(repr(content).encode()).hexdigest()[:12]}.pt"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train what was not trained yet; print the tables in Markdown, draw the curves."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="RECIPE")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=PAPER.iterations,
+        help="of all but the demo recipe (%(default)s)",
+    )
+    parser.add_argument(
+        "--phantoms", default="80,24,48", help="to train, to watch and to test with (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".osln-measure", help="folder that keeps patients and networks"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to draw the curves (PNG)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every figure")
+    options = parser.parse_args(arguments)
+    try:
+        numbers = [int(part) for part in options.phantoms.split(",")]
+        train_size, watched_size, test_size = numbers
+        CohortSizes(train_size, watched_size, test_size, stage_two=1)
+    except ValueError as error:
+        parser.error(f"--phantoms: expected three numbers like 80,24,48, got {options.phantoms} ({error})")
+    sizes = dict(zip(("train", "validation", "test"), numbers, strict=True))
+    cohort = PhantomCohort(options.work, DEMO, sizes=sizes)
+    experiment = Experiment(cohort, options.network, options.steps, options.seed)
+    chosen = {name: RECIPES[name] for name in options.recipes}
+    failed = run_jobs(trainings(experiment, chosen), Processes(options.processes))
+    for name, reason in failed.items():
+        sys.stderr.write(f"{name}: {reason}\n")
+    learned = {
+        name: load_checkpoint(experiment.path(recipe))
+        for name, recipe in chosen.items()
+        if experiment.path(recipe).is_file()
+    }
+    figures = judged(experiment, learned)
+    sys.stdout.write(report(experiment, learned, figures))
+    if options.out:
+        curves(learned).savefig(options.out, dpi=80)
+    if options.json:
+        content = {name: {"record": dict(one.metadata), "test": asdict(figures[name].interval())}
+                   for name, one in learned.items()}  # fmt: skip
+        write_json(options.json, content)
+    return 1 if failed else 0
+
+
+def trainings(experiment: Experiment, recipes: Mapping[str, Recipe]) -> list[Artifact]:
+    """A training of each recipe."""
+    return [
+        Artifact(
+            name=f"recipe {name}",
+            paths=(experiment.path(recipe),),
+            needs=(),
+            make=partial(learn, experiment, recipe),
+            cost=STEP_SECONDS * experiment.steps_of(recipe),
+            uses_network=True,
+        )
+        for name, recipe in recipes.items()
+    ]
+
+
+def learn(experiment: Experiment, recipe: Recipe) -> None:
+    """Train with a recipe and keep the network with its curves."""
+    path = experiment.path(recipe)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cohort = experiment.cohort
+    columns = {
+        split: [cohort.column(case) for case in cohort.cases(split)] for split in ("train", "validation")
+    }
+    resume, seen = path.with_suffix(".resume"), path.with_suffix(".json")
+    looks: dict[str, float] = json.loads(seen.read_text()) if seen.is_file() else {}
+
+    def on_progress(state: Progress) -> None:
+        tell_training(state)
+        # Told with every report until the next look: the first one with these figures is the look's.
+        if state.validation and state.validation["metric"] not in (None, *list(looks.values())[-1:]):
+            looks[str(state.step)] = state.validation["metric"]
+            write_json(seen, looks)
+
+    checkpoint = train(
+        SEGMENTERS[experiment.network],
+        recipe.preset,
+        columns["train"],
+        columns["validation"],
+        iterations=experiment.steps_of(recipe),
+        seed=experiment.seed,
+        trained_on=cohort.trained_on,
+        device=device(),
+        validations=LOOKS,
+        resume_path=resume,
+        on_progress=on_progress,
+    )
+    save_checkpoint(path, replace(checkpoint, metadata={**checkpoint.metadata, "looks": looks}))
+    for rest in (resume, seen):
+        rest.unlink(missing_ok=True)
+
+
+def judged(experiment: Experiment, learned: Mapping[str, Checkpoint]) -> dict[str, Distribution]:
+    """mRecall of each network on the test patients, on the same resamples."""
+    cohort = experiment.cohort
+    columns = [cohort.column(case) for case in cohort.cases("test")]
+    weights = resamples(len(columns))
+    return {
+        name: distribution([Counts.of(sweeps(one, columns))], mean_recall, weights)
+        for name, one in learned.items()
+    }
+
+
+def report(
+    experiment: Experiment, learned: Mapping[str, Checkpoint], figures: Mapping[str, Distribution]
+) -> str:
+    """Markdown: a line for each recipe, and how mRecall grew on the validation patients."""
+    sizes = experiment.cohort.sizes
+    lines = [
+        f"Network {experiment.network}, seed {experiment.seed}; {sizes['train']} phantoms to learn from, "
+        f"{sizes['validation']} to watch, {sizes['test']} to test with\n",
+        "| recipe | steps | Dice loss at 1/8, 1/2, end | mRecall, test | minus demo |",
+        "|---|---|---|---|---|",
+    ]
+    first = figures.get("demo")
+    for name, one in learned.items():
+        losses: list[Any] = one.metadata["losses"]
+        dice = [losses[int(share * (len(losses) - 1))][2] for share in (1 / 8, 1 / 2, 1)]
+        less = "" if first is None or name == "demo" else bracketed(figures[name] - first, "+.3f")
+        lines.append(
+            f"| {RECIPES[name].words} | {losses[-1][0]} | {', '.join(f'{each:.3f}' for each in dice)} "
+            f"| {bracketed(figures[name], '.3f')} | {less} |"
+        )
+    lines += ["", "mRecall on the patients to watch, by step\n"]
+    for name, one in learned.items():
+        seen = ", ".join(f"{step} {value:.3f}" for step, value in watched(one))
+        lines.append(f"- {RECIPES[name].words}: {seen}")
+    return "\n".join(lines) + "\n"
+
+
+def bracketed(figure: Distribution, form: str) -> str:
+    """Value and 95 % interval."""
+    found = figure.interval()
+    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+
+
+def watched(checkpoint: Checkpoint) -> list[tuple[int, float]]:
+    """Step and mRecall of each look at the validation patients, less those that say the same as the last."""
+    looks: Any = checkpoint.metadata["looks"]
+    return [(int(step), value) for step, value in looks.items()]
+
+
+def curves(learned: Mapping[str, Checkpoint]) -> Figure:
+    """Dice loss of the training batches and mRecall of the validation patients over the steps."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, one in learned.items():
+        losses: Any = one.metadata["losses"]
+        left.plot([step for step, *_ in losses], [dice for *_, dice in losses], linewidth=1)
+        right.plot(*zip(*watched(one), strict=True), marker="o", markersize=3, label=RECIPES[name].words)
+    left.set(xlabel="training step", ylabel="Dice loss of the batches, mean of 50 steps", ylim=(0, 1))
+    right.set(xlabel="training step", ylabel="mRecall, validation phantoms", ylim=(0, 1))
+    right.legend(fontsize=7)
+    return figure
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,8 +17,9 @@ from osln.phantom import PhantomParameters, make_phantom
 from osln.rows.experiments import PRESETS, SEGMENTERS, SERVED_NETWORKS
 from osln.stage_one.training import train
 from osln.tagging.tagger import Tagger
-from osln.weights.model_store import SHIPPED, ModelStore
+from osln.weights.model_store import ModelStore
 from osln.weights.shipped import ship_tagger
+from osln.weights.store_state import SHIPPED
 from small import store as small_store
 from small.running_server import APP
 

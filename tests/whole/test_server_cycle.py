@@ -15,7 +15,8 @@ from monailabel.client.client import MONAILabelClientException
 
 from osln.rows.experiments import LATE_FUSION
 from osln.weights.checkpoint import load_checkpoint
-from osln.weights.model_store import SHIPPED, ModelStore
+from osln.weights.model_store import ModelStore
+from osln.weights.store_state import SHIPPED
 from small.easy_cohort import (
     BROKEN,
     NETWORK,

@@ -39,7 +39,7 @@ from osln.published import SERVED_ROWS, Published
 from osln.rows.experiments import OPERATING_POINT, Row
 from osln.stage_one.candidates import Detections
 from osln.store.layout import companions
-from osln.weights.model_store import SHIPPED
+from osln.weights.store_state import SHIPPED
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from osln.tagging.tagger import Tagger, tagger_file
-from osln.weights.model_store import SHIPPED, ModelStore
+from osln.weights.model_store import ModelStore
+from osln.weights.store_state import SHIPPED
 
 logger = logging.getLogger(__name__)
 

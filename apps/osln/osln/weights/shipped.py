@@ -8,7 +8,8 @@ from typing import Any
 from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import TAGGER
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
-from osln.weights.model_store import as_json, sha256_of
+from osln.weights.model_store import sha256_of
+from osln.weights.store_state import as_json
 
 Curves = Mapping[str, tuple[Sequence[str], Sequence[Mapping[str, float]]]]
 """By classifier the networks that it was measured with and the points, see `ModelStore.curve`."""

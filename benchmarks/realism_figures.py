@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import Volume, resample
+from osln.imaging.grid import Volume
+from osln.imaging.resampling import resample
 from osln.phantom.planted.real_ct import body_mask
 
 SPACING_MM = (2.5, 2.5, 3.0)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from osln.imaging.grid import Grid, resample
+from osln.imaging.grid import Grid
+from osln.imaging.resampling import resample
 from osln.metrics.froc import froc
 from osln.metrics.matching import match
 from small.examples import failed_and_all

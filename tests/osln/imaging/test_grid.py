@@ -11,11 +11,10 @@ from osln.imaging.grid import (
     grid_in_file_order,
     in_file_order,
     mask_box,
-    prefilter_sigma,
     read_volume,
-    resample,
     write_volume,
 )
+from osln.imaging.resampling import prefilter_sigma, resample
 from small.geometry import OBLIQUE, ORIGIN, RAS, affine_of, turned
 
 LPS = affine_of(np.diag([-1.5, -2.0, 3.0]), ORIGIN)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from osln.imaging.grid import Grid, canonical, paste_labels, resample, write_volume
+from osln.imaging.grid import Grid, canonical, write_volume
+from osln.imaging.resampling import paste_labels, resample
 from small.geometry import OBLIQUE, RAS, affine_of, turned
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from osln.imaging.distance import tumor_distance_mm
-from osln.imaging.grid import Grid, Volume, canonical, resample
+from osln.imaging.grid import Grid, Volume, canonical
 from osln.imaging.lung_column import LungColumn, compact, prepare
+from osln.imaging.resampling import resample
 from osln.imaging.study import Study
 from osln.rows.experiments import PRESETS
 from small.body import LUNGS_MM, ball, body_hu, millimeters, on_file

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from osln.retraining import round as rounds
-from osln.retraining.round import Round, Settings
+from osln.retraining.round import Round
 from osln.retraining.seen import cases_seen
+from osln.retraining.settings import Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.weights.model_store import ModelStore
 from small.scored import finds, shares

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from osln.retraining import unseen
-from osln.retraining.round import Settings
 from osln.retraining.seen import cases_seen
+from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, newest_unseen, unseen_versions
 from osln.rows.experiments import PRESETS
 from osln.store.splits import folds

@@ -20,7 +20,8 @@ from osln.clicks.clicks import checked_clicks, from_indices, points_of
 from osln.clicks.outline import RADIUS_MM, Outline
 from osln.files.arrays import plain
 from osln.files.images import split_suffix
-from osln.imaging.grid import Grid, grid_in_file_order, in_file_order, resample
+from osln.imaging.grid import Grid, grid_in_file_order, in_file_order
+from osln.imaging.resampling import resample
 from osln.imaging.study import Study, build_study
 from osln.output.cases import load_for
 from osln.output.label_maps import DTYPES, EXTENSIONS, LABELS

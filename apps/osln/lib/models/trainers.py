@@ -3,10 +3,8 @@
 import json
 import logging
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ from monailabel.interfaces.tasks.train import TrainTask
 from lib.errors import translated
 from lib.models.gpus import asked_for_several, shared_gpus, what_was_used
 from lib.models.jobs import be_idle
+from lib.models.training_record import TrainingRecord, line
 from lib.options import Choice, Number, Option, Switch, checked, shown
 from lib.temporary import server
 from osln.files.arrays import plain
-from osln.files.images import write_atomically
 from osln.files.whole import write_json
 from osln.learning.fit import Progress
 from osln.retraining.classifier import retrain_classifier
@@ -183,7 +181,7 @@ class NetworkTrainer(TrainTask):
             return self._train(request, datastore)
 
     def _train(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
-        record = _Record(self.record)
+        record = TrainingRecord(self.record)
         if request.get(BY_ITSELF) and server()[0] not in (0, os.getpid()):
             be_idle()
 
@@ -232,78 +230,9 @@ class NetworkTrainer(TrainTask):
         return outcome
 
 
-class _Record:
-    """State of a training in a file, for the server process.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.began = time.monotonic()
-        self.state: dict[str, Any] = {
-            "start_ts": int(time.time()),
-            "epoch": 0,
-            # Slicer divides by it before the first epoch has ended.
-            "total_epochs": 1,
-            "best_metric": 0.0,
-            "curve": [],
-        }
-
-    def write(self, **changes: Any) -> None:
-        self.state.update(changes)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, json.dumps(plain(self.state)).encode())
-
-    def progress(self, progress: Progress) -> None:
-        figures = progress.validation or {}
-        point = {
-            "epoch": progress.epoch,
-            "loss": progress.loss,
-            "metric": figures.get("metric"),
-            "recall": figures.get("recall"),
-        }
-        self.write(
-            curve=[*self.state["curve"], point],
-            epoch=progress.epoch,
-            total_epochs=progress.epochs,
-            loss=progress.loss,
-            best_metric=max(self.state["best_metric"], figures.get("metric") or 0.0),
-            lesion_recall=figures.get("recall"),
-            false_positives_per_patient=figures.get("false_positives"),
-            seconds_left=progress.seconds_left,
-            status="running",
-            step=None,
-        )
-
-    def end(self, **changes: Any) -> None:
-        # Slicer shows no progress of a training that has a total time.
-        seconds = round(time.monotonic() - self.began)
-        self.write(total_time=str(timedelta(seconds=seconds)), **changes)
-
-
 def newest_first(stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """The states of all trainers by name, the latest training first: Slicer shows the first one only."""
     return dict(sorted(stats.items(), key=lambda item: -item[1].get("start_ts", 0)))
-
-
-def line(progress: Progress) -> str:
-    """A training's state as a line of the log; `/train/` shows the last twenty."""
-    figures = progress.validation or {}
-    shown_figures = [
-        f"{title} {figures[key]:.2f}"
-        for title, key in (("lesion recall", "recall"), ("FP per patient", "false_positives"))
-        if figures.get(key) is not None
-    ]
-    left = timedelta(seconds=round(progress.seconds_left))
-    parts = [
-        f"epoch {progress.epoch}/{progress.epochs}",
-        f"loss {progress.loss:.3f}",
-        *shown_figures,
-        f"{left} left",
-    ]
-    return ", ".join(parts)
 
 
 def about(network: Segmenter | Classifier) -> str:

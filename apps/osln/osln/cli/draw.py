@@ -27,7 +27,8 @@ def run(options: argparse.Namespace) -> int:
     """Detect and draw one case."""
     with shares() as tell:
         tell("loading what is needed", 0.0)
-        from osln.imaging.grid import read_volume, resample
+        from osln.imaging.grid import read_volume
+        from osln.imaging.resampling import resample
         from osln.pictures import draw_detections, save_picture
         from osln.pipeline import load_pipeline
         from osln.store.layout import companions, load_study

@@ -152,7 +152,7 @@ def by_workers(
     """The same from workers, when all are done; the trainings of stage one run at the same time."""
     from osln.jobs.run import run_jobs
     from osln.retraining.judgment import HIGHEST_RISK
-    from osln.retraining.round import Settings
+    from osln.retraining.settings import Settings
     from osln.retraining.spread import Trainings
 
     if options.device != "cpu":

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from osln.clicks.clicks import Clicks
 from osln.clicks.patch import Patch, box_around, cut
-from osln.imaging.grid import Grid, Volume, mask_box, resample
+from osln.imaging.grid import Grid, Volume, mask_box
+from osln.imaging.resampling import resample
 
 RADIUS_MM = (1.0, 45.0)
 """Smallest and largest radius that may be asked for."""

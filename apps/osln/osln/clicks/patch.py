@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from osln.clicks.clicks import Clicks
-from osln.imaging.grid import Grid, Volume, resample
+from osln.imaging.grid import Grid, Volume
+from osln.imaging.resampling import resample
 from osln.imaging.transforms import Scaling, network_input
 
 FINE_MM, COARSE_MM = 1.5, 3.0

@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 from osln.clicks.clicks import Clicks
 from osln.clicks.patch import COARSE_MM, FINE_MM, box_around, cut
 from osln.clicks.phantom_cases import ClickCase
-from osln.imaging.grid import Grid, resample
+from osln.imaging.grid import Grid
+from osln.imaging.resampling import resample
 from osln.imaging.turns import augment
 
 SIZES = (24, 24, 32)

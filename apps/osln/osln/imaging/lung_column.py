@@ -8,8 +8,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from osln.imaging.distance import tumor_distance_mm, zone_mask
-from osln.imaging.grid import Grid, mask_box, resample
+from osln.imaging.grid import Grid, mask_box
 from osln.imaging.lungs import find_lung_center
+from osln.imaging.resampling import resample
 from osln.imaging.reviewed_part import known_voxels
 from osln.imaging.study import Study
 from osln.rows.detectors import Detector

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.imaging.grid import Grid, Volume, resample
+from osln.imaging.grid import Grid, Volume
+from osln.imaging.resampling import resample
 from osln.imaging.reviewed_part import ReviewedPart
 
 LONGEST_MM = 2500.0

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import Grid, Volume, resample
+from osln.imaging.grid import Grid, Volume
 from osln.imaging.lungs import BELOW_TISSUE_HU, IN_SLICE, inside_air, lungs_in
+from osln.imaging.resampling import resample
 
 SPACING_MM = 4.0
 _SMALLEST_EXTENT_MM = 40.0

@@ -17,7 +17,8 @@ from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.matched_points import unlabeled_cases
 from osln.retraining.operating_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
-from osln.retraining.round import Round, Settings
+from osln.retraining.round import Round
+from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, unseen_versions
 from osln.rows.experiments import CLASSIFIERS, ROWS, Preset
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable

@@ -6,72 +6,26 @@ that leave out a part of them (cross-fitting). A subclass of `Round` says what d
 how it is compared, and what is renewed afterwards.
 """
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from osln.learning.fit import Progress
-from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
-from osln.retraining.seen import cases_seen
+from osln.retraining.seen import unseen_parts
+from osln.retraining.settings import Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import approved_cases, phantoms
 from osln.store.parts import partial_cases
-from osln.store.splits import assign, folds
+from osln.store.splits import assign
 from osln.weights.checkpoint import Checkpoint, trained_on
 from osln.weights.model_store import ModelStore, Version
 
 TUNING_LEARNING_RATE = 0.25
 """Learning rate when going on from published weights, as a share of the preset's."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a network is retrained.
-
-    Attributes:
-        preset: Row of `PRESETS`; for stage two that of the stage-one networks.
-        length: Steps of stage one, passes through the candidates of stage two; by default the preset's, or
-            `Round.tuning_length` of them from published weights.
-        learning_rate: By default the preset's, or `TUNING_LEARNING_RATE` of it from published weights.
-        from_scratch: Start from random weights.
-        seed: Of first weights, and of patches or batches.
-        device: "cpu", "cuda" or "cuda:N".
-        publish: False stores the new version without putting it to use.
-        highest_risk: Probability of being worse below which the new version is published, 0 to .5.
-        cross_fit: With few validation patients, train networks that leave out a part of the training
-            patients to judge on these too; it takes about five times as long.
-        tagger_path: File of the tagger in use; needed where a network reads tags.
-        on_progress: Called after each epoch.
-        on_step: Called with a sentence before other steps that take their time.
-        resume: Go on with an interrupted training of the same cases and settings.
-        devices: Of several processes that share each training of stage one; the first is `device`.
-    """
-
-    preset: str = "demo"
-    length: int | None = None
-    learning_rate: float | None = None
-    from_scratch: bool = False
-    seed: int = 0
-    device: str = "cpu"
-    publish: bool = True
-    highest_risk: float = HIGHEST_RISK
-    cross_fit: bool = True
-    tagger_path: Path | None = None
-    on_progress: Callable[[Progress], None] | None = None
-    on_step: Callable[[str], None] | None = None
-    resume: bool = True
-    devices: Sequence[str] = ()
-
-    def tell(self, step: str) -> None:
-        """Says what is done next to whoever listens."""
-        if self.on_step is not None:
-            self.on_step(step)
 
 
 Patients = Sequence[Any]
@@ -351,21 +305,7 @@ class Round(ABC):
         return trained
 
     def _parts(self, cases: Sequence[str]) -> list[tuple[Version, list[str]]]:
-        """Parts of the training patients, each with what has not seen it: the rival, or what stands for it.
-
-        A network that the rival's own round trained without a part stands for it there, and new patients
-        are dealt among these; without such networks the rival is asked about patients it has not seen.
-        """
-        if self.former is None or self.before is None or self.rival is not self.former:
+        """Parts of the training patients (`unseen_parts`); none if the rival is another network."""
+        if self.before is None or self.rival is not self.former:
             return []
-        versions = self.store.versions(self.name)
-        seen = cases_seen(self.before, versions)
-        fresh = [] if seen is None else [case for case in cases if case not in seen]
-        stands = [one for one in versions if one.metadata.get("stands_for") == self.before.name]
-        if not stands:
-            return [(self.before, part) for part in folds(fresh)]
-        parts = [[case for case in cases if case in one.metadata["left_out"]] for one in stands]
-        for case in fresh:
-            digest = hashlib.sha256(f"part:{case}".encode()).digest()
-            parts[digest[0] % len(parts)].append(case)
-        return list(zip(stands, parts, strict=True))
+        return unseen_parts(self.before, self.store.versions(self.name), cases)

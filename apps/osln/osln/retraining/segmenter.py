@@ -15,7 +15,8 @@ from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.matched_points import match_operating_points, unlabeled_columns
 from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
-from osln.retraining.round import Round, Settings
+from osln.retraining.round import Round
+from osln.retraining.settings import Settings
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps

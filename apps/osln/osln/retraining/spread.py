@@ -13,8 +13,8 @@ from pathlib import Path
 from osln.jobs.artifact import Artifact
 from osln.jobs.worker import device, tell_training
 from osln.retraining.publishing import RetrainReport
-from osln.retraining.round import Settings
 from osln.retraining.segmenter import SegmenterRound
+from osln.retraining.settings import Settings
 from osln.rows.experiments import SEGMENTERS
 from osln.store.splits import FOLDS
 

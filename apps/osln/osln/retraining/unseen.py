@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from osln.retraining.round import Settings
 from osln.retraining.seen import cases_seen
+from osln.retraining.settings import Settings
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.store.approved import load_columns, phantoms

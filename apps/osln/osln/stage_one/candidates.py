@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import paste_labels
 from osln.imaging.instances import CONNECTIVITY, radius_mm
 from osln.imaging.lung_column import LungColumn
+from osln.imaging.resampling import paste_labels
 from osln.imaging.study import Study
 from osln.rows.experiments import PROXIMAL_MM
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import Grid, mask_box, resample
+from osln.imaging.grid import Grid, mask_box
+from osln.imaging.resampling import resample
 from osln.phantom.body.icrp import LUNG_BOX_MM
 from osln.phantom.findings.nodes import ROOM_MM, Station
 from osln.phantom.findings.space import fat_of

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import Grid, Volume, mask_box, resample
+from osln.imaging.grid import Grid, Volume, mask_box
+from osln.imaging.resampling import resample
 from osln.phantom.findings.space import inner_boundary_mm
 from osln.phantom.patient.scan import axes_affine
 

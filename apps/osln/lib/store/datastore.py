@@ -17,16 +17,15 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.store.case_files import put_away, settle_removed, take_ct
-from lib.store.cases import TAGS, checked_tag, client_notes, is_case_id, reason_against
+from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence, remove_evidence
 from lib.store.labels import accept_prediction, accept_submission, report_for
-from lib.store.viewing import ViewedStore
+from lib.store.served import ServedStore
 from osln.active.evidence import CaseEvidence
 from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
-from osln.store.layout import check_case
 from osln.store.leases import leases
 from osln.store.predictions import read_prediction, remove_prediction
 from osln.store.revisions import Revisions, label_revisions
@@ -37,7 +36,7 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 10.0
 
 
-class OslnDatastore(ViewedStore):
+class OslnDatastore(ServedStore):
     """A folder of cases (layout: README of sample-datastore).
 
     Args:
@@ -74,11 +73,6 @@ class OslnDatastore(ViewedStore):
             # Atomic writes arrive as renames, which the stock handler does not look at.
             self._handler.on_moved = self._on_any_event
 
-    @property
-    def refused(self) -> dict[str, str]:
-        """Files at the top of the store that are not served, with the reason."""
-        return dict(self._refused)
-
     def revisions(self, case: str, tag: str) -> Revisions:
         """The kept versions of a case's approved nodes ("final") or tumor ("gtv")."""
         return label_revisions(self.root, case, tag)
@@ -98,11 +92,6 @@ class OslnDatastore(ViewedStore):
             UnknownCaseError: If the case was removed meanwhile: a later CT of the same id would inherit it.
         """
         self.check_served(case)
-
-    def check_served(self, case: str) -> None:
-        """Raises UnknownCaseError if the case was removed meanwhile; called inside its lock."""
-        if case not in self._datastore.objects:
-            raise UnknownCaseError(f"case {case} was removed from the store meanwhile; nothing was stored")
 
     def leases(self) -> dict[str, dict[str, str]]:
         """Who works on which case: `by`, `since` and `until` of the leases that have not ended."""
@@ -287,74 +276,3 @@ class OslnDatastore(ViewedStore):
                 kept.settle()
                 kept.remove_final()
         self.refresh()
-
-    def known(self, case: str) -> str:
-        """The id of a case that the store serves.
-
-        Args:
-            case: Its id, or the UID of its study, of a series or of an image, as a viewer has them.
-
-        Raises:
-            ValueError: Not fit to be an id.
-            UnknownCaseError: No such case.
-            GoneError: A series of a case whose file has changed meanwhile.
-            NotReadyError: The case is there but refused, for instance because of a twin name.
-        """
-        if not case:
-            raise UnknownCaseError(
-                "no case was named, or the session has ended; give image=<case id>, or send the image again "
-                "(PUT /session/)"
-            )
-        check_case(case)
-        self.check_there()
-        case = self._named(case)
-        if not self._there(case):
-            self.refresh()
-            case = self._named(case)
-        if reason := self._refused.get(case):
-            raise NotReadyError(f"case {case} is not served: {reason}")
-        if case not in self._datastore.objects:
-            raise UnknownCaseError(
-                f"no case {case!r} in the store, which has {len(self._datastore.objects)}; "
-                "GET /datastore/?output=all lists them"
-            )
-        return case
-
-    def _has_label(self, case: str, tag: str) -> None:
-        if not super().get_label_uri(self.known(case), checked_tag(tag)):
-            there = ", ".join(sorted(self._datastore.objects[case].labels)) or "none"
-            raise UnknownCaseError(f"case {case} has no label {tag!r}; it has: {there}")
-
-    def _on_any_event(self, event: Any) -> None:
-        try:
-            super()._on_any_event(event)
-        except Exception:
-            # An error here would end the folder watcher for good.
-            logger.exception("The store could not be read again after a change of its files")
-
-    def _to_id(self, file: str) -> tuple[str, str]:
-        return split_suffix(file)
-
-    def _list_files(self, path: str, patterns: tuple[str, ...]) -> dict[str, str]:
-        folder = Path(path).resolve()
-        found = {name: name for name in super()._list_files(path, patterns) if (folder / name).is_file()}
-        if folder != self.root:
-            return found
-        refused = {}
-        for name in found:
-            if reason := reason_against(folder / name):
-                refused[split_suffix(name)[0]] = reason
-        for case in sorted(refused.keys() - self._refused.keys()):
-            logger.warning("Case left out: %s", refused[case])
-        self._refused = refused
-        return {name: name for name in found if split_suffix(name)[0] not in refused}
-
-    def _remove_non_existing(self) -> int:
-        objects = self._datastore.objects
-        unfit = [case for case in objects if not is_case_id(case) or case in self._refused]
-        for case in unfit:
-            del objects[case]
-        return len(unfit) + super()._remove_non_existing()
-
-    def _add_non_existing_labels(self, tag: str) -> int:
-        return super()._add_non_existing_labels(tag) if tag in TAGS else 0

@@ -114,7 +114,7 @@ class Preset:
         output_bias: Start of the last bias: the logit of a node's rarity.
         hrnet: Size of HRNet, which has no levels of `widths`.
         stage_two: The same of GLNet.
-        prefilter: CT and PET are blurred before a change to larger voxels (`imaging.resampling.prefilter_sigma`).
+        prefilter: CT and PET are blurred before a change to larger voxels (`resampling.prefilter_sigma`).
             What a new network is trained with; trained weights keep their own setting.
     """
 

@@ -3,11 +3,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from osln.cohorts.phantoms import KINDS, Patient, PhantomCohort, cohort_key, make_patient, split_seeds
+from osln.cohorts.phantoms import (
+    KINDS,
+    Background,
+    Patient,
+    PhantomCohort,
+    cohort_key,
+    make_patient,
+    split_seeds,
+)
+from osln.imaging.grid import Grid, write_volume
 from osln.imaging.lung_column import reason_not_usable
+from osln.imaging.resampling import resample
 from osln.phantom import PhantomParameters, RealisticParameters
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.rows.paper import COHORT_KINDS
+from small.planting import given_ct
 
 PRESET = PRESETS["demo"]
 
@@ -118,3 +129,54 @@ def test_a_case_is_the_patient_of_its_seed(patient, tmp_path, monkeypatch):
     assert cohort.path("phantom-100000").is_file() and column.case == "phantom-100000"
     ct = cohort.ct("phantom-100000")
     assert np.array_equal(ct.array, column.ct_hu) and ct.grid.matches(column.grid)
+
+
+def test_each_fourth_training_patient_is_planted_into_real_cts_by_turns(tmp_path):
+    first, second = (Background(_file(tmp_path / name, name)) for name in ("a.nii.gz", "b.nii.gz"))
+    cohort = PhantomCohort(tmp_path, PRESET, KINDS["mixed"], backgrounds=(first, second))
+    found = [cohort.background(seed) for seed in range(100_000, 100_009)]
+    assert found == [first, None, None, None, second, None, None, None, first]
+    assert cohort.background(400_004) == second
+    for split in ("validation", "test", "tagger", "clicks"):
+        assert not any(map(cohort.background, split_seeds(split, 8)))
+
+
+def test_planted_patients_have_folders_of_their_own_and_the_others_keep_theirs(tmp_path):
+    plain = PhantomCohort(tmp_path, PRESET, KINDS["mixed"])
+    given = _file(tmp_path / "a.nii.gz", "one CT")
+    with_one = PhantomCohort(tmp_path, PRESET, KINDS["mixed"], backgrounds=(Background(given),))
+    cases = [f"phantom-{seed}" for seed in range(100_000, 100_004)]
+    differing = [case for case in cases if plain.path(case) != with_one.path(case)]
+    assert differing == cases[:1]
+    before = with_one.path(cases[0])
+    other = Background(_file(tmp_path / "moved.nii.gz", "one CT"))
+    assert replace(with_one, backgrounds=(other,)).path(cases[0]) == before
+    other = Background(_file(tmp_path / "other.nii.gz", "another CT"))
+    assert replace(with_one, backgrounds=(other,)).path(cases[0]) != before
+
+
+@pytest.mark.slow
+def test_a_planted_patient_has_the_real_cts_tissue_and_the_planted_nodes(tmp_path):
+    volume, ct = given_ct(), tmp_path / "ct.nii.gz"
+    write_volume(ct, volume.array, volume.grid)
+    cohort = PhantomCohort(tmp_path, PRESET, backgrounds=(Background(ct),))
+    patient = cohort.patient(100_000)
+    column = patient.column
+    assert column.case == "phantom-100000" and column.nodes.max() >= 1 and column.distance_mm.min() <= 0
+    assert {"node"} <= {finding["kind"] for finding in patient.findings}
+    # Most of what it shows is the CT that was given.
+    given = resample(volume.array, volume.grid, column.grid, fill=-1000.0)
+    assert np.mean(np.abs(given - column.ct_hu) < 1) > 0.8
+
+
+def test_a_ct_without_lungs_is_refused_by_name(tmp_path):
+    path = tmp_path / "leg.nii.gz"
+    array = np.full((20, 20, 20), 40, np.int16)
+    write_volume(path, array, Grid(array.shape, np.diag([3.0, 3.0, 3.0, 1.0])))
+    with pytest.raises(ValueError, match=r"leg\.nii\.gz cannot be planted into: no lungs found"):
+        Background(path).phantom(1)
+
+
+def _file(path, text):
+    path.write_text(text)
+    return path

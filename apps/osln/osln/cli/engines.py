@@ -78,4 +78,8 @@ def engine_of(options: argparse.Namespace, shared: Iterable[Path]) -> "Engine":
 def make_absolute(options: argparse.Namespace) -> None:
     """Every path that was given, because workers stand in other folders."""
     values: dict[str, Any] = vars(options)
-    values |= {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
+    for name, value in values.items():
+        if isinstance(value, Path):
+            values[name] = value.absolute()
+        elif isinstance(value, list):
+            values[name] = [each.absolute() if isinstance(each, Path) else each for each in value]

@@ -55,6 +55,15 @@ def add_parser(commands: Any) -> None:
         default="default",
         help="of phantoms: default or realistic ones, or by turns one of each (docs/phantom-realism.md)",
     )
+    parser.add_argument(
+        "--background",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CT",
+        help="real CTs (image files in HU) into which each fourth phantom to train with and of stage two is "
+        "planted (docs/phantom-realism.md)",
+    )
     add_preset(parser)
     parser.add_argument("--seeds", type=positive, default=1, help="trainings of each row")
     add_work(parser)
@@ -130,7 +139,15 @@ def run(options: argparse.Namespace) -> int:
     out: Path = options.out or RUNS / f"table-{options.table}"
     if options.store and options.kind != "default":
         raise ValueError("--kind is about phantoms: leave it out, or --store")
-    cohort = open_cohort(str(options.store or "phantom"), options.work, preset, sizes, options.kind)
+    if options.store and options.background:
+        raise ValueError("--background is about phantoms: leave it out, or --store")
+    if missing := [str(path) for path in options.background if not path.is_file()]:
+        raise ValueError(
+            f"no image file at {', '.join(missing)}: --background takes CTs as NIfTI, NRRD or MHA"
+        )
+    cohort = open_cohort(
+        str(options.store or "phantom"), options.work, preset, sizes, options.kind, options.background
+    )
     if options.ship_curves is not None:
         return measure(options.ship_curves, cohort, preset)
     for folder in (options.work, out):
@@ -139,7 +156,7 @@ def run(options: argparse.Namespace) -> int:
     plan = Plan(
         options.work, cohort, preset, tables, options.seeds, options.tagger, options.given, detector_steps
     )
-    shared = [options.work, options.tagger, *([options.store] if options.store else [])]
+    shared = [options.work, options.tagger, *([options.store] if options.store else []), *options.background]
     content = run_tables(plan, out, engine_of(options, shared))
     if options.ship is not None and not content.missing:
         ship(plan, options.ship)

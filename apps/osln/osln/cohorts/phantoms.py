@@ -3,18 +3,20 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from osln.imaging import column_file
 from osln.imaging.column_file import load_column, save_column
-from osln.imaging.grid import Grid, Volume, canonical
+from osln.imaging.grid import Grid, Volume, canonical, read_volume
 from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.imaging.study import build_study
-from osln.phantom import GENERATOR_VERSION, PhantomParameters, RealisticParameters
+from osln.phantom import GENERATOR_VERSION, Phantom, PhantomParameters, RealisticParameters
 from osln.phantom.patient.plan import grid_axes, plan_patient
 from osln.phantom.patient.scan import image_patient
+from osln.phantom.planted.planting import PLANTING, plant
+from osln.phantom.planted.real_ct import RealCt, survey
 from osln.rows.experiments import Preset
 
 FIRST_SEED = {
@@ -35,6 +37,10 @@ KINDS: Mapping[str, tuple[PhantomParameters, ...]] = {
     "mixed": (PhantomParameters(), RealisticParameters()),
 }
 """Of the command line, by name (docs/phantom-realism.md); of the mixed ones every second is realistic."""
+PLANTED_SPLITS = ("train", "stage two")
+"""Splits of which some patients are planted into real CTs, where such are given; no figure is of these."""
+PLANTED_EVERY = 4
+"""Of these splits, each so-manieth patient is."""
 SECONDS = 1.5
 """One core for one phantom of the demo preset's grid."""
 
@@ -67,6 +73,43 @@ def cohort_key(preset: Preset, parameters: PhantomParameters) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 
+@dataclass(frozen=True)
+class Background:
+    """A real CT that patients are planted into, to learn from.
+
+    What is in it besides is taken for no node. That is assumed: nodes of its own are not known, and a network
+    learns to leave them out.
+
+    Args:
+        path: Image file, in HU, of a CT that shows both lungs or their bases.
+    """
+
+    path: Path
+
+    @cached_property
+    def key(self) -> str:
+        """Of all that the planted patients depend on besides seed and grid."""
+        digest = hashlib.sha256(repr((GENERATOR_VERSION, asdict(PLANTING))).encode())
+        digest.update(self.path.read_bytes())
+        return digest.hexdigest()[:12]
+
+    def phantom(self, seed: int) -> Phantom:
+        """What is planted by a seed.
+
+        Raises:
+            ValueError: The CT is none that can be planted into; says why.
+        """
+        try:
+            return plant(_surveyed(self.path), seed)
+        except ValueError as error:
+            raise ValueError(f"{self.path} cannot be planted into: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _surveyed(path: Path) -> RealCt:
+    return survey(read_volume(path))
+
+
 def split_seeds(split: str, count: int) -> range:
     """Phantom seeds of the first `count` patients of a split."""
     return range(FIRST_SEED[split], FIRST_SEED[split] + count)
@@ -87,9 +130,14 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
     box = [(c - h, c + h) for c, h in zip(CENTER_MM, half[:2], strict=True)]
     plan = plan_patient(seed, parameters or PhantomParameters())
     phantom = image_patient(plan, grid_axes([*box, LENGTH_MM], preset.spacing_mm))
+    return as_patient(phantom, preset)
+
+
+def as_patient(phantom: Phantom, preset: Preset) -> Patient:
+    """A phantom as networks see it."""
     grid = Grid(phantom.ct_hu.shape, phantom.affine)
     study = build_study(
-        f"phantom-{seed}",
+        f"phantom-{phantom.seed}",
         canonical(phantom.ct_hu, grid),
         canonical(phantom.pet_suv, Grid(phantom.pet_suv.shape, phantom.pet_affine)),
         canonical(phantom.tumor, grid),
@@ -114,6 +162,7 @@ class PhantomCohort:
         preset: Gives the working grid.
         kinds: The phantom's numbers; of several, patients take turns by their seeds.
         sizes: Number of patients of each split.
+        backgrounds: Real CTs by turns for each fourth patient of `PLANTED_SPLITS`.
 
     Raises:
         ValueError: There is no kind.
@@ -123,6 +172,7 @@ class PhantomCohort:
     preset: Preset
     kinds: tuple[PhantomParameters, ...] = (PhantomParameters(),)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    backgrounds: tuple[Background, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -144,11 +194,26 @@ class PhantomCohort:
         if path.is_file():
             column, more = load_column(path)
             return Patient(column, tuple(more["findings"]))
-        patient = make_patient(seed, self.preset, self.kinds[seed % len(self.kinds)])
+        background = self.background(seed)
+        if background is None:
+            patient = make_patient(seed, self.preset, self.kinds[seed % len(self.kinds)])
+        else:
+            patient = as_patient(background.phantom(seed), self.preset)
         save_column(path, patient.column, {"findings": patient.findings})
         return patient
 
+    def background(self, seed: int) -> Background | None:
+        """The real CT that the patient of a seed is planted into; None for a phantom."""
+        turn, rest = divmod(seed, PLANTED_EVERY)
+        if not self.backgrounds or rest or _split_of(seed) not in PLANTED_SPLITS:
+            return None
+        return self.backgrounds[turn % len(self.backgrounds)]
+
     def _path(self, seed: int) -> Path:
+        background = self.background(seed)
+        if background is not None:
+            key = cohort_key(self.preset, PLANTING)
+            return self.root / f"planted-{background.key}-{key}" / f"{seed}.npz"
         return self.folders[seed % len(self.folders)] / f"{seed}.npz"
 
     def patients(self, seeds: Iterable[int]) -> Iterator[Patient]:
@@ -196,6 +261,12 @@ class PhantomCohort:
     def unseen_part(self, case: str) -> tuple[str, ...]:
         """Nobody: no network of stage one learns from the patients of stage two."""
         return ()
+
+
+def _split_of(seed: int) -> str | None:
+    """The split that a seed belongs to, however many patients it has; None below the first."""
+    first = {start: split for split, start in FIRST_SEED.items() if start <= seed}
+    return first[max(first)] if first else None
 
 
 def _seed(case: str) -> int:

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from osln.cohorts.approved_cases import StoreCohort
 from osln.cohorts.cohort import SPLITS, Cohort
-from osln.cohorts.phantoms import KINDS, PhantomCohort
+from osln.cohorts.phantoms import KINDS, PLANTED_EVERY, PLANTED_SPLITS, Background, PhantomCohort
 from osln.files.arrays import write_json
 from osln.files.images import write_atomically
 from osln.jobs.artifact import Artifact, Made, with_needs
@@ -37,7 +37,14 @@ PHANTOM = "phantom"
 """Instead of a folder: patients are generated."""
 
 
-def open_cohort(data: str, work: Path, preset: Preset, sizes: CohortSizes, kind: str = "default") -> Cohort:
+def open_cohort(
+    data: str,
+    work: Path,
+    preset: Preset,
+    sizes: CohortSizes,
+    kind: str = "default",
+    backgrounds: Sequence[Path] = (),
+) -> Cohort:
     """The cohort of the command line.
 
     Args:
@@ -46,12 +53,14 @@ def open_cohort(data: str, work: Path, preset: Preset, sizes: CohortSizes, kind:
         preset: Gives the working grid.
         sizes: Of a generated cohort.
         kind: The same, of `KINDS`.
+        backgrounds: Of the same: real CTs that some of the training patients are planted into.
 
     Raises:
         ValueError: The store cannot be used; says why.
     """
     if data == PHANTOM:
-        return PhantomCohort(work, preset, KINDS[kind], {split: sizes.of(split) for split in SPLITS})
+        splits = {split: sizes.of(split) for split in SPLITS}
+        return PhantomCohort(work, preset, KINDS[kind], splits, tuple(map(Background, backgrounds)))
     return StoreCohort.open(Path(data), work, preset)
 
 
@@ -191,6 +200,10 @@ def _about(plan: Plan) -> dict[str, Any]:
     if isinstance(plan.cohort, PhantomCohort):
         kind = plan.cohort.name
         source = "generated phantoms" if kind == "default" else f"generated phantoms of the kind {kind}"
+        if names := [background.path.name for background in plan.cohort.backgrounds]:
+            source += (
+                f"; each {PLANTED_EVERY}th of {' and '.join(PLANTED_SPLITS)} planted into {', '.join(names)}"
+            )
     else:
         source = "the cases of a store"
     about = {"cohort": f"{source} ({words})"}

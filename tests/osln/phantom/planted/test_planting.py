@@ -83,6 +83,17 @@ def test_lungs_are_air_that_does_not_reach_the_sides() -> None:
     assert mediastinum(lungs).sum() == 8 * 20 * 20
 
 
+def test_gas_in_the_bowel_is_no_lung() -> None:
+    hu = np.full((40, 30, 30), 40.0, np.float32)
+    hu[6:16, 5:25, 5:25] = -850.0
+    hu[24:34, 5:25, 5:25] = -1000.0
+    grid = Grid(hu.shape, np.diag([5.0, 5.0, 5.0, 1.0]))
+    assert find_lungs(hu, grid).sum() == 10 * 20 * 20
+    hu[6:16] = 40.0
+    with pytest.raises(ValueError, match="no lungs found"):
+        find_lungs(hu, grid)
+
+
 def test_noise_is_measured_in_soft_tissue() -> None:
     rng = np.random.default_rng(0)
     assert noise_sd_hu(rng.normal(50, 12, (60, 60, 20)).astype(np.float32)) == pytest.approx(12, rel=0.05)

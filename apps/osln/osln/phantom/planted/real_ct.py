@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from osln.imaging.grid import Grid, Volume, mask_box
+from osln.imaging.lungs import LEAST_PARENCHYMA, PARENCHYMA_HU
 from osln.imaging.resampling import resample
 from osln.phantom.findings.space import inner_boundary_mm
 from osln.phantom.patient.scan import axes_affine
@@ -121,7 +122,7 @@ def _axes(grid: Grid) -> list[np.ndarray]:
 
 
 def find_lungs(hu: np.ndarray, grid: Grid) -> np.ndarray:
-    """Both lungs by threshold and size: air that does not reach the sides of the field.
+    """Both lungs by threshold and size: air that does not reach the sides of the field and is no bare gas.
 
     Raises:
         ValueError: if there is no such air.
@@ -131,6 +132,8 @@ def find_lungs(hu: np.ndarray, grid: Grid) -> np.ndarray:
     sizes[0] = 0.0
     sizes[np.unique(parts[[0, -1]])] = 0.0
     sizes[np.unique(parts[:, [0, -1]])] = 0.0
+    tissue = np.bincount(parts[hu >= PARENCHYMA_HU[0]], minlength=count + 1) * grid.voxel_mm3
+    sizes[tissue < LEAST_PARENCHYMA * sizes] = 0.0
     lungs = (sizes >= max(_SMALLEST_LUNG_MM3, _SMALLEST_SHARE * sizes.max()))[parts]
     if not lungs.any():
         raise ValueError(

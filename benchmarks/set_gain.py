@@ -43,9 +43,10 @@ from osln.files.arrays import write_json
 from osln.files.images import write_atomically
 from osln.jobs.artifact import Artifact
 from osln.metrics.bootstrap import Distribution, candidate_distributions, resamples
-from osln.metrics.intervals import interval_cell, plain_interval, setting, table, verdict
+from osln.metrics.intervals import plain_interval, setting, table, verdict
 from osln.metrics.matching import Scored
 from osln.reproduction.artifacts import Artifacts, files
+from osln.reproduction.cells import figure_cell
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.plan import Plan
 from osln.reproduction.run import PHANTOM, hardware, make_all, open_cohort
@@ -285,24 +286,16 @@ def report(told: Mapping[str, Any]) -> str:
     head = f"{told['cohort']} phantoms: {told['patients']} test patients, {told['nodes']} nodes, "
     head += f"{told['candidates']} candidates"
     matched = [["training", "steps", "candidates of a step", "candidates in all", "last loss"]]
-    matched += [
-        [name, str(one["steps"]), f"{one['candidates_per_step']:.1f}", str(one["candidates"])]
-        + [f"{one['last loss']:.3f}"]
-        for name, one in told["matched"].items()
-    ]
+    for name, one in told["matched"].items():
+        seen, last = f"{one['candidates_per_step']:.1f}", f"{one['last loss']:.3f}"
+        matched.append([name, str(one["steps"]), seen, str(one["candidates"]), last])
     lines = [["", *SHOWN.values()]]
-    lines += [[one["title"], *(_cell(one["figures"][name]) for name in SHOWN)] for one in told["lines"]]
+    lines += [[one["title"], *(figure_cell(one["figures"][name]) for name in SHOWN)] for one in told["lines"]]
     asked = [["question", "difference", "mFROC", "differs from 0"]]
     for one in told["questions"]:
         mfroc = one["figures"]["mfroc"]
-        asked.append([one["question"], one["difference"], _cell(mfroc, "+"), verdict(mfroc)])
+        asked.append([one["question"], one["difference"], figure_cell(mfroc, "+"), verdict(mfroc)])
     return "\n\n".join([f"## {head}", table(matched), table(lines), table(asked)])
-
-
-def _cell(entry: Mapping[str, Any], sign: str = "") -> str:
-    """An interval, with the single trainings where they differ."""
-    several = len(set(entry["per_seed"])) > 1
-    return interval_cell({**entry, "per_seed": entry["per_seed"] if several else []}, sign)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ class ClassifierLesson(Lesson[nn.Module]):
 
     def logits(self, network: nn.Module, patches: Any, boxes: Any, known: Any) -> torch.Tensor:
         """(N,) what a network in training says of a batch; arguments as of `GLNet.forward`."""
-        return network(patches, boxes, known)  # type: ignore[no-any-return]
+        return network(patches, boxes, known)
 
     def identity(self) -> tuple[dict[str, Any], Iterable[object]]:
         sampler = self.sampler

@@ -37,7 +37,7 @@ from benchmarks.set_gain_networks import (
     train_matched,
 )
 from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
-from osln.cli.options import SHIPPED_TAGGER, add_out, add_preset, add_work
+from osln.cli.options import SHIPPED_TAGGER, add_preset
 from osln.cli.tables import cohort_sizes, make_folder
 from osln.files.arrays import write_json
 from osln.files.images import write_atomically
@@ -55,6 +55,7 @@ from osln.rows.paper import COHORT_KINDS, COHORT_SIZES
 from osln.stage_two.candidate_sets import CandidateSet, load_set
 from osln.weights.checkpoint import load_checkpoint
 
+WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 FORMAT = 1
 """Of trainings and scores; another one makes them anew."""
 COHORTS = ("default", "blind")
@@ -206,8 +207,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_work(parser)
-    add_out(parser, "folder of the report", required=True)
+    parser.add_argument(
+        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     add_preset(parser)
     parser.add_argument("--cohorts", nargs="+", choices=COHORT_KINDS, default=COHORTS, metavar="KIND")
     parser.add_argument("--patients", type=cohort_sizes, metavar="N,N,N,N", help="as --phantoms of tables")

@@ -116,6 +116,31 @@ def test_all_trainings_have_as_many_steps_and_candidates(tmp_path, monkeypatch):
     assert [len(told[f"case{seed}"]) for seed in range(3)] == [4, 0, 6]
 
 
+def test_a_stopped_training_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{seed}.npz" for seed in range(3)]
+    for seed, path in enumerate(paths):
+        save_set(path, small_set(seed))
+    # The state is written at every step, however short it was.
+    monkeypatch.setattr("osln.learning.state.LARGEST_SHARE", 1e9)
+    reached = []
+
+    def stop(state):
+        reached.append(state.step)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(set_gain_networks, "tell_training", stop)
+    folder = tmp_path / "stopped"
+    folder.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        trained("set-of-one", paths, folder, steps=6)
+    assert reached == [3] and (folder / "resume").is_file()
+    monkeypatch.setattr(set_gain_networks, "tell_training", lambda state: reached.append(state.step))
+    resumed = trained("set-of-one", paths, folder, steps=6)
+    whole = trained("set-of-one", paths, tmp_path, steps=6)
+    assert reached == [3, 6, 3, 6]  # stopped, gone on, then from the start
+    assert all(torch.equal(whole.state_dict[name], one) for name, one in resumed.state_dict.items())
+
+
 @pytest.mark.slow
 def test_the_command_reports_every_line_and_a_second_run_trains_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(processes, "ProcessPoolExecutor", lambda count, *_: ThreadPoolExecutor(count))

@@ -16,6 +16,7 @@ from osln.imaging.grid import Grid, write_volume
 from osln.imaging.lung_column import reason_not_usable
 from osln.imaging.resampling import resample
 from osln.phantom import PhantomParameters, RealisticParameters
+from osln.phantom.patient.plan import plan_patient
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.rows.paper import COHORT_KINDS
 from small.planting import given_ct
@@ -59,6 +60,8 @@ def test_other_parameters_or_another_grid_are_another_folder():
         cohort_key(PRESET, RealisticParameters()),
     }
     assert len(keys) == 4
+    named = {cohort_key(PRESET, kind) for kinds in KINDS.values() for kind in kinds}
+    assert len(named) == 4
 
 
 def test_the_key_of_the_columns_that_the_shipped_weights_saw_does_not_know_realistic_phantoms():
@@ -103,6 +106,18 @@ def test_kinds_are_those_of_the_command_line_and_there_is_at_least_one(tmp_path)
     assert PhantomCohort(tmp_path, PRESET, (PhantomParameters(node_mean=31.0),)).name == "other"
     with pytest.raises(ValueError, match="at least one kind"):
         PhantomCohort(tmp_path, PRESET, ())
+
+
+def test_a_rule_blind_to_distance_changes_what_counts_and_nothing_that_is_seen():
+    (blind,) = KINDS["blind"]
+    plans = [plan_patient(300_000, one) for one in (PhantomParameters(), blind)]
+    seen = [[(*one.center_mm, one.short_axis_mm, one.avid) for one in plan.nodes] for plan in plans]
+    assert seen[0] == seen[1] and len(seen[0]) > 5
+    counting, blindly = ([one.osln for one in plan.nodes] for plan in plans)
+    assert counting != blindly
+    # Label noise apart, a node counts by size and uptake.
+    told = [one.avid or one.short_axis_mm >= 8.0 for one in plans[1].nodes]
+    assert np.mean(np.equal(told, blindly)) > 0.9
 
 
 def test_splits_never_share_a_seed():

@@ -64,6 +64,12 @@ def test_mean_recall_averages_eleven_precisions_from_10_to_20_percent():
     assert value == pytest.approx((5 * 0.9 + 6 * 0.5) / 11)
 
 
+def test_mean_recall_averages_the_precisions_that_are_asked_for():
+    # .25 and .30 are reached by the first threshold with .9, .35 by the second alone, .5 by none.
+    value = mean_recall(np.array([0.9, 0.5]), np.array([0.30, 0.40]), np.array([0.25, 0.30, 0.35, 0.50]))
+    assert value == pytest.approx((0.9 + 0.9 + 0.5 + 0.0) / 4)
+
+
 def test_thresholds_without_any_prediction_are_not_precise():
     recall, precision = macro_curves(counts(([1, 0], [3, 0], [1, 0], 2)))
     assert np.isnan(precision[1]) and recall_at_precision(recall, precision, 0.15) == pytest.approx(0.5)

@@ -18,21 +18,8 @@ from osln.rows.lines import candidate_row
 from osln.rows.paper import COHORT_KINDS, COHORT_SIZES, TABLES, rows_of
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import ModelStore
-from small.cohort import TinyCohort, make_plan, tiny_preset
+from small.cohort import NodesAndNoise, TinyCohort, make_plan, tiny_preset
 from small.detectors import use_tiny
-
-
-class NodesAndNoise:
-    """Stands in for a predictor: the bright nodes are found, and six places without a node."""
-
-    def __init__(self, checkpoint, device="cpu", number_format=None):
-        pass
-
-    def probability(self, column):
-        prob = np.where(column.ct_hu > 20, 0.8, 0.0).astype(np.float32)
-        for k in range(6):
-            prob[2, 2, 10 * k + 3] = 0.9 - k / 100
-        return prob
 
 
 @pytest.fixture

@@ -53,7 +53,8 @@ def add_parser(commands: Any) -> None:
         "--kind",
         choices=COHORT_KINDS,
         default="default",
-        help="of phantoms: default or realistic ones, or by turns one of each (docs/phantom-realism.md)",
+        help="of phantoms: default or realistic ones, by turns one of each (mixed), with a rule blind to "
+        "distance, or with so many look-alikes that the zone matters (docs/experiments.md)",
     )
     parser.add_argument(
         "--background",

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from osln.imaging.grid import Grid, Volume, canonical, read_volume
 from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.imaging.study import build_study
 from osln.phantom import GENERATOR_VERSION, Phantom, PhantomParameters, RealisticParameters
+from osln.phantom.parameters import BLIND, ZONED
 from osln.phantom.patient.plan import grid_axes, plan_patient
 from osln.phantom.patient.scan import image_patient
 from osln.phantom.planted.planting import PLANTING, plant
@@ -35,8 +36,10 @@ KINDS: Mapping[str, tuple[PhantomParameters, ...]] = {
     "default": (PhantomParameters(),),
     "realistic": (RealisticParameters(),),
     "mixed": (PhantomParameters(), RealisticParameters()),
+    "blind": (replace(PhantomParameters(), **BLIND),),
+    "zoned": (replace(PhantomParameters(), **ZONED),),
 }
-"""Of the command line, by name (docs/phantom-realism.md); of the mixed ones every second is realistic."""
+"""Of the command line, by name (docs/experiments.md); of the mixed ones every second is realistic."""
 PLANTED_SPLITS = ("train", "stage two")
 """Splits of which some patients are planted into real CTs, where such are given; no figure is of these."""
 PLANTED_EVERY = 4

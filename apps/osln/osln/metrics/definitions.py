@@ -115,9 +115,11 @@ def recall_at_precision(recall: np.ndarray, precision: np.ndarray, least: float)
     return np.where(np.isnan(recall).any(axis=-1), np.nan, best)
 
 
-def mean_recall(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
-    """mRecall: recall at precision averaged over .10, .11, ... .20."""
-    return np.mean([recall_at_precision(recall, precision, p) for p in MRECALL_PRECISIONS], axis=0)
+def mean_recall(
+    recall: np.ndarray, precision: np.ndarray, precisions: np.ndarray = MRECALL_PRECISIONS
+) -> np.ndarray:
+    """mRecall: recall at precision averaged over .10, .11, ... .20, or over other precisions."""
+    return np.mean([recall_at_precision(recall, precision, p) for p in precisions], axis=0)
 
 
 def operating_index(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 GENERATOR_VERSION = "1.1"
 
@@ -82,3 +84,30 @@ class PhantomParameters:
     bowel_spot_mean: float = 2.0
     brown_fat_share: float = 0.3
     vocal_cord_share: float = 0.5
+
+
+EVERYWHERE_MM = -1e6
+"""Border of the proximal zone that leaves no node in it: all count by the same rule."""
+BLIND: Mapping[str, Any] = {"rule_middle_mm": EVERYWHERE_MM, "enlarged_short_mm": 8.0}
+"""A node counts from a short axis of 8 mm or if it is avid, wherever it is. Of a seed the images are those of
+the default phantom; only what counts is another."""
+
+ZONED: Mapping[str, Any] = {
+    # More and larger benign nodes, and few nodes that count: by size alone they are lost in the crowd.
+    "node_mean": 120.0,
+    "benign_short_mm": (7.0, 0.18, 5.5, 9.9),
+    "malignant_base": 0.01,
+    "malignant_near": 0.1,
+    # Nodes near the tumor, all of which count, are thinned out up to the border, but for some beside it.
+    "acceptance_near": 0.02,
+    "acceptance_width_mm": 5.0,
+    "near_tumor_mean": 1.5,
+    # Fewer of what no zone tells from a node.
+    "vessel_mean": 8.0,
+    "stub_mean": 4.0,
+    "cyst_mean": 1.0,
+    "muscle_bundle_mean": 2.0,
+    "hot_spot_mean": 1.0,
+}
+"""Distal nodes of the size of nodes that count outnumber the false positives that a precision of .15 allows
+(`./benchmarks/run strata` counts them): without the distance to the tumor they cannot be told apart."""

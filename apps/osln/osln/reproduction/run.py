@@ -35,6 +35,8 @@ from osln.weights.checkpoint import load_checkpoint
 
 PHANTOM = "phantom"
 """Instead of a folder: patients are generated."""
+RECORD = "seconds.jsonl"
+"""File of the times that artifacts took."""
 
 
 def open_cohort(
@@ -78,27 +80,43 @@ def run_tables(plan: Plan, output: Path, engine: Engine) -> Content:
     Raises:
         ValueError: Another run uses the same folder, the cohort cannot be used, or no row could be run.
     """
-    plan.work.mkdir(parents=True, exist_ok=True)
-    record = plan.work / "seconds.jsonl"
-
-    def note(name: str, made: Made) -> None:
-        with record.open("a") as file:
-            file.write(json.dumps({"job": name, "seconds": round(made.seconds, 2)}) + "\n")
-
     artifacts = Artifacts(plan)
     wanted = artifacts.all()
-    try:
-        with FileLock(plan.work / "lock", timeout=0):
-            failures = run_jobs(wanted, engine, note)
-    except Timeout as error:
-        raise ValueError(f"another run works in {plan.work}: wait for it or give another --work") from error
+    failures = make_all(plan.work, wanted, engine)
     missing = artifacts.rows_without(failures)
     results = {row: read_result(artifacts, row) for row in plan.rows if row not in missing}
     if not results:
         raise ValueError(f"no row could be run: {next(iter(missing.values()))}")
-    content = collect(artifacts, results, missing, _seconds(record, with_needs(wanted)))
+    content = collect(artifacts, results, missing, _seconds(plan.work / RECORD, with_needs(wanted)))
     write_report(artifacts, content, results, output)
     return content
+
+
+def make_all(work: Path, wanted: Iterable[Artifact], engine: Engine) -> dict[str, Exception]:
+    """Makes what is not there of these and notes how long each took.
+
+    Args:
+        work: Folder that everything lies in.
+        wanted: What they need is made too.
+        engine: Makes them.
+
+    Returns:
+        As `run_jobs`.
+
+    Raises:
+        ValueError: Another run uses the same folder; others as `run_jobs`.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+
+    def note(name: str, made: Made) -> None:
+        with (work / RECORD).open("a") as file:
+            file.write(json.dumps({"job": name, "seconds": round(made.seconds, 2)}) + "\n")
+
+    try:
+        with FileLock(work / "lock", timeout=0):
+            return run_jobs(wanted, engine, note)
+    except Timeout as error:
+        raise ValueError(f"another run works in {work}: wait for it or give another --work") from error
 
 
 def write_report(artifacts: Artifacts, content: Content, results: dict[Row, Result], output: Path) -> None:

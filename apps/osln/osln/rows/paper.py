@@ -51,7 +51,7 @@ COHORT_SIZES = {
     "paper": CohortSizes(train=84, validation=23, test=34, stage_two=84),
 }
 """By preset; of generated cohorts only."""
-COHORT_KINDS = ("default", "realistic", "mixed")
+COHORT_KINDS = ("default", "realistic", "mixed", "blind", "zoned")
 """Of generated cohorts (`osln.cohorts.phantoms.KINDS`)."""
 
 

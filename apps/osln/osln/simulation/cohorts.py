@@ -12,11 +12,7 @@ from typing import Any
 import numpy as np
 
 from osln.phantom import PhantomParameters
-
-EVERYWHERE_MM = -1e6
-"""Border of the proximal zone that leaves no node in it: all count by the same rule."""
-BLIND: dict[str, Any] = {"rule_middle_mm": EVERYWHERE_MM, "enlarged_short_mm": 8.0}
-"""A node counts from a short axis of 8 mm or if it is avid, wherever it is."""
+from osln.phantom.parameters import BLIND
 
 
 @dataclass(frozen=True)

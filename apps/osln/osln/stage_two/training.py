@@ -68,7 +68,7 @@ def train_classifier(
     scaling = fit_scaling(classifier, sets) if initial is None else initial.scaling
     scaling = replace(scaling, prefilter=preset.prefilter)
     sampler = CandidateSampler(sets, tags, classifier, preset.stage_two, scaling, seed)
-    lesson = _ClassifierLesson(
+    lesson = ClassifierLesson(
         steps=(preset.stage_two.epochs if epochs is None else epochs) * sampler.epoch_steps,
         epoch_steps=sampler.epoch_steps,
         seed=seed,
@@ -89,7 +89,7 @@ def train_classifier(
 
 
 @dataclass(kw_only=True)
-class _ClassifierLesson(Lesson[nn.Module]):
+class ClassifierLesson(Lesson[nn.Module]):
     """Candidates and what is known of them.
 
     Attributes:
@@ -131,9 +131,13 @@ class _ClassifierLesson(Lesson[nn.Module]):
             # Dropout draws from torch's own source, which must not depend on what ran before.
             torch.manual_seed(self.seed * 1_000_003 + step)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                logits = network(patches, boxes, tags)
+                logits = self.logits(network, patches, boxes, tags)
         positive_weight = torch.tensor(self.sampler.positive_weight, device=self.device)
         return {"total": candidate_loss(logits, truth, positive_weight)}
+
+    def logits(self, network: nn.Module, patches: Any, boxes: Any, known: Any) -> torch.Tensor:
+        """(N,) what a network in training says of a batch; arguments as of `GLNet.forward`."""
+        return network(patches, boxes, known)
 
     def identity(self) -> tuple[dict[str, Any], Iterable[object]]:
         sampler = self.sampler

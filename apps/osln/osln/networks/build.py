@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from osln.imaging.distance import LIMIT_MM
-from osln.networks.gated_unet import GatedUNet
+from osln.networks.gated_unet import GATES, GatedUNet
 from osln.networks.glnet import GLNet
 from osln.networks.hrnet3d import HRNet3D
 from osln.networks.psnn import PSNN
@@ -12,7 +12,7 @@ from osln.networks.random_views import RandomViewNet
 from osln.networks.se_unet import SEUNet
 from osln.networks.set_glnet import SetGLNet
 from osln.networks.unet3d import UNet3D
-from osln.rows.experiments import PROXIMAL_MM, Classifier, Preset, Segmenter
+from osln.rows.experiments import Classifier, Preset, Segmenter
 
 
 def segmenter_network(segmenter: Segmenter, preset: Preset) -> nn.Module:
@@ -30,10 +30,9 @@ def segmenter_network(segmenter: Segmenter, preset: Preset) -> nn.Module:
         return GatedUNet(
             channels,
             preset.widths,
+            GATES[segmenter.gate],
             distance=segmenter.inputs.index("distance"),
-            border=PROXIMAL_MM / LIMIT_MM,
             unit_mm=LIMIT_MM,
-            soft=segmenter.gate == "soft",
             output_bias=bias,
         )
     if segmenter.backbone == "unet":

@@ -45,7 +45,8 @@ class Segmenter:
         zone: "proximal", "distal", or "all" for an unstratified network.
         backbone: "unet" (3D U-Net), "se-unet", "hrnet" or "psnn".
         gate: "hard" or "soft" for one U-Net with a head for each zone, between which the distance to the
-            tumor chooses or blends (not in the paper); None for a network with one head.
+            tumor chooses or blends; "strata" for four heads that are blended (none in the paper); None for a
+            network with one head.
     """
 
     name: str
@@ -77,7 +78,7 @@ SEGMENTERS = {
             for backbone in ("se-unet", "hrnet", "psnn")
             for stream, inputs in (("ct", CT), ("ef", EARLY_FUSION))
         ),
-        *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft")),
+        *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft", "strata")),
     )
 }
 
@@ -284,6 +285,7 @@ ROWS = {
         # Not in the paper.
         Row("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
         Row("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
+        Row("gated-strata", "one EF network, four soft strata", ("gated-strata",), served=False),
         Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
         Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
         Row("lf-learned", "LF by learned weights, stratified", LATE_FUSION, fusion="learned", served=False),

@@ -93,7 +93,8 @@ class Classifier:
         inputs: Channels of the local patch; empty for a network without local module.
         tags: Whether it is given the 171 tags of the tagger (LesaNet).
         context: Whether it is given what stage one knows: score, size, and place seen from the tumor.
-        network: "glnet", "set-glnet" (the candidates of a patient are judged together) or "random-views".
+        network: "glnet", "set-glnet" (the candidates of a patient are judged together), "quality-glnet" (the
+            score is multiplied by a predicted overlap) or "random-views".
     """
 
     name: str
@@ -106,6 +107,11 @@ class Classifier:
     @property
     def needs_pet(self) -> bool:
         return "pet" in self.inputs
+
+    @property
+    def needs_overlap(self) -> bool:
+        """Whether it learns from each candidate's overlap with its node."""
+        return self.network == "quality-glnet"
 
 
 CLASSIFIERS = {
@@ -120,6 +126,14 @@ CLASSIFIERS = {
         Classifier("glnet-context", "GLNet + score, size and place", ("ct", "pet"), tags=True, context=True),
         Classifier(
             "local-context", "CT + PET + score, size and place", ("ct", "pet"), tags=False, context=True
+        ),
+        Classifier(
+            "local-quality",
+            "CT + PET + score, size and place, times predicted overlap",
+            ("ct", "pet"),
+            tags=False,
+            context=True,
+            network="quality-glnet",
         ),
         Classifier(
             "set-glnet", "GLNet over the set", ("ct", "pet"), tags=False, context=True, network="set-glnet"
@@ -270,7 +284,7 @@ ROWS = {
                 name,
                 served=name == "set-glnet",
             )
-            for name in ("set-glnet", "random-views", "glnet-context", "local-context")
+            for name in ("set-glnet", "random-views", "glnet-context", "local-context", "local-quality")
         ),
         Row("ct", "CT", ("ct",)),
         Row("ef", "EF", ("ef",)),

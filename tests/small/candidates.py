@@ -59,6 +59,7 @@ def small_set(seed: int, *, nodes: int = 3, false: int = 5, pet: bool = True, ad
         stage_one_scores=np.random.default_rng([seed, 1]).random(count),
         truth=truth,
         overlaps=Overlaps(np.arange(1, count + 1), index + 1, index, index, np.ones(nodes, dtype=bool)),
+        iou=np.float32([1] * nodes + [0] * false + [1] * added),
     )
 
 

@@ -49,6 +49,40 @@ def test_candidates_that_are_neither_a_node_nor_none_cost_nothing():
     assert candidate_loss(logits, torch.tensor([-1.0, -1.0, -1.0]), weight).item() == 0.0
 
 
+def test_the_overlap_is_asked_of_nodes_alone():
+    logits = torch.zeros(3, 2, requires_grad=True)
+    truth = torch.tensor([[1.0, 0.8], [0.0, 0.0], [-1.0, float("nan")]])
+
+    loss = candidate_loss(logits, truth, torch.tensor(3.0))
+    loss.backward()
+
+    # A node or none as above; a sigmoid of .5 costs ln 2 whatever the overlap is, and is too low for .8.
+    assert loss.item() == pytest.approx((3 + 1) * math.log(2) / 2 + math.log(2))
+    assert logits.grad[0].tolist() == pytest.approx([-3 * 0.5 / 2, 0.5 - 0.8])
+    assert logits.grad[1].tolist() == pytest.approx([0.5 / 2, 0])
+    assert logits.grad[2].tolist() == [0, 0]
+
+
+def test_the_loss_of_the_overlap_is_least_at_the_overlap():
+    truth = torch.tensor([[1.0, 0.8]])
+    logits = torch.tensor([[0.0, math.log(0.8 / 0.2)]], requires_grad=True)
+
+    candidate_loss(logits, truth, torch.tensor(1.0)).backward()
+
+    assert logits.grad[0, 1].item() == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("truth", [[[0.0, 0.0]], [[-1.0, float("nan")]]])
+def test_without_a_node_the_overlap_costs_nothing(truth):
+    logits = torch.ones(1, 2, requires_grad=True)
+
+    loss = candidate_loss(logits, torch.tensor(truth), torch.tensor(1.0))
+    loss.backward()
+
+    assert logits.grad[0, 1].item() == 0
+    assert loss.item() == pytest.approx(math.log(1 + math.e) if truth[0][0] == 0 else 0)
+
+
 def test_a_perfect_answer_costs_nearly_nothing():
     logits = (TARGET * 2 - 1) * 30
     assert masked_loss(logits, TARGET, torch.ones_like(TARGET), 20.0)[0].item() == pytest.approx(0, abs=1e-6)

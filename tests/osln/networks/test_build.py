@@ -23,6 +23,8 @@ SIZES = {
     ("ef", "paper"): 19_074_497,
     ("gated-hard", "paper"): 19_074_497 - 65 + 2 * (27 * 64 * 64 + 4 * 64 + 1),
     ("gated-soft", "demo"): 409_329 - 9 + 2 * (27 * 8 * 8 + 4 * 8 + 1) + 1,
+    # Four heads; three borders with a width and a place each.
+    ("gated-strata", "demo"): 409_329 - 9 + 4 * (27 * 8 * 8 + 4 * 8 + 1) + 3 * 2,
 }
 
 

@@ -66,7 +66,9 @@ def moved(network: torch.nn.Module) -> torch.nn.Module:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ef", "ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft"])
+@pytest.mark.parametrize(
+    "name", ["ef", "ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft", "gated-strata"]
+)
 def test_every_row_of_stage_one_has_a_graph_with_its_probability(name):
     from osln.networks.unet3d_openvino import probability_graph
 

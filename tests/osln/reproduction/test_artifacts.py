@@ -7,7 +7,13 @@ from osln.reproduction.artifacts import CHUNK, Artifacts
 from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.stage_one import count_nodes, make_maps, prepare_cases, train_network
-from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates
+from osln.reproduction.stage_two import (
+    make_candidates,
+    make_overlaps,
+    make_tags,
+    score_candidates,
+    train_on_candidates,
+)
 from osln.rows.experiments import ROWS
 from osln.rows.lines import candidate_row
 from osln.rows.paper import TABLES, rows_of
@@ -104,6 +110,7 @@ def test_networks_and_classifiers_use_a_gpu_and_counting_does_not(everything):
         prepare_cases,
         count_nodes,
         make_candidates,
+        make_overlaps,
     }
 
 
@@ -143,6 +150,21 @@ def test_turned_views_have_maps_and_candidates_of_their_own_and_the_trainings_of
     assert {one.needs[0] for one in counts.needs} == {one.needs[0] for one in plain.needs}
     # Nobody learns from turned candidates.
     assert not [name for name in listed if name.startswith("candidates of lf-turned") and "stage-two" in name]
+
+
+def test_overlaps_are_made_for_the_row_that_learns_from_them_beside_the_candidates_of_all(tmp_path):
+    listed = everything_of(make_plan(tmp_path, ("2", "beyond")))
+    with_it, without = (
+        listed[f"classifier lf-stratified+local-{name} seed 0"] for name in ("quality", "context")
+    )
+    (overlaps,) = made_by(listed, make_overlaps).values()
+
+    assert overlaps in with_it.needs and overlaps not in without.needs
+    assert set(without.needs) == set(with_it.needs) - {overlaps}
+    (candidates,) = without.needs
+    assert [path.stem + "-iou" for path in candidates.paths] == [path.stem for path in overlaps.paths]
+    # The maps may be needed again where the candidates are there.
+    assert {candidates, *candidates.needs} == set(overlaps.needs)
 
 
 def test_many_patients_are_many_artifacts(tmp_path):

@@ -57,6 +57,8 @@ def test_what_an_earlier_run_has_kept_is_found(tmp_path):
         artifacts.map_path(NETWORK, "test-0", 4),
         artifacts.candidates(LOCAL, 0, "test")[0].paths[0],
         artifacts.scores(LOCAL, 0).path,
+        artifacts.training(Network("gated-soft", 1, 0)).path,
+        artifacts.classifier(candidate_row("lf-stratified", "local-context"), 0).path,
         artifacts.detector(detector_row("mulan-ct"), 0).path,
     ]
     assert [str(path.relative_to(tmp_path)) for path in found] == [
@@ -64,6 +66,8 @@ def test_what_an_earlier_run_has_kept_is_found(tmp_path):
         "networks/ct-x1-seed0-7091da93247e/maps-of-4-turns/test-0-79e3e185.npz",
         "settings/lf-stratified-seed0-094c160e9300/candidates-edc02634eb72/test-0-79e3e185.npz",
         "classifiers/lf-stratified+local-ct-seed0-245f469de225/scores-lf-stratified-seed0-094c160e9300.json",
+        "networks/gated-soft-x1-seed0-509f193e59f7/weights.pt",
+        "classifiers/lf-stratified+local-context-seed0-665a7628b456/weights.pt",
         "detectors/mulan-ct-seed0-fb130e5ddf55/weights.pt",
     ]
 

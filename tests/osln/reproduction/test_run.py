@@ -11,11 +11,12 @@ from osln.jobs import processes
 from osln.jobs.artifact import with_needs
 from osln.jobs.processes import Processes
 from osln.reproduction import end_to_end, reading, run, stage_one, stage_two
-from osln.reproduction.artifacts import Artifacts
+from osln.reproduction.artifacts import Artifacts, files
 from osln.reproduction.plan import Network
 from osln.rows.experiments import PRESETS, ROWS, SERVED_NETWORKS
 from osln.rows.lines import candidate_row
 from osln.rows.paper import COHORT_KINDS, COHORT_SIZES, TABLES, rows_of
+from osln.stage_two.candidate_sets import load_set
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import ModelStore
 from small.cohort import NodesAndNoise, TinyCohort, make_plan, tiny_preset
@@ -87,6 +88,35 @@ def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monk
         monkeypatch.setattr(module, name, None)
     assert main(arguments(small)) == 0
     assert json.loads((out / "table-2.json").read_text())["lines"] == found["lines"]
+
+
+def test_a_run_is_gone_on_from_with_the_row_that_asks_for_overlaps(small):
+    artifacts = Artifacts(make_plan(small, preset=PRESETS["demo"]))
+
+    def made_for(name: str) -> set[str]:
+        made = set()
+        for one in with_needs(artifacts.of(ROWS[name])).values():
+            if not one.is_made:
+                one.make()
+                made.add(one.name)
+        return made
+
+    made_for("osln-local-context")
+    kept = {path: path.read_bytes() for path in artifacts.plan.work.rglob("*.*")}
+
+    assert made_for("osln-local-quality") == {
+        "overlaps of lf-stratified seed 0 from stage-two-0",
+        "classifier lf-stratified+local-quality seed 0",
+        "scores of lf-stratified+local-quality seed 0",
+    }
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    paths = files(artifacts.candidates(ROWS["osln-local-quality"], 0, "stage two"))
+    for path in paths:
+        content = load_set(path, iou=True)
+        # What is found of a node is all of it, and of the other places nothing is one.
+        assert np.array_equal(content.iou, content.truth) and content.truth.sum() == 4 + 4
+    scores = json.loads(artifacts.scores(ROWS["osln-local-quality"], 0).path.read_text())
+    assert [len(scores["test"][f"test-{index}"]) for index in range(3)] == [10, 10, 10]
 
 
 @pytest.mark.slow

@@ -37,8 +37,8 @@ def root(tmp_path):
     return tmp_path / "studies"
 
 
-def cache_of(root, store, tagger=None) -> CandidateCache:
-    return CandidateCache(root, store, "lf-stratified", PRESETS["demo"], tagger)
+def cache_of(root, store, tagger=None, **options) -> CandidateCache:
+    return CandidateCache(root, store, "lf-stratified", PRESETS["demo"], tagger, **options)
 
 
 def asked_of(cache, *, add_nodes=True) -> Asked:
@@ -117,6 +117,26 @@ def test_tags_lie_beside_the_set_and_belong_to_their_tagger(root, store):
     assert len(files(root)) == 2, "a network that reads no tags leaves them"
 
 
+def test_overlaps_lie_beside_the_set_for_the_network_that_learns_from_them(root, store):
+    cache = cache_of(root, store)
+    content, _ = cache.get("d", asked_of(cache))
+    before = {path: path.read_bytes() for path in (root / ".osln" / ".candidates").rglob("*.npz")}
+    assert content.iou is None and len(files(root)) == 1
+
+    cache = cache_of(root, store, overlaps=True)
+    assert not cache.has("d", asked_of(cache))
+    content, _ = cache.get("d", asked_of(cache))
+    # Every ball is found as it is; the third by its probability is the one that was deleted.
+    assert content.iou.tolist() == [1, 1, 0, 1, 1, 1, 1]
+    assert cache.has("d", asked_of(cache)) and len(files(root)) == 2 and len(FindsBright.asked) == 8
+    assert {path: path.read_bytes() for path in before} == before
+
+    again, _ = cache.get("d", asked_of(cache))
+    assert again.iou.tolist() == content.iou.tolist() and len(FindsBright.asked) == 8
+    cache_of(root, store).get("d", asked_of(cache))
+    assert len(files(root)) == 2, "a network that does not learn from them leaves them"
+
+
 def test_damaged_files_are_made_anew(root, store):
     cache = cache_of(root, store, BrightnessTags())
     cache.get("d", asked_of(cache))
@@ -124,6 +144,10 @@ def test_damaged_files_are_made_anew(root, store):
         path.write_bytes(path.read_bytes()[:40])
     _, tags = cache.get("d", asked_of(cache))
     assert tags.shape == (7, 171)
+    cache_of(root, store, overlaps=True).get("d", asked_of(cache))
+    for path in (root / ".osln" / ".candidates" / "d").glob("*-iou.npy"):
+        path.write_bytes(b"")
+    assert cache_of(root, store, overlaps=True).get("d", asked_of(cache))[0].iou.shape == (7,)
     assert [load_set(path).case for path in (root / ".osln" / ".candidates").rglob("*.npz")] == ["d"]
 
 

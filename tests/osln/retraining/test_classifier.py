@@ -85,6 +85,13 @@ def former(models, name="glnet", tagger=TAGGER):
     return published(models, untrained(name), tagger=told)
 
 
+def test_a_network_that_predicts_overlaps_is_given_those_of_the_training_patients(root, models, gate):
+    retrain_classifier(root, models, "local-quality", cross_fit=False, publish=False)
+
+    (call,) = gate["calls"]
+    assert [one.iou.tolist() for one in call["sets"]] == [[1, 1, 0, 1, 1, 1, 1]] * len(call["sets"])
+
+
 def test_a_network_is_trained_stored_and_published_from_files(root, models):
     seen, said = [], []
     report = retrain_classifier(

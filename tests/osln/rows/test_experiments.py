@@ -18,7 +18,7 @@ from osln.rows.experiments import (
 from osln.rows.paper import COHORT_SIZES
 from osln.rows.tagger_recipe import TAGGER_RECIPES
 
-BEYOND = ("glnet-context", "local-context", "set-glnet")
+BEYOND = ("glnet-context", "local-context", "local-quality", "set-glnet")
 """Classifiers that the paper does not have."""
 
 
@@ -73,6 +73,14 @@ def test_the_classifiers_are_the_rows_of_table_2():
     }
     assert [CLASSIFIERS[name].needs_pet for name in ("glnet", "local-ct", "tag")] == [True, False, False]
     assert NETWORKS == (*SEGMENTERS, *CLASSIFIERS) and len(set(NETWORKS)) == len(NETWORKS)
+
+
+def test_the_row_with_predicted_overlap_differs_from_the_one_with_context_in_that_alone():
+    with_it, without = CLASSIFIERS["local-quality"], CLASSIFIERS["local-context"]
+
+    assert dataclasses.replace(with_it, name=without.name, title=without.title, network="glnet") == without
+    assert [name for name, row in CLASSIFIERS.items() if row.needs_overlap] == ["local-quality"]
+    assert not ROWS["osln-local-quality"].served and not ROWS["gated-strata"].served
 
 
 def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():

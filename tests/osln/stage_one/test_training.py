@@ -46,7 +46,9 @@ def test_a_network_learns_to_find_bright_balls(columns):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft"])
+@pytest.mark.parametrize(
+    "name", ["ef-se-unet", "ef-hrnet", "ef-psnn", "gated-hard", "gated-soft", "gated-strata"]
+)
 def test_every_backbone_learns_by_the_same_code(columns, name):
     seen = []
     size = HighResolution(width=4, modules=(1, 1), blocks=1)

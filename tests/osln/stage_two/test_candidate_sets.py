@@ -11,7 +11,14 @@ from osln.imaging.reviewed_part import DECIDED, NEAR, UNDECIDED, UNKNOWN
 from osln.metrics.matching import Overlaps
 from osln.rows.experiments import PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_two.candidate_sets import LEFT_OUT, candidate_set, load_set, save_set
+from osln.stage_two.candidate_sets import (
+    LEFT_OUT,
+    candidate_set,
+    iou_path,
+    load_set,
+    node_iou,
+    save_set,
+)
 from small.candidates import small_set
 
 STAGE_TWO = PRESETS["demo"].stage_two
@@ -133,6 +140,47 @@ def test_of_a_patient_in_part_only_what_was_rejected_is_no_node():
     assert truth() == [LEFT_OUT, LEFT_OUT, 1, LEFT_OUT]
 
 
+def test_the_overlap_of_a_hit_is_that_of_its_voxels_and_nobody_else_has_one():
+    detections = found(NODES, PREDICTIONS)
+    content = candidate_set(detections, STAGE_TWO, add_nodes=True)
+
+    iou = node_iou(detections, content)
+
+    # Too large; false; two cubes of 27 voxels that share 8; three added nodes.
+    assert content.truth.tolist() == [LEFT_OUT, 0, 1, 1, 1, 1] and iou.dtype == np.float32
+    assert iou.tolist() == pytest.approx([np.nan, 0, 8 / (27 + 27 - 8), 1, 1, 1], nan_ok=True)
+    assert node_iou(detections, candidate_set(detections, STAGE_TWO, add_nodes=False)).shape == (3,)
+
+
+def test_of_several_nodes_that_a_candidate_hits_the_largest_overlap_counts():
+    # 64 voxels over one node of 27 and one of 32 voxels, of which it has 18 and 32.
+    nodes = {1: cube(3, 4, 4, 3), 2: (slice(4, 8), slice(2, 4), slice(2, 6))}
+    detections = found(nodes, [(cube(4, 2, 2, 4), 0.7)])
+    content = candidate_set(detections, STAGE_TWO, add_nodes=False)
+    shared = np.array([(detections.column.nodes[cube(4, 2, 2, 4)] == label).sum() for label in (1, 2)])
+
+    assert content.overlaps.fits.tolist() == [True, True] and shared.tolist() == [8, 32]
+    assert node_iou(detections, content).tolist() == pytest.approx([32 / 64])
+
+
+def test_what_a_review_in_part_does_not_decide_has_no_overlap():
+    detections = found(NODES, PREDICTIONS)
+    known = np.full(SHAPE, NEAR, dtype=np.uint8)
+    part = replace(detections, column=replace(detections.column, known=known))
+    content = candidate_set(part, STAGE_TWO, add_nodes=False)
+
+    assert content.truth.tolist() == [LEFT_OUT, LEFT_OUT, 1]
+    assert node_iou(part, content).tolist() == pytest.approx([np.nan, np.nan, 8 / 46], nan_ok=True)
+
+
+def test_overlaps_are_not_taken_from_other_candidates():
+    detections = found(NODES, PREDICTIONS)
+    content = candidate_set(detections, STAGE_TWO, add_nodes=False)
+    for other in (PREDICTIONS[:2], [*PREDICTIONS[:2], (FALSE, 0.6)]):
+        with pytest.raises(ValueError, match=r"kept candidates of case p1 are not those .* made anew"):
+            node_iou(found(NODES, other), content)
+
+
 def test_a_patient_without_nodes_has_false_candidates_only():
     one = candidate_set(found({}, PREDICTIONS), STAGE_TWO, add_nodes=True)
     assert one.truth.tolist() == [0, 0, 0] and one.scored().n_nodes == 0
@@ -162,6 +210,23 @@ def test_what_is_saved_is_loaded(tmp_path, pet):
         assert np.array_equal(getattr(loaded.overlaps, part.name), getattr(saved.overlaps, part.name))
     assert loaded.scored().scores.tolist() == saved.scored().scores.tolist()
     assert [path.name for path in (tmp_path / "sets").iterdir()] == ["p1.npz"]
+
+
+def test_overlaps_lie_in_a_file_of_their_own(tmp_path):
+    path = tmp_path / "p1.npz"
+    one = small_set(0)
+    save_set(path, one)
+    before = path.read_bytes()
+    save_set(path, replace(one, iou=None))
+
+    assert path.read_bytes() == before and load_set(path).iou is None
+    with pytest.raises(ValueError, match=r"p1-iou\.npy cannot be read .*: delete it"):
+        load_set(path, iou=True)
+    np.save(iou_path(path), one.iou)
+    assert load_set(path, iou=True).iou.tolist() == one.iou.tolist()
+    np.save(iou_path(path), one.iou[:-1])
+    with pytest.raises(ValueError, match=r"7,\) overlaps of \(8,\) candidates"):
+        load_set(path, iou=True)
 
 
 def test_damaged_files_are_refused_with_the_way_out(tmp_path):

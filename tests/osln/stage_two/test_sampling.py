@@ -141,6 +141,25 @@ def test_a_network_that_reads_stage_ones_score_learns_without_the_added_nodes():
     assert len(sampler([one], None, "local-ct-pet").truth) == 12
 
 
+def test_the_overlap_stands_beside_the_truth_where_it_is_asked_for():
+    one = small_set(0, nodes=3, false=2, added=2)
+    given = sampler([replace(one, iou=np.float32([0.2, np.nan, 0.9, 0, 0, 1, 1]))], None, "local-context")
+    assert given.batch(0)[3].shape == (4,)
+    truth = one.truth.copy()
+    truth[1] = LEFT_OUT
+    one = replace(one, truth=truth, iou=np.float32([0.2, np.nan, 0.9, 0, 0, 1, 1]))
+
+    target = sampler([one], None, "local-quality").batch(0)[3]
+
+    # Without the added nodes, as any network that reads stage one's score, and without what is left out.
+    assert target.dtype == np.float32
+    assert sorted(target.tolist()) == [[0, 0], [0, 0], [1, np.float32(0.2)], [1, np.float32(0.9)]]
+    with pytest.raises(
+        ValueError, match="local-quality cannot learn from case case0: no overlaps with nodes"
+    ):
+        sampler([replace(one, iou=None)], None, "local-quality")
+
+
 def test_what_cannot_be_learned_from_is_refused_in_words():
     with pytest.raises(ValueError, match="local-ct-pet cannot learn from case case2: no PET"):
         sampler([small_set(1), small_set(2, pet=False)])

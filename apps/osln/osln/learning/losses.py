@@ -45,14 +45,31 @@ def candidate_loss(logits: torch.Tensor, truth: torch.Tensor, positive_weight: t
     """Mean cross-entropy of the candidates that are a node or none.
 
     Args:
-        logits: (N,).
-        truth: (N,) float32: 1, 0, or negative for neither.
+        logits: (N,), or (N, 2) with the logit of the overlap with the node.
+        truth: (N,) float32: 1, 0, or negative for neither; or (N, 2) with the overlap, 0 to 1, which is read
+            of nodes alone.
         positive_weight: Weight of a node.
 
     Returns:
-        The loss; 0 if no candidate counts.
+        The loss, with that of the overlap added; 0 if no candidate counts.
     """
+    if logits.dim() == 2:
+        found = candidate_loss(logits[:, 0], truth[:, 0], positive_weight)
+        return found + _overlap_loss(logits[:, 1], truth)
     counted = truth >= 0
     if not counted.any():
         return 0.0 * logits.sum()
     return F.binary_cross_entropy_with_logits(logits[counted], truth[counted], pos_weight=positive_weight)
+
+
+def _overlap_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy with the overlap itself as the target, of the nodes.
+
+    It is least at the mean overlap of nodes that look alike, which makes the product with their probability
+    an expectation; the absolute difference is least at the median, and has hardly a gradient where the
+    sigmoid is flat.
+    """
+    nodes = truth[:, 0] > 0
+    if not nodes.any():
+        return 0.0 * logits.sum()
+    return F.binary_cross_entropy_with_logits(logits[nodes], truth[nodes, 1])

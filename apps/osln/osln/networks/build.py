@@ -4,15 +4,16 @@ import torch
 from torch import nn
 
 from osln.imaging.distance import LIMIT_MM
-from osln.networks.gated_unet import GatedUNet
+from osln.networks.gated_unet import GATES, GatedUNet
 from osln.networks.glnet import GLNet
 from osln.networks.hrnet3d import HRNet3D
 from osln.networks.psnn import PSNN
+from osln.networks.quality_glnet import QualityGLNet
 from osln.networks.random_views import RandomViewNet
 from osln.networks.se_unet import SEUNet
 from osln.networks.set_glnet import SetGLNet
 from osln.networks.unet3d import UNet3D
-from osln.rows.experiments import PROXIMAL_MM, Classifier, Preset, Segmenter
+from osln.rows.experiments import Classifier, Preset, Segmenter
 
 
 def segmenter_network(segmenter: Segmenter, preset: Preset) -> nn.Module:
@@ -30,10 +31,9 @@ def segmenter_network(segmenter: Segmenter, preset: Preset) -> nn.Module:
         return GatedUNet(
             channels,
             preset.widths,
+            GATES[segmenter.gate],
             distance=segmenter.inputs.index("distance"),
-            border=PROXIMAL_MM / LIMIT_MM,
             unit_mm=LIMIT_MM,
-            soft=segmenter.gate == "soft",
             output_bias=bias,
         )
     if segmenter.backbone == "unet":
@@ -54,7 +54,8 @@ def classifier_network(classifier: Classifier, preset: Preset) -> nn.Module:
 
     Returns:
         A module with `features` (patches, boxes and what is known of N candidates to (N, F)), `judge` (those
-        of one patient to (N,) logits), and both in a row.
+        of one patient to (N,) logits), and both in a row, which in training may give (N, 2): of a node and of
+        its overlap.
 
     Raises:
         ValueError: The row names a network that is not there.
@@ -64,11 +65,13 @@ def classifier_network(classifier: Classifier, preset: Preset) -> nn.Module:
         return GLNet.of(classifier, stage_two)
     if classifier.network == "set-glnet":
         return SetGLNet(GLNet.of(classifier, stage_two), stage_two.attention)
+    if classifier.network == "quality-glnet":
+        return QualityGLNet(GLNet.of(classifier, stage_two))
     if classifier.network == "random-views":
         return RandomViewNet(len(classifier.inputs), stage_two.views, preset.spacing_mm)
     raise ValueError(
-        f"unknown network {classifier.network!r} of {classifier.name}: expected glnet, set-glnet or "
-        "random-views"
+        f"unknown network {classifier.network!r} of {classifier.name}: expected glnet, set-glnet, "
+        "quality-glnet or random-views"
     )
 
 

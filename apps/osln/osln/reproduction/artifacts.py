@@ -18,9 +18,16 @@ from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.plan import EVALUATED, Network, Plan
 from osln.reproduction.stage_one import CaseMaps, count_nodes, make_maps, prepare_cases, train_network
-from osln.reproduction.stage_two import make_candidates, make_tags, score_candidates, train_on_candidates
+from osln.reproduction.stage_two import (
+    make_candidates,
+    make_overlaps,
+    make_tags,
+    score_candidates,
+    train_on_candidates,
+)
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, Row
+from osln.stage_two.candidate_sets import iou_path
 from osln.weights.checkpoint import Checkpoint
 
 FORMAT = 1
@@ -33,8 +40,10 @@ SECONDS = {"map": 0.5, "count": 0.15, "candidates": 0.06, "tag": 0.009, "slices"
 """What one core took with the demo preset: for a map, for a patient's counts and candidates, for a tag, for a
 detector's training step and for its look at a patient. They weigh the progress bar and the order."""
 STEP_SECONDS = {"unet": 0.3, "se-unet": 0.36, "hrnet": 0.06, "psnn": 0.16}
-"""The same of a training step of 8 patches, by backbone; two heads take a third more."""
-CANDIDATE_SECONDS = {"glnet": 0.0033, "set-glnet": 0.0048, "random-views": 0.0011}
+"""The same of a training step of 8 patches, by backbone."""
+GATE_SHARE = {None: 1.0, "hard": 1.33, "soft": 1.33, "strata": 1.67}
+"""How many times that it is with several heads: two take a third more."""
+CANDIDATE_SECONDS = {"glnet": 0.0033, "set-glnet": 0.0048, "quality-glnet": 0.0033, "random-views": 0.0011}
 """The same of a candidate in a training step, by network; hardly anything where there is no patch."""
 
 
@@ -101,7 +110,7 @@ class Artifacts:
         key = _key(asdict(segmenter), recipe, steps, network.seed, self._marks(cases))
         folder = f"networks/{segmenter.name}-x{network.length}-seed{network.seed}-{key}"
         train = partial(train_network, segmenter, preset, self.cohort, cases, steps)
-        cost = STEP_SECONDS[segmenter.backbone] * steps * (1.33 if segmenter.gate else 1.0)
+        cost = STEP_SECONDS[segmenter.backbone] * steps * GATE_SHARE[segmenter.gate]
         needs = self.patients("train", cases)
         return self._training(network.name, folder, needs, train, network.seed, cost)
 
@@ -174,6 +183,24 @@ class Artifacts:
             Artifact(name, tuple(paths.values()), needs, make, SECONDS["candidates"] * len(cases))
         )
 
+    def overlaps(self, row: Row, seed: int) -> tuple[Artifact, ...]:
+        """How well candidates that teach a row's classifier lie on their nodes; nothing if it reads none."""
+        if not row.classifier or not CLASSIFIERS[row.classifier].needs_overlap:
+            return ()
+        parts = _chunks(self.cohort.cases("stage two"))
+        found = self.candidates(row, seed, "stage two")
+        return tuple(self._overlaps(row.setting, seed, *pair) for pair in zip(parts, found, strict=True))
+
+    def _overlaps(self, row: Row, seed: int, cases: Sequence[str], candidates: Artifact) -> Artifact:
+        # The candidates' masks are not kept: they are made of the same maps again.
+        fused = {case: self.fused(row, seed, case) for case in cases}
+        paths = dict(zip(cases, candidates.paths, strict=True))
+        make = partial(make_overlaps, self.cohort, self.counts(row, seed).path, fused, paths)
+        name = candidates.name.replace("candidates", "overlaps", 1)
+        kept = tuple(map(iou_path, candidates.paths))
+        cost = SECONDS["candidates"] * len(cases)
+        return self._keep(Artifact(name, kept, (candidates, *candidates.needs), make, cost))
+
     def tags(self, row: Row, seed: int, split: str) -> tuple[Artifact, ...]:
         """Tags of the candidates of a row's setting; nothing if its classifier reads none."""
         if not row.classifier or not CLASSIFIERS[row.classifier].tags:
@@ -207,7 +234,8 @@ class Artifacts:
         train = partial(train_on_candidates, classifier, plan.preset, sets, tags, plan.tagger)
         teaching = len(sets) * CANDIDATES_PER_PATIENT * plan.preset.stage_two.epochs
         cost = CANDIDATE_SECONDS[classifier.network] * teaching * (1.0 if classifier.inputs else 0.02)
-        return self._training(name, folder, learned[0] + learned[1], train, seed, cost)
+        needs = (*learned[0], *learned[1], *self.overlaps(row, seed))
+        return self._training(name, folder, needs, train, seed, cost)
 
     def scores(self, row: Row, seed: int) -> Artifact:
         """Scores that a row's classifier gives to the evaluated patients' candidates."""

@@ -13,7 +13,7 @@ from osln.metrics.definitions import operating_thresholds
 from osln.reproduction.stage_one import CaseMaps, fused_map, read_counts
 from osln.rows.experiments import OPERATING_POINT, Classifier, Preset, StageTwo
 from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_two.candidate_sets import candidate_set, load_set, save_set
+from osln.stage_two.candidate_sets import candidate_set, iou_path, load_set, node_iou, save_set
 from osln.stage_two.scoring import CandidateScorer, mean_scores
 from osln.stage_two.training import train_classifier
 from osln.tagging.tagger import Tagger
@@ -33,6 +33,16 @@ def make_candidates(
         if not path.is_file():
             found = find(cohort, counts, fused[case], case)
             save_set(path, candidate_set(found, recipe, add_nodes=add_nodes))
+        tell(number / len(paths))
+
+
+def make_overlaps(
+    cohort: Cohort, counts: Path, fused: Mapping[str, CaseMaps], paths: Mapping[str, Path]
+) -> None:
+    """Keep how well the candidates of cases, kept in these files, lie on their nodes (`iou_path`)."""
+    for number, (case, path) in enumerate(paths.items(), start=1):
+        if not iou_path(path).is_file():
+            write_array(iou_path(path), node_iou(find(cohort, counts, fused[case], case), load_set(path)))
         tell(number / len(paths))
 
 
@@ -67,7 +77,7 @@ def train_on_candidates(
     return train_classifier(
         classifier,
         preset,
-        [load_set(path) for path in candidates],
+        [load_set(path, iou=classifier.needs_overlap) for path in candidates],
         [np.load(path) for path in tags] or None,
         tagger=Tagger.load(tagger).describe() if tags else None,
         on_progress=tell_training,

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from osln.detection import detect
+from osln.files.arrays import write_array
 from osln.files.images import write_atomically
 from osln.imaging.grid import Volume
 from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
 from osln.rows.experiments import OPERATING_POINT, ROWS, Preset
 from osln.stage_one.inference import Predictor
-from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
+from osln.stage_two.candidate_sets import CandidateSet, candidate_set, iou_path, load_set, node_iou, save_set
 from osln.store.approved import approved_study
 from osln.store.layout import StorePaths, companions, file_marks, load_study
 from osln.tagging.tagger import Tagger
@@ -58,6 +59,7 @@ class CandidateCache:
         preset: Of the networks; gives patch and margin.
         tagger: Tagger whose tags are wanted; None for none.
         device: Where the networks run.
+        overlaps: Whether the sets have their `iou`.
     """
 
     def __init__(
@@ -68,7 +70,10 @@ class CandidateCache:
         preset: Preset,
         tagger: Tagger | None = None,
         device: str = "cpu",
+        *,
+        overlaps: bool = False,
     ) -> None:
+        self.overlaps = overlaps
         self.root, self.store, self.preset, self.device = root, store, preset, device
         self.row = ROWS[row]
         self.threshold = store.thresholds(row)[OPERATING_POINT]
@@ -98,6 +103,8 @@ class CandidateCache:
     def has(self, case: str, asked: Asked) -> bool:
         """Whether everything that `get` would make is there."""
         path = self._path(companions(self.root, case), asked)
+        if self.overlaps and not iou_path(path).is_file():
+            return False
         return path.is_file() and (self.tagger is None or _tags_path(path, self.tagger).is_file())
 
     def get(self, case: str, asked: Asked) -> tuple[CandidateSet, np.ndarray | None]:
@@ -110,10 +117,12 @@ class CandidateCache:
         """
         paths = companions(self.root, case)
         path = self._path(paths, asked)
-        content = _read(path)
+        content = _read(path, self.overlaps)
         if content is None:
             content = self._made(paths, asked)
             save_set(path, content)
+            if content.iou is not None:
+                write_array(iou_path(path), content.iou)
         tags = None if self.tagger is None else self._tags(self.tagger, paths, path, content)
         for other in path.parent.iterdir():
             if not other.name.startswith(path.stem):
@@ -160,7 +169,8 @@ class CandidateCache:
             none = np.zeros(study.ct.grid.shape, dtype=np.uint8)
             study = replace(study, nodes=Volume(none, study.ct.grid, study.ct.file_grid))
         found = detect(study, self.row, networks, self._threshold_of(asked.versions))
-        return candidate_set(found, self.preset.stage_two, add_nodes=asked.add_nodes)
+        content = candidate_set(found, self.preset.stage_two, add_nodes=asked.add_nodes)
+        return replace(content, iou=node_iou(found, content)) if self.overlaps else content
 
     def _threshold_of(self, versions: Mapping[str, Version]) -> float:
         """The operating point of these versions.
@@ -229,12 +239,14 @@ class CandidateCache:
         return self.folder / paths.case / f"{key}.npz"
 
 
-def _read(path: Path) -> CandidateSet | None:
+def _read(path: Path, iou: bool) -> CandidateSet | None:
     """The stored set; a damaged file is made anew."""
+    wanted = (path, iou_path(path)) if iou else (path,)
     try:
-        return load_set(path) if path.is_file() else None
+        return load_set(path, iou=iou) if all(one.is_file() for one in wanted) else None
     except ValueError:
-        path.unlink(missing_ok=True)
+        for one in wanted:
+            one.unlink(missing_ok=True)
         return None
 
 

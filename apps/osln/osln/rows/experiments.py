@@ -45,7 +45,8 @@ class Segmenter:
         zone: "proximal", "distal", or "all" for an unstratified network.
         backbone: "unet" (3D U-Net), "se-unet", "hrnet" or "psnn".
         gate: "hard" or "soft" for one U-Net with a head for each zone, between which the distance to the
-            tumor chooses or blends (not in the paper); None for a network with one head.
+            tumor chooses or blends; "strata" for four heads that are blended (none in the paper); None for a
+            network with one head.
     """
 
     name: str
@@ -77,7 +78,7 @@ SEGMENTERS = {
             for backbone in ("se-unet", "hrnet", "psnn")
             for stream, inputs in (("ct", CT), ("ef", EARLY_FUSION))
         ),
-        *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft")),
+        *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft", "strata")),
     )
 }
 
@@ -92,7 +93,8 @@ class Classifier:
         inputs: Channels of the local patch; empty for a network without local module.
         tags: Whether it is given the 171 tags of the tagger (LesaNet).
         context: Whether it is given what stage one knows: score, size, and place seen from the tumor.
-        network: "glnet", "set-glnet" (the candidates of a patient are judged together) or "random-views".
+        network: "glnet", "set-glnet" (the candidates of a patient are judged together), "quality-glnet" (the
+            score is multiplied by a predicted overlap) or "random-views".
     """
 
     name: str
@@ -105,6 +107,11 @@ class Classifier:
     @property
     def needs_pet(self) -> bool:
         return "pet" in self.inputs
+
+    @property
+    def needs_overlap(self) -> bool:
+        """Whether it learns from each candidate's overlap with its node."""
+        return self.network == "quality-glnet"
 
 
 CLASSIFIERS = {
@@ -119,6 +126,14 @@ CLASSIFIERS = {
         Classifier("glnet-context", "GLNet + score, size and place", ("ct", "pet"), tags=True, context=True),
         Classifier(
             "local-context", "CT + PET + score, size and place", ("ct", "pet"), tags=False, context=True
+        ),
+        Classifier(
+            "local-quality",
+            "CT + PET + score, size and place, times predicted overlap",
+            ("ct", "pet"),
+            tags=False,
+            context=True,
+            network="quality-glnet",
         ),
         Classifier(
             "set-glnet", "GLNet over the set", ("ct", "pet"), tags=False, context=True, network="set-glnet"
@@ -269,7 +284,7 @@ ROWS = {
                 name,
                 served=name == "set-glnet",
             )
-            for name in ("set-glnet", "random-views", "glnet-context", "local-context")
+            for name in ("set-glnet", "random-views", "glnet-context", "local-context", "local-quality")
         ),
         Row("ct", "CT", ("ct",)),
         Row("ef", "EF", ("ef",)),
@@ -284,6 +299,7 @@ ROWS = {
         # Not in the paper.
         Row("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
         Row("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
+        Row("gated-strata", "one EF network, four soft strata", ("gated-strata",), served=False),
         Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
         Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
         Row("lf-learned", "LF by learned weights, stratified", LATE_FUSION, fusion="learned", served=False),

@@ -237,6 +237,14 @@ def _beyond(others: Iterable[Table]) -> Table:
         for base, minus in (("LF with stratification", first), ("LF (GLNet)", best))
         if line.row.kind == minus.kind and line.row not in (first, best)
     ]
+    questions += [
+        Question("Are four strata more than two zones?", ROWS["gated-strata"], ROWS["gated-soft"]),
+        Question(
+            "Does the predicted overlap help the score?",
+            ROWS["osln-local-quality"],
+            ROWS["osln-local-context"],
+        ),
+    ]
     return Table("beyond", "Rows that the paper does not have", tuple(lines), tuple(questions))
 
 

@@ -39,6 +39,7 @@ class CandidateSet:
         stage_one_scores: (m,) mean probability.
         truth: (n,) int8: 1 for a hit or an added node, 0 for a false candidate, `LEFT_OUT`.
         overlaps: Of the m candidates with the nodes.
+        iou: (n,) float32 as `node_iou` gives it; None where nobody asks for it. It lies in a file of its own.
     """
 
     case: str
@@ -47,6 +48,7 @@ class CandidateSet:
     stage_one_scores: np.ndarray
     truth: np.ndarray
     overlaps: Overlaps
+    iou: np.ndarray | None = None
 
     @property
     def n_candidates(self) -> int:
@@ -96,6 +98,40 @@ def candidate_set(found: Detections, stage_two: StageTwo, *, add_nodes: bool) ->
     )
 
 
+def node_iou(found: Detections, content: CandidateSet) -> np.ndarray:
+    """Overlap of each candidate with its node: what a network that predicts it learns from.
+
+    A node that an annotator accepted as stage one had drawn it gives 1.
+
+    Args:
+        found: The candidates that the set was made of.
+        content: The set.
+
+    Returns:
+        (n,) float32 intersection over union in voxels: of a candidate that hits several nodes the largest,
+        0 of a false one, 1 of an added node, NaN of one whose truth is `LEFT_OUT`.
+
+    Raises:
+        ValueError: The set was made of other candidates.
+    """
+    overlaps, nodes = content.overlaps, found.column.nodes
+    scores = np.array([candidate.score for candidate in found.candidates])
+    kept = content.stage_one_scores
+    if nodes is None or scores.shape != kept.shape or not np.allclose(scores, kept):
+        raise ValueError(
+            f"the kept candidates of case {content.case} are not those that its maps give now: delete their "
+            "file, it will be made anew"
+        )
+    iou = np.where(content.truth == LEFT_OUT, np.nan, 0).astype(np.float32)
+    iou[content.n_candidates :] = 1
+    pairs = zip(overlaps.predicted[overlaps.fits], overlaps.touched[overlaps.fits], strict=True)
+    for prediction, node in pairs:
+        candidate = found.labels == overlaps.prediction_labels[prediction]
+        true = nodes == overlaps.node_labels[node]
+        iou[prediction] = max(iou[prediction], (candidate & true).sum() / (candidate | true).sum())
+    return iou
+
+
 def _unknown(found: Detections) -> np.ndarray:
     """(n,) bool: candidates that a review in part does not decide, in the order of the candidates.
 
@@ -130,12 +166,31 @@ def save_set(path: Path, content: CandidateSet) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load_set(path: Path) -> CandidateSet:
-    """Inverse of `save_set`.
+def iou_path(path: Path) -> Path:
+    """File of the overlaps beside that of the set, which is the same for networks that do not read them."""
+    return path.with_name(f"{path.stem}-iou.npy")
+
+
+def load_set(path: Path, *, iou: bool = False) -> CandidateSet:
+    """Inverse of `save_set`; with `iou`, what lies in `iou_path` is read too.
 
     Raises:
-        ValueError: If the file is damaged; says that it may be deleted.
+        ValueError: If a file is damaged or not there; says that it may be deleted.
     """
+    content = _load_set(path)
+    if not iou:
+        return content
+    beside = iou_path(path)
+    try:
+        values = np.load(beside, allow_pickle=False)
+        if values.shape != content.truth.shape:
+            raise ValueError(f"{values.shape} overlaps of {content.truth.shape} candidates")
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{beside} cannot be read ({error}): delete it, it will be made anew") from error
+    return replace(content, iou=values)
+
+
+def _load_set(path: Path) -> CandidateSet:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return CandidateSet(

@@ -12,7 +12,8 @@ from osln.stage_two.context import known_numbers
 from osln.stage_two.patches import jittered
 
 Batch = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None, np.ndarray]
-"""Patches (N, C, x, y, z), boxes (N, 3, 2), what is known (N, K), each None if not asked for; truth (N,)."""
+"""Patches (N, C, x, y, z), boxes (N, 3, 2), what is known (N, K), each None if not asked for; truth (N,), or
+(N, 2) with the overlap for a network that predicts it."""
 
 
 class CandidateSampler:
@@ -33,7 +34,8 @@ class CandidateSampler:
         seed: Any integer.
 
     Raises:
-        ValueError: If there is no candidate, no node, or a set lacks the PET that is asked for.
+        ValueError: If there is no candidate, no node, or a set lacks the PET or the overlaps that are
+            asked for.
     """
 
     def __init__(
@@ -48,11 +50,17 @@ class CandidateSampler:
         self.classifier, self.stage_two, self.scaling, self.seed = classifier, stage_two, scaling, seed
         if lacking := [one.case for one in sets if classifier.needs_pet and one.patches.pet_suv is None]:
             raise ValueError(f"{classifier.name} cannot learn from case {lacking[0]}: no PET")
+        if lacking := [one.case for one in sets if classifier.needs_overlap and one.iou is None]:
+            raise ValueError(f"{classifier.name} cannot learn from case {lacking[0]}: no overlaps with nodes")
         together = classifier.network == "set-glnet"
         used = [_used(one, classifier.context, together) for one in sets]
         self.truth = _joined([one.truth[keep] for one, keep in zip(sets, used, strict=True)]).astype(
             np.float32
         )
+        self.target = self.truth
+        if classifier.needs_overlap:
+            iou = _joined([one.iou[keep] for one, keep in zip(sets, used, strict=True)])  # type: ignore[index]
+            self.target = np.stack([self.truth, iou.astype(np.float32)], axis=1)
         sizes = [int(keep.sum()) for keep in used]
         patients = np.split(np.arange(len(self.truth)), np.cumsum(sizes)[:-1]) if together else []
         self.patients = [one for one in patients if len(one)]
@@ -104,10 +112,10 @@ class CandidateSampler:
         rng = np.random.default_rng([self.seed, epoch, step])
         known = None if self.known is None else self.known[chosen]
         if not self.classifier.inputs:
-            return None, None, known, self.truth[chosen]
+            return None, None, known, self.target[chosen]
         patches, boxes = zip(*(self._augmented(index, rng) for index in chosen), strict=True)
         moved = jittered(np.stack(boxes), self.stage_two.jitter, self.stage_two.patch, rng)
-        return np.stack(patches), moved, known, self.truth[chosen]
+        return np.stack(patches), moved, known, self.target[chosen]
 
     def _augmented(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         one = {name: None if image is None else image[index] for name, image in self.images.items()}

@@ -43,13 +43,14 @@ def train_classifier(
 ) -> Checkpoint:
     """Train a network of stage two, from scratch or from a checkpoint (paper, section 4.2).
 
-    Cross-entropy in which nodes and false candidates weigh alike, Adam; the preset's epochs are passes
-    through all candidates.
+    Cross-entropy in which nodes and false candidates weigh alike, and that of the overlap where it is
+    predicted, Adam; the preset's epochs are passes through all candidates.
 
     Args:
         classifier: Which network.
         preset: Size and recipe.
-        sets: Candidates of the training patients, true nodes added.
+        sets: Candidates of the training patients, true nodes added; with `iou` for a network that
+            predicts it.
         tags: (n, 171) of each set; only for a network that reads tags.
         validation: Sets and tags of the patients for the progress figures; nothing is chosen by them.
         epochs: The preset's number if omitted.
@@ -151,7 +152,7 @@ class ClassifierLesson(Lesson[nn.Module]):
             "validation_cases": [one.case for one in self.validation[0]],
             "tagger": self.tagger,
         }
-        arrays = (sampler.truth, *sampler.images.values(), sampler.known)
+        arrays = (sampler.target, *sampler.images.values(), sampler.known)
         return record, (asdict(self.preset), sampler.scaling, *arrays)
 
     def look(self, network: nn.Module, step: int) -> dict[str, Any] | None:

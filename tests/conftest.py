@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
 import random
 from pathlib import Path
@@ -11,6 +13,25 @@ import pytest
 # Before anything imports numpy or torch: results and times must not depend on the number of cores.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Collect, then take what costs a little with each of some thousand tests off them.
+
+    pytest adds its handlers to every logger that does not propagate, of which torch, monai and mlflow bring
+    80, and takes them away again, six times a test; loggers that propagate bring it the same messages.
+    What was imported stays until the end, so that looking for what can be given back of it is in vain.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        for logger in logging.root.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.propagate = True
+        gc.freeze()
+        gc.enable()
 
 
 def missing(component: str, remedy: str) -> None:
@@ -65,7 +86,10 @@ def fixed_seeds() -> None:
     torch.set_num_threads(1)
     random.seed(0)
     np.random.seed(0)
-    torch.manual_seed(0)
+    # torch.manual_seed would note a stack trace for devices that are not there, each time.
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(0)
 
 
 @pytest.fixture

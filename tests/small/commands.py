@@ -28,7 +28,10 @@ def in_sources() -> Iterator[tuple[str, str]]:
     """Where and what: string literals of product and measurements, up to the end of the sentence."""
     for folder in ("apps", "scripts", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for text in literals(path.read_text()):
+            source = path.read_text()
+            if re.search(START, source) is None:
+                continue  # most name none, and taking them apart takes seconds
+            for text in literals(source):
                 for command in re.findall(rf"{START}[^\n`();,|]*", text):
                     command = re.split(r"[.:] |[.:]?$", command.replace("...", ""))[0]
                     # What may be left out stands in brackets.
@@ -37,9 +40,9 @@ def in_sources() -> Iterator[tuple[str, str]]:
 
 def literals(source: str) -> Iterator[str]:
     """The string literals of a source, with `PLACEHOLDER` for what is filled in."""
-    tree = ast.parse(source)
-    parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    found = list(ast.walk(ast.parse(source)))
+    parts = {part for node in found if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in found:
         if isinstance(node, ast.JoinedStr):
             yield "".join(
                 part.value if isinstance(part, ast.Constant) else PLACEHOLDER for part in node.values

@@ -12,8 +12,12 @@ SEEDS = range(312, 324)
 
 
 @cache
-def cases() -> tuple[CaseCounts, ...]:
-    return tuple(case_counts(make_phantom(seed, spacing_mm=(4.0, 4.0, 4.0))) for seed in SEEDS)
+def counts(seed: int) -> CaseCounts:
+    return case_counts(make_phantom(seed, spacing_mm=(4.0, 4.0, 4.0)))
+
+
+def cases() -> list[CaseCounts]:
+    return [counts(seed) for seed in SEEDS]
 
 
 def finding(**changes: object) -> Finding:
@@ -56,9 +60,11 @@ def test_twelve_patients_have_every_kind_of_mimic() -> None:
     assert 10 <= stubs / len(SEEDS) <= 22
 
 
-def test_the_proximal_zone_is_a_part_of_the_field() -> None:
-    shares = [case.proximal_share for case in cases()]
-    assert 0.1 < min(shares) and max(shares) < 0.6
+@pytest.mark.parametrize(
+    "seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
+)
+def test_the_proximal_zone_is_a_part_of_the_field(seed: int) -> None:
+    assert 0.1 < counts(seed).proximal_share < 0.6
 
 
 def test_the_table_counts_by_hand() -> None:

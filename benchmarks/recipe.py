@@ -8,39 +8,30 @@ the two recipes one number at a time. A training is kept in --work and goes on w
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.kept_networks import KeptTraining, made, watched
 from osln.cli.engines import cores
 from osln.cohorts.phantoms import PhantomCohort
 from osln.files.whole import write_json
-from osln.jobs.artifact import Artifact
 from osln.jobs.processes import Processes
 from osln.jobs.run import run_jobs
-from osln.jobs.worker import device, tell_training
-from osln.learning.fit import Progress
 from osln.metrics.bootstrap import Distribution, distribution, resamples
 from osln.metrics.definitions import Counts, mean_recall
 from osln.rows.experiments import SEGMENTERS
 from osln.rows.paper import CohortSizes
 from osln.rows.presets import PRESETS, Preset
-from osln.stage_one.training import train
 from osln.stage_one.validation import sweeps
-from osln.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from osln.weights.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO, PAPER = PRESETS["demo"], PRESETS["paper"]
-LOOKS = 8
-STEP_SECONDS = 0.35
-"""Of one core."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class Recipe:
     Attributes:
         words: What differs.
         taken: Fields of the preset `paper` that replace those of `demo`.
-        steps: As many as the whole run is asked for; None for demo's own.
+        long: It has as many steps as the run is asked for; otherwise demo's own number.
     """
 
     words: str
@@ -80,37 +71,6 @@ RECIPES = {
         )
     },
 }
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What all trainings share.
-
-    Attributes:
-        cohort: Patients of the splits "train", "validation" and "test".
-        network: Name in `SEGMENTERS`.
-        steps: Of a long training.
-        seed: Of first weights and patches.
-    """
-
-    cohort: PhantomCohort
-    network: str
-    steps: int
-    seed: int
-
-    def steps_of(self, recipe: Recipe) -> int:
-        """Training steps."""
-        return self.steps if recipe.long else min(self.steps, DEMO.iterations)
-
-    def path(self, recipe: Recipe) -> Path:
-        """Where a training is kept, by all that it depends on but the code."""
-        cohort = self.cohort
-        sizes = [cohort.sizes[split] for split in ("train", "validation")]
-        content = (
-            self.network, asdict(recipe.preset), self.steps_of(recipe), self.seed, sizes,
-            [folder.name for folder in cohort.folders], LOOKS,
-        )  # fmt: skip
-        return cohort.root / "recipes" / f"{sha256(repr(content).encode()).hexdigest()[:12]}.pt"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,18 +105,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--phantoms: expected three numbers like 80,24,48, got {options.phantoms} ({error})")
     sizes = dict(zip(("train", "validation", "test"), numbers, strict=True))
     cohort = PhantomCohort(options.work, DEMO, sizes=sizes)
-    experiment = Experiment(cohort, options.network, options.steps, options.seed)
-    chosen = {name: RECIPES[name] for name in options.recipes}
-    failed = run_jobs(trainings(experiment, chosen), Processes(options.processes))
+    trainings = {
+        name: KeptTraining(
+            cohort,
+            RECIPES[name].preset,
+            options.network,
+            steps_of(RECIPES[name], options.steps),
+            options.seed,
+        )
+        for name in options.recipes
+    }
+    wanted = [one.artifact(f"recipe {name}") for name, one in trainings.items()]
+    failed = run_jobs(wanted, Processes(options.processes))
     for name, reason in failed.items():
         sys.stderr.write(f"{name}: {reason}\n")
-    learned = {
-        name: load_checkpoint(experiment.path(recipe))
-        for name, recipe in chosen.items()
-        if experiment.path(recipe).is_file()
-    }
-    figures = judged(experiment, learned)
-    sys.stdout.write(report(experiment, learned, figures))
+    learned = made(trainings)
+    figures = judged(cohort, learned)
+    sys.stdout.write(report(cohort, learned, figures))
     if options.out:
         curves(learned).savefig(options.out, dpi=80)
     if options.json:
@@ -166,60 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def trainings(experiment: Experiment, recipes: Mapping[str, Recipe]) -> list[Artifact]:
-    """A training of each recipe."""
-    return [
-        Artifact(
-            name=f"recipe {name}",
-            paths=(experiment.path(recipe),),
-            needs=(),
-            make=partial(learn, experiment, recipe),
-            cost=STEP_SECONDS * experiment.steps_of(recipe),
-            uses_network=True,
-        )
-        for name, recipe in recipes.items()
-    ]
+def steps_of(recipe: Recipe, steps: int) -> int:
+    """Training steps, where a long training has so many."""
+    return steps if recipe.long else min(steps, DEMO.iterations)
 
 
-def learn(experiment: Experiment, recipe: Recipe) -> None:
-    """Train with a recipe and keep the network with its curves."""
-    path = experiment.path(recipe)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cohort = experiment.cohort
-    columns = {
-        split: [cohort.column(case) for case in cohort.cases(split)] for split in ("train", "validation")
-    }
-    resume, seen = path.with_suffix(".resume"), path.with_suffix(".json")
-    looks: dict[str, float] = json.loads(seen.read_text()) if seen.is_file() else {}
-
-    def on_progress(state: Progress) -> None:
-        tell_training(state)
-        # Told with every report until the next look: the first one with these figures is the look's.
-        if state.validation and state.validation["metric"] not in (None, *list(looks.values())[-1:]):
-            looks[str(state.step)] = state.validation["metric"]
-            write_json(seen, looks)
-
-    checkpoint = train(
-        SEGMENTERS[experiment.network],
-        recipe.preset,
-        columns["train"],
-        columns["validation"],
-        iterations=experiment.steps_of(recipe),
-        seed=experiment.seed,
-        trained_on=cohort.trained_on,
-        device=device(),
-        validations=LOOKS,
-        resume_path=resume,
-        on_progress=on_progress,
-    )
-    save_checkpoint(path, replace(checkpoint, metadata={**checkpoint.metadata, "looks": looks}))
-    for rest in (resume, seen):
-        rest.unlink(missing_ok=True)
-
-
-def judged(experiment: Experiment, learned: Mapping[str, Checkpoint]) -> dict[str, Distribution]:
+def judged(cohort: PhantomCohort, learned: Mapping[str, Checkpoint]) -> dict[str, Distribution]:
     """mRecall of each network on the test patients, on the same resamples."""
-    cohort = experiment.cohort
     columns = [cohort.column(case) for case in cohort.cases("test")]
     weights = resamples(len(columns))
     return {
@@ -229,12 +147,12 @@ def judged(experiment: Experiment, learned: Mapping[str, Checkpoint]) -> dict[st
 
 
 def report(
-    experiment: Experiment, learned: Mapping[str, Checkpoint], figures: Mapping[str, Distribution]
+    cohort: PhantomCohort, learned: Mapping[str, Checkpoint], figures: Mapping[str, Distribution]
 ) -> str:
     """Markdown: a line for each recipe, and how mRecall grew on the validation patients."""
-    sizes = experiment.cohort.sizes
+    sizes = cohort.sizes
     lines = [
-        f"Network {experiment.network}, seed {experiment.seed}; {sizes['train']} phantoms to learn from, "
+        f"{sizes['train']} phantoms to learn from, "
         f"{sizes['validation']} to watch, {sizes['test']} to test with\n",
         "| recipe | steps | Dice loss at 1/8, 1/2, end | mRecall, test | minus demo |",
         "|---|---|---|---|---|",
@@ -259,12 +177,6 @@ def bracketed(figure: Distribution, form: str) -> str:
     """Value and 95 % interval."""
     found = figure.interval()
     return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
-
-
-def watched(checkpoint: Checkpoint) -> list[tuple[int, float]]:
-    """Step and mRecall of each look at the validation patients, less those that say the same as the last."""
-    looks: Any = checkpoint.metadata["looks"]
-    return [(int(step), value) for step, value in looks.items()]
 
 
 def curves(learned: Mapping[str, Checkpoint]) -> Figure:

@@ -1,0 +1,170 @@
+"""What the patients that a network learns from are worth, on phantoms and on nodes planted into a real CT.
+
+One network of stage one (demo preset) learns from patients of each kind, equally many, by equally many steps.
+Each is asked about the same default phantoms and about the same patients planted into LUNG1-001, which no
+network learns from. Its threshold is that for precision .10 on the same default validation phantoms. All
+planted patients share one CT, and their PET is synthetic: the figures compare kinds, they are none of
+patients. What was made is kept in --work, and a stopped run goes on.
+
+    ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.fusion import froc_figures, interval, print_table
+from benchmarks.kept_networks import KeptTraining, made
+from benchmarks.planted import FIRST_SEED, as_study, ct_key, read_lung1
+from osln.cli.engines import cores
+from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
+from osln.imaging.column_file import load_column, save_column
+from osln.imaging.lung_column import LungColumn, compact, prepare
+from osln.jobs.processes import Processes
+from osln.jobs.run import run_jobs
+from osln.metrics.bootstrap import Distribution, resamples
+from osln.metrics.definitions import Counts, operating_thresholds
+from osln.metrics.matching import Scored, match
+from osln.phantom.planted.planting import PLANTING, plant
+from osln.rows.experiments import SEGMENTERS
+from osln.rows.presets import PRESETS
+from osln.stage_one.candidates import find_candidates
+from osln.stage_one.inference import Predictor
+from osln.stage_one.validation import sweeps
+from osln.weights.checkpoint import Checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = PRESETS["demo"]
+PRECISION = "0.10"
+"""Operating point of the candidates: enough of them for 16 false ones per patient."""
+DRAWS = 300
+PHANTOM_KINDS = ("default", "realistic", "mixed")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train what was not trained yet, ask, print the tables in Markdown."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds lung1-001")
+    parser.add_argument(
+        "--background", type=Path, nargs="+", default=[], metavar="CT", help="real CTs to learn from besides"
+    )
+    parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
+    parser.add_argument("--train", type=int, default=120, help="patients to learn from (%(default)s)")
+    parser.add_argument("--validation", type=int, default=30, help="to set the threshold by (%(default)s)")
+    parser.add_argument("--test", type=int, default=48, help="test phantoms (%(default)s)")
+    parser.add_argument("--planted", type=int, default=30, help="test patients planted (%(default)s)")
+    parser.add_argument("--steps", type=int, default=DEMO.iterations, help="(%(default)s)")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each kind (%(default)s)")
+    parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
+    parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="(%(default)s)")
+    options = parser.parse_args(arguments)
+    if min(options.planted, options.test) < 2:
+        parser.error("--planted and --test must be at least 2: intervals are over patients")
+    trainings = trainings_of(options)
+    wanted = [one.artifact(f"{kind} seed {seed}") for (kind, seed), one in trainings.items()]
+    failed = run_jobs(wanted, Processes(options.processes))
+    for name, reason in failed.items():
+        sys.stderr.write(f"{name}: {reason}\n")
+    learned = made({f"{kind} {seed}": one for (kind, seed), one in trainings.items()})
+    cohort = PhantomCohort(options.work, DEMO, sizes=sizes_of(options))
+    tests = {
+        "default phantoms": [cohort.column(case) for case in cohort.cases("test")],
+        "planted into LUNG1-001": list(planted(options.data, options.work, options.planted)),
+    }
+    watched = [cohort.column(case) for case in cohort.cases("validation")]
+    networks = {name: (one, threshold(one, watched)) for name, one in learned.items()}
+    for title, columns in tests.items():
+        report(title, networks, columns)
+    return 1 if failed else 0
+
+
+def sizes_of(options: argparse.Namespace) -> dict[str, int]:
+    """Patients of each split."""
+    return {"train": options.train, "validation": options.validation, "test": options.test}
+
+
+def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTraining]:
+    """By kind of patients and seed."""
+    cohorts = {
+        kind: PhantomCohort(options.work, DEMO, KINDS[kind], sizes_of(options)) for kind in PHANTOM_KINDS
+    }
+    if options.background:
+        real = tuple(Background(path.absolute()) for path in options.background)
+        cohorts["mixed and real CTs"] = replace(cohorts["mixed"], backgrounds=real)
+    return {
+        (kind, seed): KeptTraining(cohort, DEMO, options.network, options.steps, seed)
+        for kind, cohort in cohorts.items()
+        for seed in range(options.seeds)
+    }
+
+
+def planted(data: Path, work: Path, count: int) -> Iterator[LungColumn]:
+    """The test patients, made where there are none yet."""
+    real = read_lung1(data)
+    folder = work / f"columns-{ct_key(real)}-{cohort_key(DEMO, PLANTING)}"
+    for seed in tqdm(range(FIRST_SEED, FIRST_SEED + count), "planted", disable=None):
+        path = folder / f"{seed}.npz"
+        if not path.is_file():
+            save_column(path, compact(prepare(as_study(plant(real, seed)), DEMO)), {})
+        yield load_column(path)[0]
+
+
+def threshold(checkpoint: Checkpoint, columns: Sequence[LungColumn]) -> float:
+    """The one for `PRECISION` on these patients."""
+    return operating_thresholds(Counts.of(sweeps(checkpoint, columns)))[PRECISION]
+
+
+def report(
+    title: str, networks: Mapping[str, tuple[Checkpoint, float]], columns: Sequence[LungColumn]
+) -> None:
+    """Print what each network finds, and the paired differences from the first one."""
+    weights = resamples(len(columns), DRAWS)
+    figures: dict[str, dict[str, Distribution]] = {}
+    counts = {}
+    for name, (checkpoint, at) in networks.items():
+        pairs = found(checkpoint, at, columns)
+        figures[name] = froc_figures(pairs, weights)
+        counts[name] = (
+            sum(int(one.hits.sum()) for one in pairs),
+            sum(int((~one.hits).sum()) for one in pairs) / len(pairs),
+        )
+        nodes = sum(one.n_nodes for one in pairs)
+    if not figures:
+        return
+    sys.stdout.write(f"\n{title}: {len(columns)} patients, {nodes} nodes\n")
+    first = next(iter(figures.values()))
+    rows = [
+        (
+            name,
+            *(interval(one) for one in values.values()),
+            interval(values["mFROC"] - first["mFROC"]) if values is not first else "",
+            counts[name][0],
+            f"{counts[name][1]:.1f}",
+        )
+        for name, values in figures.items()
+    ]
+    heads = ("learned from, seed", *first, "mFROC minus the first's", "found at all", "false a patient")
+    print_table(heads, rows)
+
+
+def found(checkpoint: Checkpoint, at: float, columns: Sequence[LungColumn]) -> list[Scored]:
+    """Candidates above a threshold with their mean probability; nodes outside the column are missed."""
+    predictor = Predictor(checkpoint, number_format="f32")
+    told = []
+    for column in columns:
+        candidates, labels = find_candidates(predictor.probability(column), at, column)
+        scores = np.array([one.score for one in candidates], dtype=float)
+        pairs = match(labels, np.asarray(column.nodes), scores).scored()
+        told.append(Scored(pairs.scores, pairs.hits, pairs.n_nodes + column.nodes_outside()))
+    return told
+
+
+if __name__ == "__main__":
+    sys.exit(main())

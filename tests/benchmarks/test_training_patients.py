@@ -1,0 +1,41 @@
+"""The experiment on training patients: who learns from whom, and where it is kept."""
+
+from argparse import Namespace
+
+import numpy as np
+
+from benchmarks.training_patients import PHANTOM_KINDS, sizes_of, trainings_of
+
+
+def test_each_kind_is_learned_from_alike(tmp_path):
+    trainings = trainings_of(_options(tmp_path, seeds=2))
+    assert list(trainings) == [(kind, seed) for kind in PHANTOM_KINDS for seed in (0, 1)]
+    assert {(one.network, one.steps) for one in trainings.values()} == {("ef", 7)}
+    assert all(len(one.cohort.cases("train")) == 8 for one in trainings.values())
+    assert len({one.path for one in trainings.values()}) == len(trainings)
+
+
+def test_real_cts_stand_behind_a_part_of_the_mixed_ones(tmp_path):
+    ct = tmp_path / "ct.nii.gz"
+    ct.write_bytes(b"one CT")
+    trainings = trainings_of(_options(tmp_path, background=[ct]))
+    mixed, real = trainings["mixed", 0].cohort, trainings["mixed and real CTs", 0].cohort
+    differing = [mixed.path(case) != real.path(case) for case in real.cases("train")]
+    assert np.flatnonzero(differing).tolist() == [0, 4]
+    assert all(mixed.path(case) == real.path(case) for case in real.cases("validation"))
+
+
+def test_a_network_is_kept_by_its_patients_and_its_recipe(tmp_path):
+    first = trainings_of(_options(tmp_path))["default", 0]
+    again = trainings_of(_options(tmp_path))["default", 0]
+    fewer = trainings_of(_options(tmp_path, train=7))["default", 0]
+    longer = trainings_of(_options(tmp_path, steps=8))["default", 0]
+    assert first.path == again.path
+    assert len({one.path for one in (first, fewer, longer)}) == 3
+
+
+def _options(folder, *, train=8, steps=7, seeds=1, background=()):
+    options = Namespace(work=folder, network="ef", train=train, validation=2, test=2)
+    vars(options).update(steps=steps, seeds=seeds, background=background)
+    assert sizes_of(options) == {"train": train, "validation": 2, "test": 2}
+    return options

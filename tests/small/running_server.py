@@ -23,13 +23,17 @@ class RunningServer:
         models: Model store.
         log: File for what the server says.
         evidence: Whether it looks at waiting cases by itself.
+        plain: Whether MONAI Label's own command starts it, not that of `./scripts/serve`.
     """
 
-    def __init__(self, studies: Path, models: Path, log: Path, *, evidence: bool = False) -> None:
+    def __init__(
+        self, studies: Path, models: Path, log: Path, *, evidence: bool = False, plain: bool = False
+    ) -> None:
         self.studies = studies
         self.models = models
         self.log = log
         self.evidence = evidence
+        self.plain = plain
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -43,7 +47,8 @@ class RunningServer:
 
     def start(self) -> None:
         """Starts the process and waits until it answers."""
-        command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(APP)]
+        program = ["-m", "monailabel.main"] if self.plain else [str(APP / "start.py")]
+        command = [sys.executable, *program, "start_server", "--app", str(APP)]
         command += ["--studies", str(self.studies), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--conf", "models", str(self.models), "--conf", "device", "cpu", "--conf", "threads", "1"]
         # Predictions that come by themselves would be in the way of what a test looks at.

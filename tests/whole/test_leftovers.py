@@ -85,7 +85,7 @@ def test_plain_start_server_leaves_nothing_either(tmp_path, monkeypatch, variabl
     (tmp_path / "empty").mkdir()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    server = RunningServer(tmp_path / "empty", tmp_path / "models", tmp_path / "log")
+    server = RunningServer(tmp_path / "empty", tmp_path / "models", tmp_path / "log", plain=True)
     try:
         assert temporary(tmp_path) != []
         server.process.send_signal(number)

@@ -38,7 +38,7 @@ def product(tmp_path_factory):
     folder = tmp_path_factory.mktemp("product")
     truth = make_cohort(folder / "studies")
     first = publish_undertrained(folder / "models")
-    server = RunningServer(folder / "studies", folder / "models", folder / "server.log")
+    server = RunningServer(folder / "studies", folder / "models", folder / "server.log", plain=True)
     server.truth, server.first = truth, first
     yield server
     server.stop()

@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,9 @@ from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS
-from osln.weights.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from osln.weights.checkpoint import FORMAT, Checkpoint, filled, load_checkpoint, save_checkpoint
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def checkpoint(name="ct-distal", **changed) -> Checkpoint:
@@ -187,3 +192,31 @@ def test_weights_of_another_architecture_are_refused_with_the_tensors_that_diffe
     del state["output.bias"]
     with pytest.raises(ValueError, match=r"2 tensors differ, .*output.bias: missing instead of"):
         checkpoint(state_dict=state).network()
+
+
+@pytest.mark.slow
+def test_reading_weights_imports_neither_the_compiler_nor_symbolic_shapes():
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from osln.tagging.tagger import Tagger\n"
+        "from osln.weights.model_store import ModelStore\n"
+        f"models = Path({str(ROOT / 'apps' / 'osln' / 'model')!r})\n"
+        "Tagger.load(models / 'shipped' / 'lesanet.safetensors')\n"
+        "ModelStore(models).load('ef').network()\n"
+        "print({'torch._dynamo', 'sympy'} & set(sys.modules))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "set()\n"
+
+
+def test_filled_copies_and_keeps_the_types_of_the_network():
+    weights = {"weight": torch.tensor([[1.5, 2.0]], dtype=torch.float16), "bias": torch.zeros(1)}
+    with torch.device("meta"):
+        network = torch.nn.Linear(2, 1)
+    filled(network, weights)
+    weights["bias"].fill_(5)
+    assert network.weight.dtype == torch.float32 and network.weight.requires_grad
+    assert network.weight.tolist() == [[1.5, 2.0]] and network.bias.tolist() == [0.0]
+    with pytest.raises(RuntimeError, match="Missing key"):
+        filled(network, {"bias": torch.zeros(1)})

@@ -59,8 +59,10 @@ class LesaNet(nn.Module):
         self.fc_emb = nn.Linear(len(LAYERS) * embedding, embedding)
         self.class_scores1 = nn.Linear(len(LAYERS) * embedding, len(TAG_NAMES))
         self.class_scores2 = nn.Linear(len(TAG_NAMES), len(TAG_NAMES))
-        nn.init.eye_(self.class_scores2.weight)
-        nn.init.zeros_(self.class_scores2.bias)
+        with torch.no_grad():
+            # An identity; `nn.init.eye_` would import the compiler where a network is only laid out (meta).
+            self.class_scores2.weight.zero_().fill_diagonal_(1.0)
+            self.class_scores2.bias.zero_()
 
     def forward(self, images: torch.Tensor, boxes: torch.Tensor) -> LesaNetOutput:
         """Scores and embedding of lesions.

@@ -19,7 +19,7 @@ from osln.networks.lesanet import LesaNet
 from osln.rows.experiments import TAGGER
 from osln.rows.tags import TAG_NAMES
 from osln.tagging.lesion_patch import PATCH_PIXELS, lesion_patch
-from osln.weights.checkpoint import differing_tensors
+from osln.weights.checkpoint import differing_tensors, filled
 from osln.weights.devices import Arithmetic
 from osln.weights.model_store import ModelStore, Version
 
@@ -245,10 +245,8 @@ def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: in
             f"these are not weights of LesaNet (width {width}, embedding {embedding}): {len(differing)} of "
             f"{count} tensors differ: {'; '.join(differing[:6])}{'; ...' if len(differing) > 6 else ''}"
         )
-    # Random starting weights would only be overwritten.
-    network.to_empty(device="cpu")
     counters = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(COUNTER)}
-    network.load_state_dict({**counters, **state}, strict=True)
+    filled(network, {**counters, **state})
     return network.eval()
 
 

@@ -51,11 +51,7 @@ class Checkpoint:
         Raises:
             ValueError: If the weights belong to another architecture; says which names differ.
         """
-        network = self._empty_network()
-        # Random starting weights would only be overwritten.
-        network.to_empty(device="cpu")
-        network.load_state_dict(dict(self.state_dict))
-        return network.eval()
+        return filled(self._empty_network(), self.state_dict).eval()
 
     def check(self) -> None:
         """Compares names and shapes of the weights with the architecture; errors as in `network`."""
@@ -88,6 +84,25 @@ class Checkpoint:
                 f"differ, first {'; '.join(differing[:3])}"
             )
         return network
+
+
+def filled(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+    """A network that was laid out on the device "meta", with a copy of these weights.
+
+    Random starting weights would only be overwritten, and room for them (`to_empty`) would import torch's
+    symbolic shapes, which takes longer than reading the file.
+
+    Args:
+        network: Without any content.
+        weights: All of its tensors by name, of any type.
+    """
+    types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    copies = {
+        name: tensor.to("cpu", types.get(name), copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in weights.items()
+    }
+    network.load_state_dict(copies, assign=True)
+    return network
 
 
 def differing_tensors(

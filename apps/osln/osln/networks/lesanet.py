@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from osln.networks.roi_pool import roi_pool
 from osln.rows.tags import TAG_NAMES
 
 POOLED = 5
@@ -82,13 +83,9 @@ class LesaNet(nn.Module):
 
     def _regions(self, images: torch.Tensor, boxes: torch.Tensor) -> list[torch.Tensor]:
         """Features of each block, pooled to 5 x 5: five times (N, channels * 25) float32."""
-        # Asked for where tags are asked for: all else runs on a computer without torchvision.
-        from torchvision.ops import roi_pool
-
         rows, columns = images.shape[-2:]
         lesion = boxes.float()
         whole = lesion.new_tensor([0, 0, columns, rows]).expand(len(images), 4)
-        index = torch.arange(len(images), device=boxes.device, dtype=torch.float32)[:, None]
         regions = []
         features = images
         for block, layers in enumerate(LAYERS, start=1):
@@ -97,7 +94,7 @@ class LesaNet(nn.Module):
             for layer in range(1, layers + 1):
                 features = getattr(self, f"conv{block}_{layer}")(features)
                 features = F.relu(getattr(self, f"bn{block}_{layer}")(features), inplace=True)
-            region = torch.cat([index, lesion if block <= LESION_BLOCKS else whole], dim=1)
-            pooled = roi_pool(features.float(), region, output_size=POOLED, spatial_scale=0.5 ** (block - 1))
+            region = lesion if block <= LESION_BLOCKS else whole
+            pooled = roi_pool(features.float(), region, POOLED, 0.5 ** (block - 1))
             regions.append(pooled.flatten(1))
         return regions

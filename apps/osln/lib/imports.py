@@ -4,7 +4,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-UNUSED = ("gdown", "ignite", "matplotlib", "mlflow", "pandas", "skimage", "tensorboard", "torchvision")
+UNUSED = (
+    "gdown",
+    "ignite",
+    "matplotlib",
+    "mlflow",
+    "pandas",
+    "scipy.signal",
+    "skimage",
+    "tensorboard",
+    "torchvision",
+)
 """Packages that MONAI imports if they are there: for its own trainers, networks, downloads and pictures."""
 
 

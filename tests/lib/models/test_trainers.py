@@ -48,7 +48,7 @@ def trainer(tmp_path, monkeypatch):
         on_progress(Progress(100, 100, 50, {"total": 0.75}, FIGURES, 0.0))
         return Report()
 
-    monkeypatch.setattr(trainers, "retrain", retrain)
+    monkeypatch.setattr("osln.retraining.segmenter.retrain", retrain)
     built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",))
     built["ct-distal"].calls = calls
     return built["ct-distal"]
@@ -109,7 +109,7 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
         seen.append(trainer.stats())
         return Report()
 
-    monkeypatch.setattr(trainers, "retrain", retrain)
+    monkeypatch.setattr("osln.retraining.segmenter.retrain", retrain)
     trainer({"model": "ct-distal"}, Folder())
     assert seen[0]["epoch"] == 1 and seen[0]["status"] == "running" and seen[0]["best_metric"] == 0.0
     assert "total_time" not in seen[0], "Slicer would show no progress"
@@ -117,7 +117,9 @@ def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
 
 def test_slicer_can_divide_by_the_epochs_before_the_first_one(trainer, monkeypatch):
     seen = []
-    monkeypatch.setattr(trainers, "retrain", lambda *_, **__: seen.append(trainer.stats()) or Report())
+    monkeypatch.setattr(
+        "osln.retraining.segmenter.retrain", lambda *_, **__: seen.append(trainer.stats()) or Report()
+    )
     trainer({"model": "ct-distal"}, Folder())
     assert (seen[0]["epoch"], seen[0]["total_epochs"]) == (0, 1)
 
@@ -246,7 +248,7 @@ def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_
         calls.append((name, options, json.loads((models / "training" / "glnet.json").read_text())))
         return Report()
 
-    monkeypatch.setattr(trainers, "retrain_classifier", retrain_classifier)
+    monkeypatch.setattr("osln.retraining.classifier.retrain_classifier", retrain_classifier)
     tagger = tmp_path / "lesanet.safetensors"
     built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",), tagger)
     glnet = built["glnet"]

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,8 @@ from lib.temporary import server
 from osln.files.arrays import plain
 from osln.files.whole import write_json
 from osln.learning.fit import Progress
-from osln.retraining.classifier import retrain_classifier
 from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.publishing import nothing_to_learn
-from osln.retraining.segmenter import retrain
 from osln.rows.experiments import (
     CLASSIFIERS,
     PRESETS,
@@ -198,7 +196,7 @@ class NetworkTrainer(TrainTask):
             shared = self.shared_gpus(request, options)
             device = shared[0] if shared else options["device"]
             record.write(status="preparing")
-            work = retrain if isinstance(self.network, Segmenter) else retrain_classifier
+            work = _retraining(self.network)
             with datastore.at_hand(on_step):
                 report = work(
                     self.place.studies,
@@ -233,6 +231,17 @@ class NetworkTrainer(TrainTask):
 def newest_first(stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """The states of all trainers by name, the latest training first: Slicer shows the first one only."""
     return dict(sorted(stats.items(), key=lambda item: -item[1].get("start_ts", 0)))
+
+
+def _retraining(network: Segmenter | Classifier) -> Callable[..., Any]:
+    """What retrains a network: imported where it is asked for, in the process of the training."""
+    if isinstance(network, Segmenter):
+        from osln.retraining.segmenter import retrain
+
+        return retrain
+    from osln.retraining.classifier import retrain_classifier
+
+    return retrain_classifier
 
 
 def about(network: Segmenter | Classifier) -> str:

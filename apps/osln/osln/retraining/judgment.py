@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from osln.metrics.bootstrap import candidate_distributions, distribution, resamples
 from osln.metrics.definitions import Counts, mean_recall
@@ -86,7 +86,7 @@ def judge(new: Found, rival: Found, highest_risk: float = HIGHEST_RISK) -> Judgm
     spread = float(np.nanstd(draws - other_draws) * np.sqrt(count / (count - 1)))
     if spread < ROUNDING:
         spread = 0.0
-    half = student.ppf(0.975, count - 1) * spread
+    half = float(stdtrit(count - 1, 0.975)) * spread
     return Judgment(
         len(new),
         nodes,
@@ -112,7 +112,7 @@ def _figure(found: Found, weights: np.ndarray) -> tuple[float, np.ndarray]:
 def _risk(difference: float, spread: float, count: int) -> float:
     if spread == 0:
         return 0.5 if abs(difference) < ROUNDING else float(difference < 0)
-    return float(student.cdf(-difference / spread, count - 1))
+    return float(stdtr(count - 1, -difference / spread))
 
 
 def _patients_to_tell(

@@ -69,7 +69,7 @@ def test_a_tagger_is_trained_on_generated_phantoms_and_shipped(tmp_path, monkeyp
     monkeypatch.setattr(script, "PRESETS", {"demo": COARSE})
     monkeypatch.setattr(script, "SHIPPED_TAGGER", tmp_path / "shipped" / "lesanet.safetensors")
     options = ["--phantoms", "2", "--judged", "1", "--ship", "--work", str(tmp_path / "work"), *SMALL]
-    assert main(["train-tagger", *options]) == 0
+    assert main(["train-tagger", *options, "--ct-spacing", "4", "4", "6"]) == 0
     first = FIRST_SEED["tagger"]
     made = {path.stem for path in (tmp_path / "work").glob("phantoms-*/*.npz")}
     assert made == {str(first), str(first + 1), str(first + 2)}
@@ -110,6 +110,11 @@ def test_a_trained_tagger_is_published_as_a_version(tmp_path, capsys):
     [
         (["--deeplesion", "x", "--out", "y"], "--deeplesion needs --labels and --ontology"),
         (["--store", "x", "--ship"], "only a tagger trained on generated phantoms is shipped"),
+        (["--store", "x", "--out", "y", "--ct-spacing", "1", "1", "2"], "--ct-spacing is about phantoms"),
+        (
+            ["--phantoms", "2", "--out", "y", "--ct-spacing", "1", "0", "2"],
+            "three voxel sizes between 0.5 and",
+        ),
         (["--phantoms", "2"], "one of the arguments -o/--out --publish --ship is required"),
         (["--out", "y"], "one of the arguments --deeplesion --phantoms --store is required"),
     ],

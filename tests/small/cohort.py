@@ -52,6 +52,7 @@ class TinyCohort:
     trained_on = "phantom"
     seconds = 1.0
     left_out_cases = {"case-x": "no PET"}  # noqa: RUF012
+    ct_mark = ""
 
     def cases(self, split: str) -> tuple[str, ...]:
         split = "train" if self.folds and split == "stage two" else split

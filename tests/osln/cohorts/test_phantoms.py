@@ -144,6 +144,22 @@ def test_a_case_is_the_patient_of_its_seed(patient, tmp_path, monkeypatch):
     assert cohort.path("phantom-100000").is_file() and column.case == "phantom-100000"
     ct = cohort.ct("phantom-100000")
     assert np.array_equal(ct.array, column.ct_hu) and ct.grid.matches(column.grid)
+    assert cohort.ct_mark == ""
+
+
+def test_the_taggers_ct_is_the_same_patient_in_other_voxels(patient, tmp_path):
+    column = patient.column
+    same, fine = (
+        PhantomCohort(tmp_path, PRESET, ct_spacing_mm=spacing)
+        for spacing in (PRESET.spacing_mm, (2.0, 2.0, 6.0))
+    )
+    ct = same.ct("phantom-100000")
+    assert ct.grid.matches(column.grid) and np.array_equal(ct.array, column.ct_hu)
+    other = fine.ct("phantom-100000")
+    assert other.grid.spacing_mm == pytest.approx((2, 2, 6)) and fine.ct_mark == "2x2x6"
+    shared = resample(other.array.astype(np.float32), other.grid, column.grid, fill=-1000.0)
+    inside = (slice(4, -4), slice(4, -4), slice(4, -4))
+    assert np.corrcoef(shared[inside].ravel(), column.ct_hu[inside].ravel())[0, 1] > 0.97
 
 
 def test_each_fourth_training_patient_is_planted_into_real_cts_by_turns(tmp_path):

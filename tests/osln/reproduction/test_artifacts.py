@@ -167,6 +167,18 @@ def test_overlaps_are_made_for_the_row_that_learns_from_them_beside_the_candidat
     assert {candidates, *candidates.needs} == set(overlaps.needs)
 
 
+def test_tags_of_other_voxels_are_other_files_and_teach_other_networks(tmp_path):
+    row = candidate_row("lf-stratified", "glnet")
+    plain, fine = Artifacts(make_plan(tmp_path, ("2",))), TinyCohort(tmp_path)
+    object.__setattr__(fine, "ct_mark", "1x1x2")
+    marked = Artifacts(make_plan(tmp_path, ("2",), cohort=fine))
+    (before,), (after,) = plain.tags(row, 0, "test"), marked.tags(row, 0, "test")
+    assert [path.stem + "-1x1x2" for path in before.paths] == [path.stem for path in after.paths]
+    assert plain.classifier(row, 0).path != marked.classifier(row, 0).path
+    image = candidate_row("lf-stratified", "local-ct-pet")
+    assert plain.classifier(image, 0).path == marked.classifier(image, 0).path
+
+
 def test_many_patients_are_many_artifacts(tmp_path):
     sizes = {**SPLITS, "test": CHUNK + 1}
     listed = everything_of(make_plan(tmp_path, ("2",), cohort=TinyCohort(tmp_path, sizes)))

@@ -184,6 +184,7 @@ def test_what_cannot_be_used_is_told_without_a_traceback(tmp_path, capsys):
         (["--phantoms", "--tagger", str(tmp_path / "none")], "no tagger at"),
         (["--phantoms", "--kind", "real"], "choose from"),
         (["--store", str(tmp_path), "--kind", "mixed"], "--kind is about phantoms"),
+        (["--store", str(tmp_path), "--ct-spacing", "1", "1", "2"], "--ct-spacing is about phantoms"),
     ):
         assert main([*given, *wrong]) == 1
         assert words in capsys.readouterr().err

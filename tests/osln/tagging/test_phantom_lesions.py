@@ -5,15 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from osln.cohorts.phantoms import Patient
 from osln.imaging.grid import Grid, Volume, write_volume
-from osln.imaging.lung_column import LungColumn
 from osln.rows.tags import TAG_INDEX, TAG_NAMES
 from osln.tagging.lesion_set import LesionSet
 from osln.tagging.phantom_lesions import (
+    cohort_lesions,
     finding_box,
     finding_lesions,
-    patient_lesions,
     store_cases,
     store_lesions,
 )
@@ -85,17 +83,28 @@ def test_no_findings_give_an_empty_set():
     assert len(lesions) == 0 and lesions.images.shape == (0, 3, 120, 120) and lesions.labels.shape == (0, 171)
 
 
-def test_lesions_of_a_patient_and_of_a_store_are_the_same(tmp_path):
+class Findings:
+    """A cohort of one patient, as far as its lesions are asked for."""
+
+    def __init__(self, hu, findings):
+        self.volume, self.told = Volume(hu, GRID, GRID), findings
+
+    def ct(self, case):
+        return self.volume
+
+    def findings(self, case):
+        return self.told
+
+
+def test_lesions_of_a_cohort_and_of_a_store_are_the_same(tmp_path):
     hu = np.random.default_rng(0).integers(-200, 200, GRID.shape).astype(np.int16)
     findings = [finding(center=(5.0, 1.0, 24.0)), finding("vessel"), finding("cyst", tags=("cyst", "chest"))]
-    column = LungColumn("p", GRID, hu, None, None, None, None, hu > -500)
-    patient = Patient(column, tuple(findings))
     (tmp_path / "truth").mkdir()
     (tmp_path / "truth" / "p.json").write_text(json.dumps({"findings": findings}))
     write_volume(tmp_path / "p.nii.gz", hu, GRID)
 
     assert store_cases(tmp_path) == ["p"]
-    ours = LesionSet.collect(patient_lesions(patient))
+    ours = LesionSet.collect(cohort_lesions(Findings(hu, findings), "p"))
     theirs = LesionSet.collect(store_lesions(tmp_path, ["p"]))
     assert ours.cases == theirs.cases == ("p", "p")
     np.testing.assert_array_equal(ours.images, theirs.images)

@@ -113,6 +113,23 @@ def add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe (%(default)s)")
 
 
+def add_ct_spacing(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """`--ct-spacing X Y Z`: the voxels of the CT of phantoms that the tagger looks at, a tuple or None."""
+    parser.add_argument(
+        "--ct-spacing", type=float, nargs=3, action=_Spacing, metavar=("X", "Y", "Z"),
+        help=f"{meaning} that the tagger looks at, 1 1 2 as a scanner's (default: the networks')",
+    )  # fmt: skip
+
+
+class _Spacing(argparse.Action):
+    """Three sizes in mm."""
+
+    def __call__(self, parser: argparse.ArgumentParser, options: Any, given: Any, name: Any = None) -> None:
+        if not all(0.5 <= step <= 10 for step in given):
+            raise ValueError(f"{name} takes three voxel sizes between 0.5 and 10 mm, got {given}")
+        setattr(options, self.dest, tuple(given))
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`: for machines; `write_json_result` writes it."""
     parser.add_argument(

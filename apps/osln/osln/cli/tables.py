@@ -17,6 +17,7 @@ from osln.cli.options import (
     CHECKOUT,
     SHIPPED,
     SHIPPED_TAGGER,
+    add_ct_spacing,
     add_out,
     add_path,
     add_preset,
@@ -65,6 +66,7 @@ def add_parser(commands: Any) -> None:
         help="real CTs (image files in HU) into which each fourth phantom to train with and of stage two is "
         "planted (docs/phantom-realism.md)",
     )
+    add_ct_spacing(parser, "voxel size in mm of the phantoms' CT")
     add_preset(parser)
     parser.add_argument("--seeds", type=positive, default=1, help="trainings of each row")
     add_work(parser)
@@ -142,12 +144,20 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--kind is about phantoms: leave it out, or --store")
     if options.store and options.background:
         raise ValueError("--background is about phantoms: leave it out, or --store")
+    if options.store and options.ct_spacing:
+        raise ValueError("--ct-spacing is about phantoms: leave it out, or --store")
     if missing := [str(path) for path in options.background if not path.is_file()]:
         raise ValueError(
             f"no image file at {', '.join(missing)}: --background takes CTs as NIfTI, NRRD or MHA"
         )
     cohort = open_cohort(
-        str(options.store or "phantom"), options.work, preset, sizes, options.kind, options.background
+        str(options.store or "phantom"),
+        options.work,
+        preset,
+        sizes,
+        options.kind,
+        options.background,
+        options.ct_spacing,
     )
     if options.ship_curves is not None:
         return measure(options.ship_curves, cohort, preset)

@@ -12,7 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import MODELS, SHIPPED_TAGGER, add_out, add_threads, add_training, add_work, command
+from osln.cli.options import (
+    MODELS,
+    SHIPPED_TAGGER,
+    add_ct_spacing,
+    add_out,
+    add_threads,
+    add_training,
+    add_work,
+    command,
+)
 from osln.cli.progress import each, steps
 from osln.rows.presets import PRESETS
 from osln.rows.tagger_recipe import TAGGER_RECIPES, TaggerRecipe
@@ -44,6 +53,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--labels", type=Path, help="text_mined_labels_171_and_split.json")
     parser.add_argument("--ontology", type=Path, help="lesion_ontology_181022.xlsx")
     parser.add_argument("--judged", type=int, default=20, help="with --phantoms: further ones to judge by")
+    add_ct_spacing(parser, "with --phantoms: voxel size in mm of the CT")
     goal = parser.add_mutually_exclusive_group(required=True)
     add_out(goal, "file to write (.safetensors)", required=False)
     goal.add_argument("--publish", action="store_true", help="store it as a version and put it into use")
@@ -65,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
     """Collect lesions, train, write and tell what came out."""
     if options.deeplesion and not (options.labels and options.ontology):
         raise ValueError("--deeplesion needs --labels and --ontology, the files that come with LesaNet")
+    if options.ct_spacing and options.phantoms is None:
+        raise ValueError("--ct-spacing is about phantoms: leave it out, or give --phantoms N")
     if options.ship and options.phantoms is None:
         raise ValueError("only a tagger trained on generated phantoms is shipped: give --phantoms N")
     out = SHIPPED_TAGGER if options.ship else options.out or options.work / "lesanet.safetensors"
@@ -131,16 +143,16 @@ def lesion_sets(options: argparse.Namespace) -> "tuple[LesionSet, LesionSet]":
     from osln.tagging.deeplesion import DeepLesion
     from osln.tagging.lesion_set import LesionSet
     from osln.tagging.ontology import read_ontology
-    from osln.tagging.phantom_lesions import patient_lesions, store_cases, store_lesions
+    from osln.tagging.phantom_lesions import cohort_lesions, store_cases, store_lesions
 
     if options.phantoms is not None:
-        cohort = PhantomCohort(options.work, PRESETS["demo"])
+        cohort = PhantomCohort(options.work, PRESETS["demo"], ct_spacing_mm=options.ct_spacing)
         first = FIRST_SEED["tagger"]
         middle = first + options.phantoms
 
         def of_seeds(name: str, seeds: range) -> LesionSet:
-            patients = cohort.patients(each(seeds, f"{name} phantoms"))
-            return LesionSet.collect(lesion for patient in patients for lesion in patient_lesions(patient))
+            cases = (f"phantom-{seed}" for seed in each(seeds, f"{name} phantoms"))
+            return LesionSet.collect(lesion for case in cases for lesion in cohort_lesions(cohort, case))
 
         return of_seeds("training", range(first, middle)), of_seeds(
             "validation", range(middle, middle + options.judged)

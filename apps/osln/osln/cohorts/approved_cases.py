@@ -112,6 +112,11 @@ class StoreCohort:
         """CT for the tagger: the file's own, which is finer than the column."""
         return read_volume(companions(self.root, case).ct)
 
+    @property
+    def ct_mark(self) -> str:
+        """There is one CT of a case."""
+        return ""
+
     def findings(self, case: str) -> tuple[Mapping[str, Any], ...]:
         """Nothing: nobody has told."""
         return ()

@@ -42,6 +42,10 @@ class Cohort(Protocol):
     def ct(self, case: str) -> Volume:
         """CT that the tagger looks at."""
 
+    @property
+    def ct_mark(self) -> str:
+        """Of what `ct` depends on besides the case's fingerprint; empty where that is nothing."""
+
     def findings(self, case: str) -> Sequence[Mapping[str, Any]]:
         """What is known to be in the case, as `phantoms.Patient.findings`; nothing of a patient."""
 

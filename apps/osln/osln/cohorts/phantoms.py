@@ -15,7 +15,7 @@ from osln.imaging.study import build_study
 from osln.phantom import GENERATOR_VERSION, Phantom, PhantomParameters, RealisticParameters
 from osln.phantom.parameters import BLIND, ZONED
 from osln.phantom.patient.plan import grid_axes, plan_patient
-from osln.phantom.patient.scan import image_patient
+from osln.phantom.patient.scan import axes_affine, image_ct, image_patient
 from osln.phantom.planted.planting import PLANTING, plant
 from osln.phantom.planted.real_ct import RealCt, survey
 from osln.rows.experiments import Preset
@@ -44,6 +44,7 @@ PLANTED_SPLITS = ("train", "stage two")
 """Splits of which some patients are planted into real CTs, where such are given; no figure is of these."""
 PLANTED_EVERY = 4
 """Of these splits, each so-manieth patient is."""
+Spacing = tuple[float, float, float]
 SECONDS = 1.5
 """One core for one phantom of the demo preset's grid."""
 
@@ -129,11 +130,21 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
         preset: Gives the working grid.
         parameters: The phantom's numbers; the frozen ones if omitted.
     """
-    half = [0.5 * size * step for size, step in zip(preset.window, preset.spacing_mm, strict=True)]
-    box = [(c - h, c + h) for c, h in zip(CENTER_MM, half[:2], strict=True)]
     plan = plan_patient(seed, parameters or PhantomParameters())
-    phantom = image_patient(plan, grid_axes([*box, LENGTH_MM], preset.spacing_mm))
+    phantom = image_patient(plan, grid_axes(_imaged_box(preset), preset.spacing_mm))
     return as_patient(phantom, preset)
+
+
+def fine_ct(seed: int, preset: Preset, parameters: PhantomParameters, spacing_mm: Spacing) -> Volume:
+    """The CT of the phantom that `make_patient` makes, over the same box in voxels of another size."""
+    axes = grid_axes(_imaged_box(preset), spacing_mm)
+    image = image_ct(plan_patient(seed, parameters), axes)
+    return canonical(image, Grid(image.shape, axes_affine(axes)))
+
+
+def _imaged_box(preset: Preset) -> list[tuple[float, float]]:
+    half = [0.5 * size * step for size, step in zip(preset.window, preset.spacing_mm, strict=True)]
+    return [*((c - h, c + h) for c, h in zip(CENTER_MM, half[:2], strict=True)), LENGTH_MM]
 
 
 def as_patient(phantom: Phantom, preset: Preset) -> Patient:
@@ -166,6 +177,8 @@ class PhantomCohort:
         kinds: The phantom's numbers; of several, patients take turns by their seeds.
         sizes: Number of patients of each split.
         backgrounds: Real CTs by turns for each fourth patient of `PLANTED_SPLITS`.
+        ct_spacing_mm: Voxels of the CT that the tagger looks at, as a scanner would give it; the column's
+            own if omitted. It is made whenever it is asked for.
 
     Raises:
         ValueError: There is no kind.
@@ -176,6 +189,7 @@ class PhantomCohort:
     kinds: tuple[PhantomParameters, ...] = (PhantomParameters(),)
     sizes: Mapping[str, int] = field(default_factory=dict)
     backgrounds: tuple[Background, ...] = ()
+    ct_spacing_mm: Spacing | None = None
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -199,7 +213,7 @@ class PhantomCohort:
             return Patient(column, tuple(more["findings"]))
         background = self.background(seed)
         if background is None:
-            patient = make_patient(seed, self.preset, self.kinds[seed % len(self.kinds)])
+            patient = make_patient(seed, self.preset, self._kind(seed))
         else:
             patient = as_patient(background.phantom(seed), self.preset)
         save_column(path, patient.column, {"findings": patient.findings})
@@ -211,6 +225,9 @@ class PhantomCohort:
         if not self.backgrounds or rest or _split_of(seed) not in PLANTED_SPLITS:
             return None
         return self.backgrounds[turn % len(self.backgrounds)]
+
+    def _kind(self, seed: int) -> PhantomParameters:
+        return self.kinds[seed % len(self.kinds)]
 
     def _path(self, seed: int) -> Path:
         background = self.background(seed)
@@ -249,9 +266,20 @@ class PhantomCohort:
         return self.patient(_seed(case)).column
 
     def ct(self, case: str) -> Volume:
-        """CT for the tagger: the column's."""
-        column = self.column(case)
-        return Volume(column.ct_hu, column.grid, column.grid)
+        """CT for the tagger: a planted patient's is the real one's, in its own voxels."""
+        seed = _seed(case)
+        if self.ct_spacing_mm is None:
+            column = self.column(case)
+            return Volume(column.ct_hu, column.grid, column.grid)
+        if background := self.background(seed):
+            phantom = background.phantom(seed)
+            return canonical(phantom.ct_hu, Grid(phantom.ct_hu.shape, phantom.affine))
+        return fine_ct(seed, self.preset, self._kind(seed), self.ct_spacing_mm)
+
+    @property
+    def ct_mark(self) -> str:
+        """Of names of files that depend on the voxels of `ct`; empty if these are the column's."""
+        return "x".join(f"{step:g}" for step in self.ct_spacing_mm or ())
 
     def findings(self, case: str) -> tuple[Mapping[str, Any], ...]:
         """Every node and every mimic of the case."""

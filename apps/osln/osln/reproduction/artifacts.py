@@ -208,7 +208,9 @@ class Artifacts:
         return tuple(self._tags(found) for found in self.candidates(row, seed, split))
 
     def _tags(self, candidates: Artifact) -> Artifact:
-        ending = f"tags-{self.plan.tagger_sha256[:12]}.npy"
+        # Tags that were kept before there was a choice of voxels have no mark.
+        mark = self.cohort.ct_mark and f"-{self.cohort.ct_mark}"
+        ending = f"tags-{self.plan.tagger_sha256[:12]}{mark}.npy"
         paths = {path: path.with_name(f"{path.stem}-{ending}") for path in candidates.paths}
         name = candidates.name.replace("candidates", "tags", 1)
         make = partial(make_tags, self.plan.tagger, self.cohort, paths)
@@ -228,7 +230,7 @@ class Artifacts:
             asdict(classifier),
             asdict(plan.preset.stage_two),
             [str(path.relative_to(plan.work)) for path in sets],
-            plan.tagger_sha256 if classifier.tags else "",
+            plan.tagger_sha256 + self.cohort.ct_mark if classifier.tags else "",
         )
         folder = f"classifiers/{row.setting.key}+{classifier.name}-seed{seed}-{key}"
         train = partial(train_on_candidates, classifier, plan.preset, sets, tags, plan.tagger)

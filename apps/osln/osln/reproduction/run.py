@@ -46,6 +46,7 @@ def open_cohort(
     sizes: CohortSizes,
     kind: str = "default",
     backgrounds: Sequence[Path] = (),
+    ct_spacing_mm: tuple[float, float, float] | None = None,
 ) -> Cohort:
     """The cohort of the command line.
 
@@ -56,13 +57,15 @@ def open_cohort(
         sizes: Of a generated cohort.
         kind: The same, of `KINDS`.
         backgrounds: Of the same: real CTs that some of the training patients are planted into.
+        ct_spacing_mm: Of the same: voxels of the CT that the tagger looks at.
 
     Raises:
         ValueError: The store cannot be used; says why.
     """
     if data == PHANTOM:
         splits = {split: sizes.of(split) for split in SPLITS}
-        return PhantomCohort(work, preset, KINDS[kind], splits, tuple(map(Background, backgrounds)))
+        into = tuple(map(Background, backgrounds))
+        return PhantomCohort(work, preset, KINDS[kind], splits, into, ct_spacing_mm)
     return StoreCohort.open(Path(data), work, preset)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from osln.cohorts.phantoms import Patient
+from osln.cohorts.cohort import Cohort
 from osln.imaging.grid import Volume, read_volume
 from osln.rows.tags import TAG_INDEX, TAG_NAMES
 from osln.tagging.lesion_patch import MARGIN_MM, BoxMm, lesion_patch
@@ -62,11 +62,9 @@ def finding_lesions(case: str, ct: Volume, findings: Sequence[Mapping[str, Any]]
         yield Lesion(case, image, box, labels, certain, reliable=certain)
 
 
-def patient_lesions(patient: Patient) -> Iterator[Lesion]:
-    """Lesions of a phantom (`osln.cohorts.phantoms`); around the column its outermost voxels are repeated."""
-    column = patient.column
-    ct = Volume(column.ct_hu, column.grid, column.grid)
-    return finding_lesions(column.case, ct, patient.findings)
+def cohort_lesions(cohort: Cohort, case: str) -> Iterator[Lesion]:
+    """Lesions of a phantom, on the CT that the tagger looks at; beyond it, its outermost voxels."""
+    return finding_lesions(case, cohort.ct(case), cohort.findings(case))
 
 
 def store_cases(root: str | Path) -> list[str]:

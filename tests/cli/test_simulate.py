@@ -12,7 +12,7 @@ from osln.simulation.learners import LEARNERS
     ("given", "told"),
     [
         (["--arms", "random,guess"], "there is no arm 'guess'; the arms are: random,"),
-        (["--steps", "100"], "--steps is about --learner network, not logistic"),
+        (["--steps", "100"], "--steps is about --learner network, not numbers"),
         (["--stages", "both", "--learner", "network"], "--stages both learns stage two with a fast learner"),
         (["--first-steps", "9"], "--first-steps is about --stages both"),
         (["--seconds", "5,x,3"], "expected three numbers like 5,20,30, got 5,x,3"),

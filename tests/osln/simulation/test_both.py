@@ -163,7 +163,7 @@ def run(tmp_path, monkeypatch):
         networks = Networks(tmp_path / name, StageOneRecipe(first=40, steps=4, candidates=4), tiny)
         names = sorted(columns)
         schedule = Schedule(2, 2, 4)
-        return run_both(columns, names[:4], names[4:], ARMS[arm], LEARNERS["logistic"], networks, schedule, 0)
+        return run_both(columns, names[:4], names[4:], ARMS[arm], LEARNERS["numbers"], networks, schedule, 0)
 
     return start
 

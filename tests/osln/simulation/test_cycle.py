@@ -67,12 +67,12 @@ def test_a_learner_is_told_of_what_was_decided_alone_and_never_of_what_is_neithe
 
 def test_without_a_node_stage_one_answers():
     cases = simulated.cohort(2)
-    score = LEARNERS["logistic"].learn(cases, {"case-00": frozenset()}, 0)
+    score = LEARNERS["numbers"].learn(cases, {"case-00": frozenset()}, 0)
 
     np.testing.assert_array_equal(score([cases["case-01"]])[0], cases["case-01"].stage_one)
 
 
-@pytest.mark.parametrize("learner", ["logistic", "trees"])
+@pytest.mark.parametrize("learner", ["numbers", "trees"])
 def test_a_fast_learner_finds_what_tells_nodes(learner):
     cases = simulated.cohort(12)
     decided = {name: frozenset(range(10)) for name in POOL}
@@ -86,7 +86,7 @@ def test_a_fast_learner_finds_what_tells_nodes(learner):
 @pytest.mark.slow
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_arm_runs_and_is_the_same_for_the_same_seed(arm):
-    learner, schedule = LEARNERS["logistic"], Schedule(2, 2, 12)
+    learner, schedule = LEARNERS["numbers"], Schedule(2, 2, 12)
     one = points(arm, learner, schedule, seed=3)
     other = points(arm, learner, schedule, seed=3)
 

@@ -23,7 +23,7 @@ ARMS_OF_BOTH = ("likeliest-10", "oracle")
 """Beside whole random cases, where each run trains networks of stage one."""
 START_OF_BOTH = 6
 """Whole cases at the start, from which stage one learns from scratch."""
-LEARNERS = ("logistic", "trees", "network")
+LEARNERS = ("numbers", "trees", "network")
 
 
 def add_parser(commands: Any) -> None:
@@ -39,8 +39,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--learner",
         choices=LEARNERS,
-        default="logistic",
-        help="fast ones on 39 numbers of a candidate, or the product's network (default: %(default)s)",
+        default="numbers",
+        help="the regression of the row osln-numbers, trees on the same numbers, or the network of "
+        "osln-set-glnet (default: %(default)s)",
     )
     parser.add_argument(
         "--arms",
@@ -127,7 +128,7 @@ def lane_of(options: argparse.Namespace) -> Any:
     if unknown := [name for name in names if name not in ARMS]:
         raise ValueError(f"there is no arm {unknown[0]!r}; the arms are: {', '.join(ARMS)}")
     if both and network:
-        raise ValueError("--stages both learns stage two with a fast learner: give logistic or trees")
+        raise ValueError("--stages both learns stage two with a fast learner: give numbers or trees")
     if options.steps is not None and not (both or network):
         raise ValueError(f"--steps is about --learner network, not {options.learner}: leave it out")
     if options.first_steps is not None and not both:

@@ -7,13 +7,14 @@ from osln.imaging.distance import LIMIT_MM
 from osln.networks.gated_unet import GATES, GatedUNet
 from osln.networks.glnet import GLNet
 from osln.networks.hrnet3d import HRNet3D
+from osln.networks.numbers import NumbersNet
 from osln.networks.psnn import PSNN
 from osln.networks.quality_glnet import QualityGLNet
 from osln.networks.random_views import RandomViewNet
 from osln.networks.se_unet import SEUNet
 from osln.networks.set_glnet import SetGLNet
 from osln.networks.unet3d import UNet3D
-from osln.rows.experiments import Classifier, Preset, Segmenter
+from osln.rows.experiments import NUMBER_INPUTS, Classifier, Preset, Segmenter
 
 
 def segmenter_network(segmenter: Segmenter, preset: Preset) -> nn.Module:
@@ -69,9 +70,11 @@ def classifier_network(classifier: Classifier, preset: Preset) -> nn.Module:
         return QualityGLNet(GLNet.of(classifier, stage_two))
     if classifier.network == "random-views":
         return RandomViewNet(len(classifier.inputs), stage_two.views, preset.spacing_mm)
+    if classifier.network == "numbers":
+        return NumbersNet(NUMBER_INPUTS)
     raise ValueError(
         f"unknown network {classifier.network!r} of {classifier.name}: expected glnet, set-glnet, "
-        "quality-glnet or random-views"
+        "quality-glnet, random-views or numbers"
     )
 
 

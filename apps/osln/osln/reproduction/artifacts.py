@@ -43,7 +43,13 @@ STEP_SECONDS = {"unet": 0.3, "se-unet": 0.36, "hrnet": 0.06, "psnn": 0.16}
 """The same of a training step of 8 patches, by backbone."""
 GATE_SHARE = {None: 1.0, "hard": 1.33, "soft": 1.33, "strata": 1.67}
 """How many times that it is with several heads: two take a third more."""
-CANDIDATE_SECONDS = {"glnet": 0.0033, "set-glnet": 0.0048, "quality-glnet": 0.0033, "random-views": 0.0011}
+CANDIDATE_SECONDS = {
+    "glnet": 0.0033,
+    "set-glnet": 0.0048,
+    "quality-glnet": 0.0033,
+    "random-views": 0.0011,
+    "numbers": 0.002,
+}
 """The same of a candidate in a training step, by network; hardly anything where there is no patch."""
 
 

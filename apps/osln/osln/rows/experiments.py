@@ -20,6 +20,8 @@ CONTEXT = ("stage_one_score", "distance_mm", "radius_mm", "x_mm", "y_mm", "z_mm"
 """Columns of a context: mean probability, signed distance to the tumor, radius, place seen from the tumor."""
 CONTEXT_INPUTS = len(CONTEXT) + 1
 """Numbers that a network is given: the zone besides."""
+NUMBER_INPUTS = CONTEXT_INPUTS + 32
+"""Of a network that is given numbers in place of images."""
 
 PROXIMAL_MM = 70.0
 """Largest distance to the tumor boundary that is tumor-proximal (paper, section 4.2)."""
@@ -94,7 +96,8 @@ class Classifier:
         tags: Whether it is given the 171 tags of the tagger (LesaNet).
         context: Whether it is given what stage one knows: score, size, and place seen from the tumor.
         network: "glnet", "set-glnet" (the candidates of a patient are judged together), "quality-glnet" (the
-            score is multiplied by a predicted overlap) or "random-views".
+            score is multiplied by a predicted overlap), "random-views" or "numbers" (a regression on what CT
+            and PET show in and around the box in numbers, with the context; no patch).
     """
 
     name: str
@@ -106,7 +109,7 @@ class Classifier:
 
     @property
     def needs_pet(self) -> bool:
-        return "pet" in self.inputs
+        return "pet" in self.inputs or self.network == "numbers"
 
     @property
     def needs_overlap(self) -> bool:
@@ -137,6 +140,14 @@ CLASSIFIERS = {
         ),
         Classifier(
             "set-glnet", "GLNet over the set", ("ct", "pet"), tags=False, context=True, network="set-glnet"
+        ),
+        Classifier(
+            "numbers",
+            "numbers of image, score, size and place",
+            (),
+            tags=False,
+            context=True,
+            network="numbers",
         ),
     )
 }
@@ -282,9 +293,16 @@ ROWS = {
                 f"LF, stratified, {CLASSIFIERS[name].title}",
                 LATE_FUSION,
                 name,
-                served=name == "set-glnet",
+                served=name in ("set-glnet", "numbers"),
             )
-            for name in ("set-glnet", "random-views", "glnet-context", "local-context", "local-quality")
+            for name in (
+                "set-glnet",
+                "numbers",
+                "random-views",
+                "glnet-context",
+                "local-context",
+                "local-quality",
+            )
         ),
         Row("ct", "CT", ("ct",)),
         Row("ef", "EF", ("ef",)),

@@ -9,11 +9,11 @@ from osln.active.descriptors import descriptor
 from osln.active.evidence import WindowEvidence
 from osln.active.pool import Query, Waiting
 from osln.imaging.lung_column import LungColumn
+from osln.rows.experiments import NUMBER_INPUTS
 from osln.simulation.arms import Arm
 from osln.simulation.cases import Case
 from osln.simulation.cycle import Annotator, Point, Schedule, cycles
 from osln.simulation.learners import OnNumbers, Scorer
-from osln.simulation.numbers import IN_ALL
 from osln.simulation.retrained import Eye, Networks, Seen, is_known
 from osln.simulation.reviews import Review
 from osln.weights.checkpoint import Checkpoint
@@ -166,7 +166,7 @@ def run_both(
         # Another seed in each round: the same one would draw the same patches again.
         latest[:] = [networks.learned(reviewer.taught(), initial, 1000 * seed + number)]
         reviewer.renew(Eye(latest[0], unlabeled, networks.recipe.candidates, networks.preset))
-        numbers = np.array([one for one, _ in reviewer.told], dtype=np.float32).reshape(-1, IN_ALL)
+        numbers = np.array([one for one, _ in reviewer.told], dtype=np.float32).reshape(-1, NUMBER_INPUTS)
         truth = np.array([is_node for _, is_node in reviewer.told], dtype=np.int8)
         return learner.fitted(numbers, truth, seed)
 

@@ -20,11 +20,11 @@ from osln.metrics.matching import Overlaps, Scored
 from osln.phantom import GENERATOR_VERSION, PhantomParameters
 from osln.rows.experiments import PRESETS, ROWS, Preset
 from osln.simulation.cohorts import Site
-from osln.simulation.numbers import candidate_numbers
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import late_fusion, stream_means
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, load_set, save_set
+from osln.stage_two.numbers import candidate_numbers
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import sha256_of
 

@@ -35,7 +35,7 @@ class Lane:
 
     cohort: SimulatedCohort = COHORTS["alike"]
     precision: str = "0.10"
-    learner: str = "logistic"
+    learner: str = "numbers"
     arms: tuple[Arm, ...] = tuple(ARMS.values())
     seeds: int = 16
     schedule: Schedule = field(default_factory=Schedule)

@@ -1,16 +1,17 @@
-"""What learns from decisions, each time from scratch: fast ones to choose by, the product's to confirm."""
+"""What learns from decisions, each time from scratch: the product's own ways, and trees beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from osln.rows.experiments import CLASSIFIERS
 from osln.simulation.cases import DEMO, Case
 from osln.stage_two.candidate_sets import LEFT_OUT, CandidateSet, load_set
+from osln.stage_two.regression import solve
 from osln.stage_two.scoring import CandidateScorer
 from osln.stage_two.training import train_classifier
 
@@ -18,8 +19,6 @@ Decided = Mapping[str, frozenset[int]]
 """By case, the indices of the candidates that the annotator has judged."""
 Scorer = Callable[[Sequence[Case]], list[np.ndarray]]
 """(m,) probabilities of the candidates of each case."""
-STRONGEST_SD = 6.0
-"""Numbers further from the mean than this say no more."""
 
 
 class Learner(Protocol):
@@ -47,13 +46,14 @@ def by_stage_one(cases: Sequence[Case]) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class OnNumbers:
-    """A learner of scikit-learn on the numbers of candidates.
+    """A learner on the numbers of candidates.
 
     Attributes:
-        make: Makes it from a seed; it must weigh nodes and others alike.
+        fit: From numbers (n, 39), truth (n,) of both kinds and a seed to what gives (k,) probabilities of
+            other numbers (k, 39). Nodes and others must weigh alike.
     """
 
-    make: Callable[[int], Any]
+    fit: Callable[[np.ndarray, np.ndarray, int], Callable[[np.ndarray], np.ndarray]]
 
     def learn(self, cases: Mapping[str, Case], decided: Decided, seed: int) -> Scorer:
         """As `Learner.learn`."""
@@ -63,31 +63,27 @@ class OnNumbers:
         """The same from numbers (n, 39) and truth (n,) of candidates, 1 for a node and 0 for none."""
         if len(np.unique(truth)) < 2:
             return by_stage_one
-        mean, spread = numbers.mean(axis=0), np.maximum(numbers.std(axis=0), 1e-6)
-
-        def scaled(these: np.ndarray) -> np.ndarray:
-            return np.clip((these - mean) / spread, -STRONGEST_SD, STRONGEST_SD)
-
-        model = self.make(seed).fit(scaled(numbers), truth)
+        probabilities = self.fit(numbers, truth, seed)
 
         def score(asked: Sequence[Case]) -> list[np.ndarray]:
             joined = np.concatenate([case.numbers for case in asked])
-            found = model.predict_proba(scaled(joined))[:, 1] if len(joined) else np.zeros(0)
+            found = probabilities(joined) if len(joined) else np.zeros(0)
             return np.split(found, np.cumsum([len(case.numbers) for case in asked])[:-1])
 
         return score
 
 
-def _logistic(seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
+def _solved(numbers: np.ndarray, truth: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    # Chance has no part in it.
+    return solve(numbers, truth).probabilities
 
-    return LogisticRegression(C=0.05, class_weight="balanced", max_iter=500)
 
-
-def _trees(seed: int) -> Any:
+def _trees(numbers: np.ndarray, truth: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
     from sklearn.ensemble import ExtraTreesClassifier
 
-    return ExtraTreesClassifier(100, min_samples_leaf=3, class_weight="balanced", random_state=seed)
+    trees = ExtraTreesClassifier(100, min_samples_leaf=3, class_weight="balanced", random_state=seed)
+    trees.fit(numbers, truth)
+    return lambda others: trees.predict_proba(others)[:, 1]
 
 
 @dataclass(frozen=True)
@@ -135,8 +131,8 @@ def _read(path: Path) -> CandidateSet:
 
 
 LEARNERS: dict[str, Learner] = {
-    "logistic": OnNumbers(_logistic),
+    "numbers": OnNumbers(_solved),
     "trees": OnNumbers(_trees),
     "network": Network("set-glnet", 120),
 }
-"""By name; `network` is what the server offers as the row osln-set-glnet."""
+"""By name; `numbers` and `network` are what the server offers as the rows osln-numbers and osln-set-glnet."""

@@ -19,13 +19,13 @@ from osln.retraining.matched_points import MOST_CASES, matched
 from osln.retraining.round import TUNING_LEARNING_RATE
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.simulation.cases import Case
-from osln.simulation.numbers import candidate_numbers
 from osln.simulation.reviews import Review
 from osln.stage_one.candidates import Candidate, Detections, find_candidates
 from osln.stage_one.fusion import stream_means
 from osln.stage_one.inference import Predictor
 from osln.stage_one.training import train
 from osln.stage_two.candidate_sets import LEAST_KNOWN, candidate_set
+from osln.stage_two.numbers import candidate_numbers
 from osln.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 

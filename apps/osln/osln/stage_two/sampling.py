@@ -48,8 +48,7 @@ class CandidateSampler:
         seed: int = 0,
     ) -> None:
         self.classifier, self.stage_two, self.scaling, self.seed = classifier, stage_two, scaling, seed
-        if lacking := [one.case for one in sets if classifier.needs_pet and one.patches.pet_suv is None]:
-            raise ValueError(f"{classifier.name} cannot learn from case {lacking[0]}: no PET")
+        check_pet(classifier, sets)
         if lacking := [one.case for one in sets if classifier.needs_overlap and one.iou is None]:
             raise ValueError(f"{classifier.name} cannot learn from case {lacking[0]}: no overlaps with nodes")
         together = classifier.network == "set-glnet"
@@ -65,11 +64,7 @@ class CandidateSampler:
         patients = np.split(np.arange(len(self.truth)), np.cumsum(sizes)[:-1]) if together else []
         self.patients = [one for one in patients if len(one)]
         self.nodes, self.false = (int((self.truth == value).sum()) for value in (1, 0))
-        if not self.nodes or not self.false:
-            raise ValueError(
-                f"{classifier.name} needs nodes and false candidates to learn from; {len(sets)} training "
-                f"patients have {self.nodes} nodes and {self.false} false candidates: approve further cases"
-            )
+        check_truth(classifier, len(sets), self.nodes, self.false)
         self.images: dict[str, np.ndarray | None] = {}
         if classifier.inputs:
             self.boxes = _joined([one.patches.boxes[keep] for one, keep in zip(sets, used, strict=True)])
@@ -122,6 +117,21 @@ class CandidateSampler:
         patch = network_input(one, self.classifier.inputs, self.scaling)
         turn = Turn.drawn(rng, patch.shape[1:])
         return turn.of_patch(patch), turn.of_box(self.boxes[index], patch.shape[1:])
+
+
+def check_pet(classifier: Classifier, sets: Sequence[CandidateSet]) -> None:
+    """Raises ValueError if a set lacks the PET that a classifier learns from."""
+    if lacking := [one.case for one in sets if classifier.needs_pet and one.patches.pet_suv is None]:
+        raise ValueError(f"{classifier.name} cannot learn from case {lacking[0]}: no PET")
+
+
+def check_truth(classifier: Classifier, patients: int, nodes: int, false: int) -> None:
+    """Raises ValueError if there are no nodes or no false candidates to learn from."""
+    if not nodes or not false:
+        raise ValueError(
+            f"{classifier.name} needs nodes and false candidates to learn from; {patients} training "
+            f"patients have {nodes} nodes and {false} false candidates: approve further cases"
+        )
 
 
 def _used(one: CandidateSet, context: bool, together: bool) -> np.ndarray:

@@ -10,7 +10,7 @@ from osln.imaging.transforms import network_input
 from osln.imaging.turns import TURNS, Turn
 from osln.networks.build import on_device
 from osln.rows.experiments import CLASSIFIERS, PRESETS
-from osln.stage_two.context import known_numbers
+from osln.stage_two.numbers import known_of
 from osln.stage_two.patches import Patches
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.devices import Arithmetic
@@ -72,7 +72,7 @@ class CandidateScorer:
             raise ValueError(f"{self.classifier.name} reads tags: give 171 probabilities for each candidate")
         if not count:
             return np.zeros(0, dtype=np.float32), np.zeros((0, 0), dtype=np.float32)
-        known = known_numbers(self.classifier, tags, patches.context)
+        known = known_of(self.classifier, tags, patches, PRESETS[self.checkpoint.preset].spacing_mm)
         with torch.inference_mode(), self.arithmetic.autocast():
             parts = [
                 self._features(patches, known, slice(start, start + LARGEST_BATCH))

@@ -15,6 +15,7 @@ from osln.learning.losses import candidate_loss
 from osln.networks.build import classifier_network, on_device
 from osln.rows.experiments import Classifier, Preset
 from osln.stage_two.candidate_sets import CandidateSet
+from osln.stage_two.regression import train_regression
 from osln.stage_two.sampling import Batch, CandidateSampler
 from osln.stage_two.validation import evaluate_classifier
 from osln.weights.checkpoint import Checkpoint
@@ -66,6 +67,11 @@ def train_classifier(
     """
     if initial is not None:
         _check_initial(initial, classifier, preset)
+    if classifier.network == "numbers":
+        # It is solved: where it began does not matter, and there are no steps.
+        return train_regression(
+            classifier, preset, sets, validation[0], trained_on=trained_on, on_progress=on_progress
+        )
     scaling = fit_scaling(classifier, sets) if initial is None else initial.scaling
     scaling = replace(scaling, prefilter=preset.prefilter)
     sampler = CandidateSampler(sets, tags, classifier, preset.stage_two, scaling, seed)

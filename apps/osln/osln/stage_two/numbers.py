@@ -1,8 +1,8 @@
-"""Numbers of a candidate for learners that are fast: what it looks like, without its image."""
+"""What a candidate looks like in numbers, for regressions that learn from few patients."""
 
 import numpy as np
 
-from osln.rows.experiments import CLASSIFIERS
+from osln.rows.experiments import CLASSIFIERS, NUMBER_INPUTS, Classifier
 from osln.stage_two.context import known_numbers
 from osln.stage_two.patches import Patches
 
@@ -10,7 +10,19 @@ RADII_MM = (0.0, 2.6, 5.2, 7.8, 11.0, 16.0)
 """Borders of the shells around a candidate's center."""
 SOFT_HU, FAT_HU = (0.0, 90.0), (-150.0, -50.0)
 CONTEXT_READER = CLASSIFIERS["local-context"]
-IN_ALL = 39
+
+
+def known_of(
+    classifier: Classifier, tags: np.ndarray | None, patches: Patches, spacing_mm: tuple[float, float, float]
+) -> np.ndarray | None:
+    """As `known_numbers`, or (n, 39) `candidate_numbers` for a network that reads these.
+
+    Raises:
+        ValueError: As `known_numbers`; or there is no PET.
+    """
+    if classifier.network == "numbers":
+        return candidate_numbers(patches, spacing_mm)
+    return known_numbers(classifier, tags, patches.context)
 
 
 def candidate_numbers(patches: Patches, spacing_mm: tuple[float, float, float]) -> np.ndarray:
@@ -19,17 +31,21 @@ def candidate_numbers(patches: Patches, spacing_mm: tuple[float, float, float]) 
     A large candidate's patch was made smaller, and its shells are larger then.
 
     Args:
-        patches: Of m candidates, with PET and context.
+        patches: Of m candidates; may be none.
         spacing_mm: Of the patches.
 
     Returns:
         (m, 39) float32, of very different sizes.
+
+    Raises:
+        ValueError: PET or context are missing, or the patient has no tumor contour.
     """
-    assert patches.pet_suv is not None
+    if patches.pet_suv is None:
+        raise ValueError("the numbers of a candidate are of CT and PET: give a PET")
     known = known_numbers(CONTEXT_READER, None, patches.context)
     shape = patches.ct_hu.shape[1:]
     voxels = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in shape), indexing="ij"), axis=-1)
-    found = np.zeros((len(patches), IN_ALL), dtype=np.float32)
+    found = np.zeros((len(patches), NUMBER_INPUTS), dtype=np.float32)
     for index in range(len(patches)):
         box = patches.boxes[index]
         inside = np.all((voxels > box[:, 0]) & (voxels < box[:, 1]), axis=-1)

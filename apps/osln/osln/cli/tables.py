@@ -93,6 +93,14 @@ def add_parser(commands: Any) -> None:
         help="train and write no table: measure what shipped weights find at other operating points on the "
         "validation patients that theirs come from, and put it into their manifest",
     )
+    parser.add_argument(
+        "--ship-new",
+        type=Path,
+        nargs="?" if SHIPPED else None,
+        const=SHIPPED,
+        help="write no table: train the networks of stage two that shipped weights lack, on candidates of "
+        "their stage one, and put them beside",
+    )
     parser.set_defaults(run=run)
 
 
@@ -161,6 +169,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.ship_curves is not None:
         return measure(options.ship_curves, cohort, preset)
+    if options.ship_new is not None:
+        return complete(options.ship_new, cohort, preset, options.given)
     for folder in (options.work, out):
         make_folder(folder)
     detector_steps = options.detector_iterations
@@ -188,4 +198,13 @@ def measure(folder: Path, cohort: "Cohort", preset: "Preset") -> int:
     for name, (_, points) in measure_shipped(cohort, preset, folder).items():
         told = ", ".join(f"{one['sensitivity']:.3f} at {one['fp_per_patient']:g}" for one in points)
         sys.stdout.write(f"{name}: sensitivity {told} false positives per patient\n")
+    return 0
+
+
+def complete(folder: Path, cohort: "Cohort", preset: "Preset", given: str) -> int:
+    """Train what shipped weights lack and tell."""
+    from osln.reproduction.shipping import ship_new
+
+    made = ship_new(cohort, preset, folder, given)
+    sys.stdout.write(f"{', '.join(made) or 'nothing'} trained and put beside the weights in {folder}\n")
     return 0

@@ -1,5 +1,7 @@
 """The networks of a run's first seed as the weights that come with the software."""
 
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,18 @@ from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor, mean_probability
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set
+from osln.stage_two.training import train_classifier
 from osln.stage_two.validation import scored_patients
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint, load_checkpoint
-from osln.weights.shipped import Curves, ship_curves, ship_fusions, shipped_manifest, write_shipped
+from osln.weights.shipped import (
+    Curves,
+    ship_curves,
+    ship_fusions,
+    ship_more,
+    shipped_manifest,
+    write_shipped,
+)
 
 SAME_SCORE = 0.002
 """Scores of one network on two processors lie closer than this."""
@@ -73,20 +83,13 @@ def measure_shipped(cohort: Cohort, preset: Preset, folder: Path) -> Curves:
     Raises:
         ValueError: These patients give other score thresholds than the shipped ones: nothing was written.
     """
-    thresholds = shipped_manifest(folder)["thresholds"]
-    tagger = Tagger.load(folder / shipped_manifest(folder)["tagger"]["file"], number_format="f32")
-    sets: dict[Row, list[CandidateSet]] = {}
+    shipped = _Shipped(cohort, preset, folder)
+    thresholds = shipped.manifest["thresholds"]
     curves: dict[str, Any] = {}
     for row in (row for row in ROWS.values() if row.served and row.classifier):
         name = str(row.classifier)
-        if row.setting not in sets:
-            at = thresholds[row.stage_one][OPERATING_POINT]
-            sets[row.setting] = _shipped_candidates(row.setting, cohort, preset, folder, at)
-        found = sets[row.setting]
-        tags = None
-        if CLASSIFIERS[name].tags:
-            tags = [tagger.tag_lesions(cohort.ct(one.case), one.lesions).astype(np.float16) for one in found]
-        patients = scored_patients(load_checkpoint(folder / f"{name}.pt"), found, tags, number_format="f32")
+        given = shipped.candidates(row, "validation")
+        patients = scored_patients(load_checkpoint(folder / f"{name}.pt"), *given, number_format="f32")
         for point, score in score_thresholds(patients).items():
             if abs(score - thresholds[name][point]) > SAME_SCORE:
                 raise ValueError(
@@ -99,21 +102,97 @@ def measure_shipped(cohort: Cohort, preset: Preset, folder: Path) -> Curves:
     return curves
 
 
-def _shipped_candidates(
-    setting: Row, cohort: Cohort, preset: Preset, folder: Path, at: float
-) -> list[CandidateSet]:
-    """Candidates of the validation patients, as a run of the tables keeps them."""
-    asked = {
-        name: Predictor(load_checkpoint(folder / f"{name}.pt"), "cpu", number_format="f32")
-        for name in setting.segmenters
-    }
-    found = []
-    for case in cohort.cases("validation"):
-        column = cohort.column(case)
-        maps = {name: mean_probability(one, column, setting.turns) for name, one in asked.items()}
-        kept = {name: np.where(prob >= KEPT, prob, np.float32(0)) for name, prob in maps.items()}
-        fused = late_fusion(kept, column.distance_mm)
-        candidates, labels = find_candidates(fused, at, column)
-        detections = Detections(setting.key, at, candidates, labels, fused, column, {})
-        found.append(candidate_set(detections, preset.stage_two, add_nodes=False))
-    return found
+def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list[str]:
+    """Trains the networks of stage two that the server's rows need and the shipped weights lack.
+
+    On candidates that the shipped stage one finds in the patients of "stage two", of whom it has seen none;
+    operating points and curves are of the validation patients. Nothing that is there is changed.
+
+    Args:
+        cohort: Gives the patients.
+        preset: Of the weights.
+        folder: Of the weights.
+        command: The command line, kept with what it made.
+
+    Returns:
+        Names of what was trained and written; empty if nothing was lacking.
+
+    Raises:
+        ValueError: A patient of "stage two" may have been seen by the shipped networks.
+    """
+    shipped = _Shipped(cohort, preset, folder)
+    seen = [case for case in cohort.cases("stage two") if cohort.unseen_part(case)]
+    if seen:
+        raise ValueError(
+            f"the shipped stage one may have learned from {seen[0]}, whose candidates then teach nothing: "
+            "give phantoms"
+        )
+    made: dict[str, Checkpoint] = {}
+    points: dict[str, Any] = {}
+    curves: dict[str, Any] = {}
+    for row in (row for row in ROWS.values() if row.served and row.classifier):
+        name = str(row.classifier)
+        if name in shipped.manifest["networks"]:
+            continue
+        learned, tags = shipped.candidates(row, "stage two")
+        about = shipped.tagger.describe() if tags is not None else None
+        trained = train_classifier(
+            CLASSIFIERS[name], preset, learned, tags, tagger=about, trained_on=cohort.trained_on
+        )
+        made[name] = replace(trained, metadata={**trained.metadata, "command": command})
+        given = shipped.candidates(row, "validation")
+        patients = scored_patients(made[name], *given, number_format="f32")
+        points[name], curves[name] = score_thresholds(patients), (row.networks, operating_curve(patients))
+    if made:
+        ship_more(folder, made, points, curves)
+    return list(made)
+
+
+class _Shipped:
+    """What the shipped stage one finds in patients of a cohort, and the tags of that.
+
+    Args:
+        cohort: Gives the patients.
+        preset: Of the weights.
+        folder: Of the weights.
+    """
+
+    def __init__(self, cohort: Cohort, preset: Preset, folder: Path) -> None:
+        self.cohort, self.preset, self.folder = cohort, preset, folder
+        self.manifest = shipped_manifest(folder)
+        self._found: dict[tuple[Row, str], list[CandidateSet]] = {}
+
+    @cached_property
+    def tagger(self) -> Tagger:
+        """The shipped one."""
+        return Tagger.load(self.folder / self.manifest["tagger"]["file"], number_format="f32")
+
+    def candidates(self, row: Row, split: str) -> tuple[list[CandidateSet], list[np.ndarray] | None]:
+        """Candidates of a split's patients for a row's classifier, and their tags if it reads any."""
+        key = (row.setting, split)
+        if key not in self._found:
+            self._found[key] = self._of_stage_one(row.setting, split)
+        found = self._found[key]
+        if not row.needs_tags:
+            return found, None
+        tags = [self.tagger.tag_lesions(self.cohort.ct(one.case), one.lesions) for one in found]
+        return found, [one.astype(np.float16) for one in tags]
+
+    def _of_stage_one(self, setting: Row, split: str) -> list[CandidateSet]:
+        """As a run of the tables keeps them: with the true nodes where stage two is taught."""
+        at = self.manifest["thresholds"][setting.stage_one][OPERATING_POINT]
+        asked = {
+            name: Predictor(load_checkpoint(self.folder / f"{name}.pt"), "cpu", number_format="f32")
+            for name in setting.segmenters
+        }
+        found = []
+        for case in self.cohort.cases(split):
+            column = self.cohort.column(case)
+            maps = {name: mean_probability(one, column, setting.turns) for name, one in asked.items()}
+            kept = {name: np.where(prob >= KEPT, prob, np.float32(0)) for name, prob in maps.items()}
+            fused = late_fusion(kept, column.distance_mm)
+            candidates, labels = find_candidates(fused, at, column)
+            detections = Detections(setting.key, at, candidates, labels, fused, column, {})
+            taught = split == "stage two"
+            found.append(candidate_set(detections, self.preset.stage_two, add_nodes=taught))
+        return found

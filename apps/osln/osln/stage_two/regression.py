@@ -19,7 +19,7 @@ from osln.learning.fit import Progress
 from osln.networks.numbers import STRONGEST_SD, NumbersNet
 from osln.rows.experiments import NUMBER_INPUTS, Classifier, Preset
 from osln.stage_two.candidate_sets import LEFT_OUT, CandidateSet
-from osln.stage_two.numbers import candidate_numbers
+from osln.stage_two.numbers import RADII_MM, candidate_numbers
 from osln.stage_two.sampling import check_pet, check_truth
 from osln.stage_two.validation import evaluate_classifier
 from osln.weights.checkpoint import Checkpoint
@@ -119,6 +119,11 @@ def train_regression(
     numbers, truth = decided_numbers(sets, preset)
     nodes, false = (int((truth == value).sum()) for value in (1, 0))
     check_truth(classifier, len(sets), nodes, false)
+    if not np.isfinite(numbers).all():
+        raise ValueError(
+            f"{classifier.name} cannot learn from images with NaN or infinity, or from patches smaller than "
+            f"{2 * RADII_MM[-1]:.0f} mm: check CT and PET of {', '.join(one.case for one in sets[:3])}"
+        )
     solved = solve(numbers, truth)
     record = {
         "preset": preset.name,

@@ -62,6 +62,25 @@ def ship_tagger(folder: Path, source: Path, about: Mapping[str, Any]) -> None:
     write_atomically(folder / "manifest.json", as_json(manifest))
 
 
+def ship_more(
+    folder: Path, checkpoints: Mapping[str, Checkpoint], thresholds: Mapping[str, Any], curves: Curves
+) -> None:
+    """Puts further networks beside the weights that come with the software.
+
+    Args:
+        folder: Of these weights; there.
+        checkpoints, thresholds, curves: As in `write_shipped`, of the further networks alone.
+    """
+    manifest = shipped_manifest(folder)
+    networks = manifest["networks"] | _shipped_files(folder, checkpoints)
+    manifest |= {
+        "networks": networks,
+        "thresholds": manifest["thresholds"] | plain(dict(thresholds)),
+        "curves": manifest.get("curves", {}) | _curves(networks, curves),
+    }
+    write_atomically(folder / "manifest.json", as_json(manifest))
+
+
 def ship_curves(folder: Path, curves: Curves) -> None:
     """Puts what was measured of the weights that come with the software into their manifest."""
     manifest = shipped_manifest(folder)

@@ -56,7 +56,8 @@ def trainer(tmp_path, monkeypatch):
 
 def test_there_is_one_trainer_for_each_network(tmp_path):
     built = trainers.build(tmp_path, tmp_path, PRESETS["demo"], ("cpu",))
-    assert list(built) == [*SERVED_SEGMENTERS, "glnet", "local-ct-pet", "local-ct", "tag", "set-glnet"]
+    second = ["glnet", "local-ct-pet", "local-ct", "tag", "set-glnet", "numbers"]
+    assert list(built) == [*SERVED_SEGMENTERS, *second]
     assert "zone distal" in built["ef-distal"].info()["description"]
     assert "stage two, GLNet: CT + PET + tags" in built["glnet"].info()["description"]
 

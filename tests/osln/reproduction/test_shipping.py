@@ -1,4 +1,4 @@
-"""Operating curves of weights that were shipped without them."""
+"""What weights were shipped without: operating curves, and networks of rows that came later."""
 
 import json
 from types import SimpleNamespace
@@ -8,6 +8,7 @@ import pytest
 
 from osln.reproduction import shipping
 from osln.rows.experiments import PRESETS, ROWS
+from osln.weights.checkpoint import load_checkpoint
 from osln.weights.shipped import write_shipped
 from small.columns import small_column
 from small.store import untrained
@@ -21,13 +22,20 @@ POINTS = {"0.5": 0.75, "1": 0.25, "2": 0.25, "3": 0.25, "4": 0.25, "6": 0.25}
 
 
 class Cohort:
-    """Twelve patients with four nodes each, of which one is not found."""
+    """Twelve patients with four nodes each, of which one is not found; three others teach stage two."""
 
-    def __init__(self) -> None:
-        self.columns = {f"p{seed}": small_column(seed, case=f"p{seed}") for seed in range(12)}
+    trained_on = "phantom"
+
+    def __init__(self, seen=()) -> None:
+        self.columns = {f"p{seed}": small_column(seed, case=f"p{seed}") for seed in range(15)}
+        self.seen = seen
 
     def cases(self, split):
-        return tuple(self.columns) if split == "validation" else ()
+        names = tuple(self.columns)
+        return {"validation": names[:12], "stage two": names[12:]}[split]
+
+    def unseen_part(self, case):
+        return self.seen
 
     def column(self, case):
         return self.columns[case]
@@ -86,3 +94,38 @@ def test_patients_that_the_shipped_points_do_not_come_from_are_refused(folder):
     with pytest.raises(ValueError, match=r"tag has score 0.2500 at 3 .* and 0.3000 was shipped"):
         shipping.measure_shipped(Cohort(), PRESETS["demo"], folder)
     assert json.loads((folder / "manifest.json").read_text())["curves"] == {}
+
+
+def without(folder, name):
+    """The weights as they were before a row came."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for part in ("networks", "thresholds"):
+        del manifest[part][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / f"{name}.pt").unlink()
+    return manifest
+
+
+def test_a_network_that_is_lacking_is_trained_and_put_beside_the_others(folder):
+    before = without(folder, "numbers")
+    assert shipping.ship_new(Cohort(), PRESETS["demo"], folder, "as typed") == ["numbers"]
+
+    after = json.loads((folder / "manifest.json").read_text())
+    made = after["networks"].pop("numbers")
+    assert after["thresholds"].pop("numbers") == POINTS and list(after["curves"]) == ["numbers"]
+    assert {**after, "curves": {}} == before
+    assert made["metadata"]["command"] == "as typed" and made["trained_on"] == "phantom"
+    assert made["metadata"]["train_cases"] == ["p12", "p13", "p14"] and made["metadata"]["nodes"] == 12
+    assert load_checkpoint(folder / "numbers.pt").name == "numbers"
+    assert sorted(after["curves"]["numbers"]["weights"]) == sorted((*STAGE_ONE, "numbers"))
+
+    kept = (folder / "manifest.json").read_bytes()
+    assert shipping.ship_new(Cohort(), PRESETS["demo"], folder, "again") == []
+    assert (folder / "manifest.json").read_bytes() == kept
+
+
+def test_patients_that_the_shipped_stage_one_may_have_seen_teach_nothing(folder):
+    without(folder, "numbers")
+    with pytest.raises(ValueError, match="may have learned from p12"):
+        shipping.ship_new(Cohort(seen=("p12",)), PRESETS["demo"], folder, "as typed")
+    assert not (folder / "numbers.pt").exists()

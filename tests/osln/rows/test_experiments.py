@@ -18,7 +18,7 @@ from osln.rows.experiments import (
 from osln.rows.paper import COHORT_SIZES
 from osln.rows.tagger_recipe import TAGGER_RECIPES
 
-BEYOND = ("glnet-context", "local-context", "local-quality", "set-glnet")
+BEYOND = ("glnet-context", "local-context", "local-quality", "set-glnet", "numbers")
 """Classifiers that the paper does not have."""
 
 

@@ -40,7 +40,7 @@ from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
 from osln.active.strategies import DEFAULT
-from osln.published import Published
+from osln.published import Published, led_by
 from osln.weights.model_store import ModelStore
 
 silence()
@@ -57,7 +57,9 @@ class OslnApp(MONAILabelApp):
         self._keeper: PacsKeeper | None = None
         self._background: Background | None = None
         self._retraining: SelfRetraining | None = None
-        self.published = Published(ModelStore(self.configuration.models), self.configuration.tagger)
+        self.published = Published(
+            ModelStore(self.configuration.models), self.configuration.tagger, led_by(self.configuration.row)
+        )
         super().__init__(
             app_dir,
             pacs_settings.shown(studies),

@@ -53,6 +53,15 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
     assert info["train_stats"]["ct"] == {}
 
 
+def test_another_row_leads_where_it_is_configured(build):
+    app = build(row="osln-numbers")
+    models = list(app.info()["models"])
+    assert models[:2] == ["osln-numbers", "osln"] and len(models) == len(set(models)) == len(SERVED_ROWS) + 1
+    assert next(iter(app.published.rows)) == "osln-numbers"
+    with pytest.raises(ValueError, match="row"):
+        build(row="osln-random-views")
+
+
 def test_info_says_which_tagger_is_in_use_and_which_network_reads_its_tags(build, tmp_path):
     info = build().info()
     assert (info["tagger"]["origin"], info["tagger"]["trained_on"]) == ("phantom", "phantom 0")

@@ -8,6 +8,7 @@ from lib.models import strategies
 from lib.models.trainers import build
 from lib.store.datastore import OslnDatastore
 from lib.web import login_routes, model_routes, pages, review_routes, threads, worklist_routes
+from osln.published import SERVED_ROWS
 from osln.rows.experiments import PRESETS
 from osln.weights.model_store import ModelStore
 from small.store import make_case, publish
@@ -30,7 +31,11 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
         studies="store",
         datastore=lambda: store,
         published=SimpleNamespace(
-            store=weights, tagger=tagger, versions=lambda: {"ct": None}, remarks=lambda row: []
+            rows=SERVED_ROWS,
+            store=weights,
+            tagger=tagger,
+            versions=lambda: {"ct": None},
+            remarks=lambda row: [],
         ),
         _infers={"osln": None},
         _trainers={name: trainers[name] for name in ("ct", "local-ct")},

@@ -10,6 +10,7 @@ import torch
 from lib.options import Choice, Number, checked
 from lib.web.house import Access
 from osln.dicom.intake.roi_names import RoiRules, load_rules
+from osln.published import SERVED_ROWS
 from osln.rows.experiments import PRESETS, Preset
 from osln.weights.devices import devices
 
@@ -30,6 +31,8 @@ KEYS = {
     "retrain_after": "cases with a new label after which the networks are retrained when nobody works "
     "(default: 0, never by itself)",
     "evidence": "no: do not look at waiting cases by itself when nobody works (default: yes)",
+    "row": "row that answers where nobody has chosen one: first in the viewers, for the strategies and for "
+    "retraining by itself (default: osln)",
     "asked": "candidates that a strategy asks for in one case at most (default: 10)",
     "roi_rules": "YAML file with your hospital's rules for names of regions",
 }
@@ -65,6 +68,7 @@ class Configuration:
         retrain_after: Cases with a new label after which the server retrains by itself; 0 for never.
         evidence: Whether waiting cases are looked at in the background.
         asked: Candidates that a strategy asks for in one case at most.
+        row: The row that is asked where nobody has chosen one.
     """
 
     models: Path
@@ -77,6 +81,7 @@ class Configuration:
     retrain_after: int
     evidence: bool
     asked: int
+    row: str
 
 
 def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
@@ -100,6 +105,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         RETRAIN_AFTER,
         EVIDENCE,
         ASKED,
+        ROW,
     )
     chosen = {option.name: conf[option.name] for option in known_options if option.name in conf}
     options = checked(chosen, known_options)
@@ -126,6 +132,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
         retrain_after=options["retrain_after"],
         evidence=options["evidence"] == "yes",
         asked=options["asked"],
+        row=options["row"],
     )
 
 
@@ -141,4 +148,5 @@ BODY_TIMEOUT = Number("body_timeout", 20.0, 0.1, 3600.0)
 RETRAIN_AFTER = Number("retrain_after", 0, 0, 1_000_000)
 EVIDENCE = Choice("evidence", ("yes", "no"))
 ASKED = Number("asked", 10, 1, 1000)
+ROW = Choice("row", tuple(SERVED_ROWS))
 WITHOUT_ACCOUNTS = Choice("without_accounts", ("no", "yes"))

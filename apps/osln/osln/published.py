@@ -24,6 +24,11 @@ SERVED_ROWS = {name: row for name, row in ROWS.items() if row.served}
 """Every row that is offered, by name; the first one is what Slicer runs by itself."""
 
 
+def led_by(name: str) -> dict[str, Row]:
+    """The rows that are offered, this one first."""
+    return {name: SERVED_ROWS[name]} | SERVED_ROWS
+
+
 class NotReadyError(ValueError):
     """Something that is needed is not there yet: weights, room on the device, PET, an approved label."""
 
@@ -43,7 +48,7 @@ class Published:
     Args:
         store: Versions of the weights.
         tagger: File of the tagger to use; None for the published version.
-        rows: What can be asked.
+        rows: What can be asked; the first one where nobody has chosen.
 
     Raises:
         ValueError: If the file is no tagger.
@@ -53,7 +58,7 @@ class Published:
         self, store: ModelStore, tagger: Path | None = None, rows: Mapping[str, Row] = SERVED_ROWS
     ) -> None:
         self.store = store
-        self._rows = rows
+        self.rows = rows
         self.tagger = TaggerInUse(store, tagger)
         self._guard = threading.Lock()
         self._seen: tuple[Any, ...] = ()
@@ -198,13 +203,13 @@ class Published:
         with self._guard:
             if seen == self._seen:
                 return
-            asked = [name for name in NETWORKS if any(name in row.networks for row in self._rows.values())]
+            asked = [name for name in NETWORKS if any(name in row.networks for row in self.rows.values())]
             self._versions = {name: self.store.published(name) for name in asked}
             self._thresholds = {
                 row: dict(
                     sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != OPERATING_POINT)
                 )
-                for row in self._rows
+                for row in self.rows
             }
             scorers = [name for name in asked if name in CLASSIFIERS]
             self._points = {name: measured_points(self.store.thresholds(name)) for name in scorers}

@@ -11,6 +11,7 @@ from lib.store.evidence import kept, kept_descriptor, marks
 from lib.store.work import lease_case, leave_case
 from osln.active.descriptors import NAMES
 from osln.active.evidence import CaseEvidence, weights_key
+from osln.published import SERVED_ROWS, led_by
 from osln.rows.experiments import OPERATING_POINT, PRESETS
 from small.evidence import candidate
 from small.store import make_case, tumor, write
@@ -19,6 +20,7 @@ from small.store import make_case, tumor, write
 class Published:
     """Weights in use of the fused row alone; `version` stands for their checksum."""
 
+    rows = SERVED_ROWS
     version: str | None = "1"
     threshold = 0.5
 
@@ -134,6 +136,17 @@ def test_without_weights_the_images_are_described_all_the_same(place):
 
     assert place.run() == {"done": 0, "failed": {}, "described": 3}
     assert place.asked == []
+
+
+def test_a_waiting_case_is_looked_at_by_the_first_row_and_one_that_was_by_its_own(place):
+    place.published.rows = led_by("osln-numbers")
+    place.published.checksums = lambda row: {"ct": "1"}
+    assert place.plan().missing == dict.fromkeys(("p1", "p2", "p3"), "osln-numbers")
+    write(place.store.root / "found.nii.gz", tumor())
+    place.store.save_label(
+        "p2", str(place.store.root / "found.nii.gz"), "original", {"model": "osln", "params": {}}
+    )
+    assert place.plan().missing == {"p1": "osln-numbers", "p2": "osln", "p3": "osln-numbers"}
 
 
 def test_an_option_is_refused(place):

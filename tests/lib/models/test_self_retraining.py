@@ -8,6 +8,7 @@ from fastapi import HTTPException
 
 from lib.models import self_retraining
 from lib.models.self_retraining import FILE, MOST_TRIES, QUIET_S, SelfRetraining
+from osln.published import SERVED_ROWS, led_by
 from osln.rows.experiments import LATE_FUSION
 
 NETWORKS = [*LATE_FUSION, "glnet"]
@@ -36,8 +37,9 @@ class Office:
     def restart(self) -> None:
         self.tasks.clear()
         store = SimpleNamespace(root=self.root, leases=lambda: self.leases, index=self.index)
-        published = SimpleNamespace(tagger=SimpleNamespace(describe=lambda: self.tagger))
-        names = [*NETWORKS, "local-ct-pet", "ct"]
+        self.rows = dict(SERVED_ROWS)
+        published = SimpleNamespace(tagger=SimpleNamespace(describe=lambda: self.tagger), rows=self.rows)
+        names = [*NETWORKS, "local-ct-pet", "ct", "numbers"]
         trainers = {name: SimpleNamespace(stats=lambda name=name: self.stats.get(name, {})) for name in names}
         self.keeper = SelfRetraining(store, published, trainers, 2, self)
 
@@ -204,6 +206,14 @@ def test_without_a_tagger_the_network_that_reads_no_tags_is_trained(office):
     office.revisions |= {"a": 1, "b": 1}
     office.look()
     assert office.keeper.status()["networks"] == [*LATE_FUSION, "local-ct-pet"]
+
+
+def test_the_networks_of_another_first_row_are_trained(office):
+    office.rows.clear()
+    office.rows |= led_by("osln-numbers")
+    office.revisions |= {"a": 1, "b": 1}
+    office.look()
+    assert office.keeper.status()["networks"] == [*LATE_FUSION, "numbers"]
 
 
 @pytest.mark.parametrize(

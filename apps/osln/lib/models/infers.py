@@ -35,7 +35,7 @@ from osln.output.label_maps import (
 )
 from osln.output.result import NOTE, described, result
 from osln.pipeline import NoRoomError, Pipeline, in_use
-from osln.published import SERVED_ROWS, Published
+from osln.published import Published
 from osln.rows.experiments import OPERATING_POINT, Row
 from osln.stage_one.candidates import Detections
 from osln.store.layout import companions
@@ -233,6 +233,6 @@ def _fallen_back(pipeline: Pipeline, device: str) -> Pipeline:
 
 def build(published: Published, devices: tuple[str, ...]) -> dict[str, InferTask]:
     """The tasks by name: the rows, of which the fused pipeline leads, and the one that answers clicks."""
-    rows = {name: RowInfer(row, published, devices) for name, row in SERVED_ROWS.items()}
+    rows = {name: RowInfer(row, published, devices) for name, row in published.rows.items()}
     clicks = node_click.ClickInfer(InUse(published.store.root / SHIPPED))
     return {**rows, node_click.NAME: clicks}

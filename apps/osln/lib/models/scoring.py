@@ -6,7 +6,7 @@ case that is done is done: whatever ends the process, the next one goes on with 
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from lib.temporary import server
 from osln.active.descriptors import descriptor
 from osln.active.evidence import weights_key
 from osln.imaging.lung_column import prepare
-from osln.published import SERVED_ROWS, Published
+from osln.published import Published
 from osln.rows.experiments import OPERATING_POINT, Preset
 from osln.store.layout import companions, load_study
 
@@ -81,7 +81,7 @@ def plan(store: Any, published: Published) -> Plan:
             undescribed.append(case)
         if "final" in objects[case].labels:
             continue
-        row, kept = row_of(objects[case]), evidence.kept(store.root, case)
+        row, kept = row_of(objects[case], published.rows), evidence.kept(store.root, case)
         if kept and row and (kept.weights, kept.marks) == (keys.get(row), now):
             done += kept.error is None
             failed |= {} if kept.error is None else {case: kept.error}
@@ -94,20 +94,21 @@ def plan(store: Any, published: Published) -> Plan:
 
 def current_keys(published: Published) -> dict[str, str]:
     """Key of the weights in use, by row; rows without weights are left out."""
-    found = {name: published.checksums(row) for name, row in SERVED_ROWS.items()}
+    found = {name: published.checksums(row) for name, row in published.rows.items()}
     return {
-        name: weights_key(name, checksums, published.thresholds(SERVED_ROWS[name])[OPERATING_POINT])
+        name: weights_key(name, checksums, published.thresholds(published.rows[name])[OPERATING_POINT])
         for name, checksums in found.items()
         if checksums
     }
 
 
-def row_of(entry: Any) -> str | None:
-    """The row whose prediction a case has, the default one before the first; None for a foreign one."""
+def row_of(entry: Any, rows: Iterable[str]) -> str | None:
+    """The row whose prediction a case has, the first one before any; None for a foreign one."""
+    served = list(rows)
     label = entry.labels.get("original")
     if label is None:
-        return next(iter(SERVED_ROWS))
-    return label.info.get("model") if label.info.get("model") in SERVED_ROWS else None
+        return served[0]
+    return label.info.get("model") if label.info.get("model") in served else None
 
 
 class Evidence(ScoringMethod):
@@ -141,7 +142,7 @@ class Evidence(ScoringMethod):
         what = plan(datastore, self.published)
         failed, done = {}, 0
         for number, (case, row) in enumerate(what.missing.items(), start=1):
-            if not _still_waits(datastore, case, row):
+            if not _still_waits(datastore, case, row, self.published.rows):
                 continue
             error = self._predict(datastore, case, row)
             done += error is None
@@ -185,12 +186,12 @@ class Evidence(ScoringMethod):
             logger.warning("evidence: what is known of case %s cannot be kept: %s", case, error)
 
 
-def _still_waits(store: Any, case: str, row: str) -> bool:
+def _still_waits(store: Any, case: str, row: str, rows: Iterable[str]) -> bool:
     """Whether the case is as it was planned: a round takes hours, and people work meanwhile."""
     entry = store.index().objects.get(case)
     if entry is None or "final" in entry.labels or case in store.leases():
         return False
-    return row_of(entry) == row
+    return row_of(entry, rows) == row
 
 
 def _marks(store: Any, case: str) -> str:

@@ -21,7 +21,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from lib.activity import Activity
 from lib.models.trainers import BY_ITSELF, NetworkTrainer
 from osln.files.whole import write_json
-from osln.published import SERVED_ROWS, Published
+from osln.published import Published
 from osln.stage_two.answering import FALLBACK
 
 logger = logging.getLogger(__name__)
@@ -157,8 +157,8 @@ class SelfRetraining:
         return tries > 0 and (stopped or (tries >= MOST_TRIES and not set(own) & set(AT_WORK)))
 
     def _networks(self) -> list[str]:
-        """Those of the paper's row, stage one first; the classifier's stand-in where there is no tagger."""
-        row = next(iter(SERVED_ROWS.values()))
+        """Those of the first row, stage one first; the classifier's stand-in where there is no tagger."""
+        row = next(iter(self._published.rows.values()))
         tags = not row.needs_tags or self._published.tagger.describe() is not None
         names = [*row.segmenters, str(row.classifier) if tags else FALLBACK]
         return [name for name in names if name in self._trainers]

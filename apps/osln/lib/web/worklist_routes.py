@@ -37,7 +37,8 @@ class Wanted(BaseModel):
 
     kind: Literal["find"] = "find"
     cases: Literal["all"] | list[CaseName]
-    model: str = Field("osln", max_length=64)
+    model: str = Field("", max_length=64)
+    """Empty for the first of the rows."""
     annotator: str = Field("", max_length=128)
 
 
@@ -90,11 +91,12 @@ async def start(wanted: Wanted, user: User = ANNOTATOR) -> dict[str, Any]:
     """Cases are taken in the order given; "all" means every case without an approved label."""
     app = app_instance()
     store, files = app.datastore(), jobs.JobFiles(app.datastore().root)
-    if wanted.model not in app._infers:
-        raise HTTPException(404, f"there is no model {wanted.model!r}; the models are: {listed(app._infers)}")
-    number = files.add(_cases(store, wanted.cases), wanted.model, author(wanted.model_dump()))
+    model = wanted.model or next(iter(app.published.rows))
+    if model not in app._infers:
+        raise HTTPException(404, f"there is no model {model!r}; the models are: {listed(app._infers)}")
+    number = files.add(_cases(store, wanted.cases), model, author(wanted.model_dump()))
     try:
-        AsyncTask.run("batch_infer", {"model": wanted.model, "job": number}, {}, enqueue=True)
+        AsyncTask.run("batch_infer", {"model": model, "job": number}, {}, enqueue=True)
     except BaseException:
         files.drop(number)
         raise

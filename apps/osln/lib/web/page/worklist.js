@@ -210,7 +210,7 @@ export class Worklist {
   async find(cases) {
     await this.app.attempt(async () => {
       const annotator = this.app.who.name;
-      await ask('osln/jobs', { method: 'POST', body: { kind: 'find', cases, model: 'osln', annotator } });
+      await ask('osln/jobs', { method: 'POST', body: { kind: 'find', cases, annotator } });
       this.table.marked.clear();
       this.app.tell(`Nodes of ${counted(cases.length, 'case')} are looked for in the background.`);
       await this.load();

@@ -138,6 +138,23 @@ def test_a_candidate_that_was_deleted_scores_lower_after_the_training(root, mode
     assert score() < before - 0.1
 
 
+def test_the_regression_of_a_young_cohort_is_solved_anew_each_time_and_judged_as_the_others(root, models):
+    seen = []
+    first = retrain_classifier(root, models, "numbers", on_progress=seen.append)
+    assert first.metric_name == "mFROC" and sorted(first.train_cases) == ["d", "f", "g"]
+    assert [one.share for one in seen][-1] == 1 and seen[-1].validation["patients"] == 2
+    models.publish("numbers", first.version)
+    again = retrain_classifier(root, models, "numbers", epochs=9, learning_rate=1.0, seed=3)
+    former, new = (models.load("numbers", version(models, one)) for one in (first, again))
+    assert all((former.state_dict[name] == one).all() for name, one in new.state_dict.items())
+    assert not again.published and "tells" in again.sentence
+    assert set(models.thresholds("numbers")) == {"0.5", "1", "2", "3", "4", "6"}
+
+
+def version(models, report):
+    return next(one for one in models.versions("numbers") if one.name == report.version)
+
+
 def test_a_better_version_is_published_and_goes_on_from_the_former(root, models, gate):
     before = former(models)
     report = retrain_classifier(root, models, "glnet", tagger_path="t")

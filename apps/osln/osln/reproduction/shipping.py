@@ -83,7 +83,7 @@ def measure_shipped(cohort: Cohort, preset: Preset, folder: Path) -> Curves:
     Raises:
         ValueError: These patients give other score thresholds than the shipped ones: nothing was written.
     """
-    shipped = _Shipped(cohort, preset, folder)
+    shipped = ShippedStages(cohort, preset, folder)
     thresholds = shipped.manifest["thresholds"]
     curves: dict[str, Any] = {}
     for row in (row for row in ROWS.values() if row.served and row.classifier):
@@ -120,7 +120,7 @@ def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list
     Raises:
         ValueError: A patient of "stage two" may have been seen by the shipped networks.
     """
-    shipped = _Shipped(cohort, preset, folder)
+    shipped = ShippedStages(cohort, preset, folder)
     seen = [case for case in cohort.cases("stage two") if cohort.unseen_part(case)]
     if seen:
         raise ValueError(
@@ -148,7 +148,7 @@ def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list
     return list(made)
 
 
-class _Shipped:
+class ShippedStages:
     """What the shipped stage one finds in patients of a cohort, and the tags of that.
 
     Args:

@@ -1,0 +1,127 @@
+"""What the shipped second stages find on the candidates of the shipped stage one; nothing is trained.
+
+On the test phantoms of the tables, or on phantoms of another kind: mFROC and sensitivity at 2, 4 and 6 false
+positives per patient with 95 % intervals over patients, and paired differences. Patients are kept in --work,
+where ./scripts/osln tables has them too.
+
+    ./benchmarks/run second_stages --work .osln-measure --out runs/second-stages
+    ./benchmarks/run second_stages --work .osln-measure --kind blind --out runs/second-stages-blind
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from osln.cli.engines import positive
+from osln.cli.options import SHIPPED
+from osln.cli.tables import make_folder
+from osln.cohorts.phantoms import KINDS, PhantomCohort
+from osln.files.arrays import write_json
+from osln.files.images import write_atomically
+from osln.metrics.bootstrap import Distribution, candidate_distributions, resamples
+from osln.metrics.intervals import plain_interval, setting, table, verdict
+from osln.metrics.matching import Scored
+from osln.reproduction.cells import figure_cell
+from osln.reproduction.run import hardware
+from osln.reproduction.shipping import ShippedStages
+from osln.rows.experiments import CLASSIFIERS, ROWS
+from osln.rows.presets import PRESETS
+from osln.stage_two.validation import scored_patients
+from osln.weights.checkpoint import load_checkpoint
+
+WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
+STAGE_ONE = "stage one"
+ASKED = {row.name: row for row in ROWS.values() if row.served and row.classifier}
+TITLES = {STAGE_ONE: "stage one's score"} | {
+    name: CLASSIFIERS[str(row.classifier)].title for name, row in ASKED.items()
+}
+QUESTIONS = (
+    ("osln", STAGE_ONE),
+    ("osln-set-glnet", "osln"),
+    ("osln-numbers", STAGE_ONE),
+    ("osln-numbers", "osln"),
+    ("osln-set-glnet", "osln-numbers"),
+)
+"""A row, and what it is compared with."""
+SHOWN = {"mfroc": "mFROC", "2": "@2", "4": "@4", "6": "@6"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Find the candidates, score them, write the report."""
+    options = parsed(arguments)
+    command = " ".join(["./benchmarks/run second_stages", *(arguments or sys.argv[1:])])
+    try:
+        if SHIPPED is None:
+            raise ValueError("there is no checkout around this installation: run it in one")
+        make_folder(options.out)
+        cohort = PhantomCohort(options.work, PRESETS["demo"], KINDS[options.kind], {"test": options.patients})
+        told = setting(command, hardware=hardware(), kind=options.kind) | measured(cohort, SHIPPED)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    write_json(options.out / "second-stages.json", told)
+    words = report(told) + "\n"
+    write_atomically(options.out / "second-stages.md", words.encode())
+    sys.stdout.write(words)
+    return 0
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps patients (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--kind", choices=KINDS, default="default", help="of phantoms (%(default)s)")
+    parser.add_argument("--patients", type=positive, default=96, help="test phantoms (%(default)s)")
+    return parser.parse_args(arguments)
+
+
+def measured(cohort: PhantomCohort, folder: Path) -> dict[str, Any]:
+    """Figures of every second stage and the differences asked for, JSON values."""
+    shipped = ShippedStages(cohort, cohort.preset, folder)
+    weights = resamples(len(cohort.cases("test")))
+    found: dict[str, Distribution | Any] = {}
+    for name, row in ASKED.items():
+        sets, tags = shipped.candidates(row, "test")
+        checkpoint = load_checkpoint(folder / f"{row.classifier}.pt")
+        found[name] = figures(scored_patients(checkpoint, sets, tags, number_format="f32"), weights)
+    alone = [one.scored() for one in sets]
+    found = {STAGE_ONE: figures(alone, weights)} | found
+    return {
+        "patients": len(alone),
+        "nodes": sum(one.n_nodes for one in alone),
+        "candidates": sum(one.n_candidates for one in sets),
+        "rows": {name: {key: plain_interval(one) for key, one in by.items()} for name, by in found.items()},
+        "differences": [
+            {"row": row, "minus": minus, "mfroc": plain_interval(found[row]["mfroc"] - found[minus]["mfroc"])}
+            for row, minus in QUESTIONS
+        ],
+    }
+
+
+def figures(patients: Sequence[Scored], weights: Any) -> dict[str, Distribution]:
+    """Figures of `SHOWN`; no threshold is chosen."""
+    told = candidate_distributions([patients], [float("nan")], weights)
+    return {name: told[name] for name in SHOWN}
+
+
+def report(told: Mapping[str, Any]) -> str:
+    """Tables in Markdown."""
+    head = f"{told['kind']} phantoms: {told['patients']} patients, {told['nodes']} nodes, "
+    lines = [["row", "what scores the candidates", *SHOWN.values()]]
+    for name, by in told["rows"].items():
+        row = "" if name == STAGE_ONE else f"`{name}`"
+        lines.append([row, TITLES[name], *(figure_cell(by[key]) for key in SHOWN)])
+    asked = [["difference", "mFROC", "differs from 0"]]
+    for one in told["differences"]:
+        words = f"{one['row']} - {one['minus']}"
+        asked.append([words, figure_cell(one["mfroc"], "+"), verdict(one["mfroc"])])
+    return "\n\n".join([head + f"{told['candidates']} candidates", table(lines), table(asked)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

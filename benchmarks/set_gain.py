@@ -33,6 +33,7 @@ from benchmarks.set_gain_networks import (
     Training,
     ask,
     found_only,
+    numbers_scores,
     regression_scores,
     train_matched,
 )
@@ -66,7 +67,7 @@ STEPS = 1440
 """Of the published network: six passes through 240 patients."""
 CANDIDATE_SECONDS = 0.0095
 """What one core took for a candidate of a training step with the demo preset; weighs the progress bar."""
-REGRESSION, STAGE_ONE = "regression", "stage one"
+REGRESSION, NUMBERS, STAGE_ONE = "regression", "numbers", "stage one"
 LINES = {
     ("set", WHOLE): "the set network",
     ("set", ALONE): "... asked in sets of one",
@@ -77,6 +78,7 @@ LINES = {
     ("local-context", WHOLE): "image, score, size and place",
     ("local-ct-pet", WHOLE): "image alone",
     (REGRESSION, WHOLE): "logistic regression on score, size and place",
+    (NUMBERS, WHOLE): "... and on what CT and PET show, in numbers",
     (STAGE_ONE, WHOLE): "stage one's score",
 }
 Line = tuple[str, str]
@@ -92,6 +94,7 @@ QUESTIONS: tuple[tuple[str, Line, Line], ...] = (
     ("What is the distance worth to it?", SET, ("set", DISTANCE)),
     ("... and the place besides?", SET, ("set", PLACE)),
     ("Is the image more than the numbers?", SET, (REGRESSION, WHOLE)),
+    ("... and more than the image in numbers?", SET, (NUMBERS, WHOLE)),
     ("Do the numbers alone beat the image alone?", (REGRESSION, WHOLE), ("local-ct-pet", WHOLE)),
 )
 SHOWN = {"mfroc": "mFROC", "2": "@2", "4": "@4", "6": "@6"}
@@ -160,6 +163,7 @@ class Comparison:
             for way in one.asked
         }
         found[REGRESSION, WHOLE] = [regression_scores(taught, tested)] * self.seeds
+        found[NUMBERS, WHOLE] = [numbers_scores(taught, tested, self.plan.preset)] * self.seeds
         found[STAGE_ONE, WHOLE] = [{one.case: one.stage_one_scores.tolist() for one in tested}] * self.seeds
         return found, tested
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from osln.files.arrays import write_json
@@ -23,7 +22,9 @@ from osln.networks.set_glnet import SetGLNet
 from osln.rows.experiments import CLASSIFIERS, CONTEXT, Preset
 from osln.stage_two.candidate_sets import CandidateSet, load_set
 from osln.stage_two.context import known_numbers
+from osln.stage_two.numbers import candidate_numbers
 from osln.stage_two.patches import Patches
+from osln.stage_two.regression import decided_numbers, solve
 from osln.stage_two.sampling import CandidateSampler
 from osln.stage_two.scoring import CandidateScorer
 from osln.stage_two.training import ClassifierLesson, fit_scaling
@@ -217,16 +218,21 @@ def permuted_context(sets: Sequence[CandidateSet], columns: Sequence[int], seed:
 
 
 def regression_scores(taught: Sequence[CandidateSet], asked: Sequence[CandidateSet]) -> Scores:
-    """Of a logistic regression on the numbers of the context, nodes and false candidates weighing alike."""
+    """Of a regression on the numbers of the context, nodes and false candidates weighing alike."""
     known, truth = [], []
     for one in taught:
         learned_from = one.truth[: one.n_candidates] >= 0
         known.append(_numbers(one)[learned_from])
         truth.append(one.truth[: one.n_candidates][learned_from])
-    model = LogisticRegression(class_weight="balanced", max_iter=1000)
-    model.fit(np.concatenate(known), np.concatenate(truth))
+    solved = solve(np.concatenate(known), np.concatenate(truth))
+    return {one.case: listed(solved.probabilities(_numbers(one))) for one in asked}
+
+
+def numbers_scores(taught: Sequence[CandidateSet], asked: Sequence[CandidateSet], preset: Preset) -> Scores:
+    """Of the row osln-numbers: a regression on the context and on the image in numbers."""
+    solved = solve(*decided_numbers(taught, preset))
     return {
-        one.case: listed(model.predict_proba(_numbers(one))[:, 1]) if one.n_candidates else []
+        one.case: listed(solved.probabilities(candidate_numbers(one.patches, preset.spacing_mm)))
         for one in asked
     }
 

@@ -1,6 +1,6 @@
 """One round of learning on a copy of the sample cases: start, infer, correct, submit, train, infer again.
 
-A network of stage one learns first, then GLNet, each from the same submitted labels.
+The regression of stage two learns, which needs few patients; with --network a network of stage one before it.
 
 Drives a real server over HTTP with MONAI Label's client, as 3D Slicer does, and prints what comes back.
 The annotator is played by the phantoms' true nodes.
@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "sample-datastore"
 SHIPPED = ROOT / "apps" / "osln" / "model" / "shipped"
 ANNOTATED = ("phantom-02", "phantom-03", "phantom-04")
+ROW, SECOND = "osln-numbers", "numbers"
+"""Who answers, and its network that learns."""
 LABELS = [{"name": "lymph node", "idx": 1}]
 
 
@@ -33,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--network", default="ct-distal", help="which network of stage one learns")
+    parser.add_argument("--network", help="a network of stage one that learns too, half an hour on two cores")
     parser.add_argument("--iterations", type=int, default=150, help="its training steps")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="osln-walk-") as name:
@@ -51,13 +53,14 @@ def walk(client: MONAILabelClient, folder: Path, options: argparse.Namespace) ->
     say(f"server      {info['name']} {info['version']}, {len(info['models'])} models")
     say(f"next sample {client.next_sample('first', {})['id']}")
     for case in ANNOTATED:
-        label, result = client.infer("osln", case, params={})
+        label, result = client.infer(ROW, case, params={})
         Path(label).unlink()
         say(f"infer       {case}: {summary(result['candidates'])}")
         answer = client.save_label(case, corrected(folder, case), params={"label_info": LABELS})
         say(f"submit      {case}: {answer['message']}")
-    learn(client, options.network, {"iterations": options.iterations})
-    learn(client, "glnet", {})
+    if options.network:
+        learn(client, options.network, {"iterations": options.iterations})
+    learn(client, SECOND, {})
 
 
 def learn(client: MONAILabelClient, network: str, settings: dict[str, Any]) -> None:
@@ -71,9 +74,9 @@ def learn(client: MONAILabelClient, network: str, settings: dict[str, Any]) -> N
         text = line.split(") - ", 1)[-1].strip()
         if text.startswith(network):
             say(f"            {text}")
-    label, result = client.infer("osln", ANNOTATED[0], params={})
+    label, result = client.infer(ROW, ANNOTATED[0], params={})
     Path(label).unlink()
-    say(f"infer       {ANNOTATED[0]} with {result['models'][network]['version']}")
+    say(f"infer       {ANNOTATED[0]} with {network} {result['models'][network]['version']}")
     say(f"            {summary(result['candidates'])}")
 
 

@@ -14,15 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.candidate_figures import SHOWN, cells, figures, plain, write_report
 from osln.cli.engines import positive
 from osln.cli.options import SHIPPED
 from osln.cli.tables import make_folder
 from osln.cohorts.phantoms import KINDS, PhantomCohort
-from osln.files.arrays import write_json
-from osln.files.images import write_atomically
-from osln.metrics.bootstrap import Distribution, candidate_distributions, resamples
+from osln.metrics.bootstrap import Distribution, resamples
 from osln.metrics.intervals import plain_interval, setting, table, verdict
-from osln.metrics.matching import Scored
 from osln.reproduction.cells import figure_cell
 from osln.reproduction.run import hardware
 from osln.reproduction.shipping import ShippedStages
@@ -45,7 +43,6 @@ QUESTIONS = (
     ("osln-set-glnet", "osln-numbers"),
 )
 """A row, and what it is compared with."""
-SHOWN = {"mfroc": "mFROC", "2": "@2", "4": "@4", "6": "@6"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,10 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    write_json(options.out / "second-stages.json", told)
-    words = report(told) + "\n"
-    write_atomically(options.out / "second-stages.md", words.encode())
-    sys.stdout.write(words)
+    write_report(options.out, "second-stages", told, report(told) + "\n")
     return 0
 
 
@@ -88,25 +82,19 @@ def measured(cohort: PhantomCohort, folder: Path) -> dict[str, Any]:
     for name, row in ASKED.items():
         sets, tags = shipped.candidates(row, "test")
         checkpoint = load_checkpoint(folder / f"{row.classifier}.pt")
-        found[name] = figures(scored_patients(checkpoint, sets, tags, number_format="f32"), weights)
+        found[name] = figures([scored_patients(checkpoint, sets, tags, number_format="f32")], weights)
     alone = [one.scored() for one in sets]
-    found = {STAGE_ONE: figures(alone, weights)} | found
+    found = {STAGE_ONE: figures([alone], weights)} | found
     return {
         "patients": len(alone),
         "nodes": sum(one.n_nodes for one in alone),
         "candidates": sum(one.n_candidates for one in sets),
-        "rows": {name: {key: plain_interval(one) for key, one in by.items()} for name, by in found.items()},
+        "rows": {name: plain(by) for name, by in found.items()},
         "differences": [
             {"row": row, "minus": minus, "mfroc": plain_interval(found[row]["mfroc"] - found[minus]["mfroc"])}
             for row, minus in QUESTIONS
         ],
     }
-
-
-def figures(patients: Sequence[Scored], weights: Any) -> dict[str, Distribution]:
-    """Figures of `SHOWN`; no threshold is chosen."""
-    told = candidate_distributions([patients], [float("nan")], weights)
-    return {name: told[name] for name in SHOWN}
 
 
 def report(told: Mapping[str, Any]) -> str:
@@ -115,7 +103,7 @@ def report(told: Mapping[str, Any]) -> str:
     lines = [["row", "what scores the candidates", *SHOWN.values()]]
     for name, by in told["rows"].items():
         row = "" if name == STAGE_ONE else f"`{name}`"
-        lines.append([row, TITLES[name], *(figure_cell(by[key]) for key in SHOWN)])
+        lines.append([row, TITLES[name], *cells(by)])
     asked = [["difference", "mFROC", "differs from 0"]]
     for one in told["differences"]:
         words = f"{one['row']} - {one['minus']}"

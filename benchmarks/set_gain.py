@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.candidate_figures import SHOWN, cells, figures, plain, write_report
 from benchmarks.set_gain_networks import (
     ALONE,
     DISTANCE,
@@ -40,11 +41,9 @@ from benchmarks.set_gain_networks import (
 from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
 from osln.cli.options import SHIPPED_TAGGER, add_preset
 from osln.cli.tables import cohort_sizes, make_folder
-from osln.files.arrays import write_json
-from osln.files.images import write_atomically
 from osln.jobs.artifact import Artifact
-from osln.metrics.bootstrap import Distribution, candidate_distributions, resamples
-from osln.metrics.intervals import plain_interval, setting, table, verdict
+from osln.metrics.bootstrap import Distribution, resamples
+from osln.metrics.intervals import setting, table, verdict
 from osln.metrics.matching import Scored
 from osln.reproduction.artifacts import Artifacts, files
 from osln.reproduction.cells import figure_cell
@@ -97,7 +96,6 @@ QUESTIONS: tuple[tuple[str, Line, Line], ...] = (
     ("... and more than the image in numbers?", SET, (NUMBERS, WHOLE)),
     ("Do the numbers alone beat the image alone?", (REGRESSION, WHOLE), ("local-ct-pet", WHOLE)),
 )
-SHOWN = {"mfroc": "mFROC", "2": "@2", "4": "@4", "6": "@6"}
 
 
 @dataclass(frozen=True)
@@ -199,10 +197,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    write_json(options.out / "set-gain.json", setting(command, hardware=hardware(), cohorts=told))
     words = "\n\n".join(report(one) for one in told) + "\n"
-    write_atomically(options.out / "set-gain.md", words.encode())
-    sys.stdout.write(words)
+    write_report(options.out, "set-gain", setting(command, hardware=hardware(), cohorts=told), words)
     return 0
 
 
@@ -243,7 +239,7 @@ def one_cohort(one: Comparison, options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(f"{name} failed ({reason}): mend it and run the same command again, it goes on")
     scores, tested = one.results()
     weights = resamples(len(tested))
-    found = {line: figures(by, tested, weights) for line, by in scores.items()}
+    found = {line: line_figures(by, tested, weights) for line, by in scores.items()}
     return {
         "cohort": one.kind,
         "patients": len(tested),
@@ -264,23 +260,15 @@ def one_cohort(one: Comparison, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def figures(
+def line_figures(
     seeds: Sequence[Scores], tested: Sequence[CandidateSet], weights: np.ndarray
 ) -> dict[str, Distribution]:
-    """Figures of `SHOWN` of a line."""
-    found = [[_scored(content, one[content.case]) for content in tested] for one in seeds]
-    # No threshold is chosen: F1 is not shown.
-    told = candidate_distributions(found, [float("nan")] * len(found), weights)
-    return {name: told[name] for name in SHOWN}
+    """Figures of a line."""
+    return figures([[_scored(content, one[content.case]) for content in tested] for one in seeds], weights)
 
 
 def _scored(content: CandidateSet, scores: Sequence[float]) -> Scored:
     return content.scored(np.array(scores, dtype=np.float64))
-
-
-def plain(found: Mapping[str, Distribution]) -> dict[str, dict[str, Any]]:
-    """As JSON values."""
-    return {name: plain_interval(one) for name, one in found.items()}
 
 
 def _short(line: Line) -> str:
@@ -297,7 +285,7 @@ def report(told: Mapping[str, Any]) -> str:
         seen, last = f"{one['candidates_per_step']:.1f}", f"{one['last loss']:.3f}"
         matched.append([name, str(one["steps"]), seen, str(one["candidates"]), last])
     lines = [["", *SHOWN.values()]]
-    lines += [[one["title"], *(figure_cell(one["figures"][name]) for name in SHOWN)] for one in told["lines"]]
+    lines += [[one["title"], *cells(one["figures"])] for one in told["lines"]]
     asked = [["question", "difference", "mFROC", "differs from 0"]]
     for one in told["questions"]:
         mfroc = one["figures"]["mfroc"]

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.candidate_figures import write_report
 from benchmarks.strata_need import BANDS, needs
 from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
 from osln.cli.options import SHIPPED_TAGGER, add_preset
 from osln.cli.tables import cohort_sizes, make_folder
 from osln.cohorts.phantoms import KINDS
 from osln.files.arrays import write_json
-from osln.files.images import write_atomically
 from osln.jobs.artifact import Artifact
 from osln.jobs.worker import tell
 from osln.metrics.bootstrap import Distribution, distribution, resamples
@@ -95,10 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    write_json(options.out / "strata.json", told)
-    words = report(told)
-    write_atomically(options.out / "strata.md", words.encode())
-    sys.stdout.write(words)
+    write_report(options.out, "strata", told, report(told))
     return 0
 
 

@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tags_plan import CLASSIFIERS_ASKED, FIRST, LINES, SHOWN, SIZES, TAUGHT, Experiment, base
+from benchmarks.candidate_figures import SHOWN, cells, write_report
+from benchmarks.tags_plan import CLASSIFIERS_ASKED, FIRST, LINES, SIZES, TAUGHT, Experiment, base
 from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
 from osln.cli.options import SHIPPED, SHIPPED_TAGGER
 from osln.cli.tables import make_folder
-from osln.files.arrays import write_json
-from osln.files.images import write_atomically
 from osln.metrics.intervals import setting, table, verdict
 from osln.reproduction.cells import figure_cell
 from osln.reproduction.run import hardware, make_all
@@ -56,10 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    write_json(options.out / "tags.json", told)
-    words = report(told) + "\n"
-    write_atomically(options.out / "tags.md", words.encode())
-    sys.stdout.write(words)
+    write_report(options.out, "tags", told, report(told) + "\n")
     return 0
 
 
@@ -109,10 +105,9 @@ def report(told: Mapping[str, Any]) -> str:
         lines = [[f"`{classifier}`", *SHOWN.values(), "mFROC, difference to the first", "differs from 0"]]
         for one in told["lines"]:
             if base(one["classifier"])[0] == classifier:
-                cells = [figure_cell(one["figures"][name]) for name in SHOWN]
                 line, minus = tuple(one["line"]), one["minus"]["mfroc"]
                 apart = ["", ""] if line == FIRST else [figure_cell(minus, "+"), verdict(minus)]
-                lines.append([LINES[line], *cells, *apart])
+                lines.append([LINES[line], *cells(one["figures"]), *apart])
         parts.append(table(lines))
     return "\n\n".join(parts)
 

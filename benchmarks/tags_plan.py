@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.candidate_figures import SHOWN, figures, plain
 from benchmarks.set_gain_networks import found_only
 from benchmarks.tags_made import (
     GRIDS,
@@ -23,8 +24,7 @@ from benchmarks.tags_made import (
 )
 from osln.cohorts.phantoms import FIRST_SEED, split_seeds
 from osln.jobs.artifact import Artifact
-from osln.metrics.bootstrap import Distribution, candidate_distributions, resamples
-from osln.metrics.intervals import plain_interval
+from osln.metrics.bootstrap import resamples
 from osln.metrics.matching import Scored
 from osln.phantom import GENERATOR_VERSION
 from osln.reproduction.artifacts import files
@@ -66,7 +66,6 @@ FIRST = next(iter(LINES))
 CLASSIFIERS_ASKED = ("tag", "glnet")
 WITHOUT = "local-ct-pet"
 """GLNet without tags."""
-SHOWN = {"mfroc": "mFROC", "2": "@2", "4": "@4", "6": "@6"}
 
 
 @dataclass(frozen=True)
@@ -259,18 +258,6 @@ class Experiment:
 def base(classifier: str) -> tuple[str, Line]:
     """What a network is compared with: GLNet with the shipped tags is the base of that without tags, too."""
     return ("tag" if classifier == "tag" else "glnet", FIRST)
-
-
-def figures(seeds: Sequence[Sequence[Scored]], weights: np.ndarray) -> dict[str, Distribution]:
-    """Figures of `SHOWN`."""
-    # No threshold is chosen: F1 is not shown.
-    told = candidate_distributions(seeds, [float("nan")] * len(seeds), weights)
-    return {name: told[name] for name in SHOWN}
-
-
-def plain(found: Mapping[str, Distribution]) -> dict[str, dict[str, Any]]:
-    """As JSON values."""
-    return {name: plain_interval(one) for name, one in found.items()}
 
 
 def key(content: Sequence[Any]) -> str:

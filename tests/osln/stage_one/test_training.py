@@ -12,6 +12,7 @@ from osln.stage_one.sampling import PatchSampler
 from osln.stage_one.training import fit_scaling, train
 from osln.stage_one.validation import evaluate
 from osln.weights.checkpoint import load_checkpoint, save_checkpoint
+from osln.weights.devices import bf16_is_fast
 from small.columns import small_column, tiny_preset
 
 
@@ -137,7 +138,9 @@ def test_two_processes_have_the_losses_of_one(columns, monkeypatch, name):
     )
 
     losses = [np.array(each.metadata["losses"])[:, 1:] for each in (one, two)]
-    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=1e-5)
+    # In bfloat16 the parts of a batch are rounded otherwise than the whole.
+    close = 1e-3 if bf16_is_fast(torch.device("cpu")) else 1e-5
+    np.testing.assert_allclose(losses[1][0], losses[0][0], rtol=close)
     # A step turns differences in the last digit into larger ones.
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
     assert one.state_dict.keys() == two.state_dict.keys()

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.candidate_figures import SHOWN, figures, plain
 from benchmarks.set_gain_networks import found_only
 from benchmarks.tags_made import (
+    EPOCHS,
     GRIDS,
     Asked,
     Taught,
@@ -117,7 +118,7 @@ class Experiment:
         """What taggers learn from ("learned") or are judged by ("judged")."""
         first = FIRST_SEED["tagger"] + (self.sizes["learned"] if split == "judged" else 0)
         seeds = range(first, first + self.sizes[split])
-        path = self.folder / f"lesions-{grid}-{key([GRIDS[grid], list(seeds)])}.npz"
+        path = self.folder / f"lesions-{grid}-{key([GENERATOR_VERSION, GRIDS[grid], list(seeds)])}.npz"
         make = partial(write_lesions, path, self.work, GRIDS[grid], seeds)
         return self._keep(
             Artifact(f"{split} lesions, {grid}", (path,), (), make, SECONDS["lesions"] * len(seeds))
@@ -184,7 +185,10 @@ class Experiment:
         """What a network that has learned from the tags of a line says of the test patients."""
         read = {split: (files(sets), self.tag_paths(line, split)) for split, sets in self.candidates.items()}
         names = [str(path.relative_to(self.work)) for pair in read.values() for kind in pair for path in kind]
-        path = self.folder / f"{classifier}-seed{seed}-{key([classifier, seed, *names])}.json"
+        path = (
+            self.folder
+            / f"{classifier}-seed{seed}-{key([classifier, EPOCHS.get(classifier), seed, *names])}.json"
+        )
         make = partial(score, path, Asked(classifier, seed), read["stage two"], read["test"])
         needs = tuple(one for split in read for one in (*self.candidates[split], *self.tags(line, split)))
         cost = SECONDS["glnet"] if classifier != "tag" else 10.0

@@ -35,16 +35,32 @@ def monai_batches(
 ) -> Batches:
     """As one composes it from MONAI: patients in a CacheDataset, crops and flips by its transforms."""
     from monai.data import CacheDataset, DataLoader
-    from monai.transforms import Compose, RandCropByPosNegLabeld, RandFlipd, SpatialPadd, ToTensord
+    from monai.transforms import (
+        Compose,
+        FgBgToIndicesd,
+        RandCropByPosNegLabeld,
+        RandFlipd,
+        SpatialPadd,
+        ToTensord,
+    )
 
     keys = ("image", "label", "mask")
-    crop = RandCropByPosNegLabeld(keys, "label", preset.patch, pos=1, neg=1, num_samples=1)
+    crop = RandCropByPosNegLabeld(
+        keys,
+        "label",
+        preset.patch,
+        pos=1,
+        neg=1,
+        num_samples=1,
+        fg_indices_key="label_fg_indices",
+        bg_indices_key="label_bg_indices",
+    )
     flips = [RandFlipd(keys, prob=0.5, spatial_axis=axis) for axis in range(3)]
     # Patients are drawn with replacement, so that an epoch of few of them is long.
     given = [scaled(column, segmenter, scaling) for column in columns]
-    data = CacheDataset(
-        given, Compose([SpatialPadd(keys, preset.patch), ToTensord(keys), crop, *flips]), progress=False
-    )
+    indices = FgBgToIndicesd("label")
+    cached = Compose([SpatialPadd(keys, preset.patch), ToTensord(keys), indices, crop, *flips])
+    data = CacheDataset(given, cached, progress=False)
     steps = 1000 * preset.batch
     sampler = torch.utils.data.RandomSampler(data, replacement=True, num_samples=steps)
     loader = DataLoader(data, batch_size=preset.batch, sampler=sampler, num_workers=0)

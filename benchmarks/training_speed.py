@@ -134,7 +134,13 @@ def product_step(sampler: PatchSampler, *, bf16: bool | None = None) -> Step:
 def plain_step(segmenter: Segmenter, preset: Preset) -> Step:
     """The same network, loss and optimizer as one writes them down: float32, tensors as they come."""
     network = segmenter_network(segmenter, preset)
-    optimizer = torch.optim.RAdam(network.parameters(), preset.learning_rate, betas=preset.betas)
+    optimizer = torch.optim.RAdam(
+        network.parameters(),
+        preset.learning_rate,
+        betas=preset.betas,
+        weight_decay=preset.weight_decay,
+        decoupled_weight_decay=True,
+    )
 
     def learn(inputs: torch.Tensor, target: torch.Tensor, mask: torch.Tensor) -> None:
         masked_loss(network(inputs), target, mask, preset.positive_weight)[0].backward()

@@ -11,6 +11,8 @@ from typing import Any
 
 BY_SERVER = ("method", "background", "by_itself")
 """Keys that the server puts into the request of a task, and no client may."""
+BY_ITSELF = "by_itself"
+"""Key of a request of the server itself, which nobody waits for."""
 FROM_CLIENT = ("client_id", "user", "logging")
 """Keys that every MONAI Label client adds and no task reads."""
 

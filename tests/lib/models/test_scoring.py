@@ -6,6 +6,7 @@ import pytest
 from fastapi import HTTPException
 
 from lib.models.scoring import Evidence, plan
+from lib.options import BY_ITSELF
 from lib.store.datastore import OslnDatastore
 from lib.store.evidence import kept, kept_descriptor, marks
 from lib.store.work import lease_case, leave_case
@@ -146,6 +147,16 @@ def test_a_waiting_case_is_looked_at_by_the_first_row_and_one_that_was_by_its_ow
     place.store.save_label(
         "p2", str(place.store.root / "found.nii.gz"), "original", {"model": "osln", "params": {}}
     )
+    assert place.plan().missing == {"p1": "osln-numbers", "p2": "osln", "p3": "osln-numbers"}
+
+
+def test_what_the_server_has_found_by_itself_is_found_anew_by_another_first_row(place):
+    place.published.checksums = lambda row: {"ct": "1"}
+    file = place.store.root / "found.nii.gz"
+    for case, info in {"p1": {BY_ITSELF: True}, "p2": {}}.items():
+        write(file, tumor())
+        place.store.save_label(case, str(file), "original", {"model": "osln", "params": {}} | info)
+    place.published.rows = led_by("osln-numbers")
     assert place.plan().missing == {"p1": "osln-numbers", "p2": "osln", "p3": "osln-numbers"}
 
 

@@ -124,6 +124,13 @@ def test_a_network_that_is_lacking_is_trained_and_put_beside_the_others(folder):
     assert (folder / "manifest.json").read_bytes() == kept
 
 
+def test_weights_of_another_preset_are_not_put_beside_the_shipped_ones(folder):
+    without(folder, "numbers")
+    with pytest.raises(ValueError, match=r"are of the preset demo .* asked for was standard"):
+        shipping.ship_new(Cohort(), PRESETS["standard"], folder, "as typed")
+    assert not (folder / "numbers.pt").exists()
+
+
 def test_patients_that_the_shipped_stage_one_may_have_seen_teach_nothing(folder):
     without(folder, "numbers")
     with pytest.raises(ValueError, match="may have learned from p12"):

@@ -148,7 +148,25 @@ def test_the_regression_of_a_young_cohort_is_solved_anew_each_time_and_judged_as
     former, new = (models.load("numbers", version(models, one)) for one in (first, again))
     assert all((former.state_dict[name] == one).all() for name, one in new.state_dict.items())
     assert not again.published and "tells" in again.sentence
+    assert new.trained_on == "3 approved patients" and new.metadata.get("base_version") is None
     assert set(models.thresholds("numbers")) == {"0.5", "1", "2", "3", "4", "6"}
+
+
+def test_a_part_without_which_nothing_is_left_to_learn_judges_nobody(root, models, monkeypatch):
+    first = models.load("numbers", version(models, retrain_classifier(root, models, "numbers")))
+    elsewhere = models.add(replace(first, metadata={**first.metadata, "train_cases": ["x"]}))
+    models.publish("numbers", elsewhere.name)
+    real, said = classifier_retraining.train_classifier, []
+
+    def train(classifier, recipe, sets, *rest, **given):
+        if "d" not in [one.case for one in sets]:
+            sets = [replace(one, truth=np.zeros_like(one.truth)) for one in sets]
+        return real(classifier, recipe, sets, *rest, **given)
+
+    monkeypatch.setattr(classifier_retraining, "train_classifier", train)
+    report = retrain_classifier(root, models, "numbers", on_step=said.append)
+    assert [one for one in said if "d cannot be judged on: without them numbers needs nodes" in one]
+    assert {"a", "c"} <= set(report.cases) and "d" not in report.cases
 
 
 def version(models, report):

@@ -55,6 +55,23 @@ def test_a_box_thinner_than_a_voxel_is_seen_by_its_middle():
     assert RADII_MM[-1] == 16
 
 
+@pytest.mark.parametrize("size", [16, 18])
+def test_a_bulky_candidate_has_numbers_when_it_fills_the_shells_and_when_it_fills_the_patch(size):
+    bulky = patch(size)
+    (found,) = known_of(CLASSIFIERS["numbers"], None, bulky, SPACING)
+    ct = found[7:20]
+    # 16 voxels are 32 mm: nothing of the 16 mm around the center lies outside, the rest of the patch does.
+    assert ct[9] == (150 if size == 16 else 0) and ct[12] == (0 if size == 16 else 10)
+    assert np.isfinite(found).all() and found[-1] == pytest.approx(np.log2(2 * size))
+
+
+def test_an_image_that_holds_nan_is_refused():
+    broken = patch()
+    broken.pet_suv[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="check CT and PET for NaN"):
+        known_of(CLASSIFIERS["numbers"], None, broken, SPACING)
+
+
 def test_nobody_has_no_numbers_and_pet_and_place_are_asked_for():
     numbers = CLASSIFIERS["numbers"]
     assert numbers.needs_pet and numbers.context and not numbers.tags

@@ -16,7 +16,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from lib.errors import translated
 from lib.models.jobs import be_idle
-from lib.options import FROM_CLIENT, listed
+from lib.options import BY_ITSELF, FROM_CLIENT, listed
 from lib.store import evidence
 from lib.temporary import server
 from osln.active.descriptors import descriptor
@@ -103,10 +103,10 @@ def current_keys(published: Published) -> dict[str, str]:
 
 
 def row_of(entry: Any, rows: Iterable[str]) -> str | None:
-    """The row whose prediction a case has, the first one before any; None for a foreign one."""
+    """The row whose prediction somebody asked for, the first one if nobody has; None for a foreign one."""
     served = list(rows)
     label = entry.labels.get("original")
-    if label is None:
+    if label is None or label.info.get(BY_ITSELF):
         return served[0]
     return label.info.get("model") if label.info.get("model") in served else None
 
@@ -156,7 +156,7 @@ class Evidence(ScoringMethod):
         key = current_keys(self.published).get(row, "")
         read = _marks(store, case)
         try:
-            result = self.infer({"model": row, "image": case, "save_label": True})
+            result = self.infer({"model": row, "image": case, "save_label": True, BY_ITSELF: True})
             Path(result["file"]).unlink(missing_ok=True)
             return None
         except HTTPException as refusal:

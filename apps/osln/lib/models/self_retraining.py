@@ -19,7 +19,8 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import tasks
 
 from lib.activity import Activity
-from lib.models.trainers import BY_ITSELF, NetworkTrainer
+from lib.models.trainers import NetworkTrainer
+from lib.options import BY_ITSELF
 from osln.files.whole import write_json
 from osln.published import Published
 from osln.stage_two.answering import FALLBACK

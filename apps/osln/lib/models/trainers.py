@@ -16,7 +16,7 @@ from lib.errors import translated
 from lib.models.gpus import asked_for_several, shared_gpus, what_was_used
 from lib.models.jobs import be_idle
 from lib.models.training_record import TrainingRecord, line
-from lib.options import Choice, Number, Option, Switch, checked, shown
+from lib.options import BY_ITSELF, Choice, Number, Option, Switch, checked, shown
 from lib.temporary import server
 from osln.files.arrays import plain
 from osln.files.whole import write_json
@@ -43,8 +43,6 @@ logger = logging.getLogger(__name__)
 settings.MONAI_LABEL_TRACKING_ENABLED = False
 os.environ["MONAI_LABEL_TRACKING_ENABLED"] = "false"
 
-BY_ITSELF = "by_itself"
-"""Key of a request that nobody waits for: its training lets all other work go first."""
 OF_THE_SERVER = ("model", "local_rank", "gpus", "multi_gpu", BY_ITSELF)
 """Keys that the server puts into a training request, besides the options."""
 

@@ -10,7 +10,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from lib.errors import translated
 from lib.models.infers import EVIDENCE
-from lib.options import listed
+from lib.options import BY_ITSELF, listed
 from lib.store.evidence import marks
 from lib.web.sessions import OslnSessions
 from osln.files.images import split_suffix
@@ -43,7 +43,8 @@ def answer(
         image = request.get("image")
         in_session = bool(request.get("session"))
         path = session_file(request, sessions) if in_session else case_file(image, datastore)
-        own = {key: value for key, value in request.items() if key not in ("description", "session")}
+        left_out = ("description", "session", BY_ITSELF)
+        own = {key: value for key, value in request.items() if key not in left_out}
         own |= {"image": path} | ({"session": True} if in_session else {})
         keep = own.get("save_label") and not in_session
         read = marks(Path(path).parent, split_suffix(path)[0]) if keep else ""
@@ -51,10 +52,11 @@ def answer(
         evidence = result.pop(EVIDENCE, None)
         label = file
         if keep:
+            info = {"model": name, "params": result}
+            # Nobody has chosen the row of a prediction that the server made by itself.
+            info |= {BY_ITSELF: True} if request.get(BY_ITSELF) else {}
             try:
-                label = datastore.save_label(
-                    image, file, DefaultLabelTag.ORIGINAL, {"model": name, "params": result}
-                )
+                label = datastore.save_label(image, file, DefaultLabelTag.ORIGINAL, info)
             except BaseException:
                 Path(file).unlink(missing_ok=True)
                 raise

@@ -121,6 +121,12 @@ def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list
         ValueError: A patient of "stage two" may have been seen by the shipped networks.
     """
     shipped = ShippedStages(cohort, preset, folder)
+    first = load_checkpoint(folder / f"{next(iter(shipped.manifest['networks']))}.pt")
+    if first.preparation != preset:
+        raise ValueError(
+            f"the shipped weights are of the preset {first.preset} with prefilter {first.scaling.prefilter}, "
+            f"asked for was {preset.name} with {preset.prefilter}: networks that answer together share them"
+        )
     seen = [case for case in cohort.cases("stage two") if cohort.unseen_part(case)]
     if seen:
         raise ValueError(

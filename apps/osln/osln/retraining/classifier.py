@@ -120,6 +120,11 @@ class _ClassifierRound(Round):
         return super().fits and reason_not_answering(self.name, self.before, self.told) is None
 
     @property
+    def initial(self) -> Checkpoint | None:
+        """A regression is solved anew from the patients alone."""
+        return None if CLASSIFIERS[self.name].network == "numbers" else super().initial
+
+    @property
     def rival(self) -> Checkpoint | None:
         """The version in use, or what scores the candidates while it cannot be used."""
         if self.fits:

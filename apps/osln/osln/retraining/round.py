@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from osln.learning.errors import NothingToLearnError
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
 from osln.retraining.seen import unseen_parts
 from osln.retraining.settings import Settings
@@ -201,14 +202,18 @@ class Round(ABC):
         compared: Patients,
         folder: Path,
     ) -> Checkpoint | None:
-        """A network of cross-fitting, which goes on from a version; None if nobody is left to learn from."""
+        """A network of cross-fitting, which goes on from a version; None if nothing is left to learn from."""
         others = [one for one in learned if one.case not in part]
         if not part or not others:
             return None
         # The state's name holds what is left out: another part must not go on from it.
         path = folder / f"{self.name}-part-{'-'.join(part)[:80]}.resume"
         initial = self.store.load(self.name, version) if self.initial is not None else None
-        return self.train(recipe, others, compared, **self._options(others, path, initial))
+        try:
+            return self.train(recipe, others, compared, **self._options(others, path, initial))
+        except NothingToLearnError as reason:
+            self.settings.tell(f"{', '.join(part)} cannot be judged on: without them {reason}")
+            return None
 
     def _splits(self) -> tuple[dict[str, str], dict[str, str]]:
         """Splits of the approved cases, and why others are left out.

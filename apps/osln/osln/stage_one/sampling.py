@@ -15,6 +15,7 @@ from osln.imaging.lung_column import LungColumn, reason_not_usable, zone_of
 from osln.imaging.reviewed_part import UNKNOWN
 from osln.imaging.transforms import Scaling, network_input
 from osln.imaging.turns import Turn
+from osln.learning.errors import NothingToLearnError
 from osln.rows.experiments import Preset, Segmenter
 
 JITTER = 9 / 32
@@ -70,7 +71,7 @@ class PatchSampler:
             nodes: np.ndarray = column.nodes  # type: ignore[assignment]
             centers += [(index, *center) for center in _node_centers(np.where(zone, nodes, 0))]
         if not centers:
-            raise ValueError(
+            raise NothingToLearnError(
                 f"no approved node lies in the zone of {self.segmenter.name} ({self.segmenter.zone}) in "
                 f"{len(self.columns)} training patients: approve a case with one, or train another network"
             )

@@ -21,7 +21,10 @@ def known_of(
         ValueError: As `known_numbers`; or there is no PET.
     """
     if classifier.network == "numbers":
-        return candidate_numbers(patches, spacing_mm)
+        numbers = candidate_numbers(patches, spacing_mm)
+        if np.isnan(numbers).any():
+            raise ValueError("a candidate's numbers are not finite: check CT and PET for NaN or infinity")
+        return numbers
     return known_numbers(classifier, tags, patches.context)
 
 
@@ -74,6 +77,9 @@ def _of_image(image: np.ndarray, inside: np.ndarray, shells: np.ndarray) -> list
     # A box thinner than a voxel holds no center.
     own = image[inside] if inside.any() else image[shells == 0]
     around = image[~inside & (shells < 5)]
+    # A bulky candidate fills the shells, at worst the patch.
+    if not around.size:
+        around = image[~inside] if not inside.all() else own
     means = [float(image[shells == n].mean()) for n in range(5)]
     differs = float(own.mean() - around.mean())
     in_box = [float(own.mean()), float(own.std()), float(own.max()), float(own.min())]

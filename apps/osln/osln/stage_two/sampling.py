@@ -6,6 +6,7 @@ import numpy as np
 
 from osln.imaging.transforms import Scaling, network_input
 from osln.imaging.turns import Turn
+from osln.learning.errors import NothingToLearnError
 from osln.rows.experiments import Classifier, StageTwo
 from osln.stage_two.candidate_sets import LEFT_OUT, CandidateSet
 from osln.stage_two.context import known_numbers
@@ -126,9 +127,9 @@ def check_pet(classifier: Classifier, sets: Sequence[CandidateSet]) -> None:
 
 
 def check_truth(classifier: Classifier, patients: int, nodes: int, false: int) -> None:
-    """Raises ValueError if there are no nodes or no false candidates to learn from."""
+    """Raises NothingToLearnError if there are no nodes or no false candidates to learn from."""
     if not nodes or not false:
-        raise ValueError(
+        raise NothingToLearnError(
             f"{classifier.name} needs nodes and false candidates to learn from; {patients} training "
             f"patients have {nodes} nodes and {false} false candidates: approve further cases"
         )

@@ -15,7 +15,7 @@ import torch
 from osln.imaging.transforms import Scaling
 from osln.networks.glnet import GLNet
 from osln.networks.unet3d import UNet3D
-from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_NETWORKS
+from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
@@ -68,11 +68,12 @@ def make_store(root: Path, cases: tuple[str, ...] = tuple(GEOMETRIES)) -> None:
 
 
 def make_models(models: Path) -> None:
-    """Publishes networks whose answers are known, one over sets that is untrained, and GLNet's tagger."""
+    """Publishes networks whose answers are known, second stages unlike GLNet untrained, and GLNet's tagger."""
     tagger = small_store.ship_untrained_tagger(models)
     store = ModelStore(models)
-    known = [name for name in SERVED_NETWORKS if name != "set-glnet"]
-    small_store.publish(models, ["set-glnet"])
+    others = [name for name in SERVED_CLASSIFIERS if CLASSIFIERS[name].network != "glnet"]
+    known = [name for name in SERVED_NETWORKS if name not in others]
+    small_store.publish(models, others)
     for name in known:
         metadata: dict[str, object] = {"seed": 0, "preset": "demo"}
         if name in CLASSIFIERS and CLASSIFIERS[name].tags:

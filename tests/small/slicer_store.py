@@ -68,7 +68,7 @@ def make_store(root: Path, cases: tuple[str, ...] = tuple(GEOMETRIES)) -> None:
 
 
 def make_models(models: Path) -> None:
-    """Publishes networks whose answers are known, second stages unlike GLNet untrained, and GLNet's tagger."""
+    """Publishes networks whose answers are known, second stages of other kinds untrained, and a tagger."""
     tagger = small_store.ship_untrained_tagger(models)
     store = ModelStore(models)
     others = [name for name in SERVED_CLASSIFIERS if CLASSIFIERS[name].network != "glnet"]

@@ -55,3 +55,42 @@ def test_without_ray_it_is_said_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"--cluster needs the package ray: .*requirements-cluster.txt"):
         Cluster("local", 1, [tmp_path])
+
+
+class GoneError(Exception):
+    """Stands in for Ray's errors."""
+
+
+@pytest.mark.parametrize(
+    ("first", "refused"), [(GoneError("unschedulable"), False), (OSError("no package"), True), (None, False)]
+)
+def test_a_computer_that_has_just_left_is_passed_over_and_one_that_cannot_answer_is_not(
+    tmp_path, caplog, first, refused
+):
+    there = [{"Alive": True, "NodeID": host, "NodeManagerAddress": host} for host in ("10.0.0.1", "10.0.0.2")]
+
+    def options(num_cpus, scheduling_strategy):
+        return SimpleNamespace(remote=lambda paths: (scheduling_strategy, paths))
+
+    def get(answer, timeout):
+        host, paths = answer
+        if host == "10.0.0.1" and first is not None:
+            raise first
+        return nodes.looked_at(paths)
+
+    ray = SimpleNamespace(
+        nodes=lambda: there,
+        remote=lambda work: SimpleNamespace(options=options),
+        get=get,
+        exceptions=SimpleNamespace(TaskUnschedulableError=GoneError, RayError=OSError),
+        util=SimpleNamespace(
+            scheduling_strategies=SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: node)
+        ),
+    )
+    if refused:
+        with pytest.raises(ValueError, match=r"10\.0\.0\.1 of the cluster could not be asked"):
+            nodes.check_nodes(ray, [tmp_path])
+    else:
+        nodes.check_nodes(ray, [tmp_path])
+    assert ("10.0.0.1 has left the cluster" in caplog.text) == isinstance(first, GoneError)
+    assert not list(tmp_path.iterdir())

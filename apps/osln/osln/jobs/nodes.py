@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import ipaddress
+import logging
 import os
 import platform
 import uuid
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import osln
+
+logger = logging.getLogger(__name__)
 
 COMPUTING = ("numpy", "torch", "openvino", "scipy", "numba", "scikit-learn")
 """Packages whose versions decide what comes out."""
@@ -68,6 +71,10 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
         for host, answer in asked.items():
             try:
                 unseen, there = ray.get(answer, timeout=PATIENCE_SECONDS)
+            except ray.exceptions.TaskUnschedulableError:
+                # It asks for no room, so it can only be gone; what it would have been given goes elsewhere.
+                logger.warning("%s has left the cluster", host)
+                continue
             except ray.exceptions.RayError as error:
                 raise ValueError(
                     f"{host} of the cluster could not be asked: install the same OSLN Label there ({error})"

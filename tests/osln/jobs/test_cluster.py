@@ -32,7 +32,8 @@ from small import cohort as small_cohort
 from small.clusters import raylets as raylets
 
 pytestmark = pytest.mark.cluster
-STEPS = 24
+STEPS = 100
+"""So many that on a fast computer, too, the second worker begins before the first one has done its training."""
 NETWORKS = [Network("ct-hrnet", 1, seed) for seed in range(3)]
 """The cheapest of the real sizes: workers know no others."""
 

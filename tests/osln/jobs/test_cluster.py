@@ -33,7 +33,7 @@ from small.clusters import raylets as raylets
 
 pytestmark = pytest.mark.cluster
 STEPS = 100
-"""So many that on a fast computer, too, the second worker begins before the first one has done its training."""
+"""On a fast computer, too, the second worker begins before the first one has done its training."""
 NETWORKS = [Network("ct-hrnet", 1, seed) for seed in range(3)]
 """The cheapest of the real sizes: workers know no others."""
 

@@ -118,7 +118,7 @@ def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list
         Names of what was trained and written; empty if nothing was lacking.
 
     Raises:
-        ValueError: A patient of "stage two" may have been seen by the shipped networks.
+        ValueError: The weights are of another preset, or have perhaps seen a patient of "stage two".
     """
     shipped = ShippedStages(cohort, preset, folder)
     first = load_checkpoint(folder / f"{next(iter(shipped.manifest['networks']))}.pt")

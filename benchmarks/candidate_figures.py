@@ -1,6 +1,5 @@
 """What measurements of second stages share: their figures, and files and words of a report."""
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,19 +14,8 @@ from osln.metrics.intervals import plain_interval
 from osln.metrics.matching import Scored
 from osln.reproduction.cells import figure_cell
 
-WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 SHOWN = {"mfroc": "mFROC", "2": "@2", "4": "@4", "6": "@6"}
 """Names of the figures in reports: sensitivity at so many false positives per patient, and its mean."""
-
-
-def report_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Options of a measurement that keeps what it makes and writes a report."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
-    return parser
 
 
 def figures(seeds: Sequence[Sequence[Scored]], weights: np.ndarray) -> dict[str, Distribution]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.candidate_figures import SHOWN, cells, figures, plain, report_parser, write_report
+from benchmarks.candidate_figures import SHOWN, cells, figures, plain, write_report
 from benchmarks.set_gain_networks import (
     ALONE,
     DISTANCE,
@@ -55,6 +55,7 @@ from osln.rows.paper import COHORT_KINDS, COHORT_SIZES
 from osln.stage_two.candidate_sets import CandidateSet, load_set
 from osln.weights.checkpoint import load_checkpoint
 
+WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 FORMAT = 1
 """Of trainings and scores; another one makes them anew."""
 COHORTS = ("default", "blind")
@@ -203,7 +204,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = report_parser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     add_preset(parser)
     parser.add_argument("--cohorts", nargs="+", choices=COHORT_KINDS, default=COHORTS, metavar="KIND")
     parser.add_argument("--patients", type=cohort_sizes, metavar="N,N,N,N", help="as --phantoms of tables")

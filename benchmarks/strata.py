@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.candidate_figures import report_parser, write_report
+from benchmarks.candidate_figures import write_report
 from benchmarks.strata_need import BANDS, needs
 from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
 from osln.cli.options import SHIPPED_TAGGER, add_preset
@@ -43,6 +43,7 @@ from osln.reproduction.run import PHANTOM, hardware, make_all, open_cohort
 from osln.rows.experiments import PRESETS, ROWS, Row
 from osln.rows.paper import COHORT_SIZES, CohortSizes
 
+WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 FORMAT = 1
 """Of the counts; another one makes them anew."""
 COUNTED_FROM = 3000
@@ -100,7 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = report_parser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     add_preset(parser)
     kinds = [name for name, of in KINDS.items() if len(of) == 1]
     parser.add_argument("--kind", choices=kinds, default="zoned", help="of phantoms (%(default)s)")

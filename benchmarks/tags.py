@@ -12,9 +12,10 @@ command goes on where it was stopped.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from benchmarks.candidate_figures import SHOWN, cells, report_parser, write_report
+from benchmarks.candidate_figures import SHOWN, cells, write_report
 from benchmarks.tags_plan import CLASSIFIERS_ASKED, FIRST, LINES, SIZES, TAUGHT, Experiment, base
 from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
 from osln.cli.options import SHIPPED, SHIPPED_TAGGER
@@ -24,6 +25,8 @@ from osln.reproduction.cells import figure_cell
 from osln.reproduction.run import hardware, make_all
 from osln.rows.experiments import OPERATING_POINT
 from osln.simulation.cases import StageOne
+
+WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = report_parser(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument(
         "--sizes",
         type=positive,

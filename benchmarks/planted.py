@@ -7,6 +7,7 @@ it ran with, so that a run that was stopped goes on and a second one is quick.
 
     ./benchmarks/run planted --data FOLDER
     ./benchmarks/run planted --ct CT.nii.gz --ct-tumor TUMOR.nii.gz --patients 10
+    ./benchmarks/run planted --data FOLDER --figure taken-for-nodes.png
 """
 
 import argparse
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.planted_drawing import draw
 from benchmarks.planted_figures import above_table, class_table, false_table, record, strength_table
 from benchmarks.real_image_checks import SET, store_case
 from osln.cli.phantoms import read_ct_and_tumor
@@ -49,7 +51,7 @@ DEFAULT_ROWS = ("lf-stratified", "ef-stratified", "osln", "osln-set-glnet")
 RANKED_FROM = "precision 0.10"
 """Operating point from which the candidates of a row that ends with stage one are ranked by their score."""
 FIRST_SEED = 9000
-FORMAT = 1
+FORMAT = 2
 """Of the records; a change makes all of them anew."""
 
 
@@ -68,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".osln-measure", help="folder that keeps what was found"
     )
+    parser.add_argument("--figure", type=Path, metavar="PNG", help="what the CT has that is taken for a node")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every record")
     options = parser.parse_args(arguments)
     if (options.data is None) == (options.ct is None):
@@ -89,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(report(planted))
     if pairs is not None:
         sys.stdout.write(f"\nCandidates on real pairs without nodes\n\n{above_table(pairs)}\n")
+    if options.figure:
+        draw(options.figure, real, planted)
     if options.json:
         command = " ".join(["planted", *(arguments or sys.argv[1:])])
         content = setting(command, planted=planted, pairs=pairs or [])

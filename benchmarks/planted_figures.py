@@ -4,11 +4,12 @@ A record is what one row made of one patient, plain values that are kept in a fi
 
     nodes   of each planted node that counts: zone, avid, short_axis_mm, and the score of the candidate that
             finds it, or None
-    false   of each candidate that finds none: its score, suv_max, and the kind of finding that it lies on
-            ("node": a benign one), or None: the patient's own anatomy
+    false   of each candidate that finds none: its score, suv_max, center_mm, and the kind of finding that it
+            lies on ("node": a benign one), or None: the patient's own anatomy
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ CLASSES = {
 """Classes of planted nodes by zone, uptake and short axis."""
 COLD_SUV = 2.5
 NEAR_MM = 3.0
+SAME_PLACE_MM = 10.0
 
 Record = Mapping[str, Any]
 
@@ -63,7 +65,15 @@ def record(found: Detections, findings: Sequence[Finding]) -> dict[str, Any]:
                 }
             )
     wrong = [candidates[int(label)] for label in fate.prediction_labels[fate.false_positive]]
-    false = [{"score": one.score, "suv_max": one.suv_max, "lies_on": lies_on(one, findings)} for one in wrong]
+    false = [
+        {
+            "score": one.score,
+            "suv_max": one.suv_max,
+            "center_mm": [round(float(mm), 1) for mm in one.center_mm],
+            "lies_on": lies_on(one, findings),
+        }
+        for one in wrong
+    ]
     return {"nodes": nodes, "false": false}
 
 
@@ -144,6 +154,55 @@ def false_table(rows: Mapping[str, Sequence[Record]], false_positives: float) ->
         cells = [len(wrong), own, benign, len(wrong) - own - benign, cold]
         lines.append([row, *(str(value) for value in cells)])
     return table(lines)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the one CT false candidates of several planted patients lie.
+
+    Attributes:
+        center_mm: (3,) mean of their centers, RAS mm.
+        patients: in how many patients one lies there.
+        score: highest.
+        suv_max: median of the planted PET.
+    """
+
+    center_mm: np.ndarray
+    patients: int
+    score: float
+    suv_max: float
+
+
+def places(records: Sequence[Record], false_positives: float) -> list[Place]:
+    """Where the CT's own anatomy is taken for a node, at so many false candidates per patient.
+
+    Candidates join the place of the best-scored one within `SAME_PLACE_MM`; the most frequent place comes
+    first.
+    """
+    least = threshold_at(records, false_positives)
+    wrong = [
+        (one["score"], number, one)
+        for number, each in enumerate(records)
+        for one in each["false"]
+        if one["score"] >= least and one["lies_on"] is None
+    ]
+    groups: list[list[tuple[float, int, Record]]] = []
+    for found in sorted(wrong, key=lambda one: -one[0]):
+        gaps = [np.linalg.norm(np.subtract(found[2]["center_mm"], g[0][2]["center_mm"])) for g in groups]
+        if gaps and min(gaps) <= SAME_PLACE_MM:
+            groups[int(np.argmin(gaps))].append(found)
+        else:
+            groups.append([found])
+    made = [
+        Place(
+            np.mean([one["center_mm"] for _, _, one in group], axis=0),
+            len({number for _, number, _ in group}),
+            group[0][0],
+            float(np.median([one["suv_max"] for _, _, one in group])),
+        )
+        for group in groups
+    ]
+    return sorted(made, key=lambda place: (-place.patients, -place.score))
 
 
 def above_table(found: Sequence[Record]) -> str:

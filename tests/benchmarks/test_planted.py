@@ -1,21 +1,23 @@
 """Figures of planted patients from records that are written by hand, and what is kept between runs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import planted
+from benchmarks import planted, planted_drawing
 from benchmarks.planted_figures import (
     above_table,
     class_table,
     false_table,
     lies_on,
+    places,
     record,
     strength_table,
     threshold_at,
 )
-from osln.imaging.grid import Grid
+from osln.imaging.grid import Grid, Volume
 from osln.imaging.lung_column import LungColumn
 from osln.phantom.findings.findings import Finding
 from osln.stage_one.candidates import Candidate, Detections
@@ -25,8 +27,8 @@ def node(score: float | None, zone: str = "proximal", *, avid: bool = False, sho
     return {"zone": zone, "avid": avid, "short_axis_mm": short, "score": score}
 
 
-def wrong(score: float, suv: float = 1.0, on: str | None = None):
-    return {"score": score, "suv_max": suv, "lies_on": on}
+def wrong(score: float, suv: float = 1.0, on: str | None = None, center=(0.0, 0.0, 0.0)):
+    return {"score": score, "suv_max": suv, "center_mm": list(center), "lies_on": on}
 
 
 RECORDS = [
@@ -103,7 +105,36 @@ def test_a_record_tells_the_fate_of_nodes_and_what_false_ones_lie_on():
     made = record(found, findings)
 
     assert [one["score"] for one in made["nodes"]] == [0.6, None, None]
-    assert made["false"] == [{"score": 0.8, "suv_max": 1.5, "lies_on": "node"}]
+    assert made["false"] == [{"score": 0.8, "suv_max": 1.5, "center_mm": [10.0, 1.0, 1.0], "lies_on": "node"}]
+
+
+def test_the_place_that_most_patients_share_comes_first():
+    records = [
+        {"nodes": [], "false": [wrong(0.9, 3.0, center=(50, 0, 0)), wrong(0.5, 1.0, center=(0, 0, 0))]},
+        {"nodes": [], "false": [wrong(0.6, 2.0, center=(4, 0, 0)), wrong(0.4, 2.0, center=(2, 0, 0))]},
+        {"nodes": [], "false": [wrong(0.8, 9.0, "vessel", center=(0, 0, 0)), wrong(0.1, center=(99, 0, 0))]},
+    ]
+
+    # 5 candidates have .4 or more, so the one with .1 is left out, and the vessel is none of the CT's own.
+    often, once = places(records, 5 / 3)
+
+    assert (often.patients, often.score, often.suv_max) == (2, 0.6, 2.0)
+    np.testing.assert_allclose(often.center_mm, (2.0, 0, 0))
+    assert (once.patients, once.score, once.suv_max) == (1, 0.9, 3.0)
+
+
+def test_a_place_is_shown_with_the_front_above_and_the_right_side_left(tmp_path: Path):
+    hu = np.full((60, 60, 3), -1000, np.float32)
+    hu[40, 30, 1], hu[30, 45, 1] = 0.0, 100.0  # 20 mm to the patient's right, 30 mm to the front.
+    grid = Grid(hu.shape, np.diag([2.0, 2.0, 3.0, 1.0]))
+    real = SimpleNamespace(ct=Volume(hu, grid, grid))
+
+    shown = planted_drawing.axial(real, np.array([60.0, 60.0, 3.0]))
+
+    # 180 x 180 pixels of .5 mm: its center lies between pixels 89 and 90, 30 mm are 60 pixels up.
+    assert shown[29:31, 89:91].max() == shown.max()
+    # The other point is alone in the middle rows, 20 mm are 40 pixels to the left.
+    assert shown[89:91].max(axis=0).argmax() in (49, 50)
 
 
 def test_a_candidate_lies_on_what_is_within_3_mm():

@@ -47,7 +47,7 @@ from osln.weights.model_store import ModelStore
 ROOT = Path(__file__).resolve().parents[1]
 LUNG1 = Path("lung1-001")
 TUMOR = "GTV-1"
-DEFAULT_ROWS = ("lf-stratified", "ef-stratified", "osln", "osln-set-glnet")
+DEFAULT_ROWS = ("lf-stratified", "ef-stratified", "osln", "osln-set-glnet", "osln-numbers")
 RANKED_FROM = "precision 0.10"
 """Operating point from which the candidates of a row that ends with stage one are ranked by their score."""
 FIRST_SEED = 9000

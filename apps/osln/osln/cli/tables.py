@@ -24,7 +24,7 @@ from osln.cli.options import (
     add_work,
     command,
 )
-from osln.rows.paper import COHORT_KINDS, COHORT_SIZES, TABLES, CohortSizes
+from osln.rows.paper import ALL, COHORT_KINDS, COHORT_SIZES, TABLES, CohortSizes
 from osln.rows.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -38,7 +38,13 @@ def add_parser(commands: Any) -> None:
     """The options."""
     examples = ("--table all --phantoms", "--table 1b --store my-store --seeds 3")
     parser = command(commands, "tables", __doc__, *examples)
-    parser.add_argument("--table", required=True, choices=[*TABLES, "all"], help="which rows")
+    parser.add_argument(
+        "--table",
+        required=True,
+        choices=[*TABLES, "all"],
+        help="which rows: those of a table of the paper, those it has not (beyond), all of these, or those that "
+        "the server offers, for which weights are shipped (served)",
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--store", type=Path, help="folder whose approved cases are the cohort")
     source.add_argument(
@@ -146,7 +152,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.tagger.is_file():
         raise ValueError(f"no tagger at {options.tagger}: make one with ./scripts/osln train-tagger")
     sizes = options.phantoms or COHORT_SIZES[options.preset]
-    tables = tuple(TABLES) if options.table == "all" else (options.table,)
+    tables = ALL if options.table == "all" else (options.table,)
     out: Path = options.out or RUNS / f"table-{options.table}"
     if options.store and options.kind != "default":
         raise ValueError("--kind is about phantoms: leave it out, or --store")

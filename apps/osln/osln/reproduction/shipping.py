@@ -51,7 +51,9 @@ def ship(plan: Plan, folder: Path) -> None:
     curves: dict[str, Any] = {}
     for row in (row for row in ROWS.values() if row.served and not row.of_one_zone):
         if row not in plan.rows:
-            raise ValueError(f"the run has no row {row.key}, which {row.name} needs: use --table all")
+            raise ValueError(
+                f"the run has no row {row.key}, which {row.name} needs: use --table served or all"
+            )
         for network in plan.networks(row, 0):
             networks.setdefault(network.segmenter, load_checkpoint(artifacts.training(network).path))
         if row.classifier is not None:

@@ -248,9 +248,31 @@ def _beyond(others: Iterable[Table]) -> Table:
     return Table("beyond", "Rows that the paper does not have", tuple(lines), tuple(questions))
 
 
+def _served() -> Table:
+    """The rows that the server offers: all that shipped weights are made for."""
+    rows = [row for row in ROWS.values() if row.served and not row.of_one_zone]
+    alone = candidate_row("lf-stratified", None)
+    lines = [Line(row.title, row) for row in rows] + [Line("LF, stratified#", alone, control=True)]
+    asked = [
+        ("Do zones help late fusion?", ROWS["lf-stratified"], ROWS["lf"]),
+        ("Do zones help early fusion?", ROWS["ef-stratified"], ROWS["ef"]),
+        ("Does late fusion beat early fusion, stratified?", ROWS["lf-stratified"], ROWS["ef-stratified"]),
+    ]
+    scored = [row for row in rows if row.classifier]
+    asked += [(f"Is it better than stage one's score: {row.title}?", row, alone) for row in scored]
+    best = ROWS["osln"]
+    asked += [(f"Is it better than GLNet: {row.title}?", row, best) for row in scored if row != best]
+    return Table(
+        "served", "Rows that the server offers", tuple(lines), tuple(Question(*one) for one in asked)
+    )
+
+
 _PAPER = (_table_1a(), _table_1b(), _table_2())
-TABLES = {table.name: table for table in (*_PAPER, _beyond(_PAPER))}
-"""By the names that the command line takes."""
+_EVERYTHING = (*_PAPER, _beyond(_PAPER))
+ALL = tuple(table.name for table in _EVERYTHING)
+"""Names of the tables that together have every row."""
+TABLES = {table.name: table for table in (*_EVERYTHING, _served())}
+"""By the names that the command line takes; "served" has some of the rows of the others."""
 
 
 def rows_of(names: Iterable[str]) -> tuple[Row, ...]:

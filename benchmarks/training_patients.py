@@ -7,6 +7,7 @@ planted patients share one CT, and their PET is synthetic: the figures compare k
 patients. What was made is kept in --work, and a stopped run goes on.
 
     ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
+    ./benchmarks/run training_patients --data FOLDER --kinds default mixed --steps 2400
 """
 
 import argparse
@@ -44,6 +45,7 @@ PRECISION = "0.10"
 """Operating point of the candidates: enough of them for 16 false ones per patient."""
 DRAWS = 300
 PHANTOM_KINDS = ("default", "realistic", "mixed")
+WITH_REAL = "mixed-and-real-CTs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--background", type=Path, nargs="+", default=[], metavar="CT", help="real CTs to learn from besides"
     )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=(*PHANTOM_KINDS, WITH_REAL),
+        default=(*PHANTOM_KINDS, WITH_REAL),
+        metavar="KIND",
+        help="of patients to learn from; the last one only with --background (%(default)s)",
+    )
     parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
     parser.add_argument("--train", type=int, default=120, help="patients to learn from (%(default)s)")
     parser.add_argument("--validation", type=int, default=30, help="to set the threshold by (%(default)s)")
@@ -65,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="(%(default)s)")
     options = parser.parse_args(arguments)
+    if options.kinds == [WITH_REAL] and not options.background:
+        parser.error(f"{WITH_REAL} needs real CTs: give --background")
     if min(options.planted, options.test) < 2:
         parser.error("--planted and --test must be at least 2: intervals are over patients")
     trainings = trainings_of(options)
@@ -97,10 +109,11 @@ def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTrain
     }
     if options.background:
         real = tuple(Background(path.absolute()) for path in options.background)
-        cohorts["mixed and real CTs"] = replace(cohorts["mixed"], backgrounds=real)
+        cohorts[WITH_REAL] = replace(cohorts["mixed"], backgrounds=real)
     return {
         (kind, seed): KeptTraining(cohort, DEMO, options.network, options.steps, seed)
         for kind, cohort in cohorts.items()
+        if kind in options.kinds
         for seed in range(options.seeds)
     }
 

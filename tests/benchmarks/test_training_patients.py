@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import numpy as np
 
-from benchmarks.training_patients import PHANTOM_KINDS, sizes_of, trainings_of
+from benchmarks.training_patients import PHANTOM_KINDS, WITH_REAL, sizes_of, trainings_of
 
 
 def test_each_kind_is_learned_from_alike(tmp_path):
@@ -19,7 +19,7 @@ def test_real_cts_stand_behind_a_part_of_the_mixed_ones(tmp_path):
     ct = tmp_path / "ct.nii.gz"
     ct.write_bytes(b"one CT")
     trainings = trainings_of(_options(tmp_path, background=[ct]))
-    mixed, real = trainings["mixed", 0].cohort, trainings["mixed and real CTs", 0].cohort
+    mixed, real = trainings["mixed", 0].cohort, trainings[WITH_REAL, 0].cohort
     differing = [mixed.path(case) != real.path(case) for case in real.cases("train")]
     assert np.flatnonzero(differing).tolist() == [0, 4]
     assert all(mixed.path(case) == real.path(case) for case in real.cases("validation"))
@@ -34,8 +34,15 @@ def test_a_network_is_kept_by_its_patients_and_its_recipe(tmp_path):
     assert len({one.path for one in (first, fewer, longer)}) == 3
 
 
-def _options(folder, *, train=8, steps=7, seeds=1, background=()):
+def test_only_the_kinds_asked_for_are_learned_from(tmp_path):
+    ct = tmp_path / "ct.nii.gz"
+    ct.write_bytes(b"one CT")
+    asked = _options(tmp_path, background=[ct], kinds=["default", WITH_REAL])
+    assert list(trainings_of(asked)) == [("default", 0), (WITH_REAL, 0)]
+
+
+def _options(folder, *, train=8, steps=7, seeds=1, background=(), kinds=(*PHANTOM_KINDS, WITH_REAL)):
     options = Namespace(work=folder, network="ef", train=train, validation=2, test=2)
-    vars(options).update(steps=steps, seeds=seeds, background=background)
+    vars(options).update(steps=steps, seeds=seeds, background=background, kinds=kinds)
     assert sizes_of(options) == {"train": train, "validation": 2, "test": 2}
     return options

@@ -42,8 +42,8 @@ def add_parser(commands: Any) -> None:
         "--table",
         required=True,
         choices=[*TABLES, "all"],
-        help="which rows: those of a table of the paper, those it has not (beyond), all of these, or those that "
-        "the server offers, for which weights are shipped (served)",
+        help="which rows: those of a table of the paper, those it has not (beyond), all of these, or those "
+        "that the server offers, for which weights are shipped (served)",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--store", type=Path, help="folder whose approved cases are the cohort")

@@ -79,16 +79,16 @@ def measured(cohort: PhantomCohort, folder: Path) -> dict[str, Any]:
     shipped = ShippedStages(cohort, cohort.preset, folder)
     weights = resamples(len(cohort.cases("test")))
     found: dict[str, Distribution | Any] = {}
+    alone = [one.scored() for one in shipped.candidates(ROWS["osln"], "test")[0]]
     for name, row in ASKED.items():
         sets, tags = shipped.candidates(row, "test")
         checkpoint = load_checkpoint(folder / f"{row.classifier}.pt")
         found[name] = figures([scored_patients(checkpoint, sets, tags, number_format="f32")], weights)
-    alone = [one.scored() for one in sets]
     found = {STAGE_ONE: figures([alone], weights)} | found
     return {
         "patients": len(alone),
         "nodes": sum(one.n_nodes for one in alone),
-        "candidates": sum(one.n_candidates for one in sets),
+        "candidates": sum(len(one.scores) for one in alone),
         "rows": {name: plain(by) for name, by in found.items()},
         "differences": [
             {"row": row, "minus": minus, "mfroc": plain_interval(found[row]["mfroc"] - found[minus]["mfroc"])}

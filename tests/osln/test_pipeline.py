@@ -48,6 +48,21 @@ def test_stage_two_keeps_from_the_score_that_was_asked_for(models, asked, point,
     assert set(pipeline.versions) == set(ROWS[ROW].networks) and pipeline.warnings == []
 
 
+def test_the_set_is_handed_more_candidates_and_who_answers_for_it_as_many_as_it_learned_from(tmp_path):
+    set_row = ROWS["osln-set-glnet"]
+    assert (set_row.handed_at, ROWS["osln"].handed_at) == ("0.10", OPERATING_POINT)
+    assert set_row.handed({"0.10": 0.3, "0.15": 0.4}) == 0.3 and set_row.handed({"0.15": 0.4}) == 0.4
+    small_store.publish(tmp_path, [*set_row.segmenters, "set-glnet"])
+    store = ModelStore(tmp_path)
+    store.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
+    assert load_pipeline(store, "osln-set-glnet").threshold == 0.3
+    (tmp_path / "without").mkdir()
+    small_store.publish(tmp_path / "without", [*set_row.segmenters, "local-ct-pet"])
+    without = ModelStore(tmp_path / "without")
+    without.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
+    assert load_pipeline(without, "osln-set-glnet").threshold == 0.4
+
+
 def test_stage_one_alone_runs_at_a_precision(models):
     pipeline = load_pipeline(models, "lf-stratified", point="precision 0.10")
     assert (pipeline.threshold, pipeline.second, pipeline.point) == (0.3, None, "precision 0.10")

@@ -10,7 +10,7 @@ import torch
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
 from osln.published import FUSION, TAGGER, NotReadyError, Published
-from osln.rows.experiments import OPERATING_POINT, ROWS, Row
+from osln.rows.experiments import ROWS, Row
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_one.learned_fusion import LearnedFusion
@@ -124,7 +124,7 @@ def in_use(
     return Pipeline(
         row,
         networks,
-        published.thresholds(row)[OPERATING_POINT],
+        published.handed(row),
         second,
         f"score {score:g}" if score else point,
         versions | {version.network: version},

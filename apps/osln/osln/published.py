@@ -79,6 +79,18 @@ class Published:
         self._refresh()
         return self._thresholds[row.stage_one]
 
+    def handed(self, row: Row) -> float:
+        """Threshold of stage one at which candidates are handed to the network that answers for a row now.
+
+        Another network that answers in its place is handed what it has learned from; the paper's operating
+        point where stage one answers.
+        """
+        answers = self.answering(row)
+        if answers is None:
+            return self.thresholds(row)[OPERATING_POINT]
+        judges = next(one for one in ROWS.values() if one.classifier == answers.classifier)
+        return judges.handed(self.thresholds(row))
+
     def points(self, classifier: str) -> Mapping[str, float]:
         """Score thresholds of a network of stage two by false positives per patient; empty if unmeasured."""
         self._refresh()

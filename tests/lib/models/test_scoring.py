@@ -13,7 +13,7 @@ from lib.store.work import lease_case, leave_case
 from osln.active.descriptors import NAMES
 from osln.active.evidence import CaseEvidence, weights_key
 from osln.published import SERVED_ROWS, led_by
-from osln.rows.experiments import OPERATING_POINT, PRESETS
+from osln.rows.experiments import PRESETS
 from small.evidence import candidate
 from small.store import make_case, tumor, write
 
@@ -28,8 +28,8 @@ class Published:
     def checksums(self, row):
         return {"ct": self.version} if row.name == "osln" and self.version else None
 
-    def thresholds(self, row):
-        return {OPERATING_POINT: self.threshold}
+    def handed(self, row):
+        return self.threshold
 
     @property
     def key(self) -> str:

@@ -72,6 +72,13 @@ def test_what_an_earlier_run_has_kept_is_found(tmp_path):
     ]
 
 
+def test_what_is_handed_over_at_another_precision_is_kept_beside_with_the_same_counts(plan):
+    more = replace(LOCAL, handed_at="0.10")
+    assert set(candidates(plan, more)).isdisjoint(candidates(plan, LOCAL))
+    assert Artifacts(plan).counts(more, 0).path == Artifacts(plan).counts(LOCAL, 0).path
+    assert more.key == "lf-stratified-at-0.10+local-ct" != LOCAL.key
+
+
 def test_the_candidates_of_a_patient_depend_on_the_networks_and_the_patients_that_set_the_threshold(plan):
     paths = candidates(plan, GLNET)
     assert len(paths) == 3

@@ -37,8 +37,8 @@ def root(tmp_path):
     return tmp_path / "studies"
 
 
-def cache_of(root, store, tagger=None, **options) -> CandidateCache:
-    return CandidateCache(root, store, "lf-stratified", PRESETS["demo"], tagger, **options)
+def cache_of(root, store, tagger=None, row="lf-stratified", **options) -> CandidateCache:
+    return CandidateCache(root, store, row, PRESETS["demo"], tagger, **options)
 
 
 def asked_of(cache, *, add_nodes=True) -> Asked:
@@ -95,6 +95,15 @@ def test_a_change_of_label_weights_operating_point_or_image_makes_it_anew(root, 
     cache.get("d", asked_of(cache))
     assert len(FindsBright.asked) == 8
     assert len(files(root)) == 1 and files(root) != before, "the stale file is removed"
+
+
+def test_what_two_second_stages_are_handed_at_two_precisions_lies_beside_each_other(root, store):
+    store.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.6})
+    few, more = cache_of(root, store, row="osln"), cache_of(root, store, row="osln-set-glnet")
+    assert (few.threshold, more.threshold) == (0.6, 0.3)
+    for cache in (few, more, few, more):
+        cache.get("d", asked_of(cache))
+    assert len(FindsBright.asked) == 8 and len(files(root)) == 2, "each was made once"
 
 
 def test_tags_lie_beside_the_set_and_belong_to_their_tagger(root, store):

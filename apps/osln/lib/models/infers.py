@@ -36,7 +36,7 @@ from osln.output.label_maps import (
 from osln.output.result import NOTE, described, result
 from osln.pipeline import NoRoomError, Pipeline, in_use
 from osln.published import Published
-from osln.rows.experiments import OPERATING_POINT, Row
+from osln.rows.experiments import Row
 from osln.stage_one.candidates import Detections
 from osln.store.layout import companions
 from osln.weights.store_state import SHIPPED
@@ -152,7 +152,7 @@ class RowInfer(InferTask):
         )
         if options["save_label"]:
             # By the row's own operating point: a prediction at another one, which was asked for, is kept.
-            threshold = self.published.thresholds(self.row)[OPERATING_POINT]
+            threshold = self.published.handed(self.row)
             key = weights_key(self.row.name, pipeline.checksums, threshold)
             told[EVIDENCE] = case_evidence(found, study.case, key)
         give_back()

@@ -23,7 +23,7 @@ from osln.active.descriptors import descriptor
 from osln.active.evidence import weights_key
 from osln.imaging.lung_column import prepare
 from osln.published import Published
-from osln.rows.experiments import OPERATING_POINT, Preset
+from osln.rows.experiments import Preset
 from osln.store.layout import companions, load_study
 
 logger = logging.getLogger(__name__)
@@ -94,11 +94,10 @@ def plan(store: Any, published: Published) -> Plan:
 
 def current_keys(published: Published) -> dict[str, str]:
     """Key of the weights in use, by row; rows without weights are left out."""
-    found = {name: published.checksums(row) for name, row in published.rows.items()}
     return {
-        name: weights_key(name, checksums, published.thresholds(published.rows[name])[OPERATING_POINT])
-        for name, checksums in found.items()
-        if checksums
+        name: weights_key(name, checksums, published.handed(row))
+        for name, row in published.rows.items()
+        if (checksums := published.checksums(row))
     }
 
 

@@ -26,7 +26,7 @@ from osln.reproduction.stage_two import (
     train_on_candidates,
 )
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
-from osln.rows.experiments import CLASSIFIERS, SEGMENTERS, Row
+from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, SEGMENTERS, Row
 from osln.stage_two.candidate_sets import iou_path
 from osln.weights.checkpoint import Checkpoint
 
@@ -144,7 +144,7 @@ class Artifacts:
 
     def counts(self, row: Row, seed: int) -> Artifact:
         """What the fused maps of a row's setting find in the evaluated patients."""
-        row = row.setting
+        row = row.setting.changed(handed_at=OPERATING_POINT)
         name = f"counts of {row.key} seed {seed}"
         if found := self._made.get(name):
             return found
@@ -176,13 +176,22 @@ class Artifacts:
             networks = self.plan.networks(row, seed, case)
             for network in networks:
                 asked.setdefault(network, []).append(case)
-            cut = _key(self._folders(networks), asdict(self.plan.preset.stage_two))
+            # Candidates that were kept before there was a choice have no mark.
+            mark = () if row.handed_at == OPERATING_POINT else (row.handed_at,)
+            cut = _key(self._folders(networks), asdict(self.plan.preset.stage_two), *mark)
             paths[case] = counts.path.parent / f"candidates-{cut}" / f"{self._file_name(case)}.npz"
         taught = split == "stage two"
         maps = [self.maps(network, by, (split,)) for network, by in asked.items()] if taught else []
         fused = {case: self.fused(row, seed, case) for case in cases}
         make = partial(
-            make_candidates, self.cohort, self.plan.preset.stage_two, counts.path, fused, paths, taught
+            make_candidates,
+            self.cohort,
+            self.plan.preset.stage_two,
+            counts.path,
+            row.handed_at,
+            fused,
+            paths,
+            taught,
         )
         needs = (counts, *maps)
         return self._keep(
@@ -201,7 +210,7 @@ class Artifacts:
         # The candidates' masks are not kept: they are made of the same maps again.
         fused = {case: self.fused(row, seed, case) for case in cases}
         paths = dict(zip(cases, candidates.paths, strict=True))
-        make = partial(make_overlaps, self.cohort, self.counts(row, seed).path, fused, paths)
+        make = partial(make_overlaps, self.cohort, self.counts(row, seed).path, row.handed_at, fused, paths)
         name = candidates.name.replace("candidates", "overlaps", 1)
         kept = tuple(map(iou_path, candidates.paths))
         cost = SECONDS["candidates"] * len(cases)

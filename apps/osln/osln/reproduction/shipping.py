@@ -14,7 +14,7 @@ from osln.reproduction.reading import row_patients
 from osln.reproduction.stage_one import KEPT
 from osln.retraining.fusing import LEARNED, fit_fusion
 from osln.retraining.operating_points import operating_curve, operating_points, score_thresholds
-from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, ROWS, Preset, Row
+from osln.rows.experiments import CLASSIFIERS, ROWS, Preset, Row
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor, mean_probability
@@ -188,7 +188,7 @@ class ShippedStages:
 
     def _of_stage_one(self, setting: Row, split: str) -> list[CandidateSet]:
         """As a run of the tables keeps them: with the true nodes where stage two is taught."""
-        at = self.manifest["thresholds"][setting.stage_one][OPERATING_POINT]
+        at = setting.handed(self.manifest["thresholds"][setting.stage_one])
         asked = {
             name: Predictor(load_checkpoint(self.folder / f"{name}.pt"), "cpu", number_format="f32")
             for name in setting.segmenters

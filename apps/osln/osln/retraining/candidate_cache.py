@@ -19,7 +19,7 @@ from osln.files.arrays import write_array
 from osln.files.images import write_atomically
 from osln.imaging.grid import Volume
 from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
-from osln.rows.experiments import OPERATING_POINT, ROWS, Preset
+from osln.rows.experiments import OFFERED_PRECISIONS, ROWS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, iou_path, load_set, node_iou, save_set
 from osln.store.approved import approved_study
@@ -55,7 +55,7 @@ class CandidateCache:
     Args:
         root: Folder of the studies; the files lie below `<root>/.osln/.candidates`.
         store: Gives the weights and the operating point of stage one.
-        row: Row of `ROWS` that ends with the candidates.
+        row: Row of `ROWS` whose stage two is handed the candidates.
         preset: Of the networks; gives patch and margin.
         tagger: Tagger whose tags are wanted; None for none.
         device: Where the networks run.
@@ -75,12 +75,18 @@ class CandidateCache:
     ) -> None:
         self.overlaps = overlaps
         self.root, self.store, self.preset, self.device = root, store, preset, device
-        self.row = ROWS[row]
-        self.threshold = store.thresholds(row)[OPERATING_POINT]
+        self.row = ROWS[ROWS[row].stage_one]
+        self.threshold = ROWS[row].handed(store.thresholds(self.row.name))
+        self.handed_at = ROWS[row].handed_at
         self.tagger = tagger
         self._networks: dict[str, tuple[str, Predictor]] = {}
         self._thresholds: dict[tuple[str, ...], float] = {}
         self._counts: dict[tuple[str, ...], np.ndarray] = {}
+
+    @property
+    def _others(self) -> list[str]:
+        """How the names of sets begin that belong to other precisions: another stage two is handed these."""
+        return [_begin(one) for one in OFFERED_PRECISIONS if one != self.handed_at]
 
     @property
     def folder(self) -> Path:
@@ -125,7 +131,7 @@ class CandidateCache:
                 write_array(iou_path(path), content.iou)
         tags = None if self.tagger is None else self._tags(self.tagger, paths, path, content)
         for other in path.parent.iterdir():
-            if not other.name.startswith(path.stem):
+            if not other.name.startswith((path.stem, *self._others)):
                 other.unlink(missing_ok=True)
         return content, tags
 
@@ -236,7 +242,7 @@ class CandidateCache:
             *file_marks(paths),
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-        return self.folder / paths.case / f"{key}.npz"
+        return self.folder / paths.case / f"{_begin(self.handed_at)}{key}.npz"
 
 
 def _read(path: Path, iou: bool) -> CandidateSet | None:
@@ -256,6 +262,10 @@ def _read_tags(path: Path) -> np.ndarray | None:
         return np.load(path, allow_pickle=False) if path.is_file() else None
     except (ValueError, EOFError):
         return None
+
+
+def _begin(handed_at: str) -> str:
+    return f"at-{handed_at}-"
 
 
 def _together(versions: Mapping[str, Version]) -> tuple[str, ...]:

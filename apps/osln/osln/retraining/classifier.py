@@ -223,7 +223,7 @@ class _ClassifierRound(Round):
 
     def _cache(self, recipe: Preset) -> CandidateCache:
         row = next(row for row in ROWS.values() if row.classifier == self.name)
-        place = (self.root, self.store, row.stage_one, recipe, self.tagger, self.settings.device)
+        place = (self.root, self.store, row.name, recipe, self.tagger, self.settings.device)
         return CandidateCache(*place, overlaps=CLASSIFIERS[self.name].needs_overlap)
 
     def _collected(

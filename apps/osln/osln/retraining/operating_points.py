@@ -249,7 +249,7 @@ def renew_score_thresholds(
             )
             continue
         preset = PRESETS[checkpoint.preset]
-        cache = CandidateCache(root, models, row.stage_one, preset, tagger, device)
+        cache = CandidateCache(root, models, row.name, preset, tagger, device)
         sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
         patients = scored_patients(checkpoint, sets, tags, device=device)
         said.append(set_score_thresholds(models, checkpoint.name, patients))

@@ -6,6 +6,7 @@ viewer's menu. A new experiment is one line here. A changed hyper-parameter for 
 command lines can show their choices at once. Sizes and recipes lie in `presets`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -182,6 +183,8 @@ class Row:
         length: Training steps of each network in units of the preset's.
         copies: Trainings of each network that are fused by their maximum.
         joint: Candidates are ranked by the sum of the log odds of both stages.
+        handed_at: Precision of the fused map, one of `OFFERED_PRECISIONS`, at which stage one hands its
+            candidates to stage two; the paper's unless said.
         fusion: How networks of one zone become one map: "max" (the paper's), "mean" (of their log odds) or
             "learned" (weights for each network and the distance, fitted on validation patients).
         in_tumor: False drops candidates whose center lies in the tumor contour (not in the paper). The
@@ -199,6 +202,7 @@ class Row:
     length: int = 1
     copies: int = 1
     joint: bool = False
+    handed_at: str = OPERATING_POINT
     fusion: str = "max"
     in_tumor: bool = True
 
@@ -239,6 +243,7 @@ class Row:
         setting = self._name_of_map(self.turns, self.in_tumor)
         setting += f"-x{self.length}" if self.length > 1 else ""
         setting += f"-of-{self.copies}" if self.copies > 1 else ""
+        setting += f"-at-{self.handed_at}" if self.handed_at != OPERATING_POINT else ""
         if self.classifier:
             return f"{setting}+{self.classifier}" + ("+score" if self.joint else "")
         return f"{setting}#" if self.ranked else setting
@@ -250,13 +255,20 @@ class Row:
 
     @property
     def setting(self) -> "Row":
-        """The row that ends with the map of this one."""
+        """The row that ends with what this one hands to stage two."""
         return self.changed(classifier=None, ranked=False, joint=False)
 
     @property
     def teacher(self) -> "Row":
         """The row whose candidates its classifier learns from: the same without turned views."""
         return self.changed(turns=1, joint=False)
+
+    def handed(self, thresholds: Mapping[str, float]) -> float:
+        """Of the thresholds by precision, that at which candidates are handed over.
+
+        Where stage one was never measured there is but one, the operating point's.
+        """
+        return thresholds.get(self.handed_at, thresholds[OPERATING_POINT])
 
     @property
     def units(self) -> int:
@@ -294,6 +306,8 @@ ROWS = {
                 LATE_FUSION,
                 name,
                 served=name in ("set-glnet", "numbers"),
+                # It sees the others besides, and sorts more of them without loss (docs/results-shipped.md).
+                handed_at="0.10" if name == "set-glnet" else OPERATING_POINT,
             )
             for name in (
                 "set-glnet",

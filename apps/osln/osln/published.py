@@ -221,7 +221,7 @@ class Published:
                 row: dict(
                     sorted(self.store.thresholds(row).items(), key=lambda entry: entry[0] != OPERATING_POINT)
                 )
-                for row in self.rows
+                for row in {*self.rows, *(one.stage_one for one in self.rows.values())}
             }
             scorers = [name for name in asked if name in CLASSIFIERS]
             self._points = {name: measured_points(self.store.thresholds(name)) for name in scorers}

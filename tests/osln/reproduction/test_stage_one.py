@@ -11,8 +11,9 @@ from osln.metrics.sweep import THRESHOLDS
 from osln.reproduction import gallery
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.figures import CandidateResult
-from osln.reproduction.stage_one import KEPT, displaced, fused_map, read_counts, read_figures
+from osln.reproduction.stage_one import KEPT, displaced, fused_case, read_counts, read_figures
 from osln.rows.experiments import ROWS
+from osln.stage_one.fusion import fused_map
 from small.cohort import TinyCohort, make_plan
 
 EVALUATED_CASES = ("validation-0", "validation-1", "test-0", "test-1", "test-2")
@@ -39,16 +40,32 @@ def test_trainings_of_one_network_are_fused_by_their_maximum_and_zones_by_union(
     maps = artifacts.fused(ROWS["ct"].changed(copies=2), 0, "test-0")
     for (_, path), prob in zip(maps, (first, second), strict=True):
         keep(path, prob)
-    fused = fused_map(maps, column)
+    fused = fused_case(ROWS["ct"].changed(copies=2), maps, column)
     assert fused[1, 1, 1] == pytest.approx(0.6) and fused[2, 2, 2] == pytest.approx(0.4) and fused.sum() < 1.1
 
     everywhere = np.full(column.ct_hu.shape, 0.5, dtype=np.float32)
     stratified = artifacts.fused(ROWS["ct-stratified"], 0, "test-0")
     for (_, path), factor in zip(stratified, (1.0, 0.5), strict=True):
         keep(path, everywhere * np.float32(factor))
-    fused = fused_map(stratified, column)
+    fused = fused_case(ROWS["ct-stratified"], stratified, column)
     near = column.distance_mm <= 70
     assert np.allclose(fused[near], 0.5) and np.allclose(fused[~near], 0.25)
+
+
+def test_kept_maps_are_fused_to_what_the_server_fuses_whole_ones_to(artifacts):
+    column, row = artifacts.cohort.column("test-0"), ROWS["lf-mean"]
+    random = np.random.default_rng(0)
+    # Half of the voxels say less than what is kept.
+    whole = {
+        name: np.float32(10) ** random.uniform(-6, -0.01, column.ct_hu.shape).astype(np.float32)
+        for name in row.segmenters
+    }
+    maps = artifacts.fused(row, 0, "test-0")
+    for name, path in maps:
+        keep(path, whole[name])
+    expected = fused_map(row, whole, column.distance_mm)
+    np.testing.assert_array_equal(fused_case(row, maps, column), expected)
+    assert 0 < (expected == 0).mean() < 1
 
 
 def test_a_displaced_map_has_the_same_spots_half_the_field_away():

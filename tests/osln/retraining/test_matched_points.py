@@ -15,7 +15,7 @@ from osln.retraining.matched_points import (
     unlabeled_cases,
     unlabeled_columns,
 )
-from osln.rows.experiments import PRESETS
+from osln.rows.experiments import PRESETS, ROWS
 from osln.weights.model_store import ModelStore
 from small.columns import small_column, tiny_preset
 from small.store import untrained
@@ -88,7 +88,7 @@ def test_the_points_of_the_rows_follow_a_new_version(tmp_path, monkeypatch):
     models.publish("ct", models.add(replace(former, metadata={**former.metadata, "new": True})).name)
     models.set_thresholds("ct", {"0.15": 0.9})
     columns = [small_column(seed) for seed in range(3)]
-    assert candidate_counts({"ct": Shifted(former)}, columns)[-5] == 12
+    assert candidate_counts(ROWS["ct"], {"ct": Shifted(former)}, columns)[-5] == 12
     told = match_operating_points(models, "ct", former, columns)
     assert "operating points of ct were moved" in told and "3 unlabeled cases" in told
     # At .9 the former version has the four balls of each patient; the new one never reaches .9.

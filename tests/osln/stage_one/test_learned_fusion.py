@@ -5,7 +5,14 @@ import pytest
 
 from osln.rows.experiments import ROWS
 from osln.stage_one.fusion import fused_map
-from osln.stage_one.learned_fusion import FusionLesson, LearnedFusion, ZoneFusion, log_odds, mean_fusion
+from osln.stage_one.learned_fusion import (
+    LEAST,
+    FusionLesson,
+    LearnedFusion,
+    ZoneFusion,
+    log_odds,
+    mean_fusion,
+)
 
 DISTANCE = np.array([0.0, 50.0, 100.0], dtype=np.float32).reshape(3, 1, 1)
 """Two proximal voxels and a distal one."""
@@ -52,8 +59,10 @@ def test_where_no_network_of_the_zone_says_anything_the_map_is_zero():
     assert LEARNED(silent, DISTANCE)[0, 0, 0] == 0 < LEARNED(silent, DISTANCE)[1, 0, 0]
 
 
-def test_certainty_ends_at_ten_log_odds():
-    assert log_odds(np.array([0.0, 0.5, 1.0])).tolist() == pytest.approx([-10, 0, 10], abs=1e-2)
+def test_certainty_ends_at_ten_log_odds_and_what_no_table_keeps_is_alike():
+    least = np.log(LEAST / (1 - LEAST))
+    told = log_odds(np.array([0.0, 0.0005, LEAST, 0.5, 1.0]))
+    assert told.tolist() == pytest.approx([least, least, least, 0, 10], abs=1e-2)
 
 
 def lesson(noise=0.0):

@@ -156,7 +156,7 @@ class Artifacts:
         fused = {
             split: {case: self.fused(row, seed, case) for case in asked} for split, asked in cases.items()
         }
-        make = partial(count_nodes, self.cohort, fused, path)
+        make = partial(count_nodes, self.cohort, row, fused, path)
         return self._keep(Artifact(name, (path,), tuple(maps), make, SECONDS["count"] * len(evaluated)))
 
     def candidates(self, row: Row, seed: int, split: str) -> tuple[Artifact, ...]:
@@ -187,8 +187,8 @@ class Artifacts:
             make_candidates,
             self.cohort,
             self.plan.preset.stage_two,
+            row,
             counts.path,
-            row.handed_at,
             fused,
             paths,
             taught,
@@ -210,7 +210,7 @@ class Artifacts:
         # The candidates' masks are not kept: they are made of the same maps again.
         fused = {case: self.fused(row, seed, case) for case in cases}
         paths = dict(zip(cases, candidates.paths, strict=True))
-        make = partial(make_overlaps, self.cohort, self.counts(row, seed).path, row.handed_at, fused, paths)
+        make = partial(make_overlaps, self.cohort, row, self.counts(row, seed).path, fused, paths)
         name = candidates.name.replace("candidates", "overlaps", 1)
         kept = tuple(map(iou_path, candidates.paths))
         cost = SECONDS["candidates"] * len(cases)

@@ -127,7 +127,7 @@ def shown_cases(cases: Sequence[str], results: Mapping[Row, Result]) -> dict[str
 def scored_detections(artifacts: Artifacts, row: Row, seed: int, case: str) -> Detections:
     """A test patient's candidates under a row's scores, kept from validation's best F1 on."""
     maps = artifacts.fused(row, seed, case)
-    found = find(artifacts.cohort, artifacts.counts(row, seed).path, row.handed_at, maps, case)
+    found = find(artifacts.cohort, row, artifacts.counts(row, seed).path, maps, case)
     sets = read_candidates(artifacts, row, seed, "test")
     at = next(index for index, one in enumerate(sets) if one.case == case)
     scores = case_scores(artifacts, row, seed, "test", sets)[at]

@@ -16,7 +16,7 @@ from osln.retraining.fusing import LEARNED, fit_fusion
 from osln.retraining.operating_points import operating_curve, operating_points, score_thresholds
 from osln.rows.experiments import CLASSIFIERS, ROWS, Preset, Row
 from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_one.fusion import late_fusion
+from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor, mean_probability
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set
 from osln.stage_two.training import train_classifier
@@ -198,7 +198,7 @@ class ShippedStages:
             column = self.cohort.column(case)
             maps = {name: mean_probability(one, column, setting.turns) for name, one in asked.items()}
             kept = {name: np.where(prob >= KEPT, prob, np.float32(0)) for name, prob in maps.items()}
-            fused = late_fusion(kept, column.distance_mm)
+            fused = fused_map(setting, kept, column.distance_mm)
             candidates, labels = find_candidates(fused, at, column)
             detections = Detections(setting.key, at, candidates, labels, fused, column, {})
             taught = split == "stage two"

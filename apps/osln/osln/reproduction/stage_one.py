@@ -14,8 +14,8 @@ from osln.jobs.worker import device, tell, tell_training
 from osln.metrics.definitions import Counts
 from osln.metrics.sweep import Sweep, sweep
 from osln.reproduction.classes import class_table, judge
-from osln.rows.experiments import Preset, Segmenter
-from osln.stage_one.fusion import late_fusion
+from osln.rows.experiments import Preset, Row, Segmenter
+from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor, mean_probability
 from osln.stage_one.training import train
 from osln.weights.checkpoint import Checkpoint, load_checkpoint
@@ -54,22 +54,23 @@ def make_maps(cohort: Cohort, weights: Path, paths: Mapping[str, Path], turns: i
         tell(number / len(missing))
 
 
-def fused_map(maps: CaseMaps, column: LungColumn) -> np.ndarray:
-    """Late fusion of the kept maps of a case; the maximum over trainings of one segmenter."""
+def fused_case(row: Row, maps: CaseMaps, column: LungColumn) -> np.ndarray:
+    """A row's fusion of the kept maps of a case; the maximum over trainings of one segmenter."""
     strongest: dict[str, np.ndarray] = {}
     for name, path in maps:
         with np.load(path) as stored:
             prob = np.zeros(column.ct_hu.shape, dtype=np.float32)
             prob.ravel()[stored["index"]] = stored["prob"]
         strongest[name] = np.maximum(strongest[name], prob) if name in strongest else prob
-    return late_fusion(strongest, column.distance_mm)
+    return fused_map(row, strongest, column.distance_mm)
 
 
-def count_nodes(cohort: Cohort, fused: Mapping[str, Mapping[str, CaseMaps]], path: Path) -> None:
+def count_nodes(cohort: Cohort, row: Row, fused: Mapping[str, Mapping[str, CaseMaps]], path: Path) -> None:
     """Count what fused maps find in the evaluated patients, and what displaced ones find by chance.
 
     Args:
         cohort: The patients.
+        row: How maps are fused.
         fused: Maps by case of "validation" and of "test".
         path: File of the counts.
 
@@ -79,7 +80,7 @@ def count_nodes(cohort: Cohort, fused: Mapping[str, Mapping[str, CaseMaps]], pat
     arrays: dict[str, Any] = {}
     for share, (split, by_case) in enumerate(fused.items(), start=1):
         columns = [cohort.column(case) for case in by_case]
-        maps = [fused_map(maps, column) for maps, column in zip(by_case.values(), columns, strict=True)]
+        maps = [fused_case(row, maps, column) for maps, column in zip(by_case.values(), columns, strict=True)]
         counts = Counts.of([_sweep(prob, column) for prob, column in zip(maps, columns, strict=True)])
         if not counts.n_nodes.any():
             raise ValueError(

@@ -10,8 +10,8 @@ from osln.cohorts.cohort import Cohort
 from osln.files.arrays import write_array, write_json
 from osln.jobs.worker import device, tell, tell_training
 from osln.metrics.definitions import operating_thresholds
-from osln.reproduction.stage_one import CaseMaps, fused_map, read_counts
-from osln.rows.experiments import Classifier, Preset, StageTwo
+from osln.reproduction.stage_one import CaseMaps, fused_case, read_counts
+from osln.rows.experiments import Classifier, Preset, Row, StageTwo
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_two.candidate_sets import candidate_set, iou_path, load_set, node_iou, save_set
 from osln.stage_two.scoring import CandidateScorer, mean_scores
@@ -23,8 +23,8 @@ from osln.weights.checkpoint import Checkpoint, load_checkpoint
 def make_candidates(
     cohort: Cohort,
     recipe: StageTwo,
+    row: Row,
     counts: Path,
-    handed_at: str,
     fused: Mapping[str, CaseMaps],
     paths: Mapping[str, Path],
     add_nodes: bool,
@@ -32,27 +32,27 @@ def make_candidates(
     """Keep the candidates of cases in these files; a case that teaches gets its true nodes added."""
     for number, (case, path) in enumerate(paths.items(), start=1):
         if not path.is_file():
-            found = find(cohort, counts, handed_at, fused[case], case)
+            found = find(cohort, row, counts, fused[case], case)
             save_set(path, candidate_set(found, recipe, add_nodes=add_nodes))
         tell(number / len(paths))
 
 
 def make_overlaps(
-    cohort: Cohort, counts: Path, handed_at: str, fused: Mapping[str, CaseMaps], paths: Mapping[str, Path]
+    cohort: Cohort, row: Row, counts: Path, fused: Mapping[str, CaseMaps], paths: Mapping[str, Path]
 ) -> None:
     """Keep how well the candidates of cases, kept in these files, lie on their nodes (`iou_path`)."""
     for number, (case, path) in enumerate(paths.items(), start=1):
         if not iou_path(path).is_file():
-            found = find(cohort, counts, handed_at, fused[case], case)
+            found = find(cohort, row, counts, fused[case], case)
             write_array(iou_path(path), node_iou(found, load_set(path)))
         tell(number / len(paths))
 
 
-def find(cohort: Cohort, counts: Path, handed_at: str, maps: CaseMaps, case: str) -> Detections:
-    """The candidates of a case from its kept maps, at a precision of the setting's kept counts."""
+def find(cohort: Cohort, row: Row, counts: Path, maps: CaseMaps, case: str) -> Detections:
+    """What a row hands to stage two of a case, from its kept maps, at a precision of the kept counts."""
     column = cohort.column(case)
-    prob = fused_map(maps, column)
-    at = operating_thresholds(read_counts(counts, "validation"))[handed_at]
+    prob = fused_case(row, maps, column)
+    at = row.handed(operating_thresholds(read_counts(counts, "validation")))
     candidates, labels = find_candidates(prob, at, column)
     return Detections(counts.parent.name, at, candidates, labels, prob, column, {})
 

@@ -203,7 +203,7 @@ class CandidateCache:
                 for name, version in versions.items()
                 if columns
             }
-            self._counts[key] = candidate_counts(networks, columns)
+            self._counts[key] = candidate_counts(self.row, networks, columns)
         return self._counts[key]
 
     def _network(self, name: str, version: Version) -> Predictor:

@@ -14,8 +14,8 @@ import numpy as np
 from osln.files.images import split_suffix
 from osln.imaging.lung_column import LungColumn, image_lacking, prepare
 from osln.metrics.sweep import THRESHOLDS, sweep
-from osln.rows.experiments import ROWS, SEGMENTERS, Preset
-from osln.stage_one.fusion import fused_map, late_fusion
+from osln.rows.experiments import ROWS, SEGMENTERS, Preset, Row
+from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
 from osln.store.approved import approved_cases
 from osln.store.layout import companions, load_study
@@ -144,7 +144,9 @@ def matched_score(before: np.ndarray, after: np.ndarray, score: float) -> float:
     return float(np.sort(after)[::-1][kept - 1])
 
 
-def candidate_counts(networks: Mapping[str, Predictor], columns: Sequence[LungColumn]) -> np.ndarray:
+def candidate_counts(
+    row: Row, networks: Mapping[str, Predictor], columns: Sequence[LungColumn]
+) -> np.ndarray:
     """(T,) candidates that networks find together in patients at each of `THRESHOLDS`.
 
     A patient that lacks an image of one of them is passed over.
@@ -153,7 +155,7 @@ def candidate_counts(networks: Mapping[str, Predictor], columns: Sequence[LungCo
     for column in columns:
         if all(_usable(column, name) for name in networks):
             maps = {name: predictor.probability(column) for name, predictor in networks.items()}
-            counts += _candidates(late_fusion(maps, column.distance_mm))
+            counts += _candidates(fused_map(row, maps, column.distance_mm))
     return counts
 
 

@@ -12,9 +12,11 @@ from osln.imaging.distance import LIMIT_MM, zone_mask
 from osln.rows.experiments import SEGMENTERS
 
 LEAST = 0.0009
-"""Where no network of the zone says this much, the fused probability is 0."""
+"""What a network says below counts as this much, and as 0 if none of the zone's says more.
+
+Runs of the tables keep no smaller probabilities."""
 LIMIT = 10.0
-"""Of the log odds: half precision says no more, and beyond it a network is only sure of itself."""
+"""Highest log odds: half precision says no more, and beyond it a network is only sure of itself."""
 PENALTY = 1e4
 """Inverse strength of the ridge: next to none, as there are four numbers to thousands of voxels."""
 FEWEST_VOXELS = 100
@@ -182,9 +184,9 @@ def _fit_zone(names: Sequence[str], columns: np.ndarray, truth: np.ndarray) -> Z
 
 
 def log_odds(prob: np.ndarray) -> np.ndarray:
-    """float32 log odds of probabilities, within +-`LIMIT`."""
-    low = np.float32(1 / (1 + np.exp(LIMIT)))
-    inside = np.clip(prob.astype(np.float32, copy=False), low, 1 - low)
+    """float32 log odds of probabilities, from that of `LEAST` to `LIMIT`."""
+    high = np.float32(1 / (1 + np.exp(-LIMIT)))
+    inside = np.clip(prob.astype(np.float32, copy=False), np.float32(LEAST), high)
     return np.log(inside / (1 - inside))
 
 

@@ -22,7 +22,7 @@ from osln.weights.model_store import ModelStore
 
 ROOT = Path(__file__).resolve().parents[1]
 ROW = ROWS["lf-stratified"]
-CLASSIFIER = "set-glnet"
+CLASSIFIER = "local-ct-pet"
 """Reads no tags, whose network needs torchvision."""
 PHANTOMS = 30
 

@@ -80,15 +80,17 @@ def measured(cohort: PhantomCohort, folder: Path) -> dict[str, Any]:
     weights = resamples(len(cohort.cases("test")))
     found: dict[str, Distribution | Any] = {}
     alone = [one.scored() for one in shipped.candidates(ROWS["osln"], "test")[0]]
+    handed = {}
     for name, row in ASKED.items():
         sets, tags = shipped.candidates(row, "test")
+        handed[name] = sum(one.n_candidates for one in sets)
         checkpoint = load_checkpoint(folder / f"{row.classifier}.pt")
         found[name] = figures([scored_patients(checkpoint, sets, tags, number_format="f32")], weights)
     found = {STAGE_ONE: figures([alone], weights)} | found
     return {
         "patients": len(alone),
         "nodes": sum(one.n_nodes for one in alone),
-        "candidates": sum(len(one.scores) for one in alone),
+        "candidates": {STAGE_ONE: sum(len(one.scores) for one in alone)} | handed,
         "rows": {name: plain(by) for name, by in found.items()},
         "differences": [
             {"row": row, "minus": minus, "mfroc": plain_interval(found[row]["mfroc"] - found[minus]["mfroc"])}
@@ -99,16 +101,16 @@ def measured(cohort: PhantomCohort, folder: Path) -> dict[str, Any]:
 
 def report(told: Mapping[str, Any]) -> str:
     """Tables in Markdown."""
-    head = f"{told['kind']} phantoms: {told['patients']} patients, {told['nodes']} nodes, "
-    lines = [["row", "what scores the candidates", *SHOWN.values()]]
+    head = f"{told['kind']} phantoms: {told['patients']} patients, {told['nodes']} nodes"
+    lines = [["row", "what scores the candidates", "candidates", *SHOWN.values()]]
     for name, by in told["rows"].items():
         row = "" if name == STAGE_ONE else f"`{name}`"
-        lines.append([row, TITLES[name], *cells(by)])
+        lines.append([row, TITLES[name], str(told["candidates"][name]), *cells(by)])
     asked = [["difference", "mFROC", "differs from 0"]]
     for one in told["differences"]:
         words = f"{one['row']} - {one['minus']}"
         asked.append([words, figure_cell(one["mfroc"], "+"), verdict(one["mfroc"])])
-    return "\n\n".join([head + f"{told['candidates']} candidates", table(lines), table(asked)])
+    return "\n\n".join([head, table(lines), table(asked)])
 
 
 if __name__ == "__main__":

@@ -61,9 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--kinds",
         nargs="+",
         choices=(*PHANTOM_KINDS, WITH_REAL),
-        default=(*PHANTOM_KINDS, WITH_REAL),
         metavar="KIND",
-        help="of patients to learn from; the last one only with --background (%(default)s)",
+        help="of patients to learn from (default: all, the last one with --background)",
     )
     parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
     parser.add_argument("--train", type=int, default=120, help="patients to learn from (%(default)s)")
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="(%(default)s)")
     options = parser.parse_args(arguments)
-    if options.kinds == [WITH_REAL] and not options.background:
+    if WITH_REAL in (options.kinds or ()) and not options.background:
         parser.error(f"{WITH_REAL} needs real CTs: give --background")
     if min(options.planted, options.test) < 2:
         parser.error("--planted and --test must be at least 2: intervals are over patients")
@@ -113,7 +112,7 @@ def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTrain
     return {
         (kind, seed): KeptTraining(cohort, DEMO, options.network, options.steps, seed)
         for kind, cohort in cohorts.items()
-        if kind in options.kinds
+        if kind in (options.kinds or cohorts)
         for seed in range(options.seeds)
     }
 

@@ -1,5 +1,7 @@
 """A row with the weights in use: operating points, thresholds, and what is missing."""
 
+from dataclasses import replace
+
 import pytest
 
 from osln.pipeline import in_use, load_pipeline, operating_points
@@ -61,6 +63,23 @@ def test_the_set_is_handed_more_candidates_and_who_answers_for_it_as_many_as_it_
     without = ModelStore(tmp_path / "without")
     without.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
     assert load_pipeline(without, "osln-set-glnet").threshold == 0.4
+
+
+def test_who_has_learned_from_other_candidates_than_it_is_handed_is_told_of_in_every_result(tmp_path):
+    row = ROWS["osln-set-glnet"]
+    small_store.publish(tmp_path, row.segmenters)
+    store = ModelStore(tmp_path)
+    # As versions are that were trained before there was a choice.
+    former = small_store.untrained("set-glnet")
+    store.publish("set-glnet", store.add(replace(former, metadata={"seed": 0, "preset": "demo"})).name)
+    store.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
+    words = (
+        "set-glnet has learned from the candidates of lf-stratified, its operating points are of these too"
+    )
+    assert words in load_pipeline(store, row.name).warnings[0]
+    assert words in Published(store).remarks(row)[0]
+    store.publish("set-glnet", store.add(former).name)
+    assert not any("learned from the candidates" in one for one in load_pipeline(store, row.name).warnings)
 
 
 def test_stage_one_alone_runs_at_a_precision(models):

@@ -10,7 +10,7 @@ import torch
 from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network, segmenter_network
 from osln.networks.lesanet import LesaNet
-from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_NETWORKS
+from osln.rows.experiments import CLASSIFIERS, HANDED, PRESETS, ROWS, SEGMENTERS, SERVED_NETWORKS
 from osln.stage_two.patches import Patches
 from osln.tagging.tagger import PHANTOM, Tagger, save_tagger
 from osln.weights.checkpoint import Checkpoint
@@ -77,6 +77,7 @@ def untrained(name: str, *, seed: int = 0, tagger: Path | None = None) -> Checkp
         network = segmenter_network(SEGMENTERS[name], preset)
     else:
         network = classifier_network(CLASSIFIERS[name], preset)
+        metadata[HANDED] = next(row for row in ROWS.values() if row.classifier == name).setting.key
         if CLASSIFIERS[name].tags and tagger is not None:
             metadata["tagger"] = Tagger.load(tagger).describe()
     return Checkpoint(name, "demo", Scaling(), network.state_dict(), "phantom", metadata)

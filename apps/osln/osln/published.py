@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from osln.rows.experiments import CLASSIFIERS, NETWORKS, OPERATING_POINT, ROWS, SEGMENTERS, Row
+from osln.rows.experiments import CLASSIFIERS, HANDED, NETWORKS, OPERATING_POINT, ROWS, SEGMENTERS, Row
 from osln.stage_one.inference import Predictor
 from osln.stage_one.learned_fusion import LearnedFusion
 from osln.stage_two.answering import Answering, answering
@@ -20,6 +20,8 @@ TAGGER = "tagger"
 """Name of the tagger among the checksums."""
 FUSION = "fusion"
 """The same of the learned fusion."""
+PAPERS = ROWS["osln"].teacher.setting.key
+"""The row whose candidates the paper's stage two is handed."""
 SERVED_ROWS = {name: row for name, row in ROWS.items() if row.served}
 """Every row that is offered, by name; the first one is what Slicer runs by itself."""
 
@@ -27,6 +29,13 @@ SERVED_ROWS = {name: row for name, row in ROWS.items() if row.served}
 def led_by(name: str) -> dict[str, Row]:
     """The rows that are offered, this one first."""
     return {name: SERVED_ROWS[name]} | SERVED_ROWS
+
+
+def _judged_by(row: Row, classifier: str) -> Row:
+    """The row itself if the network is its own, else that which the network has learned for."""
+    if row.classifier == classifier:
+        return row
+    return next(one for one in ROWS.values() if one.classifier == classifier)
 
 
 class NotReadyError(ValueError):
@@ -88,8 +97,7 @@ class Published:
         answers = self.answering(row)
         if answers is None:
             return self.thresholds(row)[OPERATING_POINT]
-        judges = next(one for one in ROWS.values() if one.classifier == answers.classifier)
-        return judges.handed(self.thresholds(row))
+        return _judged_by(row, answers.classifier).handed(self.thresholds(row))
 
     def points(self, classifier: str) -> Mapping[str, float]:
         """Score thresholds of a network of stage two by false positives per patient; empty if unmeasured."""
@@ -112,6 +120,8 @@ class Published:
         weights = measured.get("weights", {})
         if not now or any(weights.get(name) != sha256 for name, sha256 in now.items()):
             return []
+        if self._handed_remarks(row):
+            return []
         return [dict(point) for point in measured.get("points", [])]
 
     def answering(self, row: Row) -> Answering | None:
@@ -122,7 +132,7 @@ class Published:
     def remarks(self, row: Row) -> list[str]:
         """What the reader of a row's results has to know about who scores the candidates now."""
         choice = self._choice(row)
-        return [*self._fusion_remarks(row), *(choice.warnings if choice else [])]
+        return [*self._fusion_remarks(row), *(choice.warnings if choice else []), *self._handed_remarks(row)]
 
     def _fusion_remarks(self, row: Row) -> list[str]:
         if row.fusion != "learned" or not (stored := self.store.fusion(row.stage_one)):
@@ -134,6 +144,22 @@ class Published:
         return [
             f"the fusion of {row.name} was fitted to other weights than those in use: fit it again "
             "(./scripts/osln fit-fusion)"
+        ]
+
+    def _handed_remarks(self, row: Row) -> list[str]:
+        """Whether who answers has learned from other candidates than it is handed."""
+        answers = self.answering(row)
+        version = self.versions()[answers.classifier] if answers else None
+        if answers is None or version is None:
+            return []
+        # Versions from before there was a choice say nothing: they learned from the paper's.
+        learned = version.metadata.get(HANDED, PAPERS)
+        handed = _judged_by(row, answers.classifier).teacher.setting.key
+        if learned == handed:
+            return []
+        return [
+            f"{answers.classifier} has learned from the candidates of {learned}, its operating points are of "
+            f"these too, and it is handed those of {handed}: train it again"
         ]
 
     def _choice(self, row: Row) -> Answering | None:
@@ -196,7 +222,8 @@ class Published:
         if not choice.ready:
             raise NotReadyError(choice.warnings[0])
         loaded = self._network(choice.classifier, device)
-        return cast(CandidateScorer, loaded.network), loaded.version, tagger, choice.warnings
+        warnings = [*choice.warnings, *self._handed_remarks(row)]
+        return cast(CandidateScorer, loaded.network), loaded.version, tagger, warnings
 
     def _network(self, name: str, device: str) -> _Loaded:
         version = self.versions()[name]

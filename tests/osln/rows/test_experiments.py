@@ -8,6 +8,7 @@ import pytest
 
 from osln.rows.experiments import (
     CLASSIFIERS,
+    LATE_FUSION,
     NETWORKS,
     PRESETS,
     PROXIMAL_MM,
@@ -87,10 +88,20 @@ def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
     rows = {row.classifier: row for row in ROWS.values() if row.classifier and row.turns == 1}
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
-        assert row.stage_one == "lf-stratified" and row.networks == (*row.segmenters, row.classifier)
+        assert row.setting.segmenters == LATE_FUSION and row.networks == (*row.segmenters, row.classifier)
     assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
     assert ROWS["ct"].stage_one == "ct" and ROWS["ct"].networks == ("ct",)
     assert ROWS["ct-distal"].stage_one == "ct-distal"
+
+
+def test_rows_that_share_a_network_of_stage_two_hand_it_the_same_candidates():
+    # There is one set of operating points for each, and one cache of candidates at each precision.
+    settings = {(row.classifier, row.teacher.setting) for row in ROWS.values() if row.classifier}
+    assert len(settings) == len(CLASSIFIERS)
+    by_precision = {(setting.handed_at, setting) for _, setting in settings}
+    assert len({precision for precision, _ in by_precision}) == len(by_precision)
+    # Retraining would have to fit it anew for each version.
+    assert all(setting.fusion != "learned" for _, setting in settings)
 
 
 def test_the_server_offers_the_rows_that_weights_are_shipped_of():

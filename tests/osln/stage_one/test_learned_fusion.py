@@ -59,10 +59,17 @@ def test_where_no_network_of_the_zone_says_anything_the_map_is_zero():
     assert LEARNED(silent, DISTANCE)[0, 0, 0] == 0 < LEARNED(silent, DISTANCE)[1, 0, 0]
 
 
-def test_certainty_ends_at_ten_log_odds_and_what_no_table_keeps_is_alike():
-    least = np.log(LEAST / (1 - LEAST))
-    told = log_odds(np.array([0.0, 0.0005, LEAST, 0.5, 1.0]))
-    assert told.tolist() == pytest.approx([least, least, least, 0, 10], abs=1e-2)
+def test_certainty_ends_at_ten_log_odds():
+    assert log_odds(np.array([0.0, 0.5, 1.0])).tolist() == pytest.approx([-10, 0, 10], abs=1e-2)
+
+
+def test_to_the_mean_all_that_no_table_keeps_is_alike():
+    maps = MAPS | {"ct-proximal": line(0.0, 0.5, 0), "ef-proximal": line(0.5, 0.9, 0)}
+    odds = np.sqrt(LEAST / (1 - LEAST))
+    for least in (0.0, 0.0005, LEAST):
+        maps["ct-proximal"][0, 0, 0] = least
+        told = fused_map(ROWS["lf-mean"], maps, DISTANCE)[0, 0, 0]
+        assert told == pytest.approx(odds / (1 + odds), rel=1e-4)
 
 
 def lesson(noise=0.0):

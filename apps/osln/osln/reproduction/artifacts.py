@@ -145,6 +145,8 @@ class Artifacts:
     def counts(self, row: Row, seed: int) -> Artifact:
         """What the fused maps of a row's setting find in the evaluated patients."""
         row = row.setting.changed(handed_at=OPERATING_POINT)
+        if row.fusion == "learned":
+            raise ValueError(f"{row.key} cannot be a row of the tables: they fit no fusion")
         name = f"counts of {row.key} seed {seed}"
         if found := self._made.get(name):
             return found

@@ -14,7 +14,7 @@ from osln.reproduction.reading import row_patients
 from osln.reproduction.stage_one import KEPT
 from osln.retraining.fusing import LEARNED, fit_fusion
 from osln.retraining.operating_points import operating_curve, operating_points, score_thresholds
-from osln.rows.experiments import CLASSIFIERS, ROWS, Preset, Row
+from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, Preset, Row
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor, mean_probability
@@ -57,7 +57,10 @@ def ship(plan: Plan, folder: Path) -> None:
         for network in plan.networks(row, 0):
             networks.setdefault(network.segmenter, load_checkpoint(artifacts.training(network).path))
         if row.classifier is not None:
-            classifiers[row.classifier] = load_checkpoint(artifacts.classifier(row, 0).path)
+            learned = load_checkpoint(artifacts.classifier(row, 0).path)
+            classifiers[row.classifier] = replace(
+                learned, metadata={**learned.metadata, HANDED: row.teacher.setting.key}
+            )
             patients = row_patients(artifacts, row, 0, "validation")
             scores[row.classifier] = score_thresholds(patients)
             curves[row.classifier] = (row.networks, operating_curve(patients))
@@ -147,7 +150,9 @@ def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list
         trained = train_classifier(
             CLASSIFIERS[name], preset, learned, tags, tagger=about, trained_on=cohort.trained_on
         )
-        made[name] = replace(trained, metadata={**trained.metadata, "command": command})
+        made[name] = replace(
+            trained, metadata={**trained.metadata, HANDED: row.teacher.setting.key, "command": command}
+        )
         given = shipped.candidates(row, "validation")
         patients = scored_patients(made[name], *given, number_format="f32")
         points[name], curves[name] = score_thresholds(patients), (row.networks, operating_curve(patients))
@@ -199,7 +204,7 @@ class ShippedStages:
             maps = {name: mean_probability(one, column, setting.turns) for name, one in asked.items()}
             kept = {name: np.where(prob >= KEPT, prob, np.float32(0)) for name, prob in maps.items()}
             fused = fused_map(setting, kept, column.distance_mm)
-            candidates, labels = find_candidates(fused, at, column)
+            candidates, labels = find_candidates(fused, at, column, in_tumor=setting.in_tumor)
             detections = Detections(setting.key, at, candidates, labels, fused, column, {})
             taught = split == "stage two"
             found.append(candidate_set(detections, self.preset.stage_two, add_nodes=taught))

@@ -53,7 +53,7 @@ def find(cohort: Cohort, row: Row, counts: Path, maps: CaseMaps, case: str) -> D
     column = cohort.column(case)
     prob = fused_case(row, maps, column)
     at = row.handed(operating_thresholds(read_counts(counts, "validation")))
-    candidates, labels = find_candidates(prob, at, column)
+    candidates, labels = find_candidates(prob, at, column, in_tumor=row.in_tumor)
     return Detections(counts.parent.name, at, candidates, labels, prob, column, {})
 
 

@@ -1,6 +1,6 @@
 """Candidate sets of a store's cases, made once and kept as files beside the studies.
 
-A set belongs to the very weights, operating point, images and label that it was made from; if one of them
+A set belongs to the very weights, threshold, images and label that it was made from; if one of them
 changes it is made anew. Each case's files are complete as soon as they are there, so that an interrupted
 run goes on where it was.
 """
@@ -19,7 +19,7 @@ from osln.files.arrays import write_array
 from osln.files.images import write_atomically
 from osln.imaging.grid import Volume
 from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
-from osln.rows.experiments import OFFERED_PRECISIONS, ROWS, Preset
+from osln.rows.experiments import OFFERED_PRECISIONS, OPERATING_POINT, ROWS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, iou_path, load_set, node_iou, save_set
 from osln.store.approved import approved_study
@@ -29,6 +29,9 @@ from osln.weights.model_store import ModelStore, Version
 
 NODES_OUTSIDE = "nodes outside the column are missed"
 """Part of a set's key: sets that were made without counting them are made anew."""
+
+_MARKS = {at: "" if at == OPERATING_POINT else f"-at-{at}" for at in OFFERED_PRECISIONS}
+"""Part of a set's file name, by the precision at which it was handed over."""
 
 MATCHED_CASES = 4
 """Unlabeled cases by which the threshold of other versions is found."""
@@ -54,7 +57,7 @@ class CandidateCache:
 
     Args:
         root: Folder of the studies; the files lie below `<root>/.osln/.candidates`.
-        store: Gives the weights and the operating point of stage one.
+        store: Gives the weights and the threshold at which stage one hands over.
         row: Row of `ROWS` whose stage two is handed the candidates.
         preset: Of the networks; gives patch and margin.
         tagger: Tagger whose tags are wanted; None for none.
@@ -82,11 +85,6 @@ class CandidateCache:
         self._networks: dict[str, tuple[str, Predictor]] = {}
         self._thresholds: dict[tuple[str, ...], float] = {}
         self._counts: dict[tuple[str, ...], np.ndarray] = {}
-
-    @property
-    def _others(self) -> list[str]:
-        """How the names of sets begin that belong to other precisions: another stage two is handed these."""
-        return [_begin(one) for one in OFFERED_PRECISIONS if one != self.handed_at]
 
     @property
     def folder(self) -> Path:
@@ -131,7 +129,7 @@ class CandidateCache:
                 write_array(iou_path(path), content.iou)
         tags = None if self.tagger is None else self._tags(self.tagger, paths, path, content)
         for other in path.parent.iterdir():
-            if not other.name.startswith((path.stem, *self._others)):
+            if _precision(other.name) == self.handed_at and not other.name.startswith(path.stem):
                 other.unlink(missing_ok=True)
         return content, tags
 
@@ -242,7 +240,7 @@ class CandidateCache:
             *file_marks(paths),
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-        return self.folder / paths.case / f"{_begin(self.handed_at)}{key}.npz"
+        return self.folder / paths.case / f"{key}{_MARKS[self.handed_at]}.npz"
 
 
 def _read(path: Path, iou: bool) -> CandidateSet | None:
@@ -264,8 +262,9 @@ def _read_tags(path: Path) -> np.ndarray | None:
         return None
 
 
-def _begin(handed_at: str) -> str:
-    return f"at-{handed_at}-"
+def _precision(name: str) -> str:
+    """At which the set of a file was handed over; another stage two has its own beside it."""
+    return next((at for at, mark in _MARKS.items() if mark and mark in name), OPERATING_POINT)
 
 
 def _together(versions: Mapping[str, Version]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, unseen_versions
-from osln.rows.experiments import CLASSIFIERS, ROWS, Preset
+from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, Preset, Row
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.points import FEWEST_PATIENTS
@@ -154,7 +154,6 @@ class _ClassifierRound(Round):
     def gather(
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[_Candidates], list[_Candidates], dict[str, str]]:
-        row = next(row for row in ROWS.values() if row.classifier == self.name)
         cache = self._cache(recipe)
         cache.keep_only([*splits, *unlabeled_cases(self.root)])
         cases = [case for case, split in splits.items() if split == "train"]
@@ -163,7 +162,7 @@ class _ClassifierRound(Round):
         in_use = cache.in_use()
         _check_stage_one(in_use, recipe.name)
         training = Training(self.root, cases, self.settings)
-        unseen, skipped = unseen_versions(self.store, row.segmenters, recipe, training)
+        unseen, skipped = unseen_versions(self.store, self._row.segmenters, recipe, training)
         learned, lacking = self._collected(cache, unseen, add_nodes=True)
         skipped |= lacking
         if not learned:
@@ -185,13 +184,22 @@ class _ClassifierRound(Round):
             **options,
         )
         found_by = {one.case: {n: version.name for n, version in one.versions.items()} for one in learned}
-        return replace(checkpoint, metadata={**checkpoint.metadata, "candidates_of": found_by})
+        return replace(
+            checkpoint,
+            metadata={
+                **checkpoint.metadata,
+                HANDED: self._row.teacher.setting.key,
+                "candidates_of": found_by,
+            },
+        )
 
     def found(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> list[Scored]:
         given = _given(compared, checkpoint.name)
         return scored_patients(checkpoint, *given, device=self.settings.device)
 
     def without(self, compared: Sequence[_Candidates]) -> list[Scored]:
+        # Of the same candidates, so that scores alone differ; a row whose network is worse ends with stage
+        # one at the paper's precision, which may hand over fewer.
         return [one.content.scored() for one in compared]
 
     def figures(self, compared: Sequence[_Candidates], found: Sequence[Scored]) -> dict[str, Any]:
@@ -221,9 +229,12 @@ class _ClassifierRound(Round):
         )
         return match_score_thresholds(self.store, self.name, before, after, len(sets)) if len(after) else ""
 
+    @property
+    def _row(self) -> Row:
+        return next(row for row in ROWS.values() if row.classifier == self.name)
+
     def _cache(self, recipe: Preset) -> CandidateCache:
-        row = next(row for row in ROWS.values() if row.classifier == self.name)
-        place = (self.root, self.store, row.name, recipe, self.tagger, self.settings.device)
+        place = (self.root, self.store, self._row.name, recipe, self.tagger, self.settings.device)
         return CandidateCache(*place, overlaps=CLASSIFIERS[self.name].needs_overlap)
 
     def _collected(

@@ -28,7 +28,7 @@ PROXIMAL_MM = 70.0
 """Largest distance to the tumor boundary that is tumor-proximal (paper, section 4.2)."""
 
 OPERATING_PRECISION = 0.15
-"""Precision of the fused map at which stage one hands its candidates to stage two (paper, section 4.3)."""
+"""Precision of the fused map at which stage one hands its candidates over in the paper (section 4.3)."""
 OPERATING_POINT = f"{OPERATING_PRECISION:.2f}"
 """That precision in words as it is stored and shown."""
 OFFERED_PRECISIONS = {f"{value:.2f}": value for value in (0.10, OPERATING_PRECISION, 0.20, 0.30)}
@@ -283,6 +283,9 @@ class Row:
         plain = Row("", "", self.segmenters, turns=turns, fusion=self.fusion, in_tumor=in_tumor)
         return next(row.name for row in ROWS.values() if row == plain)
 
+
+HANDED = "handed"
+"""In a network's metadata: key of the row whose candidates it has learned from."""
 
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 """The four networks of the paper's Figure 3."""

@@ -251,15 +251,18 @@ def _beyond(others: Iterable[Table]) -> Table:
 def _served() -> Table:
     """The rows that the server offers: all that shipped weights are made for."""
     rows = [row for row in ROWS.values() if row.served and not row.of_one_zone]
-    alone = candidate_row("lf-stratified", None)
-    lines = [Line(row.title, row) for row in rows] + [Line("LF, stratified#", alone, control=True)]
+    scored = [row for row in rows if row.classifier]
+    controls = {row: row.setting.changed(ranked=True) for row in scored}
+    lines = [Line(row.title, row) for row in rows]
+    lines += [
+        Line(f"{row.key}: stage one's score", row, control=True) for row in dict.fromkeys(controls.values())
+    ]
     asked = [
         ("Do zones help late fusion?", ROWS["lf-stratified"], ROWS["lf"]),
         ("Do zones help early fusion?", ROWS["ef-stratified"], ROWS["ef"]),
         ("Does late fusion beat early fusion, stratified?", ROWS["lf-stratified"], ROWS["ef-stratified"]),
     ]
-    scored = [row for row in rows if row.classifier]
-    asked += [(f"Is it better than stage one's score: {row.title}?", row, alone) for row in scored]
+    asked += [(f"Is it better than stage one's score: {row.title}?", row, controls[row]) for row in scored]
     best = ROWS["osln"]
     asked += [(f"Is it better than GLNet: {row.title}?", row, best) for row in scored if row != best]
     return Table(

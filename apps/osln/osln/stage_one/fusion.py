@@ -57,11 +57,11 @@ def fused_map(
     if row.fusion == "max":
         return late_fusion(probabilities, distance_mm)
     if distance_mm is None:
-        raise ValueError(f"{row.name} fuses by zone and needs the primary tumor: contour it first")
+        raise ValueError(f"{row.name or row.key} fuses by zone and needs the primary tumor: contour it first")
     if row.fusion == "mean":
         learned = mean_fusion(row.segmenters)
     if learned is None:
-        raise ValueError(f"no fusion was fitted for {row.name}: ./scripts/osln fit-fusion does it")
+        raise ValueError(f"no fusion was fitted for {row.name or row.key}: ./scripts/osln fit-fusion does it")
     return learned(probabilities, distance_mm)
 
 

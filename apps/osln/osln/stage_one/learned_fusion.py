@@ -12,11 +12,11 @@ from osln.imaging.distance import LIMIT_MM, zone_mask
 from osln.rows.experiments import SEGMENTERS
 
 LEAST = 0.0009
-"""What a network says below counts as this much, and as 0 if none of the zone's says more.
+"""Where no network of the zone says this much, the fused probability is 0.
 
-Runs of the tables keep no smaller probabilities."""
+Runs of the tables keep no smaller probabilities; the mean, which they have too, takes these for as much."""
 LIMIT = 10.0
-"""Highest log odds: half precision says no more, and beyond it a network is only sure of itself."""
+"""Of the log odds: half precision says no more, and beyond it a network is only sure of itself."""
 PENALTY = 1e4
 """Inverse strength of the ridge: next to none, as there are four numbers to thousands of voxels."""
 FEWEST_VOXELS = 100
@@ -49,9 +49,11 @@ class LearnedFusion:
 
     Attributes:
         zones: By zone.
+        least: Smaller probabilities count as this one.
     """
 
     zones: Mapping[str, ZoneFusion]
+    least: float = 0.0
 
     def __call__(self, probabilities: Mapping[str, np.ndarray], distance_mm: np.ndarray) -> np.ndarray:
         """(x, y, z) float32 fused probability; arguments as `fusion.late_fusion`, of the networks fitted to.
@@ -70,7 +72,7 @@ class LearnedFusion:
             inside = _answered([probabilities[name] for name in fit.streams], distance_mm, zone)
             logit = np.float32(fit.distance / LIMIT_MM) * distance_mm[inside] + np.float32(fit.offset)
             for name, weight in fit.streams.items():
-                logit += np.float32(weight) * log_odds(probabilities[name][inside])
+                logit += np.float32(weight) * log_odds(np.maximum(probabilities[name][inside], self.least))
             fused[inside] = 1 / (1 + np.exp(-logit))
         return fused
 
@@ -95,7 +97,8 @@ def mean_fusion(segmenters: Sequence[str]) -> LearnedFusion:
         {
             zone: ZoneFusion(0.0, dict.fromkeys(names, 1 / len(names)), 0.0)
             for zone, names in by_zone(segmenters).items()
-        }
+        },
+        LEAST,
     )
 
 
@@ -184,9 +187,9 @@ def _fit_zone(names: Sequence[str], columns: np.ndarray, truth: np.ndarray) -> Z
 
 
 def log_odds(prob: np.ndarray) -> np.ndarray:
-    """float32 log odds of probabilities, from that of `LEAST` to `LIMIT`."""
-    high = np.float32(1 / (1 + np.exp(-LIMIT)))
-    inside = np.clip(prob.astype(np.float32, copy=False), np.float32(LEAST), high)
+    """float32 log odds of probabilities, within +-`LIMIT`."""
+    low = np.float32(1 / (1 + np.exp(LIMIT)))
+    inside = np.clip(prob.astype(np.float32, copy=False), low, 1 - low)
     return np.log(inside / (1 - inside))
 
 

@@ -10,7 +10,7 @@ from monailabel.interfaces.app import MONAILabelApp
 import main
 from osln.active.strategies import STRATEGIES
 from osln.published import SERVED_ROWS
-from osln.rows.experiments import SERVED_NETWORKS
+from osln.rows.experiments import DEFAULT_ROW, SERVED_NETWORKS
 from small import app as small_app
 from small import store as small_store
 
@@ -44,7 +44,7 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
     info = build().info()
     assert info["name"] == "OSLN Label"
     assert info["labels"] == {"lymph node": 1, "tumor": 2}
-    assert list(info["models"]) == [*SERVED_ROWS, "node-click"] and next(iter(info["models"])) == "osln"
+    assert list(info["models"]) == [*SERVED_ROWS, "node-click"] and next(iter(info["models"])) == DEFAULT_ROW
     assert list(info["trainers"]) == list(SERVED_NETWORKS)
     assert list(info["strategies"]) == list(STRATEGIES)
     assert list(info["scoring"]) == ["evidence"]
@@ -56,7 +56,10 @@ def test_info_lists_what_the_tables_declare_with_the_fused_pipeline_first(build)
 def test_another_row_leads_where_it_is_configured(build):
     app = build(row="osln-numbers")
     models = list(app.info()["models"])
-    assert models[:2] == ["osln-numbers", "osln"] and len(models) == len(set(models)) == len(SERVED_ROWS) + 1
+    assert (
+        models[:2] == ["osln-numbers", DEFAULT_ROW]
+        and len(models) == len(set(models)) == len(SERVED_ROWS) + 1
+    )
     assert next(iter(app.published.rows)) == "osln-numbers"
     with pytest.raises(ValueError, match="row"):
         build(row="osln-random-views")

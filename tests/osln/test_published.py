@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from osln.published import SERVED_ROWS, Published
-from osln.rows.experiments import ROWS
+from osln.rows.experiments import DEFAULT_ROW, ROWS
 from osln.stage_two.answering import reason_not_answering, told
 from osln.stage_two.points import measured_points
 from osln.weights.model_store import ModelStore
@@ -28,10 +28,10 @@ def published(models):
     return Published(ModelStore(models), models / "shipped" / "lesanet.safetensors")
 
 
-def test_rows_are_offered_in_the_order_of_the_table_the_method_first():
+def test_rows_are_offered_in_the_order_of_the_table_the_default_one_first():
     served = [name for name, row in ROWS.items() if row.served]
-    assert list(SERVED_ROWS)[: len(served)] == served
-    assert next(iter(SERVED_ROWS)) == "osln"
+    assert served[0] == "osln" and DEFAULT_ROW in served
+    assert list(SERVED_ROWS) == [DEFAULT_ROW, *(name for name in served if name != DEFAULT_ROW)]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import torch
 from monailabel.client.client import MONAILabelClientException
 
-from osln.rows.experiments import LATE_FUSION
+from osln.rows.experiments import DEFAULT_ROW, LATE_FUSION
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import ModelStore
 from osln.weights.store_state import SHIPPED
@@ -56,7 +56,7 @@ def version_in_use(client) -> str:
 def test_info_is_what_slicer_reads_on_connecting(client):
     info = client.info()
     assert info["name"] == "OSLN Label"
-    assert next(iter(info["models"])) == "osln"
+    assert next(iter(info["models"])) == DEFAULT_ROW
     assert info["models"]["osln"]["type"] == "segmentation"
     assert info["datastore"]["total"] == len(TRAINING) + len(VALIDATION) + 1
     assert "random" in info["strategies"] and {NETWORK, "glnet"} <= info["trainers"].keys()

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from osln.rows.experiments import CLASSIFIERS, HANDED, NETWORKS, OPERATING_POINT, ROWS, SEGMENTERS, Row
+from osln.rows.experiments import (
+    CLASSIFIERS,
+    DEFAULT_ROW,
+    HANDED,
+    NETWORKS,
+    OPERATING_POINT,
+    ROWS,
+    SEGMENTERS,
+    Row,
+)
 from osln.stage_one.inference import Predictor
 from osln.stage_one.learned_fusion import LearnedFusion
 from osln.stage_two.answering import Answering, answering
@@ -22,7 +31,7 @@ FUSION = "fusion"
 """The same of the learned fusion."""
 PAPERS = ROWS["osln"].teacher.setting.key
 """The row whose candidates the paper's stage two is handed."""
-SERVED_ROWS = {name: row for name, row in ROWS.items() if row.served}
+SERVED_ROWS = {DEFAULT_ROW: ROWS[DEFAULT_ROW]} | {name: row for name, row in ROWS.items() if row.served}
 """Every row that is offered, by name; the first one is what Slicer runs by itself."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from osln.cli.engines import add_engine, add_parts, engine_of, make_absolute
 from osln.cli.options import add_models, add_out, command
-from osln.rows.experiments import ROWS
+from osln.rows.experiments import DEFAULT_ROW, ROWS
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -44,8 +44,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="only these cases")
     served = [name for name, row in ROWS.items() if row.served]
     parser.add_argument(
-        "--model", choices=ROWS, default="osln", metavar="ROW",
-        help=f"one of {', '.join(served)} (default: osln)",
+        "--model", choices=ROWS, default=DEFAULT_ROW, metavar="ROW",
+        help=f"one of {', '.join(served)} (default: {DEFAULT_ROW})",
     )  # fmt: skip
     add_models(parser)
     parser.add_argument("--tagger", type=Path, metavar="FILE", help="LesaNet's weights (default: shipped)")

@@ -8,7 +8,7 @@ from typing import Any
 
 from osln.cli.options import add_device, add_models, add_out, add_store, command
 from osln.cli.progress import shares
-from osln.rows.experiments import ROWS
+from osln.rows.experiments import DEFAULT_ROW, ROWS
 
 
 def add_parser(commands: Any) -> None:
@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("case", help="case id")
     add_store(parser)
     add_models(parser)
-    parser.add_argument("--model", choices=ROWS, default="osln", help="row of the tables (%(default)s)")
+    parser.add_argument("--model", choices=ROWS, default=DEFAULT_ROW, help="row of the tables (%(default)s)")
     add_device(parser)
     add_out(parser, "PNG to write (%(default)s)", default=Path("case.png"))
     parser.set_defaults(run=run)

@@ -372,5 +372,7 @@ SERVED_SEGMENTERS = tuple(
 SERVED_CLASSIFIERS = tuple(
     name for name in CLASSIFIERS if any(row.served and name == row.classifier for row in ROWS.values())
 )
+DEFAULT_ROW = "osln-set-glnet"
+"""The row that is asked where nobody has chosen one (docs/results-shipped.md says why)."""
 SERVED_NETWORKS = (*SERVED_SEGMENTERS, *SERVED_CLASSIFIERS)
 """Networks that the server's rows ask: those that weights are shipped of."""

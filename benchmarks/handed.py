@@ -129,7 +129,7 @@ def asked(
             prob = fused_map(setting, maps, column.distance_mm)
             candidates, labels = find_candidates(prob, at, column)
             found = Detections(setting.key, at, candidates, labels, prob, column, {})
-            sets[setting].append(candidate_set(found, artifacts.plan.preset.stage_two))
+            sets[setting].append(candidate_set(found, artifacts.plan.preset.stage_two, add_nodes=False))
     return {
         name: scored_patients(
             load_checkpoint(artifacts.classifier(row, 0).path), sets[row.setting], None, number_format="f32"

@@ -50,19 +50,16 @@ def test_stage_two_keeps_from_the_score_that_was_asked_for(models, asked, point,
     assert set(pipeline.versions) == set(ROWS[ROW].networks) and pipeline.warnings == []
 
 
-def test_the_set_is_handed_more_candidates_and_who_answers_for_it_as_many_as_it_learned_from(tmp_path):
-    set_row = ROWS["osln-set-glnet"]
-    assert (set_row.handed_at, ROWS["osln"].handed_at) == ("0.10", OPERATING_POINT)
-    assert set_row.handed({"0.10": 0.3, "0.15": 0.4}) == 0.3 and set_row.handed({"0.15": 0.4}) == 0.4
-    small_store.publish(tmp_path, [*set_row.segmenters, "set-glnet"])
+def test_who_answers_for_a_row_is_handed_candidates_by_the_rows_own_fusion(tmp_path):
+    set_row, more = ROWS["osln-set-glnet"], ROWS["osln"].changed(handed_at="0.10")
+    assert (set_row.fusion, set_row.stage_one, ROWS["osln"].fusion) == ("mean", "lf-mean", "max")
+    assert more.handed({"0.10": 0.3, "0.15": 0.4}) == 0.3 and more.handed({"0.15": 0.4}) == 0.4
+    small_store.publish(tmp_path, [*set_row.segmenters, "set-glnet", "local-ct-pet"])
     store = ModelStore(tmp_path)
-    store.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
+    store.set_thresholds("lf-stratified", {"0.15": 0.4})
+    store.set_thresholds("lf-mean", {"0.15": 0.3})
     assert load_pipeline(store, "osln-set-glnet").threshold == 0.3
-    (tmp_path / "without").mkdir()
-    small_store.publish(tmp_path / "without", [*set_row.segmenters, "local-ct-pet"])
-    without = ModelStore(tmp_path / "without")
-    without.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.4})
-    assert load_pipeline(without, "osln-set-glnet").threshold == 0.4
+    assert load_pipeline(store, "osln-local-ct-pet").threshold == 0.4
 
 
 def test_who_has_learned_from_other_candidates_than_it_is_handed_is_told_of_in_every_result(tmp_path):

@@ -163,7 +163,8 @@ class Published:
             return []
         # Versions from before there was a choice say nothing: they learned from the paper's.
         learned = version.metadata.get(HANDED, PAPERS)
-        handed = _judged_by(row, answers.classifier).teacher.setting.key
+        at = _judged_by(row, answers.classifier).handed_at
+        handed = row.teacher.setting.changed(handed_at=at).key
         if learned == handed:
             return []
         return [

@@ -97,8 +97,9 @@ def test_a_change_of_label_weights_operating_point_or_image_makes_it_anew(root, 
     assert len(files(root)) == 1 and files(root) != before, "the stale file is removed"
 
 
-def test_what_two_second_stages_are_handed_at_two_precisions_lies_beside_each_other(root, store):
-    store.set_thresholds("lf-stratified", {"0.10": 0.3, "0.15": 0.6})
+def test_what_two_second_stages_are_handed_by_two_fusions_lies_beside_each_other(root, store):
+    store.set_thresholds("lf-stratified", {"0.15": 0.6})
+    store.set_thresholds("lf-mean", {"0.15": 0.3})
     few, more = cache_of(root, store, row="osln"), cache_of(root, store, row="osln-set-glnet")
     assert (few.threshold, more.threshold) == (0.6, 0.3)
     for cache in (few, more, few, more):

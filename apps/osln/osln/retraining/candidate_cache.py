@@ -19,7 +19,7 @@ from osln.files.arrays import write_array
 from osln.files.images import write_atomically
 from osln.imaging.grid import Volume
 from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
-from osln.rows.experiments import OFFERED_PRECISIONS, OPERATING_POINT, ROWS, Preset
+from osln.rows.experiments import ROWS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, iou_path, load_set, node_iou, save_set
 from osln.store.approved import approved_study
@@ -30,8 +30,9 @@ from osln.weights.model_store import ModelStore, Version
 NODES_OUTSIDE = "nodes outside the column are missed"
 """Part of a set's key: sets that were made without counting them are made anew."""
 
-_MARKS = {at: "" if at == OPERATING_POINT else f"-at-{at}" for at in OFFERED_PRECISIONS}
-"""Part of a set's file name, by the precision at which it was handed over."""
+_SETTINGS = {row.teacher.setting.key for row in ROWS.values() if row.classifier} - {ROWS["osln"].stage_one}
+_MARKS = {key: f"-of-{key}" for key in _SETTINGS}
+"""Part of a set's file name by what hands it over; none for the paper's, which came first."""
 
 MATCHED_CASES = 4
 """Unlabeled cases by which the threshold of other versions is found."""
@@ -80,7 +81,7 @@ class CandidateCache:
         self.root, self.store, self.preset, self.device = root, store, preset, device
         self.row = ROWS[ROWS[row].stage_one]
         self.threshold = ROWS[row].handed(store.thresholds(self.row.name))
-        self.handed_at = ROWS[row].handed_at
+        self.mark = _MARKS.get(ROWS[row].teacher.setting.key, "")
         self.tagger = tagger
         self._networks: dict[str, tuple[str, Predictor]] = {}
         self._thresholds: dict[tuple[str, ...], float] = {}
@@ -129,7 +130,7 @@ class CandidateCache:
                 write_array(iou_path(path), content.iou)
         tags = None if self.tagger is None else self._tags(self.tagger, paths, path, content)
         for other in path.parent.iterdir():
-            if _precision(other.name) == self.handed_at and not other.name.startswith(path.stem):
+            if _mark(other.name) == self.mark and not other.name.startswith(path.stem):
                 other.unlink(missing_ok=True)
         return content, tags
 
@@ -240,7 +241,7 @@ class CandidateCache:
             *file_marks(paths),
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-        return self.folder / paths.case / f"{key}{_MARKS[self.handed_at]}.npz"
+        return self.folder / paths.case / f"{key}{self.mark}.npz"
 
 
 def _read(path: Path, iou: bool) -> CandidateSet | None:
@@ -262,9 +263,9 @@ def _read_tags(path: Path) -> np.ndarray | None:
         return None
 
 
-def _precision(name: str) -> str:
-    """At which the set of a file was handed over; another stage two has its own beside it."""
-    return next((at for at, mark in _MARKS.items() if mark and mark in name), OPERATING_POINT)
+def _mark(name: str) -> str:
+    """Whose sets a file belongs to; those of others, which other networks are handed, lie beside it."""
+    return next((mark for mark in _MARKS.values() if mark in name), "")
 
 
 def _together(versions: Mapping[str, Version]) -> tuple[str, ...]:

@@ -228,7 +228,8 @@ def _beyond(others: Iterable[Table]) -> Table:
     lines.append(Line(f"LF ({CLASSIFIERS['glnet'].title} and stage-one score)", joint))
     for row in ROWS.values():
         # Other ways of fusing, and of dropping candidates, train nothing: ./benchmarks/run fusion has them.
-        if not row.of_one_zone and row not in used and row.fusion == "max" and row.in_tumor:
+        maps_alone = row.classifier is None and not (row.fusion == "max" and row.in_tumor)
+        if not row.of_one_zone and row not in used and not maps_alone:
             lines.append(Line(row.title, row))
             used.add(row)
     questions = [

@@ -16,6 +16,8 @@ RESULTS = (
     "docs/results-active-learning.md",
     "docs/results-fusion.md",
     "docs/results-phantom.md",
+    "docs/results-set.md",
+    "docs/results-shipped.md",
 )
 SHORT = 12
 FORMER = "former weights"

@@ -8,7 +8,7 @@ from lib.models import strategies
 from lib.models.trainers import build
 from lib.store.datastore import OslnDatastore
 from lib.web import login_routes, model_routes, pages, review_routes, threads, worklist_routes
-from osln.published import SERVED_ROWS
+from osln.published import led_by
 from osln.rows.experiments import PRESETS
 from osln.weights.model_store import ModelStore
 from small.store import make_case, publish
@@ -31,7 +31,7 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
         studies="store",
         datastore=lambda: store,
         published=SimpleNamespace(
-            rows=SERVED_ROWS,
+            rows=led_by("osln"),
             store=weights,
             tagger=tagger,
             versions=lambda: {"ct": None},

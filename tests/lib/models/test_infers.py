@@ -10,6 +10,7 @@ import torch
 from lib.models import infers
 from osln import pipeline
 from osln.published import SERVED_ROWS, Published
+from osln.rows.experiments import DEFAULT_ROW
 from osln.weights.model_store import ModelStore
 from small import app as small_app
 from small import store as small_store
@@ -48,7 +49,7 @@ def refusal(run, *args, **options) -> tuple[int, str]:
 
 
 def test_the_fused_pipeline_leads_and_every_network_can_be_asked_alone(ask):
-    assert next(iter(ask.tasks)) == "osln"
+    assert next(iter(ask.tasks)) == DEFAULT_ROW
     assert set(ask.tasks) >= {"ct", "ef", "lf", "ct-proximal", "ct-distal", "ef-proximal", "ef-distal"}
     info = ask.tasks["lf-stratified"].info()
     assert (info["type"], info["dimension"], info["labels"]) == ("segmentation", 3, {"lymph node": 1})

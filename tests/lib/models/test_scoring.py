@@ -12,7 +12,7 @@ from lib.store.evidence import kept, kept_descriptor, marks
 from lib.store.work import lease_case, leave_case
 from osln.active.descriptors import NAMES
 from osln.active.evidence import CaseEvidence, weights_key
-from osln.published import SERVED_ROWS, led_by
+from osln.published import led_by
 from osln.rows.experiments import PRESETS
 from small.evidence import candidate
 from small.store import make_case, tumor, write
@@ -21,7 +21,7 @@ from small.store import make_case, tumor, write
 class Published:
     """Weights in use of the fused row alone; `version` stands for their checksum."""
 
-    rows = SERVED_ROWS
+    rows = led_by("osln")
     version: str | None = "1"
     threshold = 0.5
 

@@ -8,7 +8,7 @@ from fastapi import HTTPException
 
 from lib.models import self_retraining
 from lib.models.self_retraining import FILE, MOST_TRIES, QUIET_S, SelfRetraining
-from osln.published import SERVED_ROWS, led_by
+from osln.published import led_by
 from osln.rows.experiments import LATE_FUSION
 
 NETWORKS = [*LATE_FUSION, "glnet"]
@@ -37,7 +37,7 @@ class Office:
     def restart(self) -> None:
         self.tasks.clear()
         store = SimpleNamespace(root=self.root, leases=lambda: self.leases, index=self.index)
-        self.rows = dict(SERVED_ROWS)
+        self.rows = led_by("osln")
         published = SimpleNamespace(tagger=SimpleNamespace(describe=lambda: self.tagger), rows=self.rows)
         names = [*NETWORKS, "local-ct-pet", "ct", "numbers"]
         trainers = {name: SimpleNamespace(stats=lambda name=name: self.stats.get(name, {})) for name in names}

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from lib.store.datastore import OslnDatastore
 from lib.web import pages, state, threads
+from osln.rows.experiments import DEFAULT_ROW
 from small.store import make_case
 
 VIEWS = ("worklist", "models", "quality")
@@ -79,7 +80,7 @@ def test_the_state_says_cases_weights_notes_and_what_was_left_out(client):
     assert found["cases"] == {"total": 1, "approved": 0, "predicted": 0, "with a tumor contour": 1}
     assert found["left_out"][0].startswith("two words.nii.gz cannot be a case id")
     assert found["weights"] == {"ct": None} and found["training"] is None
-    assert found["notes"][0] == "osln has a remark" and "ct has a remark" not in found["notes"]
+    assert found["notes"][0] == f"{DEFAULT_ROW} has a remark" and "ct has a remark" not in found["notes"]
 
 
 def test_documents_are_text_and_nothing_else_can_be_read(client):

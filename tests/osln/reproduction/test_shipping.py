@@ -64,7 +64,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(shipping, "Tagger", SimpleNamespace(load=lambda *_, **__: tagger))
     file = tmp_path / "tagger"
     file.write_bytes(b"tagger")
-    thresholds = dict.fromkeys(CLASSIFIERS, POINTS) | {"lf-stratified": {"0.15": 0.5}}
+    thresholds = dict.fromkeys(CLASSIFIERS, POINTS) | {
+        name: {"0.15": 0.5} for name in ("lf-stratified", "lf-mean")
+    }
     networks = {name: untrained(name) for name in (*STAGE_ONE, *CLASSIFIERS)}
     about = {"origin": "phantom", "trained_on": "phantom"}
     write_shipped(tmp_path / "shipped", networks, thresholds, (file, about), "x")

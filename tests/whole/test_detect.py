@@ -12,6 +12,7 @@ import torch
 from lib.models import infers
 from osln.__main__ import main
 from osln.published import Published
+from osln.rows.experiments import DEFAULT_ROW, ROWS
 from osln.weights.model_store import ModelStore
 from small.running_server import APP, RunningServer
 
@@ -50,13 +51,16 @@ def check_same(written, label_map, params):
     assert {key: value for key, value in content.items() if key not in OWN} == {
         key: value for key, value in params.items() if key not in OWN
     }
-    assert len(params["candidates"]) > 5 and params["models"]["glnet"]["trained_on"] == "phantom"
+    assert (
+        len(params["candidates"]) > 5
+        and params["models"][ROWS[DEFAULT_ROW].classifier]["trained_on"] == "phantom"
+    )
 
 
 @pytest.mark.slow
 def test_the_command_writes_what_the_servers_task_replies(store, written):
     published = Published(ModelStore(APP / "model"))
-    task = infers.build(published, ("cpu",))["osln"]
+    task = infers.build(published, ("cpu",))[DEFAULT_ROW]
     file, params = task({"image": str(store / f"{CASE}.nii.gz"), "show_rejected": True})
     try:
         check_same(written, nib.load(file), params)
@@ -68,7 +72,7 @@ def test_the_command_writes_what_the_servers_task_replies(store, written):
 def test_the_command_writes_what_a_running_server_replies(store, written, tmp_path):
     server = RunningServer(store, APP / "model", tmp_path / "server.log")
     try:
-        file, params = server.client(tmp_path).infer("osln", CASE, {"show_rejected": True})
+        file, params = server.client(tmp_path).infer(DEFAULT_ROW, CASE, {"show_rejected": True})
         check_same(written, nib.load(file), params)
     finally:
         server.stop()

@@ -12,6 +12,7 @@ import requests
 import local_orthanc
 from local_orthanc import LocalOrthanc
 from local_server import LocalServer
+from osln.rows.experiments import DEFAULT_ROW
 from small import ohif_page
 from small.dicom import uid
 from small.ohif_page import browsing
@@ -99,7 +100,7 @@ def test_nodes_are_found_corrected_and_stored_as_they_are_seen(server, tmp_path)
 
         assert "candidates" in viewer.told("Find nodes")
         asked = {"params": json.dumps({"candidates": "all"})}
-        answer = fetched(server, tmp_path, f"/infer/osln?image={CASE}&output=image", data=asked)
+        answer = fetched(server, tmp_path, f"/infer/{DEFAULT_ROW}?image={CASE}&output=image", data=asked)
         found = np.asarray(answer.dataobj)
 
         def nodes():

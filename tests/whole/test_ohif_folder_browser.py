@@ -11,6 +11,7 @@ import requests
 
 from local_server import LocalServer
 from osln.dicom.served.uids import study_uid
+from osln.rows.experiments import DEFAULT_ROW
 from small import ohif_page
 from small.geometry import turned
 from small.ohif_page import browsing
@@ -59,7 +60,7 @@ def file_of(server, kind, case):
 def found_by(server, folder, case, options):
     """Candidates that the server finds when it is asked by the id of the case, each with its value."""
     reply = requests.post(
-        f"{server.url}/infer/osln?image={case}&output=image",
+        f"{server.url}/infer/{DEFAULT_ROW}?image={case}&output=image",
         data={"params": json.dumps(options)}, timeout=300,
     )  # fmt: skip
     assert reply.ok, reply.text

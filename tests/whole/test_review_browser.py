@@ -11,6 +11,7 @@ import requests
 
 from local_server import LocalServer
 from osln.dicom.served.uids import study_uid
+from osln.rows.experiments import DEFAULT_ROW, ROWS
 from small import ohif_page
 from small.ohif_page import SIZE, OhifPage, chromium
 from small.ohif_volumes import nodes_of_server
@@ -79,7 +80,7 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     viewer.say_name("Änna Nadel")
     assert "candidates" in viewer.told("Find nodes")
     few = viewer.candidates()
-    (point,) = [one for one in shipped_curve("glnet") if one["fp_per_patient"] == 3]
+    (point,) = [one for one in shipped_curve(ROWS[DEFAULT_ROW].classifier) if one["fp_per_patient"] == 3]
     share = round(100 * point["sensitivity"])
     assert viewer.point() == f"3 FP per patient, finds {share}%, score from {point['threshold']:.2f}"
     viewer.show("all")
@@ -128,7 +129,7 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     assert (
         states(review)["accepted"] == 5 and states(review)["rejected"] == 5 and states(review)["added"] == 1
     )
-    assert review["complete"] and review["seconds"] > 0 and review["model"]["name"] == "osln"
+    assert review["complete"] and review["seconds"] > 0 and review["model"]["name"] == DEFAULT_ROW
     by_id = {one["id"]: one for one in review["candidates"]}
     assert by_id[new]["origin"] == "click" and by_id[first[5]]["value"] is None
     assert sum(by_id[name]["seconds"] for name in first) > 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from osln.rows.experiments import DEFAULT_ROW
 from small import slicer_store
 from small import store as small_store
 from small.slicer_plugin import Plugin
@@ -37,7 +38,7 @@ def test_what_the_module_shows_after_connecting(slicer):
     assert kinds.pop("node-click") == "deepgrow", "which SmartEdit offers"
     assert set(kinds.values()) == {"segmentation"}
     first = next(name for name, model in slicer.info["models"].items() if "lymph node" in model["labels"])
-    assert first == "osln", "which runs by itself on the next sample, if the annotator wants so"
+    assert first == DEFAULT_ROW, "which runs by itself on the next sample, if the annotator wants so"
     for section in ("models", "trainers", "strategies"):
         for one in slicer.info[section].values():
             choices = [value for value in one.get("config", {}).values() if isinstance(value, list)]

@@ -1,11 +1,15 @@
 """What is written tells nothing about who the patient is, and the same about the same patient every time."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
 from pydicom.dataset import Dataset
 
+from osln.dicom.intake import deidentify
 from osln.dicom.intake.deidentify import LONGEST_SHIFT_DAYS, Deidentifier, identifying_texts, read_key
+from osln.files.whole import write_atomically
 from osln.store.layout import check_case
 from small.dicom import ct_slices, uid
 
@@ -102,6 +106,16 @@ def test_key_is_made_once_and_readable_by_its_owner_alone(tmp_path):
 
     assert len(key) == 32 and read_key(path) == key
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_those_who_come_at_the_same_time_have_one_key(tmp_path, monkeypatch):
+    def slow(path, data, mode):
+        time.sleep(0.05)
+        write_atomically(path, data, mode)
+
+    monkeypatch.setattr(deidentify, "write_atomically", slow)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(read_key, [tmp_path / "key"] * 8))) == 1
 
 
 def test_what_is_no_key_is_refused(tmp_path):

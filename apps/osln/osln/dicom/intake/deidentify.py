@@ -12,7 +12,6 @@ and "retain patient characteristics").
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections import Counter
@@ -21,11 +20,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from osln.dicom.reading.files import text
 from osln.dicom.reading.times import parse_date
+from osln.files.whole import write_atomically
 
 KEPT = (
     "Modality",
@@ -176,13 +177,11 @@ def read_key(path: Path) -> bytes:
         ValueError: If the file holds no key.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    else:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
+    if not path.is_file():
+        # Of several processes one makes it, and the others see it whole or not at all.
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            if not path.is_file():
+                write_atomically(path, f"{secrets.token_hex(32)}\n".encode(), 0o600)
     try:
         key = bytes.fromhex(path.read_text().strip())
     except (ValueError, OSError) as error:

@@ -40,13 +40,6 @@ def led_by(name: str) -> dict[str, Row]:
     return {name: SERVED_ROWS[name]} | SERVED_ROWS
 
 
-def _judged_by(row: Row, classifier: str) -> Row:
-    """The row itself if the network is its own, else that which the network has learned for."""
-    if row.classifier == classifier:
-        return row
-    return next(one for one in ROWS.values() if one.classifier == classifier)
-
-
 class NotReadyError(ValueError):
     """Something that is needed is not there yet: weights, room on the device, PET, an approved label."""
 
@@ -98,15 +91,8 @@ class Published:
         return self._thresholds[row.stage_one]
 
     def handed(self, row: Row) -> float:
-        """Threshold of stage one at which candidates are handed to the network that answers for a row now.
-
-        Another network that answers in its place is handed what it has learned from; the paper's operating
-        point where stage one answers.
-        """
-        answers = self.answering(row)
-        if answers is None:
-            return self.thresholds(row)[OPERATING_POINT]
-        return _judged_by(row, answers.classifier).handed(self.thresholds(row))
+        """Threshold of stage one at which a row's candidates are handed over, whoever judges them."""
+        return row.handed(self.thresholds(row))
 
     def points(self, classifier: str) -> Mapping[str, float]:
         """Score thresholds of a network of stage two by false positives per patient; empty if unmeasured."""
@@ -163,8 +149,7 @@ class Published:
             return []
         # Versions from before there was a choice say nothing: they learned from the paper's.
         learned = version.metadata.get(HANDED, PAPERS)
-        at = _judged_by(row, answers.classifier).handed_at
-        handed = row.teacher.setting.changed(handed_at=at).key
+        handed = row.teacher.setting.key
         if learned == handed:
             return []
         return [

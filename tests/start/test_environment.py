@@ -24,6 +24,12 @@ def finished(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def much_space(monkeypatch) -> None:
+    """A disk with room for everything, however full this computer's is."""
+    monkeypatch.setattr(environment.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(2**50, 0, 2**50))
+
+
 def test_an_environment_with_another_python_is_refused(tmp_path):
     python = environment.environment_python(tmp_path)
     python.parent.mkdir(parents=True)
@@ -61,7 +67,7 @@ def test_an_environment_whose_interpreter_is_gone_is_incomplete(finished):
     assert not environment.is_complete(finished)
 
 
-def test_a_failed_installation_leaves_no_stamp(finished, monkeypatch):
+def test_a_failed_installation_leaves_no_stamp(finished, monkeypatch, much_space):
     (finished / ".venv" / environment.STAMP).unlink()
     monkeypatch.setattr(environment, "create", lambda *_: None)
 
@@ -83,7 +89,9 @@ def test_too_little_disk_space_is_said_before_anything_is_done(tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_a_real_environment_is_made_once_and_recovers_after_an_interruption(tmp_path, monkeypatch):
+def test_a_real_environment_is_made_once_and_recovers_after_an_interruption(
+    tmp_path, monkeypatch, much_space
+):
     checkout = tmp_path / "a folder with blanks"
     checkout.mkdir()
     (checkout / "requirements.txt").write_text("# nothing is needed\n")

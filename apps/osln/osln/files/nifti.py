@@ -73,14 +73,19 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
             millimeter, or it is put to different places by different programs.
     """
     with _opened(path) as file:
-        data = bytearray(_read(file, 540))
-        header = _header(bytes(data))
-        # One byte more than promised: what goes on there is not this image.
-        while (left := header.stop + 1 - len(data)) > 0 and (part := _read(file, min(left, PART))):
-            data += part
-    if len(data) != header.stop:
-        more = "goes on behind its voxels" if len(data) > header.stop else f"holds {len(data)} bytes"
+        head = _read(file, 540)
+        header = _header(head)
+        # One byte more than promised: what goes on there is not this image. Memory is taken as it is filled.
+        data = memoryview(np.empty(max(header.stop + 1, len(head)), np.uint8))
+        data[: len(head)] = head
+        filled = len(head)
+        while filled < len(data) and (part := _read(file, min(len(data) - filled, PART))):
+            data[filled : filled + len(part)] = part
+            filled += len(part)
+    if filled != header.stop:
+        more = "goes on behind its voxels" if filled > header.stop else f"holds {filled} bytes"
         raise ValueError(f"it {more} where its header promises {header.stop} bytes; export it again")
+    data = data[: header.stop]
     kind, parsed = _placed(data, header)
     slope, inter = parsed.get_slope_inter()
     if header.dtype.str[1:] != "f8" and (slope or 1.0, inter or 0.0) == (1.0, 0.0):
@@ -101,7 +106,7 @@ def read_affine(path: Path) -> np.ndarray:
     return _placed(data, _header(bytes(data)))[1].get_best_affine()
 
 
-def _placed(data: bytearray, header: NiftiHeader) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
+def _placed(data: bytearray | memoryview, header: NiftiHeader) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
     """Class of the image whose file begins with these bytes, and its header, whose place is believed."""
     size, order = _size(bytes(data[:4]))
     if size == 348:

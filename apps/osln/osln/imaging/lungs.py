@@ -48,8 +48,8 @@ def find_lung_center(ct: Volume) -> LungCenter:
         The lungs' center; without lungs in the field that of the tissue, without tissue the field's.
     """
     step = np.maximum(np.floor(SEARCH_SPACING_MM / ct.grid.spacing_mm).astype(int), 1)
-    hu = ct.array[tuple(slice(None, None, n) for n in step)]
-    air = np.ascontiguousarray(hu < BELOW_TISSUE_HU)
+    hu = np.ascontiguousarray(ct.array[tuple(slice(None, None, n) for n in step)])
+    air = hu < BELOW_TISSUE_HU
     affine = ct.grid.affine.copy()
     affine[:3, :3] = affine[:3, :3] * step
     grid = Grid(air.shape, affine)
@@ -85,9 +85,10 @@ def inside_air(air: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
 def _lungs(air: np.ndarray, hu: np.ndarray, grid: Grid) -> np.ndarray:
     """Components that are large enough for a lung and hold more than bare gas."""
     parts, count = ndimage.label(air)
-    voxels = np.bincount(parts.ravel(), minlength=count + 1)
+    inside = parts[air]
+    voxels = np.bincount(inside, minlength=count + 1)
     low, high = PARENCHYMA_HU
-    tissue = np.bincount(parts[(hu >= low) & (hu <= high)], minlength=count + 1)
+    tissue = np.bincount(inside[(hu[air] >= low) & (hu[air] <= high)], minlength=count + 1)
     lungs = (voxels * grid.voxel_mm3 >= SMALLEST_LUNG_MM3) & (tissue >= LEAST_PARENCHYMA * voxels)
     lungs[0] = False
     return lungs[parts]

@@ -22,14 +22,13 @@ from osln.cli.tables import cohort_sizes
 from osln.cohorts.phantoms import KINDS, PhantomCohort
 from osln.imaging.lung_column import LungColumn
 from osln.jobs.processes import Processes
-from osln.jobs.run import run_jobs
 from osln.metrics.bootstrap import Distribution, resamples
 from osln.metrics.definitions import operating_thresholds
 from osln.metrics.matching import Scored
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Network, Plan
 from osln.reproduction.reading import row_patients
-from osln.reproduction.run import open_cohort
+from osln.reproduction.run import make_all, open_cohort
 from osln.reproduction.stage_one import read_counts
 from osln.rows.experiments import CLASSIFIERS, LATE_FUSION, OPERATING_POINT, ROWS, Row
 from osln.rows.paper import COHORT_SIZES
@@ -75,9 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cohort = open_cohort("phantom", options.work, preset, options.phantoms, options.kind, background)
     plan = Plan(options.work, cohort, preset, ("served",), 1, SHIPPED / "lesanet.safetensors")
     artifacts, rows = Artifacts(plan), rows_of(options.classifiers)
-    failed = run_jobs(
-        [one for row in rows.values() for one in artifacts.of(row)], Processes(options.processes)
-    )
+    wanted = [one for row in rows.values() for one in artifacts.of(row)]
+    failed = make_all(options.work, wanted, Processes(options.processes))
     for name, reason in failed.items():
         sys.stderr.write(f"{name}: {reason}\n")
     if failed:

@@ -21,9 +21,9 @@ from osln.cli.engines import cores
 from osln.cohorts.phantoms import PhantomCohort
 from osln.files.whole import write_json
 from osln.jobs.processes import Processes
-from osln.jobs.run import run_jobs
 from osln.metrics.bootstrap import Distribution, distribution, resamples
 from osln.metrics.definitions import Counts, mean_recall
+from osln.reproduction.run import make_all
 from osln.rows.experiments import SEGMENTERS
 from osln.rows.paper import CohortSizes
 from osln.rows.presets import PRESETS, Preset
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in options.recipes
     }
     wanted = [one.artifact(f"recipe {name}") for name, one in trainings.items()]
-    failed = run_jobs(wanted, Processes(options.processes))
+    failed = make_all(options.work, wanted, Processes(options.processes))
     for name, reason in failed.items():
         sys.stderr.write(f"{name}: {reason}\n")
     learned = made(trainings)

@@ -27,11 +27,11 @@ from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
 from osln.imaging.column_file import load_column, save_column
 from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.jobs.processes import Processes
-from osln.jobs.run import run_jobs
 from osln.metrics.bootstrap import Distribution, resamples
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.matching import Scored, match
 from osln.phantom.planted.planting import PLANTING, plant
+from osln.reproduction.run import make_all
 from osln.rows.experiments import SEGMENTERS
 from osln.rows.presets import PRESETS
 from osln.stage_one.candidates import find_candidates
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--planted and --test must be at least 2: intervals are over patients")
     trainings = trainings_of(options)
     wanted = [one.artifact(f"{kind} seed {seed}") for (kind, seed), one in trainings.items()]
-    failed = run_jobs(wanted, Processes(options.processes))
+    failed = make_all(options.work, wanted, Processes(options.processes))
     for name, reason in failed.items():
         sys.stderr.write(f"{name}: {reason}\n")
     learned = made({f"{kind} {seed}": one for (kind, seed), one in trainings.items()})

@@ -63,7 +63,7 @@ def test_a_machine_reads_what_became_of_the_cases(command, capsys):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--precision", "0.9"], "ct has no operating point 'precision 0.9': choose one of precision 0.15"),
+        (["--precision", "0.9"], "ct has no operating point 'precision 0.9': choose one of threshold 0.5"),
         (["--score", "0.5"], "ct ends with stage one"),
         (["--score", "2"], "--score lies above 0 and up to 1"),
         (["--extension", ".dcm"], "a label map ends with one of .nii.gz"),

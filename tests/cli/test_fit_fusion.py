@@ -13,7 +13,7 @@ from small.store import untrained
 
 
 class Telling:
-    def __init__(self, checkpoint, device="cpu"):
+    def __init__(self, checkpoint, device="cpu", number_format=None):
         self.tells = checkpoint.name.startswith("ef")
 
     def probability(self, column):
@@ -37,12 +37,17 @@ def test_it_is_kept_with_the_weights_and_told(tmp_path, monkeypatch, capsys):
     assert "lf-learned, proximal: ct-proximal 0.000, ef-proximal" in said
     assert "fitted on 10 validation patients" in said
     assert set(store.fusion("lf-learned")["zones"]) == {"proximal", "distal"}
-    assert "0.15" in store.thresholds("lf-learned") and "0.10" in store.thresholds("lf-mean")
-    assert store.thresholds("lf-stratified") == {"0.15": 0.5}
+    assert "0.15" in store.thresholds("lf-learned")
+    # Nothing of rows that others answer by: these were not asked for.
+    assert store.thresholds("lf-mean") == store.thresholds("lf-stratified") == {}
+
+    monkeypatch.setattr(
+        fit_fusion, "patients", lambda options, preset: [small_column(seed) for seed in range(9)]
+    )
+    assert main(["fit-fusion", "--models", str(tmp_path)]) == 1
+    assert "9 validation patients have a node" in capsys.readouterr().err
 
 
-def test_shipping_other_folders_and_stores_without_patients_are_refused(tmp_path, capsys):
-    assert main(["fit-fusion", "--models", str(tmp_path), "--ship"]) == 1
-    assert "leave --models out" in capsys.readouterr().err
+def test_stores_without_weights_are_refused(tmp_path, capsys):
     assert main(["fit-fusion", "--models", str(tmp_path)]) == 1
     assert "no weights for ct-proximal" in capsys.readouterr().err

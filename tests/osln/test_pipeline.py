@@ -147,15 +147,15 @@ def test_a_row_with_learned_fusion_runs_with_what_was_fitted_and_says_when_it_is
     with pytest.raises(NotReadyError, match="no fusion was fitted for lf-learned"):
         load_pipeline(models, "lf-learned")
 
-    weights = {name: models.published(name).sha256 for name in row.segmenters}
-    models.set_fusion("lf-learned", ZONES, weights)
+    models.set_fusion("lf-learned", ZONES)
     models.set_thresholds("lf-learned", {"0.15": 0.2})
 
     pipeline = load_pipeline(models, "lf-learned")
     assert pipeline.learned.to_json() == ZONES and pipeline.threshold == 0.2 and pipeline.warnings == []
     assert pipeline.checksums == published.checksums(row)
     assert set(pipeline.checksums) == {*row.segmenters, "fusion"}
-    models.set_fusion("lf-learned", ZONES, weights | {"ct-distal": "another"})
-    (warning,) = load_pipeline(models, "lf-learned").warnings
-    assert "the fusion of lf-learned was fitted to other weights" in warning
+    models.publish("ct-distal", models.add(small_store.untrained("ct-distal", seed=1)).name)
+    fusion, points = load_pipeline(models, "lf-learned").warnings
+    assert "the fusion of lf-learned was fitted to other weights" in fusion
+    assert "operating points of lf-learned were measured with other weights" in points
     assert load_pipeline(models, "lf-stratified").learned is None

@@ -12,7 +12,7 @@ from lib.web import answers
 from lib.web.sessions import OslnSessions
 from osln.active.evidence import CaseEvidence
 from osln.published import Published
-from osln.rows.experiments import SERVED_NETWORKS
+from osln.rows.experiments import ROWS, SERVED_NETWORKS
 from osln.weights.model_store import ModelStore
 from small import store as small_store
 
@@ -21,6 +21,10 @@ def make_models(folder: Path, names: tuple[str, ...] = SERVED_NETWORKS) -> Path:
     """A model store of untrained networks and the tagger that they claim to have learned from."""
     tagger = small_store.ship_untrained_tagger(folder)
     small_store.publish(folder, names, tagger=tagger)
+    store = ModelStore(folder)
+    for row in ROWS.values():
+        if row.stage_one == row.name:
+            store.set_thresholds(row.name, {"0.15": 0.5})
     return folder
 
 

@@ -89,7 +89,7 @@ class FindsBright:
 
     asked: list[tuple[str, str]] = []  # noqa: RUF012
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", number_format: str | None = None) -> None:
         self.name = checkpoint.name
         self.preset = PRESETS[checkpoint.preset]
 

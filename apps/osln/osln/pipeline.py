@@ -10,7 +10,7 @@ import torch
 from osln.detection import SecondStage, detect
 from osln.imaging.study import Study
 from osln.published import FUSION, TAGGER, NotReadyError, Published
-from osln.rows.experiments import ROWS, Row
+from osln.rows.experiments import ROWS, UNMEASURED, Row
 from osln.stage_one.candidates import Detections
 from osln.stage_one.inference import Predictor
 from osln.stage_one.learned_fusion import LearnedFusion
@@ -75,7 +75,8 @@ def operating_points(row: Row, published: Published) -> dict[str, float]:
     """Thresholds by the names of the operating points that a row can be asked at, the default first."""
     answering = published.answering(row)
     if answering is None:
-        return {PRECISION + name: value for name, value in published.thresholds(row).items()}
+        points = {PRECISION + name: value for name, value in published.thresholds(row).items()}
+        return points or {f"threshold {UNMEASURED:g}": UNMEASURED}
     return named_points(published.points(answering.classifier))
 
 
@@ -97,6 +98,15 @@ def in_use(
         NotReadyError: If weights are missing, or the device has no room for them.
         ValueError: If the operating point is unknown, or a file is not the one that was stored.
     """
+    while True:
+        seen = published.stamp()
+        found = _in_use(row, published, device, point, score)
+        # Networks and points of one moment: another process may have published meanwhile.
+        if published.stamp() == seen:
+            return found
+
+
+def _in_use(row: Row, published: Published, device: str, point: str | None, score: float) -> Pipeline:
     points = operating_points(row, published)
     if point is not None and point not in points:
         raise ValueError(f"{row.name} has no operating point {point!r}: choose one of {', '.join(points)}")

@@ -14,6 +14,7 @@ from osln.rows.experiments import (
     OPERATING_POINT,
     ROWS,
     SEGMENTERS,
+    UNMEASURED,
     Row,
 )
 from osln.stage_one.inference import Predictor
@@ -76,9 +77,14 @@ class Published:
         self._versions: dict[str, Version | None] = {}
         self._thresholds: dict[str, dict[str, float]] = {}
         self._points: dict[str, dict[str, float]] = {}
-        self._curves: dict[str, dict[str, Any]] = {}
+        self._curves: dict[str, list[dict[str, float]]] = {}
+        self._measured: dict[str, bool] = {}
         self._worse: dict[str, str] = {}
         self._loaded: dict[tuple[str, str], _Loaded] = {}
+
+    def stamp(self) -> tuple[Any, ...]:
+        """What changes when other weights or operating points come into use."""
+        return store_stamp(self.store)
 
     def versions(self) -> Mapping[str, Version | None]:
         """The version in use of every network; None where there are no weights."""
@@ -86,7 +92,9 @@ class Published:
         return self._versions
 
     def thresholds(self, row: Row) -> Mapping[str, float]:
-        """Thresholds of a row's stage one by its precision on validation patients, the paper's first."""
+        """Thresholds of a row's stage one by its precision on validation patients, the paper's first; {} if
+        nobody has measured any.
+        """
         self._refresh()
         return self._thresholds[row.stage_one]
 
@@ -107,17 +115,9 @@ class Published:
             measured, or with other weights, and for a row that ends with stage one.
         """
         answers = self.answering(row)
-        if answers is None:
+        if answers is None or self._handed_remarks(row):
             return []
-        measured = self._curves[answers.classifier]
-        names = [*row.segmenters, answers.classifier]
-        now = {name: version.sha256 for name in names if (version := self._versions.get(name))}
-        weights = measured.get("weights", {})
-        if not now or any(weights.get(name) != sha256 for name, sha256 in now.items()):
-            return []
-        if self._handed_remarks(row):
-            return []
-        return [dict(point) for point in measured.get("points", [])]
+        return [dict(point) for point in self._curves[answers.classifier]]
 
     def answering(self, row: Row) -> Answering | None:
         """Which network of stage two answers for a row now; None where the score is stage one's own."""
@@ -127,7 +127,31 @@ class Published:
     def remarks(self, row: Row) -> list[str]:
         """What the reader of a row's results has to know about who scores the candidates now."""
         choice = self._choice(row)
-        return [*self._fusion_remarks(row), *(choice.warnings if choice else []), *self._handed_remarks(row)]
+        return [
+            *self._fusion_remarks(row),
+            *(choice.warnings if choice else []),
+            *self._handed_remarks(row),
+            *self._measured_remarks(row),
+        ]
+
+    def _measured_remarks(self, row: Row) -> list[str]:
+        """Whether the operating points that are used are of the weights in use."""
+        versions, answers = self.versions(), self.answering(row)
+        names = [row.stage_one, *([answers.classifier] if answers else [])]
+        known = {name: self._points.get(name) or self._thresholds.get(name) for name in names}
+        told = []
+        if other := [name for name in names if known[name] and not self._measured[name]]:
+            told.append(
+                f"the operating points of {' and '.join(other)} were measured with other weights than those "
+                "in use, so that more or fewer candidates are shown than they say: approve validation cases "
+                "and train again, or put the former weights back into use"
+            )
+        if not known[row.stage_one] and all(map(versions.get, row.segmenters)):
+            told.append(
+                f"no operating point was measured for {row.stage_one}: its threshold is {UNMEASURED:g}, "
+                "which says nothing of its precision"
+            )
+        return told
 
     def _fusion_remarks(self, row: Row) -> list[str]:
         if row.fusion != "learned" or not (stored := self.store.fusion(row.stage_one)):
@@ -217,7 +241,7 @@ class Published:
         if not choice.ready:
             raise NotReadyError(choice.warnings[0])
         loaded = self._network(choice.classifier, device)
-        warnings = [*choice.warnings, *self._handed_remarks(row)]
+        warnings = [*choice.warnings, *self._handed_remarks(row), *self._measured_remarks(row)]
         return cast(CandidateScorer, loaded.network), loaded.version, tagger, warnings
 
     def _network(self, name: str, device: str) -> _Loaded:
@@ -248,6 +272,7 @@ class Published:
             scorers = [name for name in asked if name in CLASSIFIERS]
             self._points = {name: measured_points(self.store.thresholds(name)) for name in scorers}
             self._curves = {name: self.store.curve(name) for name in scorers}
+            self._measured = {name: self.store.is_measured(name) for name in (*self._thresholds, *scorers)}
             told = {name: self.store.worse_than_none(name) for name in scorers}
             self._worse = {name: why for name, why in told.items() if why}
             self._seen = seen

@@ -105,8 +105,7 @@ def test_stored_as_the_prediction_the_one_that_is_not_kept_is_no_node(ask, tmp_p
 
 def test_the_curve_is_told_if_it_was_measured_with_exactly_these_weights(ask):
     models = ModelStore(ask.models)
-    weights = {name: models.published(name).sha256 for name in ask.tasks["osln"].row.networks}
-    models.set_thresholds("glnet", POINTS, {"weights": weights, "points": CURVE})
+    models.set_thresholds("glnet", POINTS, CURVE)
     assert ask("osln", "one", candidates="all")["params"]["operating_curve"] == CURVE
     small_store.publish(ask.models, ["ef-distal"], seed=1)
     assert ask("osln", "one", candidates="all")["params"]["operating_curve"] == []

@@ -182,7 +182,10 @@ def test_a_network_retrained_with_the_tagger_in_use_takes_over(ask, tmp_path):
     assert ask("osln", "two")["params"]["classifier"] == "local-ct-pet"
     small_store.publish(ask.models, ["glnet"], tagger=other)
     found = ask("osln", "two")["params"]
-    assert found["classifier"] == "glnet" and found["warnings"] == []
+    assert found["classifier"] == "glnet" and found["operating_point"] == "3 FP per patient"
+    assert "operating points of glnet were measured with other weights" in found["warnings"][0]
+    ModelStore(ask.models).set_thresholds("glnet", POINTS)
+    assert ask("osln", "two")["params"]["warnings"] == []
 
 
 def test_a_network_without_weights_is_stood_in_for_and_without_any_by_stage_one_s_own_score(ask, tmp_path):

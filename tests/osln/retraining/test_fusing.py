@@ -5,7 +5,7 @@ import pytest
 
 from osln.retraining import fusing
 from osln.retraining import operating_points as operating
-from osln.retraining.fusing import fit_fusion, renew_fusions
+from osln.retraining.fusing import fit_fusion, fit_fusions
 from osln.retraining.operating_points import renew_operating_points
 from osln.rows.experiments import ROWS
 from osln.weights.model_store import ModelStore
@@ -18,7 +18,7 @@ ROW = ROWS["lf-learned"]
 class Telling:
     """CT streams say .5 everywhere; early fusion says .9 in nodes and .1 elsewhere."""
 
-    def __init__(self, checkpoint, device="cpu"):
+    def __init__(self, checkpoint, device="cpu", number_format=None):
         self.tells = checkpoint.name.startswith("ef")
 
     def probability(self, column):
@@ -54,10 +54,10 @@ def test_the_stream_that_tells_is_listened_to():
 
 @pytest.mark.slow
 def test_publishing_a_network_fits_its_fusion_and_sets_the_points_of_the_row(models):
-    said = renew_operating_points(models, "ef-distal", COLUMNS)
-    assert said == (
-        "operating points of lf-stratified, ef-stratified, lf-mean, lf-learned, ef-distal were set on 10 "
-        "validation patients"
+    said, few = renew_operating_points(models, "ef-distal", COLUMNS)
+    assert few == {} and "lf-learned, " in said
+    assert said.startswith("operating points of ") and said.endswith(
+        "were set on 10 validation patients with nodes"
     )
     stored = models.fusion("lf-learned")
     assert stored["weights"] == {name: models.published(name).sha256 for name in ROW.segmenters}
@@ -65,11 +65,9 @@ def test_publishing_a_network_fits_its_fusion_and_sets_the_points_of_the_row(mod
 
 
 def test_patients_without_enough_nodes_keep_the_former_fusion(models):
-    models.set_fusion("lf-learned", {"distal": {}}, {})
-    fitted, told = renew_fusions(models, "ef-distal", [small_column(0, nodes=0)] * 10)
-    assert fitted == {} and "the fusion of lf-learned is kept: the proximal zone" in told
-    assert models.fusion("lf-learned") == {"weights": {}, "zones": {"distal": {}}}
+    fitted, told = fit_fusions(models, "ef-distal", [small_column(0, nodes=0)] * 10)
+    assert fitted == {} and "the fusion of lf-learned is kept: the proximal zone" in told[0]
 
 
 def test_a_network_that_no_such_row_asks_changes_nothing(models):
-    assert renew_fusions(models, "ct", COLUMNS) == ({}, "") and models.fusion("lf-learned") == {}
+    assert fit_fusions(models, "ct", COLUMNS) == ({}, []) and models.fusion("lf-learned") == {}

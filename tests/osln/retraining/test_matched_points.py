@@ -73,7 +73,7 @@ def test_only_cases_without_a_label_are_looked_at(tmp_path):
 class Shifted:
     """Probabilities that fall with the distance from the brightest voxels; an older version is surer."""
 
-    def __init__(self, checkpoint, device="cpu"):
+    def __init__(self, checkpoint, device="cpu", number_format=None):
         self.factor = 0.5 if checkpoint.metadata.get("new") else 1.0
 
     def probability(self, column):
@@ -89,8 +89,9 @@ def test_the_points_of_the_rows_follow_a_new_version(tmp_path, monkeypatch):
     models.set_thresholds("ct", {"0.15": 0.9})
     columns = [small_column(seed) for seed in range(3)]
     assert candidate_counts(ROWS["ct"], {"ct": Shifted(former)}, columns)[-5] == 12
-    told = match_operating_points(models, "ct", former, columns)
+    told, moved = match_operating_points(models, "ct", former, columns, ["ct", "lf"])
+    assert moved == {"ct"}
     assert "operating points of ct were moved" in told and "3 unlabeled cases" in told
     # At .9 the former version has the four balls of each patient; the new one never reaches .9.
     assert 0.4 < models.thresholds("ct")["0.15"] <= 0.5
-    assert match_operating_points(models, "ct", former, []) == ""
+    assert match_operating_points(models, "ct", former, [], ["ct"]) == ("", set())

@@ -7,6 +7,7 @@ from osln.retraining import operating_points as operating
 from osln.retraining.operating_points import (
     operating_curve,
     operating_points,
+    points_kept,
     renew_operating_points,
     renew_score_thresholds,
     score_thresholds,
@@ -22,7 +23,7 @@ from small.studies import add_case, publish_stage_one, published, use_tiny_netwo
 class TruthPredictor:
     """Answers with the nodes at .9, or .3 for early fusion."""
 
-    def __init__(self, checkpoint, device="cpu"):
+    def __init__(self, checkpoint, device="cpu", number_format=None):
         self.level = 0.3 if checkpoint.name.startswith("ef") else 0.9
 
     def probability(self, column):
@@ -42,9 +43,9 @@ def test_every_row_that_the_networks_can_make_has_a_threshold_for_each_precision
     points = operating_points({name: untrained(name) for name in SERVED_SEGMENTERS}, [small_column(0)])
     rows = {"lf-stratified", "lf-mean", "lf", "ct-stratified", "ef-stratified", *SERVED_SEGMENTERS}
     assert set(points) == rows
-    assert points["lf"]["0.15"] == pytest.approx(highest_below(0.9))
-    assert points["ef"]["0.15"] == pytest.approx(highest_below(0.3))
-    assert set(points["ct"]) == {"0.10", "0.15", "0.20", "0.30"}
+    assert points["lf"][0]["0.15"] == pytest.approx(highest_below(0.9))
+    assert points["ef"][0]["0.15"] == pytest.approx(highest_below(0.3))
+    assert set(points["ct"][0]) == {"0.10", "0.15", "0.20", "0.30"} and points["ct"][1] == 1
 
 
 def test_rows_without_their_networks_are_left_out():
@@ -54,7 +55,7 @@ def test_rows_without_their_networks_are_left_out():
 def test_a_patient_without_pet_is_left_out_of_the_rows_that_need_it():
     networks = {name: untrained(name) for name in ("ct", "ef")}
     both = operating_points(networks, [small_column(0), small_column(1, pet=False)])
-    assert set(both) == {"ct", "ef", "lf"}
+    assert {name: patients for name, (_, patients) in both.items()} == {"ct": 2, "ef": 1, "lf": 1}
     assert set(operating_points(networks, [small_column(1, pet=False)])) == {"ct"}
 
 
@@ -62,17 +63,39 @@ def test_a_published_network_sets_the_points_of_the_rows_that_ask_it_and_of_no_o
     models = ModelStore(tmp_path)
     for name in ("ct", "ef", "ct-distal"):
         models.publish(name, models.add(untrained(name)).name)
-    sentence = renew_operating_points(models, "ef", [small_column(seed) for seed in range(10)])
-    assert sentence == "operating points of ef, lf were set on 10 validation patients"
+    sentence, few = renew_operating_points(models, "ef", [small_column(seed) for seed in range(10)])
+    assert (
+        "were set on 10 validation patients with nodes" in sentence and "ef" in sentence and "lf" in sentence
+    )
+    assert not {"ef", "lf"} & few.keys()
     assert models.thresholds("ef")["0.15"] == pytest.approx(highest_below(0.3))
-    assert models.thresholds("ct") == {"0.15": 0.5}
+    assert models.thresholds("ct") == {}
+
+
+def test_only_patients_with_a_node_and_all_images_of_a_row_count_for_it(tmp_path):
+    models = ModelStore(tmp_path)
+    for name in ("ct", "ef"):
+        models.publish(name, models.add(untrained(name)).name)
+        models.set_thresholds(name, {"0.15": 0.4})
+    models.set_thresholds("lf", {"0.15": 0.6})
+    patients = [small_column(0), *(small_column(seed, pet=False) for seed in range(1, 10))]
+
+    sentence, few = renew_operating_points(models, "ct", patients)
+
+    assert sentence == "operating points of ct were set on 10 validation patients with nodes"
+    assert few["lf"] == 1 and models.thresholds("lf") == {"0.15": 0.6}
+    assert points_kept({"lf": 1}).startswith(
+        "operating points of lf are kept: 1 validation patients with nodes"
+    )
+    sentence, few = renew_operating_points(models, "ef", [small_column(0, nodes=0)] * 10)
+    assert sentence == "" and few["ef"] == 0 and models.thresholds("ef") == {"0.15": 0.4}
 
 
 def test_with_few_validation_patients_the_former_points_stay(tmp_path):
     models = ModelStore(tmp_path)
     models.publish("ct", models.add(untrained("ct")).name)
-    assert "9 validation patients are too few" in renew_operating_points(models, "ct", [small_column(0)] * 9)
-    assert models.thresholds("ct") == {"0.15": 0.5}
+    assert renew_operating_points(models, "ct", [small_column(0)] * 9)[1]["ct"] == 9
+    assert models.thresholds("ct") == {}
 
 
 def scored(scores: list[float], hits: list[bool], n_nodes: int = 2) -> Scored:
@@ -149,15 +172,15 @@ def test_few_patients_or_none_with_a_node_have_no_curve():
 
 def test_the_curve_is_kept_with_the_weights_that_it_was_measured_with(tmp_path):
     models = ModelStore(tmp_path)
-    version = published(models, untrained("glnet"))
+    published(models, untrained("glnet"))
     set_score_thresholds(models, "glnet", [scored([0.5], [True])] * 10)
-    curve = models.curve("glnet")
-    assert curve["weights"] == {"glnet": version.sha256}
-    assert {point["sensitivity"] for point in curve["points"]} == {0.5}
-    # Thresholds that come without a curve do not keep the former one.
+    assert {point["sensitivity"] for point in models.curve("glnet")} == {0.5}
+    # Not with others in use, before it or behind it.
+    published(models, untrained("ct-distal"))
+    assert models.curve("glnet") == []
     models.set_thresholds("glnet", {"3": 0.9})
-    assert models.curve("glnet") == {}
-    assert models.curve("local-ct") == {}
+    # Thresholds that come without a curve do not keep the former one.
+    assert models.curve("glnet") == models.curve("local-ct") == []
 
 
 @pytest.fixture
@@ -179,7 +202,7 @@ def test_a_published_network_of_stage_one_sets_the_scores_of_the_classifiers_beh
     assert set(models.thresholds("local-ct-pet")) == set(operating.OFFERED_FALSE_POSITIVES)
     assert renew_score_thresholds(models, root, "ef", ["a"]) == "", "no classifier follows it"
     kept = renew_score_thresholds(models, root, "ct-distal", [])
-    assert kept == "score thresholds of local-ct-pet are kept: 0 validation patients are too few"
+    assert kept.startswith("score thresholds of local-ct-pet are kept: 0 validation patients are too few")
 
 
 def test_the_scores_of_a_classifier_of_another_tagger_are_kept(cohort):
@@ -187,4 +210,4 @@ def test_the_scores_of_a_classifier_of_another_tagger_are_kept(cohort):
     published(models, untrained("glnet"), tagger={"sha256": "e" * 64})
     said = renew_score_thresholds(models, root, "ct-distal", ["a"])
     assert "score thresholds of glnet are kept: it learned from the tags of another tagger" in said
-    assert models.thresholds("glnet") == {"0.15": 0.5}
+    assert models.thresholds("glnet") == {}

@@ -12,7 +12,7 @@ from small.store import untrained
 class TruthPredictor:
     """Answers with the nodes themselves, and with a false one in the first voxels."""
 
-    def __init__(self, checkpoint, device="cpu"):
+    def __init__(self, checkpoint, device="cpu", number_format=None):
         pass
 
     def probability(self, column):

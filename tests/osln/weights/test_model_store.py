@@ -188,9 +188,9 @@ def test_a_metric_that_is_no_number_is_left_out_of_name_and_manifest(store):
     assert "NaN" not in added.path.with_suffix(".json").read_text()
 
 
-def test_operating_points_are_ones_own_then_the_shipped_then_one_half(store):
+def test_operating_points_are_ones_own_then_the_shipped_then_none(store):
     assert store.thresholds("ct") == {"0.15": 0.31, "0.3": 0.62}
-    assert store.thresholds("osln") == {"0.15": 0.5}
+    assert store.thresholds("osln") == {}
 
     store.set_thresholds("ct", {"0.15": 0.4})
     store.set_thresholds("osln", {"0.15": 0.2})
@@ -344,7 +344,7 @@ def test_a_half_manifest_hides_the_shipped_weights_alone_and_is_named(store, tmp
     path = tmp_path / "shipped" / "manifest.json"
     path.write_text(path.read_text()[: path.stat().st_size // 2])
     assert bias_in_use(store) == 1
-    assert store.thresholds("ct") == {"0.15": 0.5}
+    assert store.thresholds("ct") == {}
     (sentence,) = store.damage()
     assert str(path) in sentence and "copy it again" in sentence
 
@@ -393,5 +393,7 @@ def test_a_fusion_is_ones_own_then_the_shipped(store):
         "0.15": 0.31,
         "0.3": 0.62,
     }
-    store.set_fusion("lf-learned", {"all": {}}, {"ct": "x"})
-    assert ModelStore(store.root).fusion("lf-learned") == {"weights": {"ct": "x"}, "zones": {"all": {}}}
+    store.publish("ct-distal", store.add(checkpoint("ct-distal")).name)
+    store.set_fusion("lf-learned", {"all": {}})
+    weights = {"ct-distal": store.published("ct-distal").sha256}
+    assert ModelStore(store.root).fusion("lf-learned") == {"weights": weights, "zones": {"all": {}}}

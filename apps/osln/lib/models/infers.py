@@ -151,8 +151,9 @@ class RowInfer(InferTask):
             with_values=every,
         )
         if options["save_label"]:
-            # By the row's own operating point: a prediction at another one, which was asked for, is kept.
-            threshold = self.published.handed(self.row)
+            # Of a row with stage two that at which these candidates were handed over, whatever was published
+            # since; else the row's own: a prediction at another point, which was asked for, is kept.
+            threshold = pipeline.threshold if pipeline.second else self.published.handed(self.row)
             key = weights_key(self.row.name, pipeline.checksums, threshold)
             told[EVIDENCE] = case_evidence(found, study.case, key)
         give_back()

@@ -162,11 +162,10 @@ def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
     """
     used = [version for name in names if (version := store.published(name)) is not None]
     for version in sorted(used, key=lambda one: str(one.metadata.get("created") or ""), reverse=True):
-        curve = store.curve(version.network)
-        if curve.get("points") and curve.get("weights", {}).get(version.network) == version.sha256:
+        if curve := store.curve(version.network):
             about = {"network": version.network, "version": version.name}
             patients = len(version.metadata.get("validation_cases") or []) or None
-            points = [[one["fp_per_patient"], one["sensitivity"]] for one in curve["points"]]
+            points = [[one["fp_per_patient"], one["sensitivity"]] for one in curve]
             return about | {"patients": patients, "points": points}
     return None
 

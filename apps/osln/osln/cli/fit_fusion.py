@@ -1,15 +1,14 @@
 """Fit what fuses the networks of the rows with learned fusion, and set their operating points.
 
-On the validation patients of a store, or on those phantoms of the validation split that the shipped operating
-points come from. Retraining does it by itself; this is for weights that have none, or were put there by hand.
+On the validation patients of a store, or on phantoms. Retraining does it by itself; this is for weights that
+have none, or were put there by hand.
 """
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import MODELS, SHIPPED, add_device, add_models, add_store, add_work, command
+from osln.cli.options import add_device, add_models, add_store, add_work, command
 from osln.cli.progress import each
 
 if TYPE_CHECKING:
@@ -19,13 +18,10 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any) -> None:
     """The options."""
-    parser = command(commands, "fit-fusion", __doc__, "--store STORE", "--phantoms 30 --ship")
+    parser = command(commands, "fit-fusion", __doc__, "--store STORE", "--phantoms 30")
     add_store(parser)
     add_models(parser)
     parser.add_argument("--phantoms", type=int, metavar="N", help="so many phantoms instead of a store")
-    parser.add_argument(
-        "--ship", action="store_true", help="keep it with the weights that come with the software"
-    )
     add_work(parser)
     add_device(parser)
     parser.set_defaults(run=run)
@@ -35,12 +31,9 @@ def run(options: argparse.Namespace) -> int:
     """Fit, keep and tell."""
     from osln.retraining.fusing import LEARNED, fit_fusion
     from osln.retraining.operating_points import operating_points
-    from osln.rows.experiments import ROWS, SEGMENTERS
+    from osln.stage_two.points import FEWEST_PATIENTS
     from osln.weights.model_store import ModelStore
-    from osln.weights.shipped import ship_fusions
 
-    if options.ship and (SHIPPED is None or options.models != MODELS):
-        raise ValueError("--ship is for the weights that come with the software: leave --models out")
     store = ModelStore(options.models)
     checkpoints = {name: store.load(name) for row in LEARNED.values() for name in row.segmenters}
     presets = {one.preparation for one in checkpoints.values()}
@@ -48,18 +41,17 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("the networks in use are of several presets: train all of them with one")
     columns = patients(options, presets.pop())
     fusions = {name: fit_fusion(row, checkpoints, columns, options.device) for name, row in LEARNED.items()}
-    points = operating_points(checkpoints, columns, options.device, fusions)
-    points = {name: found for name, found in points.items() if ROWS[name].fusion != "max"}
+    measured = operating_points(checkpoints, columns, options.device, fusions)
+    for name in LEARNED:
+        points, number = measured.get(name, ({}, 0))
+        if number < FEWEST_PATIENTS:
+            raise ValueError(
+                f"{number} validation patients have a node and all images that {name} needs, to set its "
+                f"operating points {FEWEST_PATIENTS} are needed: nothing was kept"
+            )
+        store.set_fusion(name, fusions[name].to_json())
+        store.set_thresholds(name, points)
     zones = {name: fusion.to_json() for name, fusion in fusions.items()}
-    if options.ship:
-        ship_fusions(Path(SHIPPED or ""), zones, points)
-    else:
-        used = {name: store.published(name) for name in SEGMENTERS}
-        for name in zones:
-            weights = {one: version.sha256 for one in ROWS[name].segmenters if (version := used[one])}
-            store.set_fusion(name, zones[name], weights)
-        for name, found in points.items():
-            store.set_thresholds(name, found)
     for name, by_zone in zones.items():
         for zone, fit in by_zone.items():
             told = ", ".join(f"{stream} {weight:.3f}" for stream, weight in fit["streams"].items())

@@ -76,7 +76,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         head = _read(file, 540)
         header = _header(head)
         # One byte more than promised: what goes on there is not this image. Memory is taken as it is filled.
-        data = memoryview(np.empty(max(header.stop + 1, len(head)), np.uint8))
+        data = np.empty(max(header.stop + 1, len(head)), np.uint8).data
         data[: len(head)] = head
         filled = len(head)
         while filled < len(data) and (part := _read(file, min(len(data) - filled, PART))):
@@ -106,7 +106,9 @@ def read_affine(path: Path) -> np.ndarray:
     return _placed(data, _header(bytes(data)))[1].get_best_affine()
 
 
-def _placed(data: bytearray | memoryview, header: NiftiHeader) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
+def _placed(
+    data: bytearray | memoryview, header: NiftiHeader
+) -> tuple[type[nib.Nifti1Image], nib.Nifti1Header]:
     """Class of the image whose file begins with these bytes, and its header, whose place is believed."""
     size, order = _size(bytes(data[:4]))
     if size == 348:

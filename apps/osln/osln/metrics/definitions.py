@@ -128,13 +128,12 @@ def operating_index(
     """Index of the threshold with the highest macro recall at macro precision of at least `least`.
 
     Among equals the highest threshold, which gives the fewest false positives. Where no threshold is
-    that precise, or there is no node to find, the most precise one.
+    that precise, or there is no node to find, the same among the most precise ones.
     """
     recall, precision = macro_curves(counts, averaging=averaging)
-    usable = precision >= least - 1e-12
-    if not usable.any() or np.isnan(recall).any():
-        return int(np.nanargmax(precision)) if not np.isnan(precision).all() else len(precision) - 1
-    value = np.where(usable, recall, -1.0)
+    precision = np.nan_to_num(precision, nan=-1.0)
+    usable = precision >= min(least - 1e-12, precision.max())
+    value = np.where(usable, np.nan_to_num(recall), -1.0)
     return int(np.flatnonzero(value == value.max())[-1])
 
 

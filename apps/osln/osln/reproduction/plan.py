@@ -77,7 +77,7 @@ class Plan:
     def networks(self, row: Row, seed: int, case: str | None = None) -> list[Network]:
         """The trainings whose maps are fused to the row's, for one of the run's seeds.
 
-        Copies take the seeds that follow: the second of two CT networks is the first of the next seed.
+        No network is in two trainings of a row, so that these tell how far trainings lie apart.
 
         Args:
             row: Of any table.
@@ -86,7 +86,7 @@ class Plan:
         """
         left_out = self.cohort.unseen_part(case) if case is not None and case in self._taught else ()
         return [
-            Network(name, row.length, seed + copy, left_out)
+            Network(name, row.length, seed * row.copies + copy, left_out)
             for copy in range(row.copies)
             for name in row.segmenters
         ]

@@ -65,8 +65,10 @@ def ship(plan: Plan, folder: Path) -> None:
             scores[row.classifier] = score_thresholds(patients)
             curves[row.classifier] = (row.networks, operating_curve(patients))
     columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
-    fusions = {name: fit_fusion(row, networks, columns) for name, row in LEARNED.items()}
-    points = operating_points(networks, columns, fusions=fusions) | scores
+    # As the run's maps were made: its stage two has learned, and was measured, at these very thresholds.
+    fusions = {name: fit_fusion(row, networks, columns, number_format="f32") for name, row in LEARNED.items()}
+    measured = operating_points(networks, columns, fusions=fusions, number_format="f32")
+    points = {name: thresholds for name, (thresholds, _) in measured.items()} | scores
     tagger = (plan.tagger, Tagger.load(plan.tagger).describe())
     write_shipped(folder, networks | classifiers, points, tagger, plan.command, curves)
     ship_fusions(folder, {name: one.to_json() for name, one in fusions.items()}, {})

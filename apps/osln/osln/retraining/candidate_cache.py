@@ -230,7 +230,7 @@ class CandidateCache:
         content = (
             sorted((name, version.sha256) for name, version in asked.versions.items()),
             self.row.name,
-            self.threshold,
+            self._threshold_of(asked.versions),
             self.preset.spacing_mm,
             self.preset.window,
             self.preset.stage_two.patch,

@@ -205,14 +205,14 @@ class _ClassifierRound(Round):
     def figures(self, compared: Sequence[_Candidates], found: Sequence[Scored]) -> dict[str, Any]:
         return figures_of([one.content for one in compared], found)
 
-    def renew(self, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
-        if len(compared) < FEWEST_PATIENTS and self.fits and self.store.thresholds(self.name):
-            if told := self._matched_points(checkpoint):
+    def renew(self, store: ModelStore, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
+        if len(compared) < FEWEST_PATIENTS and self.fits and store.thresholds(self.name):
+            if told := self._matched_points(store, checkpoint):
                 return told
         patients = scored_patients(checkpoint, *_given(compared, self.name), device=self.settings.device)
-        return set_score_thresholds(self.store, self.name, patients)
+        return set_score_thresholds(store, self.name, patients)
 
-    def _matched_points(self, checkpoint: Checkpoint) -> str:
+    def _matched_points(self, store: ModelStore, checkpoint: Checkpoint) -> str:
         """With few validation patients: as many candidates of unlabeled cases are kept as before."""
         cache = self._cache(self.recipe())
         in_use = cache.in_use()
@@ -227,7 +227,7 @@ class _ClassifierRound(Round):
             )
             for network in (self.former, checkpoint)
         )
-        return match_score_thresholds(self.store, self.name, before, after, len(sets)) if len(after) else ""
+        return match_score_thresholds(store, self.name, before, after, len(sets)) if len(after) else ""
 
     @property
     def _row(self) -> Row:

@@ -14,7 +14,11 @@ LEARNED = {name: row for name, row in ROWS.items() if row.fusion == "learned" an
 
 
 def fit_fusion(
-    row: Row, checkpoints: Mapping[str, Checkpoint], columns: Sequence[LungColumn], device: str = "cpu"
+    row: Row,
+    checkpoints: Mapping[str, Checkpoint],
+    columns: Sequence[LungColumn],
+    device: str = "cpu",
+    number_format: str | None = None,
 ) -> LearnedFusion:
     """What a row with learned fusion fuses its networks by.
 
@@ -23,11 +27,14 @@ def fit_fusion(
         checkpoints: Networks by segmenter name, those of the row among them.
         columns: Validation patients with nodes; one that lacks an image of the row is left out.
         device: Where to run.
+        number_format: As of `Predictor`.
 
     Raises:
         ValueError: If the patients have too few node voxels in a zone.
     """
-    predictors = {name: Predictor(checkpoints[name], device) for name in row.segmenters}
+    predictors = {
+        name: Predictor(checkpoints[name], device, number_format=number_format) for name in row.segmenters
+    }
     lesson = FusionLesson(row.segmenters)
     for column in columns:
         if all(reason_not_usable(column, SEGMENTERS[name]) is None for name in row.segmenters):
@@ -36,34 +43,29 @@ def fit_fusion(
     return lesson.fit()
 
 
-def renew_fusions(
+def fit_fusions(
     models: ModelStore, segmenter: str, columns: Sequence[LungColumn], device: str = "cpu"
-) -> tuple[dict[str, LearnedFusion], str]:
-    """Fits the rows with learned fusion that ask a newly published network, and stores what was fitted.
+) -> tuple[dict[str, LearnedFusion], list[str]]:
+    """Fits the rows with learned fusion that ask a new network.
 
     Args:
-        models: Store of the weights; the fusion is kept there.
+        models: Store of the weights.
         segmenter: The network whose version has changed.
         columns: Validation patients with nodes, on the grid of that network's preset.
         device: Where to run.
 
     Returns:
-        By row, without those that lack weights of one preset; and what kept the former ones, "" if nothing.
+        By row, without those that lack weights of one preset; and why the former ones are kept.
     """
-    fitted, told = {}, ""
+    fitted, told = {}, []
     for name, row in LEARNED.items():
-        used = {one: version for one in row.segmenters if (version := models.published(one))}
-        if segmenter not in row.segmenters or len(used) < len(row.segmenters):
+        if segmenter not in row.segmenters or not all(map(models.published, row.segmenters)):
             continue
-        checkpoints = {one: models.load(one) for one in used}
+        checkpoints = {one: models.load(one) for one in row.segmenters}
         if len({one.preset for one in checkpoints.values()}) > 1:
             continue
         try:
             fitted[name] = fit_fusion(row, checkpoints, columns, device)
         except ValueError as error:
-            told += f"; the fusion of {name} is kept: {error}"
-            continue
-        models.set_fusion(
-            name, fitted[name].to_json(), {one: version.sha256 for one, version in used.items()}
-        )
+            told.append(f"the fusion of {name} is kept: {error}")
     return fitted, told

@@ -6,7 +6,7 @@ nobody has labeled and neither has learned from.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,30 +51,28 @@ def match_operating_points(
     segmenter: str,
     former: Checkpoint,
     columns: Sequence[LungColumn],
+    names: Iterable[str],
     device: str = "cpu",
-) -> str:
-    """Moves the thresholds of every row that asks a newly published network, so that as much is found.
+) -> tuple[str, set[str]]:
+    """Moves the thresholds of rows that ask a new network, so that as much is found.
 
     Args:
         models: Store of the weights; the thresholds are kept there.
         segmenter: The network whose version has changed.
         former: Its former version.
         columns: Patients without a label, on the grid of the networks' preset.
+        names: Of the rows; those that were never measured are passed over.
         device: Where to run.
 
     Returns:
-        A sentence that says what was done; "" if no row has a threshold or no patient can be used.
+        A sentence that says what was done, "" if no row has a threshold or no patient can be used; and the
+        rows whose thresholds were moved.
     """
     rows = {
-        row.name: row
-        for row in ROWS.values()
-        # The learned fusion of the former weights is kept with its thresholds until it is fitted again.
-        if row.stage_one == row.name and row.fusion != "learned" and segmenter in row.segmenters
-    }
-    rows = {
         name: row
-        for name, row in rows.items()
-        if models.thresholds(name) and all(map(models.published, row.segmenters))
+        for name, row in ((name, ROWS[name]) for name in names)
+        # The learned fusion of the former weights is kept with its thresholds until it is fitted again.
+        if row.fusion != "learned" and models.thresholds(name) and all(map(models.published, row.segmenters))
     }
     used = {name: Predictor(models.load(name), device) for row in rows.values() for name in row.segmenters}
     before_it = Predictor(former, device)
@@ -94,11 +92,12 @@ def match_operating_points(
         before, after = counts[name]
         models.set_thresholds(name, {key: matched(before, after, at) for key, at in points.items()})
     if not moved:
-        return ""
-    return (
+        return "", set()
+    told = (
         f"operating points of {', '.join(moved)} were moved so that the {len(columns)} unlabeled cases "
         "that were looked at have as many candidates as before"
     )
+    return told, set(moved)
 
 
 def matched(before: np.ndarray, after: np.ndarray, threshold: float) -> float:

@@ -15,7 +15,7 @@ from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
 from osln.metrics.sweep import Sweep, sweep
 from osln.retraining.candidate_cache import Asked, CandidateCache
-from osln.retraining.fusing import renew_fusions
+from osln.retraining.fusing import fit_fusions
 from osln.retraining.matched_points import matched_score
 from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
 from osln.stage_one.fusion import fused_map
@@ -35,7 +35,8 @@ def operating_points(
     columns: Sequence[LungColumn],
     device: str = "cpu",
     fusions: Mapping[str, LearnedFusion] | None = None,
-) -> dict[str, dict[str, float]]:
+    number_format: str | None = None,
+) -> dict[str, tuple[dict[str, float], int]]:
     """Thresholds of the fused map at the offered precisions, for every row of stage one that can be made.
 
     A row that asks a single zone's network is judged inside its zone. A row that drops candidates has the
@@ -43,17 +44,22 @@ def operating_points(
 
     Args:
         checkpoints: Networks by segmenter name.
-        columns: Validation patients with nodes; one that lacks an image of a row is left out of it.
+        columns: Validation patients; one that lacks an image of a row is left out of it.
         device: Where to run.
         fusions: What was fitted for rows with learned fusion, which are left out otherwise.
+        number_format: As of `Predictor`.
 
     Returns:
-        {row: {"0.15": threshold, ...}}; a row without a usable patient is left out.
+        {row: ({"0.15": threshold, ...}, patients with a node that they are of)}; a row without such a patient
+        is left out.
 
     Reference:
         The paper, section 4.3: precision .15 is the operating point.
     """
-    predictors = {name: Predictor(checkpoint, device) for name, checkpoint in checkpoints.items()}
+    predictors = {
+        name: Predictor(checkpoint, device, number_format=number_format)
+        for name, checkpoint in checkpoints.items()
+    }
     fusions = fusions or {}
     rows = {
         row.name: row
@@ -81,34 +87,66 @@ def operating_points(
             else:
                 zone, found = "all", sweep(prob, nodes)
             sweeps[name].append(found.with_missed(column.nodes_outside(zone)))
-    return {name: operating_thresholds(Counts.of(found)) for name, found in sweeps.items() if found}
+    with_nodes = {name: sum(one.n_nodes > 0 for one in found) for name, found in sweeps.items()}
+    return {
+        name: (operating_thresholds(Counts.of(found)), with_nodes[name])
+        for name, found in sweeps.items()
+        if with_nodes[name]
+    }
 
 
 def renew_operating_points(
     models: ModelStore, segmenter: str, columns: Sequence[LungColumn], device: str = "cpu"
-) -> str:
-    """Sets the operating points of every row that asks a newly published network.
+) -> tuple[str, dict[str, int]]:
+    """Sets the operating points of every row that asks a new network and has enough patients.
+
+    A row with learned fusion is fitted anew with them.
 
     Args:
         models: Store of the weights; the points are kept there.
         segmenter: The network whose version has changed.
-        columns: Validation patients with nodes, on the grid of that network's preset.
+        columns: Validation patients, on the grid of that network's preset.
         device: Where to run.
 
     Returns:
-        A sentence that says what was done: with fewer than `FEWEST_PATIENTS` patients the former points stay.
+        A sentence that says what was set, "" if nothing, and for each row whose points could not be set how
+        many patients it has: fewer than `FEWEST_PATIENTS` with a node and all images.
     """
-    if len(columns) < FEWEST_PATIENTS:
-        return f"{_kept('operating points', columns)} to set them, {FEWEST_PATIENTS} are needed"
     used = {name: models.load(name) for name in SEGMENTERS if models.published(name)}
     alike = {name: one for name, one in used.items() if one.preparation == used[segmenter].preparation}
-    changed = []
-    fusions, told = renew_fusions(models, segmenter, columns, device)
-    for name, points in operating_points(alike, columns, device, fusions).items():
-        if segmenter in ROWS[name].segmenters:
-            models.set_thresholds(name, points)
-            changed.append(name)
-    return f"operating points of {', '.join(changed)} were set on {len(columns)} validation patients{told}"
+    enough = len(columns) >= FEWEST_PATIENTS
+    fusions, told = fit_fusions(models, segmenter, columns, device) if enough else ({}, [])
+    found = operating_points(alike, columns, device, fusions)
+    few: dict[str, int] = {}
+    measured: dict[int, list[str]] = {}
+    for name, row in ROWS.items():
+        if row.stage_one != name or segmenter not in row.segmenters:
+            continue
+        points, patients = found.get(name, ({}, 0))
+        if patients < FEWEST_PATIENTS:
+            few[name] = patients
+            continue
+        if name in fusions:
+            models.set_fusion(name, fusions[name].to_json())
+        models.set_thresholds(name, points)
+        measured.setdefault(patients, []).append(name)
+    said = [
+        f"operating points of {', '.join(names)} were set on {patients} validation patients with nodes"
+        for patients, names in measured.items()
+    ]
+    return "; ".join([*said, *told]), few
+
+
+def points_kept(few: Mapping[str, int]) -> str:
+    """A sentence about rows whose points stay because so many patients are too few; "" for none."""
+    by_number: dict[int, list[str]] = {}
+    for name, patients in few.items():
+        by_number.setdefault(patients, []).append(name)
+    return "; ".join(
+        f"operating points of {', '.join(names)} are kept: {patients} validation patients with nodes are "
+        f"too few to set them, {FEWEST_PATIENTS} are needed"
+        for patients, names in by_number.items()
+    )
 
 
 def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
@@ -198,10 +236,8 @@ def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence
     """
     known = set(OFFERED_FALSE_POSITIVES) <= models.thresholds(classifier).keys()
     if len(patients) < FEWEST_PATIENTS and (known or not patients):
-        kept = _kept(f"score thresholds of {classifier}", patients)
-        return f"{kept} to set them, {FEWEST_PATIENTS} are needed"
-    curve = {"weights": _in_use(models, classifier), "points": operating_curve(patients)}
-    models.set_thresholds(classifier, score_thresholds(patients), curve)
+        return _kept(f"score thresholds of {classifier}", patients)
+    models.set_thresholds(classifier, score_thresholds(patients), operating_curve(patients))
     few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
     return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
 
@@ -256,12 +292,6 @@ def renew_score_thresholds(
     return "; ".join(said)
 
 
-def _in_use(models: ModelStore, classifier: str) -> dict[str, str]:
-    """Checksums of the networks that make and score the candidates of a classifier."""
-    rows = [row for row in ROWS.values() if row.classifier == classifier and row.turns == 1]
-    used = {name: models.published(name) for row in rows for name in row.networks}
-    return {name: version.sha256 for name, version in used.items() if version}
-
-
 def _kept(what: str, patients: Sequence[object]) -> str:
-    return f"{what} are kept: {len(patients)} validation patients are too few"
+    few = f"{len(patients)} validation patients are too few to set them"
+    return f"{what} are kept: {few}, {FEWEST_PATIENTS} are needed"

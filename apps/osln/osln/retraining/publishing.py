@@ -153,7 +153,7 @@ def conclude(
     trained: Trained,
     *,
     publish: bool,
-    renew: Callable[[], str],
+    renew: Callable[[ModelStore], str],
     highest_risk: float = HIGHEST_RISK,
 ) -> RetrainReport:
     """Stores the version, publishes it if it is not likely to be worse than what is in use, and tells.
@@ -166,7 +166,7 @@ def conclude(
         before: Version in use, or None.
         trained: The new network.
         publish: False stores without publishing.
-        renew: Called after publishing: sets operating points and says so.
+        renew: Called before publishing with the store as it will be: sets operating points and says so.
         highest_risk: Probability of being worse below which it is published.
     """
     name, compared = trained.checkpoint.name, trained.compared
@@ -188,8 +188,10 @@ def conclude(
     if stays and (why := _worse_than_none(store, trained, highest_risk)):
         sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
+        # Measured first: the new weights never answer at the operating points of the former ones.
+        renewed = renew(store.trying(version))
         store.publish(name, version.name)
-        sentence += f"; {renew()}"
+        sentence += f"; {renewed}"
     if compared.patients and (used := _rounds_before(store, version, compared)) >= MANY_ROUNDS:
         sentence += (
             f"; {used} rounds before were judged on most of these patients, so whatever passed fits them "

@@ -103,8 +103,14 @@ class Round(ABC):
         return None
 
     @abstractmethod
-    def renew(self, checkpoint: Checkpoint, compared: Patients) -> str:
-        """Sets the operating points that follow a network just published, and says so."""
+    def renew(self, store: ModelStore, checkpoint: Checkpoint, compared: Patients) -> str:
+        """Sets the operating points that follow a network about to be published, and says so.
+
+        Args:
+            store: In which it is in use already.
+            checkpoint: The network.
+            compared: Validation patients.
+        """
 
     @property
     def fits(self) -> bool:
@@ -165,7 +171,7 @@ class Round(ABC):
                 trained,
                 publish=self.settings.publish,
                 highest_risk=self.settings.highest_risk,
-                renew=lambda: self.renew(checkpoint, compared),
+                renew=lambda store: self.renew(store, checkpoint, compared),
             )
 
     def learn(self, part: int) -> None:

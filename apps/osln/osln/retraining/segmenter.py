@@ -13,14 +13,13 @@ from osln.learning.fit import Progress
 from osln.metrics.sweep import Sweep
 from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.matched_points import match_operating_points, unlabeled_columns
-from osln.retraining.operating_points import renew_operating_points, renew_score_thresholds
+from osln.retraining.operating_points import points_kept, renew_operating_points, renew_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
 from osln.retraining.settings import Settings
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
-from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import load_columns
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
@@ -108,19 +107,23 @@ class SegmenterRound(Round):
     def figures(self, compared: Sequence[LungColumn], found: Sequence[Sweep]) -> dict[str, Any]:
         return figures_of([column.case for column in compared], found)
 
-    def renew(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> str:
+    def renew(self, store: ModelStore, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> str:
         self.settings.tell("setting the operating points")
         cases, device = [column.case for column in compared], self.settings.device
-        points = self._points(compared)
+        points = self._points(store, compared)
         tagger = self.settings.tagger_path
-        scores = renew_score_thresholds(self.store, self.root, self.name, cases, tagger, device)
+        scores = renew_score_thresholds(store, self.root, self.name, cases, tagger, device)
         return "; ".join(part for part in (points, scores) if part)
 
-    def _points(self, compared: Sequence[LungColumn]) -> str:
-        """Measures the operating points or, with few validation patients, keeps how much is found."""
+    def _points(self, store: ModelStore, compared: Sequence[LungColumn]) -> str:
+        """Measures the operating points; of rows with few validation patients keeps how much is found."""
         device, former = self.settings.device, self.former
-        if len(compared) < FEWEST_PATIENTS and self.fits and former is not None:
+        said, few = renew_operating_points(store, self.name, compared, device)
+        told, moved = [said], set[str]()
+        if few and self.fits and former is not None:
             columns = unlabeled_columns(self.root, self.name, self.recipe())
-            if told := match_operating_points(self.store, self.name, former, columns, device):
-                return told
-        return renew_operating_points(self.store, self.name, compared, device)
+            more, moved = match_operating_points(store, self.name, former, columns, few, device)
+            told.append(more)
+        kept = [name for name in few if name not in moved and store.thresholds(name)]
+        told.append(points_kept({name: few[name] for name in kept}))
+        return "; ".join(part for part in told if part)

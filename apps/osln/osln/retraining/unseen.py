@@ -99,9 +99,13 @@ def unseen_versions(
         if store.published(network) is None:
             store.load(network)
         versions = newest_unseen(store, network, preset, training.cases)
-        if lacking := [case for case in training.cases if case not in versions]:
-            skipped |= train_left_out(store, network, preset, training, lacking)
-            versions = newest_unseen(store, network, preset, training.cases)
+        if set(training.cases) - versions.keys():
+            # Two rounds of stage two may lack the same ones: the second finds those of the first.
+            with store.training(network):
+                versions = newest_unseen(store, network, preset, training.cases)
+                if lacking := [case for case in training.cases if case not in versions]:
+                    skipped |= train_left_out(store, network, preset, training, lacking)
+                    versions = newest_unseen(store, network, preset, training.cases)
         for case, version in versions.items():
             found[case][network] = version
     return {case: named for case, named in found.items() if len(named) == len(networks)}, skipped

@@ -31,6 +31,8 @@ OPERATING_PRECISION = 0.15
 """Precision of the fused map at which stage one hands its candidates over in the paper (section 4.3)."""
 OPERATING_POINT = f"{OPERATING_PRECISION:.2f}"
 """That precision in words as it is stored and shown."""
+UNMEASURED = 0.5
+"""Threshold and score where no operating point was measured."""
 OFFERED_PRECISIONS = {f"{value:.2f}": value for value in (0.10, OPERATING_PRECISION, 0.20, 0.30)}
 """Precisions that a threshold is measured for, by the words in which they are stored and shown."""
 
@@ -266,9 +268,10 @@ class Row:
     def handed(self, thresholds: Mapping[str, float]) -> float:
         """Of the thresholds by precision, that at which candidates are handed over.
 
-        Where stage one was never measured there is but one, the operating point's.
+        Where stage one was measured at one precision there is but one, the operating point's; where it
+        never was, `UNMEASURED`.
         """
-        return thresholds.get(self.handed_at, thresholds[OPERATING_POINT])
+        return thresholds.get(self.handed_at, thresholds.get(OPERATING_POINT, UNMEASURED))
 
     @property
     def units(self) -> int:

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from osln.rows.experiments import OFFERED_FALSE_POSITIVES
+from osln.rows.experiments import OFFERED_FALSE_POSITIVES, UNMEASURED
 
 DEFAULT_POINT = "3"
 POINTS = (DEFAULT_POINT, *(name for name in OFFERED_FALSE_POSITIVES if name != DEFAULT_POINT))
 """False positives per patient that can be asked for, the default first."""
 POINT_UNIT = " FP per patient"
-UNMEASURED = 0.5
-"""Score that keeps a candidate where no operating point was measured."""
 FEWEST_PATIENTS = 10
 """Validation patients below which a new threshold would say more about them than about the network."""
 

@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import TAGGER, VERSIONED
-from osln.weights.store_state import SHIPPED, StoreState, as_json
+from osln.weights.measurements import Entry, Measurements
+from osln.weights.store_state import SHIPPED, as_json
 
 if TYPE_CHECKING:
     # torch comes with it, which takes seconds: who only lists versions does without.
@@ -38,7 +39,7 @@ class Version:
     metadata: Mapping[str, Any]
 
 
-class ModelStore(StoreState):
+class ModelStore(Measurements):
     """Versions of every network's weights below one folder.
 
     `shipped/` comes with the software and is read-only; `<network>/<version>.pt` are trained here
@@ -189,6 +190,10 @@ class ModelStore(StoreState):
             self._write_state(state)
         return version
 
+    def trying(self, version: Version) -> "ModelStore":
+        """This store as it will be when a version is put into use, to measure with it before that."""
+        return _Trying(self, version)
+
     def worse_than_none(self, network: str) -> str | None:
         """Why the version in use of a network is worse than stage one alone; None if it is not."""
         found, used = self._state().get("worse", {}).get(network), self.published(network)
@@ -278,6 +283,28 @@ class ModelStore(StoreState):
         paths = sorted((self.root / network).glob("*.json"))
         read = {path.stem: self._read(path, "this version is left out: restore it") for path in paths}
         return [(name, entry) for name, entry in read.items() if entry]
+
+
+class _Trying(ModelStore):
+    """A store in which a version is in use that is not yet.
+
+    Measurements are kept by the weights that they are of, so that nobody is given those made here before.
+    """
+
+    def __init__(self, store: ModelStore, version: Version) -> None:
+        super().__init__(store.root)
+        self._now, self._tried = store, version
+
+    def published(self, network: str) -> Version | None:
+        return self._tried if network == self._tried.network else super().published(network)
+
+    def checksum(self, network: str) -> str | None:
+        return self._tried.sha256 if network == self._tried.network else super().checksum(network)
+
+    def _points(self, name: str) -> Entry | None:
+        """Until it is measured, the version goes by the points of what it replaces."""
+        found = super()._points(name)
+        return found if found and self._fits(name, found) else self._now._points(name)
 
 
 def _check_network(name: str) -> None:

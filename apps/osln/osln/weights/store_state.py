@@ -1,4 +1,4 @@
-"""What a store of weights says of itself: which versions are in use, and what was measured with them."""
+"""The files of a store of weights that are read and written whole."""
 
 import json
 import logging
@@ -8,14 +8,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from osln.files.whole import plain, write_atomically
-from osln.rows.experiments import OPERATING_POINT
+from osln.files.whole import write_atomically
 
 logger = logging.getLogger(__name__)
 
 SHIPPED = "shipped"
 PUBLISHED = "published.json"
-DEFAULT_THRESHOLD = 0.5
 
 
 class StoreState:
@@ -31,56 +29,6 @@ class StoreState:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self._damaged: dict[Path, str] = {}
-
-    def thresholds(self, experiment: str) -> dict[str, float]:
-        """Operating points of an experiment: threshold of the fused map by precision, e.g. {"0.15": .4}.
-
-        Measured on validation patients and kept with the weights; without any, {"0.15": 0.5}.
-        """
-        shipped = self._shipped_manifest().get("thresholds", {})
-        own = self._state().get("thresholds", {})
-        return dict({**shipped, **own}.get(experiment) or {OPERATING_POINT: DEFAULT_THRESHOLD})
-
-    def set_thresholds(
-        self, experiment: str, thresholds: Mapping[str, float], curve: Mapping[str, Any] | None = None
-    ) -> None:
-        """Stores the operating points of an experiment and what was found there; `thresholds`, `curve`."""
-        with self._lock():
-            state = self._state()
-            state.setdefault("thresholds", {})[experiment] = plain(thresholds)
-            state.setdefault("curves", {})[experiment] = plain(dict(curve or {}))
-            self._write_state(state)
-
-    def fusion(self, experiment: str) -> dict[str, Any]:
-        """What was fitted on validation patients to fuse the networks of a row with learned fusion.
-
-        Returns:
-            `weights`, checksum by network that it was fitted to, and `zones`, see `LearnedFusion.from_json`;
-            {} if it was not fitted.
-        """
-        shipped = self._shipped_manifest().get("fusions", {})
-        return dict({**shipped, **self._state().get("fusions", {})}.get(experiment) or {})
-
-    def set_fusion(self, experiment: str, zones: Mapping[str, Any], weights: Mapping[str, str]) -> None:
-        """Stores what was fitted; see `fusion`."""
-        with self._lock():
-            state = self._state()
-            state.setdefault("fusions", {})[experiment] = {"weights": dict(weights), "zones": plain(zones)}
-            self._write_state(state)
-
-    def curve(self, experiment: str) -> dict[str, Any]:
-        """What validation patients gave at the operating points of a network of stage two.
-
-        Returns:
-            `weights`, checksum by network that it was measured with, and `points`, a list of
-            `fp_per_patient`, `threshold` and `sensitivity`; {} if it was not measured.
-        """
-        shipped = self._shipped_manifest().get("curves", {})
-        state = self._state()
-        # Thresholds that were set here replace the shipped ones together with what was found there.
-        if experiment in state.get("thresholds", {}):
-            return dict(state.get("curves", {}).get(experiment) or {})
-        return dict(shipped.get(experiment) or {})
 
     def _shipped_manifest(self) -> dict[str, Any]:
         path = self.root / SHIPPED / "manifest.json"

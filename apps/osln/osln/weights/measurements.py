@@ -1,0 +1,177 @@
+"""What was measured or fitted with weights: operating points and fusions, kept by the weights they are of."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from osln.files.whole import plain
+from osln.rows.experiments import CLASSIFIERS, ROWS, Row
+from osln.weights.store_state import SHIPPED, StoreState
+
+KEPT = 50
+"""Measurements of a name that are kept; who goes further back than that measures again."""
+HANDED_AT, FUSED_BY = "handed at", "fused by"
+"""Among the checksums: where stage one hands over to a classifier, and what its maps are fused by."""
+
+Entry = Mapping[str, Any]
+
+
+class Measurements(StoreState):
+    """Operating points and fusions of a store of weights.
+
+    A threshold means nothing without the networks that it was measured with. So each measurement is kept with
+    their checksums, and the one of exactly the weights in use is taken, also after another version was put
+    into use by hand or a publication was taken back. Where those in use were never measured, the measurement
+    of the most similar ones stands in, and `is_measured` says that it does.
+    """
+
+    def thresholds(self, name: str) -> dict[str, float]:
+        """Operating points: of a row of stage one the threshold of the fused map by precision, e.g.
+        {"0.15": .4}; of a classifier the score by false positives per patient, {"3": .2}.
+
+        Measured on validation patients; {} if nobody has measured any.
+        """
+        return dict((self._points(name) or {}).get("thresholds") or {})
+
+    def is_measured(self, name: str) -> bool:
+        """Whether `thresholds` are of exactly the weights in use."""
+        found = self._points(name)
+        return found is not None and self._fits(name, found)
+
+    def curve(self, name: str) -> list[dict[str, float]]:
+        """What validation patients gave at the operating points of a classifier with the weights in use.
+
+        Returns:
+            Points of `fp_per_patient`, `threshold` and `sensitivity`; [] if that was not measured.
+        """
+        found = self._points(name)
+        return (
+            [dict(point) for point in found.get("curve") or []] if found and self._fits(name, found) else []
+        )
+
+    def set_thresholds(
+        self, name: str, thresholds: Mapping[str, float], curve: Sequence[Mapping[str, float]] = ()
+    ) -> None:
+        """Keeps operating points that were measured with the weights in use; `thresholds`, `curve`."""
+        self._keep("measured", name, {"thresholds": dict(thresholds), "curve": list(curve)})
+
+    def fusion(self, row: str) -> dict[str, Any]:
+        """What was fitted on validation patients to fuse the networks of a row with learned fusion.
+
+        Returns:
+            `weights`, checksum by network that it was fitted to, and `zones`, see `LearnedFusion.from_json`;
+            {} if it was not fitted.
+        """
+        shipped = self._shipped_manifest().get("fusions", {}).get(row)
+        return dict(self._found("fusions", row, shipped, self._networks(ROWS.get(row))) or {})
+
+    def set_fusion(self, row: str, zones: Mapping[str, Any]) -> None:
+        """Keeps what was fitted to the weights in use; see `fusion`."""
+        self._keep("fusions", row, {"zones": dict(zones)})
+
+    def checksum(self, network: str) -> str | None:
+        """SHA-256 of the weights of a network that are in use; None if there are none."""
+        history = self._state()["published"].get(network, [])
+        if not history or history[-1] == SHIPPED:
+            entry = self._shipped_manifest().get("networks", {}).get(network)
+        else:
+            entry = self._read(
+                self.root / network / f"{history[-1]}.json", "this version is left out: restore it"
+            )
+        return entry["sha256"] if entry else None
+
+    def _points(self, name: str) -> Entry | None:
+        return self._found("measured", name, self._shipped_points(name), self._weights(name))
+
+    def _fits(self, name: str, entry: Entry) -> bool:
+        return entry["weights"] in (None, self._weights(name))
+
+    def _weights(self, name: str) -> dict[str, str]:
+        """All that the operating points of a row of stage one or of a classifier belong to, as it is now."""
+        if name not in CLASSIFIERS:
+            return self._networks(ROWS.get(name)) | self._fused_by(name, self.fusion(name).get("zones"))
+        row = classifier_row(name)
+        if row is None:
+            return {}
+        return self._networks(row) | _handed_at(row, self.thresholds(row.stage_one))
+
+    def _networks(self, row: Row | None) -> dict[str, str]:
+        found = {name: self.checksum(name) for name in (row.networks if row else ())}
+        return {name: sha256 for name, sha256 in found.items() if sha256}
+
+    def _fused_by(self, name: str, zones: Any) -> dict[str, str]:
+        if name not in ROWS or ROWS[name].fusion != "learned":
+            return {}
+        return {FUSED_BY: hashlib.sha256(json.dumps(zones, sort_keys=True).encode()).hexdigest()[:12]}
+
+    def _shipped_points(self, name: str) -> Entry | None:
+        """The manifest's points, of the networks that came with them."""
+        manifest = self._shipped_manifest()
+        points = manifest.get("thresholds", {})
+        if not points.get(name):
+            return None
+        row = classifier_row(name) if name in CLASSIFIERS else ROWS.get(name)
+        networks = manifest.get("networks", {})
+        weights = {one: networks[one]["sha256"] for one in (row.networks if row else ()) if one in networks}
+        if row is not None and name in CLASSIFIERS:
+            weights |= _handed_at(row, points.get(row.stage_one, {}))
+        weights |= self._fused_by(name, manifest.get("fusions", {}).get(name, {}).get("zones"))
+        curve = manifest.get("curves", {}).get(name, {}).get("points", [])
+        return {"weights": weights, "thresholds": points[name], "curve": curve}
+
+    def _found(self, kind: str, name: str, shipped: Entry | None, weights: Mapping[str, str]) -> Entry | None:
+        """The measurement of these weights, or the closest one; None if there is none at all."""
+        own = _of_former_software(self._state()).get(kind, {}).get(name, [])
+        # What former software kept had taken the place of what was shipped.
+        replaced = bool(own) and own[0]["weights"] is None
+        if shipped is None or (replaced and shipped["weights"] != weights):
+            return _closest(own, weights)
+        return _closest([shipped, *own], weights)
+
+    def _keep(self, kind: str, name: str, entry: Entry) -> None:
+        with self._lock():
+            state = _of_former_software(self._state())
+            weights = self._networks(ROWS.get(name)) if kind == "fusions" else self._weights(name)
+            kept = [one for one in state.setdefault(kind, {}).get(name, []) if one["weights"] != weights]
+            state[kind][name] = [*kept, {"weights": weights} | plain(dict(entry))][-KEPT:]
+            self._write_state(state)
+
+
+def classifier_row(name: str) -> Row | None:
+    """The row whose candidates a classifier scores and its points are of; None if no row asks it."""
+    return next((row for row in ROWS.values() if row.classifier == name and row.turns == 1), None)
+
+
+def _handed_at(row: Row, thresholds: Mapping[str, float]) -> dict[str, str]:
+    return {HANDED_AT: f"{row.teacher.setting.key} {row.handed(thresholds):.9g}"} if thresholds else {}
+
+
+def _closest(kept: Sequence[Entry], weights: Mapping[str, str]) -> Entry | None:
+    """Of measurements that of these weights, else that with most of them; of equals the last, the newest.
+
+    One that says nothing of weights (`None`) was kept by software that did not ask.
+    """
+
+    def alike(entry: Entry) -> tuple[bool, int]:
+        own = entry["weights"] or {}
+        return own == weights, sum(own.get(name) == sha256 for name, sha256 in weights.items())
+
+    found = None
+    for entry in kept:
+        if found is None or alike(entry) >= alike(found):
+            found = entry
+    return found
+
+
+def _of_former_software(state: dict[str, Any]) -> dict[str, Any]:
+    """The state with what it kept before measurements were told apart by weights, as the oldest of them."""
+    points, curves = state.get("thresholds", {}), state.get("curves", {})
+    for name, thresholds in points.items():
+        curve = curves.get(name) or {}
+        old = {"weights": None, "thresholds": thresholds, "curve": curve.get("points", [])}
+        state.setdefault("measured", {}).setdefault(name, []).insert(0, old)
+    for row, fitted in state.get("fusions", {}).items():
+        if isinstance(fitted, Mapping):
+            state["fusions"][row] = [fitted]
+    return {key: value for key, value in state.items() if key not in ("thresholds", "curves")}

@@ -1,0 +1,123 @@
+"""Operating points follow the weights that they were measured with."""
+
+import json
+
+import pytest
+
+from osln.published import Published
+from osln.rows.experiments import ROWS
+from osln.weights.model_store import ModelStore
+from osln.weights.shipped import write_shipped
+from small.store import untrained
+
+STAGE_ONE = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
+POINTS = {"3": 0.6, "1": 0.8}
+CURVE = [{"fp_per_patient": 3.0, "threshold": 0.6, "sensitivity": 0.5}]
+
+
+@pytest.fixture
+def store(tmp_path) -> ModelStore:
+    """Shipped weights of both stages with their points."""
+    networks = {name: untrained(name) for name in (*STAGE_ONE, "set-glnet")}
+    points = {"lf-mean": {"0.15": 0.12}, "lf-stratified": {"0.15": 0.8}, "set-glnet": POINTS}
+    curves = {"set-glnet": ((*STAGE_ONE, "set-glnet"), CURVE)}
+    write_shipped(tmp_path / "shipped", networks, points, None, "./scripts/osln tables", curves)
+    return ModelStore(tmp_path)
+
+
+def publish(store: ModelStore, name: str, seed: int = 1):
+    return store.publish(name, store.add(untrained(name, seed=seed)).name)
+
+
+def test_a_rollback_brings_back_the_points_of_what_is_in_use_again(store):
+    publish(store, "ct-distal")
+    store.set_thresholds("lf-mean", {"0.15": 0.9})
+    publish(store, "set-glnet")
+    store.set_thresholds("set-glnet", {"3": 0.99, "1": 0.999})
+    assert store.thresholds("lf-mean") == {"0.15": 0.9} and store.thresholds("set-glnet")["3"] == 0.99
+
+    store.rollback("set-glnet")
+    store.rollback("ct-distal")
+
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS
+    assert store.curve("set-glnet") == CURVE
+    assert store.is_measured("lf-mean") and store.is_measured("set-glnet")
+
+
+def test_weights_put_into_use_by_hand_bring_their_own_points(store):
+    first = publish(store, "ct-distal", seed=1)
+    store.set_thresholds("lf-mean", {"0.15": 0.3})
+    publish(store, "ct-distal", seed=2)
+    store.set_thresholds("lf-mean", {"0.15": 0.5})
+
+    store.publish("ct-distal", first.name)
+
+    assert store.thresholds("lf-mean") == {"0.15": 0.3}
+
+
+def test_weights_that_nobody_measured_go_by_the_closest_ones_and_say_so(store):
+    row = ROWS["osln-set-glnet"]
+    assert Published(store).remarks(row) == []
+    publish(store, "ct-distal")
+
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and not store.is_measured("lf-mean")
+    assert store.thresholds("set-glnet") == POINTS and store.curve("set-glnet") == []
+    (remark,) = Published(store).remarks(row)
+    assert remark.startswith("the operating points of lf-mean and set-glnet were measured with other weights")
+
+
+def test_scores_belong_to_the_threshold_at_which_candidates_are_handed_over(store):
+    store.set_thresholds("lf-mean", {"0.15": 0.4})
+
+    assert store.thresholds("set-glnet") == POINTS and not store.is_measured("set-glnet")
+    assert store.curve("set-glnet") == []
+    # The threshold of candidates that this classifier is not handed does not matter to it.
+    store.set_thresholds("lf-mean", {"0.15": 0.12})
+    store.set_thresholds("lf-stratified", {"0.15": 0.4})
+    assert store.is_measured("set-glnet")
+
+
+def test_what_is_measured_before_publishing_is_nobody_s_until_then(store):
+    version = store.add(untrained("ct-distal", seed=1))
+    trying = store.trying(version)
+    assert trying.published("ct-distal") == version and trying.thresholds("lf-mean") == {"0.15": 0.12}
+
+    trying.set_thresholds("lf-mean", {"0.15": 0.7})
+    trying.set_fusion("lf-learned", {"all": {}})
+
+    assert trying.thresholds("lf-mean") == {"0.15": 0.7} and trying.is_measured("lf-mean")
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.is_measured("lf-mean")
+    store.publish("ct-distal", version.name)
+    assert store.thresholds("lf-mean") == {"0.15": 0.7} and store.is_measured("lf-mean")
+    assert store.fusion("lf-learned")["weights"]["ct-distal"] == version.sha256
+
+
+def test_points_that_were_never_measured_are_none_and_said(tmp_path):
+    store = ModelStore(tmp_path)
+    for name in STAGE_ONE:
+        publish(store, name)
+
+    assert store.thresholds("lf-stratified") == {} and not store.is_measured("lf-stratified")
+    (remark,) = Published(store).remarks(ROWS["lf-stratified"])
+    assert remark.startswith("no operating point was measured for lf-stratified: its threshold is 0.5")
+
+
+def test_what_former_software_kept_is_believed_until_something_is_measured(store):
+    version = publish(store, "ct-distal")
+    path = store.root / "published.json"
+    state = json.loads(path.read_text())
+    state["thresholds"] = {"lf-mean": {"0.15": 0.33}}
+    state["curves"] = {"lf-mean": {}}
+    state["fusions"] = {"lf-learned": {"weights": {"ct-distal": version.sha256}, "zones": {"all": {}}}}
+    path.write_text(json.dumps(state))
+
+    assert store.thresholds("lf-mean") == {"0.15": 0.33} and store.is_measured("lf-mean")
+    assert store.fusion("lf-learned")["zones"] == {"all": {}}
+
+    publish(store, "ct-proximal")
+    store.set_thresholds("lf-mean", {"0.15": 0.44})
+    store.rollback("ct-proximal")
+    # Three of these four weights are those of .44; the old ones are of nobody knows which.
+    assert store.thresholds("lf-mean") == {"0.15": 0.44} and not store.is_measured("lf-mean")
+    store.rollback("ct-distal")
+    assert store.thresholds("set-glnet") == POINTS

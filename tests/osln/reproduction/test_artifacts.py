@@ -79,7 +79,7 @@ def test_table_1b_trains_six_networks_and_its_controls_three_more(tmp_path):
 
 def test_a_second_seed_trains_everything_again_but_what_the_first_has(tmp_path):
     one, two = (set(made_by(everything_of(make_plan(tmp_path, seeds=n)), train_network)) for n in (1, 2))
-    # The maximum of two trainings has two of its own with each seed: the second one asks for those of seed 2 and 3.
+    # The maximum of two trainings has two of its own with each seed: the second one those of seeds 2 and 3.
     assert one < two and len(two) == 2 * 6 + 2 * 2 + 2
 
 

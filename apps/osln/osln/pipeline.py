@@ -111,7 +111,9 @@ def _in_use(row: Row, published: Published, device: str, point: str | None, scor
     if point is not None and point not in points:
         raise ValueError(f"{row.name} has no operating point {point!r}: choose one of {', '.join(points)}")
     if score and published.answering(row) is None:
-        why = "; ".join(published.remarks(row)) or f"{row.name} ends with stage one"
+        why = f"{row.name} ends with stage one"
+        if row.classifier is not None:
+            why = "; ".join(published.remarks(row))
         raise ValueError(f"{why}, which gives no such score: ask for a precision")
     point = point or next(iter(points))
     learned = published.fusion(row)

@@ -10,9 +10,12 @@ from osln.__main__ import main
 from osln.jobs import processes
 from osln.jobs.artifact import with_needs
 from osln.jobs.processes import Processes
+from osln.metrics.definitions import operating_thresholds
 from osln.reproduction import end_to_end, reading, run, stage_one, stage_two
 from osln.reproduction.artifacts import Artifacts, files
 from osln.reproduction.plan import Network
+from osln.reproduction.stage_one import read_counts
+from osln.retraining import operating_points
 from osln.rows.experiments import PRESETS, ROWS, SERVED_NETWORKS
 from osln.rows.lines import candidate_row
 from osln.rows.paper import ALL, COHORT_KINDS, COHORT_SIZES, TABLES, rows_of
@@ -23,6 +26,13 @@ from small.cohort import NodesAndNoise, TinyCohort, make_plan, tiny_preset
 from small.detectors import use_tiny
 
 
+class NodesAndNoiseInSinglePrecision(NodesAndNoise):
+    """As the run's maps are made, on every processor."""
+
+    def __init__(self, checkpoint, device="cpu", number_format=None):
+        assert number_format == "f32"
+
+
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Threads instead of processes, tiny networks and patients, and maps that are known."""
@@ -30,6 +40,7 @@ def small(tmp_path, monkeypatch):
     use_tiny(monkeypatch)
     monkeypatch.setitem(PRESETS, "demo", tiny_preset(iterations=3))
     monkeypatch.setattr(stage_one, "Predictor", NodesAndNoise)
+    monkeypatch.setattr(operating_points, "Predictor", NodesAndNoiseInSinglePrecision)
     monkeypatch.setattr(run, "open_cohort", lambda *_: TinyCohort(tmp_path))
     return tmp_path
 
@@ -79,6 +90,10 @@ def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monk
     store = ModelStore(small / "model")
     assert all(store.load(name).trained_on == "phantom" for name in SERVED_NETWORKS)
     assert set(store.thresholds("glnet")) == {"0.5", "1", "2", "3", "4", "6"}
+    # The candidates that stage two learned from, and was measured on, are those that it will be handed.
+    measured = Artifacts(make_plan(small, preset=PRESETS["demo"])).counts(ROWS["lf-stratified"], 0)
+    assert store.thresholds("lf-stratified") == operating_thresholds(read_counts(measured.path, "validation"))
+    assert all(map(store.is_measured, ("lf-stratified", "lf-mean", "glnet", "set-glnet")))
 
     for module, name in (
         (stage_one, "train"),

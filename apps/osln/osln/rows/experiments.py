@@ -293,9 +293,6 @@ HANDED = "handed"
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 """The four networks of the paper's Figure 3."""
 
-FUSED = ("max", "mean", "learned")
-"""Ways in which the networks of a zone become one map."""
-
 ROWS = {
     row.name: row
     for row in (

@@ -50,6 +50,7 @@ def words(address: str, info: dict, store: dict) -> str:
         Lines for the terminal, with the exact commands.
     """
     models = ", ".join(info.get("models") or {})
+    first = next(iter(info.get("models") or {}), "osln")
     total = store.get("total", 0)
     return f"""
 ----------------------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ Browser   {address}/      cases, models and where the weights come from
 Python    from monailabel.client import MONAILabelClient
           client = MONAILabelClient("{address}")
           case = client.next_sample("first", {{}})["id"]
-          label, result = client.infer("osln", case, {{}})
+          label, result = client.infer("{first}", case, {{}})
 
 Not a medical device. Ctrl-C ends the server.
 ----------------------------------------------------------------------------------------------------

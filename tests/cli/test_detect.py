@@ -1,10 +1,12 @@
 """The command: options, exit status, and what it says."""
 
 import json
+import shutil
 
 import pytest
 
 from osln.__main__ import main
+from osln.imaging.grid import read_volume
 from small import store as small_store
 from small.outputs import bright as bright
 from small.outputs import bright_models as bright_models
@@ -39,6 +41,27 @@ def test_all_cases_are_done_and_told(command, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "a.json", "a.nii.gz", "a.png", "b.json", "b.nii.gz", "b.png", "index.html",
     ]  # fmt: skip
+
+
+def test_every_candidate_and_its_score_are_what_evaluate_reads(command, tmp_path, capsys):
+    assert command("--every-candidate") == 0
+    found = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text())["candidates"] for name in "ab"}
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores == {case: {str(one["id"]): one["score"] for one in ones} for case, ones in found.items()}
+    assert [len(of_case) for of_case in scores.values()] == [1, 2]
+    labels = read_volume(tmp_path / "out" / "b.nii.gz").array
+    assert sorted(set(labels.ravel().tolist())) == [0, 1, 2]
+
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    for case in "ab":
+        shutil.copy(tmp_path / "out" / f"{case}.nii.gz", truth)
+    assert (
+        main(["evaluate", "maps", str(tmp_path / "out"), str(truth), "--json", str(tmp_path / "e.json")]) == 0
+    )
+    # Asked otherwise the label maps are made anew, and scores of former ones do not stay.
+    assert command() == 0 and set(read_volume(tmp_path / "out" / "b.nii.gz").array.ravel()) == {0, 1}
+    assert not (tmp_path / "out" / "scores.json").exists()
 
 
 def test_a_failed_case_is_status_1_and_counted(command, tmp_path, capsys):

@@ -131,6 +131,7 @@ def test_the_latest_training_comes_first_and_those_that_never_ran_last():
 
 
 def test_a_training_without_a_case_to_learn_from_is_refused_before_it_starts(trainer, tmp_path):
+    (tmp_path / "studies").mkdir(exist_ok=True)
     with pytest.raises(ValueError, match="no approved label: review a case"):
         trainer.check_cases()
     assign(tmp_path / "studies", ["a"])

@@ -366,6 +366,9 @@ def test_without_a_validation_patient_nothing_is_published(root, models, gate):
 
 
 def test_what_makes_a_training_impossible_is_said(tmp_path, root, models, gate):
+    with pytest.raises(ValueError, match="there is no folder"):
+        retrain_classifier(tmp_path / "empty", models, "local-ct")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="review a case, submit it as final"):
         retrain_classifier(tmp_path / "empty", models, "local-ct")
     with pytest.raises(ValueError, match="unknown network 'ct'"):

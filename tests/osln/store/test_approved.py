@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.store.approved import approved_cases, load_columns, phantoms
@@ -31,3 +32,9 @@ def test_phantoms_are_the_cases_whose_true_nodes_are_known(tmp_path):
     add_case(tmp_path, "d")
     add_case(tmp_path, "f", truth=True)
     assert phantoms(tmp_path, ["d", "f"]) == {"f"} and phantoms(tmp_path, ["d"]) == set()
+
+
+def test_a_folder_that_is_not_there_is_refused_and_not_made(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder .*mistyped"):
+        approved_cases(tmp_path / "mistyped")
+    assert not (tmp_path / "mistyped").exists()

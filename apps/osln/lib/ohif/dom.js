@@ -23,7 +23,9 @@ const options = values =>
 
 const choice = (values, attributes = {}) => element('select', attributes, ...options(values));
 
-const round = (value, digits = 1) => (typeof value === 'number' ? value.toFixed(digits) : '–');
+// Adding 0 makes a 0 of what rounds to -0.
+const round = (value, digits = 1) =>
+  typeof value === 'number' ? (Number(value.toFixed(digits)) + 0).toFixed(digits) : '–';
 
 /**
  * Asks inside the panel; everything else waits.

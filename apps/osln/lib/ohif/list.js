@@ -5,11 +5,14 @@ const SIGNS = { undecided: '·', accepted: '✓', rejected: '✗', edited: '✎'
 const HEADS = [
   ['', 'state'],
   ['score', 'score of the model'],
-  ['mm', 'diameter of the sphere of the same volume'],
+  ['ø mm', 'diameter of the sphere of the same volume'],
   ['SUV', 'SUVmax'],
-  ['dist', 'millimeters from the tumor'],
+  ['dist', 'millimeters from the tumor, measured up to 100'],
   ['zone', 'proximal: at most 70 mm from the tumor'],
 ];
+
+/** Distances end at 100 mm (osln/imaging/distance.py). */
+const beyond = distance => (distance >= 100 ? '>100' : round(distance, 0));
 
 const millimeters = ({ radius_mm }) => (typeof radius_mm === 'number' ? 2 * radius_mm : null);
 
@@ -21,7 +24,7 @@ function inWords(candidate) {
     score !== null && `score ${round(score, 2)}`,
     `${round(millimeters(candidate))} millimeters`,
     suv_max !== null && `SUV ${round(suv_max)}`,
-    distance_mm !== null && `${round(distance_mm, 0)} millimeters from the tumor`,
+    distance_mm !== null && `${beyond(distance_mm)} millimeters from the tumor`,
     zone,
   ];
   return parts.filter(Boolean).join(', ');
@@ -66,7 +69,7 @@ class CandidateList {
       round(score, 2),
       round(millimeters(candidate)),
       round(suv_max),
-      round(distance_mm, 0),
+      beyond(distance_mm),
       zone ?? '–',
     ];
     const option = element('div', {

@@ -1,5 +1,5 @@
 // Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses geometry.js: onGrid; nodes.js: TUMOR, placesByValue, unpacked; review.js: Review; record.js: described, restoreDraft, storedCandidates; merge.js: pairs; server.js: account, caseFacts, giveBack, info, keptDraft, lease, proposedIn, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: element, line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
+// Uses geometry.js: onGrid; nodes.js: TUMOR, placesByValue, unpacked; review.js: Review; record.js: described, restoreDraft, storedCandidates; merge.js: pairs; server.js: account, caseFacts, foundBefore, giveBack, info, keptDraft, lease, proposedIn, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: element, line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
 
 const PET_LOOK_MS = 2000;
 
@@ -61,6 +61,16 @@ async function openCase(panel) {
   performance.mark('osln-usable');
   awaitPet(panel).catch(error => panel.trouble(error));
   panel.select(panel.review.shown(panel.order)[0]?.id ?? null, false);
+  await bringFound(panel).catch(error => panel.trouble(error));
+}
+
+/** What the server found before is brought as the key for it would; a label or a draft comes first. */
+async function bringFound(panel) {
+  if (panel.review.candidates.length || panel.revision) return;
+  const { model } = await foundBefore(panel.image);
+  if (panel.gone || !panel.idle || !(model in panel.models)) return;
+  panel.parts.model.value = model;
+  panel.act('find');
 }
 
 /** The stored label with its decisions, from the server into the review and the viewer. */

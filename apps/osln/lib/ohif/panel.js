@@ -112,7 +112,14 @@ class NodesPanel {
   }
 
   during(kind, text, work) {
-    return during(kind, text, work, sentence => this.gone || this.tell(sentence));
+    let told = null;
+    const tell = sentence => {
+      told = sentence;
+      if (!this.gone) this.tell(sentence);
+    };
+    // What was being done is over then; whatever else was said meanwhile stays.
+    const isSaid = () => told !== null && !this.gone && this.parts.said.textContent === told;
+    return during(kind, text, work, tell).finally(() => isSaid() && this.tell(''));
   }
 
   /** A key of the table; none means anything while a question is open or the server works. */

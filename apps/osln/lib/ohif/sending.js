@@ -48,14 +48,17 @@ async function sendCase(panel) {
     // What is on offer and stays unknown makes the case one in part; otherwise that is the annotator's choice.
     const complete = [['send', 'Submit']].filter(() => !left || undecided !== 'unknown');
     const told = left ? [`${left} undecided: ${COUNT_AS[undecided]}.`] : [];
+    const rest = panel.review.candidates.filter(({ state }) => state === 'undecided').length - left;
+    if (rest) told.push(`${rest} more below the operating point, not decided: they count as no nodes.`);
     return question(
       panel.place,
       `Submit ${nodes} ${nodes === 1 ? 'node' : 'nodes'}?`,
       [
         `${panel.title}, by ${panel.name}.`,
         ...told,
-        'In part: only what you have decided counts, everything else in the case stays unknown.',
-      ],
+        complete.length && 'Submit: the case is complete, and what is no node in it teaches that it is none.',
+        'Submit in part: only what you have decided counts, everything else in the case stays unknown.',
+      ].filter(Boolean),
       [
         ...complete,
         ['part', 'Submit in part'],

@@ -82,6 +82,13 @@ function asBytes(labels, tumor) {
   return Uint8Array.from(labels, value => (tumor && value === tumor ? TUMOR : value > MAX_VALUE ? 0 : value));
 }
 
+/** What the server found in a case before it was opened: {model, candidates, ...}; {} if nothing. */
+const foundBefore = image =>
+  json(`/osln/candidates?${query({ image })}`).catch(error => {
+    if (error.status !== 404) throw error;
+    return {};
+  });
+
 /**
  * A stored label of a CT, each node a value, the tumor 255: {case, series, revision, by, labels, grid}, without `labels`
  * and `grid` if there is none.

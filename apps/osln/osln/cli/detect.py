@@ -61,7 +61,12 @@ def add_parser(commands: Any) -> None:
         "--extension", default=".nii.gz", metavar="SUFFIX",
         help="of the label map: .nii.gz, .nii, .nrrd or .seg.nrrd",
     )  # fmt: skip
-    files.add_argument("--show-rejected", action="store_true", help="rejected candidates as value 2")
+    values = files.add_mutually_exclusive_group()
+    values.add_argument("--show-rejected", action="store_true", help="rejected candidates as value 2")
+    values.add_argument(
+        "--every-candidate", action="store_true",
+        help="each candidate, rejected or not, as a value of its own, and scores.json: what evaluate reads",
+    )  # fmt: skip
     files.add_argument("--seg", action="store_true", help="DICOM SEG too")
     files.add_argument("--rtstruct", action="store_true", help="DICOM RTSTRUCT too")
     files.add_argument("--ct-dicom", type=Path, metavar="FOLDER", help="DICOM of the CT, for image files")
@@ -90,7 +95,9 @@ def run(options: argparse.Namespace) -> int:
     make_absolute(options)
     forms = tuple(form for form in ("seg", "rtstruct") if getattr(options, form))
     pictures = options.pictures or options.overview
-    wanted = Wanted(options.out, options.extension, options.show_rejected, forms, pictures)
+    wanted = Wanted(
+        options.out, options.extension, options.show_rejected, forms, pictures, options.every_candidate
+    )
     with ExitStack() as stack, tqdm(unit="case", disable=None) as bar:
         options.inputs = [one if one == NONE else str(Path(one).absolute()) for one in options.inputs]
         cases = _cases(options, stack, bar)
@@ -184,6 +191,7 @@ def _run(
     """Tells what becomes of the cases; 1 if any failed."""
     from osln.output.overview import write_overview
     from osln.output.running import DONE, FAILED
+    from osln.output.writing import write_scores
 
     def say(line: str) -> None:
         bar.write(line, file=sys.stderr if options.json else sys.stdout)
@@ -200,6 +208,7 @@ def _run(
         for warning in outcome.warnings:
             if warning not in pipeline.warnings:
                 say(f"  note: {warning}")
+    write_scores(wanted.out)
     states = [outcome.state for outcome in outcomes]
     failed = states.count(FAILED)
     if options.overview:

@@ -7,6 +7,7 @@ are made from generated phantoms by ./scripts/osln tables --table all --phantoms
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from osln.cli.engines import add_engine, engine_of, make_absolute, positive
-from osln.cli.options import add_models, add_preset, add_training, command
+from osln.cli.options import MODELS, add_models, add_preset, add_training, command
 from osln.cli.progress import steps
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
 
@@ -94,7 +95,7 @@ def every_network(options: argparse.Namespace) -> list[str]:
         if isinstance(outcome, str):
             failed.append(f"{name}: {outcome}")
         else:
-            sys.stdout.write(summary(outcome))
+            sys.stdout.write(summary(outcome, options.models))
     return failed
 
 
@@ -220,14 +221,20 @@ def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
         return segmenter.retrain(options.store, options.models, name, **stage_one, **common)
 
 
-def summary(report: "RetrainReport") -> str:
-    """The report in a few lines."""
+def summary(report: "RetrainReport", models: Path) -> str:
+    """The report in a few lines; `models` is where the network was stored."""
+    next_step = report.next_step
+    if MODELS is None or models.absolute() != MODELS:
+        # The sentence is the server's, whose folder is the usual one.
+        next_step = next_step.replace(
+            " models publish ", f" models --models {shlex.quote(str(models))} publish "
+        )
     lines = [
         f"{report.network}: {report.sentence}",
         f"  learned from {', '.join(report.train_cases)}; compared on "
         f"{', '.join(report.validation_cases) or 'none'}",
         *(f"  left out {case}: {reason}" for case, reason in report.skipped.items()),
         *(f"  {case}: {found['after']}, before {found['before']}" for case, found in report.cases.items()),
-        f"  next: {report.next_step}",
+        f"  next: {next_step}",
     ]
     return "\n".join(lines) + "\n"

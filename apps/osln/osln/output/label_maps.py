@@ -41,7 +41,7 @@ def candidate_map(found: Detections, study: Study) -> np.ndarray:
     labels = found.labels_on_ct(study)
     if len(found.candidates) > LAST_VALUE:
         labels = np.where(labels > LAST_VALUE, 0, labels)
-    return labels.astype(np.uint8 if len(found.candidates) <= LAST_OF_A_BYTE else np.uint16)
+    return labels.astype(candidate_dtype(found))
 
 
 def candidate_names(found: Detections) -> dict[str, int]:
@@ -50,6 +50,11 @@ def candidate_names(found: Detections) -> dict[str, int]:
         f"{'lymph node' if candidate.kept else 'rejected candidate'} {candidate.id}": candidate.id
         for candidate in found.candidates[:LAST_VALUE]
     }
+
+
+def candidate_dtype(found: Detections) -> str:
+    """Type that holds the values of `candidate_map`."""
+    return "uint8" if len(found.candidates) <= LAST_OF_A_BYTE else "uint16"
 
 
 def write_label_map(

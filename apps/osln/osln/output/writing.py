@@ -1,6 +1,7 @@
 """The files of one case: label map, DICOM and picture, and the JSON that makes them a finished result."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +16,21 @@ from osln.files.arrays import plain, write_json
 from osln.files.images import write_atomically
 from osln.imaging.study import Study
 from osln.output.cases import Case
-from osln.output.label_maps import EXTENSIONS, LABELS, WITH_REJECTED, label_map, write_label_map
+from osln.output.label_maps import (
+    EXTENSIONS,
+    LABELS,
+    WITH_REJECTED,
+    candidate_dtype,
+    candidate_map,
+    candidate_names,
+    label_map,
+    write_label_map,
+)
 from osln.pipeline import Pipeline
 from osln.stage_one.candidates import Detections
+
+SCORES = "scores.json"
+"""Scores by case and value of the label map."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Wanted:
         out: Folder; it exists.
         extension: Of the label map, one of `osln.output.label_maps.EXTENSIONS`.
         with_rejected: Whether rejected candidates are the second value of the label map.
+        every: Whether each candidate, rejected or not, has its id as value; then `SCORES` has their scores.
         dicom: Of `osln.dicom.writing.export.WRITERS`.
         pictures: Whether a PNG is drawn.
     """
@@ -37,6 +51,7 @@ class Wanted:
     with_rejected: bool = False
     dicom: tuple[str, ...] = ()
     pictures: bool = False
+    every: bool = False
 
     def __post_init__(self) -> None:
         if self.extension not in EXTENSIONS:
@@ -81,6 +96,7 @@ def made_from(case: Case, pipeline: Pipeline, wanted: Wanted) -> dict[str, Any]:
             "threshold": pipeline.threshold,
             "score_threshold": second and second.threshold,
             "with_rejected": wanted.with_rejected,
+            **({"every": True} if wanted.every else {}),
         }
     )
 
@@ -121,13 +137,13 @@ def write_files(
         for name in names:
             (wanted.out / name).unlink(missing_ok=True)
         names = []
-    write_label_map(
-        wanted.label_map(case),
-        label_map(found, study, with_rejected=wanted.with_rejected),
-        study.ct.grid,
-        study.ct.file_grid,
-        WITH_REJECTED if wanted.with_rejected else LABELS,
-    )
+    if wanted.every:
+        labels, names_of, dtype = candidate_map(found, study), candidate_names(found), candidate_dtype(found)
+    else:
+        labels = label_map(found, study, with_rejected=wanted.with_rejected)
+        names_of, dtype = WITH_REJECTED if wanted.with_rejected else LABELS, "uint8"
+    place = wanted.label_map(case)
+    write_label_map(place, labels, study.ct.grid, study.ct.file_grid, names_of, dtype=dtype)
     for form, content in objects.items():
         write_atomically(wanted.object(case, form), content)
     if wanted.pictures:
@@ -137,6 +153,23 @@ def write_files(
         title = f"{case}: {found.experiment}, for research, not for clinical use"
         save_picture(draw_detections(found, None, title), wanted.picture(case))
     return list(dict.fromkeys([*names, *(path.name for path in wanted.files(case))]))
+
+
+def write_scores(out: Path) -> None:
+    """Writes the scores of the finished cases whose label maps hold every candidate, for `evaluate maps`.
+
+    Without such a case there is no such file, so that none of former label maps stays.
+    """
+    results = {path.stem: read_result(path) for path in sorted(out.glob("*.json"))}
+    scores = {
+        case: {str(one["id"]): one["score"] for one in content["candidates"]}
+        for case, content in results.items()
+        if content.get("made_from", {}).get("every")
+    }
+    if scores:
+        write_json(out / SCORES, scores)
+    elif _is_of(out / SCORES, results):
+        (out / SCORES).unlink()
 
 
 def finish(case: str, content: dict[str, Any], names: list[str], wanted: Wanted) -> None:
@@ -153,6 +186,14 @@ def read_result(path: Path) -> dict[str, Any]:
         return {}
     ours = isinstance(content, dict) and ("made_from" in content or "failed" in content)
     return content if ours else {}
+
+
+def _is_of(path: Path, cases: Mapping[str, Any]) -> bool:
+    """Whether a file is there that has scores of these cases and of no others."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).keys() <= cases.keys()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _dicom(

@@ -17,7 +17,13 @@ from osln.store.parts import part_of
 
 
 def approved_cases(root: Path) -> list[str]:
-    """Ids of the cases with an approved label, sorted."""
+    """Ids of the cases with an approved label, sorted.
+
+    Raises:
+        ValueError: There is no such folder: a mistyped one is not made.
+    """
+    if not root.is_dir():
+        raise ValueError(f"there is no folder {root}: a store has CTs, labels/final and labels/gtv")
     found = set()
     for path in (root / "labels" / "final").glob("*"):
         for suffix in SUFFIXES:

@@ -64,9 +64,11 @@ class Server:
         return found if found.get("id") else None
 
     def find(self, case):
-        """Has the nodes of a case found, and the result stored as its prediction."""
+        """Has the nodes of a case found by the server's first model, and stored as its prediction."""
         form = parse.urlencode({"params": json.dumps({"save_label": True})}).encode()
-        path = f"/infer/osln?{parse.urlencode({'image': case, 'output': 'json'})}"
+        models = self.get("/info/")["models"]
+        model = next(name for name, about in models.items() if about["type"] == "segmentation")
+        path = f"/infer/{parse.quote(model)}?{parse.urlencode({'image': case, 'output': 'json'})}"
         self.ask("POST", path, form, wait=SECONDS_OF_INFERENCE)
 
     def candidates(self, case):

@@ -11,7 +11,7 @@ from lib.options import Choice, Number, checked
 from lib.web.house import Access
 from osln.dicom.intake.roi_names import RoiRules, load_rules
 from osln.published import SERVED_ROWS
-from osln.rows.experiments import PRESETS, Preset
+from osln.rows.experiments import DEFAULT_ROW, PRESETS, Preset
 from osln.weights.devices import devices
 
 KEYS = {
@@ -32,7 +32,7 @@ KEYS = {
     "(default: 0, never by itself)",
     "evidence": "no: do not look at waiting cases by itself when nobody works (default: yes)",
     "row": "row that answers where nobody has chosen one: first in the viewers, for the strategies and for "
-    "retraining by itself (default: osln)",
+    f"retraining by itself (default: {DEFAULT_ROW})",
     "asked": "candidates that a strategy asks for in one case at most (default: 10)",
     "roi_rules": "YAML file with your hospital's rules for names of regions",
 }

@@ -1,11 +1,13 @@
 """Credentials of a PACS: found wherever they were given, and shown nowhere."""
 
+from pathlib import Path
+
 import pytest
 from monailabel.config import settings
 from monailabel.interfaces.utils import app as instances
 
 import start_server
-from lib.configuration import configuration
+from lib.configuration import KEYS, configuration
 from lib.pacs import settings as pacs_settings
 from osln.dicom.web.credentials import Credentials
 
@@ -89,3 +91,8 @@ def test_options_of_a_pacs_are_checked(tmp_path):
         configuration({"cache_gb": "much"}, str(tmp_path))
     with pytest.raises(ValueError, match="expected NAME=tumor"):
         configuration({"roi": "GTV1"}, str(tmp_path))
+
+
+def test_the_document_has_every_key_as_the_server_says_it():
+    text = (Path(__file__).parents[3] / "docs" / "install.md").read_text()
+    assert [key for key, meaning in KEYS.items() if f"| `{key}` | {meaning} |" not in text] == []

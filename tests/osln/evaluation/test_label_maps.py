@@ -99,11 +99,15 @@ def test_a_truth_mask_can_be_split_into_its_parts(write):
     folders = MapFolders(
         write("predictions", a=rows((0, 3, 1))), write("truth", a=rows((0, 3, 1), (6, 3, 1)))
     )
-    whole = map_cohort(folders, PAPER)
-    assert whole.scored["a"].n_nodes == 1 and any("--split-truth" in note for note in whole.notes)
-    parts = map_cohort(MapFolders(folders.predictions, folders.truth, split_truth=True), PAPER)
+    with pytest.raises(ValueError, match=r"that of 1 of 1 cases has several parts \(a\): --split-truth"):
+        map_cohort(folders, PAPER)
+    whole = map_cohort(replace(folders, whole_truth=True), PAPER)
+    assert whole.scored["a"].n_nodes == 1
+    parts = map_cohort(replace(folders, split_truth=True), PAPER)
     assert parts.scored["a"].n_nodes == 2 and parts.scored["a"].hits.tolist() == [True]
-    assert not any("--split-truth" in note for note in parts.notes)
+    # One part is one node without a word.
+    one = map_cohort(replace(folders, truth=write("one", a=rows((0, 3, 1)))), PAPER)
+    assert one.scored["a"].n_nodes == 1 and "truth" not in " ".join(one.notes)
 
 
 def test_a_prediction_map_of_one_value_is_parted_and_the_report_says_so(write):

@@ -35,6 +35,6 @@ def test_phantoms_are_the_cases_whose_true_nodes_are_known(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_refused_and_not_made(tmp_path):
-    with pytest.raises(ValueError, match="there is no folder .*mistyped"):
+    with pytest.raises(ValueError, match=r"there is no folder .*mistyped"):
         approved_cases(tmp_path / "mistyped")
     assert not (tmp_path / "mistyped").exists()

@@ -157,13 +157,17 @@ def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
         names: Networks of stage two.
 
     Returns:
-        `network`, `version`, `patients` (validation cases, or None where the version does not say), `points`
-        ([[false positives per patient, sensitivity], ...]); None if no version in use was measured.
+        `network`, `version`, `trained_on`, `patients` (validation cases, or None where the version does not
+        say), `points` ([[false positives per patient, sensitivity], ...]); None if no version in use was measured.
     """
     used = [version for name in names if (version := store.published(name)) is not None]
     for version in sorted(used, key=lambda one: str(one.metadata.get("created") or ""), reverse=True):
         if curve := store.curve(version.network):
-            about = {"network": version.network, "version": version.name}
+            about = {
+                "network": version.network,
+                "version": version.name,
+                "trained_on": version.trained_on,
+            }
             patients = len(version.metadata.get("validation_cases") or []) or None
             points = [[one["fp_per_patient"], one["sensitivity"]] for one in curve]
             return about | {"patients": patients, "points": points}

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.models.overview import networks, newest_curve
 from lib.store.quality import reviewed_cases, summary
-from osln.rows.experiments import SERVED_CLASSIFIERS
 
 router = APIRouter(prefix="/osln", tags=["OSLN"])
 USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
@@ -58,7 +57,9 @@ async def rollback(wanted: Network, user: User = REVIEWER) -> dict[str, Any]:
 async def quality(user: User = USER) -> dict[str, Any]:
     app = app_instance()
     cases = reviewed_cases(app.datastore())
-    curve = newest_curve(app.published.store, list(SERVED_CLASSIFIERS))
+    # Of those that nobody has retrained, that of the row that answers by itself.
+    classifiers = [row.classifier for row in app.published.rows.values() if row.classifier]
+    curve = newest_curve(app.published.store, list(dict.fromkeys(classifiers)))
     return {"summary": summary(cases), "cases": cases, "froc": curve}
 
 

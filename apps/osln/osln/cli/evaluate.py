@@ -61,7 +61,11 @@ def add_parser(commands: Any) -> None:
     maps.add_argument("--scores", type=Path, help="CSV or JSON (default: scores.csv or scores.json beside)")
     maps.add_argument("--probabilities", type=Path, help="folder: the mean inside a prediction is its score")
     maps.add_argument("--level", type=float, help="the predictions are probability maps: cut them here")
-    maps.add_argument("--split-truth", action="store_true", help="nodes are the truth's connected parts")
+    apart = maps.add_mutually_exclusive_group()
+    apart.add_argument("--split-truth", action="store_true", help="nodes are the truth's connected parts")
+    apart.add_argument(
+        "--whole-truth", action="store_true", help="one value is one node, in several parts too"
+    )
     maps.add_argument(
         "--whole-predictions", action="store_true",
         help="a prediction map of one value is one prediction, also where it has several parts",
@@ -118,6 +122,7 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
         options.level,
         options.ignore,
         options.split_truth,
+        options.whole_truth,
         options.whole_predictions,
         options.only_common,
         in_part(options.truth),

@@ -93,6 +93,8 @@ def words(report: "ImportReport", written: Path) -> str:
         out(f"skipped {skipped['patient']} {skipped['what']}: {skipped['reason']}")
     for problem in report.problems:
         out(f"not read: {problem}")
+    if not (report.imported or report.present or report.skipped or report.problems):
+        out("nothing to import was found: expected DICOM files of CT series, in folders or zip archives")
     for name, count in report.ambiguous.most_common():
         out(f'decide: --roi "{name}=tumor|node|ignore" ({count} studies)')
     out(

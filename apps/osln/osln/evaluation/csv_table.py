@@ -61,6 +61,8 @@ def read_table(path: Path, names: Names, required: Sequence[str]) -> CsvTable:
         ValueError: The file cannot be read, a required column is missing, two columns mean the same, or a
             line has another number of cells than the header. The message says what was found.
     """
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}: expected CSV with the columns {', '.join(required)}")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=_delimiter(file.readline()))

@@ -35,6 +35,8 @@ class MapFolders:
         ignored: Label maps of findings that make a prediction neither true nor false; a case without
             a file has none.
         split_truth: Nodes are the 26-connected components of the truth, whatever their values.
+        whole_truth: One node for each value also where no truth has more than one; else several parts of a
+            single value are refused, because nobody knows whether they are nodes.
         whole_predictions: One prediction for each value; else the 26-connected components of a prediction
             map of a single value are predictions of their own, unless a file has scores by value.
         only_common: Leave cases out that are in one folder only, instead of refusing them.
@@ -48,6 +50,7 @@ class MapFolders:
     level: float | None = None
     ignored: Path | None = None
     split_truth: bool = False
+    whole_truth: bool = False
     whole_predictions: bool = False
     only_common: bool = False
     in_part: Sequence[str] = ()
@@ -95,6 +98,7 @@ def map_cohort(
     sweeps: dict[str, Sweep] = {}
     largest = 0
     parted = 0
+    several: list[str] = []
     for case in watched(cases):
         reference = _read(case, "truth", true[case])
         grid = reference.grid
@@ -102,6 +106,8 @@ def map_cohort(
         if folders.split_truth:
             nodes = ndimage.label(nodes != 0, CONNECTIVITY)[0]
         largest = max(largest, int(nodes.max()))
+        if largest == 1 and ndimage.label(nodes != 0, CONNECTIVITY)[1] > 1:
+            several.append(case)
         image = _read(case, "prediction", found[case], grid)
         if folders.level is not None:
             prob = _probability(case, image)
@@ -122,10 +128,11 @@ def map_cohort(
             other = _labels(case, "ignored findings", _read(case, "ignored findings", ignored[case], grid))
             hitting = find_overlaps(labels, other, replace(criterion, radius=None)).hitting
             matchings[case] = matchings[case].ignoring(hitting)
-    if largest == 1 and not folders.split_truth:
-        notes.append(
-            "no truth holds more than one label: if its nodes are not told apart by their values, use "
-            "--split-truth"
+    if largest == 1 and several and not folders.whole_truth:
+        raise ValueError(
+            f"no truth holds more than one value, that of {len(several)} of {len(cases)} cases has several "
+            f"parts ({', '.join(several[:3])}): --split-truth takes each part for a node, --whole-truth the "
+            "value for one"
         )
     if parted:
         notes.append(

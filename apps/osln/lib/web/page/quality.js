@@ -93,9 +93,10 @@ function annotators(cases) {
 function froc(curve) {
   const title = make('h3', { textContent: 'FROC of the newest version in use' });
   if (!curve) {
-    return [title, make('p', { className: 'empty', textContent: 'No version in use was validated on patients of this store: train a network of stage two once validation cases are approved. Shipped weights have no curve of their own here; their results are in the document results-phantom.' })];
+    return [title, make('p', { className: 'empty', textContent: 'No version in use was validated on patients of this store: train a network of stage two once validation cases are approved. What shipped weights find is in the document results-shipped.' })];
   }
-  const patients = typeof curve.patients === 'number' ? `, ${counted(curve.patients, 'validation patient')}` : '';
+  const known = typeof curve.patients === 'number' ? `, ${counted(curve.patients, 'validation patient')}` : '';
+  const patients = curve.trained_on === 'phantom' ? ', on generated phantoms, not on patients' : known;
   const most = Math.max(...curve.points.map(point => point[0]));
   return [title, figure(`${unbroken(curve.network)} ${unbroken(curve.version)}${patients}`,
     chart([{ points: curve.points }, { points: curve.points, dots: true }], { title: 'FROC', x: 'false positives per patient', y: 'sensitivity', low: 0, high: 1, xLow: 0, xHigh: most }))];

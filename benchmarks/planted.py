@@ -26,7 +26,14 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.planted_drawing import draw
-from benchmarks.planted_figures import above_table, class_table, false_table, record, strength_table
+from benchmarks.planted_figures import (
+    above_table,
+    class_table,
+    false_table,
+    painted,
+    record,
+    strength_table,
+)
 from benchmarks.real_image_checks import SET, store_case
 from osln.cli.phantoms import read_ct_and_tumor
 from osln.files.images import write_atomically
@@ -109,6 +116,7 @@ def report(planted: dict[str, list[dict[str, Any]]]) -> str:
     for number in (4, 8):
         text += [f"\nFound by class at {number} false candidates per patient\n", class_table(planted, number)]
     text += ["\nWhat the false ones lie on at 8 per patient\n", false_table(planted, 8)]
+    text += ["\nIf nothing of the CT's own anatomy were taken for a node\n", strength_table(painted(planted))]
     return "\n".join(text) + "\n"
 
 

@@ -12,6 +12,7 @@ from benchmarks.planted_figures import (
     class_table,
     false_table,
     lies_on,
+    painted,
     places,
     record,
     strength_table,
@@ -48,6 +49,12 @@ def test_strength_is_read_from_the_curve():
     # At 2 false per patient all four false ones are in, so the node with .3 has come in as well.
     assert [cell.split()[0] for cell in cells[1:5]] == ["0.75", "0.75", "0.75", "0.75"]
     assert cells[5:] == ["3 of 4", "2.0"]
+
+
+def test_what_a_perfect_filter_of_the_patient_s_own_anatomy_would_leave():
+    (left,) = painted({"osln": RECORDS}).values()
+    assert [[false["lies_on"] for false in one["false"]] for one in left] == [["vessel"], []]
+    assert [one["nodes"] for one in left] == [one["nodes"] for one in RECORDS]
 
 
 def test_the_threshold_is_the_last_with_at_most_so_many_false_ones():

@@ -158,7 +158,8 @@ def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
 
     Returns:
         `network`, `version`, `trained_on`, `patients` (validation cases, or None where the version does not
-        say), `points` ([[false positives per patient, sensitivity], ...]); None if no version in use was measured.
+        say), `points` ([[false positives per patient, sensitivity], ...]); None if no version in use was
+        measured.
     """
     used = [version for name in names if (version := store.published(name)) is not None]
     for version in sorted(used, key=lambda one: str(one.metadata.get("created") or ""), reverse=True):

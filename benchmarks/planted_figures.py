@@ -100,7 +100,7 @@ def threshold_at(records: Sequence[Record], false_positives: float) -> float:
 
 
 def painted(rows: Mapping[str, Sequence[Record]]) -> dict[str, list[Record]]:
-    """The records without what lies on the patient's own anatomy: what a perfect filter of that would leave."""
+    """The records without what lies on the patient's own anatomy, as a perfect filter would leave them."""
     return {
         row: [{**one, "false": [false for false in one["false"] if false["lies_on"]]} for one in records]
         for row, records in rows.items()

@@ -29,6 +29,9 @@ def server(tmp_path_factory):
         pytest.skip("needs Playwright and Chromium: pip install playwright, apt-get install chromium")
     folder = tmp_path_factory.mktemp("reviewed")
     shutil.copytree(SAMPLES, folder / "store")
+    for place in (".", "pet", "labels/gtv"):
+        case = folder / "store" / place / "phantom-04.nii.gz"
+        shutil.copy(case, case.with_name("found-before.nii.gz"))
     with LocalServer(folder / "store", folder / "server.log", {"device": "cpu", "threads": "1"}) as running:
         yield running
 
@@ -70,6 +73,24 @@ def found(viewer, server, case, name):
     assert "candidates" in viewer.told("Find nodes")
     viewer.show("all")
     return viewer.candidates()
+
+
+def test_what_the_server_found_before_is_on_the_list_when_a_case_is_opened(server, browser):
+    params = {"save_label": True}
+    reply = requests.post(
+        f"{server.url}/infer/osln-numbers?image=found-before&output=json",
+        data={"params": json.dumps(params)},
+        timeout=120,
+    )
+    assert reply.ok, reply.text
+
+    viewer = page_of(browser.new_context(viewport=SIZE))
+    viewer.open(server.url, study_uid("found-before"))
+    assert "candidates" in viewer.said()
+
+    assert viewer.candidates() and set(viewer.candidates().values()) == {"undecided"}
+    assert viewer.page.input_value("select[aria-label='model']") == "osln-numbers"
+    assert not viewer.errors
 
 
 def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, browser):

@@ -68,8 +68,8 @@ async function openCase(panel) {
 async function bringFound(panel) {
   if (panel.review.candidates.length || panel.revision) return;
   const { model } = await foundBefore(panel.image);
-  if (panel.gone || !panel.idle || !(model in panel.models)) return;
-  panel.parts.model.value = model;
+  if (panel.gone || !panel.idle || !(model?.name in panel.models)) return;
+  panel.parts.model.value = model.name;
   panel.act('find');
 }
 

@@ -29,10 +29,21 @@ class StoreState:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
         self._damaged: dict[Path, str] = {}
+        self._manifest: tuple[tuple[int, int, int], Mapping[str, Any]] | None = None
 
-    def _shipped_manifest(self) -> dict[str, Any]:
+    def _shipped_manifest(self) -> Mapping[str, Any]:
+        """What came with the software; read again when its file is another one."""
         path = self.root / SHIPPED / "manifest.json"
-        return self._read(path, "the weights that came with the software are not used: copy it again") or {}
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            self._damaged.pop(path, None)
+            return {}
+        stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        if self._manifest is None or self._manifest[0] != stamp:
+            instead = "the weights that came with the software are not used: copy it again"
+            self._manifest = stamp, self._read(path, instead) or {}
+        return self._manifest[1]
 
     def _state(self) -> dict[str, Any]:
         last = self._last_good

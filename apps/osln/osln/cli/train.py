@@ -233,6 +233,11 @@ def summary(report: "RetrainReport", models: Path) -> str:
         f"{report.network}: {report.sentence}",
         f"  learned from {', '.join(report.train_cases)}; compared on "
         f"{', '.join(report.validation_cases) or 'none'}",
+        *(
+            []
+            if report.version_before
+            else [f"  began from random weights: {models} had none of {report.network}"]
+        ),
         *(f"  left out {case}: {reason}" for case, reason in report.skipped.items()),
         *(f"  {case}: {found['after']}, before {found['before']}" for case, found in report.cases.items()),
         f"  next: {next_step}",

@@ -187,7 +187,7 @@ def curves(learned: Mapping[str, Checkpoint]) -> Figure:
         losses: Any = one.metadata["losses"]
         left.plot([step for step, *_ in losses], [dice for *_, dice in losses], linewidth=1)
         right.plot(*zip(*watched(one), strict=True), marker="o", markersize=3, label=RECIPES[name].words)
-    left.set(xlabel="training step", ylabel="Dice loss of the batches, mean of 50 steps", ylim=(0, 1))
+    left.set(xlabel="training step", ylabel="Dice loss of the batches, mean of 50 steps", ylim=(0, 1.05))
     right.set(xlabel="training step", ylabel="mRecall, validation phantoms", ylim=(0, 1))
     right.legend(fontsize=7)
     return figure

@@ -92,6 +92,18 @@ def test_a_first_round_has_the_preset_s_rate_and_length_and_no_rival(idle, model
     assert report.train_cases == ["d", "f", "g"] and report.validation_cases == ["a"]
 
 
+def test_weights_whose_operating_points_cannot_be_measured_do_not_come_into_use(idle, models, monkeypatch):
+    def fails(store, checkpoint, compared):
+        raise ValueError("no space")
+
+    first = idle()
+    monkeypatch.setattr(first, "renew", fails)
+    report = first.run()
+    assert not report.published and "points cannot be measured: no space" in report.sentence
+    assert models.published("ct") is None and [one.name for one in models.versions("ct")] == [report.version]
+    assert report.version in report.next_step
+
+
 def test_a_round_that_goes_on_has_a_fourth_of_the_rate_and_its_share_of_the_length(idle, models):
     models.publish("ct", models.add(untrained("ct")).name)
     further = idle()

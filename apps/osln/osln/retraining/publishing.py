@@ -188,10 +188,19 @@ def conclude(
     if stays and (why := _worse_than_none(store, trained, highest_risk)):
         sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
-        # Measured first: the new weights never answer at the operating points of the former ones.
-        renewed = renew(store.trying(version))
-        store.publish(name, version.name)
-        sentence += f"; {renewed}"
+        try:
+            # Measured first: the new weights never answer at the operating points of the former ones.
+            renewed = renew(store.trying(version))
+        except ValueError as error:
+            published = False
+            sentence = (
+                f"{version.name} was trained and stored but not published, because its operating points "
+                f"cannot be measured: {error}"
+            )
+            next_step = f"mend that, and publish by hand: ./scripts/osln models publish {name} {version.name}"
+        else:
+            store.publish(name, version.name)
+            sentence += f"; {renewed}"
     if compared.patients and (used := _rounds_before(store, version, compared)) >= MANY_ROUNDS:
         sentence += (
             f"; {used} rounds before were judged on most of these patients, so whatever passed fits them "

@@ -127,7 +127,7 @@ The server is up with {cases} synthetic patient{"" if cases == 1 else "s"} in th
 
 OHIF      {server}/ohif/   list of the studies; or straight to the patients:
 {chr(10).join(links)}
-Slicer    module MONAI Label, server {server}
+Slicer    module MONAILabel, server {server}
 
 Not a medical device. Ctrl-C ends the server and the PACS.
 ----------------------------------------------------------------------------------------------------"""

@@ -58,7 +58,7 @@ def words(address: str, info: dict, store: dict) -> str:
 Models: {models}
 
 OHIF      {address}/ohif/  list of the cases; open one in the mode 'Lymph nodes'
-Slicer    Install the extension MONAILabel, open the module MONAI Label, enter {address}
+Slicer    Install the extension MONAILabel, open the module MONAILabel, enter {address}
           as server, press the refresh button, then "Next Sample" and "Run" under Auto Segmentation.
 Browser   {address}/      cases, models and where the weights come from
           {address}/docs  all endpoints, to be tried by hand
@@ -78,7 +78,7 @@ def with_login(address: str) -> str:
 ----------------------------------------------------------------------------------------------------
 OSLN Label is up on {address}; everybody has to log in.
 
-Slicer    Install the extension MONAILabel, open the module MONAI Label, enter {address}
+Slicer    Install the extension MONAILabel, open the module MONAILabel, enter {address}
           as server and press the refresh button: it asks for name and password.
 Browser   {address}/       asks for name and password, too
 Accounts  ./scripts/osln users add NAME --role annotator --users FILE

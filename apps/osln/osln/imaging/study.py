@@ -70,7 +70,7 @@ def check_ct(case: str, ct: Volume) -> None:
         raise ValueError(
             f"case {case}: the lowest value of the CT is {ct.array.min():g}, a CT in HU has air at -1000: is "
             "it a PET or another image, or stored without its offset (RescaleIntercept)? 3D Slicer sends the "
-            "first volume of its scene, so load the CT first; ./scripts/osln detect expects CT PET TUMOR"
+            "first volume of its scene, so load the CT first; on the command line the order is CT PET TUMOR"
         )
 
 

@@ -159,3 +159,22 @@ def test_a_row_with_learned_fusion_runs_with_what_was_fitted_and_says_when_it_is
     assert "the fusion of lf-learned was fitted to other weights" in fusion
     assert "operating points of lf-learned were measured with other weights" in points
     assert load_pipeline(models, "lf-stratified").learned is None
+
+
+def test_networks_and_points_are_of_one_moment(tmp_path, monkeypatch):
+    store = ModelStore(tmp_path)
+    small_store.publish(tmp_path, ["ct"])
+    store.set_thresholds("ct", {"0.15": 0.4})
+    published = Published(store, rows=ROWS)
+    really, first = published.networks, published.versions()["ct"]
+
+    def while_somebody_publishes(row, device):
+        found = really(row, device)
+        if store.published("ct") == first:
+            store.publish("ct", store.add(small_store.untrained("ct", seed=1)).name)
+            store.set_thresholds("ct", {"0.15": 0.7})
+        return found
+
+    monkeypatch.setattr(published, "networks", while_somebody_publishes)
+    pipeline = in_use(ROWS["ct"], published, "cpu")
+    assert pipeline.threshold == 0.7 and pipeline.versions["ct"] == store.published("ct") != first

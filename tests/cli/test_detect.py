@@ -62,6 +62,11 @@ def test_every_candidate_and_its_score_are_what_evaluate_reads(command, tmp_path
     # Asked otherwise the label maps are made anew, and scores of former ones do not stay.
     assert command() == 0 and set(read_volume(tmp_path / "out" / "b.nii.gz").array.ravel()) == {0, 1}
     assert not (tmp_path / "out" / "scores.json").exists()
+    # Somebody else's are left alone.
+    (tmp_path / "out" / "scores.json").write_text('{"a": {"1": 0.5}}')
+    assert command() == 0 and command("--every-candidate") == 1
+    assert "choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "out" / "scores.json").read_text() == '{"a": {"1": 0.5}}'
 
 
 def test_a_failed_case_is_status_1_and_counted(command, tmp_path, capsys):

@@ -99,8 +99,10 @@ def test_a_truth_mask_can_be_split_into_its_parts(write):
     folders = MapFolders(
         write("predictions", a=rows((0, 3, 1))), write("truth", a=rows((0, 3, 1), (6, 3, 1)))
     )
-    with pytest.raises(ValueError, match=r"that of 1 of 1 cases has several parts \(a\): --split-truth"):
-        map_cohort(folders, PAPER)
+    for value in (1, 255):
+        mask = replace(folders, truth=write(f"truth-{value}", a=rows((0, 3, value), (6, 3, value))))
+        with pytest.raises(ValueError, match=r"that of 1 of 1 cases has several parts \(a\): --split-truth"):
+            map_cohort(mask, PAPER)
     whole = map_cohort(replace(folders, whole_truth=True), PAPER)
     assert whole.scored["a"].n_nodes == 1
     parts = map_cohort(replace(folders, split_truth=True), PAPER)

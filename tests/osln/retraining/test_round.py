@@ -94,14 +94,42 @@ def test_a_first_round_has_the_preset_s_rate_and_length_and_no_rival(idle, model
 
 def test_weights_whose_operating_points_cannot_be_measured_do_not_come_into_use(idle, models, monkeypatch):
     def fails(store, checkpoint, compared):
-        raise ValueError("no space")
+        raise OSError(28, "No space left on device")
 
     first = idle()
     monkeypatch.setattr(first, "renew", fails)
     report = first.run()
-    assert not report.published and "points cannot be measured: no space" in report.sentence
+    assert not report.published and "points cannot be measured: [Errno 28] No space" in report.sentence
     assert models.published("ct") is None and [one.name for one in models.versions("ct")] == [report.version]
     assert report.version in report.next_step
+
+
+def test_who_publishes_while_the_points_are_measured_has_decided(idle, models, monkeypatch):
+    first = idle()
+    other = models.add(untrained("ct", seed=5)).name
+
+    def meanwhile(store, checkpoint, compared):
+        models.publish("ct", other)
+        return "renewed"
+
+    monkeypatch.setattr(first, "renew", meanwhile)
+    report = first.run()
+    assert not report.published and f"meanwhile {other} was put to use" in report.sentence
+    assert models.published("ct").name == other
+
+
+def test_points_are_measured_again_if_a_network_beside_was_replaced_meanwhile(idle, models, monkeypatch):
+    first, measured = idle(), []
+
+    def renew(store, checkpoint, compared):
+        if not measured:
+            models.publish("ef", models.add(untrained("ef")).name)
+        measured.append(store.checksum("ef"))
+        return "renewed"
+
+    monkeypatch.setattr(first, "renew", renew)
+    assert first.run().published
+    assert len(measured) == 2 and measured[1] == models.checksum("ef")
 
 
 def test_a_round_that_goes_on_has_a_fourth_of_the_rate_and_its_share_of_the_length(idle, models):

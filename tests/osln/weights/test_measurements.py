@@ -61,9 +61,29 @@ def test_weights_that_nobody_measured_go_by_the_closest_ones_and_say_so(store):
     publish(store, "ct-distal")
 
     assert store.thresholds("lf-mean") == {"0.15": 0.12} and not store.is_measured("lf-mean")
+    assert store.is_as_shipped("ct-distal") is False
     assert store.thresholds("set-glnet") == POINTS and store.curve("set-glnet") == []
     (remark,) = Published(store).remarks(row)
     assert remark.startswith("the operating points of lf-mean and set-glnet were measured with other weights")
+
+
+def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(store):
+    publish(store, "ct-distal", seed=1)
+    store.set_thresholds("lf-mean", {"0.15": 0.9})
+    store.set_thresholds("set-glnet", {"3": 0.99, "1": 0.999})
+    store.set_fusion("lf-learned", {"all": {"bad": 1}})
+    store.rollback("ct-distal")
+
+    version = store.add(untrained("ct-distal", seed=2))
+    tried = store.trying(version)
+    assert tried.thresholds("lf-mean") == {"0.15": 0.12} and tried.thresholds("set-glnet") == POINTS
+    store.publish("ct-distal", version.name)
+
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS
+    assert not store.is_measured("lf-mean") and not store.is_measured("set-glnet")
+    # Whatever is measured later takes its place.
+    store.set_thresholds("lf-mean", {"0.15": 0.2})
+    assert store.thresholds("lf-mean") == {"0.15": 0.2} and store.is_measured("lf-mean")
 
 
 def test_scores_belong_to_the_threshold_at_which_candidates_are_handed_over(store):
@@ -105,7 +125,7 @@ def test_points_that_were_never_measured_are_none_and_said(tmp_path):
 def test_what_former_software_kept_is_believed_until_something_is_measured(store):
     version = publish(store, "ct-distal")
     path = store.root / "published.json"
-    state = json.loads(path.read_text())
+    state = {"published": json.loads(path.read_text())["published"]}
     state["thresholds"] = {"lf-mean": {"0.15": 0.33}}
     state["curves"] = {"lf-mean": {}}
     state["fusions"] = {"lf-learned": {"weights": {"ct-distal": version.sha256}, "zones": {"all": {}}}}
@@ -115,9 +135,20 @@ def test_what_former_software_kept_is_believed_until_something_is_measured(store
     assert store.fusion("lf-learned")["zones"] == {"all": {}}
 
     publish(store, "ct-proximal")
+    assert store.thresholds("lf-mean") == {"0.15": 0.33} and not store.is_measured("lf-mean")
     store.set_thresholds("lf-mean", {"0.15": 0.44})
     store.rollback("ct-proximal")
-    # Three of these four weights are those of .44; the old ones are of nobody knows which.
-    assert store.thresholds("lf-mean") == {"0.15": 0.44} and not store.is_measured("lf-mean")
     store.rollback("ct-distal")
     assert store.thresholds("set-glnet") == POINTS
+
+
+def test_a_curve_of_former_software_is_of_the_networks_that_it_names_alone(store):
+    publish(store, "set-glnet")
+    published = json.loads((store.root / "published.json").read_text())["published"]
+    names = (*STAGE_ONE, "set-glnet")
+    now = {name: store.checksum(name) for name in names}
+    for weights, expected in ((now, CURVE), (now | {"ct-distal": "another"}, [])):
+        state = {"published": published, "thresholds": {"set-glnet": {"3": 0.7}}}
+        state["curves"] = {"set-glnet": {"weights": weights, "points": CURVE}}
+        (store.root / "published.json").write_text(json.dumps(state))
+        assert store.thresholds("set-glnet") == {"3": 0.7} and store.curve("set-glnet") == expected

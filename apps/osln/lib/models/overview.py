@@ -157,7 +157,7 @@ def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
         names: Networks of stage two.
 
     Returns:
-        `network`, `version`, `trained_on`, `patients` (validation cases, or None where the version does not
+        `network`, `version`, `shipped`, `patients` (validation cases, or None where the version does not
         say), `points` ([[false positives per patient, sensitivity], ...]); None if no version in use was
         measured.
     """
@@ -167,7 +167,7 @@ def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
             about = {
                 "network": version.network,
                 "version": version.name,
-                "trained_on": version.trained_on,
+                "shipped": store.is_as_shipped(version.network),
             }
             patients = len(version.metadata.get("validation_cases") or []) or None
             points = [[one["fp_per_patient"], one["sensitivity"]] for one in curve]

@@ -61,16 +61,15 @@ async function openCase(panel) {
   performance.mark('osln-usable');
   awaitPet(panel).catch(error => panel.trouble(error));
   panel.select(panel.review.shown(panel.order)[0]?.id ?? null, false);
-  await bringFound(panel).catch(error => panel.trouble(error));
+  tellFound(panel).catch(error => panel.trouble(error));
 }
 
-/** What the server found before is brought as the key for it would; a label or a draft comes first. */
-async function bringFound(panel) {
+/** Where nobody has begun and the server has found nodes before, how they come: by key, since work begins with it. */
+async function tellFound(panel) {
   if (panel.review.candidates.length || panel.revision) return;
-  const { model } = await foundBefore(panel.image);
-  if (panel.gone || !panel.idle || !(model?.name in panel.models)) return;
-  panel.parts.model.value = model.name;
-  panel.act('find');
+  const { candidates = [] } = await foundBefore(panel.image);
+  if (panel.gone || !candidates.length || panel.review.candidates.length || panel.parts.said.textContent) return;
+  panel.tell(`${candidates.length} candidates were found before: Find nodes (Shift+F) brings them.`);
 }
 
 /** The stored label with its decisions, from the server into the review and the viewer. */

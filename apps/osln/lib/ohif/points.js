@@ -22,7 +22,7 @@ function positionOf(curve, threshold) {
 function pointTold(curve, threshold) {
   const score = `score from ${threshold.toFixed(2)}`;
   if (!curve.length) return { text: score, title: 'no validation curve of these weights here' };
-  const title = 'of the validation patients of these weights, not of this one; shipped weights: of generated phantoms';
+  const title = 'as measured on validation patients, not on this one; as shipped, on generated phantoms';
   const point = curve[positionOf(curve, threshold)];
   if (!point) return { text: `all candidates, ${score}`, title };
   const found = typeof point.sensitivity === 'number' ? `, finds ${Math.round(100 * point.sensitivity)}%` : '';

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from osln.output.running import run_cases
-    from osln.output.writing import Wanted
+    from osln.output.writing import Wanted, check_scores
     from osln.weights.devices import devices
 
     make_absolute(options)
@@ -105,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
             options.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"{options.out} cannot be made: {error.strerror}") from error
+        if wanted.every:
+            check_scores(wanted.out)
         bar.set_description_str("loading networks")
         networks = _networks(options)
         spread = options.cluster is not None or options.processes is not None
@@ -208,7 +210,8 @@ def _run(
         for warning in outcome.warnings:
             if warning not in pipeline.warnings:
                 say(f"  note: {warning}")
-    write_scores(wanted.out)
+    if wanted.every:
+        write_scores(wanted.out)
     states = [outcome.state for outcome in outcomes]
     failed = states.count(FAILED)
     if options.overview:

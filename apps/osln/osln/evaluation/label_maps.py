@@ -96,7 +96,7 @@ def map_cohort(
         )
     matchings: dict[str, Matching] = {}
     sweeps: dict[str, Sweep] = {}
-    largest = 0
+    most = 0
     parted = 0
     several: list[str] = []
     for case in watched(cases):
@@ -105,8 +105,9 @@ def map_cohort(
         nodes = _labels(case, "truth", reference)
         if folders.split_truth:
             nodes = ndimage.label(nodes != 0, CONNECTIVITY)[0]
-        largest = max(largest, int(nodes.max()))
-        if largest == 1 and ndimage.label(nodes != 0, CONNECTIVITY)[1] > 1:
+        values_of = np.count_nonzero(np.unique(nodes))
+        most = max(most, values_of)
+        if values_of == 1 and ndimage.label(nodes != 0, CONNECTIVITY)[1] > 1:
             several.append(case)
         image = _read(case, "prediction", found[case], grid)
         if folders.level is not None:
@@ -128,7 +129,7 @@ def map_cohort(
             other = _labels(case, "ignored findings", _read(case, "ignored findings", ignored[case], grid))
             hitting = find_overlaps(labels, other, replace(criterion, radius=None)).hitting
             matchings[case] = matchings[case].ignoring(hitting)
-    if largest == 1 and several and not folders.whole_truth:
+    if most == 1 and several and not folders.whole_truth:
         raise ValueError(
             f"no truth holds more than one value, that of {len(several)} of {len(cases)} cases has several "
             f"parts ({', '.join(several[:3])}): --split-truth takes each part for a node, --whole-truth the "

@@ -97,9 +97,10 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
             )
             return {"case": case.name, **told, "made_from": made}
 
-        names = write_files(found, study, content(), wanted, series)
+        about = content()
+        names = write_files(found, study, about, wanted, series)
         done = time.perf_counter()
-        finished = content(write=done - detected, total=done - began)
+        finished = about | content(write=done - detected, total=done - began)
         finish(case.name, finished, names, wanted)
     return Outcome(
         case.name,

@@ -1,11 +1,12 @@
 """The files of one case: label map, DICOM and picture, and the JSON that makes them a finished result."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from osln import __version__
 from osln.dicom.nodes import NodeSet
@@ -117,7 +118,7 @@ def write_files(
     Args:
         found: The candidates.
         study: The case.
-        about: `result` and `made_from`.
+        about: `result` and `made_from`; gets `drawn`, the candidates in a label map that has all of them.
         wanted: What to write.
         series: DICOM images of the CT; None if no DICOM is wanted.
 
@@ -128,6 +129,10 @@ def write_files(
         ValueError: If the CT's voxels are not those of the series; nothing is written then.
     """
     case = study.case
+    if wanted.every and case == Path(SCORES).stem:
+        raise ValueError(
+            f"its result would lie where the scores of all cases lie ({SCORES}): call it otherwise"
+        )
     objects = _dicom(found, study, about, wanted, series) if series is not None else {}
     path = result_path(wanted.out, case)
     former = read_result(path)
@@ -139,6 +144,8 @@ def write_files(
         names = []
     if wanted.every:
         labels, names_of, dtype = candidate_map(found, study), candidate_names(found), candidate_dtype(found)
+        # One that a stronger neighbor covers on the CT's voxels has no value to be scored by.
+        about["drawn"] = np.unique(labels[labels > 0]).tolist()
     else:
         labels = label_map(found, study, with_rejected=wanted.with_rejected)
         names_of, dtype = WITH_REJECTED if wanted.with_rejected else LABELS, "uint8"
@@ -152,24 +159,33 @@ def write_files(
 
         title = f"{case}: {found.experiment}, for research, not for clinical use"
         save_picture(draw_detections(found, None, title), wanted.picture(case))
-    return list(dict.fromkeys([*names, *(path.name for path in wanted.files(case))]))
+    scores = [SCORES] if wanted.every else []
+    return list(dict.fromkeys([*names, *(path.name for path in wanted.files(case)), *scores]))
 
 
 def write_scores(out: Path) -> None:
-    """Writes the scores of the finished cases whose label maps hold every candidate, for `evaluate maps`.
-
-    Without such a case there is no such file, so that none of former label maps stays.
-    """
-    results = {path.stem: read_result(path) for path in sorted(out.glob("*.json"))}
-    scores = {
-        case: {str(one["id"]): one["score"] for one in content["candidates"]}
-        for case, content in results.items()
-        if content.get("made_from", {}).get("every")
-    }
+    """Writes the scores of the finished cases whose label maps hold every candidate, for `evaluate maps`."""
+    scores = {}
+    for path in sorted(out.glob("*.json")):
+        content = read_result(path)
+        if SCORES in content.get("files", []):
+            drawn = set(content["drawn"])
+            scores[path.stem] = {
+                str(one["id"]): one["score"] for one in content["candidates"] if one["id"] in drawn
+            }
     if scores:
         write_json(out / SCORES, scores)
-    elif _is_of(out / SCORES, results):
-        (out / SCORES).unlink()
+
+
+def check_scores(out: Path) -> None:
+    """Refuses a folder whose file of scores is somebody else's.
+
+    Raises:
+        ValueError: No result in the folder says that it is of these commands.
+    """
+    of_ours = (SCORES in read_result(path).get("files", []) for path in out.glob("*.json"))
+    if (out / SCORES).exists() and not any(of_ours):
+        raise ValueError(f"{out / SCORES} was not written by this command: choose another folder")
 
 
 def finish(case: str, content: dict[str, Any], names: list[str], wanted: Wanted) -> None:
@@ -186,14 +202,6 @@ def read_result(path: Path) -> dict[str, Any]:
         return {}
     ours = isinstance(content, dict) and ("made_from" in content or "failed" in content)
     return content if ours else {}
-
-
-def _is_of(path: Path, cases: Mapping[str, Any]) -> bool:
-    """Whether a file is there that has scores of these cases and of no others."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).keys() <= cases.keys()
-    except (OSError, ValueError, AttributeError):
-        return False
 
 
 def _dicom(

@@ -7,6 +7,7 @@ run goes on where it was.
 
 import hashlib
 import io
+import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ import numpy as np
 from osln.detection import detect
 from osln.files.arrays import write_array
 from osln.files.images import write_atomically
+from osln.files.whole import write_json
 from osln.imaging.grid import Volume
 from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
 from osln.rows.experiments import ROWS, Preset
@@ -33,6 +35,9 @@ NODES_OUTSIDE = "nodes outside the column are missed"
 _SETTINGS = {row.teacher.setting.key for row in ROWS.values() if row.classifier} - {ROWS["osln"].stage_one}
 _MARKS = {key: f"-of-{key}" for key in _SETTINGS}
 """Part of a set's file name by what hands it over; none for the paper's, which came first."""
+
+LEFT_OUT = ".left-out-thresholds.json"
+"""Beside the folder of the sets: at which threshold versions that left out patients hand over."""
 
 MATCHED_CASES = 4
 """Unlabeled cases by which the threshold of other versions is found."""
@@ -187,10 +192,24 @@ class CandidateCache:
         if key == _together(in_use):
             return self.threshold
         if key not in self._thresholds:
+            self._thresholds[key] = self._kept_threshold(versions, in_use)
+        return self._thresholds[key]
+
+    def _kept_threshold(self, versions: Mapping[str, Version], in_use: Mapping[str, Version]) -> float:
+        """The threshold, found once and kept: cases that come later do not part sets of the same versions."""
+        path = self.folder.with_name(LEFT_OUT)
+        key = hashlib.sha256(
+            repr((_together(versions), _together(in_use), self.row.name, self.threshold)).encode()
+        ).hexdigest()[:16]
+        kept = _thresholds_in(path)
+        if key not in kept:
             before, after = self._counted(in_use), self._counted(versions)
             found = before.any() and after.any()
-            self._thresholds[key] = matched(before, after, self.threshold) if found else self.threshold
-        return self._thresholds[key]
+            value = matched(before, after, self.threshold) if found else self.threshold
+            path.parent.mkdir(parents=True, exist_ok=True)
+            kept = _thresholds_in(path) | {key: float(value)}
+            write_json(path, kept)
+        return kept[key]
 
     def _counted(self, versions: Mapping[str, Version]) -> np.ndarray:
         """Candidates that versions find in unlabeled cases, at each threshold."""
@@ -230,7 +249,9 @@ class CandidateCache:
         content = (
             sorted((name, version.sha256) for name, version in asked.versions.items()),
             self.row.name,
-            self._threshold_of(asked.versions),
+            self.threshold,
+            # Versions that are not in use have their threshold from those that are.
+            *([] if _together(asked.versions) == (used := _together(self.in_use())) else used),
             self.preset.spacing_mm,
             self.preset.window,
             self.preset.stage_two.patch,
@@ -242,6 +263,15 @@ class CandidateCache:
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
         return self.folder / paths.case / f"{key}{self.mark}.npz"
+
+
+def _thresholds_in(path: Path) -> dict[str, float]:
+    """What was kept; a damaged file is made anew."""
+    try:
+        found = json.loads(path.read_text())
+        return {str(key): float(value) for key, value in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
 
 
 def _read(path: Path, iou: bool) -> CandidateSet | None:

@@ -17,7 +17,7 @@ from osln.metrics.sweep import Sweep, sweep
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.fusing import fit_fusions
 from osln.retraining.matched_points import matched_score
-from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS
+from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS, SEGMENTERS, Row
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
 from osln.stage_one.learned_fusion import LearnedFusion
@@ -112,29 +112,42 @@ def renew_operating_points(
         A sentence that says what was set, "" if nothing, and for each row whose points could not be set how
         many patients it has: fewer than `FEWEST_PATIENTS` with a node and all images.
     """
-    used = {name: models.load(name) for name in SEGMENTERS if models.published(name)}
+    rows = {name: row for name, row in ROWS.items() if row.stage_one == name and segmenter in row.segmenters}
+    asking = {name: row for name, row in rows.items() if all(map(models.published, row.segmenters))}
+    enough = {name: patients_of(row, columns) for name, row in asking.items()}
+    few = {name: number for name, number in enough.items() if number < FEWEST_PATIENTS}
+    wanted = {name for row in asking.values() if row.name not in few for name in row.segmenters}
+    used = {name: models.load(name) for name in wanted | {segmenter}}
     alike = {name: one for name, one in used.items() if one.preparation == used[segmenter].preparation}
-    enough = len(columns) >= FEWEST_PATIENTS
-    fusions, told = fit_fusions(models, segmenter, columns, device) if enough else ({}, [])
-    found = operating_points(alike, columns, device, fusions)
-    few: dict[str, int] = {}
     measured: dict[int, list[str]] = {}
-    for name, row in ROWS.items():
-        if row.stage_one != name or segmenter not in row.segmenters:
-            continue
-        points, patients = found.get(name, ({}, 0))
-        if patients < FEWEST_PATIENTS:
-            few[name] = patients
-            continue
-        if name in fusions:
-            models.set_fusion(name, fusions[name].to_json())
-        models.set_thresholds(name, points)
-        measured.setdefault(patients, []).append(name)
+    told: list[str] = []
+    if wanted:
+        fusions, told = fit_fusions(models, segmenter, columns, device)
+        for name, (points, patients) in operating_points(alike, columns, device, fusions).items():
+            if name not in enough or name in few:
+                continue
+            if name in fusions:
+                models.set_fusion(name, fusions[name].to_json())
+            models.set_thresholds(name, points)
+            measured.setdefault(patients, []).append(name)
     said = [
         f"operating points of {', '.join(names)} were set on {patients} validation patients with nodes"
         for patients, names in measured.items()
     ]
     return "; ".join([*said, *told]), few
+
+
+def patients_of(row: Row, columns: Sequence[LungColumn]) -> int:
+    """How many patients have a node and all images that a row of stage one needs."""
+    usable = (
+        column
+        for column in columns
+        if all(reason_not_usable(column, SEGMENTERS[name]) is None for name in row.segmenters)
+    )
+    return sum(
+        (column.nodes is not None and bool(column.nodes.any())) or column.nodes_outside() > 0
+        for column in usable
+    )
 
 
 def points_kept(few: Mapping[str, int]) -> str:

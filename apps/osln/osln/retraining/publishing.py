@@ -188,19 +188,9 @@ def conclude(
     if stays and (why := _worse_than_none(store, trained, highest_risk)):
         sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
-        try:
-            # Measured first: the new weights never answer at the operating points of the former ones.
-            renewed = renew(store.trying(version))
-        except ValueError as error:
-            published = False
-            sentence = (
-                f"{version.name} was trained and stored but not published, because its operating points "
-                f"cannot be measured: {error}"
-            )
-            next_step = f"mend that, and publish by hand: ./scripts/osln models publish {name} {version.name}"
-        else:
-            store.publish(name, version.name)
-            sentence += f"; {renewed}"
+        published, more, step = _into_use(store, version, verdict.now, renew)
+        sentence = f"{sentence}; {more}" if published else more
+        next_step = step or next_step
     if compared.patients and (used := _rounds_before(store, version, compared)) >= MANY_ROUNDS:
         sentence += (
             f"; {used} rounds before were judged on most of these patients, so whatever passed fits them "
@@ -226,6 +216,36 @@ def conclude(
         skipped=dict(trained.skipped),
         training=metadata,
     )
+
+
+def _into_use(
+    store: ModelStore, version: Version, now: Version | None, renew: Callable[[ModelStore], str]
+) -> tuple[bool, str, str]:
+    """Measures a version and puts it into use, unless another one than `now` is by then.
+
+    Measured first, the new weights never answer at the operating points of the former ones. If a network that
+    answers together with it was replaced meanwhile, they are measured once more.
+
+    Returns:
+        Whether it is in use; what was set, or why not; what to do then.
+    """
+    network, not_published = version.network, f"{version.name} was trained and stored but not published"
+    by_hand = f"publish by hand: ./scripts/osln models publish {network} {version.name}"
+    said, seen = "", None
+    while seen != (others := {name: store.checksum(name) for name in VERSIONED if name != network}):
+        seen = others
+        try:
+            said = renew(store.trying(version))
+        except (ValueError, OSError, RuntimeError) as error:
+            reason = str(error) or type(error).__name__
+            told = f"{not_published}, because its operating points cannot be measured: {reason}"
+            return False, told, f"mend that and train again, or {by_hand}"
+    if store.published(network) != now:
+        other = store.published(network)
+        told = f"{not_published}: meanwhile {other.name if other else 'nothing'} was put to use"
+        return False, told, f"train again, or {by_hand}"
+    store.publish(network, version.name)
+    return True, said, ""
 
 
 def _rounds_before(store: ModelStore, version: Version, compared: Compared) -> int:

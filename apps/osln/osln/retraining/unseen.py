@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock
+
 from osln.retraining.seen import cases_seen
 from osln.retraining.settings import Settings
 from osln.rows.experiments import SEGMENTERS, Preset
@@ -100,8 +102,10 @@ def unseen_versions(
             store.load(network)
         versions = newest_unseen(store, network, preset, training.cases)
         if set(training.cases) - versions.keys():
-            # Two rounds of stage two may lack the same ones: the second finds those of the first.
-            with store.training(network):
+            # Two rounds of stage two may lack the same ones: the second waits, and finds those of the first.
+            folder = store.root / network
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".left-out.lock"):
                 versions = newest_unseen(store, network, preset, training.cases)
                 if lacking := [case for case in training.cases if case not in versions]:
                     skipped |= train_left_out(store, network, preset, training, lacking)

@@ -22,8 +22,8 @@ class Measurements(StoreState):
 
     A threshold means nothing without the networks that it was measured with. So each measurement is kept with
     their checksums, and the one of exactly the weights in use is taken, also after another version was put
-    into use by hand or a publication was taken back. Where those in use were never measured, the measurement
-    of the most similar ones stands in, and `is_measured` says that it does.
+    into use by hand or a publication was taken back. Weights that come into use without a measurement go by
+    the points that were used before them, which stand in for their own; `is_measured` says that they do.
     """
 
     def thresholds(self, name: str) -> dict[str, float]:
@@ -46,9 +46,17 @@ class Measurements(StoreState):
             Points of `fp_per_patient`, `threshold` and `sensitivity`; [] if that was not measured.
         """
         found = self._points(name)
-        return (
-            [dict(point) for point in found.get("curve") or []] if found and self._fits(name, found) else []
-        )
+        if found is None or not self._fits(name, found):
+            return []
+        # Former software kept a curve with the networks alone.
+        if found["weights"] is None and found["curve_of"] != self._networks(classifier_row(name)):
+            return []
+        return [dict(point) for point in found.get("curve") or []]
+
+    def is_as_shipped(self, name: str) -> bool:
+        """Whether `thresholds` and `curve` are those that came with the software."""
+        found = self._points(name)
+        return found is not None and bool(found.get("shipped"))
 
     def set_thresholds(
         self, name: str, thresholds: Mapping[str, float], curve: Sequence[Mapping[str, float]] = ()
@@ -64,7 +72,10 @@ class Measurements(StoreState):
             {} if it was not fitted.
         """
         shipped = self._shipped_manifest().get("fusions", {}).get(row)
-        return dict(self._found("fusions", row, shipped, self._networks(ROWS.get(row))) or {})
+        found = self._found("fusions", row, shipped, self._networks(ROWS.get(row)))
+        if found is None:
+            return {}
+        return {"weights": found.get("stands_in", found["weights"]), "zones": found["zones"]}
 
     def set_fusion(self, row: str, zones: Mapping[str, Any]) -> None:
         """Keeps what was fitted to the weights in use; see `fusion`."""
@@ -85,7 +96,30 @@ class Measurements(StoreState):
         return self._found("measured", name, self._shipped_points(name), self._weights(name))
 
     def _fits(self, name: str, entry: Entry) -> bool:
-        return entry["weights"] in (None, self._weights(name))
+        return entry["weights"] in (None, self._weights(name)) and "stands_in" not in entry
+
+    def _stand_ins(self, network: str, now: "Measurements") -> dict[str, dict[str, Entry]]:
+        """What stands in for measurements that these weights lack: by kind and name.
+
+        Args:
+            network: Which is another one than in the store as it is now.
+            now: The store as it is now.
+        """
+        rows = [name for name, row in ROWS.items() if row.stage_one == name and network in row.segmenters]
+        scorers = [name for name in CLASSIFIERS if (row := classifier_row(name)) and network in row.networks]
+        found: dict[str, dict[str, Entry]] = {"fusions": {}, "measured": {}}
+        for name in rows:
+            weights, fitted = self._networks(ROWS[name]), now.fusion(name)
+            if fitted and self.fusion(name)["weights"] != weights:
+                of, zones = fitted["weights"], fitted["zones"]
+                found["fusions"][name] = {"weights": weights, "stands_in": of, "zones": zones}
+        for name in (*rows, *scorers):
+            before, own = now._points(name), Measurements._points(self, name)
+            if before is None or (own is not None and own["weights"] == self._weights(name)):
+                continue
+            points = {"thresholds": before["thresholds"], "stands_in": True}
+            found["measured"][name] = {"weights": self._weights(name), **points}
+        return found
 
     def _weights(self, name: str) -> dict[str, str]:
         """All that the operating points of a row of stage one or of a classifier belong to, as it is now."""
@@ -118,11 +152,11 @@ class Measurements(StoreState):
             weights |= _handed_at(row, points.get(row.stage_one, {}))
         weights |= self._fused_by(name, manifest.get("fusions", {}).get(name, {}).get("zones"))
         curve = manifest.get("curves", {}).get(name, {}).get("points", [])
-        return {"weights": weights, "thresholds": points[name], "curve": curve}
+        return {"weights": weights, "thresholds": points[name], "curve": curve, "shipped": True}
 
     def _found(self, kind: str, name: str, shipped: Entry | None, weights: Mapping[str, str]) -> Entry | None:
         """The measurement of these weights, or the closest one; None if there is none at all."""
-        own = _of_former_software(self._state()).get(kind, {}).get(name, [])
+        own = of_former_software(self._state()).get(kind, {}).get(name, [])
         # What former software kept had taken the place of what was shipped.
         replaced = bool(own) and own[0]["weights"] is None
         if shipped is None or (replaced and shipped["weights"] != weights):
@@ -131,7 +165,7 @@ class Measurements(StoreState):
 
     def _keep(self, kind: str, name: str, entry: Entry) -> None:
         with self._lock():
-            state = _of_former_software(self._state())
+            state = of_former_software(self._state())
             weights = self._networks(ROWS.get(name)) if kind == "fusions" else self._weights(name)
             kept = [one for one in state.setdefault(kind, {}).get(name, []) if one["weights"] != weights]
             state[kind][name] = [*kept, {"weights": weights} | plain(dict(entry))][-KEPT:]
@@ -164,12 +198,17 @@ def _closest(kept: Sequence[Entry], weights: Mapping[str, str]) -> Entry | None:
     return found
 
 
-def _of_former_software(state: dict[str, Any]) -> dict[str, Any]:
+def of_former_software(state: dict[str, Any]) -> dict[str, Any]:
     """The state with what it kept before measurements were told apart by weights, as the oldest of them."""
     points, curves = state.get("thresholds", {}), state.get("curves", {})
     for name, thresholds in points.items():
         curve = curves.get(name) or {}
-        old = {"weights": None, "thresholds": thresholds, "curve": curve.get("points", [])}
+        old = {
+            "weights": None,
+            "thresholds": thresholds,
+            "curve": curve.get("points", []),
+            "curve_of": curve.get("weights", {}),
+        }
         state.setdefault("measured", {}).setdefault(name, []).insert(0, old)
     for row, fitted in state.get("fusions", {}).items():
         if isinstance(fitted, Mapping):

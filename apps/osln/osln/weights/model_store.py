@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import TAGGER, VERSIONED
-from osln.weights.measurements import Entry, Measurements
+from osln.weights.measurements import Entry, Measurements, of_former_software
 from osln.weights.store_state import SHIPPED, as_json
 
 if TYPE_CHECKING:
@@ -181,10 +181,13 @@ class ModelStore(Measurements):
         check = self.file if network == TAGGER else self.load
         check(network, version)
         with self._lock():
-            state = self._state()
+            state = of_former_software(self._state())
             history = state["published"].setdefault(network, [])
             if not history or history[-1] != name:
                 history.append(name)
+            for kind, entries in self.trying(version)._stand_ins(network, self).items():
+                for measured, entry in entries.items():
+                    state.setdefault(kind, {}).setdefault(measured, []).append(plain(dict(entry)))
             # Whoever publishes decides anew.
             state.get("worse", {}).pop(network, None)
             self._write_state(state)
@@ -304,7 +307,7 @@ class _Trying(ModelStore):
     def _points(self, name: str) -> Entry | None:
         """Until it is measured, the version goes by the points of what it replaces."""
         found = super()._points(name)
-        return found if found and self._fits(name, found) else self._now._points(name)
+        return found if found and found["weights"] == self._weights(name) else self._now._points(name)
 
 
 def _check_network(name: str) -> None:

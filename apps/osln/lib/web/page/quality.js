@@ -96,7 +96,7 @@ function froc(curve) {
     return [title, make('p', { className: 'empty', textContent: 'No version in use was validated on patients of this store: train a network of stage two once validation cases are approved. What shipped weights find is in the document results-shipped.' })];
   }
   const known = typeof curve.patients === 'number' ? `, ${counted(curve.patients, 'validation patient')}` : '';
-  const patients = curve.trained_on === 'phantom' ? ', on generated phantoms, not on patients' : known;
+  const patients = curve.shipped ? ', as shipped: on generated phantoms, not on patients' : known;
   const most = Math.max(...curve.points.map(point => point[0]));
   return [title, figure(`${unbroken(curve.network)} ${unbroken(curve.version)}${patients}`,
     chart([{ points: curve.points }, { points: curve.points, dots: true }], { title: 'FROC', x: 'false positives per patient', y: 'sensitivity', low: 0, high: 1, xLow: 0, xHigh: most }))];

@@ -24,16 +24,25 @@ class RunningServer:
         log: File for what the server says.
         evidence: Whether it looks at waiting cases by itself.
         plain: Whether MONAI Label's own command starts it, not that of `./scripts/serve`.
+        row: The one that answers where nobody has chosen one; None for the product's.
     """
 
     def __init__(
-        self, studies: Path, models: Path, log: Path, *, evidence: bool = False, plain: bool = False
+        self,
+        studies: Path,
+        models: Path,
+        log: Path,
+        *,
+        evidence: bool = False,
+        plain: bool = False,
+        row: str | None = None,
     ) -> None:
         self.studies = studies
         self.models = models
         self.log = log
         self.evidence = evidence
         self.plain = plain
+        self.row = row
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -53,6 +62,7 @@ class RunningServer:
         command += ["--conf", "models", str(self.models), "--conf", "device", "cpu", "--conf", "threads", "1"]
         # Predictions that come by themselves would be in the way of what a test looks at.
         command += ["--conf", "evidence", "yes" if self.evidence else "no"]
+        command += ["--conf", "row", self.row] if self.row else []
         own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=own)

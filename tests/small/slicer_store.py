@@ -84,11 +84,13 @@ def make_models(models: Path) -> None:
 
 
 @contextmanager
-def serving(folder: Path, cases: tuple[str, ...] = tuple(GEOMETRIES)) -> Iterator[RunningServer]:
-    """A server with these cases and networks."""
+def serving(
+    folder: Path, cases: tuple[str, ...] = tuple(GEOMETRIES), row: str | None = None
+) -> Iterator[RunningServer]:
+    """A server with these cases and networks, and the row that answers by default."""
     make_store(folder / "studies", cases)
     make_models(folder / "models")
-    running = RunningServer(folder / "studies", folder / "models", folder / "server.log")
+    running = RunningServer(folder / "studies", folder / "models", folder / "server.log", row=row)
     try:
         yield running
     finally:

@@ -27,7 +27,8 @@ def core(require, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def running(core, tmp_path_factory):
-    with slicer_store.serving(tmp_path_factory.mktemp("slicer"), (*CASES, WAITING)) as running:
+    # The module asks the server's first model; of this one it is known what it answers.
+    with slicer_store.serving(tmp_path_factory.mktemp("slicer"), (*CASES, WAITING), "osln") as running:
         yield running
 
 

@@ -148,6 +148,14 @@ def test_every_preset_has_its_cohort_and_its_tagger():
     assert set(COHORT_SIZES) == set(TAGGER_RECIPES) == set(PRESETS)
 
 
+def test_the_preset_with_another_rate_is_the_paper_s_in_all_else():
+    paper, fast = PRESETS["paper"], PRESETS["paper-fast"]
+    assert fast == dataclasses.replace(paper, name="paper-fast", learning_rate=fast.learning_rate)
+    # A quarter of demo's rate at four times its widths.
+    demo = PRESETS["demo"]
+    assert fast.learning_rate * fast.widths[0][0] == demo.learning_rate * demo.widths[0][0]
+
+
 def test_the_papers_recipe():
     paper = PRESETS["paper"]
 

@@ -49,6 +49,7 @@ COHORT_SIZES = {
     "standard": CohortSizes(train=120, validation=30, test=96, stage_two=240),
     # The paper's (section 4.1); its patients of stage two are those of stage one.
     "paper": CohortSizes(train=84, validation=23, test=34, stage_two=84),
+    "paper-fast": CohortSizes(train=84, validation=23, test=34, stage_two=84),
 }
 """By preset; of generated cohorts only."""
 COHORT_KINDS = ("default", "realistic", "mixed", "blind", "zoned")

@@ -94,9 +94,11 @@ def summary(candidates: list[dict[str, Any]]) -> str:
         return "no candidates"
     best = candidates[0]
     kept = sum(candidate["kept"] for candidate in candidates)
+    # Distances end at 100 mm.
+    far = "over 100" if best["distance_mm"] >= 100 else f"{best['distance_mm']:.0f}"
     return (
         f"{len(candidates)} candidates, {kept} kept, the first: score {best['score']:.2f}, {best['zone']}, "
-        f"{best['distance_mm']:.0f} mm from the tumor, radius {best['radius_mm']:.1f} mm, "
+        f"{far} mm from the tumor, radius {best['radius_mm']:.1f} mm, "
         f"SUVmax {best['suv_max']:.1f}"
     )
 

@@ -148,11 +148,13 @@ def test_every_preset_has_its_cohort_and_its_tagger():
     assert set(COHORT_SIZES) == set(TAGGER_RECIPES) == set(PRESETS)
 
 
-def test_the_preset_with_another_rate_is_the_paper_s_in_all_else():
+def test_the_preset_that_learns_faster_is_the_paper_s_in_all_else():
     paper, fast = PRESETS["paper"], PRESETS["paper-fast"]
-    assert fast == dataclasses.replace(paper, name="paper-fast", learning_rate=fast.learning_rate)
+    changes = {"learning_rate": fast.learning_rate, "output_bias": fast.output_bias}
+    assert fast == dataclasses.replace(paper, name="paper-fast", **changes)
     # A quarter of demo's rate at four times its widths.
     demo = PRESETS["demo"]
+    assert fast.output_bias == demo.output_bias
     assert fast.learning_rate * fast.widths[0][0] == demo.learning_rate * demo.widths[0][0]
 
 

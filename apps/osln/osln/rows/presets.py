@@ -265,7 +265,7 @@ PRESETS = {
         ),
     )
 }
-# By the paper's recipe `demo`'s networks learn next to nothing in as many steps. With their own rate, or with a
-# last bias that begins at a node's rarity (the paper names none), they do: docs/results-recipe.md. Four times
-# the widths get a quarter of that rate, as twice the widths have half of it in `standard`. Not run.
+# By the paper's recipe `demo`'s networks learn next to nothing in as many steps. With their own rate, or with
+# a last bias that begins at a node's rarity (the paper names none), they do: docs/results-recipe.md. Four
+# times the widths get a quarter of that rate, as twice the widths get half of it in `standard`. Not run.
 PRESETS["paper-fast"] = replace(PRESETS["paper"], name="paper-fast", learning_rate=1e-3, output_bias=-4.0)

@@ -73,6 +73,13 @@ def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(sto
     store.set_thresholds("set-glnet", {"3": 0.99, "1": 0.999})
     store.set_fusion("lf-learned", {"all": {"bad": 1}})
     store.rollback("ct-distal")
+    store.set_fusion("lf-learned", {"all": {"good": 1}})
+    store.set_thresholds("lf-learned", {"0.15": 0.3})
+    # Newer, and of as many of the weights that come: what is in use goes before it.
+    bad = publish(store, "ct-distal", seed=3)
+    store.set_fusion("lf-learned", {"all": {"bad": 3}})
+    store.rollback("ct-distal")
+    assert bad.sha256 != store.checksum("ct-distal")
 
     version = store.add(untrained("ct-distal", seed=2))
     tried = store.trying(version)
@@ -81,6 +88,9 @@ def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(sto
 
     assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS
     assert not store.is_measured("lf-mean") and not store.is_measured("set-glnet")
+    assert store.fusion("lf-learned")["zones"] == {"all": {"good": 1}}
+    assert store.fusion("lf-learned")["weights"]["ct-distal"] != version.sha256
+    assert store.thresholds("lf-learned") == {"0.15": 0.3} and not store.is_measured("lf-learned")
     # Whatever is measured later takes its place.
     store.set_thresholds("lf-mean", {"0.15": 0.2})
     assert store.thresholds("lf-mean") == {"0.15": 0.2} and store.is_measured("lf-mean")

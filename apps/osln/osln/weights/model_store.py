@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from osln.files.whole import plain, write_atomically
-from osln.rows.experiments import TAGGER, VERSIONED
+from osln.rows.experiments import ROWS, TAGGER, VERSIONED
 from osln.weights.measurements import Entry, Measurements, of_former_software
 from osln.weights.store_state import SHIPPED, as_json
 
@@ -303,6 +303,12 @@ class _Trying(ModelStore):
 
     def checksum(self, network: str) -> str | None:
         return self._tried.sha256 if network == self._tried.network else super().checksum(network)
+
+    def fusion(self, row: str) -> dict[str, Any]:
+        """Until it is fitted, the version goes by the fusion of what it replaces."""
+        found = super().fusion(row)
+        fits = bool(found) and found["weights"] == self._networks(ROWS.get(row))
+        return found if fits else self._now.fusion(row)
 
     def _points(self, name: str) -> Entry | None:
         """Until it is measured, the version goes by the points of what it replaces."""

@@ -84,6 +84,7 @@ def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(sto
     version = store.add(untrained("ct-distal", seed=2))
     tried = store.trying(version)
     assert tried.thresholds("lf-mean") == {"0.15": 0.12} and tried.thresholds("set-glnet") == POINTS
+    assert tried.fusion("lf-learned")["zones"] == {"all": {"good": 1}}
     store.publish("ct-distal", version.name)
 
     assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS

@@ -1,8 +1,9 @@
 """Does stratification help where it can: on phantoms that cannot be solved without the distance to the tumor.
 
 First counts whether the cohort asks for the zone rule at all. Then trains and measures the rows of Table 1b
-with their controls of equally many training steps, twice the steps and the maximum of two copies, and gives
-mRecall in two bands of precision with intervals and paired differences. What is made is kept in --work beside
+with their controls of equally many training steps, twice the steps and the maximum of two copies, and single
+networks with a head for each zone or for each of four soft strata of the distance, and gives mRecall in two
+bands of precision with intervals and paired differences. What is made is kept in --work beside
 what ./scripts/osln tables keeps; the same command goes on where it was stopped (docs/results-strata.md).
 
     ./benchmarks/run strata --work .osln-measure --out runs/strata
@@ -64,7 +65,10 @@ def rows_of_stream(stream: str) -> dict[str, Row]:
     }
 
 
-LINES = {title: row for stream in STREAMS for title, row in rows_of_stream(stream).items()}
+LINES = {title: row for stream in STREAMS for title, row in rows_of_stream(stream).items()} | {
+    "EF, one network, two heads by a soft gate": ROWS["gated-soft"],
+    "EF, one network, four heads by soft strata": ROWS["gated-strata"],
+}
 
 
 def asked() -> list[tuple[str, Row, Row]]:
@@ -78,7 +82,16 @@ def asked() -> list[tuple[str, Row, Row]]:
             ("... against the maximum of two?", stratified, copies),
         ]
     found.append(("Does late fusion beat CT, stratified?", ROWS["lf-stratified"], ROWS["ct-stratified"]))
-    return [*found, ("Does late fusion beat EF, stratified?", ROWS["lf-stratified"], ROWS["ef-stratified"])]
+    found.append(("Does late fusion beat EF, stratified?", ROWS["lf-stratified"], ROWS["ef-stratified"]))
+    soft, strata = ROWS["gated-soft"], ROWS["gated-strata"]
+    return [
+        *found,
+        ("Do two heads help EF?", soft, ROWS["ef"]),
+        ("Are two heads as good as two networks?", soft, ROWS["ef-stratified"]),
+        ("Do four strata help EF?", strata, ROWS["ef"]),
+        ("Are four strata more than two zones?", strata, soft),
+        ("... than two networks?", strata, ROWS["ef-stratified"]),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -27,13 +27,13 @@ from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
 from osln.imaging.column_file import load_column, save_column
 from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.jobs.processes import Processes
-from osln.metrics.bootstrap import Distribution, resamples
+from osln.metrics.bootstrap import resamples
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.matching import Scored, match
 from osln.phantom.planted.planting import PLANTING, plant
 from osln.reproduction.run import make_all
 from osln.rows.experiments import SEGMENTERS
-from osln.rows.presets import PRESETS
+from osln.rows.presets import PRESETS, Preset
 from osln.stage_one.candidates import find_candidates
 from osln.stage_one.inference import Predictor
 from osln.stage_one.validation import sweeps
@@ -46,6 +46,7 @@ PRECISION = "0.10"
 DRAWS = 300
 PHANTOM_KINDS = ("default", "realistic", "mixed")
 WITH_REAL = "mixed-and-real-CTs"
+PLANTED = "planted into LUNG1-001"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,12 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cohort = PhantomCohort(options.work, DEMO, sizes=sizes_of(options))
     tests = {
         "default phantoms": [cohort.column(case) for case in cohort.cases("test")],
-        "planted into LUNG1-001": list(planted(options.data, options.work, options.planted)),
+        PLANTED: list(planted(options.data, options.work, DEMO, options.planted)),
     }
     watched = [cohort.column(case) for case in cohort.cases("validation")]
     networks = {name: (one, threshold(one, watched)) for name, one in learned.items()}
     for title, columns in tests.items():
-        report(title, networks, columns)
+        report(title, {name: found(*one, columns) for name, one in networks.items()})
     return 1 if failed else 0
 
 
@@ -117,14 +118,14 @@ def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTrain
     }
 
 
-def planted(data: Path, work: Path, count: int) -> Iterator[LungColumn]:
-    """The test patients, made where there are none yet."""
+def planted(data: Path, work: Path, preset: Preset, count: int) -> Iterator[LungColumn]:
+    """The test patients on a preset's grid, made where there are none yet."""
     real = read_lung1(data)
-    folder = work / f"columns-{ct_key(real)}-{cohort_key(DEMO, PLANTING)}"
+    folder = work / f"columns-{ct_key(real)}-{cohort_key(preset, PLANTING)}"
     for seed in tqdm(range(FIRST_SEED, FIRST_SEED + count), "planted", disable=None):
         path = folder / f"{seed}.npz"
         if not path.is_file():
-            save_column(path, compact(prepare(as_study(plant(real, seed)), DEMO)), {})
+            save_column(path, compact(prepare(as_study(plant(real, seed)), preset)), {})
         yield load_column(path)[0]
 
 
@@ -133,37 +134,26 @@ def threshold(checkpoint: Checkpoint, columns: Sequence[LungColumn]) -> float:
     return operating_thresholds(Counts.of(sweeps(checkpoint, columns)))[PRECISION]
 
 
-def report(
-    title: str, networks: Mapping[str, tuple[Checkpoint, float]], columns: Sequence[LungColumn]
-) -> None:
-    """Print what each network finds, and the paired differences from the first one."""
-    weights = resamples(len(columns), DRAWS)
-    figures: dict[str, dict[str, Distribution]] = {}
-    counts = {}
-    for name, (checkpoint, at) in networks.items():
-        pairs = found(checkpoint, at, columns)
-        figures[name] = froc_figures(pairs, weights)
-        counts[name] = (
-            sum(int(one.hits.sum()) for one in pairs),
-            sum(int((~one.hits).sum()) for one in pairs) / len(pairs),
-        )
-        nodes = sum(one.n_nodes for one in pairs)
-    if not figures:
+def report(title: str, asked: Mapping[str, Sequence[Scored]]) -> None:
+    """Print what each network finds in the same patients, and the paired differences from the first one."""
+    if not asked:
         return
-    sys.stdout.write(f"\n{title}: {len(columns)} patients, {nodes} nodes\n")
+    patients = len(next(iter(asked.values())))
+    weights = resamples(patients, DRAWS)
+    figures = {name: froc_figures(pairs, weights) for name, pairs in asked.items()}
     first = next(iter(figures.values()))
     rows = [
         (
             name,
             *(interval(one) for one in values.values()),
             interval(values["mFROC"] - first["mFROC"]) if values is not first else "",
-            counts[name][0],
-            f"{counts[name][1]:.1f}",
+            f"{sum(int(one.hits.sum()) for one in asked[name])} of {sum(one.n_nodes for one in asked[name])}",
+            f"{sum(int((~one.hits).sum()) for one in asked[name]) / patients:.1f}",
         )
         for name, values in figures.items()
     ]
-    heads = ("learned from, seed", *first, "mFROC minus the first's", "found at all", "false a patient")
-    print_table(heads, rows)
+    sys.stdout.write(f"\n{title}: {patients} patients\n")
+    print_table(("learned from, seed", *first, "minus the first's", "found at all", "false a patient"), rows)
 
 
 def found(checkpoint: Checkpoint, at: float, columns: Sequence[LungColumn]) -> list[Scored]:

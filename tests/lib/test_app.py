@@ -131,7 +131,7 @@ def test_batch_inference_runs_through_the_app(build, tmp_path):
     ("conf", "sentence"),
     [
         ({"weights": "x"}, "unknown --conf weights. Known are: models: folder of the model store"),
-        ({"preset": "huge"}, "preset is one of demo, paper, standard, paper-fast, not 'huge'"),
+        ({"preset": "huge"}, "preset is one of demo, paper, standard, paper-fast, fine, not 'huge'"),
         ({"device": "cuda:7"}, "device 'cuda:7' is not available here: expected cpu"),
         ({"threads": "-1"}, "threads is a whole number"),
     ],

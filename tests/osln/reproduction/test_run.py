@@ -51,6 +51,22 @@ def arguments(folder, *more):
     return [*given, "--out", str(folder / "out"), "--processes", "1", "--detector-iterations", "2", *more]
 
 
+def test_some_rows_of_a_table_alone(small, capsys):
+    some = ["--rows", "ct", "ct-x2"]
+    tables = [*arguments(small), "--table", "1b", *some]
+    assert main([*tables, "--ship", str(small / "shipped")]) == 1
+    assert "leave out --rows" in capsys.readouterr().err and not (small / "out").exists()
+    assert main([*arguments(small), "--table", "1a", *some]) == 1
+    assert "no row ct-x2 in 1a: expected some of ct, ef, ct-se-unet" in capsys.readouterr().err
+
+    assert main(tables) == 0
+    found = json.loads((small / "out" / "table-1b.json").read_text())
+    assert [line["row"] for line in found["lines"]] == some[1:]
+    assert [(one["row"], one["minus"]) for one in found["questions"]] == [("ct-x2", "ct")]
+    trained = json.loads((small / "out" / "run.json").read_text())["trainings"]
+    assert list(trained) == ["network ct seed 0", "network ct x2 seed 0"]
+
+
 @pytest.mark.slow
 def test_every_row_runs_is_reported_and_is_not_trained_again(small, capsys, monkeypatch):
     shipped = small / "model" / "shipped"

@@ -144,6 +144,15 @@ def test_presets_search_the_same_millimeters_and_standard_lies_between_the_other
     assert widths == [[8, 16, 32, 64], [16, 32, 64, 128], [32, 64, 128, 256]]
 
 
+def test_the_fine_preset_has_the_grid_of_one_and_the_networks_of_another():
+    fine, standard, demo = (PRESETS[name] for name in ("fine", "standard", "demo"))
+    for part in ("spacing_mm", "window", "patch"):
+        assert getattr(fine, part) == getattr(standard, part) != getattr(demo, part)
+    assert (fine.widths, fine.hrnet) == (demo.widths, demo.hrnet)
+    assert fine.stage_two.patch == standard.stage_two.patch
+    assert fine.stage_two.widths == demo.stage_two.widths
+
+
 def test_every_preset_has_its_cohort_and_its_tagger():
     assert set(COHORT_SIZES) == set(TAGGER_RECIPES) == set(PRESETS)
 

@@ -36,7 +36,11 @@ RUNS = CHECKOUT / "runs" if CHECKOUT else Path("runs")
 
 def add_parser(commands: Any) -> None:
     """The options."""
-    examples = ("--table all --phantoms", "--table 1b --store my-store --seeds 3")
+    examples = (
+        "--table all --phantoms",
+        "--table 1b --store my-store --seeds 3",
+        "--table 1b --rows ct ct-stratified --store my-store",
+    )
     parser = command(commands, "tables", __doc__, *examples)
     parser.add_argument(
         "--table",
@@ -44,6 +48,13 @@ def add_parser(commands: Any) -> None:
         choices=[*TABLES, "all"],
         help="which rows: those of a table of the paper, those it has not (beyond), all of these, or those "
         "that the server offers, for which weights are shipped (served)",
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=[],
+        metavar="KEY",
+        help="of these rows only some, by what the tables' JSON calls them (lf-stratified+glnet, ct-x2)",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--store", type=Path, help="folder whose approved cases are the cohort")
@@ -154,6 +165,8 @@ def run(options: argparse.Namespace) -> int:
     sizes = options.phantoms or COHORT_SIZES[options.preset]
     tables = ALL if options.table == "all" else (options.table,)
     out: Path = options.out or RUNS / f"table-{options.table}"
+    if options.rows and options.ship is not None:
+        raise ValueError("--ship writes the weights of all rows: leave out --rows")
     if options.store and options.kind != "default":
         raise ValueError("--kind is about phantoms: leave it out, or --store")
     if options.store and options.background:
@@ -181,7 +194,15 @@ def run(options: argparse.Namespace) -> int:
         make_folder(folder)
     detector_steps = options.detector_iterations
     plan = Plan(
-        options.work, cohort, preset, tables, options.seeds, options.tagger, options.given, detector_steps
+        options.work,
+        cohort,
+        preset,
+        tables,
+        options.seeds,
+        options.tagger,
+        options.given,
+        detector_steps,
+        tuple(options.rows),
     )
     shared = [options.work, options.tagger, *([options.store] if options.store else []), *options.background]
     content = run_tables(plan, out, engine_of(options, shared))

@@ -172,3 +172,5 @@ DETECTOR_RECIPES = {
 }
 # Its networks of stage one learn at another rate; the detector's is the published one.
 DETECTOR_RECIPES["paper-fast"] = replace(DETECTOR_RECIPES["paper"], name="paper-fast")
+# `demo`'s networks on `standard`'s grid: its slices' detector is that of the grid.
+DETECTOR_RECIPES["fine"] = replace(DETECTOR_RECIPES["standard"], name="fine")

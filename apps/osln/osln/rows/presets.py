@@ -269,3 +269,16 @@ PRESETS = {
 # a last bias that begins at a node's rarity (the paper names none), they do: docs/results-recipe.md. Four
 # times the widths get a quarter of that rate, as twice the widths get half of it in `standard`. Not run.
 PRESETS["paper-fast"] = replace(PRESETS["paper"], name="paper-fast", learning_rate=1e-3, output_bias=-4.0)
+# What finer voxels are worth without wider networks: `demo`'s networks on `standard`'s grid.
+PRESETS["fine"] = replace(
+    PRESETS["standard"],
+    name="fine",
+    widths=PRESETS["demo"].widths,
+    learning_rate=PRESETS["demo"].learning_rate,
+    hrnet=PRESETS["demo"].hrnet,
+    stage_two=replace(
+        PRESETS["standard"].stage_two,
+        widths=PRESETS["demo"].stage_two.widths,
+        views=PRESETS["demo"].stage_two.views,
+    ),
+)

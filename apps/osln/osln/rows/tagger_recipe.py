@@ -58,5 +58,6 @@ TAGGER_RECIPES = {
         ),
     )
 }
+TAGGER_RECIPES["fine"] = replace(TAGGER_RECIPES["demo"], name="fine")
 # The preset's networks of stage one learn at another rate, its tagger as the published one.
 TAGGER_RECIPES["paper-fast"] = replace(TAGGER_RECIPES["paper"], name="paper-fast")

@@ -17,6 +17,7 @@ from lib.pacs import datastore as pacs_datastore
 from lib.pacs import settings as pacs_settings
 from lib.pacs.keeper import PacsKeeper
 from lib.store.datastore import OslnDatastore
+from lib.store.tenancy import move_into
 from lib.temporary import move_in
 from lib.web import (
     answers,
@@ -144,6 +145,8 @@ class OslnApp(MONAILabelApp):
 
     def server_mode(self, mode: bool) -> None:
         super().server_mode(mode)
+        if mode:
+            move_into(self._datastore.root)
         if mode and self._keeper is None and isinstance(self._datastore, pacs_datastore.PacsDatastore):
             self._keeper = PacsKeeper(self._datastore)
             self._keeper.start()

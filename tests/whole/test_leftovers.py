@@ -65,6 +65,7 @@ def test_detect_asks_no_other_computer_and_keeps_no_number_of_this_one(tmp_path,
 def test_a_server_leaves_nothing_and_the_next_one_sweeps_what_a_killed_one_left(tmp_path, store, variables):
     local = LocalServer(store, tmp_path / "log", {"device": "cpu", "body_timeout": "2"}, variables=variables)
     with local as server:
+        check_second_server(tmp_path, store, variables)
         assert requests.post(f"{server.url}/infer/osln?image={CASE}&output=json", timeout=300).ok
         check_unfinished_body(server.url)
         (killed,) = temporary(tmp_path)
@@ -94,6 +95,16 @@ def test_plain_start_server_leaves_nothing_either(tmp_path, monkeypatch, variabl
     finally:
         server.stop()
     assert not elsewhere(tmp_path)
+
+
+def check_second_server(tmp_path, store, variables):
+    """A second one on the same store ends with a sentence that names the first."""
+    second = LocalServer(store, tmp_path / "second.log", {"device": "cpu"}, variables=variables)
+    with pytest.raises(RuntimeError, match="did not come up"), second:
+        pass
+    told = (tmp_path / "second.log").read_text()
+    assert "The server does not start: another server works on" in told
+    assert "Traceback" not in told
 
 
 def check_unfinished_body(url):

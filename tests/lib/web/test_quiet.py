@@ -1,10 +1,12 @@
 """Known remarks are silenced, and nothing else is."""
 
 import logging
+import traceback
 import warnings
 
 import pytest
 
+from lib.configuration import configuration
 from lib.web.quiet import LOGGERS, silence
 
 
@@ -15,7 +17,8 @@ def put_back():
         yield
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
-    logging.getLogger("timeloop").filters.clear()
+    for name in ("timeloop", "uvicorn.error"):
+        logging.getLogger(name).filters.clear()
 
 
 def test_requests_and_their_parameters_do_not_reach_the_log(caplog):
@@ -34,3 +37,16 @@ def test_a_known_warning_is_not_shown_and_an_unknown_one_is():
         warnings.warn("`torch.jit.interface` is deprecated. Please use `torch.compile`.", stacklevel=1)
         warnings.warn("the disk is nearly full", stacklevel=1)
     assert [str(warning.message) for warning in shown] == ["the disk is nearly full"]
+
+
+def test_a_refusal_to_start_is_a_sentence_and_an_accident_keeps_its_traceback(caplog):
+    silence()
+    log = logging.getLogger("uvicorn.error")
+    for fail in (lambda: configuration({"preset": "huge"}, "."), lambda: int("nothing")):
+        try:
+            fail()
+        except ValueError:
+            log.error(traceback.format_exc())
+    refused, accident = (record.message for record in caplog.records)
+    assert refused.startswith("The server does not start: preset is one of demo, ") and "\n" not in refused
+    assert accident.startswith("Traceback") and "invalid literal" in accident

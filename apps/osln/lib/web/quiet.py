@@ -1,7 +1,11 @@
 """What the log does not need: known remarks of other packages, and lines that name patients' files."""
 
 import logging
+import re
 import warnings
+from pathlib import Path
+
+APP = Path(__file__).resolve().parents[2]
 
 LOGGERS = {
     # One line per case, per label and per change that the folder watcher sees.
@@ -39,8 +43,20 @@ def silence() -> None:
         logging.getLogger(name).setLevel(level)
     # Timeloop sets its own level again when it starts, and then tells that it starts, twice.
     logging.getLogger("timeloop").addFilter(_matters)
+    logging.getLogger("uvicorn.error").addFilter(_sentence_alone)
     for message, category, module in WARNINGS:
         warnings.filterwarnings("ignore", message=message, category=category, module=module)
+
+
+def _sentence_alone(record: logging.LogRecord) -> bool:
+    """Where the app refuses to start, its sentence stands in the log instead of a traceback."""
+    text = str(record.msg)
+    if record.levelno >= logging.ERROR and not record.args and text.startswith("Traceback"):
+        _, refused, sentence = text.rpartition("\nValueError: ")
+        where = re.findall(r'^  File "(.+?)", line', text, re.MULTILINE)
+        if refused and where and Path(where[-1]).is_relative_to(APP):
+            record.msg = f"The server does not start: {sentence.strip()}"
+    return True
 
 
 def _matters(record: logging.LogRecord) -> bool:

@@ -24,10 +24,12 @@ class Choice:
     Attributes:
         name: Key in the request.
         values: Allowed values; the viewers need strings.
+        words: What it is, for a person who chooses.
     """
 
     name: str
     values: tuple[str, ...]
+    words: str = ""
 
     @property
     def shown(self) -> list[str]:
@@ -59,12 +61,14 @@ class Number:
         default: Value if the request has none; an int asks for whole numbers.
         low: Smallest allowed value.
         high: Largest allowed value.
+        words: What it is, for a person who chooses.
     """
 
     name: str
     default: float
     low: float
     high: float
+    words: str = ""
 
     @property
     def shown(self) -> float:
@@ -94,10 +98,12 @@ class Switch:
     Attributes:
         name: Key in the request.
         default: Value if the request has none.
+        words: What it is, for a person who chooses.
     """
 
     name: str
     default: bool
+    words: str = ""
 
     @property
     def shown(self) -> bool:

@@ -58,6 +58,8 @@ def test_the_fused_pipeline_leads_and_every_network_can_be_asked_alone(ask):
     assert ask.tasks["ct"].info()["needs"] == ["ct"]
     assert info["weights"]["ct-proximal"]["trained_on"] == "phantom"
     assert "not for clinical use" in info["description"]
+    assert "at precision 0.15 about 85 of 100 are false" in info["description"]
+    assert "85 of 100" not in ask.tasks["osln"].info()["description"]
 
 
 def test_the_label_map_is_the_node_in_the_voxel_order_of_the_ct_file(ask):

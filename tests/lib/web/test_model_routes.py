@@ -38,6 +38,7 @@ def test_a_network_tells_versions_options_and_who_uses_it(client):
     assert told["metric_name"] == "mRecall" and "ct" in told["used_by"] and told["training"] is None
     names = ["iterations", "learning_rate", "from_scratch", "highest_risk", "cross_fit", "device"]
     assert [one["name"] for one in told["options"]] == names
+    assert all(one["words"] for one in told["options"])
     assert told["back_to"] is None
 
 

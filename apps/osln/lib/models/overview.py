@@ -140,7 +140,7 @@ def _outcome(stats: Mapping[str, Any], task: Mapping[str, Any] | None) -> tuple[
 
 
 def _option(option: Option) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": option.name, "default": option.default}
+    about: dict[str, Any] = {"name": option.name, "default": option.default, "words": option.words}
     if isinstance(option, Choice):
         return about | {"kind": "choice", "values": list(option.values)}
     if isinstance(option, Number):

@@ -45,6 +45,16 @@ os.environ["MONAI_LABEL_TRACKING_ENABLED"] = "false"
 
 OF_THE_SERVER = ("model", "local_rank", "gpus", "multi_gpu", BY_ITSELF)
 """Keys that the server puts into a training request, besides the options."""
+LENGTH_WORDS = {
+    "iterations": "training steps; 0: the preset's, and fewer when it goes on from weights in use",
+    "epochs": "passes through all candidates; 0: the preset's, and fewer when it goes on from weights in use",
+}
+RATE_WORDS = "0: the preset's, and a smaller one when it goes on from weights in use"
+SCRATCH_WORDS = "begin with random weights instead of those in use"
+RISK_WORDS = "put the new weights to use only if the probability that they are worse is below this"
+CROSS_FIT_WORDS = (
+    "with few validation patients, judge on training patients too, by networks that have not seen them"
+)
 
 
 @dataclass(frozen=True)
@@ -80,15 +90,12 @@ class NetworkTrainer(TrainTask):
         self.place = place
         self.length = "iterations" if isinstance(network, Segmenter) else "epochs"
         self.options: tuple[Option, ...] = (
-            # 0 leaves the choice to the training: less of both when it goes on from published weights.
-            Number(self.length, 0, 0, 1_000_000),
-            Number("learning_rate", 0.0, 0.0, 1.0),
-            Switch("from_scratch", False),
-            # Probability of being worse below which the new version is published.
-            Number("highest_risk", HIGHEST_RISK, 0.0, 0.5),
-            # With few validation patients: judge on training patients too, by networks without them.
-            Switch("cross_fit", True),
-            Choice("device", place.devices),
+            Number(self.length, 0, 0, 1_000_000, LENGTH_WORDS[self.length]),
+            Number("learning_rate", 0.0, 0.0, 1.0, RATE_WORDS),
+            Switch("from_scratch", False, SCRATCH_WORDS),
+            Number("highest_risk", HIGHEST_RISK, 0.0, 0.5, RISK_WORDS),
+            Switch("cross_fit", True, CROSS_FIT_WORDS),
+            Choice("device", place.devices, "where it is trained"),
         )
 
     @property

@@ -95,8 +95,12 @@ export class Models {
     const fields = network.options.map(option => ({ option, field: fieldOf(option) }));
     this.start = button('Start training', () => this.train(network.name, fields), { className: 'main' });
     this.stop = button('Stop', () => this.halt(network.name));
-    return make('div', { className: 'row form' },
-      ...fields.map(({ option, field }) => make('label', {}, `${option.name.replace('_', ' ')} `, field)), this.start, this.stop);
+    const explained = network.options.filter(option => option.words).map(option =>
+      make('li', {}, make('b', { textContent: spaced(option.name) }), `: ${option.words}`));
+    return make('div', {},
+      make('div', { className: 'row form' },
+        ...fields.map(({ option, field }) => make('label', { title: option.words }, `${spaced(option.name)} `, field)), this.start, this.stop),
+      make('details', { className: 'note' }, make('summary', { textContent: 'What these options are' }), make('ul', {}, ...explained)));
   }
 
   running(network) {
@@ -240,6 +244,8 @@ function pastCurve({ training, versions }) {
 }
 
 const figure = (text, svg) => make('figure', {}, make('figcaption', { textContent: text }), svg);
+
+const spaced = name => name.replaceAll('_', ' ');
 
 function fieldOf(option) {
   if (option.kind === 'choice') return make('select', {}, ...option.values.map(value => make('option', { value, textContent: value })));

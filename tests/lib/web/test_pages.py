@@ -83,13 +83,32 @@ def test_the_state_says_cases_weights_notes_and_what_was_left_out(client):
     assert found["notes"][0] == f"{DEFAULT_ROW} has a remark" and "ct has a remark" not in found["notes"]
 
 
-def test_documents_are_text_and_nothing_else_can_be_read(client):
-    name = client.get("/osln/state").json()["documents"][0]
+def test_documents_are_pages_whose_links_and_pictures_are_there(client):
+    names = client.get("/osln/state").json()["documents"]
+    read = {name: client.get(f"/osln/docs/{name}") for name in names}
+    for name, reply in read.items():
+        assert reply.headers["content-type"].startswith("text/html")
+        assert "script-src 'self'" in reply.headers["content-security-policy"]
+        assert "<script" not in reply.text and " style=" not in reply.text
+        for target in addresses(reply.text):
+            if target.startswith(("https://", "http://")):
+                continue
+            other, _, heading = target.partition("#")
+            if heading:
+                assert f'id="{heading}"' in read[other or name].text, f"{name}: {target}"
+            elif target not in ("../../", "../page/style.css"):
+                assert client.get(f"/osln/docs/{other}").status_code == 200, f"{name}: {target}"
+    assert "<td>" in read["experiments.md"].text and "<pre><code>" in read["install.md"].text
 
-    reply = client.get(f"/osln/docs/{name}")
-    assert reply.text == (pages.DOCUMENTS / name).read_text()
-    assert reply.headers["content-type"] == "text/plain; charset=utf-8"
-    for other in ("..%2fREADME.md", "README.md", "images"):
+
+def test_nothing_but_documents_and_their_pictures_can_be_read(client):
+    for other in (
+        "..%2fREADME.md",
+        "README.md",
+        "images",
+        "results-phantom/run.json",
+        "..%2f..%2fREADME.md/x",
+    ):
         assert client.get(f"/osln/docs/{other}").status_code == 404
 
 

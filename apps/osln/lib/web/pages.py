@@ -13,6 +13,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, Response
 from monailabel.interfaces.utils.app import app_instance
 
+from lib.web.documents import PICTURES, documents, page, pictures
 from lib.web.ohif_routes import HEADERS, USER, User
 from lib.web.state import last_training, state
 
@@ -31,8 +32,6 @@ STRICT = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of the page: its own files only, and no script or style inside of the text."""
-DOCUMENTS = Path(__file__).resolve().parents[4] / "docs"
-"""Of the repository; an app that was copied elsewhere has none."""
 SCRIPT, STYLE = "swagger-ui-bundle.js", "swagger-ui.css"
 
 
@@ -74,11 +73,20 @@ async def api_file(name: str) -> FileResponse:
 
 
 @router.get("/osln/docs/{name}", include_in_schema=False)
-async def document(name: str) -> FileResponse:
-    """A document of the repository, as text."""
+async def document(name: str) -> Response:
+    """A document of the repository as a page."""
     if name not in documents():
         raise HTTPException(404, f"there is no document {name!r}; there are: {', '.join(documents())}")
-    return FileResponse(DOCUMENTS / name, media_type="text/plain; charset=utf-8", headers=HEADERS)
+    return Response(page(name), media_type="text/html", headers=STRICT)
+
+
+@router.get("/osln/docs/{folder}/{name}", include_in_schema=False)
+async def picture(folder: str, name: str) -> FileResponse:
+    """A picture of a document."""
+    path = pictures().get(f"{folder}/{name}")
+    if path is None:
+        raise HTTPException(404, f"no document has a picture {folder}/{name}")
+    return FileResponse(path, media_type=PICTURES[path.suffix], headers=STRICT)
 
 
 @router.get("/osln/state", summary="Cases, weights in use and last training, as the page shows them")
@@ -86,11 +94,6 @@ async def told(user: User = USER) -> dict[str, Any]:
     app = app_instance()
     pacs = {"pacs": app._keeper.status()} if app._keeper else {}
     return state(app) | {"training": last_training(app), "documents": documents()} | pacs
-
-
-def documents() -> list[str]:
-    """Names of the documents that are there."""
-    return sorted(path.name for path in DOCUMENTS.glob("*.md"))
 
 
 @cache

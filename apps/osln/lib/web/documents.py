@@ -1,0 +1,66 @@
+"""The documents of the repository as pages: headings that links lead to, tables, pictures."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+DOCUMENTS = Path(__file__).resolve().parents[4] / "docs"
+"""Of the repository; an app that was copied elsewhere has none."""
+PICTURES = {".png": "image/png", ".webp": "image/webp"}
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>OSLN Label: TITLE</title><link rel="stylesheet" href="../page/style.css"></head>
+<body class="document"><nav><a href="../../">OSLN Label</a></nav><article>TEXT</article></body></html>
+"""
+
+
+def documents() -> list[str]:
+    """Names of the documents that are there."""
+    return sorted(path.name for path in DOCUMENTS.glob("*.md"))
+
+
+def pictures() -> dict[str, Path]:
+    """The pictures of the documents by their path in the folder, as documents name them."""
+    found = (path for path in DOCUMENTS.glob("*/*") if path.suffix in PICTURES)
+    return {path.relative_to(DOCUMENTS).as_posix(): path for path in sorted(found)}
+
+
+def page(name: str) -> str:
+    """A document as HTML.
+
+    Args:
+        name: Of `documents()`.
+    """
+    reader = MarkdownIt("commonmark").enable("table")
+    tokens = reader.parse((DOCUMENTS / name).read_text())
+    _name_headings(tokens)
+    _cut_links(tokens)
+    text = reader.renderer.render(tokens, reader.options, {})
+    return PAGE.replace("TITLE", name.removesuffix(".md")).replace("TEXT", text)
+
+
+def _name_headings(tokens: Iterable[Token]) -> None:
+    """Gives headings the names that links on GitHub lead to."""
+    opened = None
+    seen: dict[str, int] = {}
+    for token in tokens:
+        if opened is not None:
+            words = "".join(one.content for one in token.children or ())
+            name = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
+            times = seen[name] = seen.get(name, -1) + 1
+            opened.attrSet("id", f"{name}-{times}" if times else name)
+        opened = token if token.type == "heading_open" else None
+
+
+def _cut_links(tokens: Iterable[Token]) -> None:
+    """Links to files of the repository that the server does not show lead nowhere."""
+    known = {*documents(), *pictures()}
+    for token in tokens:
+        _cut_links(token.children or ())
+        target = str(token.attrGet("href") or "") if token.type == "link_open" else ""
+        elsewhere = target.startswith(("#", "https://", "http://"))
+        if target and not elsewhere and target.partition("#")[0] not in known:
+            del token.attrs["href"]

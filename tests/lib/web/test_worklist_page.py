@@ -100,6 +100,13 @@ def chosen(page):
     return page.inner_text("aside h2")
 
 
+def test_a_label_that_nobody_submitted_comes_from_a_file(page, app):
+    app.datastore().register_label("p3", "final", {})
+    page.reload()
+    page.wait_for_selector(".line .chip.approved >> nth=1")
+    assert page.locator(".line .by").all_inner_texts() == ["Änna", "", "osln", "a file"]
+
+
 def test_cases_are_listed_chosen_by_key_and_opened_in_the_viewer(page, app):
     assert names(page) == ["p1", "p10", "p2", "p3"], "as the server gives them"
     assert chosen(page) == "p10", "the one that is next"

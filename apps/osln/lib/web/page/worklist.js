@@ -13,6 +13,9 @@ const address = row => `/ohif/osln?StudyInstanceUIDs=${encodeURIComponent(row.st
 
 const chip = state => make('span', { className: `chip ${state.replace(' ', '-')}`, textContent: state });
 
+/** Who made the state what it is; a label that was imported or copied into the store has nobody's name. */
+const by = row => row.by || (['approved', 'partly'].includes(row.state) ? 'a file' : '');
+
 /** What is left to do in a case in part. */
 const rest = row => row.state === 'partly' && row.undecided !== null
   && `${counted(row.undecided, 'candidate')} undecided${row.to_complete ? `: complete it, ${row.split} needs complete cases` : ''}`;
@@ -38,7 +41,7 @@ export class Worklist {
       { name: 'mark', title: '', className: 'mark', cell: row => (this.table.marked.has(row.case) ? '\u2611' : '\u2610') },
       { name: 'case', title: 'Case', className: 'case', sort: row => row.name, cell: row => this.caseCell(row) },
       { name: 'state', title: 'State', className: 'state', sort: row => STATES.indexOf(row.state), cell: row => chip(row.state) },
-      { name: 'by', title: 'By', className: 'by', sort: row => row.by, cell: row => row.by || '' },
+      { name: 'by', title: 'By', className: 'by', sort: by, cell: by, hint: 'a file: the label lies in labels/final, and nobody submitted it here' },
       { name: 'at', title: 'When', className: 'at', sort: row => row.at, cell: row => time(row.at) },
       { name: 'candidates', title: 'Candidates', className: 'figure', sort: row => row.kept, hint: 'kept at the operating point, of all',
         cell: row => (row.candidates === null ? '' : `${row.kept} of ${row.candidates}`) },
@@ -155,7 +158,7 @@ export class Worklist {
     this.showActions();
     if (!row) return this.detail.replaceChildren(make('p', { className: 'faint', textContent: 'No case is chosen.' }));
     const facts = [
-      ['State', [row.state, row.by && `by ${row.by}`, row.at && time(row.at)].filter(Boolean).join(', ')],
+      ['State', [row.state, by(row) && `by ${by(row)}`, row.at && time(row.at)].filter(Boolean).join(', ')],
       ['Proposed', row.why && `next: ${row.why}`],
       ['Skipped', row.skip_reason],
       ['In part', rest(row)],

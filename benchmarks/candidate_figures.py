@@ -1,14 +1,10 @@
-"""What measurements of second stages share: their figures, and files and words of a report."""
+"""What measurements of second stages share: their figures."""
 
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from osln.files.arrays import write_json
-from osln.files.images import write_atomically
 from osln.metrics.bootstrap import Distribution, candidate_distributions
 from osln.metrics.intervals import plain_interval
 from osln.metrics.matching import Scored
@@ -33,10 +29,3 @@ def plain(found: Mapping[str, Distribution]) -> dict[str, dict[str, Any]]:
 def cells(told: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What `plain` gave, as the cells of a table."""
     return [figure_cell(told[name]) for name in SHOWN]
-
-
-def write_report(folder: Path, name: str, told: Mapping[str, Any], words: str) -> None:
-    """Writes figures as JSON and the report as Markdown, and says it."""
-    write_json(folder / f"{name}.json", told)
-    write_atomically(folder / f"{name}.md", words.encode())
-    sys.stdout.write(words)

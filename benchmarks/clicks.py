@@ -25,6 +25,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from benchmarks.click_sets import around, lesions, phantoms, planted
+from benchmarks.experiment import WORK
 from benchmarks.report import describe
 from osln.clicks.annotator import first_click, next_clicks
 from osln.clicks.answering import Answerer
@@ -85,9 +86,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, default=ROOT / "apps" / "osln" / "model" / "shipped" / FILE, help="network"
     )
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / ".osln-measure", help="folder that keeps phantoms"
-    )
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps phantoms")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every answer")
     options = parser.parse_args()

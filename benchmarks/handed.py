@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.experiment import WORK
 from benchmarks.fusion import froc_figures, interval, print_table
 from benchmarks.training_patients import planted
 from osln.cli.engines import cores, positive
@@ -40,7 +41,6 @@ from osln.stage_two.candidate_sets import CandidateSet, candidate_set
 from osln.stage_two.validation import scored_patients
 from osln.weights.checkpoint import load_checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
 HANDED = tuple((fusion, at) for fusion in ("max", "mean") for at in (OPERATING_POINT, "0.10"))
 WITHOUT_TAGS = tuple(
     name for name, one in CLASSIFIERS.items() if not one.tags and one.network != "quality-glnet"
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--iterations", type=positive, default=PRESETS["demo"].iterations, help="(%(default)s)"
     )
     parser.add_argument("--planted", type=positive, default=30, help="test patients planted (%(default)s)")
-    parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="(%(default)s)")
+    parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     parser.add_argument("--processes", type=positive, default=cores(), help="(%(default)s)")
     options = parser.parse_args(arguments)
     if SHIPPED is None:

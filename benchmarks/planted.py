@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.experiment import WORK
 from benchmarks.planted_drawing import draw
 from benchmarks.planted_figures import (
     above_table,
@@ -74,9 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patients", type=int, default=30, help="planted patients, one for each seed")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first one")
     parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / ".osln-measure", help="folder that keeps what was found"
-    )
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps what was found")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="what the CT has that is taken for a node")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every record")
     options = parser.parse_args(arguments)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from benchmarks.experiment import WORK
 from benchmarks.kept_networks import KeptTraining, made
 from benchmarks.training_patients import PLANTED, found, planted, report, threshold
 from osln.cli.engines import cores, positive
@@ -32,7 +33,6 @@ from osln.stage_one.inference import Predictor
 from osln.stage_one.training import train
 from osln.weights.checkpoint import Checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
 SIZES = {name: PRESETS[name] for name in ("demo", "fine", "standard")}
 """`fine` has the networks of the one and the voxels of the other."""
 TIMED = 3
@@ -94,7 +94,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     }
     for name, (usual, words) in counts.items():
         parser.add_argument(f"--{name}", type=positive, default=usual, help=f"{words} (%(default)s)")
-    parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="(%(default)s)")
+    parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
     if min(options.planted, options.test) < 2:
         parser.error("--planted and --test must be at least 2: intervals are over patients")

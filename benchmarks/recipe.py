@@ -16,6 +16,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.experiment import WORK
 from benchmarks.kept_networks import KeptTraining, made, watched
 from osln.cli.engines import cores
 from osln.cohorts.phantoms import PhantomCohort
@@ -30,7 +31,6 @@ from osln.rows.presets import PRESETS, Preset
 from osln.stage_one.validation import sweeps
 from osln.weights.checkpoint import Checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
 DEMO, PAPER = PRESETS["demo"], PRESETS["paper"]
 
 
@@ -91,9 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
-    parser.add_argument(
-        "--work", type=Path, default=ROOT / ".osln-measure", help="folder that keeps patients and networks"
-    )
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps patients and networks")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to draw the curves (PNG)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every figure")
     options = parser.parse_args(arguments)

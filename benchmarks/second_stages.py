@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.candidate_figures import SHOWN, cells, figures, plain, write_report
+from benchmarks.candidate_figures import SHOWN, cells, figures, plain
+from benchmarks.experiment import experiment_parser, write_report
 from osln.cli.engines import positive
 from osln.cli.options import SHIPPED
 from osln.cli.tables import make_folder
@@ -29,7 +30,6 @@ from osln.rows.presets import PRESETS
 from osln.stage_two.validation import scored_patients
 from osln.weights.checkpoint import load_checkpoint
 
-WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 STAGE_ONE = "stage one"
 ASKED = {row.name: row for row in ROWS.values() if row.served and row.classifier}
 TITLES = {STAGE_ONE: "stage one's score"} | {
@@ -64,11 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps patients (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser = experiment_parser(__doc__)
     parser.add_argument("--kind", choices=KINDS, default="default", help="of phantoms (%(default)s)")
     parser.add_argument("--patients", type=positive, default=96, help="test phantoms (%(default)s)")
     return parser.parse_args(arguments)

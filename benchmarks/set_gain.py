@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.candidate_figures import SHOWN, cells, figures, plain, write_report
+from benchmarks.candidate_figures import SHOWN, cells, figures, plain
+from benchmarks.experiment import experiment_parser, make_or_stop, write_report
 from benchmarks.set_gain_networks import (
     ALONE,
     DISTANCE,
@@ -38,7 +39,7 @@ from benchmarks.set_gain_networks import (
     regression_scores,
     train_matched,
 )
-from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
+from osln.cli.engines import add_engine, cores, make_absolute, positive
 from osln.cli.options import SHIPPED_TAGGER, add_preset
 from osln.cli.tables import cohort_sizes, make_folder
 from osln.jobs.artifact import Artifact
@@ -49,13 +50,12 @@ from osln.reproduction.artifacts import Artifacts, files
 from osln.reproduction.cells import figure_cell
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.plan import Plan
-from osln.reproduction.run import PHANTOM, hardware, make_all, open_cohort
+from osln.reproduction.run import PHANTOM, hardware, open_cohort
 from osln.rows.experiments import CLASSIFIERS, PRESETS, ROWS
 from osln.rows.paper import COHORT_KINDS, COHORT_SIZES
 from osln.stage_two.candidate_sets import CandidateSet, load_set
 from osln.weights.checkpoint import load_checkpoint
 
-WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 FORMAT = 1
 """Of trainings and scores; another one makes them anew."""
 COHORTS = ("default", "blind")
@@ -204,13 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser = experiment_parser(__doc__)
     add_preset(parser)
     parser.add_argument("--cohorts", nargs="+", choices=COHORT_KINDS, default=COHORTS, metavar="KIND")
     parser.add_argument("--patients", type=cohort_sizes, metavar="N,N,N,N", help="as --phantoms of tables")
@@ -233,10 +227,7 @@ def comparison(kind: str, options: argparse.Namespace) -> Comparison:
 
 def one_cohort(one: Comparison, options: argparse.Namespace) -> dict[str, Any]:
     """Makes what is missing; figures and differences as JSON values."""
-    failures = make_all(one.plan.work, one.wanted(), engine_of(options, [options.work]))
-    if failures:
-        name, reason = next(iter(failures.items()))
-        raise ValueError(f"{name} failed ({reason}): mend it and run the same command again, it goes on")
+    make_or_stop(options, one.wanted())
     scores, tested = one.results()
     weights = resamples(len(tested))
     found = {line: line_figures(by, tested, weights) for line, by in scores.items()}

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.candidate_figures import write_report
+from benchmarks.experiment import experiment_parser, make_or_stop, write_report
 from benchmarks.strata_need import BANDS, needs
-from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
+from osln.cli.engines import add_engine, cores, make_absolute, positive
 from osln.cli.options import SHIPPED_TAGGER, add_preset
 from osln.cli.tables import cohort_sizes, make_folder
 from osln.cohorts.phantoms import KINDS
@@ -40,11 +40,10 @@ from osln.reproduction.cells import figure_cell
 from osln.reproduction.figures import MapResult
 from osln.reproduction.plan import Plan
 from osln.reproduction.reading import read_result
-from osln.reproduction.run import PHANTOM, hardware, make_all, open_cohort
+from osln.reproduction.run import PHANTOM, hardware, open_cohort
 from osln.rows.experiments import PRESETS, ROWS, Row
 from osln.rows.paper import COHORT_SIZES, CohortSizes
 
-WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 FORMAT = 1
 """Of the counts; another one makes them anew."""
 COUNTED_FROM = 3000
@@ -114,13 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser = experiment_parser(__doc__)
     add_preset(parser)
     kinds = [name for name, of in KINDS.items() if len(of) == 1]
     parser.add_argument("--kind", choices=kinds, default="zoned", help="of phantoms (%(default)s)")
@@ -147,7 +140,7 @@ def counted(options: argparse.Namespace) -> dict[str, float]:
         partial(count, parameters, seeds, path),
         1.0 * len(seeds),
     )
-    make_all(options.work, [one], engine_of(options, [options.work]))
+    make_or_stop(options, [one])
     return dict(json.loads(path.read_text()))
 
 
@@ -171,10 +164,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     plan = Plan(options.work, cohort, preset, (), options.seeds, SHIPPED_TAGGER or Path())
     artifacts = Artifacts(plan)
     wanted = [one for row in LINES.values() for one in artifacts.of(row)]
-    failures = make_all(plan.work, wanted, engine_of(options, [options.work]))
-    if failures:
-        name, reason = next(iter(failures.items()))
-        raise ValueError(f"{name} failed ({reason}): mend it and run the same command again, it goes on")
+    make_or_stop(options, wanted)
     results = {row: read_result(artifacts, row) for row in LINES.values()}
     weights = resamples(sizes.test)
     found = {row: figures(one, weights) for row, one in results.items() if isinstance(one, MapResult)}

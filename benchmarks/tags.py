@@ -12,21 +12,19 @@ command goes on where it was stopped.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from benchmarks.candidate_figures import SHOWN, cells, write_report
+from benchmarks.candidate_figures import SHOWN, cells
+from benchmarks.experiment import experiment_parser, make_or_stop, write_report
 from benchmarks.tags_plan import CLASSIFIERS_ASKED, FIRST, LINES, SIZES, TAUGHT, Experiment, base
-from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
+from osln.cli.engines import add_engine, cores, make_absolute, positive
 from osln.cli.options import SHIPPED, SHIPPED_TAGGER
 from osln.cli.tables import make_folder
 from osln.metrics.intervals import setting, table, verdict
 from osln.reproduction.cells import figure_cell
-from osln.reproduction.run import hardware, make_all
+from osln.reproduction.run import hardware
 from osln.rows.experiments import OPERATING_POINT
 from osln.simulation.cases import StageOne
-
-WORK = Path(__file__).resolve().parents[1] / ".osln-measure"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,10 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             StageOne.shipped(SHIPPED, (OPERATING_POINT,)),
             SHIPPED_TAGGER,
         )
-        failures = make_all(options.work, experiment.wanted(), engine_of(options, [options.work, SHIPPED]))
-        if failures:
-            name, reason = next(iter(failures.items()))
-            raise ValueError(f"{name} failed ({reason}): mend it and run the same command again, it goes on")
+        make_or_stop(options, experiment.wanted(), SHIPPED)
         told = setting(command, hardware=hardware(), seeds=options.seeds) | experiment.results()
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
@@ -61,13 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--work", type=Path, default=WORK, help="folder that keeps what is made (%(default)s)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser = experiment_parser(__doc__)
     parser.add_argument(
         "--sizes",
         type=positive,

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.experiment import WORK
 from benchmarks.fusion import froc_figures, interval, print_table
 from benchmarks.kept_networks import KeptTraining, made
 from benchmarks.planted import FIRST_SEED, as_study, ct_key, read_lung1
@@ -39,7 +40,6 @@ from osln.stage_one.inference import Predictor
 from osln.stage_one.validation import sweeps
 from osln.weights.checkpoint import Checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
 DEMO = PRESETS["demo"]
 PRECISION = "0.10"
 """Operating point of the candidates: enough of them for 16 false ones per patient."""
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=DEMO.iterations, help="(%(default)s)")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each kind (%(default)s)")
     parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
-    parser.add_argument("--work", type=Path, default=ROOT / ".osln-measure", help="(%(default)s)")
+    parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
     if WITH_REAL in (options.kinds or ()) and not options.background:
         parser.error(f"{WITH_REAL} needs real CTs: give --background")

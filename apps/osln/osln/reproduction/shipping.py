@@ -13,7 +13,8 @@ from osln.reproduction.plan import Plan
 from osln.reproduction.reading import row_patients
 from osln.reproduction.stage_one import KEPT
 from osln.retraining.fusing import LEARNED, fit_fusion
-from osln.retraining.operating_points import operating_curve, operating_points, score_thresholds
+from osln.retraining.operating_points import operating_points
+from osln.retraining.score_points import operating_curve, score_thresholds
 from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, Preset, Row
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import fused_map

@@ -15,9 +15,9 @@ from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.matched_points import unlabeled_cases
-from osln.retraining.operating_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
+from osln.retraining.score_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, unseen_versions
 from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, Preset, Row

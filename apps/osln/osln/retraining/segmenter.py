@@ -13,9 +13,10 @@ from osln.learning.fit import Progress
 from osln.metrics.sweep import Sweep
 from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.matched_points import match_operating_points, unlabeled_columns
-from osln.retraining.operating_points import points_kept, renew_operating_points, renew_score_thresholds
+from osln.retraining.operating_points import points_kept, renew_operating_points
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
+from osln.retraining.score_points import renew_score_thresholds
 from osln.retraining.settings import Settings
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train

@@ -1,0 +1,165 @@
+"""Operating points of stage two: a score for each number of false positives per validation patient."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from osln.metrics.froc import froc
+from osln.metrics.matching import Scored
+from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.retraining.matched_points import matched_score
+from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS
+from osln.stage_two.answering import reason_not_answering
+from osln.stage_two.points import FEWEST_PATIENTS
+from osln.stage_two.validation import scored_patients
+from osln.tagging.tagger import Tagger
+from osln.weights.model_store import ModelStore
+
+
+def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
+    """Score for each offered number of false positives per patient, as stored with a classifier.
+
+    The lowest score of any candidate from which on no more than that many candidates per patient are
+    false; equal scores stay together, and patients without nodes count.
+
+    Args:
+        patients: Validation patients under the classifier's scores.
+
+    Returns:
+        {"0.5": score, "1": ..., "6": ...}. Where the candidates of the highest score are already too
+        many, the next number above it, or 1 if that is the highest score; without any candidate 0.
+
+    Raises:
+        ValueError: No patient, or a score is not a number.
+    """
+    curve = froc(patients)
+    if len(curve.thresholds) == 1:
+        return dict.fromkeys(OFFERED_FALSE_POSITIVES, 0.0)
+    # Scores are single precision: the next number above must still differ when compared with one.
+    above = min(float(np.nextafter(np.float32(curve.thresholds[1]), np.float32(2))), 1.0)
+    scores = np.concatenate([[above], curve.thresholds[1:]])
+    rounding = 1e-9
+    return {
+        name: float(scores[curve.false_positives <= float(name) + rounding][-1])
+        for name in OFFERED_FALSE_POSITIVES
+    }
+
+
+def match_score_thresholds(
+    models: ModelStore, classifier: str, before: np.ndarray, after: np.ndarray, cases: int
+) -> str:
+    """Moves a classifier's score thresholds so that as many candidates are kept as before.
+
+    Args:
+        models: Store of the weights.
+        classifier: Row of `CLASSIFIERS`.
+        before, after: (n,) scores of the candidates of unlabeled cases by its former and its new version.
+        cases: How many cases these are of.
+    """
+    points = models.thresholds(classifier)
+    moved = {name: matched_score(before, after, at) for name, at in points.items()}
+    models.set_thresholds(classifier, moved)
+    return (
+        f"score thresholds of {classifier} were moved so that of the candidates of {cases} unlabeled cases "
+        "as many are kept as before"
+    )
+
+
+def operating_curve(patients: Sequence[Scored]) -> list[dict[str, float]]:
+    """Sensitivity and score at each offered number of false positives per patient.
+
+    Args:
+        patients: Validation patients under the classifier's scores.
+
+    Returns:
+        `fp_per_patient`, `threshold` (as `score_thresholds`) and `sensitivity` (share of the nodes found from
+        that score on), by rising `fp_per_patient`; [] with fewer than `FEWEST_PATIENTS` patients or without
+        any node, where a share would say nothing.
+    """
+    nodes = sum(patient.n_nodes for patient in patients)
+    if len(patients) < FEWEST_PATIENTS or not nodes:
+        return []
+    return [
+        {
+            "fp_per_patient": float(name),
+            "threshold": score,
+            "sensitivity": sum(int((one.hits & (one.scores >= score)).sum()) for one in patients) / nodes,
+        }
+        for name, score in score_thresholds(patients).items()
+    ]
+
+
+def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence[Scored]) -> str:
+    """Stores the score thresholds of a classifier that was published, or keeps the former ones.
+
+    Args:
+        models: Store of the weights.
+        classifier: Row of `CLASSIFIERS`.
+        patients: Validation patients under its scores.
+
+    Returns:
+        A sentence that says what was done. With fewer than `FEWEST_PATIENTS` patients former thresholds
+        stay; if there are none, those of the few are better than none.
+    """
+    known = set(OFFERED_FALSE_POSITIVES) <= models.thresholds(classifier).keys()
+    if len(patients) < FEWEST_PATIENTS and (known or not patients):
+        return _kept(f"score thresholds of {classifier}", patients)
+    models.set_thresholds(classifier, score_thresholds(patients), operating_curve(patients))
+    few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
+    return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
+
+
+def renew_score_thresholds(
+    models: ModelStore,
+    root: Path,
+    segmenter: str,
+    cases: Sequence[str],
+    tagger_path: Path | None = None,
+    device: str = "cpu",
+) -> str:
+    """Sets the score thresholds of every classifier whose candidates a newly published network changes.
+
+    Args:
+        models: Store of the weights; the thresholds are kept there.
+        root: Folder of the studies.
+        segmenter: The network whose version has changed.
+        cases: Approved validation cases.
+        tagger_path: File of the tagger in use, if there is one.
+        device: Where to run.
+
+    Returns:
+        Sentences that say what was done; "" if no trained classifier follows that network.
+    """
+    rows = [
+        row
+        for row in ROWS.values()
+        if row.classifier
+        and row.turns == 1
+        and segmenter in row.segmenters
+        and all(map(models.published, row.networks))
+    ]
+    if rows and len(cases) < FEWEST_PATIENTS:
+        names = ", ".join(str(row.classifier) for row in rows)
+        return _kept(f"score thresholds of {names}", cases)
+    said = []
+    for row in rows:
+        checkpoint = models.load(str(row.classifier))
+        tagger = Tagger.load(tagger_path, device) if row.needs_tags and tagger_path is not None else None
+        version = models.published(checkpoint.name)
+        if reason_not_answering(checkpoint.name, version, tagger.describe() if tagger else None):
+            said.append(
+                f"score thresholds of {checkpoint.name} are kept: it learned from the tags of another tagger"
+            )
+            continue
+        preset = PRESETS[checkpoint.preset]
+        cache = CandidateCache(root, models, row.name, preset, tagger, device)
+        sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
+        patients = scored_patients(checkpoint, sets, tags, device=device)
+        said.append(set_score_thresholds(models, checkpoint.name, patients))
+    return "; ".join(said)
+
+
+def _kept(what: str, patients: Sequence[object]) -> str:
+    few = f"{len(patients)} validation patients are too few to set them"
+    return f"{what} are kept: {few}, {FEWEST_PATIENTS} are needed"

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+
+from osln.metrics.matching import Scored
+from osln.retraining import score_points
+from osln.retraining.score_points import (
+    operating_curve,
+    renew_score_thresholds,
+    score_thresholds,
+    set_score_thresholds,
+)
+from osln.weights.model_store import ModelStore
+from small.store import untrained
+from small.studies import add_case, publish_stage_one, published, use_tiny_networks
+
+
+def scored(scores: list[float], hits: list[bool], n_nodes: int = 2) -> Scored:
+    return Scored(np.array(scores, dtype=np.float32).astype(float), np.array(hits, dtype=bool), n_nodes)
+
+
+def test_a_score_threshold_is_the_lowest_score_with_few_enough_false_positives():
+    # By falling score, with the false ones so far in brackets, of two patients: .875 (0), .75 (1),
+    # .625 (1), twice .5 (3), .375 (4), .25 (5).
+    patients = [
+        scored([0.875, 0.75, 0.5, 0.5], [True, False, False, False]),
+        scored([0.625, 0.375, 0.25], [True, False, False]),
+    ]
+    assert score_thresholds(patients) == {
+        "0.5": 0.625,  # one false in two patients
+        "1": 0.625,  # the two at .5 would make three
+        "2": 0.375,
+        "3": 0.25,
+        "4": 0.25,
+        "6": 0.25,
+    }
+
+
+def test_patients_without_nodes_or_candidates_count_for_the_score_threshold():
+    busy = scored([0.75, 0.5, 0.25], [False, False, False])
+    assert score_thresholds([busy])["1"] == 0.75
+    assert score_thresholds([busy, scored([], [], 0)])["1"] == 0.5
+
+
+def test_a_score_threshold_above_all_candidates_rejects_the_best_one_too():
+    points = score_thresholds([scored([0.75, 0.75], [False, True])])
+    assert points["0.5"] > 0.75 and np.float32(points["0.5"]) > np.float32(0.75) and points["1"] == 0.75
+    assert score_thresholds([scored([1.0], [False])])["0.5"] == 1.0
+
+
+def test_without_any_candidate_nothing_is_rejected():
+    assert score_thresholds([scored([], [])]) == dict.fromkeys(("0.5", "1", "2", "3", "4", "6"), 0.0)
+
+
+def test_score_thresholds_of_few_patients_do_not_replace_those_of_many(tmp_path):
+    models, patient = ModelStore(tmp_path), scored([0.75, 0.25], [True, False])
+    assert "were set on 1 validation patients, which are few" in set_score_thresholds(
+        models, "glnet", [patient]
+    )
+    assert models.thresholds("glnet")["0.5"] == 0.75
+    other = scored([0.5], [True])
+    assert "9 validation patients are too few" in set_score_thresholds(models, "glnet", [other] * 9)
+    assert models.thresholds("glnet")["0.5"] == 0.75
+    assert set_score_thresholds(models, "glnet", [other] * 10).endswith("were set on 10 validation patients")
+    assert models.thresholds("glnet")["0.5"] == 0.5
+
+
+def test_the_curve_says_what_share_of_the_nodes_each_score_finds():
+    # As above, five times over: ten patients with twenty nodes, of which ten are found at all.
+    patients = 5 * [
+        scored([0.875, 0.75, 0.5, 0.5], [True, False, False, False]),
+        scored([0.375, 0.625, 0.25], [True, False, False]),
+    ]
+    # False ones of two patients: .75 (1), .625 (2), .5 (4), .25 (5).
+    assert operating_curve(patients) == [
+        {"fp_per_patient": 0.5, "threshold": 0.75, "sensitivity": 0.25},
+        {"fp_per_patient": 1.0, "threshold": 0.625, "sensitivity": 0.25},
+        {"fp_per_patient": 2.0, "threshold": 0.375, "sensitivity": 0.5},
+        {"fp_per_patient": 3.0, "threshold": 0.25, "sensitivity": 0.5},
+        {"fp_per_patient": 4.0, "threshold": 0.25, "sensitivity": 0.5},
+        {"fp_per_patient": 6.0, "threshold": 0.25, "sensitivity": 0.5},
+    ]
+
+
+def test_few_patients_or_none_with_a_node_have_no_curve():
+    assert operating_curve([scored([0.5], [True])] * 9) == []
+    assert operating_curve([scored([0.5], [False], 0)] * 10) == []
+
+
+def test_the_curve_is_kept_with_the_weights_that_it_was_measured_with(tmp_path):
+    models = ModelStore(tmp_path)
+    published(models, untrained("glnet"))
+    set_score_thresholds(models, "glnet", [scored([0.5], [True])] * 10)
+    assert {point["sensitivity"] for point in models.curve("glnet")} == {0.5}
+    # Not with others in use, before it or behind it.
+    published(models, untrained("ct-distal"))
+    assert models.curve("glnet") == []
+    models.set_thresholds("glnet", {"3": 0.9})
+    # Thresholds that come without a curve do not keep the former one.
+    assert models.curve("glnet") == models.curve("local-ct") == []
+
+
+@pytest.fixture
+def cohort(tmp_path, monkeypatch):
+    """A store with a patient, stage one that finds its bright balls, and a trained local-ct-pet."""
+    use_tiny_networks(monkeypatch)
+    monkeypatch.setattr(score_points, "FEWEST_PATIENTS", 1)
+    models = ModelStore(tmp_path / "models")
+    publish_stage_one(models)
+    published(models, untrained("local-ct-pet"))
+    add_case(tmp_path / "studies", "a", deleted=(2,))
+    return tmp_path / "studies", models
+
+
+def test_a_published_network_of_stage_one_sets_the_scores_of_the_classifiers_behind_it(cohort):
+    root, models = cohort
+    said = renew_score_thresholds(models, root, "ct-distal", ["a"])
+    assert said == "score thresholds of local-ct-pet were set on 1 validation patients"
+    assert set(models.thresholds("local-ct-pet")) == set(score_points.OFFERED_FALSE_POSITIVES)
+    assert renew_score_thresholds(models, root, "ef", ["a"]) == "", "no classifier follows it"
+    kept = renew_score_thresholds(models, root, "ct-distal", [])
+    assert kept.startswith("score thresholds of local-ct-pet are kept: 0 validation patients are too few")
+
+
+def test_the_scores_of_a_classifier_of_another_tagger_are_kept(cohort):
+    root, models = cohort
+    published(models, untrained("glnet"), tagger={"sha256": "e" * 64})
+    said = renew_score_thresholds(models, root, "ct-distal", ["a"])
+    assert "score thresholds of glnet are kept: it learned from the tags of another tagger" in said
+    assert models.thresholds("glnet") == {}

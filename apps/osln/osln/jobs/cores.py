@@ -1,4 +1,4 @@
-"""Which core of the computer a worker keeps to, where nobody deals them out."""
+"""Which core a worker keeps to: one that no worker of another run has, while there are such."""
 
 import os
 import tempfile
@@ -9,15 +9,18 @@ from filelock import FileLock, Timeout
 _kept: list[FileLock] = []
 
 
-def free_core() -> int | None:
+def own_core() -> int | None:
     """Number of a core that no other worker of this person keeps to, until this process ends.
 
-    None where all are taken.
+    Where all that this process may use are taken, some of them is shared. None where the system has no such
+    choice.
     """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    allowed = sorted(os.sched_getaffinity(0))
     folder = Path(tempfile.gettempdir()) / f"osln-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    for core in range(count):
+    for core in allowed:
         lock = FileLock(folder / str(core), timeout=0)
         try:
             lock.acquire()
@@ -26,4 +29,4 @@ def free_core() -> int | None:
         # The lock is given back with the process, however it ends.
         _kept.append(lock)
         return core
-    return None
+    return allowed[os.getpid() % len(allowed)]

@@ -14,6 +14,7 @@ import torch
 
 from osln.jobs import worker
 from osln.jobs.artifact import Artifact, Made
+from osln.jobs.cores import own_core
 from osln.jobs.engine import CPU, GPU, LostError
 
 
@@ -102,8 +103,7 @@ def told_lost(asked: "Future[Made]", *lost: type[BaseException]) -> "Future[Made
 
 def _start(channel: Any, devices: Any) -> None:
     """Makes the process a worker that ends with the main process."""
-    number = (multiprocessing.current_process()._identity or (0,))[0]
-    worker.start(channel.put, "cpu" if devices is None else devices.get(), number)
+    worker.start(channel.put, "cpu" if devices is None else devices.get(), own_core())
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

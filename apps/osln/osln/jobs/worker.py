@@ -41,16 +41,15 @@ def start(teller: Tell, place: str, core: int | None) -> None:
     Args:
         teller: Where `tell` goes.
         place: What `device` says.
-        core: Which of the cores that the process may use it keeps to; None leaves it all of them.
+        core: The one that it keeps to; None leaves it all that the process may use.
     """
     global _tell, _device
     _tell, _device = teller, place
     torch.set_num_threads(1)
     os.nice(max(0, 5 - os.nice(0)))
-    if core is not None and hasattr(os, "sched_setaffinity"):
+    if core is not None:
         # Runtimes with thread pools of their own would otherwise fill all cores from every worker.
-        allowed = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {allowed[core % len(allowed)]})
+        os.sched_setaffinity(0, {core})
 
 
 def make(name: str, work: Callable[[], Any]) -> Made:

@@ -22,6 +22,21 @@ from installer import environment_python, say
 
 APP = ROOT / "apps" / "osln"
 STUDIES = ROOT / "sample-datastore"
+PASSED_ON = (
+    "--verbose",
+    "--uvicorn_app",
+    "--ssl_keyfile",
+    "--ssl_certfile",
+    "--ssl_keyfile_password",
+    "--ssl_ca_certs",
+    "--limit_concurrency",
+    "--access_log",
+    "--root_path",
+    "--log_level",
+    "--log_config",
+    "--dryrun",
+)
+"""What monailabel start_server 0.8.5 takes besides."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -148,7 +163,7 @@ def server_environment(studies: str) -> dict[str, str]:
     return variables
 
 
-def refusal(options: argparse.Namespace) -> str | None:
+def refusal(options: argparse.Namespace, others: list[str]) -> str | None:
     """Why the server cannot be started like this, in words, or None."""
     if options.workers > 1:
         return (
@@ -164,6 +179,13 @@ def refusal(options: argparse.Namespace) -> str | None:
         )
     if bool(options.tls_cert) != bool(options.tls_key):
         return "--tls-cert and --tls-key belong together: name the certificate and its key."
+    if not 0 < options.port < 65536:
+        return f"--port {options.port}: a port is a number from 1 to 65535."
+    if strange := [one for one in others if one.startswith("--") and one.partition("=")[0] not in PASSED_ON]:
+        return (
+            f"Unknown option {strange[0]}. Besides those of --help, monailabel start_server takes "
+            f"{', '.join(PASSED_ON)}."
+        )
     for path in filter(None, (options.users, options.tls_cert, options.tls_key)):
         if not Path(path).expanduser().is_file():
             return f"There is no file {path}."
@@ -196,7 +218,7 @@ def main() -> int:
     if options.version:
         # That much of the package needs no environment.
         return subprocess.call([sys.executable, "-m", "osln", "--version"], cwd=APP)
-    problem = refusal(options)
+    problem = refusal(options, others)
     if problem is not None:
         sys.stderr.write(f"{problem}\n")
         return 1

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_store_that_is_not_there_is_refused_by_name(tmp_path):
     options, _ = start_server.parse(["--studies", str(tmp_path / "typo")])
 
-    assert str(tmp_path / "typo") in start_server.refusal(options)
+    assert str(tmp_path / "typo") in start_server.refusal(options, [])
 
 
 def test_a_taken_port_is_refused_with_the_way_out(tmp_path):
@@ -23,8 +23,19 @@ def test_a_taken_port_is_refused_with_the_way_out(tmp_path):
         port = taken.getsockname()[1]
         options, _ = start_server.parse(["--studies", str(tmp_path), "--port", str(port)])
 
-        assert f"127.0.0.1:{port} cannot be used" in start_server.refusal(options)
-    assert start_server.refusal(options) is None
+        assert f"127.0.0.1:{port} cannot be used" in start_server.refusal(options, [])
+    assert start_server.refusal(options, []) is None
+
+
+def test_a_port_that_is_none_and_an_unknown_option_are_refused(tmp_path):
+    options, others = start_server.parse(["-s", str(tmp_path), "-p", "99999"])
+    assert start_server.refusal(options, others) == "--port 99999: a port is a number from 1 to 65535."
+    options, others = start_server.parse(["-s", str(tmp_path), "--studdies", "x"])
+    assert start_server.refusal(options, others).startswith(
+        "Unknown option --studdies. Besides those of --help"
+    )
+    options, others = start_server.parse(["-s", str(tmp_path), "-p", "0", "--log_level=DEBUG"])
+    assert start_server.refusal(options, others).startswith("--port 0")
 
 
 def test_options_reach_the_server_unchanged_and_in_order():

@@ -3,6 +3,7 @@
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
+from pydantic import BaseModel, Field
 
 from lib.json_check import LONGEST
 from lib.web.requests import LONGEST_LOGIN, install
@@ -11,6 +12,10 @@ FORM = "application/x-www-form-urlencoded"
 BYTES = "application/octet-stream"
 UPLOAD = "multipart/form-data; boundary=B"
 JSON = "application/json"
+
+
+class Sized(BaseModel):
+    size: int = Field(ge=1)
 
 
 @pytest.fixture
@@ -23,6 +28,10 @@ def ask():
     @app.post("/activelearning/random")
     async def length(request: Request) -> int:
         return len(await request.body())
+
+    @app.post("/sized")
+    async def sized(asked: Sized, often: int = 1) -> None:
+        return None
 
     install(app, idle_seconds=20.0)
     client = TestClient(app)
@@ -53,3 +62,11 @@ def test_what_is_held_in_memory_is_limited_whatever_it_says_to_be(ask, kind):
 )
 def test_what_is_not_too_long_arrives_whole(ask, path, kind, length):
     assert ask(path, kind, b"0" * length).json() == length
+
+
+def test_a_value_of_the_wrong_kind_is_refused_in_a_sentence(ask):
+    reply = ask("/sized?often=x", JSON, b'{"size": 0}')
+    assert reply.status_code == 422
+    told = set(reply.json()["detail"].split("; "))
+    assert any(one.startswith("often: Input should be a valid integer") for one in told)
+    assert "size: Input should be greater than or equal to 1" in told

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lib.store.datastore import OslnDatastore
+from lib.store.quality import reviewed_cases
 from lib.web import ohif_routes, review_routes
 from lib.who import asking
 from osln.accounts.users import Account
@@ -162,6 +163,8 @@ def test_an_older_revision_is_restored_as_a_new_one_with_its_nodes_and_decisions
     assert kept.node_map(3).read_bytes() == kept.node_map(1).read_bytes()
     assert kept.review(3) == kept.review(1)
     assert store.get_label_info("one", "final")["restored_from"] == 1
+    (judged,) = [one for one in reviewed_cases(store) if one["case"] == "one"]
+    assert judged["by"] == kept.history()[-1].by != newest["by"], "the work is of who decided"
 
 
 def test_a_restoration_after_somebody_elses_revision_is_a_conflict(client, store, tmp_path):

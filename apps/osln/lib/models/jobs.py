@@ -165,6 +165,19 @@ def told(files: JobFiles) -> list[dict[str, Any]]:
     return [_told(files, one, known.get(one["id"])) for one in files.asked()]
 
 
+def failed_last(told: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """By case: when the newest job that failed on it was asked for, and a sentence with the reason.
+
+    Args:
+        told: What `told` gave, newest first.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for job in reversed(told):
+        for case, reason in job["failed"].items():
+            found[case] = job["at"], f"{job['model']} found nothing here: {reason}"
+    return found
+
+
 def _told(files: JobFiles, asked: Mapping[str, Any], task: Mapping[str, Any] | None) -> dict[str, Any]:
     progress = {**NOTHING_DONE, "total": len(asked["cases"])} | files.progress(asked["id"])
     finished = progress["done"] >= progress["total"]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from osln.store.skips import skipped
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
+LOOKED_AT = 1000
+"""Files of a folder without cases that are looked at to tell what it is."""
 
 
 class OslnDatastore(ServedStore):
@@ -55,6 +58,7 @@ class OslnDatastore(ServedStore):
     ) -> None:
         self.root = Path(studies_path).resolve()
         self._refused: dict[str, str] = {}
+        self._lonely: dict[str, dict[str, str]] = {}
         self._unnoted = threading.local()
         self.images = FolderImages(self.root)
         self.dicom = FolderService(self.images, self._all_cases, self.known)
@@ -108,7 +112,10 @@ class OslnDatastore(ServedStore):
         """Lines for the log of the start."""
         if self.list_images():
             return []
-        return ["no case yet: put CT volumes as <case>.nii.gz into the studies folder"]
+        told = ["no case yet: put CT volumes as <case>.nii.gz into the studies folder"]
+        if any(path.suffix.lower() == ".dcm" for path in islice(self.root.rglob("*"), LOOKED_AT)):
+            told.append("there are DICOM files here: ./scripts/osln import makes cases of them")
+        return told
 
     def close(self) -> None:
         """Ends the watching of the folder; the store is not used any more."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lib.store.reviews import DECIDED, review_in_short
+from lib.store.reviews import DECIDED, decided_by, review_in_short
 
 COUNTED = ("candidates", *DECIDED, "undecided", "offered", "agreed", "added")
 
@@ -14,8 +14,8 @@ def reviewed_cases(store: Any) -> list[dict[str, Any]]:
         store: An `OslnDatastore`.
 
     Returns:
-        `case`, `at` (seconds since the epoch), `by`, `seconds`, `node_seconds`, `model` and the counts of
-        `review_in_short`.
+        `case`, `at` (seconds since the epoch), `by` (who decided), `seconds`, `node_seconds`, `model` and the
+        counts of `review_in_short`.
     """
     found = []
     for case, entry in store.index().objects.items():
@@ -25,7 +25,13 @@ def reviewed_cases(store: Any) -> list[dict[str, Any]]:
         if review is None:
             continue
         model = review["model"] or {}
-        about = {"case": case, "at": label.info.get("ts") or 0, "by": label.info.get("by")}
+        # What was restored is the work of who decided, not of who brought it back.
+        by = (
+            decided_by(store.root, case, revision)
+            if label.info.get("restored_from")
+            else label.info.get("by")
+        )
+        about = {"case": case, "at": label.info.get("ts") or 0, "by": by}
         about |= {key: review[key] for key in ("seconds", "node_seconds", *COUNTED)}
         found.append(about | {"model": model.get("name") if isinstance(model, dict) else None})
     return sorted(found, key=lambda one: (one["at"], one["case"]))

@@ -44,6 +44,15 @@ def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | No
     return known[1]
 
 
+def decided_by(root: Path, case: str, revision: int) -> str | None:
+    """Who submitted the decisions that a revision has, which may have come back from an older one."""
+    by_number = {one.revision: one for one in label_revisions(root, case, "final").history()}
+    one = by_number.get(revision)
+    while one is not None and one.restored_from in by_number:
+        one = by_number[one.restored_from]
+    return one.by if one else None
+
+
 def in_short(review: dict[str, Any]) -> dict[str, Any]:
     """See `review_in_short`."""
     candidates = [one for one in review.get("candidates") or [] if isinstance(one, dict)]

@@ -6,11 +6,16 @@ from typing import Any
 
 from lib.errors import NotReadyError, UnknownCaseError
 from lib.store.cases import TAGS, checked_tag, is_case_id, reason_against
+from lib.store.copied_labels import reason_not_fitting, without_ct
 from lib.store.viewing import ViewedStore
 from osln.files.images import split_suffix
 from osln.store.layout import check_case
 
 logger = logging.getLogger(__name__)
+COPIED = ("final", "gtv")
+"""Tags of labels that people copy into the folder."""
+MISFIT = "misfit"
+"""In the notes of a label: why it cannot be one of its CT."""
 
 
 class ServedStore(ViewedStore):
@@ -20,6 +25,16 @@ class ServedStore(ViewedStore):
     def refused(self) -> dict[str, str]:
         """Files at the top of the store that are not served, with the reason."""
         return dict(self._refused)
+
+    @property
+    def left_out(self) -> list[str]:
+        """A sentence for each file that is served as no case, or as no label of one."""
+        told = list(self._refused.values())
+        told += [reason for by_case in self._lonely.values() for reason in by_case.values()]
+        for case, entry in sorted(self._datastore.objects.items()):
+            reasons = [label.info.get(MISFIT) for label in entry.labels.values()]
+            told += [f"{case}: {reason}" for reason in reasons if reason]
+        return told
 
     def check_served(self, case: str) -> None:
         """Raises UnknownCaseError if the case was removed meanwhile; called inside its lock."""
@@ -95,4 +110,36 @@ class ServedStore(ViewedStore):
         return len(unfit) + super()._remove_non_existing()
 
     def _add_non_existing_labels(self, tag: str) -> int:
-        return super()._add_non_existing_labels(tag) if tag in TAGS else 0
+        if tag not in TAGS:
+            return 0
+        before = {case for case, entry in self._datastore.objects.items() if tag in entry.labels}
+        changed = super()._add_non_existing_labels(tag)
+        return changed + (self._look_at_copied(tag, before) if tag in COPIED else 0)
+
+    def _look_at_copied(self, tag: str, before: set[str]) -> int:
+        """Notes which labels of a tag that nobody submitted here do not fit; how many notes have changed.
+
+        Args:
+            tag: One of `COPIED`.
+            before: Cases whose label of this tag was in the index already; looked at again if it did not fit.
+        """
+        changed, folder = 0, self.root / "labels" / tag
+        there = [path.name for path in folder.glob("*.nii*") if not path.name.startswith(".")]
+        lonely = without_ct(there, [*self._datastore.objects, *self._refused], tag)
+        for case in sorted(lonely.keys() - self._lonely.get(tag, {}).keys()):
+            logger.warning("Label left out: %s", lonely[case])
+        self._lonely[tag] = lonely
+        for case, entry in self._datastore.objects.items():
+            label = entry.labels.get(tag)
+            if label is None or "revision" in label.info or (case in before and MISFIT not in label.info):
+                continue
+            reason = reason_not_fitting(folder / f"{case}{label.ext}", self.root / f"{case}{entry.image.ext}")
+            if reason == label.info.get(MISFIT):
+                continue
+            changed += 1
+            if reason is None:
+                del label.info[MISFIT]
+            else:
+                label.info[MISFIT] = reason
+                logger.warning("Case %s: %s", case, reason)
+        return changed

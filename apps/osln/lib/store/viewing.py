@@ -26,6 +26,7 @@ class ViewedStore(StoreIndex):
     images: FolderImages
     dicom: FolderService
     _refused: dict[str, str]
+    _lonely: dict[str, dict[str, str]]
 
     def ct_series(self, case: str) -> str:
         """UID of the series that viewers show as the CT of a case."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from lib.store.found import in_short
 from lib.store.reviews import review_in_short
+from lib.store.served import MISFIT
 from osln.dicom.served.uids import study_uid
 from osln.store.splits import stored_splits
 
@@ -27,8 +28,9 @@ def worklist(store: Any) -> list[dict[str, Any]]:
         `case`, `name` (of the patient on a PACS, else the case), `study_uid`, `state` (of `STATES`), `by`
         and `at` (ISO 8601) of what made it so, `candidates`, `kept`, `doubt` (bits, `found.doubt_of`),
         `seconds` of the review, `revision` of the nodes (0 before the first), `lease`, `split`,
-        `skip_reason`, `warnings`; `undecided` (candidates of a case in part) and `to_complete` (whether it is
-        one that networks are judged by, so that its review has to be completed). What is not known is None.
+        `skip_reason`, `warnings`, `found_at` (of the model's candidates); `undecided` (candidates of a case
+        in part) and `to_complete`: it is one that networks are judged by, so that its review has to be
+        completed. What is not known is None.
     """
     store.list_images()
     objects = store.index().objects
@@ -39,6 +41,7 @@ def worklist(store: Any) -> list[dict[str, Any]]:
         about = _found(entry) | _approved(store.root, case, entry)
         about |= {"lease": leases.get(case), "split": splits.get(case), "skip_reason": None}
         about |= _state(about, skipped.get(case))
+        about["warnings"] = [*_misfits(entry), *about["warnings"]]
         about["to_complete"] = about["undecided"] is not None and about["split"] in JUDGED_BY
         study = entry.image.info.get("StudyInstanceUID") or study_uid(case)
         name = entry.image.info.get("PatientID") or case
@@ -60,6 +63,10 @@ def in_part(store: Any, case: str) -> bool:
     """Whether the case has a label that leaves candidates undecided; not so if there is no such case."""
     entry = store.index().objects.get(case)
     return entry is not None and _approved(store.root, case, entry)["undecided"] is not None
+
+
+def _misfits(entry: Any) -> list[str]:
+    return [reason for label in entry.labels.values() if (reason := label.info.get(MISFIT))]
 
 
 def _found(entry: Any) -> dict[str, Any]:
@@ -95,6 +102,7 @@ def _approved(root: Path, case: str, entry: Any) -> dict[str, Any]:
 def _state(about: dict[str, Any], skip: Mapping[str, Any] | None) -> dict[str, Any]:
     """State of a case and what made it so; takes `found` and `final` out of what is told."""
     found, final, lease = about.pop("found"), about.pop("final"), about["lease"]
+    about["found_at"] = found and found["at"]
     # Who has just submitted holds the case for a while, but is done with it.
     done = lease and final and final["by"] == lease["by"] and (final["at"] or "") >= lease["since"]
     if lease and not done:

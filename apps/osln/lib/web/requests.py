@@ -151,9 +151,9 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 async def _told(request: Request, error: Exception) -> JSONResponse:
-    """FastAPI's reply without the input, which need not be text."""
+    """FastAPI's reply as a sentence, without the input, which need not be text."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    kept = [
-        {"loc": [str(part) for part in one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found
+    told = [
+        f"{'.'.join(str(part) for part in one['loc'][1:]) or one['loc'][0]}: {one['msg']}" for one in found
     ]
-    return JSONResponse({"detail": kept}, 422)
+    return JSONResponse({"detail": "; ".join(told)}, 422)

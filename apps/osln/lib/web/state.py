@@ -36,7 +36,7 @@ def state(app: Any) -> dict[str, Any]:
             "predicted": tags.get("original", 0),
             "with a tumor contour": tags.get("gtv", 0),
         },
-        "left_out": list(store.refused.values()),
+        "left_out": store.left_out,
         "remarks": store.about_itself(),
         "models": list(app._infers),
         "tagger": told(tagger),

@@ -46,7 +46,7 @@ class Wanted(BaseModel):
 async def cases(strategy: str = DEFAULT, annotator: str = "", user: User = USER) -> Response:
     """See `lib.store.worklist`; `next` is {"case", "strategy", "why"} with what the strategy asks, or null.
 
-    `left_out` has a sentence for each image file of the folder that is served as no case.
+    `left_out` has a sentence for each file of the folder that is served as no case, or as no label of one.
     `retraining` says how far retraining by itself is; null where it is off.
     `evidence` says how far the scores are that strategies go by.
     """
@@ -57,11 +57,15 @@ async def cases(strategy: str = DEFAULT, annotator: str = "", user: User = USER)
     told = None
     if proposal is not None:
         told = {"case": proposal.case, "strategy": strategy, "why": proposal.why, **proposal.about}
+    background = jobs.told(jobs.JobFiles(store.root))
+    failed = jobs.failed_last(background)
     for entry in found:
         if told and entry["case"] == told["case"]:
             entry["why"] = told["why"]
-    content = {"cases": found, "next": told, "jobs": jobs.told(jobs.JobFiles(store.root))}
-    content["left_out"] = list(store.refused.values())
+        if entry["case"] in failed and (entry["found_at"] or "") < failed[entry["case"]][0]:
+            entry["warnings"] = [failed[entry["case"]][1], *entry["warnings"]]
+    content = {"cases": found, "next": told, "jobs": background}
+    content["left_out"] = store.left_out
     content["retraining"] = app.retraining()
     content["evidence"] = app.evidence()
     # Thousands of entries: the check of a response model takes longer than all the rest.

@@ -31,13 +31,19 @@ def add_parser(commands: Any) -> None:
         "--dicom", action="store_true",
         help="write DICOM studies (CT, PET, RTSTRUCT) into the folder, as a hospital has them",
     )  # fmt: skip
-    parser.add_argument("--cases", type=int, default=4, help="number of patients")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first case; case i has seed + i")
-    parser.add_argument("--prefix", default="phantom", help="case names are PREFIX-01, PREFIX-02, ...")
-    parser.add_argument("--field", choices=("body", "column"), default="body", help="field of view")
+    parser.add_argument("--cases", type=int, default=4, help="number of patients (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the first case; case i has seed + i (%(default)s)"
+    )
+    parser.add_argument(
+        "--prefix", default="phantom", help="case names are PREFIX-01, PREFIX-02, ... (%(default)s)"
+    )
+    parser.add_argument(
+        "--field", choices=("body", "column"), default="body", help="field of view (%(default)s)"
+    )
     parser.add_argument(
         "--spacing", type=float, nargs=3, default=(2.0, 2.0, 3.0), metavar=("X", "Y", "Z"),
-        help="voxel size of the CT in mm",
+        help="voxel size of the CT in mm (2 2 3)",
     )  # fmt: skip
     parser.add_argument(
         "--cohort", metavar="TRAIN,VAL,TEST", nargs="?", const="paper",
@@ -59,7 +65,9 @@ def add_parser(commands: Any) -> None:
         "--ct-tumor", metavar="PATH[:ROI]",
         help="its tumor: a mask on the CT's grid, or an RTSTRUCT file and the region's name",
     )  # fmt: skip
-    parser.add_argument("--approve", help="all, none or N: approve the true nodes of so many cases")
+    parser.add_argument(
+        "--approve", help="all, none or N: approve the true nodes of so many cases (none; of a --cohort all)"
+    )
     parser.add_argument("--no-misregistration", action="store_true", help="align the PET exactly with the CT")
     parser.add_argument("--counts", type=int, metavar="N", help="only print the counts of N patients")
     parser.set_defaults(run=run)
@@ -71,9 +79,29 @@ def approved_count(text: str | None, total: int, *, cohort: bool) -> int:
     named = {"all": total, "none": 0}
     if text in named:
         return named[text]
-    if not text.isdigit():
-        raise ValueError(f"--approve takes all, none or a number, got {text!r}")
+    if not text.isdigit() or int(text) > total:
+        raise ValueError(f"--approve takes all, none or a number up to the {total} cases, got {text!r}")
     return int(text)
+
+
+def refuse_taken(folder: Path, cases: Sequence[str]) -> None:
+    """Looks that no case of these names is there: it may be a patient's, with an approved label.
+
+    Raises:
+        ValueError: One is.
+    """
+    places = [folder / "labels" / "final", folder]
+    taken = [
+        case
+        for case in cases
+        if any((place / f"{case}.nii.gz").exists() for place in places) or (folder / case).exists()
+    ]
+    if taken:
+        more = f" and {len(taken) - 1} more" if taken[1:] else ""
+        raise ValueError(
+            f"{folder} has {taken[0]} already{more}, which would become another patient: give another "
+            "--out or --prefix"
+        )
 
 
 def print_counts(first: int, count: int, parameters: "PhantomParameters") -> None:
@@ -161,6 +189,7 @@ def make_cases(options: argparse.Namespace) -> None:
     cases = case_names(sum(sizes) if sizes else options.cases, options.prefix)
     splits = split_sizes(len(cases), sizes) if sizes else []
     approved = approved_count(options.approve, len(cases), cohort=bool(sizes))
+    refuse_taken(options.out, cases)
     make = phantom_maker(options)
     write = write_dicom_case if options.dicom else write_case
     placed, refused = 0, Counter[str]()

@@ -83,6 +83,8 @@ def test_how_many_cases_are_approved(text: str | None, cohort: bool, expected: i
 def test_an_approval_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="all, none or a number"):
         phantoms.approved_count("some", 7, cohort=False)
+    with pytest.raises(ValueError, match="a number up to the 7 cases, got '8'"):
+        phantoms.approved_count("8", 7, cohort=False)
 
 
 def test_the_command_line_makes_a_small_cohort(tmp_path: Path) -> None:
@@ -93,6 +95,20 @@ def test_the_command_line_makes_a_small_cohort(tmp_path: Path) -> None:
     assert splits == {"phantom-01": "train", "phantom-02": "validation"}
     assert (output / "labels" / "final" / "phantom-02.nii.gz").is_file()
     assert np.array_equal(read_volume(output / "phantom-01.nii.gz").array, phantom().ct_hu)
+
+
+def test_cases_that_are_there_are_not_overwritten_unasked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = tmp_path / "labels" / "final" / "phantom-02.nii.gz"
+    label.parent.mkdir(parents=True)
+    label.write_bytes(b"a patient's")
+    small = ["--cases", "2", "--field", "column", "--spacing", "5", "5", "5"]
+    assert main(["phantoms", "--out", str(tmp_path), *small]) == 1
+    assert "has phantom-02 already, which would become another patient" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["labels"]
+    assert main(["phantoms", "--out", str(tmp_path), *small, "--prefix", "other"]) == 0
+    assert label.read_bytes() == b"a patient's"
 
 
 def test_the_command_line_asks_for_an_output(capsys: pytest.CaptureFixture[str]) -> None:

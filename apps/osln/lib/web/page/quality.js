@@ -33,7 +33,8 @@ function tiles(all) {
     [all.cases, 'cases reviewed with decisions'],
     [duration(all.seconds_per_case) || 'not measured', 'per case, mean'],
     [typeof all.seconds_per_node === 'number' ? `${number(all.seconds_per_node, 1)} s` : 'not measured', 'per decision, mean'],
-    [share, `of ${all.offered} candidates offered and decided were accepted`],
+    [share, all.offered ? `of ${all.offered} candidates offered and decided were accepted`
+      : 'of what was offered was accepted: no review says from which score on candidates were shown'],
     [number(all.added_per_case, 1), 'nodes added per case'],
   ];
   return [make('div', { className: 'tiles' }, ...shown.map(([value, what]) =>

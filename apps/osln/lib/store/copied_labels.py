@@ -1,0 +1,60 @@
+"""Labels that were copied into the folder: those that do not fit their CT, and those whose CT is missing.
+
+A submitted label is checked when it comes. A copied one is taken up as it is, so that it is looked at here,
+by its header alone.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from osln.files.images import promised_affine, promised_shape, split_suffix
+from osln.imaging.grid import Grid, canonical
+
+
+def reason_not_fitting(label: Path, ct: Path) -> str | None:
+    """Why a label file cannot be one of a CT, in a sentence; None if it can.
+
+    Args:
+        label: File of the label.
+        ct: File of the CT.
+    """
+    if not ct.is_file():
+        # A PACS's is fetched when it is needed.
+        return None
+    name = f"{label.parent.name}/{label.name}"
+    try:
+        its, whole = _grid(label), _grid(ct)
+    except (OSError, ValueError) as error:
+        return f"the label {name} cannot be read: {error}"
+    if its.matches(whole):
+        return None
+    return (
+        f"the label {name} does not lie on the CT's voxels (shape {its.shape}, the CT has {whole.shape}): no "
+        "network can learn from it; put one on the CT's voxels in its place, or submit one"
+    )
+
+
+def without_ct(files: Iterable[str], cases: Iterable[str], tag: str) -> dict[str, str]:
+    """Label files of no case, with what to do about them.
+
+    Args:
+        files: Names of the label files of a tag.
+        cases: Ids of the CTs that are there, served or not.
+        tag: Of the labels.
+    """
+    known = set(cases)
+    lonely = {split_suffix(name)[0]: name for name in files}
+    return {
+        case: f"labels/{tag}/{name} has no CT {case}.nii.gz beside the others: add it, or take the label away"
+        for case, name in sorted(lonely.items())
+        if case not in known
+    }
+
+
+def _grid(path: Path) -> Grid:
+    """Of the voxels in closest-RAS order, as the header says."""
+    shape = tuple(int(size) for size in promised_shape(path))
+    nothing = np.broadcast_to(np.zeros(1, dtype=bool), shape)
+    return canonical(nothing, Grid(shape, promised_affine(path))).grid

@@ -1,0 +1,60 @@
+"""Labels that were copied into the folder are looked at: whether they fit, and whether they have a CT."""
+
+import numpy as np
+import pytest
+
+from lib.store.datastore import OslnDatastore
+from lib.store.worklist import worklist
+from small.store import AFFINE_LPS, make_case, tumor, write
+
+
+@pytest.fixture
+def root(tmp_path):
+    for case in ("one", "two"):
+        make_case(tmp_path, case)
+    write(tmp_path / "labels" / "final" / "one.nii.gz", tumor())
+    write(tmp_path / "labels" / "final" / "two.nii.gz", tumor()[:, :, :-2])
+    return tmp_path
+
+
+def warnings_of(store, case):
+    return next(one["warnings"] for one in worklist(store) if one["case"] == case)
+
+
+def test_a_label_of_another_size_is_told_until_one_that_fits_takes_its_place(root, caplog):
+    store = OslnDatastore(root)
+    (warning,) = warnings_of(store, "two")
+    assert warning.startswith("the label final/two.nii.gz does not lie on the CT's voxels (shape ")
+    assert warnings_of(store, "one") == [] and store.left_out == [f"two: {warning}"]
+    assert caplog.text.count("does not lie on the CT's voxels") == 1
+
+    # Another start of the server tells it from the index.
+    assert warnings_of(OslnDatastore(root), "two") == [warning]
+    write(root / "labels" / "final" / "two.nii.gz", tumor())
+    store.refresh()
+    assert warnings_of(store, "two") == [] == store.left_out
+
+
+def test_a_label_in_the_same_place_whose_axes_run_otherwise_fits(root):
+    flipped = AFFINE_LPS @ np.diag([-1.0, 1, 1, 1])
+    flipped[:3, 3] = (AFFINE_LPS @ [tumor().shape[0] - 1, 0, 0, 1])[:3]
+    write(root / "labels" / "final" / "two.nii.gz", tumor()[::-1], flipped)
+    assert OslnDatastore(root).left_out == []
+
+
+def test_a_label_that_is_no_image_is_told(root):
+    (root / "labels" / "gtv" / "one.nii.gz").write_bytes(b"nothing")
+    told = OslnDatastore(root).left_out
+    assert any(one.startswith("one: the label gtv/one.nii.gz cannot be read: ") for one in told)
+
+
+def test_a_label_without_a_ct_is_told_and_no_longer_when_the_ct_comes(root):
+    write(root / "labels" / "final" / "three.nii.gz", tumor())
+    store = OslnDatastore(root)
+    assert (
+        "labels/final/three.nii.gz has no CT three.nii.gz beside the others: add it, or take the label away"
+        in (store.left_out)
+    )
+    make_case(root, "three")
+    store.refresh()
+    assert not any("three" in one for one in store.left_out)

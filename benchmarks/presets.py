@@ -84,16 +84,15 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--background", type=Path, nargs="+", default=[], metavar="CT", help="real CTs to learn from besides"
     )
     parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
-    counts = {
-        "train": (120, "patients to learn from"),
-        "validation": (16, "to set the threshold by"),
-        "test": (48, "test phantoms"),
-        "planted": (30, "test patients planted"),
-        "steps": (2000, "of a training"),
-        "processes": (cores(), "trainings at once"),
-    }
-    for name, (usual, words) in counts.items():
-        parser.add_argument(f"--{name}", type=positive, default=usual, help=f"{words} (%(default)s)")
+    for name, usual, words in (
+        ("--train", 120, "patients to learn from"),
+        ("--validation", 16, "to set the threshold by"),
+        ("--test", 48, "test phantoms"),
+        ("--planted", 30, "test patients planted"),
+        ("--steps", 2000, "of a training"),
+        ("--processes", cores(), "trainings at once"),
+    ):
+        parser.add_argument(name, type=positive, default=usual, help=f"{words} (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
     if min(options.planted, options.test) < 2:

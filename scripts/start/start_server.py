@@ -169,7 +169,8 @@ def refusal(options: argparse.Namespace, others: list[str]) -> str | None:
         return (
             f"--workers {options.workers}: only one worker works. Training jobs, sessions and the store's "
             "index live inside the server process, and several would contradict each other. Inference does "
-            "not block the other requests; a second server can run on another store and port."
+            "not block the other requests; a second server can run on another store and port, and on weights "
+            "of its own by --conf models FOLDER."
         )
     if options.host not in LOOPBACK and not options.users and not options.without_accounts:
         return (

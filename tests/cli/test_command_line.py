@@ -11,7 +11,7 @@ import pytest
 import osln.__main__ as program
 from osln import __version__
 from osln.__main__ import COMMANDS, main
-from osln.cli import doctor
+from osln.cli import doctor, train
 from small.imports import APP, loaded_after
 
 HEAVY = {"torch", "numpy", "monai", "scipy", "SimpleITK", "nibabel", "pydicom", "matplotlib", "openvino"}
@@ -126,3 +126,21 @@ def test_progress_and_words_are_apart(capsys):
     assert main(["models", "--json"]) == 0
     assert io.StringIO(capsys.readouterr().out).readline() == "{\n"
     assert program.refusal(OSError("disk")) == "disk"
+
+
+def test_whoever_interrupts_a_long_command_is_told_that_it_goes_on(monkeypatch, capsys, tmp_path):
+    def fail(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "run", fail)
+    assert main(["train", "--store", str(tmp_path), "--model", "ct"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted: the same command goes on from what is kept\n"
+
+
+def test_a_model_store_or_gpu_that_is_not_there_is_named(monkeypatch, capsys, tmp_path):
+    assert main(["models", "--models", str(tmp_path / "nothing")]) == 1
+    assert f"there is no folder {tmp_path / 'nothing'}" in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    given = ["train", "--store", str(tmp_path), "--model", "ct", "--device", "cuda"]
+    assert main(given) == 1
+    assert "--device cuda: PyTorch finds no GPU here" in capsys.readouterr().err

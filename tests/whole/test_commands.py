@@ -43,8 +43,12 @@ def is_measurement(given: list[str]) -> bool:
     if given == ["ct"]:
         return True  # what is written for any measurement names none
     path = ROOT / "benchmarks" / f"{given[0]}.py" if given else ROOT
-    known = set(literals(path.read_text())) | {"--help"} if path.is_file() else set()
-    return bool(known) and {word for word in given if word.startswith("--")} <= known
+    if not path.is_file():
+        return False
+    known = {*literals(path.read_text()), "--help"}
+    if "experiment_parser" in path.read_text():
+        known |= set(literals(path.with_name("experiment.py").read_text()))
+    return {word for word in given if word.startswith("--")} <= known
 
 
 def test_commands_are_printed_in_documents_and_in_messages():

@@ -69,13 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Taken out first, so that it stands anywhere, also behind what `serve` hands on.
     words = [word for word in given if word != "--debug"]
+    options = None
     try:
         options = command_line().parse_args(words)
         options.given = " ".join([PROGRAM, *words])
         status = options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
+        goes_on = ": the same command goes on from what is kept" if getattr(options, "goes_on", False) else ""
+        sys.stderr.write(f"\ninterrupted{goes_on}\n")
         return 130
     except BrokenPipeError:
         # Whoever read the output has enough. Python would complain once more at its end.

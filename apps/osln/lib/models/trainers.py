@@ -49,6 +49,7 @@ LENGTH_WORDS = {
     "iterations": "training steps; 0: the preset's, and fewer when it goes on from weights in use",
     "epochs": "passes through all candidates; 0: the preset's, and fewer when it goes on from weights in use",
 }
+SOLVED = "means nothing to this one, which is solved at once"
 RATE_WORDS = "0: the preset's, and a smaller one when it goes on from weights in use"
 SCRATCH_WORDS = "begin with random weights instead of those in use"
 RISK_WORDS = "put the new weights to use only if the probability that they are worse is below this"
@@ -88,10 +89,11 @@ class NetworkTrainer(TrainTask):
         super().__init__(f"Trains {network.name} ({about(network)}) on approved labels")
         self.network = network
         self.place = place
+        self.solved = isinstance(network, Classifier) and network.network == "numbers"
         self.length = "iterations" if isinstance(network, Segmenter) else "epochs"
         self.options: tuple[Option, ...] = (
-            Number(self.length, 0, 0, 1_000_000, LENGTH_WORDS[self.length]),
-            Number("learning_rate", 0.0, 0.0, 1.0, RATE_WORDS),
+            Number(self.length, 0, 0, 1_000_000, SOLVED if self.solved else LENGTH_WORDS[self.length]),
+            Number("learning_rate", 0.0, 0.0, 1.0, SOLVED if self.solved else RATE_WORDS),
             Switch("from_scratch", False, SCRATCH_WORDS),
             Number("highest_risk", HIGHEST_RISK, 0.0, 0.5, RISK_WORDS),
             Switch("cross_fit", True, CROSS_FIT_WORDS),

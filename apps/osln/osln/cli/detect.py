@@ -81,7 +81,7 @@ def add_parser(commands: Any) -> None:
     add_engine(many, None)
     many.add_argument("--overwrite", action="store_true", help="do finished cases again")
     many.add_argument("--json", action="store_true", help="print what became of the cases as JSON")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -32,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     """Show or change what is in use."""
     from osln.weights.model_store import ModelStore
 
+    if not options.models.is_dir():
+        raise ValueError(f"there is no folder {options.models}: name one that a server or train made")
     store = ModelStore(options.models)
     network, version = options.network, options.version
     if options.action == "list":

@@ -101,6 +101,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: %(default)s)")
 
 
+def check_device(device: str) -> None:
+    """Looks whether PyTorch can use a device that is named.
+
+    Raises:
+        ValueError: It is a GPU and there is none.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ValueError(f"--device {device}: PyTorch finds no GPU here; leave it out, or say cpu")
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """`--threads` of a training that is the same every time."""
     parser.add_argument(

@@ -118,7 +118,7 @@ def add_parser(commands: Any) -> None:
         help="write no table: train the networks of stage two that shipped weights lack, on candidates of "
         "their stage one, and put them beside",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, goes_on=True)
 
 
 def cohort_sizes(text: str) -> CohortSizes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from osln.cli.engines import add_engine, engine_of, make_absolute, positive
-from osln.cli.options import MODELS, add_models, add_preset, add_training, command
+from osln.cli.options import MODELS, add_models, add_preset, add_training, check_device, command
 from osln.cli.progress import steps
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
 
@@ -67,11 +67,12 @@ def add_parser(commands: Any) -> None:
         help="stage one: the first N GPUs of this computer share each training (docs/scaling.md)",
     )  # fmt: skip
     add_engine(parser, None)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train one network after the other; what went wrong with some is told in the end."""
+    check_device(options.device)
     if "," in options.device:
         raise ValueError("--device names one device; several GPUs share a training with --gpus N")
     make_absolute(options)

@@ -68,7 +68,7 @@ def add_parser(commands: Any) -> None:
     add_training(parser)
     add_threads(parser)
     add_work(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, goes_on=True)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ class StoreCohort:
                 case's id, a split has too few cases, or none of them has a node.
         """
         if not root.is_dir():
-            raise ValueError(f"{root} is no folder: give a store (sample-datastore/README.md) or phantom")
+            raise ValueError(f"{root} is no folder: give a store (sample-datastore/README.md), or --phantoms")
         approved = approved_cases(root)
         if not approved:
             raise ValueError(f"{root} has no approved case: expected nodes in labels/final/<case>.nii.gz")

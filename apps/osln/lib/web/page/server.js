@@ -20,13 +20,7 @@ export async function ask(path, { method = 'GET', body } = {}) {
     // No JSON: the status says enough.
   }
   if (reply.ok) return content;
-  throw new Error(sentence(content?.detail) || `The server failed with status ${reply.status}: its log says why.`);
-}
-
-function sentence(detail) {
-  if (typeof detail === 'string') return detail;
-  if (Array.isArray(detail)) return detail.map(one => `${(one.loc || []).slice(-1)}: ${one.msg}`).join('; ');
-  return '';
+  throw new Error(content?.detail || `The server failed with status ${reply.status}: its log says why.`);
 }
 
 const RANKS = ['annotator', 'reviewer', 'admin'];

@@ -148,6 +148,11 @@ def ensure(root: Path = ROOT) -> Path:
     python = environment_python(root)
     if is_complete(root):
         return python
+    if (root / ".venv").is_symlink():
+        raise InstallError(
+            f"{root / '.venv'} is a link to {(root / '.venv').resolve()}, where something else is installed: "
+            "nothing was changed there. Remove the link, and this checkout gets an environment of its own."
+        )
     with only_one(root):
         if is_complete(root):
             return python

@@ -104,6 +104,7 @@ def test_options_that_do_not_fit_are_refused(marks, capsys):
         ("--seed", "-1", "must be at least 0"),
         ("--threshold", "nan", "not a finite number"),
         ("--threshold", "inf", "not a finite number"),
+        ("--threshold", "2", "leaves no prediction: the highest score is "),
         ("--compare", marks / "mine.csv", "names the same predictions again"),
         ("--json", marks / "missing" / "out.json", "missing to write out.json into"),
     ):
@@ -111,6 +112,14 @@ def test_options_that_do_not_fit_are_refused(marks, capsys):
         assert words in capsys.readouterr().err
     assert run("maps", marks, marks, "--compare", marks / "other", "--scores", marks / "s.csv") == 1
     assert "lie beside it as scores.csv" in capsys.readouterr().err
+
+
+def test_folders_in_the_wrong_order_are_told_by_where_the_scores_lie(tmp_path, capsys):
+    for name in ("truth", "found"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "found" / "scores.json").write_text("{}")
+    assert run("maps", tmp_path / "truth", tmp_path / "found") == 1
+    assert "found, which is named as the truth: predictions come first" in capsys.readouterr().err
 
 
 def test_the_labels_of_a_store_are_judged_by_where_they_are_complete(tmp_path, capsys):

@@ -47,6 +47,16 @@ def test_a_complete_environment_is_left_alone(finished, monkeypatch):
     assert environment.ensure(finished) == environment.environment_python(finished)
 
 
+def test_another_checkout_s_environment_is_not_installed_into(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "install", lambda *_: pytest.fail("installed into it"))
+    own = tmp_path / "clone"
+    own.mkdir()
+    (own / "requirements.txt").write_text("other\n")
+    (own / ".venv").symlink_to(finished / ".venv")
+    with pytest.raises(installer.InstallError, match=r"is a link to .*Remove the link"):
+        environment.ensure(own)
+
+
 def test_changed_requirements_make_an_environment_incomplete(finished):
     assert environment.is_complete(finished)
 

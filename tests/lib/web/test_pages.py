@@ -98,13 +98,15 @@ def test_documents_are_pages_whose_links_and_pictures_are_there(client):
                 assert f'id="{heading}"' in read[other or name].text, f"{name}: {target}"
             elif target not in ("../../", "../page/style.css"):
                 assert client.get(f"/osln/docs/{other}").status_code == 200, f"{name}: {target}"
+    assert names["README.md"] == "OSLN Label" and next(iter(names)) == "README.md"
+    assert 'href="install.md"' in read["README.md"].text
     assert "<td>" in read["experiments.md"].text and "<pre><code>" in read["install.md"].text
 
 
 def test_nothing_but_documents_and_their_pictures_can_be_read(client):
     for other in (
         "..%2fREADME.md",
-        "README.md",
+        "CHANGELOG.md",
         "images",
         "results-phantom/run.json",
         "..%2f..%2fREADME.md/x",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -9,6 +10,7 @@ from markdown_it.token import Token
 
 DOCUMENTS = Path(__file__).resolve().parents[4] / "docs"
 """Of the repository; an app that was copied elsewhere has none."""
+README = DOCUMENTS.with_name("README.md")
 PICTURES = {".png": "image/png", ".webp": "image/webp"}
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -17,9 +19,16 @@ PAGE = """<!doctype html>
 """
 
 
-def documents() -> list[str]:
-    """Names of the documents that are there."""
-    return sorted(path.name for path in DOCUMENTS.glob("*.md"))
+def documents() -> dict[str, str]:
+    """Titles of the documents that are there by their names, README first."""
+    found = [README, *sorted(DOCUMENTS.glob("*.md"))]
+    return {path.name: _title(path) for path in found if path.is_file()}
+
+
+@cache
+def _title(path: Path) -> str:
+    with path.open() as file:
+        return next((line[2:].strip() for line in file if line.startswith("# ")), path.stem)
 
 
 def pictures() -> dict[str, Path]:
@@ -35,9 +44,9 @@ def page(name: str) -> str:
         name: Of `documents()`.
     """
     reader = MarkdownIt("commonmark").enable("table")
-    tokens = reader.parse((DOCUMENTS / name).read_text())
+    tokens = reader.parse((README if name == README.name else DOCUMENTS / name).read_text())
     _name_headings(tokens)
-    _cut_links(tokens)
+    _turn_links(tokens)
     text = reader.renderer.render(tokens, reader.options, {})
     return PAGE.replace("TITLE", name.removesuffix(".md")).replace("TEXT", text)
 
@@ -55,12 +64,16 @@ def _name_headings(tokens: Iterable[Token]) -> None:
         opened = token if token.type == "heading_open" else None
 
 
-def _cut_links(tokens: Iterable[Token]) -> None:
-    """Links to files of the repository that the server does not show lead nowhere."""
+def _turn_links(tokens: Iterable[Token]) -> None:
+    """Links between README and documents lead to pages; those to files that are no page lead nowhere."""
     known = {*documents(), *pictures()}
     for token in tokens:
-        _cut_links(token.children or ())
-        target = str(token.attrGet("href") or "") if token.type == "link_open" else ""
-        elsewhere = target.startswith(("#", "https://", "http://"))
-        if target and not elsewhere and target.partition("#")[0] not in known:
-            del token.attrs["href"]
+        _turn_links(token.children or ())
+        name = {"link_open": "href", "image": "src"}.get(token.type, "")
+        target = str(token.attrGet(name) or "").removeprefix("docs/").removeprefix("../")
+        if not target or target.startswith(("#", "https://", "http://")):
+            continue
+        if target.partition("#")[0] in known:
+            token.attrSet(name, target)
+        else:
+            del token.attrs[name]

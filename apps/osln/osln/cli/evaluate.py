@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from osln.evaluation.report import Report
 
 
+SCORES = ("scores.csv", "scores.json")
+"""Files of scores that lie beside predictions."""
+
+
 def shared_options() -> argparse.ArgumentParser:
     """What all kinds of predictions have."""
     shared = argparse.ArgumentParser(add_help=False)
@@ -98,6 +102,13 @@ def check(options: argparse.Namespace) -> None:
     for path in (written, options.markdown, options.curve):
         if path is not None and not path.parent.is_dir():
             raise ValueError(f"there is no folder {path.parent} to write {path.name} into")
+    if options.kind == "maps" and not options.scores:
+        for name in SCORES:
+            if (options.truth / name).is_file() and not (options.predictions / name).is_file():
+                raise ValueError(
+                    f"{name} lies in {options.truth}, which is named as the truth: predictions come first "
+                    "(evaluate maps PREDICTIONS TRUTH), or take the file away"
+                )
     if options.kind == "maps" and options.compare and (options.scores or options.probabilities):
         raise ValueError("with --compare the scores of each set lie beside it as scores.csv or scores.json")
 
@@ -159,6 +170,11 @@ def report(options: argparse.Namespace) -> "Report":
     averaging = AVERAGINGS[options.averaging]
     draws = options.resamples or DRAWS
     threshold = ALL_SCORES if options.threshold is None else options.threshold
+    highest = max(
+        (one.scores.max() for one in cohorts[0].scored.values() if len(one.scores)), default=threshold
+    )
+    if threshold > highest:
+        raise ValueError(f"--threshold {threshold:g} leaves no prediction: the highest score is {highest:g}")
     weights = resamples(len(cohorts[0].scored), draws, options.seed)
     sets = {
         name: assess(cohort, weights, threshold, tuple(options.at or MFROC_FALSE_POSITIVES), averaging)

@@ -64,7 +64,7 @@ function showHelp(state) {
   const keys = make('dl', {}, ...KEYS.flatMap(([key, what]) =>
     [make('dt', {}, make('kbd', { textContent: key })), make('dd', { textContent: what })]));
   const links = [['docs', 'All endpoints, to be tried by hand'],
-    ...(state?.documents || []).map(name => [`osln/docs/${name}`, name.replace('.md', '')])];
+    ...Object.entries(state?.documents || {}).map(([name, title]) => [`osln/docs/${name}`, title])];
   const told = [state?.studies, ...(state?.remarks || []), ...(state?.notes || []), state?.warning,
     ...(state?.left_out || []).map(reason => `Left out: ${reason}`), state?.pacs?.error].filter(Boolean);
   dialog.replaceChildren(

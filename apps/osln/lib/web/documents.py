@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -43,12 +43,19 @@ def page(name: str) -> str:
     Args:
         name: Of `documents()`.
     """
+    path = README if name == README.name else DOCUMENTS / name
+    return _page(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _page(path: Path, _changed: int) -> str:
+    # The longest ones take seconds.
     reader = MarkdownIt("commonmark").enable("table")
-    tokens = reader.parse((README if name == README.name else DOCUMENTS / name).read_text())
+    tokens = reader.parse(path.read_text())
     _name_headings(tokens)
     _turn_links(tokens)
     text = reader.renderer.render(tokens, reader.options, {})
-    return PAGE.replace("TITLE", name.removesuffix(".md")).replace("TEXT", text)
+    return PAGE.replace("TITLE", path.stem).replace("TEXT", text)
 
 
 def _name_headings(tokens: Iterable[Token]) -> None:

@@ -153,7 +153,7 @@ def report(title: str, asked: Mapping[str, Sequence[Scored]]) -> None:
         for name, values in figures.items()
     ]
     sys.stdout.write(f"\n{title}: {patients} patients\n")
-    print_table(("learned from, seed", *first, "minus the first's", "found at all", "false a patient"), rows)
+    print_table(("network", *first, "minus the first's", "found at all", "false a patient"), rows)
 
 
 def found(checkpoint: Checkpoint, at: float, columns: Sequence[LungColumn]) -> list[Scored]:

@@ -17,7 +17,6 @@ from lib.pacs import datastore as pacs_datastore
 from lib.pacs import settings as pacs_settings
 from lib.pacs.keeper import PacsKeeper
 from lib.store.datastore import OslnDatastore
-from lib.store.tenancy import move_into
 from lib.temporary import move_in
 from lib.web import (
     answers,
@@ -42,6 +41,7 @@ from lib.web.sessions import OslnSessions
 from osln import __version__
 from osln.active.strategies import DEFAULT
 from osln.published import Published, led_by
+from osln.store.tenancy import move_into
 from osln.weights.model_store import ModelStore
 
 silence()
@@ -144,9 +144,9 @@ class OslnApp(MONAILabelApp):
         startup.log_startup(self)
 
     def server_mode(self, mode: bool) -> None:
-        super().server_mode(mode)
         if mode:
             move_into(self._datastore.root)
+        super().server_mode(mode)
         if mode and self._keeper is None and isinstance(self._datastore, pacs_datastore.PacsDatastore):
             self._keeper = PacsKeeper(self._datastore)
             self._keeper.start()

@@ -57,6 +57,14 @@ def fingerprint(root: Path, version: tuple[int, int]) -> dict[str, str]:
     return {**sums, "root": str(root.resolve()), "python": f"{version[0]}.{version[1]}"}
 
 
+def made_for(folder: Path) -> str | None:
+    """The checkout that an environment was made for; None where it does not say."""
+    try:
+        return str(json.loads((folder / STAMP).read_text())["root"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def is_complete(root: Path) -> bool:
     """Whether the stamp of a finished installation matches today's requirements.txt and interpreter."""
     try:
@@ -148,10 +156,10 @@ def ensure(root: Path = ROOT) -> Path:
     python = environment_python(root)
     if is_complete(root):
         return python
-    if (root / ".venv").is_symlink():
+    if (root / ".venv").is_symlink() and made_for(root / ".venv") not in (None, str(root.resolve())):
         raise InstallError(
-            f"{root / '.venv'} is a link to {(root / '.venv').resolve()}, where something else is installed: "
-            "nothing was changed there. Remove the link, and this checkout gets an environment of its own."
+            f"{root / '.venv'} is a link to the environment of {made_for(root / '.venv')}; nothing changed "
+            "there. Remove the link, and this checkout gets an environment of its own."
         )
     with only_one(root):
         if is_complete(root):

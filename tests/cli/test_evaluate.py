@@ -104,7 +104,7 @@ def test_options_that_do_not_fit_are_refused(marks, capsys):
         ("--seed", "-1", "must be at least 0"),
         ("--threshold", "nan", "not a finite number"),
         ("--threshold", "inf", "not a finite number"),
-        ("--threshold", "2", "leaves no prediction: the highest score is "),
+        ("--threshold", "2", "leaves no prediction of mine.csv: the highest score is "),
         ("--compare", marks / "mine.csv", "names the same predictions again"),
         ("--json", marks / "missing" / "out.json", "missing to write out.json into"),
     ):

@@ -53,7 +53,7 @@ def test_another_checkout_s_environment_is_not_installed_into(finished, tmp_path
     own.mkdir()
     (own / "requirements.txt").write_text("other\n")
     (own / ".venv").symlink_to(finished / ".venv")
-    with pytest.raises(installer.InstallError, match=r"is a link to .*Remove the link"):
+    with pytest.raises(installer.InstallError, match=r"is a link to the environment of .*Remove the link"):
         environment.ensure(own)
 
 

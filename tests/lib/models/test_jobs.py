@@ -70,7 +70,7 @@ def test_a_job_runs_its_own_cases_and_says_what_came_of_each(tmp_path, files, ta
     assert told["failed"] == {"b": "OSError: b cannot be read"}
     assert told["message"] == "2 of 2 cases, 1 failed" and told["by"] == "Anna"
     assert jobs.failed_last([told]) == {
-        "b": (told["at"], f"{told['model']} found nothing here: OSError: b cannot be read")
+        "b": (told["at"], f"{told['model']} could not search this case: OSError: b cannot be read")
     }
     again = {**told, "at": "2", "failed": {"b": "no PET"}}
     assert jobs.failed_last([again, told])["b"][1].endswith("no PET"), "of the newest job"

@@ -60,6 +60,7 @@ def test_some_rows_of_a_table_alone(small, capsys):
     assert "no row ct-x2 in 1a: expected some of ct, ef, ct-se-unet" in capsys.readouterr().err
 
     assert main(tables) == 0
+    assert "of the tables' rows only ct, ct-x2" in (small / "out" / "report.md").read_text()
     found = json.loads((small / "out" / "table-1b.json").read_text())
     assert [line["row"] for line in found["lines"]] == some[1:]
     assert [(one["row"], one["minus"]) for one in found["questions"]] == [("ct-x2", "ct")]

@@ -174,7 +174,7 @@ def failed_last(told: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]
     found: dict[str, tuple[str, str]] = {}
     for job in reversed(told):
         for case, reason in job["failed"].items():
-            found[case] = job["at"], f"{job['model']} found nothing here: {reason}"
+            found[case] = job["at"], f"{job['model']} could not search this case: {reason}"
     return found
 
 

@@ -14,7 +14,7 @@ from osln.store.layout import check_case
 
 OF_THE_NEXT_CASE = {"id", "checksum", "weight", "why"}
 """What a viewer is told of its next case; notes of the case are laid over it."""
-OF_THE_SERVER = {"revision", "by", "sha256", "ts", "name", "misfit"}
+OF_THE_SERVER = {"revision", "by", "sha256", "ts", "name", "misfit", "looked_at"}
 """What the server notes of an image or a label itself: who made it, when, and which file it is."""
 TAGS = ("final", "original", "gtv")
 UPLOAD_SUFFIXES = (".nii.gz", ".nii", ".nrrd")

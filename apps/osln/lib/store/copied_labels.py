@@ -20,20 +20,30 @@ def reason_not_fitting(label: Path, ct: Path) -> str | None:
         label: File of the label.
         ct: File of the CT.
     """
-    if not ct.is_file():
-        # A PACS's is fetched when it is needed.
-        return None
     name = f"{label.parent.name}/{label.name}"
     try:
-        its, whole = _grid(label), _grid(ct)
+        its = _grid(label)
     except (OSError, ValueError) as error:
         return f"the label {name} cannot be read: {error}"
+    try:
+        whole = _grid(ct)
+    except (OSError, ValueError) as error:
+        return f"whether the label {name} fits cannot be told, the CT cannot be read: {error}"
     if its.matches(whole):
         return None
     return (
         f"the label {name} does not lie on the CT's voxels (shape {its.shape}, the CT has {whole.shape}): no "
         "network can learn from it; put one on the CT's voxels in its place, or submit one"
     )
+
+
+def stamp(*files: Path) -> str | None:
+    """What changes when one of the files does; None while one is not there, as a CT that a PACS has still."""
+    try:
+        states = [path.stat() for path in files]
+    except OSError:
+        return None
+    return " ".join(f"{state.st_mtime_ns}/{state.st_size}" for state in states)
 
 
 def without_ct(files: Iterable[str], cases: Iterable[str], tag: str) -> dict[str, str]:
@@ -45,7 +55,7 @@ def without_ct(files: Iterable[str], cases: Iterable[str], tag: str) -> dict[str
         tag: Of the labels.
     """
     known = set(cases)
-    lonely = {split_suffix(name)[0]: name for name in files}
+    lonely = {split_suffix(name)[0]: name for name in files if split_suffix(name)[1]}
     return {
         case: f"labels/{tag}/{name} has no CT {case}.nii.gz beside the others: add it, or take the label away"
         for case, name in sorted(lonely.items())

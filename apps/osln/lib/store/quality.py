@@ -26,11 +26,8 @@ def reviewed_cases(store: Any) -> list[dict[str, Any]]:
             continue
         model = review["model"] or {}
         # What was restored is the work of who decided, not of who brought it back.
-        by = (
-            decided_by(store.root, case, revision)
-            if label.info.get("restored_from")
-            else label.info.get("by")
-        )
+        restored = label.info.get("restored_from") and decided_by(store.root, case, revision)
+        by = restored or label.info.get("by")
         about = {"case": case, "at": label.info.get("ts") or 0, "by": by}
         about |= {key: review[key] for key in ("seconds", "node_seconds", *COUNTED)}
         found.append(about | {"model": model.get("name") if isinstance(model, dict) else None})

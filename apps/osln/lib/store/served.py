@@ -6,7 +6,7 @@ from typing import Any
 
 from lib.errors import NotReadyError, UnknownCaseError
 from lib.store.cases import TAGS, checked_tag, is_case_id, reason_against
-from lib.store.copied_labels import reason_not_fitting, without_ct
+from lib.store.copied_labels import reason_not_fitting, stamp, without_ct
 from lib.store.viewing import ViewedStore
 from osln.files.images import split_suffix
 from osln.store.layout import check_case
@@ -16,6 +16,8 @@ COPIED = ("final", "gtv")
 """Tags of labels that people copy into the folder."""
 MISFIT = "misfit"
 """In the notes of a label: why it cannot be one of its CT."""
+LOOKED_AT = "looked_at"
+"""In the same: `copied_labels.stamp` of both files when that was found out."""
 
 
 class ServedStore(ViewedStore):
@@ -112,16 +114,13 @@ class ServedStore(ViewedStore):
     def _add_non_existing_labels(self, tag: str) -> int:
         if tag not in TAGS:
             return 0
-        before = {case for case, entry in self._datastore.objects.items() if tag in entry.labels}
         changed = super()._add_non_existing_labels(tag)
-        return changed + (self._look_at_copied(tag, before) if tag in COPIED else 0)
+        return changed + (self._look_at_copied(tag) if tag in COPIED else 0)
 
-    def _look_at_copied(self, tag: str, before: set[str]) -> int:
+    def _look_at_copied(self, tag: str) -> int:
         """Notes which labels of a tag that nobody submitted here do not fit; how many notes have changed.
 
-        Args:
-            tag: One of `COPIED`.
-            before: Cases whose label of this tag was in the index already; looked at again if it did not fit.
+        Each is looked at once, and again when its file or its CT has changed.
         """
         changed, folder = 0, self.root / "labels" / tag
         there = [path.name for path in folder.glob("*.nii*") if not path.name.startswith(".")]
@@ -131,15 +130,16 @@ class ServedStore(ViewedStore):
         self._lonely[tag] = lonely
         for case, entry in self._datastore.objects.items():
             label = entry.labels.get(tag)
-            if label is None or "revision" in label.info or (case in before and MISFIT not in label.info):
+            if label is None or "revision" in label.info:
                 continue
-            reason = reason_not_fitting(folder / f"{case}{label.ext}", self.root / f"{case}{entry.image.ext}")
-            if reason == label.info.get(MISFIT):
+            file, ct = folder / f"{case}{label.ext}", self.root / f"{case}{entry.image.ext}"
+            seen = stamp(file, ct)
+            if seen is None or seen == label.info.get(LOOKED_AT):
                 continue
             changed += 1
-            if reason is None:
-                del label.info[MISFIT]
-            else:
+            label.info[LOOKED_AT] = seen
+            label.info.pop(MISFIT, None)
+            if reason := reason_not_fitting(file, ct):
                 label.info[MISFIT] = reason
                 logger.warning("Case %s: %s", case, reason)
         return changed

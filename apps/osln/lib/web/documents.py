@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-DOCUMENTS = Path(__file__).resolve().parents[4] / "docs"
+APP = Path(__file__).resolve().parents[2]
+DOCUMENTS = APP.parent.parent / "docs" if APP.parent.name == "apps" else APP / "docs"
 """Of the repository; an app that was copied elsewhere has none."""
 README = DOCUMENTS.with_name("README.md")
+_turn = Lock()
 PICTURES = {".png": "image/png", ".webp": "image/webp"}
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -27,7 +30,7 @@ def documents() -> dict[str, str]:
 
 @cache
 def _title(path: Path) -> str:
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         return next((line[2:].strip() for line in file if line.startswith("# ")), path.stem)
 
 
@@ -44,14 +47,15 @@ def page(name: str) -> str:
         name: Of `documents()`.
     """
     path = README if name == README.name else DOCUMENTS / name
-    return _page(path, path.stat().st_mtime_ns)
+    with _turn:
+        return _page(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
 def _page(path: Path, _changed: int) -> str:
     # The longest ones take seconds.
-    reader = MarkdownIt("commonmark").enable("table")
-    tokens = reader.parse(path.read_text())
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(path.read_text(encoding="utf-8"))
     _name_headings(tokens)
     _turn_links(tokens)
     text = reader.renderer.render(tokens, reader.options, {})

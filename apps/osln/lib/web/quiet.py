@@ -53,8 +53,14 @@ def _sentence_alone(record: logging.LogRecord) -> bool:
     text = str(record.msg)
     if record.levelno >= logging.ERROR and not record.args and text.startswith("Traceback"):
         _, refused, sentence = text.rpartition("\nValueError: ")
-        where = re.findall(r'^  File "(.+?)", line', text, re.MULTILINE)
-        if refused and where and Path(where[-1]).is_relative_to(APP):
+        frames = re.findall(r'^  File "(.+?)", line .*\n    (.*)', text, re.MULTILINE)
+        # What a function of C raises has no frame of its own: only what our code raises is a refusal.
+        if (
+            refused
+            and frames
+            and Path(frames[-1][0]).is_relative_to(APP)
+            and frames[-1][1].startswith("raise ")
+        ):
             record.msg = f"The server does not start: {sentence.strip()}"
     return True
 

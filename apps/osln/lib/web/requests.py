@@ -154,6 +154,7 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
     """FastAPI's reply as a sentence, without the input, which need not be text."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
     told = [
-        f"{'.'.join(str(part) for part in one['loc'][1:]) or one['loc'][0]}: {one['msg']}" for one in found
+        f"{'.'.join(part for part in one['loc'][1:] if isinstance(part, str)) or one['loc'][0]}: {one['msg']}"
+        for one in found
     ]
     return JSONResponse({"detail": "; ".join(told)}, 422)

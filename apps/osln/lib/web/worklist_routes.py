@@ -62,8 +62,9 @@ async def cases(strategy: str = DEFAULT, annotator: str = "", user: User = USER)
     for entry in found:
         if told and entry["case"] == told["case"]:
             entry["why"] = told["why"]
-        if entry["case"] in failed and (entry["found_at"] or "") < failed[entry["case"]][0]:
-            entry["warnings"] = [failed[entry["case"]][1], *entry["warnings"]]
+        when, why = failed.get(entry["case"], ("", ""))
+        if why and entry["state"] not in ("approved", "partly") and (entry["found_at"] or "") < when:
+            entry["warnings"] = [why, *entry["warnings"]]
     content = {"cases": found, "next": told, "jobs": background}
     content["left_out"] = store.left_out
     content["retraining"] = app.retraining()

@@ -81,7 +81,7 @@ def add_parser(commands: Any) -> None:
     add_engine(many, None)
     many.add_argument("--overwrite", action="store_true", help="do finished cases again")
     many.add_argument("--json", action="store_true", help="print what became of the cases as JSON")
-    parser.set_defaults(run=run, goes_on=True)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
     from osln.weights.devices import devices
 
     make_absolute(options)
+    options.goes_on = not options.overwrite
     forms = tuple(form for form in ("seg", "rtstruct") if getattr(options, form))
     pictures = options.pictures or options.overview
     wanted = Wanted(

@@ -170,11 +170,14 @@ def report(options: argparse.Namespace) -> "Report":
     averaging = AVERAGINGS[options.averaging]
     draws = options.resamples or DRAWS
     threshold = ALL_SCORES if options.threshold is None else options.threshold
-    highest = max(
-        (one.scores.max() for one in cohorts[0].scored.values() if len(one.scores)), default=threshold
-    )
-    if threshold > highest:
-        raise ValueError(f"--threshold {threshold:g} leaves no prediction: the highest score is {highest:g}")
+    for name, cohort in zip(names, cohorts, strict=True):
+        highest = max(
+            (one.scores.max() for one in cohort.scored.values() if len(one.scores)), default=threshold
+        )
+        if threshold > highest:
+            raise ValueError(
+                f"--threshold {threshold:g} leaves no prediction of {name}: the highest score is {highest:g}"
+            )
     weights = resamples(len(cohorts[0].scored), draws, options.seed)
     sets = {
         name: assess(cohort, weights, threshold, tuple(options.at or MFROC_FALSE_POSITIVES), averaging)

@@ -110,8 +110,11 @@ def check_device(device: str) -> None:
     if device.startswith("cuda"):
         import torch
 
-        if not torch.cuda.is_available():
-            raise ValueError(f"--device {device}: PyTorch finds no GPU here; leave it out, or say cpu")
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        number = device.partition(":")[2]
+        if found <= (int(number) if number.isdigit() else 0):
+            have = f"{found} GPU{'s' if found > 1 else ''}" if found else "no GPU"
+            raise ValueError(f"--device {device}: PyTorch finds {have} here; leave it out, or say cpu")
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

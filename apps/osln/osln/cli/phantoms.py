@@ -1,6 +1,7 @@
 """Make synthetic CT + PET cases in the store's layout or as DICOM, or count what a cohort contains."""
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter
@@ -84,24 +85,39 @@ def approved_count(text: str | None, total: int, *, cohort: bool) -> int:
     return int(text)
 
 
-def refuse_taken(folder: Path, cases: Sequence[str]) -> None:
+def refuse_taken(folder: Path, cases: Sequence[str], first: int) -> None:
     """Looks that no case of these names is there: it may be a patient's, with an approved label.
+
+    Args:
+        folder: To write to.
+        cases: Names.
+        first: Seed of the first one. A case of the same seed that no server has had is the same patient, and
+            is written again: so a cohort that was interrupted is made whole.
 
     Raises:
         ValueError: One is.
     """
-    places = [folder / "labels" / "final", folder]
-    taken = [
-        case
-        for case in cases
-        if any((place / f"{case}.nii.gz").exists() for place in places) or (folder / case).exists()
-    ]
+    taken = [case for number, case in enumerate(cases) if _is_taken(folder, case, first + number)]
     if taken:
         more = f" and {len(taken) - 1} more" if taken[1:] else ""
         raise ValueError(
             f"{folder} has {taken[0]} already{more}, which would become another patient: give another "
             "--out or --prefix"
         )
+
+
+def _is_taken(folder: Path, case: str, seed: int) -> bool:
+    from osln.files.images import SUFFIXES
+
+    if (folder / case).exists() or (folder / ".osln" / case).exists():
+        return True
+    names = [f"{case}{suffix}" for suffix in SUFFIXES]
+    if not any((place / name).exists() for place in (folder, folder / "labels" / "final") for name in names):
+        return False
+    try:
+        return int(json.loads((folder / "truth" / f"{case}.json").read_text())["seed"]) != seed
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def print_counts(first: int, count: int, parameters: "PhantomParameters") -> None:
@@ -189,7 +205,7 @@ def make_cases(options: argparse.Namespace) -> None:
     cases = case_names(sum(sizes) if sizes else options.cases, options.prefix)
     splits = split_sizes(len(cases), sizes) if sizes else []
     approved = approved_count(options.approve, len(cases), cohort=bool(sizes))
-    refuse_taken(options.out, cases)
+    refuse_taken(options.out, cases, options.seed)
     make = phantom_maker(options)
     write = write_dicom_case if options.dicom else write_case
     placed, refused = 0, Counter[str]()

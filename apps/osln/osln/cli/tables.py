@@ -24,7 +24,7 @@ from osln.cli.options import (
     add_work,
     command,
 )
-from osln.rows.paper import ALL, COHORT_KINDS, COHORT_SIZES, TABLES, CohortSizes
+from osln.rows.paper import ALL, COHORT_KINDS, COHORT_SIZES, TABLES, CohortSizes, rows_of
 from osln.rows.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -87,7 +87,11 @@ def add_parser(commands: Any) -> None:
     add_preset(parser)
     parser.add_argument("--seeds", type=positive, default=1, help="trainings of each row")
     add_work(parser)
-    add_out(parser, "report's folder (default: runs/table-NAME)", required=False)
+    add_out(
+        parser,
+        "report's folder (default: runs/table-NAME; with --rows -some-rows behind it)",
+        required=False,
+    )
     add_path(parser, "--tagger", SHIPPED_TAGGER, "LesaNet's weights")
     add_engine(parser, cores())
     parser.add_argument(
@@ -164,9 +168,10 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"no tagger at {options.tagger}: make one with ./scripts/osln train-tagger")
     sizes = options.phantoms or COHORT_SIZES[options.preset]
     tables = ALL if options.table == "all" else (options.table,)
-    out: Path = options.out or RUNS / f"table-{options.table}"
-    if options.rows and options.ship is not None:
-        raise ValueError("--ship writes the weights of all rows: leave out --rows")
+    out: Path = options.out or RUNS / f"table-{options.table}{'-some-rows' if options.rows else ''}"
+    if options.rows and not (options.ship is options.ship_curves is options.ship_new is None):
+        raise ValueError("--ship, --ship-curves and --ship-new are about all rows: leave out --rows")
+    rows_of(tables, options.rows)
     if options.store and options.kind != "default":
         raise ValueError("--kind is about phantoms: leave it out, or --store")
     if options.store and options.background:

@@ -8,7 +8,15 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import SHIPPED_CLICK, add_out, add_threads, add_training, add_work, command
+from osln.cli.options import (
+    SHIPPED_CLICK,
+    add_out,
+    add_threads,
+    add_training,
+    add_work,
+    check_device,
+    command,
+)
 from osln.cli.progress import each, steps
 
 if TYPE_CHECKING:
@@ -32,6 +40,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make phantoms, train, write and tell what came out."""
+    check_device(options.device)
     from osln.clicks import training
     from osln.clicks.network import save_network
     from osln.clicks.phantom_cases import training_case

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import add_out, add_preset, add_threads, add_training, add_work, command
+from osln.cli.options import add_out, add_preset, add_threads, add_training, add_work, check_device, command
 from osln.cli.progress import each, steps
 from osln.rows.detectors import DETECTORS
 from osln.rows.presets import PRESETS
@@ -42,6 +42,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Collect patients, train, write, judge and tell what came out."""
+    check_device(options.device)
     from osln.mulan.training import train_detector
     from osln.weights.checkpoint import save_checkpoint
 

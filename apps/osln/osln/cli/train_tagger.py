@@ -20,6 +20,7 @@ from osln.cli.options import (
     add_threads,
     add_training,
     add_work,
+    check_device,
     command,
 )
 from osln.cli.progress import each, steps
@@ -73,6 +74,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Collect lesions, train, write and tell what came out."""
+    check_device(options.device)
     if options.deeplesion and not (options.labels and options.ontology):
         raise ValueError("--deeplesion needs --labels and --ontology, the files that come with LesaNet")
     if options.ct_spacing and options.phantoms is None:

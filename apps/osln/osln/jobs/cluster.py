@@ -18,7 +18,7 @@ from typing import Any
 
 from osln.jobs import worker
 from osln.jobs.artifact import Artifact, Made
-from osln.jobs.cores import own_core
+from osln.jobs.cores import core_to_keep
 from osln.jobs.engine import CPU, GPU, LostError
 from osln.jobs.nodes import check_nodes, check_token, is_loopback
 from osln.jobs.processes import told_lost
@@ -200,7 +200,7 @@ class _Actor:
 
     def __init__(self, told: Any, place: str) -> None:
         # Ray shows a worker no GPU but its own.
-        worker.start(told.add.remote, "cuda:0" if place == GPU else "cpu", own_core())
+        worker.start(told.add.remote, "cuda:0" if place == GPU else "cpu", core_to_keep())
 
     def node(self) -> str:
         """On which computer it runs."""

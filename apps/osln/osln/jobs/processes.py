@@ -14,7 +14,7 @@ import torch
 
 from osln.jobs import worker
 from osln.jobs.artifact import Artifact, Made
-from osln.jobs.cores import own_core
+from osln.jobs.cores import core_to_keep
 from osln.jobs.engine import CPU, GPU, LostError
 
 
@@ -103,7 +103,7 @@ def told_lost(asked: "Future[Made]", *lost: type[BaseException]) -> "Future[Made
 
 def _start(channel: Any, devices: Any) -> None:
     """Makes the process a worker that ends with the main process."""
-    worker.start(channel.put, "cpu" if devices is None else devices.get(), own_core())
+    worker.start(channel.put, "cpu" if devices is None else devices.get(), core_to_keep())
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -51,9 +51,6 @@ class Plan:
         command: As typed.
         detector_iterations: Training steps of an end-to-end detector; its recipe's if None.
         keys: Of the rows of these tables that are run; all of them if empty.
-
-    Raises:
-        ValueError: The tables have no row of such a key.
     """
 
     work: Path
@@ -66,15 +63,9 @@ class Plan:
     detector_iterations: int | None = None
     keys: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        known = [row.key for row in rows_of(self.tables)]
-        if unknown := [key for key in self.keys if key not in known]:
-            tables = " and ".join(self.tables)
-            raise ValueError(f"no row {', '.join(unknown)} in {tables}: expected some of {', '.join(known)}")
-
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        return tuple(row for row in rows_of(self.tables) if not self.keys or row.key in self.keys)
+        return rows_of(self.tables, self.keys)
 
     @cached_property
     def tagger_sha256(self) -> str:

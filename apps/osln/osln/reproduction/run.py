@@ -150,7 +150,7 @@ def collect(
     titles = {line.row: line.title for name in plan.tables for line in TABLES[name].lines}
     return Content(
         about=_about(plan),
-        tables=[table_figures(TABLES[name], figures) for name in plan.tables],
+        tables=[one for name in plan.tables if (one := table_figures(TABLES[name], figures))["lines"]],
         cohort={split: describe(cohort, split) for split in SPLITS if cohort.cases(split)},
         classes={
             titles[row]: [read_figures(artifacts.counts(row, seed).path) for seed in range(plan.seeds)]
@@ -236,6 +236,8 @@ def _about(plan: Plan) -> dict[str, Any]:
     about["recipe"] = (
         f"{plan.preset.iterations} steps a network, {plan.preset.stage_two.epochs} passes a classifier"
     )
+    if plan.keys:
+        about["recipe"] += f"; of the tables' rows only {', '.join(plan.keys)}"
     reads = any(row.classifier and CLASSIFIERS[row.classifier].tags for row in plan.rows)
     told = Tagger.load(plan.tagger).describe() if reads else {}
     about["tagger"] = (

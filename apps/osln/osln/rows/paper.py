@@ -8,7 +8,7 @@ Reference:
     The paper, Tables 1 and 2. Table 1 is on its 23 validation patients, Table 2 on its 34 test patients.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from osln.rows.detectors import DETECTORS
@@ -281,6 +281,21 @@ TABLES = {table.name: table for table in (*_EVERYTHING, _served())}
 """By the names that the command line takes; "served" has some of the rows of the others."""
 
 
-def rows_of(names: Iterable[str]) -> tuple[Row, ...]:
-    """Every row of these tables once, those whose map others need among them."""
-    return tuple(dict.fromkeys(row for name in names for row in TABLES[name].rows))
+def rows_of(names: Iterable[str], keys: Sequence[str] = ()) -> tuple[Row, ...]:
+    """Every row of these tables once, those whose map others need among them.
+
+    Args:
+        names: Of the tables.
+        keys: Of the rows that are wanted; all of them if empty.
+
+    Raises:
+        ValueError: The tables have no row of such a key.
+    """
+    names = tuple(names)
+    rows = dict.fromkeys(row for name in names for row in TABLES[name].rows)
+    known = [row.key for row in rows]
+    if unknown := [key for key in keys if key not in known]:
+        raise ValueError(
+            f"no row {', '.join(unknown)} in {' and '.join(names)}: expected some of {', '.join(known)}"
+        )
+    return tuple(row for row in rows if not keys or row.key in keys)

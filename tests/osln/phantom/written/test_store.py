@@ -107,7 +107,12 @@ def test_cases_that_are_there_are_not_overwritten_unasked(
     assert main(["phantoms", "--out", str(tmp_path), *small]) == 1
     assert "has phantom-02 already, which would become another patient" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["labels"]
-    assert main(["phantoms", "--out", str(tmp_path), *small, "--prefix", "other"]) == 0
+    other = ["phantoms", "--out", str(tmp_path), *small, "--prefix", "other"]
+    assert main(other) == 0
+    assert main(other) == 0, "the same patients"
+    assert main([*other, "--seed", "1"]) == 1
+    (tmp_path / ".osln" / "other-02").mkdir(parents=True)
+    assert main(other) == 1, "a server has had it"
     assert label.read_bytes() == b"a patient's"
 
 

@@ -20,7 +20,7 @@ export async function ask(path, { method = 'GET', body } = {}) {
     // No JSON: the status says enough.
   }
   if (reply.ok) return content;
-  throw new Error(content?.detail || `The server failed with status ${reply.status}: its log says why.`);
+  throw new Error(typeof content?.detail === 'string' && content.detail ? content.detail : `The server failed with status ${reply.status}: its log says why.`);
 }
 
 const RANKS = ['annotator', 'reviewer', 'admin'];

@@ -1,4 +1,7 @@
-"""One server works on a store at a time: trainings, sessions and what works by itself live in its process."""
+"""One server works on a store at a time: trainings, sessions and what works by itself live in its process.
+
+The locks are held here and not in the app, whose modules a reload takes away.
+"""
 
 import json
 import logging
@@ -43,7 +46,10 @@ def move_into(store: Path) -> None:
         )
         return
     _held[store] = lock
-    write_json(about, {"process": os.getpid(), "computer": socket.gethostname(), "since": time.time()})
+    try:
+        write_json(about, {"process": os.getpid(), "computer": socket.gethostname(), "since": time.time()})
+    except OSError as error:
+        logger.warning("%s cannot be written (%s): a second server is refused without its name", about, error)
 
 
 def _words(about: Path) -> str:

@@ -1,18 +1,19 @@
 """Two servers cannot work on one store, and a dead one holds nothing."""
 
+import importlib
 import json
 import subprocess
 import sys
 
 import pytest
 
-from lib.store import tenancy
-from lib.store.tenancy import move_into
+from osln.store import tenancy
+from osln.store.tenancy import move_into
 
 HOLDS = """
 import sys
 from pathlib import Path
-from lib.store.tenancy import move_into
+from osln.store.tenancy import move_into
 move_into(Path(sys.argv[1]))
 print("in", flush=True)
 sys.stdin.read()
@@ -33,6 +34,15 @@ def test_a_process_has_its_store_as_often_as_it_asks_and_another_store_beside(tm
         move_into(tmp_path / "one")
     move_into(tmp_path / "other")
     assert json.loads((tmp_path / "one" / ".osln" / ".server.json").read_text())["process"] > 0
+
+
+def test_a_reload_of_the_app_keeps_the_store(tmp_path):
+    move_into(tmp_path)
+    # MONAI Label forgets the modules of the app and imports them anew.
+    for name in [name for name in sys.modules if name == "lib" or name.startswith("lib.")]:
+        del sys.modules[name]
+    importlib.import_module("lib.errors")
+    importlib.import_module("osln.store.tenancy").move_into(tmp_path)
 
 
 def test_another_server_is_named_until_it_has_died(tmp_path):

@@ -180,8 +180,8 @@ def refusal(options: argparse.Namespace, others: list[str]) -> str | None:
         )
     if bool(options.tls_cert) != bool(options.tls_key):
         return "--tls-cert and --tls-key belong together: name the certificate and its key."
-    if not 0 < options.port < 65536:
-        return f"--port {options.port}: a port is a number from 1 to 65535."
+    if not 0 <= options.port < 65536:
+        return f"--port {options.port}: a port is a number up to 65535."
     if strange := [one for one in others if one.startswith("--") and one.partition("=")[0] not in PASSED_ON]:
         return (
             f"Unknown option {strange[0]}. Besides those of --help, monailabel start_server takes "

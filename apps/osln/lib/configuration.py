@@ -15,7 +15,8 @@ from osln.rows.experiments import DEFAULT_ROW, PRESETS, Preset
 from osln.weights.devices import devices
 
 KEYS = {
-    "models": "folder of the model store (default: model/ of the app)",
+    "models": "folder of the model store (default: model/ of the app); servers on different stores share it "
+    "unless each names its own",
     "preset": "size and recipe of networks that are trained from scratch here (default: demo)",
     "device": "device that tasks use unless a request says otherwise (default: the GPU if there is one)",
     "lesanet": "file of a tagger that goes before the published one: the public LesaNet after "

@@ -72,7 +72,6 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train one network after the other; what went wrong with some is told in the end."""
-    check_device(options.device)
     if "," in options.device:
         raise ValueError("--device names one device; several GPUs share a training with --gpus N")
     make_absolute(options)
@@ -82,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         if options.gpus > 1:
             share_gpus(options)
+        else:
+            check_device(options.device)
         failed = every_network(options)
     if failed:
         raise ValueError("\n".join(failed))

@@ -37,7 +37,7 @@ def test_a_process_has_its_store_as_often_as_it_asks_and_another_store_beside(tm
 
 def test_a_reload_of_the_app_keeps_the_store(tmp_path):
     move_into(tmp_path)
-    # MONAI Label forgets the modules of the app, `lib`, and imports them anew: the locks must not be among them.
+    # MONAI Label forgets the modules of the app and imports them anew: the locks must not be among them.
     assert tenancy.__name__.split(".")[0] not in ("lib", "main")
     sys.modules["osln.store.tenancy"].move_into(tmp_path)
 

@@ -79,6 +79,17 @@ def test_what_cannot_be_believed_is_refused_in_words(tmp_path, data, words):
         (tmp_path / name).unlink()
 
 
+def test_a_handedness_of_zero_means_one_and_another_is_refused_with_and_without_voxels(tmp_path):
+    path = tmp_path / "a.nii"
+    path.write_bytes(changed(("f", 76, 0.0)))
+    assert np.array_equal(nifti.read_affine(path), read(tmp_path, bytes(good()))[1])
+    for value in (7.0, float("nan")):
+        path.write_bytes(changed(("f", 76, value)))
+        for reading in (nifti.read_affine, read_voxels):
+            with pytest.raises(ValueError, match=r"pixdim\[0\] is .*expected 1 or -1"):
+                reading(path)
+
+
 def test_a_small_file_that_unpacks_to_a_huge_one_is_not_unpacked(tmp_path, monkeypatch):
     bomb = gzip.compress(bytes(good()) + bytes(50_000_000))
     asked = []

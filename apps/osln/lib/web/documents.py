@@ -10,8 +10,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 APP = Path(__file__).resolve().parents[2]
-DOCUMENTS = APP.parent.parent / "docs" if APP.parent.name == "apps" else APP / "docs"
-"""Of the repository; an app that was copied elsewhere has none."""
+ROOT = APP.parent.parent
+DOCUMENTS = ROOT / "docs" if (ROOT / "scripts" / "serve").is_file() else APP / "docs"
+"""Of the repository; an app that was copied elsewhere has none, and shows nobody else's."""
 README = DOCUMENTS.with_name("README.md")
 _turn = Lock()
 PICTURES = {".png": "image/png", ".webp": "image/webp"}

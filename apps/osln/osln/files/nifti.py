@@ -174,6 +174,12 @@ def _check_position(header: nib.Nifti1Header, shape: tuple[int, ...]) -> None:
         raise ValueError(
             "it does not say where it lies in patient space (sform and qform codes are 0); export it again"
         )
+    handed = float(header["pixdim"][0])
+    if codes[1] > 0 and abs(handed) != 1:
+        if handed != 0:
+            raise ValueError(f"its pixdim[0] is {handed:g}, expected 1 or -1 with a qform; export it again")
+        # nifti1.h: 0 means 1.
+        header["pixdim"][0] = 1
     last = np.array(shape[:3]) - 1
     if codes[0] > 0:
         sizes = np.linalg.norm(header.get_sform()[:3, :3], axis=0)[: len(last)]

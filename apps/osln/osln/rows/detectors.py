@@ -174,3 +174,5 @@ DETECTOR_RECIPES = {
 DETECTOR_RECIPES["paper-fast"] = replace(DETECTOR_RECIPES["paper"], name="paper-fast")
 # `demo`'s networks on `standard`'s grid: its slices' detector is that of the grid.
 DETECTOR_RECIPES["fine"] = replace(DETECTOR_RECIPES["standard"], name="fine")
+# `standard`'s networks on `demo`'s grid.
+DETECTOR_RECIPES["wide"] = replace(DETECTOR_RECIPES["demo"], name="wide")

@@ -48,6 +48,7 @@ COHORT_SIZES = {
     # The same patients on its own grid, so that the presets can be compared.
     "standard": CohortSizes(train=120, validation=30, test=96, stage_two=240),
     "fine": CohortSizes(train=120, validation=30, test=96, stage_two=240),
+    "wide": CohortSizes(train=120, validation=30, test=96, stage_two=240),
     # The paper's (section 4.1); its patients of stage two are those of stage one.
     "paper": CohortSizes(train=84, validation=23, test=34, stage_two=84),
     "paper-fast": CohortSizes(train=84, validation=23, test=34, stage_two=84),

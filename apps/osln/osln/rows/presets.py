@@ -282,3 +282,11 @@ PRESETS["fine"] = replace(
         views=PRESETS["demo"].stage_two.views,
     ),
 )
+# What wider networks are worth without finer voxels: `standard`'s widths on `demo`'s grid.
+PRESETS["wide"] = replace(
+    PRESETS["demo"],
+    name="wide",
+    widths=PRESETS["standard"].widths,
+    learning_rate=PRESETS["standard"].learning_rate,
+    hrnet=PRESETS["standard"].hrnet,
+)

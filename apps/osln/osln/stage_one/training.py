@@ -26,7 +26,7 @@ from osln.networks.build import segmenter_network
 from osln.rows.experiments import Preset, Segmenter
 from osln.stage_one.sampling import PatchSampler
 from osln.stage_one.validation import evaluate
-from osln.weights.checkpoint import Checkpoint
+from osln.weights.checkpoint import Checkpoint, halved
 from osln.weights.devices import bf16_is_sound
 
 EPOCH_STEPS = 50
@@ -106,7 +106,8 @@ def train(
     learned = fit_together(lesson, devices, threads=threads, resume_path=resume_path, on_progress=on_progress)
     losses = [(int(one["step"]), one["total"], one["dice"]) for one in learned.reports]
     record = learned.record | {"losses": losses, "validation": learned.validation}
-    return replace(lesson.empty, state_dict=learned.weights, metadata=record)
+    # What is measured and published from here on has the very weights that its file holds.
+    return replace(lesson.empty, state_dict=halved(learned.weights), metadata=record)
 
 
 @dataclass(kw_only=True)

@@ -82,7 +82,7 @@ class Part:
 
 
 def shrink() -> None:
-    """Makes the presets of this process as small as can be, but `demo`, whose weights are there."""
+    """Makes the presets of this process as small as can be, but that of the weights that are there."""
     for name in ("standard", "paper"):
         PRESETS[name] = replace(
             PRESETS["demo"],

@@ -18,7 +18,7 @@ from benchmarks.experiment import WORK
 from benchmarks.fusion import froc_figures, interval, print_table
 from benchmarks.training_patients import planted
 from osln.cli.engines import cores, positive
-from osln.cli.options import SHIPPED
+from osln.cli.options import SHIPPED, add_preset
 from osln.cli.tables import cohort_sizes
 from osln.cohorts.phantoms import KINDS, PhantomCohort
 from osln.imaging.lung_column import LungColumn
@@ -59,19 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--background", type=Path, nargs="+", default=[], metavar="CT", help="real CTs to learn from besides"
     )
-    parser.add_argument("--phantoms", type=cohort_sizes, metavar="N,N,N,N", default=COHORT_SIZES["demo"])
-    parser.add_argument(
-        "--iterations", type=positive, default=PRESETS["demo"].iterations, help="(%(default)s)"
-    )
+    add_preset(parser)
+    parser.add_argument("--phantoms", type=cohort_sizes, metavar="N,N,N,N", help="(default: the preset's)")
+    parser.add_argument("--iterations", type=positive, help="(default: the preset's)")
     parser.add_argument("--planted", type=positive, default=30, help="test patients planted (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     parser.add_argument("--processes", type=positive, default=cores(), help="(%(default)s)")
     options = parser.parse_args(arguments)
     if SHIPPED is None:
         parser.error("there is no checkout around this installation: run it in one")
-    preset = replace(PRESETS["demo"], iterations=options.iterations)
+    preset = PRESETS[options.preset]
+    preset = replace(preset, iterations=options.iterations or preset.iterations)
+    sizes = options.phantoms or COHORT_SIZES[preset.name]
     background = [path.absolute() for path in options.background]
-    cohort = open_cohort("phantom", options.work, preset, options.phantoms, options.kind, background)
+    cohort = open_cohort("phantom", options.work, preset, sizes, options.kind, background)
     plan = Plan(options.work, cohort, preset, ("served",), 1, SHIPPED / "lesanet.safetensors")
     artifacts, rows = Artifacts(plan), rows_of(options.classifiers)
     wanted = [one for row in rows.values() for one in artifacts.of(row)]
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     phantoms = PhantomCohort(options.work, preset, sizes={"test": len(cohort.cases("test"))})
     report("default phantoms", rows, asked(artifacts, rows, map(phantoms.column, phantoms.cases("test"))))
     if options.data:
-        columns = planted(options.data, options.work, options.planted)
+        columns = planted(options.data, options.work, preset, options.planted)
         report("planted into LUNG1-001", rows, asked(artifacts, rows, columns))
     return 0
 

@@ -1,7 +1,8 @@
-"""What finer voxels and wider networks are worth, and what they cost: `fine` and `standard` beside `demo`.
+"""What finer voxels and wider networks are worth, and what they cost: each alone, and both, beside `demo`.
 
-One network of stage one learns from the same patients by equally many steps in three sizes: `demo`, `fine`
-(its networks on voxels of a third of the volume) and `standard` (wider ones on these). Default and realistic
+One network of stage one learns from the same patients by equally many steps in four sizes: `demo`, `fine`
+(its networks on voxels of a third of the volume), `wide` (wider ones on its own voxels) and `standard` (wider
+ones on the finer voxels). Default and realistic
 phantoms by turns teach, each fourth planted into one of the real CTs. Each network is asked about the same
 default phantoms and the same patients planted into LUNG1-001, at the threshold for precision .10 on
 validation phantoms of its own grid. Planted patients share one CT and have a synthetic PET. Times are of the
@@ -33,8 +34,8 @@ from osln.stage_one.inference import Predictor
 from osln.stage_one.training import train
 from osln.weights.checkpoint import Checkpoint
 
-SIZES = {name: PRESETS[name] for name in ("demo", "fine", "standard")}
-"""`fine` has the networks of the one and the voxels of the other."""
+SIZES = {name: PRESETS[name] for name in ("demo", "fine", "wide", "standard")}
+"""`fine` has the voxels of the last and the networks of the first, `wide` the other way round."""
 TIMED = 3
 """Repetitions of what is timed."""
 SHORT, LONG = 3, 9

@@ -14,8 +14,8 @@ def test_sizes_learn_from_the_same_patients_by_equally_many_steps(tmp_path):
         ["--data", str(tmp_path), "--background", str(ct), "--work", str(tmp_path), "--train", "8"]
     )
     trainings = [training(options, preset) for preset in SIZES.values()]
-    assert list(SIZES) == ["demo", "fine", "standard"]
-    assert len({one.path for one in trainings}) == 3
+    assert list(SIZES) == ["demo", "fine", "wide", "standard"]
+    assert len({one.path for one in trainings}) == 4
     assert {(one.network, one.steps, one.cohort.cases("train")) for one in trainings} == {
         ("ef", 2000, trainings[0].cohort.cases("train"))
     }

@@ -11,13 +11,13 @@ from lib.options import Choice, Number, checked
 from lib.web.house import Access
 from osln.dicom.intake.roi_names import RoiRules, load_rules
 from osln.published import SERVED_ROWS
-from osln.rows.experiments import DEFAULT_ROW, PRESETS, Preset
+from osln.rows.experiments import DEFAULT_PRESET, DEFAULT_ROW, PRESETS, Preset
 from osln.weights.devices import devices
 
 KEYS = {
     "models": "folder of the model store (default: model/ of the app); servers on different stores share it "
     "unless each names its own",
-    "preset": "size and recipe of networks that are trained from scratch here (default: demo)",
+    "preset": f"size and recipe of networks that are trained from scratch here (default: {DEFAULT_PRESET})",
     "device": "device that tasks use unless a request says otherwise (default: the GPU if there is one)",
     "lesanet": "file of a tagger that goes before the published one: the public LesaNet after "
     "./scripts/osln convert-tagger, or one of ./scripts/osln train-tagger",
@@ -95,7 +95,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
     if strange:
         known = "; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items())
         raise ValueError(f"unknown --conf {', '.join(strange)}. Known are: {known}")
-    presets = Choice("preset", ("demo", *(name for name in PRESETS if name != "demo")))
+    presets = Choice("preset", (DEFAULT_PRESET, *(name for name in PRESETS if name != DEFAULT_PRESET)))
     known_options = (
         presets,
         THREADS,

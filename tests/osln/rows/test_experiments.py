@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from osln.rows.detectors import DETECTOR_RECIPES
 from osln.rows.experiments import (
     CLASSIFIERS,
     LATE_FUSION,
@@ -153,8 +154,19 @@ def test_the_fine_preset_has_the_grid_of_one_and_the_networks_of_another():
     assert fine.stage_two.widths == demo.stage_two.widths
 
 
-def test_every_preset_has_its_cohort_and_its_tagger():
-    assert set(COHORT_SIZES) == set(TAGGER_RECIPES) == set(PRESETS)
+def test_the_wide_preset_has_the_networks_of_stage_one_of_one_and_all_else_of_another():
+    wide, standard, demo = (PRESETS[name] for name in ("wide", "standard", "demo"))
+    assert (wide.widths, wide.learning_rate, wide.hrnet) == (
+        standard.widths,
+        standard.learning_rate,
+        standard.hrnet,
+    )
+    changes = {name: getattr(demo, name) for name in ("name", "widths", "learning_rate", "hrnet")}
+    assert dataclasses.replace(wide, **changes) == demo
+
+
+def test_every_preset_has_its_cohort_its_tagger_and_its_detector():
+    assert set(COHORT_SIZES) == set(TAGGER_RECIPES) == set(DETECTOR_RECIPES) == set(PRESETS)
 
 
 def test_the_preset_that_learns_faster_is_the_paper_s_in_all_else():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from osln import __version__
-from osln.rows.presets import PRESETS
+from osln.rows.presets import DEFAULT_PRESET, PRESETS
 
 APP = Path(__file__).resolve().parents[2]
 """Folder of the app: the checkout's `apps/osln`, or where packages are installed."""
@@ -126,7 +126,9 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 def add_preset(parser: argparse.ArgumentParser) -> None:
     """`--preset`: how large networks are and how they learn."""
-    parser.add_argument("--preset", choices=PRESETS, default="demo", help="size and recipe (%(default)s)")
+    parser.add_argument(
+        "--preset", choices=PRESETS, default=DEFAULT_PRESET, help="size and recipe (%(default)s)"
+    )
 
 
 def add_ct_spacing(parser: argparse.ArgumentParser, meaning: str) -> None:

@@ -20,7 +20,7 @@ from osln.retraining.round import Round
 from osln.retraining.score_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, unseen_versions
-from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, Preset, Row
+from osln.rows.experiments import CLASSIFIERS, DEFAULT_PRESET, HANDED, ROWS, Preset, Row
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.points import FEWEST_PATIENTS
@@ -37,7 +37,7 @@ def retrain_classifier(
     models: ModelStore | str | Path,
     name: str,
     *,
-    preset: str = "demo",
+    preset: str = DEFAULT_PRESET,
     epochs: int | None = None,
     learning_rate: float | None = None,
     from_scratch: bool = False,

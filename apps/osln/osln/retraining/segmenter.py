@@ -18,7 +18,7 @@ from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
 from osln.retraining.score_points import renew_score_thresholds
 from osln.retraining.settings import Settings
-from osln.rows.experiments import SEGMENTERS, Preset
+from osln.rows.experiments import DEFAULT_PRESET, SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
 from osln.store.approved import load_columns
@@ -32,7 +32,7 @@ def retrain(
     models: ModelStore | str | Path,
     segmenter_name: str,
     *,
-    preset: str = "demo",
+    preset: str = DEFAULT_PRESET,
     iterations: int | None = None,
     learning_rate: float | None = None,
     from_scratch: bool = False,

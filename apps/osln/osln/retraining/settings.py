@@ -6,6 +6,7 @@ from pathlib import Path
 
 from osln.learning.fit import Progress
 from osln.retraining.judgment import HIGHEST_RISK
+from osln.rows.presets import DEFAULT_PRESET
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Settings:
         devices: Of several processes that share each training of stage one; the first is `device`.
     """
 
-    preset: str = "demo"
+    preset: str = DEFAULT_PRESET
     length: int | None = None
     learning_rate: float | None = None
     from_scratch: bool = False

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from osln.rows.presets import DEFAULT_PRESET as DEFAULT_PRESET
 from osln.rows.presets import PRESETS as PRESETS
 from osln.rows.presets import Preset as Preset
 from osln.rows.presets import StageTwo as StageTwo

@@ -290,3 +290,5 @@ PRESETS["wide"] = replace(
     learning_rate=PRESETS["standard"].learning_rate,
     hrnet=PRESETS["standard"].hrnet,
 )
+DEFAULT_PRESET = "wide"
+"""Of what is trained from scratch unless another is named: that of the weights that come with the software."""

@@ -59,5 +59,6 @@ TAGGER_RECIPES = {
     )
 }
 TAGGER_RECIPES["fine"] = replace(TAGGER_RECIPES["demo"], name="fine")
+TAGGER_RECIPES["wide"] = replace(TAGGER_RECIPES["demo"], name="wide")
 # The preset's networks of stage one learn at another rate, its tagger as the published one.
 TAGGER_RECIPES["paper-fast"] = replace(TAGGER_RECIPES["paper"], name="paper-fast")

@@ -181,9 +181,18 @@ def test_networks_of_two_presets_are_refused(study):
     mixed = networks(**{"ef-distal": Network(preset=PRESETS["paper"])})
 
     with pytest.raises(
-        ValueError, match="mixes networks of the presets demo, paper; train all of them with one"
+        ValueError,
+        match="mixes networks of the presets demo, paper, which have other voxels; train all",
     ):
         detect(study, LF, mixed, 0.5)
+
+
+def test_networks_of_other_widths_on_the_same_voxels_answer_together(study):
+    mixed = networks(
+        **{"ef-distal": Network(preset=replace(PRESET, name="wide", widths=PRESETS["wide"].widths))}
+    )
+    alike = detect(study, LF, networks(), 0.5)
+    assert alike.candidates and detect(study, LF, mixed, 0.5).candidates == alike.candidates
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -1.0, 2.0, float("nan")])

@@ -44,7 +44,7 @@ class Scorer:
     def __init__(self, name="glnet", preset="demo") -> None:
         self.classifier, self.checkpoint = (
             CLASSIFIERS[name],
-            SimpleNamespace(preset=preset, preparation=PRESETS[preset]),
+            SimpleNamespace(preset=preset, preparation=PRESET if preset == "demo" else PRESETS[preset]),
         )
         self.tags: np.ndarray | None = None
 

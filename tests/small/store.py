@@ -62,25 +62,25 @@ def make_case(root: Path, case: str, *, pet: bool = True, gtv: bool = True, fain
     return path
 
 
-def untrained(name: str, *, seed: int = 0, tagger: Path | None = None) -> Checkpoint:
+def untrained(name: str, *, seed: int = 0, tagger: Path | None = None, preset: str = "demo") -> Checkpoint:
     """Random weights that find nothing; most tests replace what they compute.
 
     Args:
         name: Row of `SEGMENTERS` or `CLASSIFIERS`.
         seed: Of the weights.
         tagger: File of the tagger that a network which reads tags claims to have learned from.
+        preset: Row of `PRESETS`.
     """
-    preset = PRESETS["demo"]
     torch.manual_seed(seed)
-    metadata: dict[str, object] = {"seed": seed, "preset": "demo"}
+    metadata: dict[str, object] = {"seed": seed, "preset": preset}
     if name in SEGMENTERS:
-        network = segmenter_network(SEGMENTERS[name], preset)
+        network = segmenter_network(SEGMENTERS[name], PRESETS[preset])
     else:
-        network = classifier_network(CLASSIFIERS[name], preset)
+        network = classifier_network(CLASSIFIERS[name], PRESETS[preset])
         metadata[HANDED] = next(row for row in ROWS.values() if row.classifier == name).setting.key
         if CLASSIFIERS[name].tags and tagger is not None:
             metadata["tagger"] = Tagger.load(tagger).describe()
-    return Checkpoint(name, "demo", Scaling(), network.state_dict(), "phantom", metadata)
+    return Checkpoint(name, preset, Scaling(), network.state_dict(), "phantom", metadata)
 
 
 def publish(

@@ -62,8 +62,10 @@ def tiny_stage_two() -> Preset:
 
 
 def use_tiny_networks(monkeypatch) -> None:
-    """A tiny demo preset whose stage one is `FindsBright`."""
-    monkeypatch.setitem(PRESETS, "demo", tiny_stage_two())
+    """Two tiny presets of the same voxels, `demo` and a wider one; stage one is `FindsBright`."""
+    tiny = tiny_stage_two()
+    monkeypatch.setitem(PRESETS, "demo", tiny)
+    monkeypatch.setitem(PRESETS, "wide", replace(tiny, name="wide", widths=((6, 6), (8, 8))))
     monkeypatch.setattr(candidate_cache, "Predictor", FindsBright)
     monkeypatch.setattr(FindsBright, "asked", [])
 
@@ -80,7 +82,7 @@ def published(models: ModelStore, checkpoint: Checkpoint, **metadata: object) ->
 
 def stored(models: ModelStore, checkpoint: Checkpoint, **metadata: object) -> Version:
     """Stores a network with these metadata; it has seen nobody unless they say so."""
-    known = {"preset": "demo", "train_cases": [], **metadata}
+    known = {"preset": checkpoint.preset, "train_cases": [], **metadata}
     return models.add(replace(checkpoint, metadata=known))
 
 

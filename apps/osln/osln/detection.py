@@ -59,13 +59,13 @@ def detect(
     Args:
         study: CT, and PET and tumor if the row's networks use them.
         row: Which networks to ask.
-        networks: A predictor for each of `row.segmenters`, all of one preset.
+        networks: A predictor for each of `row.segmenters`; their presets prepare a patient alike.
         threshold: Operating point on the fused probability, in (0, 1).
         second: For a row with a classifier; None for one that ends with the candidates.
         learned: For a row with learned fusion.
 
     Raises:
-        ValueError: If PET, tumor or a network is missing, or the networks are of different presets.
+        ValueError: If PET, tumor or a network is missing, or the networks see different voxels.
     """
     _check(study, row, networks, threshold, second)
     clock = _Clock()
@@ -138,11 +138,11 @@ def _check(
     asked = [networks[name].preset for name in row.segmenters]
     if second is not None:
         asked.append(second.scorer.checkpoint.preparation)
-    presets = {one.name + (" with a prefilter" if one.prefilter else "") for one in asked}
-    if len(presets) > 1:
+    if not all(one.prepares_as(asked[0]) for one in asked):
+        presets = {one.name + (" with a prefilter" if one.prefilter else "") for one in asked}
         raise ValueError(
-            f"experiment {row.name} mixes networks of the presets {', '.join(sorted(presets))}; train "
-            "all of them with one preset"
+            f"experiment {row.name} mixes networks of the presets {', '.join(sorted(presets))}, which have "
+            "other voxels; train all of them with one preset"
         )
     if row.needs_pet and study.pet is None:
         raise ValueError(

@@ -365,6 +365,27 @@ def test_without_a_validation_patient_nothing_is_published(root, models, gate):
     assert not report.published and "has a node to judge it by" in report.sentence
 
 
+def test_stage_two_goes_on_beside_a_stage_one_of_other_widths(root, models, gate):
+    for name in LATE_FUSION:
+        published(models, untrained(name, preset="wide"))
+    former(models)
+
+    report = retrain_classifier(root, models, "glnet", tagger_path="t", cross_fit=False)
+
+    (call,) = gate["calls"]
+    assert call["preset"].name == "demo" and call["initial"].name == "glnet"
+    assert report.metric_before == 0.5
+
+
+def test_without_weights_of_its_own_stage_two_has_the_preset_of_stage_one(root, models, gate):
+    for name in LATE_FUSION:
+        published(models, untrained(name, preset="wide"))
+
+    retrain_classifier(root, models, "local-ct", cross_fit=False)
+
+    assert gate["calls"][0]["preset"].name == "wide"
+
+
 def test_what_makes_a_training_impossible_is_said(tmp_path, root, models, gate):
     with pytest.raises(ValueError, match="there is no folder"):
         retrain_classifier(tmp_path / "empty", models, "local-ct")
@@ -377,5 +398,5 @@ def test_what_makes_a_training_impossible_is_said(tmp_path, root, models, gate):
         retrain_classifier(root, models, "local-ct", learning_rate=-1.0)
     with pytest.raises(ValueError, match="no weights for ct-proximal"):
         retrain_classifier(root, tmp_path / "none", "local-ct")
-    with pytest.raises(ValueError, match="are not of the preset paper"):
+    with pytest.raises(ValueError, match="have others than the preset paper"):
         retrain_classifier(root, models, "local-ct", preset="paper")

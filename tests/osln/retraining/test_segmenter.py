@@ -6,7 +6,7 @@ import pytest
 from osln.retraining import round as rounds
 from osln.retraining import segmenter as retraining
 from osln.retraining.segmenter import retrain
-from osln.rows.experiments import PRESETS
+from osln.rows.experiments import DEFAULT_PRESET, PRESETS
 from osln.weights.model_store import ModelStore
 from small import studies
 from small.columns import tiny_preset
@@ -89,6 +89,17 @@ def test_a_better_version_is_published_and_goes_on_from_the_former(root, models,
     assert report.cases["a"] == {"after": {"found": 0.6}, "before": {"found": 0.5}}
     assert "0.600" in report.sentence and "0.500" in report.sentence and "rollback ct" in report.next_step
     assert models.published("ct").metadata["base_version"] == former.name
+
+
+def test_the_preset_is_that_of_the_weights_in_use_unless_another_is_named(root, models, gate):
+    retrain(root, models, "ct", publish=False)
+    models.publish("ct", models.add(untrained("ct", preset="wide")).name)
+    retrain(root, models, "ct", publish=False)
+    retrain(root, models, "ct", publish=False, preset="demo")
+    first, goes_on, named = gate["calls"]
+    assert (first[0].name, first[2]) == (DEFAULT_PRESET, None)
+    assert (goes_on[0].name, goes_on[2].preset) == ("wide", "wide")
+    assert (named[0].name, named[2]) == ("demo", None)
 
 
 def test_an_equal_version_is_not_published_because_nothing_tells_it_apart(root, models, gate):

@@ -10,7 +10,6 @@ from osln.retraining.unseen import Training, newest_unseen, unseen_versions
 from osln.rows.experiments import PRESETS
 from osln.store.splits import folds
 from osln.weights.model_store import ModelStore
-from small.columns import tiny_preset
 from small.store import untrained
 from small.studies import add_case, published, stored
 
@@ -120,7 +119,7 @@ def cohort(tmp_path, store, monkeypatch):
 
 
 def test_where_every_version_has_seen_the_patients_some_are_trained_without_them(store, cohort):
-    found, skipped = unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    found, skipped = unseen_versions(store, ["ct"], DEMO, cohort["training"])
     assert not skipped and set(found) == {"d", "f", "g"}
     for case, versions in found.items():
         assert versions["ct"].metadata["left_out"] == [case]
@@ -132,19 +131,25 @@ def test_where_every_version_has_seen_the_patients_some_are_trained_without_them
     assert not list((store.root / "training").iterdir())
 
 
+def test_they_have_the_size_of_the_network_in_use(store, cohort):
+    published(store, untrained("ct", preset="wide"), train_cases=["d", "f", "g"])
+    found, _ = unseen_versions(store, ["ct"], DEMO, cohort["training"])
+    assert {one["ct"].metadata["preset"] for one in found.values()} == {"wide"}
+
+
 def test_they_are_trained_once(store, cohort):
-    unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
-    unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    unseen_versions(store, ["ct"], DEMO, cohort["training"])
+    unseen_versions(store, ["ct"], DEMO, cohort["training"])
     assert len(cohort["trained"]) == 3
 
 
 def test_an_interrupted_call_keeps_what_was_trained_and_the_state_of_the_rest(store, cohort):
     cohort["train"].interrupted_at = 2
     with pytest.raises(KeyboardInterrupt):
-        unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+        unseen_versions(store, ["ct"], DEMO, cohort["training"])
     assert (store.root / "training" / "ct-left-out.resume").is_file()
     cohort["train"].interrupted_at = 0
-    found, _ = unseen_versions(store, ["ct"], tiny_preset(), cohort["training"])
+    found, _ = unseen_versions(store, ["ct"], DEMO, cohort["training"])
     assert set(found) == {"d", "f", "g"}
     first, broken, again, last = cohort["trained"]
     assert broken == again and len({tuple(first), tuple(again), tuple(last)}) == 3
@@ -152,10 +157,10 @@ def test_an_interrupted_call_keeps_what_was_trained_and_the_state_of_the_rest(st
 
 def test_the_only_patient_cannot_be_left_out_and_the_way_is_told(store, cohort):
     alone = replace(cohort["training"], cases=["d"])
-    found, skipped = unseen_versions(store, ["ct"], tiny_preset(), alone)
+    found, skipped = unseen_versions(store, ["ct"], DEMO, alone)
     assert found == {} and "approve further cases" in skipped["d"] and cohort["trained"] == []
 
 
 def test_a_network_without_weights_is_an_error_in_words(store, cohort):
     with pytest.raises(ValueError, match="no weights for ef"):
-        unseen_versions(store, ["ct", "ef"], tiny_preset(), cohort["training"])
+        unseen_versions(store, ["ct", "ef"], DEMO, cohort["training"])

@@ -36,10 +36,10 @@ def run(options: argparse.Namespace) -> int:
 
     store = ModelStore(options.models)
     checkpoints = {name: store.load(name) for row in LEARNED.values() for name in row.segmenters}
-    presets = {one.preparation for one in checkpoints.values()}
-    if len(presets) > 1:
-        raise ValueError("the networks in use are of several presets: train all of them with one")
-    columns = patients(options, presets.pop())
+    first, *others = (one.preparation for one in checkpoints.values())
+    if not all(map(first.prepares_as, others)):
+        raise ValueError("the networks in use are of presets with other voxels: train all of them with one")
+    columns = patients(options, first)
     fusions = {name: fit_fusion(row, checkpoints, columns, options.device) for name, row in LEARNED.items()}
     measured = operating_points(checkpoints, columns, options.device, fusions)
     for name in LEARNED:

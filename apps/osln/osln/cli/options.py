@@ -124,10 +124,14 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_preset(parser: argparse.ArgumentParser) -> None:
-    """`--preset`: how large networks are and how they learn."""
+def add_preset(parser: argparse.ArgumentParser, *, in_use: bool = False) -> None:
+    """`--preset`: how large networks are and how they learn; None for that of the weights in use."""
+    usual = f"that of the weights in use, {DEFAULT_PRESET} where there are none" if in_use else DEFAULT_PRESET
     parser.add_argument(
-        "--preset", choices=PRESETS, default=DEFAULT_PRESET, help="size and recipe (%(default)s)"
+        "--preset",
+        choices=PRESETS,
+        default=None if in_use else DEFAULT_PRESET,
+        help=f"size and recipe (default: {usual})",
     )
 
 

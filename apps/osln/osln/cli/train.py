@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
         "--model", required=True, choices=[*NETWORKS, "all"], help="network to train; all: the server's"
     )
     add_models(parser)
-    add_preset(parser)
+    add_preset(parser, in_use=True)
     parser.add_argument(
         "--iterations", type=int, help="stage one: training steps (default: the preset's, fewer to go on)"
     )

@@ -20,7 +20,7 @@ from osln.retraining.round import Round
 from osln.retraining.score_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, unseen_versions
-from osln.rows.experiments import CLASSIFIERS, DEFAULT_PRESET, HANDED, ROWS, Preset, Row
+from osln.rows.experiments import CLASSIFIERS, HANDED, PRESETS, ROWS, Preset, Row
 from osln.stage_two.answering import FALLBACK, reason_not_answering, reason_not_trainable
 from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.points import FEWEST_PATIENTS
@@ -37,7 +37,7 @@ def retrain_classifier(
     models: ModelStore | str | Path,
     name: str,
     *,
-    preset: str = DEFAULT_PRESET,
+    preset: str | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
     from_scratch: bool = False,
@@ -131,14 +131,14 @@ class _ClassifierRound(Round):
             return self.former
         version = self.store.published(FALLBACK) if self.tagger else None
         checkpoint = self.store.load(FALLBACK, version) if version else None
-        return checkpoint if checkpoint and checkpoint.preset == self.settings.preset else None
+        return checkpoint if checkpoint and checkpoint.preparation.cuts_as(self.preset) else None
 
     @property
     def note(self) -> str:
         """Why a training that could have gone on from published weights did not."""
         if self.former is None or self.fits or self.settings.from_scratch:
             return ""
-        if self.former.preset != self.settings.preset:
+        if self.former.preset != self.preset_name:
             return f"trained from scratch, because the former weights are of the preset {self.former.preset}"
         told = self.former.metadata.get("tagger") or {}
         return (
@@ -160,7 +160,7 @@ class _ClassifierRound(Round):
         if not cases:
             return [], [], {}
         in_use = cache.in_use()
-        _check_stage_one(in_use, recipe.name)
+        _check_stage_one(in_use, recipe)
         training = Training(self.root, cases, self.settings)
         unseen, skipped = unseen_versions(self.store, self._row.segmenters, recipe, training)
         learned, lacking = self._collected(cache, unseen, add_nodes=True)
@@ -257,10 +257,10 @@ def _given(
     return [one.content for one in patients], tags if CLASSIFIERS[classifier].tags else None
 
 
-def _check_stage_one(versions: Mapping[str, Version], preset: str) -> None:
-    other = sorted(name for name, one in versions.items() if one.metadata.get("preset", preset) != preset)
-    if other:
+def _check_stage_one(versions: Mapping[str, Version], recipe: Preset) -> None:
+    presets = {name: PRESETS[one.metadata.get("preset", recipe.name)] for name, one in versions.items()}
+    if other := sorted(name for name, one in presets.items() if not one.has_voxels_of(recipe)):
         raise ValueError(
-            f"stage two is trained with the preset of stage one, and {', '.join(other)} are not of the "
-            f"preset {preset}: choose their preset, or train them with {preset} first"
+            f"stage two is trained on the voxels of stage one, and {', '.join(other)} have others than the "
+            f"preset {recipe.name}: choose their preset, or train them with {recipe.name} first"
         )

@@ -55,14 +55,15 @@ def fit_fusions(
         device: Where to run.
 
     Returns:
-        By row, without those that lack weights of one preset; and why the former ones are kept.
+        By row, without those whose networks see other voxels; and why the former ones are kept.
     """
     fitted, told = {}, []
     for name, row in LEARNED.items():
         if segmenter not in row.segmenters or not all(map(models.published, row.segmenters)):
             continue
         checkpoints = {one: models.load(one) for one in row.segmenters}
-        if len({one.preset for one in checkpoints.values()}) > 1:
+        first, *others = (one.preparation for one in checkpoints.values())
+        if not all(map(first.prepares_as, others)):
             continue
         try:
             fitted[name] = fit_fusion(row, checkpoints, columns, device)

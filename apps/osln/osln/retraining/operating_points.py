@@ -106,7 +106,9 @@ def renew_operating_points(
     few = {name: number for name, number in enough.items() if number < FEWEST_PATIENTS}
     wanted = {name for row in asking.values() if row.name not in few for name in row.segmenters}
     used = {name: models.load(name) for name in wanted | {segmenter}}
-    alike = {name: one for name, one in used.items() if one.preparation == used[segmenter].preparation}
+    alike = {
+        name: one for name, one in used.items() if one.preparation.prepares_as(used[segmenter].preparation)
+    }
     measured: dict[int, list[str]] = {}
     told: list[str] = []
     if wanted:

@@ -17,7 +17,7 @@ from osln.learning.errors import NothingToLearnError
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
 from osln.retraining.seen import unseen_parts
 from osln.retraining.settings import Settings
-from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
+from osln.rows.experiments import DEFAULT_PRESET, PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import approved_cases, phantoms
 from osln.store.parts import partial_cases
@@ -47,6 +47,7 @@ class Round(ABC):
         tuning_length: Length when going on from published weights, as a share of the preset's.
         before: Version in use, or None.
         former: Its network, or None.
+        preset_name: That of the settings, or of the weights in use.
         partial: Approved cases that were submitted in part, once `run` has looked.
 
     Raises:
@@ -58,7 +59,7 @@ class Round(ABC):
     tuning_length: ClassVar[float]
 
     def __init__(self, root: str | Path, models: ModelStore | str | Path, name: str, settings: Settings):
-        if name not in self.known or settings.preset not in PRESETS:
+        if name not in self.known or settings.preset not in (None, *PRESETS):
             raise ValueError(
                 f"unknown network {name!r} or preset {settings.preset!r}: expected one of "
                 f"{', '.join(self.known)} and one of {', '.join(PRESETS)}"
@@ -69,14 +70,23 @@ class Round(ABC):
         self.store = models if isinstance(models, ModelStore) else ModelStore(models)
         self.before = self.store.published(name)
         self.former = self.store.load(name, self.before) if self.before else None
+        self.preset_name = settings.preset or self._preset_in_use()
         self.partial: frozenset[str] = frozenset()
 
     @property
     def preset(self) -> Preset:
         """The preset, resampled as for the weights in use: networks that answer together see one column."""
-        preset = PRESETS[self.settings.preset]
-        used = (self.store.load(name) for name in SEGMENTERS if self.store.published(name))
-        return next((one.preparation for one in used if one.preset == preset.name), preset)
+        preset = PRESETS[self.preset_name]
+        used = (one.preparation for one in self._stage_one_in_use())
+        filters = (one.prefilter for one in used if one.has_voxels_of(preset))
+        return replace(preset, prefilter=next(filters, preset.prefilter))
+
+    def _preset_in_use(self) -> str:
+        used = (one for one in (self.former, *self._stage_one_in_use()) if one is not None)
+        return next((one.preset for one in used), DEFAULT_PRESET)
+
+    def _stage_one_in_use(self) -> Iterator[Checkpoint]:
+        return (self.store.load(name) for name in SEGMENTERS if self.store.published(name))
 
     @abstractmethod
     def recipe(self) -> Preset:
@@ -115,7 +125,7 @@ class Round(ABC):
     @property
     def fits(self) -> bool:
         """Whether the version in use is one to go on from."""
-        return self.former is not None and self.former.preset == self.settings.preset
+        return self.former is not None and self.former.preset == self.preset_name
 
     @property
     def initial(self) -> Checkpoint | None:

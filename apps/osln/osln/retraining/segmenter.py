@@ -18,7 +18,7 @@ from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
 from osln.retraining.score_points import renew_score_thresholds
 from osln.retraining.settings import Settings
-from osln.rows.experiments import DEFAULT_PRESET, SEGMENTERS, Preset
+from osln.rows.experiments import SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
 from osln.store.approved import load_columns
@@ -32,7 +32,7 @@ def retrain(
     models: ModelStore | str | Path,
     segmenter_name: str,
     *,
-    preset: str = DEFAULT_PRESET,
+    preset: str | None = None,
     iterations: int | None = None,
     learning_rate: float | None = None,
     from_scratch: bool = False,
@@ -98,8 +98,7 @@ class SegmenterRound(Round):
         return train(SEGMENTERS[self.name], recipe, learned, compared, **options)
 
     def found(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> list[Sweep]:
-        now = self.preset
-        if (checkpoint.preset, checkpoint.scaling.prefilter) != (now.name, now.prefilter):
+        if not checkpoint.preparation.prepares_as(self.preset):
             # The same patients on the working grid of the other preset.
             cases, preset = [column.case for column in compared], checkpoint.preparation
             compared, _ = load_columns(self.root, cases, SEGMENTERS[self.name], preset)

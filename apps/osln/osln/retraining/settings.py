@@ -6,7 +6,6 @@ from pathlib import Path
 
 from osln.learning.fit import Progress
 from osln.retraining.judgment import HIGHEST_RISK
-from osln.rows.presets import DEFAULT_PRESET
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Settings:
     """How a network is retrained.
 
     Attributes:
-        preset: Row of `PRESETS`; for stage two that of the stage-one networks.
+        preset: Row of `PRESETS`; by default that of the weights in use, else `DEFAULT_PRESET`.
         length: Steps of stage one, passes through the candidates of stage two; by default the preset's, or
             `Round.tuning_length` of them from published weights.
         learning_rate: By default the preset's, or `round.TUNING_LEARNING_RATE` of it from published
@@ -33,7 +32,7 @@ class Settings:
         devices: Of several processes that share each training of stage one; the first is `device`.
     """
 
-    preset: str = DEFAULT_PRESET
+    preset: str | None = None
     length: int | None = None
     learning_rate: float | None = None
     from_scratch: bool = False

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from osln.retraining.seen import cases_seen
 from osln.retraining.settings import Settings
-from osln.rows.experiments import SEGMENTERS, Preset
+from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.store.approved import load_columns, phantoms
 from osln.store.splits import folds
@@ -49,7 +49,7 @@ def newest_unseen(
     Args:
         store: Versions of the weights.
         network: Row of `SEGMENTERS`.
-        preset: Size of the network; versions of another one are not asked.
+        preset: Gives the voxels; versions with others are not asked.
         cases: Case ids.
 
     Returns:
@@ -63,7 +63,7 @@ def newest_unseen(
     seen = [
         (version, cases_seen(version, versions))
         for version in asked
-        if version.metadata.get("preset", preset.name) == preset.name
+        if PRESETS[version.metadata.get("preset", preset.name)].has_voxels_of(preset)
     ]
     found = {}
     for case in cases:
@@ -86,7 +86,7 @@ def unseen_versions(
     Args:
         store: Versions of the weights.
         networks: Rows of `SEGMENTERS`.
-        preset: Size and recipe.
+        preset: Of the training; what it lacks is trained in the size of the network in use.
         training: The cases, and how versions that leave out some are trained.
 
     Returns:
@@ -108,7 +108,8 @@ def unseen_versions(
             with FileLock(folder / ".left-out.lock"):
                 versions = newest_unseen(store, network, preset, training.cases)
                 if lacking := [case for case in training.cases if case not in versions]:
-                    skipped |= train_left_out(store, network, preset, training, lacking)
+                    size = replace(store.load(network).preparation, prefilter=preset.prefilter)
+                    skipped |= train_left_out(store, network, size, training, lacking)
                     versions = newest_unseen(store, network, preset, training.cases)
         for case, version in versions.items():
             found[case][network] = version

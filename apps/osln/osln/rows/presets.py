@@ -134,6 +134,19 @@ class Preset:
     stage_two: StageTwo
     prefilter: bool = False
 
+    def has_voxels_of(self, other: "Preset") -> bool:
+        """Whether both have the same working grid."""
+        return (self.spacing_mm, self.window) == (other.spacing_mm, other.window)
+
+    def prepares_as(self, other: "Preset") -> bool:
+        """Whether a patient is prepared alike for both: networks that answer together see one column."""
+        return self.has_voxels_of(other) and self.prefilter == other.prefilter
+
+    def cuts_as(self, other: "Preset") -> bool:
+        """Whether candidates are handed to stage two alike: one column, and one patch of it."""
+        ours, theirs = self.stage_two, other.stage_two
+        return self.prepares_as(other) and (ours.patch, ours.margin) == (theirs.patch, theirs.margin)
+
 
 PRESETS = {
     preset.name: preset
@@ -291,4 +304,4 @@ PRESETS["wide"] = replace(
     hrnet=PRESETS["standard"].hrnet,
 )
 DEFAULT_PRESET = "wide"
-"""Of what is trained from scratch unless another is named: that of the weights that come with the software."""
+"""Of what is trained from scratch unless another is named; the shipped weights are of it."""

@@ -41,6 +41,7 @@ from lib.web.sessions import OslnSessions
 from osln import __version__
 from osln.active.strategies import DEFAULT
 from osln.published import Published, led_by
+from osln.rows.experiments import DEFAULT_PRESET, PRESETS
 from osln.store.tenancy import move_into
 from osln.weights.model_store import ModelStore
 
@@ -99,7 +100,8 @@ class OslnApp(MONAILabelApp):
         return super().next_sample({**request, "strategy": request.get("strategy") or DEFAULT})
 
     def init_scoring_methods(self) -> dict[str, Any]:
-        return {scoring.NAME: scoring.Evidence(self.published, self.configuration.preset, self.infer)}
+        preset = PRESETS[self.configuration.preset or DEFAULT_PRESET]
+        return {scoring.NAME: scoring.Evidence(self.published, preset, self.infer)}
 
     def init_batch_infer(self) -> batch.Batch:
         return batch.Batch(self.configuration.devices)

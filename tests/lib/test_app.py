@@ -131,7 +131,7 @@ def test_batch_inference_runs_through_the_app(build, tmp_path):
     ("conf", "sentence"),
     [
         ({"weights": "x"}, "unknown --conf weights. Known are: models: folder of the model store"),
-        ({"preset": "huge"}, "preset is one of demo, paper, standard, paper-fast, fine, not 'huge'"),
+        ({"preset": "huge"}, "preset is one of paper, standard, demo, paper-fast, fine, wide, not 'huge'"),
         ({"device": "cuda:7"}, "device 'cuda:7' is not available here: expected cpu"),
         ({"threads": "-1"}, "threads is a whole number"),
     ],
@@ -146,7 +146,7 @@ def test_settings_choose_device_preset_and_threads(build, monkeypatch):
     monkeypatch.setattr("torch.set_num_threads", threads.append)
     app = build(device="cpu", preset="paper", threads="3")
     assert app.configuration.devices[0] == "cpu"
-    assert app._trainers["ct"].place.preset.name == "paper"
+    assert app._trainers["ct"].place.preset == "paper"
     assert threads == [3]
 
 

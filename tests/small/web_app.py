@@ -9,7 +9,6 @@ from lib.models.trainers import build
 from lib.store.datastore import OslnDatastore
 from lib.web import login_routes, model_routes, pages, review_routes, threads, worklist_routes
 from osln.published import led_by
-from osln.rows.experiments import PRESETS
 from osln.weights.model_store import ModelStore
 from small.store import make_case, publish
 
@@ -24,7 +23,7 @@ def small_app(folder, cases=("p1", "p2", "p3"), networks=("ct", "local-ct")):
         publish(models, networks)
     weights = ModelStore(models)
     tagger = SimpleNamespace(describe=lambda: None)
-    trainers = build(folder / "store", models, PRESETS["demo"], ("cpu",))
+    trainers = build(folder / "store", models, "demo", ("cpu",))
     return SimpleNamespace(
         name="OSLN Label",
         version="0.1.0",

@@ -11,13 +11,14 @@ from lib.options import Choice, Number, checked
 from lib.web.house import Access
 from osln.dicom.intake.roi_names import RoiRules, load_rules
 from osln.published import SERVED_ROWS
-from osln.rows.experiments import DEFAULT_PRESET, DEFAULT_ROW, PRESETS, Preset
+from osln.rows.experiments import DEFAULT_PRESET, DEFAULT_ROW, PRESETS
 from osln.weights.devices import devices
 
 KEYS = {
     "models": "folder of the model store (default: model/ of the app); servers on different stores share it "
     "unless each names its own",
-    "preset": f"size and recipe of networks that are trained from scratch here (default: {DEFAULT_PRESET})",
+    "preset": "size and recipe of networks that are trained from scratch here (default: that of the weights "
+    f"in use, {DEFAULT_PRESET} where there are none)",
     "device": "device that tasks use unless a request says otherwise (default: the GPU if there is one)",
     "lesanet": "file of a tagger that goes before the published one: the public LesaNet after "
     "./scripts/osln convert-tagger, or one of ./scripts/osln train-tagger",
@@ -60,7 +61,7 @@ class Configuration:
 
     Attributes:
         models: Folder of the model store.
-        preset: For networks trained from scratch.
+        preset: For networks trained from scratch; None for that of the weights in use.
         devices: Devices that can be asked for, the default first.
         tagger: File of the tagger to use; None for the published version.
         pacs: How to use a PACS; of no meaning for a folder.
@@ -73,7 +74,7 @@ class Configuration:
     """
 
     models: Path
-    preset: Preset
+    preset: str | None
     devices: tuple[str, ...]
     tagger: Path | None
     pacs: PacsOptions
@@ -95,7 +96,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
     if strange:
         known = "; ".join(f"{key}: {meaning}" for key, meaning in KEYS.items())
         raise ValueError(f"unknown --conf {', '.join(strange)}. Known are: {known}")
-    presets = Choice("preset", (DEFAULT_PRESET, *(name for name in PRESETS if name != DEFAULT_PRESET)))
+    presets = Choice("preset", tuple(PRESETS))
     known_options = (
         presets,
         THREADS,
@@ -116,7 +117,7 @@ def configuration(conf: Mapping[str, Any], app_dir: str) -> Configuration:
     models = Path(conf.get("models") or Path(app_dir) / "model").expanduser().resolve()
     return Configuration(
         models=models,
-        preset=PRESETS[options["preset"]],
+        preset=options["preset"] if "preset" in conf else None,
         devices=devices(conf.get("device")),
         tagger=Path(conf["lesanet"]).expanduser().resolve() if conf.get("lesanet") else None,
         pacs=PacsOptions(

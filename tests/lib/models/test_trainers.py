@@ -9,7 +9,7 @@ from fastapi import HTTPException
 
 from lib.models import trainers
 from osln.learning.fit import Progress
-from osln.rows.experiments import PRESETS, SERVED_SEGMENTERS
+from osln.rows.experiments import SERVED_SEGMENTERS
 from osln.store.splits import assign
 from osln.weights.model_store import ModelStore
 from small import store as small_store
@@ -49,13 +49,13 @@ def trainer(tmp_path, monkeypatch):
         return Report()
 
     monkeypatch.setattr("osln.retraining.segmenter.retrain", retrain)
-    built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",))
+    built = trainers.build(tmp_path / "studies", tmp_path / "models", "demo", ("cpu",))
     built["ct-distal"].calls = calls
     return built["ct-distal"]
 
 
 def test_there_is_one_trainer_for_each_network(tmp_path):
-    built = trainers.build(tmp_path, tmp_path, PRESETS["demo"], ("cpu",))
+    built = trainers.build(tmp_path, tmp_path, "demo", ("cpu",))
     second = ["glnet", "local-ct-pet", "local-ct", "tag", "set-glnet", "numbers"]
     assert list(built) == [*SERVED_SEGMENTERS, *second]
     assert "zone distal" in built["ef-distal"].info()["description"]
@@ -190,7 +190,7 @@ def test_a_training_that_goes_on_keeps_the_size_of_the_published_network(trainer
     store = ModelStore(trainer.place.models)
     weights = replace(small_store.untrained("ct-distal"), metadata={"preset": "demo"})
     store.publish("ct-distal", store.add(weights).name)
-    trainer.place = replace(trainer.place, preset=PRESETS["paper"])
+    trainer.place = replace(trainer.place, preset="paper")
     assert trainer.preset_for({"from_scratch": False}) == "demo"
     assert trainer.preset_for({"from_scratch": True}) == "paper"
 
@@ -252,7 +252,7 @@ def test_a_network_of_stage_two_is_trained_in_epochs_with_the_tagger_in_use(tmp_
 
     monkeypatch.setattr("osln.retraining.classifier.retrain_classifier", retrain_classifier)
     tagger = tmp_path / "lesanet.safetensors"
-    built = trainers.build(tmp_path / "studies", tmp_path / "models", PRESETS["demo"], ("cpu",), tagger)
+    built = trainers.build(tmp_path / "studies", tmp_path / "models", "demo", ("cpu",), tagger)
     glnet = built["glnet"]
     assert glnet.config()["epochs"] == 0 and "iterations" not in glnet.config()
     glnet({"model": "glnet", "epochs": 3}, Folder())

@@ -18,6 +18,15 @@ def test_what_is_saved_under_a_key_is_loaded_under_it_alone(tmp_path):
     assert [one.name for one in path.parent.iterdir()] == ["state"]
 
 
+def test_a_state_that_cannot_be_written_leaves_the_former_one(tmp_path):
+    path = tmp_path / "state"
+    save_state(path, "key", {"epoch": 1})
+    with pytest.raises((AttributeError, RuntimeError, TypeError, ValueError)):
+        save_state(path, "key", {"epoch": (one for one in ())})
+    assert load_state(path, "key")["epoch"] == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["state"]
+
+
 def test_a_file_that_cannot_be_read_is_told_with_the_way_out(tmp_path):
     path = tmp_path / "state"
     save_state(path, "key", {"epoch": 1})

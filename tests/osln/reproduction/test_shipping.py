@@ -1,6 +1,7 @@
 """What weights were shipped without: operating curves, and networks of rows that came later."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -126,9 +127,15 @@ def test_a_network_that_is_lacking_is_trained_and_put_beside_the_others(folder):
     assert (folder / "manifest.json").read_bytes() == kept
 
 
+def test_how_long_the_shipped_networks_learned_does_not_matter(folder):
+    without(folder, "numbers")
+    longer = replace(PRESETS["demo"], iterations=7)
+    assert shipping.ship_new(Cohort(), longer, folder, "as typed") == ["numbers"]
+
+
 def test_weights_of_another_preset_are_not_put_beside_the_shipped_ones(folder):
     without(folder, "numbers")
-    with pytest.raises(ValueError, match=r"are of the preset demo .* asked for was standard"):
+    with pytest.raises(ValueError, match=r"is of the preset demo .* asked for was standard"):
         shipping.ship_new(Cohort(), PRESETS["standard"], folder, "as typed")
     assert not (folder / "numbers.pt").exists()
 

@@ -161,6 +161,17 @@ def test_damaged_files_are_made_anew(root, store):
     assert [load_set(path).case for path in (root / ".osln" / ".candidates").rglob("*.npz")] == ["d"]
 
 
+def test_what_somebody_else_is_writing_is_left_alone(root, store):
+    cache = cache_of(root, store)
+    cache.get("d", asked_of(cache))
+    (made,) = (root / ".osln" / ".candidates" / "d").glob("*.npz")
+    others = made.with_name(f".0123456789.{made.name.split('.', 1)[1]}.half"), made.with_name("0123.npz")
+    for other in others:
+        other.write_bytes(b"")
+    cache.get("d", asked_of(cache))
+    assert [other.exists() for other in others] == [True, False]
+
+
 def test_several_cases_are_collected_with_reasons_and_words(root, store):
     add_case(root, "f", pet=False)
     cache = cache_of(root, store, BrightnessTags())

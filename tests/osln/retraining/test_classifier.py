@@ -79,10 +79,10 @@ def gate(monkeypatch):
     return figures
 
 
-def former(models, name="glnet", tagger=TAGGER):
+def former(models, name="glnet", tagger=TAGGER, seed=0):
     """Publishes a classifier that learned from the tags of a tagger."""
     told = tagger.describe() if name in ("glnet", "tag") else None
-    return published(models, untrained(name), tagger=told)
+    return published(models, untrained(name, seed=seed), tagger=told)
 
 
 def test_a_network_that_predicts_overlaps_is_given_those_of_the_training_patients(root, models, gate):
@@ -203,7 +203,7 @@ def test_patients_who_have_judged_many_rounds_are_told(root, models, gate):
 
 
 def test_what_somebody_put_to_use_during_the_training_stays(root, models, gate, monkeypatch):
-    first, second = former(models), former(models)
+    first, second = former(models), former(models, seed=1)
     gate["stage one"] = 0.7
     real = classifier_retraining.train_classifier
 
@@ -375,6 +375,17 @@ def test_stage_two_goes_on_beside_a_stage_one_of_other_widths(root, models, gate
     (call,) = gate["calls"]
     assert call["preset"].name == "demo" and call["initial"].name == "glnet"
     assert report.metric_before == 0.5
+
+
+@pytest.mark.parametrize("name", ["set-glnet", "glnet"])
+def test_what_begins_anew_in_another_preset_of_the_same_voxels_has_to_match_what_is_in_use(
+    root, models, gate, name
+):
+    former(models, name)
+    gate[name] = 0.9
+    report = retrain_classifier(root, models, name, preset="wide", tagger_path="t", cross_fit=False)
+    assert gate["calls"][0]["initial"] is None and report.metric_before == 0.9
+    assert not report.published and "former weights are of the preset demo" in report.sentence
 
 
 def test_without_weights_of_its_own_stage_two_has_the_preset_of_stage_one(root, models, gate):

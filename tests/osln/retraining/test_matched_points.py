@@ -95,3 +95,18 @@ def test_the_points_of_the_rows_follow_a_new_version(tmp_path, monkeypatch):
     # At .9 the former version has the four balls of each patient; the new one never reaches .9.
     assert 0.4 < models.thresholds("ct")["0.15"] <= 0.5
     assert match_operating_points(models, "ct", former, [], ["ct"]) == ("", set())
+
+
+def test_points_that_are_moved_again_are_those_of_what_is_in_use(tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "demo", tiny_preset())
+    monkeypatch.setattr(matched_points, "Predictor", Shifted)
+    models = ModelStore(tmp_path / "models")
+    former = untrained("ct")
+    models.publish("ct", models.add(former).name)
+    models.set_thresholds("ct", {"0.15": 0.9})
+    trying = models.trying(models.add(replace(former, metadata={**former.metadata, "new": True})))
+    moved = []
+    for _ in range(2):
+        match_operating_points(trying, "ct", former, [small_column(1)], ["ct"])
+        moved.append(trying.thresholds("ct")["0.15"])
+    assert moved[0] == moved[1] < 0.9 == models.thresholds("ct")["0.15"]

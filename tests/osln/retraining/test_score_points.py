@@ -4,6 +4,7 @@ import pytest
 from osln.metrics.matching import Scored
 from osln.retraining import score_points
 from osln.retraining.score_points import (
+    match_score_thresholds,
     operating_curve,
     renew_score_thresholds,
     score_thresholds,
@@ -62,6 +63,18 @@ def test_score_thresholds_of_few_patients_do_not_replace_those_of_many(tmp_path)
     assert models.thresholds("glnet")["0.5"] == 0.75
     assert set_score_thresholds(models, "glnet", [other] * 10).endswith("were set on 10 validation patients")
     assert models.thresholds("glnet")["0.5"] == 0.5
+
+
+def test_thresholds_that_are_moved_again_are_those_of_what_is_in_use(tmp_path):
+    models = ModelStore(tmp_path)
+    models.publish("glnet", models.add(untrained("glnet")).name)
+    models.set_thresholds("glnet", {"1": 0.5})
+    trying = models.trying(models.add(untrained("glnet", seed=1)))
+    before, after = np.array([0.9, 0.6, 0.2]), np.array([0.3, 0.25, 0.1])
+    for _ in range(2):
+        match_score_thresholds(trying, "glnet", before, after, 1)
+        assert 0.1 < trying.thresholds("glnet")["1"] <= 0.25
+    assert models.thresholds("glnet") == {"1": 0.5}
 
 
 def test_the_curve_says_what_share_of_the_nodes_each_score_finds():

@@ -102,6 +102,21 @@ def test_the_preset_is_that_of_the_weights_in_use_unless_another_is_named(root, 
     assert (named[0].name, named[2]) == ("demo", None)
 
 
+def test_points_follow_a_version_of_another_preset_with_the_same_voxels(root, models, gate, monkeypatch):
+    monkeypatch.setitem(PRESETS, "wide", tiny_preset(name="wide"))
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 10)
+    asked = []
+    monkeypatch.setattr(
+        retraining,
+        "match_operating_points",
+        lambda *given: asked.append(given[2].preset) or ("moved", {"ct"}),
+    )
+    published(models)
+    report = retrain(root, models, "ct", preset="wide", cross_fit=False)
+    assert report.published and asked == ["demo"] and "moved" in report.sentence
+    assert "trained from scratch, because the former weights are of the preset demo" in report.sentence
+
+
 def test_an_equal_version_is_not_published_because_nothing_tells_it_apart(root, models, gate):
     former = published(models)
     gate["new"] = gate["old"]

@@ -85,6 +85,12 @@ def test_versions_of_another_size_are_not_asked(store):
     assert newest_unseen(store, "ct", DEMO, ["d"]) == {}
 
 
+def test_versions_of_a_preset_that_newer_software_has_are_passed_over(store):
+    first = published(store, untrained("ct"))
+    stored(store, untrained("ct"), preset="of-tomorrow")
+    assert newest_unseen(store, "ct", DEMO, ["d"])["d"].name == first.name
+
+
 def test_folds_part_the_cases_alike_in_whatever_order_they_come():
     cases = [f"case-{number}" for number in range(10)]
     parts = folds(cases)

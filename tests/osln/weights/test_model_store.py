@@ -384,6 +384,26 @@ def test_a_version_is_worse_than_none_until_another_one_or_somebody_says_otherwi
     assert store.worse_than_none("glnet") is None
 
 
+def test_that_shipped_weights_are_worse_than_none_says_nothing_of_those_of_an_update(store):
+    store.set_worse_than_none(store.published("ct"), "because")
+    assert store.worse_than_none("ct") == "because"
+    update = store.root / "shipped"
+    write_shipped(update, {"ct": checkpoint(bias=-2)}, {}, tagger=None, command="./scripts/osln train")
+    assert ModelStore(store.root).worse_than_none("ct") is None
+
+
+@pytest.mark.parametrize(("name", "told"), [("shipped", None), ("own", "because")])
+def test_a_mark_of_former_software_counts_for_versions_that_have_a_name_of_their_own(store, name, told):
+    if name == "own":
+        name = store.publish("ct", store.add(checkpoint()).name).name
+    store.set_worse_than_none(store.published("ct"), "because")
+    path = store.root / "published.json"
+    state = json.loads(path.read_text())
+    state["worse"]["ct"] = {"version": name, "why": "because"}
+    path.write_text(json.dumps(state))
+    assert ModelStore(store.root).worse_than_none("ct") == told
+
+
 def test_a_fusion_is_ones_own_then_the_shipped(store):
     assert store.fusion("lf-learned") == {}
     ship_fusions(store.root / "shipped", {"lf-learned": FITTED}, {"lf-learned": {"0.15": 0.2}})

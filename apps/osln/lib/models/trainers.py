@@ -23,13 +23,13 @@ from osln.files.whole import write_json
 from osln.learning.fit import Progress
 from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.publishing import nothing_to_learn
+from osln.retraining.settings import preset_in_use
 from osln.rows.experiments import (
     CLASSIFIERS,
     PRESETS,
     SEGMENTERS,
     SERVED_NETWORKS,
     Classifier,
-    Preset,
     Segmenter,
 )
 from osln.store.approved import approved_cases
@@ -65,14 +65,14 @@ class Place:
     Attributes:
         studies: Folder of the studies.
         models: Folder of the model store.
-        preset: Size and recipe of a network trained from scratch; others keep theirs.
+        preset: Row of `PRESETS` for what is trained from scratch; None for that of the weights in use.
         devices: Devices that can be asked for, the default first.
         tagger: File of the tagger to use; None for the published version.
     """
 
     studies: Path
     models: Path
-    preset: Preset
+    preset: str | None
     devices: tuple[str, ...]
     tagger: Path | None = None
 
@@ -145,10 +145,10 @@ class NetworkTrainer(TrainTask):
             pass
 
     def preset_for(self, options: Mapping[str, Any]) -> str:
-        """The preset of the published weights if the training goes on from them, else the app's."""
-        store, preset = ModelStore(self.place.models), self.place.preset.name
-        version = None if options["from_scratch"] else store.published(self.network.name)
-        return version.metadata.get("preset", preset) if version else preset
+        """The preset of the weights in use; of what begins anew the app's, if it names one."""
+        store = ModelStore(self.place.models)
+        anew = options["from_scratch"] or store.published(self.network.name) is None
+        return (self.place.preset if anew else None) or preset_in_use(store, self.network.name)
 
     @property
     def reports(self) -> Path:
@@ -259,7 +259,7 @@ def about(network: Segmenter | Classifier) -> str:
 
 
 def build(
-    studies: Path, models: Path, preset: Preset, devices: tuple[str, ...], tagger: Path | None = None
+    studies: Path, models: Path, preset: str | None, devices: tuple[str, ...], tagger: Path | None = None
 ) -> dict[str, TrainTask]:
     """The trainers by the name of their network; arguments as in `Place`."""
     place = Place(studies, models, preset, devices, tagger)

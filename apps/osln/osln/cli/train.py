@@ -178,7 +178,7 @@ def by_workers(
         trainings.artifacts(names), engine, lambda name, made: found.update({name: made.value})
     )
     for name in names:
-        yield name, found.get(name) or str(next(iter(failures.values())))
+        yield name, found.get(name) or "; ".join(f"{one} failed: {why}" for one, why in failures.items())
 
 
 def in_worker(options: argparse.Namespace, name: str, device: str) -> "RetrainReport":

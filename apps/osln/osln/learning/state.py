@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,14 @@ class StateFile:
 def save_state(path: Path, key: str, state: dict[str, Any]) -> None:
     """Writes the state of the training that `key` identifies, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    torch.save({"key": key, **state}, temporary)
-    temporary.replace(path)
+    # A name of its own: another training of the same network may write at the same time.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        torch.save({"key": key, **state}, temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def load_state(path: Path, key: str) -> dict[str, Any] | None:

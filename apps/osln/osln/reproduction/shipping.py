@@ -129,12 +129,13 @@ def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list
         ValueError: The weights are of another preset, or have perhaps seen a patient of "stage two".
     """
     shipped = ShippedStages(cohort, preset, folder)
-    first = load_checkpoint(folder / f"{next(iter(shipped.manifest['networks']))}.pt")
-    if first.preparation != preset:
-        raise ValueError(
-            f"the shipped weights are of the preset {first.preset} with prefilter {first.scaling.prefilter}, "
-            f"asked for was {preset.name} with {preset.prefilter}: networks that answer together share them"
-        )
+    for name in shipped.manifest["networks"]:
+        used = load_checkpoint(folder / f"{name}.pt").preparation
+        if not used.cuts_as(preset):
+            raise ValueError(
+                f"the shipped {name} is of the preset {used.name} with prefilter {used.prefilter}, asked for "
+                f"was {preset.name} with {preset.prefilter}: networks that answer together share the voxels"
+            )
     seen = [case for case in cohort.cases("stage two") if cohort.unseen_part(case)]
     if seen:
         raise ValueError(

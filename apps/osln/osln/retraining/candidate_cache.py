@@ -135,7 +135,8 @@ class CandidateCache:
                 write_array(iou_path(path), content.iou)
         tags = None if self.tagger is None else self._tags(self.tagger, paths, path, content)
         for other in path.parent.iterdir():
-            if _mark(other.name) == self.mark and not other.name.startswith(path.stem):
+            # A file that begins with a dot is being written by somebody else.
+            if _mark(other.name) == self.mark and not other.name.startswith((path.stem, ".")):
                 other.unlink(missing_ok=True)
         return content, tags
 
@@ -279,7 +280,7 @@ def _read(path: Path, iou: bool) -> CandidateSet | None:
     wanted = (path, iou_path(path)) if iou else (path,)
     try:
         return load_set(path, iou=iou) if all(one.is_file() for one in wanted) else None
-    except ValueError:
+    except (ValueError, OSError):
         for one in wanted:
             one.unlink(missing_ok=True)
         return None
@@ -289,7 +290,7 @@ def _read_tags(path: Path) -> np.ndarray | None:
     """The stored tags; None if there are none or the file is damaged."""
     try:
         return np.load(path, allow_pickle=False) if path.is_file() else None
-    except (ValueError, EOFError):
+    except (ValueError, EOFError, OSError):
         return None
 
 

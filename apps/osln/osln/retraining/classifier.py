@@ -120,6 +120,12 @@ class _ClassifierRound(Round):
         return super().fits and reason_not_answering(self.name, self.before, self.told) is None
 
     @property
+    def comparable(self) -> bool:
+        """Whether the version in use scores the candidates that the new one learns from."""
+        used = self.former is not None and self.former.preparation.cuts_as(self.preset)
+        return used and reason_not_answering(self.name, self.before, self.told) is None
+
+    @property
     def initial(self) -> Checkpoint | None:
         """A regression is solved anew from the patients alone."""
         return None if CLASSIFIERS[self.name].network == "numbers" else super().initial
@@ -127,7 +133,7 @@ class _ClassifierRound(Round):
     @property
     def rival(self) -> Checkpoint | None:
         """The version in use, or what scores the candidates while it cannot be used."""
-        if self.fits:
+        if self.comparable:
             return self.former
         version = self.store.published(FALLBACK) if self.tagger else None
         checkpoint = self.store.load(FALLBACK, version) if version else None
@@ -139,7 +145,7 @@ class _ClassifierRound(Round):
         if self.former is None or self.fits or self.settings.from_scratch:
             return ""
         if self.former.preset != self.preset_name:
-            return f"trained from scratch, because the former weights are of the preset {self.former.preset}"
+            return super().note
         told = self.former.metadata.get("tagger") or {}
         return (
             f"trained from scratch, because {self.name} had learned from the tags of another tagger "
@@ -206,7 +212,7 @@ class _ClassifierRound(Round):
         return figures_of([one.content for one in compared], found)
 
     def renew(self, store: ModelStore, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
-        if len(compared) < FEWEST_PATIENTS and self.fits and store.thresholds(self.name):
+        if len(compared) < FEWEST_PATIENTS and self.comparable and store.thresholds(self.name):
             if told := self._matched_points(store, checkpoint):
                 return told
         patients = scored_patients(checkpoint, *_given(compared, self.name), device=self.settings.device)
@@ -258,8 +264,8 @@ def _given(
 
 
 def _check_stage_one(versions: Mapping[str, Version], recipe: Preset) -> None:
-    presets = {name: PRESETS[one.metadata.get("preset", recipe.name)] for name, one in versions.items()}
-    if other := sorted(name for name, one in presets.items() if not one.has_voxels_of(recipe)):
+    presets = {name: PRESETS.get(one.metadata.get("preset", recipe.name)) for name, one in versions.items()}
+    if other := sorted(name for name, one in presets.items() if not (one and one.has_voxels_of(recipe))):
         raise ValueError(
             f"stage two is trained on the voxels of stage one, and {', '.join(other)} have others than the "
             f"preset {recipe.name}: choose their preset, or train them with {recipe.name} first"

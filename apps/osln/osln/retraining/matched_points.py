@@ -72,7 +72,9 @@ def match_operating_points(
         name: row
         for name, row in ((name, ROWS[name]) for name in names)
         # The learned fusion of the former weights is kept with its thresholds until it is fitted again.
-        if row.fusion != "learned" and models.thresholds(name) and all(map(models.published, row.segmenters))
+        if row.fusion != "learned"
+        and models.now.thresholds(name)
+        and all(map(models.published, row.segmenters))
     }
     used = {name: Predictor(models.load(name), device) for row in rows.values() for name in row.segmenters}
     before_it = Predictor(former, device)
@@ -88,7 +90,8 @@ def match_operating_points(
                     counts[name][side] += _candidates(fused_map(row, asked, column.distance_mm))
     moved = [name for name in rows if counts[name].any()]
     for name in moved:
-        points = models.thresholds(name)
+        # Of what is in use: what was measured with the new one before, the store would give first.
+        points = models.now.thresholds(name)
         before, after = counts[name]
         models.set_thresholds(name, {key: matched(before, after, at) for key, at in points.items()})
     if not moved:

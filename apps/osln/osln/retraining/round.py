@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 from osln.learning.errors import NothingToLearnError
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
 from osln.retraining.seen import unseen_parts
-from osln.retraining.settings import Settings
-from osln.rows.experiments import DEFAULT_PRESET, PRESETS, SEGMENTERS, Preset
+from osln.retraining.settings import Settings, preset_in_use
+from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import approved_cases, phantoms
 from osln.store.parts import partial_cases
@@ -70,23 +70,17 @@ class Round(ABC):
         self.store = models if isinstance(models, ModelStore) else ModelStore(models)
         self.before = self.store.published(name)
         self.former = self.store.load(name, self.before) if self.before else None
-        self.preset_name = settings.preset or self._preset_in_use()
+        self.preset_name = settings.preset or preset_in_use(self.store, name)
         self.partial: frozenset[str] = frozenset()
 
     @property
     def preset(self) -> Preset:
         """The preset, resampled as for the weights in use: networks that answer together see one column."""
         preset = PRESETS[self.preset_name]
-        used = (one.preparation for one in self._stage_one_in_use())
+        loaded = (self.store.load(name) for name in SEGMENTERS if self.store.published(name))
+        used = (one.preparation for one in loaded)
         filters = (one.prefilter for one in used if one.has_voxels_of(preset))
         return replace(preset, prefilter=next(filters, preset.prefilter))
-
-    def _preset_in_use(self) -> str:
-        used = (one for one in (self.former, *self._stage_one_in_use()) if one is not None)
-        return next((one.preset for one in used), DEFAULT_PRESET)
-
-    def _stage_one_in_use(self) -> Iterator[Checkpoint]:
-        return (self.store.load(name) for name in SEGMENTERS if self.store.published(name))
 
     @abstractmethod
     def recipe(self) -> Preset:
@@ -139,8 +133,10 @@ class Round(ABC):
 
     @property
     def note(self) -> str:
-        """What the report has to say about the training besides; "" for nothing."""
-        return ""
+        """Why a training that could have gone on from published weights did not; "" if there is no such."""
+        if self.former is None or self.fits or self.settings.from_scratch:
+            return ""
+        return f"trained from scratch, because the former weights are of the preset {self.former.preset}"
 
     def rate(self, usual: float) -> float:
         """The learning rate of this round, where a preset has the usual one.

@@ -57,7 +57,8 @@ def match_score_thresholds(
         before, after: (n,) scores of the candidates of unlabeled cases by its former and its new version.
         cases: How many cases these are of.
     """
-    points = models.thresholds(classifier)
+    # Of what is in use: what was measured with the new one before, the store would give first.
+    points = models.now.thresholds(classifier)
     moved = {name: matched_score(before, after, at) for name, at in points.items()}
     models.set_thresholds(classifier, moved)
     return (

@@ -120,7 +120,7 @@ class SegmenterRound(Round):
         device, former = self.settings.device, self.former
         said, few = renew_operating_points(store, self.name, compared, device)
         told, moved = [said], set[str]()
-        if few and self.fits and former is not None:
+        if few and former is not None and former.preparation.prepares_as(self.preset):
             columns = unlabeled_columns(self.root, self.name, self.recipe())
             more, moved = match_operating_points(store, self.name, former, columns, few, device)
             told.append(more)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from osln.learning.fit import Progress
 from osln.retraining.judgment import HIGHEST_RISK
+from osln.rows.experiments import DEFAULT_PRESET, PRESETS, SEGMENTERS
+from osln.weights.model_store import ModelStore
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,16 @@ class Settings:
         """Says what is done next to whoever listens."""
         if self.on_step is not None:
             self.on_step(step)
+
+
+def preset_in_use(store: ModelStore, network: str) -> str:
+    """The preset of a network's weights in use; without any that of stage one's, else `DEFAULT_PRESET`.
+
+    Raises:
+        ValueError: These weights cannot be loaded.
+    """
+    for name in dict.fromkeys((network, *SEGMENTERS)):
+        if (version := store.published(name)) is not None:
+            told = str(version.metadata.get("preset"))
+            return told if told in PRESETS else store.load(name, version).preset
+    return DEFAULT_PRESET

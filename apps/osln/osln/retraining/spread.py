@@ -5,6 +5,7 @@ on the rounds before it. The trainings of stage one do not: they are done first 
 which the rounds go on.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,8 +65,9 @@ def learn(trainings: Trainings, name: str, part: int) -> None:
     settings = replace(trainings.settings, device=device(), on_progress=tell_training)
     try:
         SegmenterRound(trainings.root, trainings.models, name, settings).learn(part)
-    except ValueError:
-        return
+    except Exception:
+        # The round repeats it, and tells.
+        logging.getLogger(__name__).warning("training of %s, part %d", name, part, exc_info=True)
 
 
 def whole_round(trainings: Trainings, name: str) -> RetrainReport | str:
@@ -74,3 +76,7 @@ def whole_round(trainings: Trainings, name: str) -> RetrainReport | str:
         return trainings.round(name, device())
     except ValueError as error:
         return str(error)
+    except Exception as error:
+        # The rounds of the other networks are not to end with this one's.
+        logging.getLogger(__name__).warning("round of %s", name, exc_info=True)
+        return f"{type(error).__name__}: {error}"

@@ -60,10 +60,11 @@ def newest_unseen(
     asked = [one for one in versions if one.name in good or _stands(one, good)]
     published = store.published(network)
     asked = [*reversed(asked)] if published is None else [published, *reversed(asked)]
+    # Newer software may have left versions of presets that are unknown here.
     seen = [
         (version, cases_seen(version, versions))
         for version in asked
-        if PRESETS[version.metadata.get("preset", preset.name)].has_voxels_of(preset)
+        if (known := PRESETS.get(version.metadata.get("preset", preset.name))) and known.has_voxels_of(preset)
     ]
     found = {}
     for case in cases:

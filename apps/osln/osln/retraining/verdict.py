@@ -47,7 +47,7 @@ class Verdict:
     @property
     def compared(self) -> bool:
         """Whether what is in use is what it was compared with."""
-        return (self.before and self.before.name) == (self.now and self.now.name)
+        return (self.before and self.before.sha256) == (self.now and self.now.sha256)
 
     @property
     def not_below_none(self) -> bool:

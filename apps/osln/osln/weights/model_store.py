@@ -197,10 +197,15 @@ class ModelStore(Measurements):
         """This store as it will be when a version is put into use, to measure with it before that."""
         return _Trying(self, version)
 
+    @property
+    def now(self) -> "ModelStore":
+        """The store as it is, also of one in which a version is tried."""
+        return self
+
     def worse_than_none(self, network: str) -> str | None:
         """Why the version in use of a network is worse than stage one alone; None if it is not."""
         found, used = self._state().get("worse", {}).get(network), self.published(network)
-        return found["why"] if found and used and found["version"] == used.name else None
+        return found["why"] if found and used and _is_of(found, used) else None
 
     def set_worse_than_none(self, version: Version, why: str | None) -> None:
         """Notes that a version was found to be worse than stage one alone or, without a reason, that not."""
@@ -209,7 +214,7 @@ class ModelStore(Measurements):
             marks = state.setdefault("worse", {})
             marks.pop(version.network, None)
             if why is not None:
-                marks[version.network] = {"version": version.name, "why": why}
+                marks[version.network] = {"version": version.name, "sha256": version.sha256, "why": why}
             self._write_state(state)
 
     @contextmanager
@@ -298,6 +303,10 @@ class _Trying(ModelStore):
         super().__init__(store.root)
         self._now, self._tried = store, version
 
+    @property
+    def now(self) -> ModelStore:
+        return self._now
+
     def published(self, network: str) -> Version | None:
         return self._tried if network == self._tried.network else super().published(network)
 
@@ -314,6 +323,13 @@ class _Trying(ModelStore):
         """Until it is measured, the version goes by the points of what it replaces."""
         found = super()._points(name)
         return found if found and found["weights"] == self._weights(name) else self._now._points(name)
+
+
+def _is_of(mark: Mapping[str, Any], version: Version) -> bool:
+    """Whether a mark is of these weights; marks of former software name the version alone."""
+    # Other weights bear the name of those that come with the software after each update.
+    named = mark["version"] == version.name != SHIPPED
+    return bool(mark["sha256"] == version.sha256 if "sha256" in mark else named)
 
 
 def _check_network(name: str) -> None:

@@ -38,6 +38,14 @@ def test_what_cannot_begin_is_one_sentence(tmp_path, capsys):
     assert "cannot be reached" in error and "Traceback" not in error
 
 
+def test_a_decision_about_a_name_that_no_region_has_is_told(tmp_path, capsys):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+
+    assert main(["import", str(folder), str(store), "--roi", "LN 4R=ignore", "--roi", "LN4R=ignore"]) == 1
+
+    assert "no region that was read is called 'ln4r', as --roi says" in capsys.readouterr().err
+
+
 def test_a_decision_on_the_command_line_reaches_the_labels(tmp_path, capsys):
     folder, store = study(tmp_path / "in"), tmp_path / "store"
 

@@ -103,6 +103,17 @@ def test_what_is_no_cohort_is_told(store, tmp_path):
         StoreCohort.open(tmp_path / "empty", tmp_path / "work", PRESET)
 
 
+def test_one_ct_in_two_splits_is_refused(store, tmp_path):
+    shutil.copy(store / "train-0.nii.gz", store / "test-0.nii.gz")
+    with pytest.raises(ValueError, match=r"cases t\S+-0 \(t\w+\) and t\S+-0 \(t\w+\) have the same CT"):
+        StoreCohort.open(store, tmp_path / "work", PRESET)
+
+
+def test_one_ct_twice_in_one_split_is_nobody_s_test(store, tmp_path):
+    shutil.copy(store / "train-0.nii.gz", store / "train-1.nii.gz")
+    assert StoreCohort.open(store, tmp_path / "work", PRESET).cases("test")
+
+
 def test_a_label_without_a_ct_and_two_files_of_one_id_are_refused(store, tmp_path):
     label = store / "labels" / "final" / "test-0.nii.gz"
     shutil.copy(label, label.with_name("lonely.nii.gz"))

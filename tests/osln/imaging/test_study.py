@@ -211,12 +211,34 @@ def test_a_label_on_another_grid_is_brought_to_the_cts(store):
     fine = np.repeat(np.repeat(np.repeat(mask(2), 2, 0), 2, 1), 2, 2)[::-1]
     affine = np.diag([1.0, -1.5, 2.0, 1.0])
     affine[:3, 3] = (30 - 23 * 1.0 + 0.5, 20 + 0.75, -10 - 1.0)
-    write(store / "labels" / "final" / "p1.nii.gz", fine, affine)
+    write(store / "labels" / "gtv" / "p1.nii.gz", fine, affine)
 
     study = load(store)
 
-    np.testing.assert_array_equal(study.nodes.array, mask(2)[::-1, ::-1])
-    assert study.nodes.grid is study.ct.grid
+    np.testing.assert_array_equal(study.tumor.array, mask(2)[::-1, ::-1] > 0)
+    assert study.tumor.grid is study.ct.grid
+
+
+def test_a_contour_half_of_which_lies_beyond_the_ct_is_refused(store):
+    longer = np.zeros((20, *SHAPE[1:]), np.uint8)
+    longer[9:15, 2:5, 2:5] = 1
+    write(store / "labels" / "gtv" / "p1.nii.gz", longer)
+    # 54 voxels of 24 mm3, of which 27 lie in the CT.
+    with pytest.raises(ValueError, match=r"tumor mask .* has 1\.3 ml there, on the CT's 0\.648 ml"):
+        load(store)
+
+
+def test_nodes_on_other_voxels_are_refused_and_on_a_part_of_the_ct_are_not(store):
+    label = store / "labels" / "final" / "p1.nii.gz"
+    moved = AFFINE.copy()
+    moved[:3, 3] += (0.7, 0, 0)
+    write(label, mask(2), moved)
+    with pytest.raises(ValueError, match="case p1: the label lies on another grid than the CT"):
+        load(store)
+    part = AFFINE.copy()
+    part[:3, 3] = (AFFINE @ [1, 2, 1, 1])[:3]
+    write(label, mask(2)[1:, 2:, 1:], part)
+    np.testing.assert_array_equal(load(store).nodes.array, mask(2)[::-1, ::-1])
 
 
 def test_a_label_stored_in_another_order_of_axes_lies_at_the_same_place(store):

@@ -95,4 +95,4 @@ def test_a_study_that_lacks_what_the_row_needs_is_refused_in_words(tmp_path, bri
         if pydicom.dcmread(path, stop_before_pixels=True).Modality == "RTSTRUCT":
             path.unlink()
     [outcome] = bright([folder], tmp_path / "out", "ct-stratified")
-    assert outcome.state == "failed" and "it has no tumor, as required" in outcome.reason
+    assert outcome.state == "failed" and "it has no tumor, and is required to have it" in outcome.reason

@@ -26,6 +26,7 @@ from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.imaging.node_changes import compare_values, crumbs
 from osln.imaging.single_nodes import as_stored, single_nodes, told_apart
+from osln.imaging.study import check_not_the_tumor
 from osln.store.layout import node_map
 from osln.store.predictions import remove_prediction, write_prediction
 from osln.store.reviews import same_decisions
@@ -66,6 +67,10 @@ def accept_submission(
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
     base, review = base_revision(params), sent_review(params, sent, tag)
     _refuse_twins(store, case)
+    if sent.nodes is not None:
+        check_not_the_tumor(
+            case, sent.nodes, sent.tumor if sent.tumor is not None else _tumor(store, case, ct)
+        )
     submission = _Submission(case, tag, ct, sent, params, base, review)
     report = told(tag, sent, ct, _lock_and_store(store, submission))
     remember(case, report)
@@ -73,6 +78,15 @@ def accept_submission(
     if report.nodes_revision is not None:
         _decide_split(store, case)
     return report
+
+
+def _tumor(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
+    """The stored contour; None if there is none that can be read."""
+    path = store.label_path(case, "gtv")
+    try:
+        return read_label_file(path, ct.grid).layers[0] if path.is_file() else None
+    except ValueError:
+        return None
 
 
 def _decide_split(store: Shelf, case: str) -> None:

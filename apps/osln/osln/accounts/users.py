@@ -84,7 +84,10 @@ class UsersFile:
             raise ValueError(f"{role!r} is no role; expected {', '.join(ROLES)}")
         with self._changing() as accounts:
             if name in accounts:
-                raise ValueError(f"{name!r} has an account already; change its password or remove it first")
+                raise ValueError(
+                    f"{name!r} has an account already: ./scripts/osln users password {name} changes its "
+                    "password"
+                )
             accounts[name] = Account(name, role, hashed(password))
 
     def set_password(self, name: str, password: str) -> None:

@@ -67,14 +67,14 @@ def patients(options: argparse.Namespace, preset: "Preset") -> "list[LungColumn]
     """Prepared validation patients."""
     from osln.cohorts.phantoms import PhantomCohort, split_seeds
     from osln.rows.experiments import SEGMENTERS
-    from osln.store.approved import approved_cases, load_columns
+    from osln.store.approved import approved_cases, load_columns, with_ct
     from osln.store.splits import assign
 
     if options.phantoms:
         cohort = PhantomCohort(options.work, preset)
         seeds = each(split_seeds("validation", options.phantoms), "phantoms")
         return [patient.column for patient in cohort.patients(seeds)]
-    splits = assign(options.store, approved_cases(options.store))
+    splits = assign(options.store, with_ct(options.store, approved_cases(options.store))[0])
     cases = [case for case, split in splits.items() if split == "validation"]
     columns, skipped = load_columns(options.store, cases, SEGMENTERS["ef-proximal"], preset)
     for case, why in skipped.items():

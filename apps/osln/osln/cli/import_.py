@@ -1,6 +1,7 @@
 """Import DICOM (planning CT, PET, RTSTRUCT or SEG) into a store, de-identified: docs/dicom-import.md."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,4 +126,12 @@ def run(options: argparse.Namespace) -> int:
         with shares() as show:
             report = import_studies(source, options.store, deidentifier, choices, show)
     tell(options, words(report, folder / "report.json"), report.as_json())
+    # Of a study that was there already no name was looked at.
+    if report.imported and not report.present and (unused := rules.unused):
+        sys.stderr.write(
+            f"no region that was read is called {' or '.join(map(repr, unused))}, as --roi says: nothing was "
+            "decided by that. The regions' names stand above; decide again with them and import into a new "
+            "store\n"
+        )
+        return 1
     return 0 if report.imported or report.present else 1

@@ -9,7 +9,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,9 +228,10 @@ def summary(report: "RetrainReport", models: Path) -> str:
     next_step = report.next_step
     if MODELS is None or models.absolute() != MODELS:
         # The sentence is the server's, whose folder is the usual one.
-        next_step = next_step.replace(
-            " models publish ", f" models --models {shlex.quote(str(models))} publish "
-        )
+        for action in ("publish", "rollback"):
+            next_step = next_step.replace(
+                f" models {action} ", f" models --models {shlex.quote(str(models))} {action} "
+            )
     lines = [
         f"{report.network}: {report.sentence}",
         f"  learned from {', '.join(report.train_cases)}; compared on "
@@ -241,7 +242,16 @@ def summary(report: "RetrainReport", models: Path) -> str:
             else [f"  began from random weights: {models} had none of {report.network}"]
         ),
         *(f"  left out {case}: {reason}" for case, reason in report.skipped.items()),
-        *(f"  {case}: {found['after']}, before {found['before']}" for case, found in report.cases.items()),
+        *(
+            f"  {case}: {figures(found['after'])}"
+            + (f"; before {figures(found['before'])}" if found["before"] else "")
+            for case, found in report.cases.items()
+        ),
         f"  next: {next_step}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def figures(found: Mapping[str, Any]) -> str:
+    """Figures of a patient in words: "8 nodes, 3 found, 2 false"."""
+    return ", ".join(f"{value:g} {name}" for name, value in found.items())

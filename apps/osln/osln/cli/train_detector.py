@@ -79,7 +79,7 @@ def patients(
 ) -> "tuple[list[LungColumn], list[NodeTags] | None, list[LungColumn]]":
     """Patients to learn from, tags of their nodes if known, and patients to judge by."""
     from osln.cohorts.phantoms import PhantomCohort, split_seeds
-    from osln.store.approved import approved_cases, load_columns
+    from osln.store.approved import approved_cases, load_columns, with_ct
     from osln.store.parts import partial_cases
     from osln.store.splits import assign
     from osln.tagging.node_tags import node_tags
@@ -92,7 +92,7 @@ def patients(
         seeds = each(split_seeds("test", options.judged), "further phantoms")
         judged = [patient.column for patient in cohort.patients(seeds)]
         return [patient.column for patient in learned], [node_tags(patient) for patient in learned], judged
-    splits = assign(options.store, approved_cases(options.store))
+    splits = assign(options.store, with_ct(options.store, approved_cases(options.store))[0])
     cases = [case for case, split in splits.items() if split != "test"]
     # It learns from whole slices, where a case in part has much that is unknown.
     partial = partial_cases(options.store, cases)

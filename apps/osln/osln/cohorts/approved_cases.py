@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class StoreCohort:
                 f"further cases; the division lies in .osln/splits.json{told}"
             )
         _refuse_empty(root, splits, found)
+        _refuse_twins(by_case, found)
         grid = (column_file.FORMAT, preset.spacing_mm, preset.window, *["prefilter"] * preset.prefilter)
         marks = {
             case: hashlib.sha256(repr((case, grid, file_marks(found[case]))).encode()).hexdigest()[:16]
@@ -141,6 +143,22 @@ def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapp
             raise ValueError(
                 f"none of the {len(cases)} {split} patients of {root} has a node: there is nothing to learn "
                 "or to measure; approve cases with nodes"
+            )
+
+
+def _refuse_twins(splits: Mapping[str, str], found: Mapping[str, StorePaths]) -> None:
+    """One patient under two ids would be tested on by what has learned from him."""
+    by_size: dict[int, list[str]] = {}
+    for case in splits:
+        by_size.setdefault(found[case].ct.stat().st_size, []).append(case)
+    seen: dict[str, str] = {}
+    for case in chain.from_iterable(cases for cases in by_size.values() if len(cases) > 1):
+        content = hashlib.sha256(found[case].ct.read_bytes()).hexdigest()
+        other = seen.setdefault(content, case)
+        if splits[other] != splits[case]:
+            raise ValueError(
+                f"the cases {other} ({splits[other]}) and {case} ({splits[case]}) have the same CT: is it "
+                "one patient under two names? Keep one of them"
             )
 
 

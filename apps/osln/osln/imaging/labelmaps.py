@@ -14,7 +14,7 @@ from isal import igzip
 
 from osln.files import nrrd
 from osln.files.images import nifti_bytes, promised_shape, split_suffix
-from osln.imaging.grid import Grid, in_file_order, read_volume
+from osln.imaging.grid import Grid, grids_differ, in_file_order, read_volume
 
 GRID_TOLERANCE = 0.1
 """How far the corners of a label may lie from the CT's, in voxels: what rounding in a header can do."""
@@ -89,7 +89,7 @@ def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool =
     drift = np.abs(turn - exact) @ last + np.abs(shift - np.rint(shift))
     permutes = (np.abs(exact).sum(axis=0) == 1).all() and (np.abs(exact).sum(axis=1) == 1).all()
     if not permutes or drift.max() > GRID_TOLERANCE:
-        raise ValueError(_differs(grid, target))
+        raise ValueError(grids_differ(grid, target))
     order = np.abs(exact).argmax(axis=1)
     flips = tuple(slice(None, None, -1 if exact[axis, order[axis]] < 0 else 1) for axis in range(3))
     turned = np.transpose(labels, order)[flips]
@@ -98,7 +98,7 @@ def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool =
         return turned
     stop = start + np.asarray(turned.shape)
     if not cropped or (start < 0).any() or (stop > np.asarray(target.shape)).any():
-        raise ValueError(_differs(grid, target))
+        raise ValueError(grids_differ(grid, target))
     filled = np.zeros(target.shape, dtype=labels.dtype, order="F")
     filled[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))] = turned
     return filled
@@ -164,14 +164,3 @@ def whole_numbers(labels: np.ndarray) -> np.ndarray:
     if low < 0 or high > MAX_VALUE:
         raise ValueError(f"label values must lie between 0 and {MAX_VALUE}, got {low:g} to {high:g}")
     return labels if labels.dtype == np.uint8 else labels.astype(np.uint16)
-
-
-def _differs(grid: Grid, target: Grid) -> str:
-    def told(one: Grid) -> str:
-        spacing, origin = np.round(one.spacing_mm, 4).tolist(), np.round(one.affine[:3, 3], 2).tolist()
-        return f"shape {one.shape}, spacing {spacing} mm, first voxel at {origin} mm"
-
-    return (
-        f"the label lies on another grid than the CT: the label has {told(grid)}; the CT has {told(target)}; "
-        "export the label on the CT's grid (in 3D Slicer: choose the CT as the reference volume)"
-    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.imaging.grid import Grid, Volume
+from osln.imaging.grid import Grid, Volume, grids_differ
 from osln.imaging.resampling import resample
 from osln.imaging.reviewed_part import ReviewedPart
 
@@ -12,6 +12,10 @@ LONGEST_MM = 2500.0
 """Of a CT along each axis; a table travels 2 m."""
 VOXEL_MM = (0.05, 25.0)
 """Smallest and largest side of a voxel."""
+SAME_REGION = 0.9
+"""Dice from which on a label of nodes is the tumor's contour."""
+LEAST_KEPT = 0.8
+"""Share of its volume that a contour keeps at least where it is brought to the CT's grid."""
 HIGHEST_MEDIAN_SUV = 30.0
 """Of the voxels that took up anything; a bladder has more, half of a body never."""
 
@@ -54,6 +58,9 @@ def build_study(
             )
         tumor = Volume(tumor.array != 0, tumor.grid, tumor.file_grid)
     if nodes is not None:
+        if not ct.grid.holds(nodes.grid):
+            # Brought to the CT's voxels, nodes of a few voxels move, grow together or vanish.
+            raise ValueError(f"case {case}: {grids_differ(nodes.grid, ct.grid)}")
         nodes = _on_ct(case, "node label", ct, nodes)
     return Study(case, ct, pet, tumor, nodes)
 
@@ -91,6 +98,22 @@ def check_overlap(case: str, ct: Grid, pet: Grid) -> None:
         raise ValueError(
             f"case {case}: PET and CT do not overlap in patient space; register the PET to the CT, or "
             "check that both files carry the right position"
+        )
+
+
+def check_not_the_tumor(case: str, nodes: np.ndarray, tumor: np.ndarray | None) -> None:
+    """Raises ValueError if what is given as nodes is the contour of the primary tumor.
+
+    Args:
+        case: Id of the case.
+        nodes, tumor: (x, y, z) on one grid, 0 for neither; None without a contour.
+    """
+    if tumor is None or not (size := np.count_nonzero(nodes) + np.count_nonzero(tumor)):
+        return
+    if 2 * np.count_nonzero((nodes != 0) & (tumor != 0)) > SAME_REGION * size:
+        raise ValueError(
+            f"case {case}: the label of the nodes is the contour of the primary tumor: expected the lymph nodes "
+            "alone, 0 where there is none"
         )
 
 
@@ -142,4 +165,15 @@ def _on_ct(case: str, what: str, ct: Volume, label: Volume) -> Volume:
     moved = resample(label.array, label.grid, ct.grid, nearest=True)
     if label.array.any() and not moved.any():
         raise ValueError(f"case {case}: the {what} lies outside the CT's field")
+    before, after = _volume_ml(label.array, label.grid), _volume_ml(moved, ct.grid)
+    if not LEAST_KEPT * before <= after <= before / LEAST_KEPT:
+        raise ValueError(
+            f"case {case}: the {what} lies on another grid than the CT and has {before:.3g} ml there, on the "
+            f"CT's {after:.3g} ml: does its header hold the right position and voxel size? Export it on the "
+            "CT's grid"
+        )
     return Volume(moved, ct.grid, ct.file_grid)
+
+
+def _volume_ml(mask: np.ndarray, grid: Grid) -> float:
+    return np.count_nonzero(mask) * grid.voxel_mm3 / 1000

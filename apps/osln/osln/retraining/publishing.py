@@ -189,7 +189,7 @@ def conclude(
         sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
         published, more, step = _into_use(store, version, verdict.now, renew)
-        sentence = f"{sentence}; {more}" if published else more
+        sentence = "; ".join(part for part in (sentence, more) if part) if published else more
         next_step = step or next_step
     if compared.patients and (used := _rounds_before(store, version, compared)) >= MANY_ROUNDS:
         sentence += (
@@ -290,7 +290,10 @@ def _judgments(compared: Compared, highest_risk: float) -> dict[str, Judgment]:
 def nothing_to_learn(network: str, splits: Mapping[str, str], skipped: Mapping[str, str]) -> str:
     """Why none of the approved cases, whose splits are given, can train a network, and what to do."""
     if not splits:
-        return "no approved label: review a case, submit it as final, and train again"
+        return (
+            "no approved label: review a case, submit it as final, and train again; or put nodes that are "
+            "known into labels/final/<case>.nii.gz"
+        )
     kept = sum(split != "train" for split in splits.values())
     reasons = "; ".join(f"{case}: {reason}" for case, reason in skipped.items())
     return (

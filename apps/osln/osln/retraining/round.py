@@ -19,7 +19,7 @@ from osln.retraining.seen import unseen_parts
 from osln.retraining.settings import Settings, preset_in_use
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
-from osln.store.approved import approved_cases, phantoms
+from osln.store.approved import approved_cases, phantoms, with_ct
 from osln.store.parts import partial_cases
 from osln.store.splits import assign
 from osln.weights.checkpoint import Checkpoint, trained_on
@@ -232,14 +232,15 @@ class Round(ABC):
 
         A case that was submitted in part may teach; where nobody knows all nodes, nothing can be judged.
         """
-        splits = assign(self.root, approved_cases(self.root))
+        cases, lacking = with_ct(self.root, approved_cases(self.root))
+        splits = assign(self.root, cases)
         self.partial = frozenset(partial_cases(self.root, splits))
         waiting = {
             case: f"submitted in part, and only complete cases are judged on ({split}): complete its review"
             for case, split in splits.items()
             if case in self.partial and split == "validation"
         }
-        return {case: split for case, split in splits.items() if case not in waiting}, waiting
+        return {case: split for case, split in splits.items() if case not in waiting}, waiting | lacking
 
     @contextmanager
     def _resume_files(self) -> Iterator[Path]:

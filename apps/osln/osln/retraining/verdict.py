@@ -42,7 +42,8 @@ class Verdict:
     @property
     def passes(self) -> bool:
         """Whether the version may be put to use."""
-        return self.metric is not None and self.compared and self.not_below_none and self.not_likely_worse
+        judged = self.compared and self.not_below_none and self.not_likely_worse and self.finds_something
+        return self.metric is not None and judged
 
     @property
     def compared(self) -> bool:
@@ -54,6 +55,11 @@ class Verdict:
         """Whether stage two does not find less than its candidates do under stage one's own scores."""
         without = self.judgments.get(WITHOUT)
         return without is None or without.difference is None or without.difference >= 0
+
+    @property
+    def finds_something(self) -> bool:
+        """Whether a version that nothing stands beside has found any node at all."""
+        return IN_USE in self.judgments or bool(self.metric)
 
     @property
     def not_likely_worse(self) -> bool:
@@ -88,6 +94,11 @@ class Verdict:
                 f"{self._figures()}",
                 f"approve further cases and train again, or publish by hand: {by_hand}",
             )
+        if not self.finds_something:
+            return (
+                f"{name} was trained and stored but not published, as it finds no node: {self._figures()}",
+                f"train longer or approve further cases, or publish by hand: {by_hand}",
+            )
         if not self.not_likely_worse:
             return (
                 f"{name} was trained and stored but not published, {self._doubt()}: {self._figures()}",
@@ -97,7 +108,8 @@ class Verdict:
             return (f"{name} was trained and stored, not published as asked: {self._figures()}", by_hand)
         return (
             f"{name} is published: {self._figures()}",
-            f"ask for the nodes of the next case; ./scripts/osln models rollback {network} undoes this",
+            "ask for the nodes of the next case"
+            + (f"; ./scripts/osln models rollback {network} undoes this" if self.before else ""),
         )
 
     def _doubt(self) -> str:

@@ -9,7 +9,7 @@ from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import whole_numbers
 from osln.imaging.lung_column import LungColumn, compact, prepare, reason_not_usable
 from osln.imaging.single_nodes import nodes_of, single_nodes
-from osln.imaging.study import Study
+from osln.imaging.study import Study, check_not_the_tumor
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
 from osln.store.layout import StorePaths, companions, load_study, node_map, read_image
@@ -33,6 +33,18 @@ def approved_cases(root: Path) -> list[str]:
     return sorted(found)
 
 
+def with_ct(root: Path, cases: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """The cases that have a CT, and why the others cannot be used: only the former get a split."""
+    there, reasons = [], {}
+    for case in cases:
+        try:
+            companions(root, case)
+            there.append(case)
+        except ValueError as error:
+            reasons[case] = f"labels/final has a label of it, but {error}"
+    return there, reasons
+
+
 def approved_study(paths: StorePaths) -> Study:
     """A case with its approved nodes, each of which has a value of its own, and what was reviewed of it.
 
@@ -44,7 +56,11 @@ def approved_study(paths: StorePaths) -> Study:
         return study
     path = node_map(paths.ct.parent, paths.case)
     kept = None if path is None else read_image(paths.case, "map of the nodes", path).array
-    nodes, _ = single_nodes(nodes_of(whole_numbers(study.nodes.array), kept))
+    try:
+        nodes, _ = single_nodes(nodes_of(whole_numbers(study.nodes.array), kept))
+    except ValueError as error:
+        raise ValueError(f"case {paths.case}, node label: {error}") from error
+    check_not_the_tumor(paths.case, nodes, None if study.tumor is None else study.tumor.array)
     part = part_of(paths.ct.parent, paths.case)
     return replace(study, nodes=Volume(nodes, study.nodes.grid, study.nodes.file_grid), part=part)
 

@@ -146,13 +146,15 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text())
         bad = _unknown_splits(table["cases"])
+        table.setdefault("seed", 0)
         int(table["seed"])
         for known in table.get("nodes", {}).values():
             _strata(known)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} is not a table of splits ({error}): restore it from a copy, "
-            "because a fresh table could move test patients into training"
+            f'{path} is not a table of splits: expected {{"cases": {{"CASE": "train", ...}}}} with train, '
+            f"validation or test for each case, got {type(error).__name__} {error}. Restore it from a copy: "
+            "a fresh table could move test patients into training"
         ) from error
     if bad:
         raise ValueError(f"{path} names unknown splits {bad}: use train, validation or test")

@@ -198,7 +198,7 @@ def test_required_parts_are_asked_for(tmp_path):
     report = run(tmp_path / "in", tmp_path / "store", required=("pet", "nodes"))
 
     assert report.imported == []
-    assert "it has no pet and no nodes, as required" in report.skipped[0]["reason"]
+    assert "it has no pet and no nodes, and is required to have it" in report.skipped[0]["reason"]
 
 
 def test_two_planning_cts_of_a_patient_share_a_split(tmp_path):

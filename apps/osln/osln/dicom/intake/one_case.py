@@ -83,7 +83,8 @@ class CaseImport:
         pet, transform, about_pet = self._pet(ct)
         have = {"pet": pet, "tumor": labels.tumor, "nodes": labels.nodes}
         if lacking := [part for part in self.required if have[part] is None]:
-            raise ValueError(f"it has no {' and no '.join(lacking)}, as required: {'; '.join(self.warnings)}")
+            told = f": {'; '.join(self.warnings)}" if self.warnings else ""
+            raise ValueError(f"it has no {' and no '.join(lacking)}, and is required to have it{told}")
         build_study(self.case, ct, pet, _on(ct, labels.tumor), _on(ct, labels.nodes))
         described = self._described(plan.ct, ct_slices[0].header)
         series = [item for item in (plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations) if item]

@@ -7,7 +7,7 @@ The rules and how they are written: `osln/data/roi_names.yaml`. Names differ bet
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,18 @@ class RoiRules:
         rules: The first that matches decides.
         ignored_words: Taken out of names before matching.
         chosen: Kind by name in small letters; goes before the rules.
+        applied: Of `chosen`, the names that some region had; grows as names are looked up.
     """
 
     rules: tuple[Rule, ...]
     ignored_words: frozenset[str]
     chosen: Mapping[str, str]
+    applied: set[str] = field(default_factory=set, compare=False)
+
+    @property
+    def unused(self) -> list[str]:
+        """Names that somebody has decided about and that no region had so far, in small letters."""
+        return sorted(self.chosen.keys() - self.applied)
 
     def meanings(self, names: Iterable[str]) -> dict[str, Meaning]:
         """What each region of one structure set means; all its names together, as some rules need that."""
@@ -91,6 +98,7 @@ class RoiRules:
 
     def _match(self, name: str) -> tuple[Meaning, bool]:
         if kind := self.chosen.get(_key(name)):
+            self.applied.add(_key(name))
             return Meaning("other" if kind == "ignore" else kind, "decided by whoever imports"), False
         plain, unread = self.plain(name), unread_letters(name)
         for rule in self.rules:

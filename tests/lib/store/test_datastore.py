@@ -205,7 +205,8 @@ def test_an_upload_never_replaces_a_case_but_may_be_repeated(store, root, tmp_pa
 
 def test_the_same_ct_in_another_file_is_the_case_that_is_there(store, root, tmp_path):
     before = (root / "one.nii.gz").read_bytes()
-    plain = write(tmp_path / "u.nii", ct().astype(np.float32)[::-1], AFFINE_LPS @ flipped_x())
+    voxels = nib.load(root / "one.nii.gz").get_fdata(dtype=np.float32)
+    plain = write(tmp_path / "u.nii", voxels[::-1], AFFINE_LPS @ flipped_x())
     assert store.add_image("one", str(plain), {}) == "one"
     assert (root / "one.nii.gz").read_bytes() == before and not (root / "one.nii").exists()
 

@@ -113,6 +113,12 @@ def test_nothing_is_left_behind_by_writing(tmp_path):
     )
 
 
+def test_a_table_that_somebody_wrote_needs_the_cases_alone(tmp_path):
+    (tmp_path / ".osln").mkdir()
+    (tmp_path / ".osln" / "splits.json").write_text('{"cases": {"a": "test"}}')
+    assert split_of(tmp_path, "a") == "test" and split_of(tmp_path, "b") == "train"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -123,12 +129,6 @@ def test_nothing_is_left_behind_by_writing(tmp_path):
         '{"seed": 0, "cases": {}, "nodes": {"a": [1]}}',
     ],
 )
-def test_a_table_that_somebody_wrote_needs_the_cases_alone(tmp_path):
-    (tmp_path / ".osln").mkdir()
-    (tmp_path / ".osln" / "splits.json").write_text('{"cases": {"a": "test"}}')
-    assert split_of(tmp_path, "a") == "test" and split_of(tmp_path, "b") == "train"
-
-
 def test_a_damaged_table_is_refused_and_left_as_it_is(tmp_path, text):
     (tmp_path / ".osln").mkdir()
     path = tmp_path / ".osln" / "splits.json"

@@ -112,8 +112,8 @@ def check_not_the_tumor(case: str, nodes: np.ndarray, tumor: np.ndarray | None) 
         return
     if 2 * np.count_nonzero((nodes != 0) & (tumor != 0)) > SAME_REGION * size:
         raise ValueError(
-            f"case {case}: the label of the nodes is the contour of the primary tumor: expected the lymph nodes "
-            "alone, 0 where there is none"
+            f"case {case}: the label of the nodes is the contour of the primary tumor: expected the lymph "
+            "nodes alone, 0 where there is none"
         )
 
 

@@ -5,6 +5,7 @@ import shutil
 import threading
 import zipfile
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk

@@ -73,6 +73,10 @@ def test_what_cannot_be_done_is_one_sentence(monkeypatch, capsys, error, status,
 def test_unknown_commands_and_options_are_refused_with_the_way_to_the_help(capsys):
     assert main(["nothing"]) == 1
     assert "invalid choice: 'nothing'" in capsys.readouterr().err
+    assert main(["detec"]) == 1
+    assert "invalid choice: 'detec', perhaps detect? (choose from detect, import," in capsys.readouterr().err
+    assert main(["train", "--store", ".", "--model", "osln-set-glnet"]) == 1
+    assert "'osln-set-glnet', perhaps set-glnet?" in capsys.readouterr().err
     assert main(["models", "--nothing"]) == 1
     assert "--nothing; see ./scripts/osln --help" in capsys.readouterr().err
 

@@ -74,7 +74,9 @@ def words(store: "ModelStore", found: list[tuple[str, list[dict[str, Any]]]]) ->
         "lesanet mean AUC of tags)"
     ]
     for network, versions in found:
-        lines.append(network if versions else f"{network}: no weights")
+        if not versions:
+            continue
+        lines.append(network)
         for one in versions:
             figure = "      " if one["metric"] is None else f"{one['metric']:6.3f}"
             without = f"  without {', '.join(one['left_out'])}" if one["left_out"] else ""
@@ -82,4 +84,6 @@ def words(store: "ModelStore", found: list[tuple[str, list[dict[str, Any]]]]) ->
                 f"  {'*' if one['in_use'] else ' '} {one['version']:<28} {figure}  {one['trained_on']:<12} "
                 f"{one['sha256'][:12]}{without}"
             )
+    if lacking := [network for network, versions in found if not versions]:
+        lines.append(f"no weights: {', '.join(lacking)}")
     return "\n".join(lines) + "\n"

@@ -4,6 +4,8 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,6 +41,26 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises ValueError with a sentence."""
         raise ValueError(f"{message}; see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Of what is no choice the one that was probably meant comes first."""
+        choices = [str(one) for one in action.choices or ()]
+        if value not in (action.choices or [value]) and (meant := meant_by(str(value), choices)):
+            raise argparse.ArgumentError(
+                action, f"invalid choice: {str(value)!r}, perhaps {meant}? (choose from {', '.join(choices)})"
+            )
+        super()._check_value(action, value)
+
+
+def meant_by(word: str, choices: Sequence[str]) -> str | None:
+    """The choice that somebody probably meant: the longest that the word holds, else the one most like it.
+
+    >>> meant_by("osln-set-glnet", ["glnet", "set-glnet"]), meant_by("detec", ["detect", "export"])
+    ('set-glnet', 'detect')
+    """
+    held = sorted((one for one in choices if len(one) > 2 and one in word), key=len)
+    likely = held or get_close_matches(word, choices, n=1)
+    return likely[-1] if likely else None
 
 
 def command(commands: Any, name: str, doc: str | None, *examples: str) -> argparse.ArgumentParser:

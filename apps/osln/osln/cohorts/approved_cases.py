@@ -77,7 +77,7 @@ class StoreCohort:
             told = "".join(f"; left out {case}: {reason}" for case, reason in reasons.items())
             raise ValueError(
                 f"{root} is too small for its splits, too few are for {' and '.join(few)}: {counts}. Approve "
-                f"further cases; the division lies in .osln/splits.json{told}"
+                f"further cases, or write their splits into .osln/splits.json (docs/experiments.md){told}"
             )
         _refuse_empty(root, splits, found)
         _refuse_twins(by_case, found)

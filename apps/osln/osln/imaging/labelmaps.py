@@ -53,7 +53,8 @@ def read_label_file(path: str | Path, ct: Grid) -> LabelFile:
     suffix = split_suffix(path)[1].lower()
     if suffix not in SUFFIXES:
         raise ValueError(
-            f"{path.name[-60:]} cannot be read as a label: expected a name that ends with one of {SUFFIXES}"
+            f"a file that ends with {suffix[-20:] or 'nothing'} cannot be read as a label: expected one that "
+            f"ends with one of {SUFFIXES}"
         )
     _check_header(path, ct, suffix)
     if suffix == ".nrrd":

@@ -81,6 +81,8 @@ def export_case(
     else:
         result = read_result(what)
         nodes, name = predicted(ct.grid, label_map or _beside(Path(what)), result), Path(what).stem
+        # A result that is named by its case says nothing more.
+        name = "prediction" if name == case else name
     nodes = replace(
         nodes, labels=on_ct_series(nodes.labels, nodes.grid, series, "the label map"), grid=series.grid
     )

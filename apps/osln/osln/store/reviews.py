@@ -235,7 +235,7 @@ def _object(value: Any, what: str, *, required: Collection[str], optional: Colle
     if strange := sorted(str(key)[:LONGEST] for key in value.keys() - set(known)):
         raise ValueError(f"{what} has unknown keys {strange[:10]}; known are {', '.join(known)}")
     if lacking := [name for name in required if name not in value]:
-        raise ValueError(f"{what} lacks {', '.join(lacking)}")
+        raise ValueError(f"{what} lacks {', '.join(lacking)}: docs/review.md has its form")
     return {name: value.get(name) for name in known}
 
 

@@ -147,7 +147,10 @@ def _training(found: dict[str, Any]) -> list[list[str]]:
     if found.get("rows"):
         rows = (
             (name, preset, *_figures(one))
-            for preset, by_row in (("standard", found["rows"]), ("demo, as shipped", found.get("demo", {})))
+            for preset, by_row in (
+                ("standard", found["rows"]),
+                (f"{DEFAULT_PRESET}, as shipped", found.get("shipped", {})),
+            )
             for name, one in by_row.items()
         )
         heads = (

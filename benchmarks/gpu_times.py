@@ -19,7 +19,7 @@ from osln.cohorts.phantoms import make_patient, split_seeds
 from osln.detection import SecondStage
 from osln.imaging.grid import Grid
 from osln.imaging.lung_column import LungColumn
-from osln.rows.experiments import OPERATING_POINT, PRESETS, SEGMENTERS, Preset
+from osln.rows.experiments import DEFAULT_PRESET, OPERATING_POINT, PRESETS, SEGMENTERS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_one.sampling import PatchSampler
 from osln.stage_one.training import SegmenterLesson, fit_scaling
@@ -47,7 +47,9 @@ def patient(part: Part) -> None:
     with tempfile.TemporaryDirectory(prefix="osln-gpu-") as name:
         paths = companions(*_patient_files(Path(name), part.toy))
         rows: list[dict[str, Any]] = []
-        wanted = [(preset, numbers) for preset in ("demo", "standard", "paper") for numbers in part.formats]
+        wanted = [
+            (preset, numbers) for preset in (DEFAULT_PRESET, "standard", "paper") for numbers in part.formats
+        ]
         for done, (preset, numbers) in enumerate(wanted):
             row: dict[str, Any] = {"preset": preset, "numbers": numbers}
             with part.peak(row):

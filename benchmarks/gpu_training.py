@@ -14,7 +14,7 @@ from osln.cohorts.phantoms import PhantomCohort, split_seeds
 from osln.imaging.lung_column import LungColumn
 from osln.metrics.definitions import Counts, operating_thresholds, stage_one
 from osln.metrics.sweep import Sweep, sweep
-from osln.rows.experiments import PRESETS, ROWS, SEGMENTERS
+from osln.rows.experiments import DEFAULT_PRESET, PRESETS, ROWS, SEGMENTERS
 from osln.stage_one.fusion import late_fusion
 from osln.stage_one.inference import Predictor
 from osln.stage_one.training import train
@@ -36,7 +36,7 @@ def training(part: Part) -> None:
     """Trains the four networks of late fusion with as many steps as there is time for, and judges them.
 
     Weights are kept in `model/shipped`, as the product reads them (`--models FOLDER/model`). Beside them
-    the shipped networks of `demo` are judged on the same patients.
+    the shipped networks are judged on the same patients.
 
     Raises:
         ValueError: No phantom was made in time.
@@ -44,12 +44,13 @@ def training(part: Part) -> None:
     whole = part.left
     sizes = {"train": 3, "test": 1} if part.toy else PHANTOMS
     with tempfile.TemporaryDirectory(prefix="osln-gpu-") as folder:
-        standard, demo = (PhantomCohort(Path(folder), PRESETS[name]) for name in ("standard", "demo"))
+        presets = PRESETS["standard"], PRESETS[DEFAULT_PRESET]
+        standard, usual = (PhantomCohort(Path(folder), preset) for preset in presets)
         seeds = {split: split_seeds(split, size) for split, size in sizes.items()}
         # Parted alike where the time ends before all are made.
         order = [
             (number / len(seeds[split]), cohort, seed)
-            for cohort, split in ((standard, "train"), (standard, "test"), (demo, "test"))
+            for cohort, split in ((standard, "train"), (standard, "test"), (usual, "test"))
             for number, seed in enumerate(seeds[split])
         ]
         wanted = [(cohort, seed) for _, cohort, seed in sorted(order, key=lambda one: one[0])]
@@ -59,7 +60,7 @@ def training(part: Part) -> None:
             for name, cohort, split in (
                 ("learned", standard, "train"),
                 ("judged", standard, "test"),
-                ("demo", demo, "test"),
+                ("shipped", usual, "test"),
             )
         }
     if not (columns["learned"] and columns["judged"]):
@@ -69,10 +70,10 @@ def training(part: Part) -> None:
     figures, thresholds = judge(trained, columns["judged"], part.device, 0.6 * part.left)
     _keep(part, trained, thresholds)
     part.tell(rows=figures)
-    if columns["demo"]:
+    if columns["shipped"]:
         store = ModelStore(MODEL)
         shipped = {name: store.load(name) for name in NAMES}
-        part.tell(demo=judge(shipped, columns["demo"], part.device, 0.8 * part.left)[0])
+        part.tell(shipped=judge(shipped, columns["shipped"], part.device, 0.8 * part.left)[0])
 
 
 def _is_there(cohort: PhantomCohort, seed: int) -> bool:

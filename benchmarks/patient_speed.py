@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.patient import weights, write_patient
 from benchmarks.report import compare, describe, report
 from benchmarks.sides import OSLN, PEERS, STAGE_TWO, Side
-from osln.rows.experiments import PRESETS
+from osln.rows.experiments import DEFAULT_PRESET, PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument(
         "--pairs", type=int, default=5, help="runs of each peer, each beside one of the product"
     )
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="demo", help="networks and working grid")
+    parser.add_argument(
+        "--preset", choices=sorted(PRESETS), default=DEFAULT_PRESET, help="networks and working grid"
+    )
     parser.add_argument(
         "--number-format", choices=("f32", "bf16"), help="of the product (default: its choice)"
     )

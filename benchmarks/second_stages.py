@@ -26,7 +26,7 @@ from osln.reproduction.cells import figure_cell
 from osln.reproduction.run import hardware
 from osln.reproduction.shipping import ShippedStages
 from osln.rows.experiments import CLASSIFIERS, ROWS
-from osln.rows.presets import PRESETS
+from osln.rows.presets import DEFAULT_PRESET, PRESETS
 from osln.stage_two.validation import scored_patients
 from osln.weights.checkpoint import load_checkpoint
 
@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if SHIPPED is None:
             raise ValueError("there is no checkout around this installation: run it in one")
         make_folder(options.out)
-        cohort = PhantomCohort(options.work, PRESETS["demo"], KINDS[options.kind], {"test": options.patients})
+        cohort = PhantomCohort(
+            options.work, PRESETS[DEFAULT_PRESET], KINDS[options.kind], {"test": options.patients}
+        )
         told = setting(command, hardware=hardware(), kind=options.kind) | measured(cohort, SHIPPED)
     except ValueError as error:
         sys.stderr.write(f"{error}\n")

@@ -11,6 +11,7 @@ import pytest
 from benchmarks import gpu
 from benchmarks.gpu_part import MODULES
 from benchmarks.gpu_table import TITLES, markdown
+from osln.rows.presets import DEFAULT_PRESET
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -179,7 +180,11 @@ def test_all_of_it_runs_as_a_toy_without_a_gpu(tmp_path):
     assert parts["tests"]["found"]["failed"] == [] and parts["tests"]["found"]["skipped"]
     same = parts["agreement"]["found"]["compared"]["cpu f32"]
     assert same["equal"] == same["candidates"] > 0 and same["stage_two_difference"] == 0
-    assert [row["preset"] for row in parts["patient"]["found"]["rows"]] == ["demo", "standard", "paper"]
+    assert [row["preset"] for row in parts["patient"]["found"]["rows"]] == [
+        DEFAULT_PRESET,
+        "standard",
+        "paper",
+    ]
     assert [one["steps"] for one in parts["training"]["found"]["trained"]] == [2, 2, 2, 2]
     text = (tmp_path / "gpu.md").read_text()
     assert "A dry run at toy size: its figures say nothing." in text

@@ -149,7 +149,7 @@ def _training(found: dict[str, Any]) -> list[list[str]]:
             (name, preset, *_figures(one))
             for preset, by_row in (
                 ("standard", found["rows"]),
-                (f"{DEFAULT_PRESET}, as shipped", found.get("shipped", {})),
+                ("as shipped", found.get("shipped", {})),
             )
             for name, one in by_row.items()
         )

@@ -14,6 +14,7 @@ from osln.__main__ import COMMANDS, main
 from osln.cli import doctor, train
 from small.imports import APP, loaded_after
 
+ROOT = APP.parents[1]
 HEAVY = {"torch", "numpy", "monai", "scipy", "SimpleITK", "nibabel", "pydicom", "matplotlib", "openvino"}
 
 
@@ -79,6 +80,16 @@ def test_unknown_commands_and_options_are_refused_with_the_way_to_the_help(capsy
     assert "'osln-set-glnet', perhaps set-glnet?" in capsys.readouterr().err
     assert main(["models", "--nothing"]) == 1
     assert "--nothing; see ./scripts/osln --help" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="no environment here: ./scripts/serve makes it")
+def test_modules_of_the_working_folder_are_not_the_program_s(tmp_path):
+    (tmp_path / "osln").mkdir()
+    (tmp_path / "random.py").write_text("raise SystemExit('random.py of the working folder')")
+    command = [str(ROOT / "scripts" / "osln"), "models", "--models", str(tmp_path)]
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=known)
+    assert done.returncode == 0 and done.stdout.startswith("Model store"), done.stderr
 
 
 def test_a_reader_that_has_enough_is_no_error():

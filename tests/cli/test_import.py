@@ -41,7 +41,13 @@ def test_what_cannot_begin_is_one_sentence(tmp_path, capsys):
 def test_a_decision_about_a_name_that_no_region_has_is_told(tmp_path, capsys):
     folder, store = study(tmp_path / "in"), tmp_path / "store"
 
-    assert main(["import", str(folder), str(store), "--roi", "LN 4R=ignore", "--roi", "LN4R=ignore"]) == 1
+    assert main(["import", str(folder), str(store), "--roi", "LN4R=ignore"]) == 1
+    assert (
+        main(
+            ["import", str(folder), str(tmp_path / "again"), "--roi", "LN 4R=ignore", "--roi", "LN4R=ignore"]
+        )
+        == 0
+    )
 
     assert "no region that was read is called 'ln4r', as --roi says" in capsys.readouterr().err
 

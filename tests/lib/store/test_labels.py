@@ -58,6 +58,12 @@ def test_values_that_slicer_renumbered_are_read_by_name(store, tmp_path):
     np.testing.assert_array_equal(stored(store, "gtv"), tumor())
 
 
+def test_the_tumor_s_contour_is_not_stored_as_nodes(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE) + 2 * tumor())
+    assert "is the contour of the primary tumor" in refused(store, tmp_path, tumor(), ["lymph node"])
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+
+
 def test_single_nodes_as_segments_of_their_own_become_one_label(store, tmp_path):
     label = nodes(NODE) + nodes(OTHER, value=2)
     submit(store, tmp_path, label, ["Lymph Node_1", "lymph node 2"])

@@ -129,5 +129,5 @@ def test_images_that_do_not_lie_on_each_other_are_told_when_the_case_is_prepared
     far = small_store.AFFINE_LPS.copy()
     far[:3, 3] += 1000
     small_store.write(store / "labels" / "final" / "test-1.nii.gz", np.ones((4, 4, 4), np.uint8), far)
-    with pytest.raises(ValueError, match="case test-1: the label lies on another grid than the CT"):
+    with pytest.raises(ValueError, match="case test-1, node label: the label lies on another grid"):
         opened.column("test-1")

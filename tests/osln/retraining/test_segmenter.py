@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from osln.retraining import round as rounds
 from osln.retraining import segmenter as retraining
 from osln.retraining.segmenter import retrain
 from osln.rows.experiments import DEFAULT_PRESET, PRESETS
+from osln.store.splits import stored_splits
 from osln.weights.model_store import ModelStore
 from small import studies
 from small.columns import tiny_preset
@@ -115,6 +117,37 @@ def test_points_follow_a_version_of_another_preset_with_the_same_voxels(root, mo
     report = retrain(root, models, "ct", preset="wide", cross_fit=False)
     assert report.published and asked == ["demo"] and "moved" in report.sentence
     assert "trained from scratch, because the former weights are of the preset demo" in report.sentence
+
+
+def test_a_first_version_that_finds_nothing_is_not_published(root, models, gate):
+    gate["new"] = 0
+    report = retrain(root, models, "ct")
+    assert not report.published and "as it finds no node: mRecall 0.000" in report.sentence
+    gate["new"] = 0.1
+    report = retrain(root, models, "ct")
+    assert report.published and "rollback" not in report.next_step, "there is nothing to go back to"
+
+
+def test_a_label_without_a_ct_is_told_and_gets_no_split(root, models, gate):
+    label = root / "labels" / "final"
+    shutil.copy(label / f"{TRAIN[0]}.nii.gz", label / "lonely.nii.gz")
+    report = retrain(root, models, "ct", publish=False)
+    assert "no case 'lonely'" in report.skipped["lonely"] and "lonely" not in stored_splits(root)
+
+
+def test_a_store_of_labels_alone_is_told_what_it_lacks(tmp_path, root, models):
+    (tmp_path / "alone" / "labels").mkdir(parents=True)
+    shutil.copytree(root / "labels" / "final", tmp_path / "alone" / "labels" / "final")
+    with pytest.raises(ValueError, match=f"{VALIDATION[0]}: labels/final has a label of it, but no case"):
+        retrain(tmp_path / "alone", models, "ct")
+
+
+def test_the_tumor_is_no_node_to_learn_from(root, models, gate):
+    shutil.copy(
+        root / "labels" / "gtv" / f"{TRAIN[0]}.nii.gz", root / "labels" / "final" / f"{TRAIN[0]}.nii.gz"
+    )
+    report = retrain(root, models, "ct", publish=False)
+    assert "is the contour of the primary tumor" in report.skipped[TRAIN[0]]
 
 
 def test_an_equal_version_is_not_published_because_nothing_tells_it_apart(root, models, gate):

@@ -15,7 +15,7 @@ from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS
-from osln.weights.checkpoint import FORMAT, Checkpoint, filled, load_checkpoint, save_checkpoint
+from osln.weights.checkpoint import FORMAT, Checkpoint, filled, halved, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,6 +35,21 @@ def classifier(name) -> Checkpoint:
     torch.manual_seed(1)
     state = classifier_network(CLASSIFIERS[name], PRESETS["demo"]).state_dict()
     return Checkpoint(name, "demo", Scaling(0.7, 1.9), state, "phantom", {"tagger": {"sha256": "ab"}})
+
+
+def test_kernels_are_halved_unless_half_precision_cannot_hold_them():
+    weights = {"kernel": torch.full((2, 1, 3, 3, 3), 0.1), "huge": torch.full((1, 1, 1, 1, 1), 1e6)}
+    weights |= {"bias": torch.tensor([0.1]), "linear": torch.full((2, 2), 0.1)}
+    kept = halved(weights)
+    assert {name: one.dtype for name, one in kept.items()} == {
+        "kernel": torch.float16,
+        "huge": torch.float32,
+        "bias": torch.float32,
+        "linear": torch.float32,
+    }
+    assert abs(float(kept["kernel"].float().max()) - 0.1) < 0.1 / 2**11 and kept["huge"].equal(
+        weights["huge"]
+    )
 
 
 def test_what_is_saved_is_loaded(tmp_path):

@@ -32,7 +32,7 @@ from osln.rows.experiments import (
     Classifier,
     Segmenter,
 )
-from osln.store.approved import approved_cases, with_ct
+from osln.store.approved import approved_cases
 from osln.store.splits import assign
 from osln.tagging.tagger import tagger_file
 from osln.weights.model_store import ModelStore
@@ -135,8 +135,8 @@ class NetworkTrainer(TrainTask):
         Raises:
             ValueError: If no approved case is one to train with.
         """
-        cases, _ = with_ct(self.place.studies, approved_cases(self.place.studies))
-        splits = assign(self.place.studies, cases)
+        # Also cases whose CT is not here: those of a PACS are fetched once the training begins.
+        splits = assign(self.place.studies, approved_cases(self.place.studies))
         if "train" not in splits.values():
             raise ValueError(nothing_to_learn(self.network.name, splits, {}))
 

@@ -74,10 +74,11 @@ def patients(options: argparse.Namespace, preset: "Preset") -> "list[LungColumn]
         cohort = PhantomCohort(options.work, preset)
         seeds = each(split_seeds("validation", options.phantoms), "phantoms")
         return [patient.column for patient in cohort.patients(seeds)]
-    splits = assign(options.store, with_ct(options.store, approved_cases(options.store))[0])
+    cases, lacking = with_ct(options.store, approved_cases(options.store))
+    splits = assign(options.store, cases)
     cases = [case for case, split in splits.items() if split == "validation"]
     columns, skipped = load_columns(options.store, cases, SEGMENTERS["ef-proximal"], preset)
-    for case, why in skipped.items():
+    for case, why in (skipped | lacking).items():
         sys.stderr.write(f"left out {case}: {why}\n")
     if not columns:
         raise ValueError(

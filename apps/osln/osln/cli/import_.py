@@ -130,8 +130,7 @@ def run(options: argparse.Namespace) -> int:
     if report.imported and not report.present and (unused := rules.unused):
         sys.stderr.write(
             f"no region that was read is called {' or '.join(map(repr, unused))}, as --roi says: nothing was "
-            "decided by that. The regions' names stand above; decide again with them and import into a new "
-            "store\n"
+            "decided by that. The names of the regions stand above\n"
         )
-        return 1
+        return 0 if rules.applied else 1
     return 0 if report.imported or report.present else 1

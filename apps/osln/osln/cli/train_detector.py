@@ -92,13 +92,14 @@ def patients(
         seeds = each(split_seeds("test", options.judged), "further phantoms")
         judged = [patient.column for patient in cohort.patients(seeds)]
         return [patient.column for patient in learned], [node_tags(patient) for patient in learned], judged
-    splits = assign(options.store, with_ct(options.store, approved_cases(options.store))[0])
+    found, lacking = with_ct(options.store, approved_cases(options.store))
+    splits = assign(options.store, found)
     cases = [case for case, split in splits.items() if split != "test"]
     # It learns from whole slices, where a case in part has much that is unknown.
     partial = partial_cases(options.store, cases)
     complete = [case for case in cases if case not in partial]
     columns, skipped = load_columns(options.store, complete, DETECTORS[options.model], preset)
-    skipped |= dict.fromkeys(partial, "submitted in part: complete its review")
+    skipped |= lacking | dict.fromkeys(partial, "submitted in part: complete its review")
     for case, reason in skipped.items():
         sys.stderr.write(f"left out {case}: {reason}\n")
     return (

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -148,18 +147,34 @@ def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapp
 
 def _refuse_twins(splits: Mapping[str, str], found: Mapping[str, StorePaths]) -> None:
     """One patient under two ids would be tested on by what has learned from him."""
-    by_size: dict[int, list[str]] = {}
-    for case in splits:
-        by_size.setdefault(found[case].ct.stat().st_size, []).append(case)
-    seen: dict[str, str] = {}
-    for case in chain.from_iterable(cases for cases in by_size.values() if len(cases) > 1):
-        content = hashlib.sha256(found[case].ct.read_bytes()).hexdigest()
-        other = seen.setdefault(content, case)
-        if splits[other] != splits[case]:
-            raise ValueError(
-                f"the cases {other} ({splits[other]}) and {case} ({splits[case]}) have the same CT: is it "
-                "one patient under two names? Keep one of them"
-            )
+    groups = [list(splits)]
+    # Whole files are read only where the beginning is the same as another one's.
+    for mark in (lambda path: path.stat().st_size, _beginning, _content):
+        marked: dict[object, list[str]] = {}
+        for number, cases in enumerate(groups):
+            for case in cases:
+                marked.setdefault((number, mark(found[case].ct)), []).append(case)
+        groups = [cases for cases in marked.values() if len(cases) > 1]
+    for first, *others in groups:
+        for other in others:
+            if splits[other] != splits[first]:
+                raise ValueError(
+                    f"the cases {first} ({splits[first]}) and {other} ({splits[other]}) have the same CT: is "
+                    "it one patient under two names? Keep one of them"
+                )
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1 << 20)
+
+
+def _content(path: Path) -> bytes:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 24):
+            found.update(part)
+    return found.digest()
 
 
 def _lacks(paths: StorePaths) -> str | None:

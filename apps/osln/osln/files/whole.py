@@ -1,12 +1,18 @@
 """Files that are written whole or not at all, and values as JSON can hold them; standard library only."""
 
+import contextlib
+import glob
 import json
 import math
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+ABANDONED_S = 86_400
+"""Age from which on a temporary file is nobody's."""
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
@@ -27,6 +33,19 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Removes what killed programs were writing: temporary files that nobody has touched for a day.
+
+    Args:
+        folder: Where they lie.
+        name: Of the file that they were to become; "" for any.
+    """
+    for path in folder.glob(f".{glob.escape(name)}*.*"):
+        with contextlib.suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -97,15 +97,6 @@ class Grid:
         corners = _corners(self.shape)
         return bool(np.abs(self.index_to_mm(corners) - other.index_to_mm(corners)).max() <= tolerance_mm)
 
-    def holds(self, other: "Grid", tolerance_mm: float = GEOMETRY_TOLERANCE_MM) -> bool:
-        """Whether every voxel of `other` is one of this grid's, so that nothing is lost between them."""
-        wanted = other.index_to_mm(_corners(other.shape))
-        places = np.rint(self.mm_to_index(wanted))
-        first, last = places[0], places[-1]
-        inside = (places >= 0).all() and (places < np.asarray(self.shape)).all()
-        near = np.abs(self.index_to_mm(places) - wanted).max() <= tolerance_mm
-        return bool(inside and near and (last - first == np.asarray(other.shape) - 1).all())
-
     def box_of(self, other: "Grid", margin: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """First and past-the-last voxel (3,) of this grid around `other`, clipped; empty if apart."""
         index = self.mm_to_index(other.index_to_mm(_corners(other.shape)))
@@ -212,7 +203,13 @@ def grids_differ(label: Grid, ct: Grid) -> str:
         spacing, origin = np.round(one.spacing_mm, 4).tolist(), np.round(one.affine[:3, 3], 2).tolist()
         return f"shape {one.shape}, spacing {spacing} mm, first voxel at {origin} mm"
 
+    apart = ""
+    if label.shape == ct.shape:
+        corners = _corners(ct.shape)
+        farthest = np.abs(label.index_to_mm(corners) - ct.index_to_mm(corners)).max()
+        apart = f", corners up to {farthest:.3g} mm apart"
     return (
-        f"the label lies on another grid than the CT: the label has {told(label)}; the CT has {told(ct)}; "
-        "export the label on the CT's grid (in 3D Slicer: choose the CT as the reference volume)"
+        f"the label lies on another grid than the CT: the label has {told(label)}; the CT has "
+        f"{told(ct)}{apart}; export the label on the CT's grid (in 3D Slicer: choose the CT as the reference "
+        "volume)"
     )

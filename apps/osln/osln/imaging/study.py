@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.imaging.grid import Grid, Volume, grids_differ
+from osln.imaging.grid import Grid, Volume
+from osln.imaging.labelmaps import map_exactly
 from osln.imaging.resampling import resample
 from osln.imaging.reviewed_part import ReviewedPart
 
@@ -14,8 +15,8 @@ VOXEL_MM = (0.05, 25.0)
 """Smallest and largest side of a voxel."""
 SAME_REGION = 0.9
 """Dice from which on a label of nodes is the tumor's contour."""
-LEAST_KEPT = 0.8
-"""Share of its volume that a contour keeps at least where it is brought to the CT's grid."""
+LEAST_INSIDE = 0.5
+"""Of a contour on another grid, the share that lies in the CT's field."""
 HIGHEST_MEDIAN_SUV = 30.0
 """Of the voxels that took up anything; a bladder has more, half of a body never."""
 
@@ -58,10 +59,7 @@ def build_study(
             )
         tumor = Volume(tumor.array != 0, tumor.grid, tumor.file_grid)
     if nodes is not None:
-        if not ct.grid.holds(nodes.grid):
-            # Brought to the CT's voxels, nodes of a few voxels move, grow together or vanish.
-            raise ValueError(f"case {case}: {grids_differ(nodes.grid, ct.grid)}")
-        nodes = _on_ct(case, "node label", ct, nodes)
+        nodes = _on_its_voxels(case, ct, nodes)
     return Study(case, ct, pet, tumor, nodes)
 
 
@@ -152,11 +150,26 @@ def _check_suv(case: str, pet: Volume) -> None:
         )
 
 
+def _on_its_voxels(case: str, ct: Volume, nodes: Volume) -> Volume:
+    """Nodes on the CT's grid, whose voxels they have to have: sampled anew, those of few voxels vanish."""
+    nodes = _whole_numbers(case, "node label", nodes)
+    try:
+        labels = map_exactly(nodes.array, nodes.grid, ct.grid, cropped=True)
+    except ValueError as error:
+        raise ValueError(f"case {case}, node label: {error}") from error
+    return Volume(labels, ct.grid, ct.file_grid)
+
+
+def _whole_numbers(case: str, what: str, label: Volume) -> Volume:
+    if label.array.dtype.kind != "f":
+        return label
+    if not np.isfinite(label.array).all() or (label.array != np.round(label.array)).any():
+        raise ValueError(f"case {case}: the {what} must hold whole numbers, it holds fractions or NaN")
+    return Volume(label.array.astype(np.int32), label.grid, label.file_grid)
+
+
 def _on_ct(case: str, what: str, ct: Volume, label: Volume) -> Volume:
-    if label.array.dtype.kind == "f":
-        if not np.isfinite(label.array).all() or (label.array != np.round(label.array)).any():
-            raise ValueError(f"case {case}: the {what} must hold whole numbers, it holds fractions or NaN")
-        label = Volume(label.array.astype(np.int32), label.grid, label.file_grid)
+    label = _whole_numbers(case, what, label)
     if label.grid.matches(ct.grid):
         return Volume(label.array, ct.grid, ct.file_grid)
     start, stop = ct.grid.box_of(label.grid)
@@ -165,15 +178,12 @@ def _on_ct(case: str, what: str, ct: Volume, label: Volume) -> Volume:
     moved = resample(label.array, label.grid, ct.grid, nearest=True)
     if label.array.any() and not moved.any():
         raise ValueError(f"case {case}: the {what} lies outside the CT's field")
-    before, after = _volume_ml(label.array, label.grid), _volume_ml(moved, ct.grid)
-    if not LEAST_KEPT * before <= after <= before / LEAST_KEPT:
+    places = ct.grid.mm_to_index(label.grid.index_to_mm(np.argwhere(label.array)))
+    inside = ((places > -0.5) & (places < np.asarray(ct.grid.shape) - 0.5)).all(axis=1).mean()
+    if inside < LEAST_INSIDE:
         raise ValueError(
-            f"case {case}: the {what} lies on another grid than the CT and has {before:.3g} ml there, on the "
-            f"CT's {after:.3g} ml: does its header hold the right position and voxel size? Export it on the "
+            f"case {case}: the {what} lies on another grid than the CT, and {1 - inside:.0%} of it outside "
+            "of the CT's field: does its header hold the right position and voxel size? Export it on the "
             "CT's grid"
         )
     return Volume(moved, ct.grid, ct.file_grid)
-
-
-def _volume_ml(mask: np.ndarray, grid: Grid) -> float:
-    return np.count_nonzero(mask) * grid.voxel_mm3 / 1000

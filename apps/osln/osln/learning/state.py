@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from osln.files.whole import sweep
+
 LARGEST_SHARE = 0.02
 """Of the time of a training that writing its state may take."""
 LONGEST_PAUSE = 600.0
@@ -40,8 +42,11 @@ class StateFile:
         self._not_before = ended + min((ended - began) / LARGEST_SHARE, LONGEST_PAUSE)
 
     def load(self) -> dict[str, Any] | None:
-        """As `load_state`."""
-        return None if self.path is None else load_state(self.path, self.key)
+        """As `load_state`; what a killed training was writing goes."""
+        if self.path is None:
+            return None
+        sweep(self.path.parent, self.path.name)
+        return load_state(self.path, self.key)
 
 
 def save_state(path: Path, key: str, state: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from osln.detection import detect
 from osln.files.arrays import write_array
 from osln.files.images import write_atomically
-from osln.files.whole import write_json
+from osln.files.whole import sweep, write_json
 from osln.imaging.grid import Volume
 from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
 from osln.rows.experiments import ROWS, Preset
@@ -134,6 +134,7 @@ class CandidateCache:
             if content.iou is not None:
                 write_array(iou_path(path), content.iou)
         tags = None if self.tagger is None else self._tags(self.tagger, paths, path, content)
+        sweep(path.parent)
         for other in path.parent.iterdir():
             # A file that begins with a dot is being written by somebody else.
             if _mark(other.name) == self.mark and not other.name.startswith((path.stem, ".")):

@@ -26,6 +26,7 @@ from osln.stage_two.candidate_sets import CandidateSet
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.stage_two.training import train_classifier
 from osln.stage_two.validation import figures_of, scored_patients
+from osln.store.approved import approved_cases
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
@@ -161,7 +162,7 @@ class _ClassifierRound(Round):
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[_Candidates], list[_Candidates], dict[str, str]]:
         cache = self._cache(recipe)
-        cache.keep_only([*splits, *unlabeled_cases(self.root)])
+        cache.keep_only([*approved_cases(self.root), *unlabeled_cases(self.root)])
         cases = [case for case, split in splits.items() if split == "train"]
         if not cases:
             return [], [], {}

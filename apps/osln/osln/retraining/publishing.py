@@ -289,7 +289,7 @@ def _judgments(compared: Compared, highest_risk: float) -> dict[str, Judgment]:
 
 def nothing_to_learn(network: str, splits: Mapping[str, str], skipped: Mapping[str, str]) -> str:
     """Why none of the approved cases, whose splits are given, can train a network, and what to do."""
-    if not splits:
+    if not splits and not skipped:
         return (
             "no approved label: review a case, submit it as final, and train again; or put nodes that are "
             "known into labels/final/<case>.nii.gz"

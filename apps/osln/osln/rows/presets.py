@@ -303,5 +303,5 @@ PRESETS["wide"] = replace(
     learning_rate=PRESETS["standard"].learning_rate,
     hrnet=PRESETS["standard"].hrnet,
 )
-DEFAULT_PRESET = "wide"
+DEFAULT_PRESET = "demo"
 """Of what is trained from scratch unless another is named; the shipped weights are of it."""

@@ -30,6 +30,7 @@ from benchmarks.planted_drawing import draw
 from benchmarks.planted_figures import (
     above_table,
     class_table,
+    difference_table,
     false_table,
     painted,
     record,
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--patients", type=int, default=30, help="planted patients, one for each seed")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="of the first one")
     parser.add_argument("--models", type=Path, default=ROOT / "apps" / "osln" / "model", help="weights")
+    parser.add_argument("--than", type=Path, metavar="MODELS", help="other weights: differences from theirs")
     parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps what was found")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="what the CT has that is taken for a node")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every record")
@@ -91,11 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         store = ModelStore(options.models)
         planted = look(real, store, options)
+        others = look(real, ModelStore(options.than), options) if options.than else None
         pairs = look_at_pairs(options.data, store, options) if options.data else None
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(report(planted))
+    if others is not None:
+        sys.stdout.write(f"\nMinus the rows of {options.than}\n\n{difference_table(planted, others)}\n")
     if pairs is not None:
         sys.stdout.write(f"\nCandidates on real pairs without nodes\n\n{above_table(pairs)}\n")
     if options.figure:

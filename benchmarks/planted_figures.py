@@ -136,6 +136,27 @@ def strength_table(rows: Mapping[str, Sequence[Record]]) -> str:
     return table(lines)
 
 
+def difference_table(rows: Mapping[str, Sequence[Record]], others: Mapping[str, Sequence[Record]]) -> str:
+    """Paired differences of each row from the same row of other weights, with 95 % intervals over patients.
+
+    Args:
+        rows, others: As `strength_table`; records of the same patients.
+    """
+    names = [f"{value:g}" for value in FALSE_POSITIVES]
+    lines = [["row", *(f"found at {name} false" for name in names), "mFROC"]]
+    for row, records in rows.items():
+        weights = np.vstack([np.ones(len(records)), resamples(len(records))])
+        sides = []
+        for side in (records, others[row]):
+            ranked = Ranked.of([scored(one) for one in side])
+            found = resampled_figures(ranked, weights, np.nan, FALSE_POSITIVES)
+            sides.append(
+                [*(found[name] for name in names), resampled_figures(ranked, weights, np.nan)["mfroc"]]
+            )
+        lines.append([row, *(_interval(ours - theirs, "+") for ours, theirs in zip(*sides, strict=True))])
+    return table(lines)
+
+
 def class_table(rows: Mapping[str, Sequence[Record]], false_positives: float) -> str:
     """Found of each class of nodes, at the lowest score with at most so many false candidates per patient."""
     lines = [["row", *CLASSES]]
@@ -229,7 +250,7 @@ def above_table(found: Sequence[Record]) -> str:
     return table(lines)
 
 
-def _interval(values: np.ndarray) -> str:
+def _interval(values: np.ndarray, sign: str = "") -> str:
     """The first value with the percentiles of the others."""
     low, high = np.nanpercentile(values[1:], [2.5, 97.5])
-    return f"{values[0]:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{values[0]:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"

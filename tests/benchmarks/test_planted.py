@@ -10,6 +10,7 @@ from benchmarks import planted, planted_drawing
 from benchmarks.planted_figures import (
     above_table,
     class_table,
+    difference_table,
     false_table,
     lies_on,
     painted,
@@ -49,6 +50,15 @@ def test_strength_is_read_from_the_curve():
     # At 2 false per patient all four false ones are in, so the node with .3 has come in as well.
     assert [cell.split()[0] for cell in cells[1:5]] == ["0.75", "0.75", "0.75", "0.75"]
     assert cells[5:] == ["3 of 4", "2.0"]
+
+
+def test_differences_are_paired_by_patient():
+    same = difference_table({"osln": RECORDS}, {"osln": RECORDS}).splitlines()[-1]
+    assert same.count("+0.00 [+0.00, +0.00]") == 4
+    # Without the node of .3 the second patient has lost one of the four.
+    lost = [RECORDS[0], {**RECORDS[1], "nodes": [node(0.7, "distal", short=10.0), node(None)]}]
+    line = difference_table({"osln": lost}, {"osln": RECORDS}).splitlines()[-1]
+    assert [cell.split()[0] for cell in line.strip("|").split("|")[1:]] == ["-0.25"] * 4
 
 
 def test_what_a_perfect_filter_of_the_patient_s_own_anatomy_would_leave():

@@ -63,12 +63,12 @@ def published(models, name="ct"):
 
 def test_a_network_is_trained_stored_and_published_from_files(root, models):
     seen = []
-    report = retrain(root, models, "ct", iterations=10, on_progress=seen.append)
+    report = retrain(root, models, "ct", preset="demo", iterations=60, on_progress=seen.append)
     assert report.train_cases == ["d", "f", "g"] and report.validation_cases == ["a", "c"]
     assert report.published and models.published("ct").name == report.version
     assert 0 <= report.metric <= 1 and report.metric_before is None and report.version_before is None
     assert set(report.cases) == {"a", "c"} and report.cases["a"]["after"]["nodes"] == 4
-    assert seen[-1].step == 10 and seen[-1].validation is not None
+    assert seen[-1].step == 60 and seen[-1].validation is not None
     assert models.load("ct").trained_on == "3 approved patients"
     assert not list((models.root / "training").glob("*"))
     json.dumps(report.to_json())

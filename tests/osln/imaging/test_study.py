@@ -236,6 +236,18 @@ def test_a_contour_most_of_which_lies_beyond_the_ct_is_refused(store):
     assert load(store).tumor.array.sum() == 4 * 3 * 3
 
 
+def test_an_empty_contour_on_another_grid_is_an_empty_one(store):
+    write(store / "labels" / "gtv" / "p1.nii.gz", np.zeros((20, *SHAPE[1:]), np.uint8))
+    with pytest.raises(ValueError, match="the tumor mask is empty"):
+        load(store)
+
+
+def test_empty_segments_of_slicer_are_a_patient_without_nodes(store):
+    write(store / "labels" / "final" / "p1.nii.gz", np.zeros((1, 1, 1), np.uint8), np.eye(4))
+    nodes = load(store).nodes
+    assert nodes.array.shape == SHAPE and not nodes.array.any()
+
+
 def test_nodes_on_other_voxels_are_refused_and_on_a_part_of_the_ct_are_not(store):
     label = store / "labels" / "final" / "p1.nii.gz"
     moved = AFFINE.copy()

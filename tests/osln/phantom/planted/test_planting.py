@@ -94,6 +94,17 @@ def test_gas_in_the_bowel_is_no_lung() -> None:
         find_lungs(hu, grid)
 
 
+def test_a_narrow_field_cuts_the_lungs_and_has_them_still() -> None:
+    hu = np.full((40, 30, 30), 40.0, np.float32)
+    hu[6:16, 5:25, 5:25], hu[24:34, 5:25, 5:25] = -850.0, -850.0
+    hu[:, :2] = -1000.0
+    grid = Grid((20, 30, 30), np.diag([5.0, 5.0, 5.0, 1.0]))
+    # Both are cut: neither is whole. The room's air in front reaches the sides, too.
+    assert find_lungs(hu[10:30], grid).sum() == (6 + 6) * 20 * 20
+    # A whole one is found alone, as what reaches the sides may be anything.
+    assert find_lungs(hu[10:36], Grid((26, 30, 30), grid.affine)).sum() == 10 * 20 * 20
+
+
 def test_noise_is_measured_in_soft_tissue() -> None:
     rng = np.random.default_rng(0)
     assert noise_sd_hu(rng.normal(50, 12, (60, 60, 20)).astype(np.float32)) == pytest.approx(12, rel=0.05)

@@ -124,16 +124,21 @@ def _axes(grid: Grid) -> list[np.ndarray]:
 def find_lungs(hu: np.ndarray, grid: Grid) -> np.ndarray:
     """Both lungs by threshold and size: air that does not reach the sides of the field and is no bare gas.
 
+    Where there is none, lungs that the sides of a narrow field cut.
+
     Raises:
         ValueError: if there is no such air.
     """
     parts, count = ndimage.label(hu < _LUNG_HU)
     sizes = np.bincount(parts.ravel(), minlength=count + 1) * grid.voxel_mm3
     sizes[0] = 0.0
-    sizes[np.unique(parts[[0, -1]])] = 0.0
-    sizes[np.unique(parts[:, [0, -1]])] = 0.0
     tissue = np.bincount(parts[hu >= PARENCHYMA_HU[0]], minlength=count + 1) * grid.voxel_mm3
     sizes[tissue < LEAST_PARENCHYMA * sizes] = 0.0
+    # Air at the sides of the field is the room's, or a lung that a narrow field cuts: where no lung is whole.
+    inner = sizes.copy()
+    inner[np.unique(parts[[0, -1]])] = 0.0
+    inner[np.unique(parts[:, [0, -1]])] = 0.0
+    sizes = inner if inner.max(initial=0.0) >= _SMALLEST_LUNG_MM3 else sizes
     lungs = (sizes >= max(_SMALLEST_LUNG_MM3, _SMALLEST_SHARE * sizes.max()))[parts]
     if not lungs.any():
         raise ValueError(

@@ -31,7 +31,9 @@ export function chart(series, { title, x, y, low, high, xLow, xHigh, whole = fal
   const range = (index, from, to) => {
     const values = points.map(point => point[index]);
     const start = from ?? Math.min(...values), end = to ?? Math.max(...values);
-    return end > start ? [start, end] : [start - 0.5, start + 0.5];
+    if (end > start) return [start, end];
+    // All values alike: the end that was asked for stays.
+    return from === undefined ? [start - 0.5, start + 0.5] : [from, from + 1];
   };
   const [x0, x1] = range(0, xLow, xHigh), [y0, y1] = range(1, low, high);
   const across = value => LEFT + ((value - x0) / (x1 - x0)) * (width - LEFT - RIGHT);

@@ -112,4 +112,12 @@ def test_results_are_never_written_among_the_images(command, tmp_path, capsys):
     before = sorted((tmp_path / "store").rglob("*"))
     assert command(output=tmp_path / "store") == 1
     assert "would lie among the images" in capsys.readouterr().err
-    assert sorted((tmp_path / "store").rglob("*")) == before
+    # Nor where the labels of annotators lie, of this store or of another one.
+    for store in (tmp_path / "store", tmp_path / "other"):
+        (store / "labels" / "final").mkdir(parents=True, exist_ok=True)
+        for folder in (store / "labels" / "final", store / "found"):
+            assert command(output=folder) == 1
+            assert f"would lie in {store}, among the labels" in capsys.readouterr().err
+    assert [one for one in sorted((tmp_path / "store").rglob("*")) if one.is_file()] == [
+        one for one in before if one.is_file()
+    ]

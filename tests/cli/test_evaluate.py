@@ -131,3 +131,49 @@ def test_the_labels_of_a_store_are_judged_by_where_they_are_complete(tmp_path, c
     found = shutil.copytree(labels, tmp_path / "found")
     assert run("maps", found, labels, "--split-truth", "--resamples", "50") == 0
     assert "left out: cases that were submitted in part: f; complete their review" in capsys.readouterr().out
+
+
+def test_nothing_that_is_read_is_written_over(marks, tmp_path, capsys):
+    before = {path: path.read_bytes() for path in marks.iterdir()}
+    for option, name in (
+        ("--curve", "annotations.csv"),
+        ("--json", "mine.csv"),
+        ("--markdown", "seriesuids.csv"),
+    ):
+        assert run(*luna16(marks, option, marks / name)) == 1
+        assert "is read and would be written over" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in marks.iterdir()} == before
+    folders = [tmp_path / name for name in ("predictions", "truth")]
+    for folder in folders:
+        folder.mkdir()
+        write_volume(folder / "a.nii.gz", np.ones((3, 3, 3), np.uint8), Grid((3, 3, 3), np.eye(4)))
+    for place in (folders[0] / "scores.json", folders[1] / "a.nii.gz"):
+        assert run("maps", *folders, "--json", place) == 1
+        assert "would be written over" in capsys.readouterr().err
+
+
+def test_a_heading_that_nobody_knows_is_told_and_quoted_ids_are_read(marks, capsys):
+    listed = marks / "seriesuids.csv"
+    listed.write_text('SeriesInstanceUID\n"1.1"\n"1.2"\n"1.3"\n')
+    assert run(*luna16(marks)) == 0
+    shown = capsys.readouterr().out
+    assert "3 patients" in shown and "taken for a patient" not in shown
+    listed.write_text("Studie\n1.1\n1.2\n1.3\n")
+    assert run(*luna16(marks)) == 0
+    assert "'Studie', the first line of seriesuids.csv, was taken for a patient" in capsys.readouterr().out
+    listed.write_text("x1\nx2\n")
+    assert run(*luna16(marks, "--only-common")) == 1
+    assert "names none of the patients that have marks" in capsys.readouterr().err
+
+
+def test_a_case_that_failed_in_the_last_detection_is_not_scored_by_an_older_result(tmp_path, capsys):
+    folders = [tmp_path / name for name in ("predictions", "truth")]
+    for folder in folders:
+        folder.mkdir()
+        write_volume(folder / "a.nii.gz", np.ones((3, 3, 3), np.uint8), Grid((3, 3, 3), np.eye(4)))
+    (folders[0] / "a.json").write_text(json.dumps({"made_from": {}, "case": "a"}))
+    assert run("maps", *folders) == 0
+    (folders[0] / "a.failed.json").write_text(json.dumps({"case": "a", "failed": "no PET"}))
+    capsys.readouterr()
+    assert run("maps", *folders) == 1
+    assert "the last run of detect failed in case a" in capsys.readouterr().err

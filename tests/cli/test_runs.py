@@ -43,6 +43,16 @@ def test_register_writes_pet_transform_and_figures(tmp_path, capsys):
     }  # fmt: skip
 
 
+def test_register_never_writes_over_the_pet_that_it_reads(tmp_path, capsys):
+    for name, place in (("ct.nii.gz", SAMPLES), ("pet.nii.gz", SAMPLES / "pet")):
+        shutil.copy(place / "phantom-02.nii.gz", tmp_path / name)
+    before = (tmp_path / "pet.nii.gz").read_bytes()
+    images = ["--ct", str(tmp_path / "ct.nii.gz"), "--pet", str(tmp_path / "pet.nii.gz")]
+    assert main(["register", *images, "--out", str(tmp_path)]) == 1
+    assert "pet.nii.gz is read and would be written over" in capsys.readouterr().err
+    assert (tmp_path / "pet.nii.gz").read_bytes() == before
+
+
 def test_serve_hands_everything_over(capfd):
     assert main(["serve", "--dry-run", "--port", "8123", "--conf", "preset", "demo"]) == 0
     assert "--host 127.0.0.1 --port 8123 --conf preset demo" in capfd.readouterr().out

@@ -336,7 +336,9 @@ def test_quality_is_words_before_the_first_review_and_figures_after(page, app):
     assert "50 %" in page.inner_text(".tiles") and "2.0 s" in page.inner_text(".tiles")
     assert page.locator("#quality table td").all_inner_texts() == ["Änna", "1", "30 s", "50 %", "0", "0"]
     # Nobody added a node: the axis begins at none all the same.
-    ticks = page.locator(".chart[aria-label='Nodes added per case'] text[text-anchor=end]").all_text_contents()
+    ticks = page.locator(
+        ".chart[aria-label='Nodes added per case'] text[text-anchor=end]"
+    ).all_text_contents()
     assert ticks[0] == "0"
 
 

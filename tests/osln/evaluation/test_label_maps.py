@@ -101,7 +101,7 @@ def test_a_truth_mask_can_be_split_into_its_parts(write):
     )
     for value in (1, 255):
         mask = replace(folders, truth=write(f"truth-{value}", a=rows((0, 3, value), (6, 3, value))))
-        with pytest.raises(ValueError, match=r"that of 1 of 1 cases has several parts \(a\): --split-truth"):
+        with pytest.raises(ValueError, match=r"truth of 1 of 1 cases .* several parts \(a\): --split-truth"):
             map_cohort(mask, PAPER)
     whole = map_cohort(replace(folders, whole_truth=True), PAPER)
     assert whole.scored["a"].n_nodes == 1
@@ -234,3 +234,55 @@ def test_ignored_findings_of_unknown_cases_are_refused(two, write):
     ignored = write("ignored", z=rows())
     with pytest.raises(ValueError, match=r"files of cases that .* lacks: z"):
         map_cohort(MapFolders(two.predictions, two.truth, ignored=ignored), PAPER)
+
+
+def test_a_mask_among_numbered_truths_is_not_taken_for_one_node(write):
+    """Each case has five nodes; that of b is a mask."""
+    five = [(2 * n, 1, n + 1) for n in range(5)]
+    predictions = write("predictions", a=rows(*five), b=rows(*five))
+    truth = write("truth", a=rows(*five), b=rows(*((start, count, 1) for start, count, _ in five)))
+    with pytest.raises(ValueError, match=r"truth of 1 of 2 cases .* several parts \(b\)"):
+        map_cohort(MapFolders(predictions, truth), PAPER)
+    cohort = map_cohort(MapFolders(predictions, truth, split_truth=True), PAPER)
+    assert [one.n_nodes for one in cohort.scored.values()] == [5, 5]
+
+
+def test_splitting_a_truth_leaves_touching_values_apart(write):
+    predictions = write("predictions", a=rows((0, 2, 1)))
+    truth = write("truth", a=rows((0, 2, 1), (2, 2, 2), (6, 2, 2)))
+    cohort = map_cohort(MapFolders(predictions, truth, split_truth=True), PAPER)
+    assert cohort.scored["a"].n_nodes == 3 and cohort.scored["a"].hits.tolist() == [True]
+
+
+def test_rejected_candidates_of_a_map_are_no_predictions_and_the_others_are_told_apart(write):
+    nodes = [(2 * n, 1, n + 1) for n in range(5)]
+    shown = rows(*((start, count, 1) for start, count, _ in nodes[:4]), (8, 1, 2))
+    folders = MapFolders(write("predictions", a=shown), write("truth", a=rows(*nodes)), rejected={"a": 2})
+    cohort = map_cohort(folders, PAPER)
+    assert cohort.scored["a"].hits.tolist() == [True] * 4 and cohort.scored["a"].n_nodes == 5
+    assert any("rejected candidates in 1 label maps were left out" in note for note in cohort.notes)
+    # Of somebody else's map nobody knows what its values are: as they are, with a note.
+    unknown = map_cohort(replace(folders, rejected={}), PAPER)
+    assert len(unknown.scored["a"].scores) == 2
+    assert any("1 of 1 predictions hold several values, some of them in" in note for note in unknown.notes)
+
+
+def test_the_approved_label_of_a_store_has_the_nodes_that_training_has(write):
+    """Two nodes that touch in a mask, and a case without a map: its parts are nodes."""
+    predictions = write("predictions", a=rows((0, 2, 1), (2, 2, 2)), b=rows((0, 2, 1), (6, 2, 2)))
+    truth = write("truth", a=rows((0, 4, 1)), b=rows((0, 2, 1), (6, 2, 1)))
+    apart = write("nodes", a=rows((0, 2, 1), (2, 2, 2))) / "a.nii.gz"
+    for split in (False, True):
+        folders = MapFolders(predictions, truth, split_truth=split, approved={"a": apart, "b": None})
+        cohort = map_cohort(folders, PAPER)
+        assert [one.n_nodes for one in cohort.scored.values()] == [2, 2]
+        assert all(one.hits.tolist() == [True, True] for one in cohort.scored.values())
+
+
+def test_a_segmentation_of_slicer_is_named_by_its_case(write):
+    folder = write("predictions", a=rows((0, 2, 1)))
+    (folder / "b.seg.nrrd").write_bytes(b"")
+    assert list(case_files(folder)) == ["a", "b"]
+    (folder / "a.seg.nrrd").write_bytes(b"")
+    with pytest.raises(ValueError, match="are both case a"):
+        case_files(folder)

@@ -74,7 +74,9 @@ def test_stage_one_tells_where_its_precision_is_read_and_whom_it_leaves_out():
     sweeps = {"a": Sweep(none + 1, np.where(high, 0, 10), none + 1, 1), "b": Sweep(none, 10 * ~high, none, 1)}
     cohort = ScoredPatients({case: scored([0.5], [1], 1) for case in "ab"}, sweeps)
     made = Report({"x": assess(cohort, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
-    words = f"precision .15 at the voxel threshold {THRESHOLDS[-1]:.6g}, 0 false positives per patient; the "
+    words = (
+        f"precision .15 at the voxel threshold {float(THRESHOLDS[-1])!r}, 0 false positives per patient; the "
+    )
     assert words + "precision leaves 1 patients without predictions out" in made.text()
     found = made.content()["sets"]["x"]["stage_one"]
     assert (found["precision"], found["without_predictions"], found["without_nodes"]) == (1.0, 1, 0)

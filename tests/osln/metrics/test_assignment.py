@@ -30,3 +30,13 @@ def test_at_every_threshold_as_many_nodes_are_found_as_the_hungarian_method_find
         assert (scores[taken] >= threshold).sum() == kept[rows, columns].sum()
     rows, columns = linear_sum_assignment(can * scores[:, None], maximize=True)
     assert scores[taken].sum() == pytest.approx((can * scores[:, None])[rows, columns].sum())
+
+
+def test_a_chain_of_thousands_is_followed_to_its_end():
+    n = 5000
+    # Prediction k hits the nodes k and k + 1 and comes the earlier the higher k is; the last one pushes all.
+    predicted, touched = np.repeat(np.arange(n), 2), np.stack([np.arange(n) + 1, np.arange(n)], 1).ravel()
+    predicted, touched = np.append(predicted, n), np.append(touched, n)
+    scores = np.append(np.linspace(0.9, 0.5, n), 0.1)
+    found_by = one_for_each(predicted, touched, scores, n + 1)
+    assert sorted(found_by) == list(range(n + 1)) and found_by[n] == n and found_by[0] == 0

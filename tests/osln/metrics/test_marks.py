@@ -119,3 +119,17 @@ def test_random_marks_score_as_in_luna16(seed):
     found, false = luna16_by_hand(candidates, nodes, ignored)
     assert sorted(scored.scores[scored.hits]) == found and sorted(scored.scores[~scored.hits]) == false
     assert found and false
+
+
+def test_marks_are_compared_by_blocks_with_the_same_result(monkeypatch):
+    rng = np.random.default_rng(3)
+    sides = [Marks(rng.uniform(0, 60, (40, 3)), rng.uniform(2, 8, 40), rng.random(40)) for _ in range(2)]
+    for name in ("default", "one-node"):
+        criterion = next(iter(CRITERIA.values())) if name == "default" else CRITERIA[name]
+        monkeypatch.setattr("osln.metrics.marks.AT_ONCE", 10**6)
+        whole = match_marks(*sides, criterion).scored()
+        monkeypatch.setattr("osln.metrics.marks.AT_ONCE", 100)
+        parts = match_marks(*sides, criterion).scored()
+        assert whole.hits.any() and not whole.hits.all()
+        np.testing.assert_array_equal(whole.scores, parts.scores)
+        np.testing.assert_array_equal(whole.hits, parts.hits)

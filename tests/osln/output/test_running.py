@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from osln import published
 from osln.output import running
+from osln.output.writing import write_scores
 from small import store as small_store
 from small.geometry import affine_of, turned
 
@@ -82,7 +83,7 @@ def test_a_broken_case_is_told_in_a_sentence_and_the_others_are_done(tmp_path, b
     assert [(one.case, one.state) for one in outcomes] == [("a", "done"), ("b", "failed"), ("c", "done")]
     assert "cannot be read as an image" in outcomes[1].sentence and "\n" not in outcomes[1].sentence
     failure = json.loads((tmp_path / "out" / "b.failed.json").read_text())
-    assert failure == {"case": "b", "failed": outcomes[1].reason}
+    assert failure == {"case": "b", "failed": outcomes[1].reason, "files": []}
     small_store.make_case(store, "b")
     assert [one.state for one in bright([store], tmp_path / "out")] == ["present", "done", "present"]
     assert not (tmp_path / "out" / "b.failed.json").exists()
@@ -119,7 +120,7 @@ def test_a_finished_case_is_left_alone_until_images_weights_or_options_change(
     assert state(extension=".nrrd") == "done" and state(extension=".nrrd") == "present"
     assert json.loads((out / "p1.json").read_text())["files"] == ["p1.nii.gz", "p1.nrrd"]
     small_store.make_case(store, "p1", faint=True)
-    assert state() == "done" and state() == "present"
+    assert state() == "failed" and state(overwrite=True) == "done" and state() == "present"
     assert not (out / "p1.nrrd").exists()
     models = tmp_path / "models"
     small_store.publish(models, ["ct"], seed=1)
@@ -151,7 +152,7 @@ def test_files_of_a_result_of_other_origin_do_not_stay_beside_the_new_one(tmp_pa
     bright([store], out, pictures=True)
     (out / "mine.png").write_bytes(b"a picture of somebody else's")
     small_store.make_case(store, "p1", faint=True)
-    bright([store], out)
+    bright([store], out, overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == ["mine.png", "p1.json", "p1.nii.gz"]
 
 
@@ -178,3 +179,45 @@ def test_an_outcome_says_the_same_in_words():
     assert done.sentence == "p1: 5 of 7 candidates kept in 3.2 s"
     assert replace(done, state="failed", reason="no CT").sentence == "p1: failed: no CT"
     assert "done before" in replace(done, state="present").sentence
+
+
+def test_the_result_of_another_ct_of_the_same_name_is_replaced_only_when_asked_to(tmp_path, bright):
+    out = tmp_path / "out"
+    for person, hu in (("alice", small_store.ct()), ("bob", np.flip(small_store.ct(), 0).copy())):
+        (tmp_path / person).mkdir()
+        small_store.write(tmp_path / person / "ct.nii.gz", hu)
+    [first] = bright([tmp_path / "alice" / "ct.nii.gz"], out)
+    before = (out / "ct.nii.gz").read_bytes()
+    [other] = bright([tmp_path / "bob" / "ct.nii.gz"], out)
+    assert (first.state, other.state) == ("done", "failed")
+    assert "the result of another CT that is called ct too" in other.reason
+    assert (out / "ct.nii.gz").read_bytes() == before and json.loads((out / "ct.json").read_text())[
+        "candidates"
+    ]
+    [replaced] = bright([tmp_path / "bob" / "ct.nii.gz"], out, overwrite=True)
+    assert replaced.state == "done" and (out / "ct.nii.gz").read_bytes() != before
+
+
+def test_a_file_that_is_not_of_a_run_is_never_replaced(tmp_path, bright):
+    small_store.make_case(tmp_path / "store", "p1")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "p1.nii.gz").write_bytes(b"drawn by hand")
+    for overwrite in (False, True):
+        [outcome] = bright([tmp_path / "store"], out, overwrite=overwrite)
+        assert outcome.state == "failed" and "p1.nii.gz in" in outcome.reason
+        assert "was not written by this command" in outcome.reason
+    assert (out / "p1.nii.gz").read_bytes() == b"drawn by hand"
+
+
+def test_a_case_that_failed_has_no_scores_of_an_earlier_run(tmp_path, bright):
+    for name in ("a", "b"):
+        small_store.make_case(tmp_path / "store", name)
+    out = tmp_path / "out"
+    bright([tmp_path / "store"], out, every=True)
+    write_scores(out)
+    assert set(json.loads((out / "scores.json").read_text())) == {"a", "b"}
+    (tmp_path / "store" / "b.nii.gz").write_bytes(b"no image")
+    bright([tmp_path / "store"], out, every=True)
+    write_scores(out)
+    assert set(json.loads((out / "scores.json").read_text())) == {"a"} and (out / "b.nii.gz").is_file()

@@ -61,3 +61,8 @@ def test_cts_without_lungs_and_without_a_common_part_are_refused():
 
     with pytest.raises(ValueError, match="no part in common"):
         register_pet(ct, pet(moved(900.0)), far)
+
+
+def test_a_pet_in_becquerels_is_refused_before_it_is_moved_by_chance():
+    with pytest.raises(ValueError, match="is it in Bq/ml or counts"):
+        register_pet(body(), volume(pet().array * 5000), None)

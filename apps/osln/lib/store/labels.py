@@ -23,7 +23,7 @@ from lib.store.work import tidy_after
 from lib.who import author
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
-from osln.imaging.labelmaps import packed_labels, read_label_file
+from osln.imaging.labelmaps import packed_labels, read_label_file, read_label_map
 from osln.imaging.node_changes import compare_values, crumbs
 from osln.imaging.single_nodes import as_stored, single_nodes, told_apart
 from osln.imaging.study import check_not_the_tumor
@@ -84,7 +84,7 @@ def _tumor(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
     """The stored contour; None if there is none that can be read."""
     path = store.label_path(case, "gtv")
     try:
-        return read_label_file(path, ct.grid).layers[0] if path.is_file() else None
+        return read_label_map(path, ct.grid) if path.is_file() else None
     except ValueError:
         return None
 
@@ -271,7 +271,7 @@ def _stored(case: str, tag: str, path: Path, ct: Volume) -> np.ndarray | None:
     if not path.is_file():
         return None
     try:
-        return read_label_file(path, ct.grid).layers[0]
+        return read_label_map(path, ct.grid)
     except ValueError as error:
         logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
         return None
@@ -316,6 +316,6 @@ def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
     if not path.is_file():
         return None
     try:
-        return read_label_file(path, ct.grid).layers[0] != 0
+        return read_label_map(path, ct.grid) != 0
     except ValueError:
         return None

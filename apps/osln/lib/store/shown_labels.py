@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.store.shelf import Shelf
 from osln.imaging.grid import Volume
-from osln.imaging.labelmaps import read_label_file
+from osln.imaging.labelmaps import read_label_map
 from osln.store.revisions import Revision, Revisions
 from osln.store.stored_nodes import stored_nodes
 
@@ -88,7 +88,7 @@ def shown_label(
     values = np.zeros(ct.grid.shape, dtype=dtype)
     contour = store.label_path(case, "gtv")
     if contour.is_file():
-        values[read_label_file(contour, ct.grid).layers[0] != 0] = tumor
+        values[read_label_map(contour, ct.grid) != 0] = tumor
     elif nodes is None:
         return ShownLabel(ct, None, tumor, found)
     if nodes is not None:

@@ -128,6 +128,7 @@ def _cases(options: argparse.Namespace, stack: ExitStack, bar: tqdm) -> list[Cas
     """The cases of this part; refuses a folder for results that would mix them with the images."""
     from osln.dicom.intake.roi_names import load_rules
     from osln.output.inputs import Reading, chosen_cases, find_cases, part_of
+    from osln.store.layout import store_around
 
     reading = Reading(
         ROWS[options.model],
@@ -142,6 +143,10 @@ def _cases(options: argparse.Namespace, stack: ExitStack, bar: tqdm) -> list[Cas
     cases = chosen_cases(find_cases(options.inputs, reading, stack, progress), options.cases)
     if any(case.lies_in(options.out) for case in cases):
         raise ValueError(f"the results would lie among the images in {options.out}: choose another folder")
+    if store := store_around(options.out):
+        raise ValueError(
+            f"the results would lie in {store}, among the labels of its cases: choose a folder outside it"
+        )
     if options.cluster is not None and any(Path(one).suffix.lower() == ".zip" for one in options.inputs):
         raise ValueError(
             "the other computers of a cluster do not see an unpacked archive: unpack it yourself"

@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import add_json, command, tell
+from osln.cli.options import add_json, command, refuse_overwriting, tell
 from osln.cli.progress import each
 from osln.metrics.criteria import AVERAGINGS, CRITERIA, PAPER, PAPER_AVERAGING
 
@@ -99,9 +99,17 @@ def check(options: argparse.Namespace) -> None:
     if options.compare and options.compare.resolve() == options.predictions.resolve():
         raise ValueError("--compare names the same predictions again")
     written = None if options.json in (None, "-") else Path(options.json)
-    for path in (written, options.markdown, options.curve):
-        if path is not None and not path.parent.is_dir():
+    outputs = [path for path in (written, options.markdown, options.curve) if path is not None]
+    for path in outputs:
+        if not path.parent.is_dir():
             raise ValueError(f"there is no folder {path.parent} to write {path.name} into")
+    named = [options.predictions, options.truth, options.compare]
+    named += [getattr(options, name, None) for name in ("ignore", "patients", "scores", "probabilities")]
+    given = [path for path in named if path is not None]
+    inside = [one for path in given if path.is_dir() for one in path.iterdir()]
+    # Scores that are not there yet would be read as such the next time.
+    scores = [options.predictions / name for name in SCORES]
+    refuse_overwriting(outputs, [*given, *inside, *scores])
     if options.kind == "maps" and not options.scores:
         for name in SCORES:
             if (options.truth / name).is_file() and not (options.predictions / name).is_file():
@@ -137,8 +145,16 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
         options.whole_predictions,
         options.only_common,
         in_part(options.truth),
+        approved(options.truth),
+        rejected(predictions),
     )
     return map_cohort(folders, criterion, lambda cases: each(cases, predictions.name))
+
+
+def store_of(truth: Path) -> Path | None:
+    """The store whose approved labels lie in a folder, if they do."""
+    folder = truth.resolve()
+    return folder.parent.parent if folder.parts[-2:] == ("labels", "final") else None
 
 
 def in_part(truth: Path) -> list[str]:
@@ -146,11 +162,39 @@ def in_part(truth: Path) -> list[str]:
     from osln.store.approved import approved_cases
     from osln.store.parts import partial_cases
 
-    folder = truth.resolve()
-    if folder.parts[-2:] != ("labels", "final"):
-        return []
-    store = folder.parent.parent
-    return partial_cases(store, approved_cases(store))
+    store = store_of(truth)
+    return partial_cases(store, approved_cases(store)) if store else []
+
+
+def approved(truth: Path) -> dict[str, Path | None]:
+    """The maps that tell the nodes of a store's approved labels apart, as training has them."""
+    from osln.evaluation.label_maps import case_files
+    from osln.store.layout import node_map
+
+    store = store_of(truth)
+    return {case: node_map(store, case) for case in case_files(truth)} if store else {}
+
+
+def rejected(predictions: Path) -> dict[str, int]:
+    """Values of rejected candidates in the label maps that `detect` has written.
+
+    Raises:
+        ValueError: The last run of `detect` failed in a case, whose label map is that of an earlier one.
+    """
+    from osln.output.label_maps import WITH_REJECTED
+    from osln.output.writing import failure_path, read_result
+
+    shown = {}
+    for path in predictions.glob("*.json"):
+        content = read_result(path)
+        if failure_path(predictions, path.stem).is_file():
+            raise ValueError(
+                f"the last run of detect failed in case {path.stem}, what lies in {predictions} is older: run "
+                f"it again, or take the files of the case and {path.stem}.failed.json away"
+            )
+        if content.get("made_from", {}).get("with_rejected"):
+            shown[path.stem] = WITH_REJECTED["rejected candidate"]
+    return shown
 
 
 def report(options: argparse.Namespace) -> "Report":

@@ -4,7 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -110,6 +110,17 @@ def add_out(parser: Any, meaning: str, *, default: Path | None = None, required:
     parser.add_argument(
         "-o", "--out", type=Path, default=default, required=required and default is None, help=meaning
     )
+
+
+def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Looks whether a command would write over what it reads.
+
+    Raises:
+        ValueError: It would; says which file.
+    """
+    inputs = {path.resolve() for path in read}
+    if lost := [path for path in written if path.resolve() in inputs]:
+        raise ValueError(f"{lost[0]} is read and would be written over: write elsewhere")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:

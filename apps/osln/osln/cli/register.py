@@ -7,8 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from osln.cli.options import add_out, command
+from osln.cli.options import add_out, command, refuse_overwriting
 from osln.cli.progress import shares
+
+PET, TRANSFORM, FIGURES, PICTURE = "pet.nii.gz", "ct_to_pet.h5", "registration.json", "registration.png"
+"""What is written."""
 
 
 def add_parser(commands: Any) -> None:
@@ -24,6 +27,9 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Register, write, and show the figures, which are JSON."""
+    folder: Path = options.out
+    places = [folder / name for name in (PET, TRANSFORM, FIGURES, PICTURE)]
+    refuse_overwriting(places, [one for one in (options.ct, options.pet, options.pet_ct) if one])
     import SimpleITK as sitk
 
     from osln.files.whole import write_atomically
@@ -36,14 +42,16 @@ def run(options: argparse.Namespace) -> int:
     pet_ct = read_volume(options.pet_ct) if options.pet_ct else None
     with shares() as tell:
         result = register_pet(ct, pet, pet_ct, on_progress=lambda share, words: tell(words, share))
-    folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
-    write_volume(folder / "pet.nii.gz", result.pet.array, result.pet.grid)
-    sitk.WriteTransform(result.transform, str(folder / "ct_to_pet.h5"))
+    write_volume(folder / PET, result.pet.array, result.pet.grid)
+    sitk.WriteTransform(result.transform, str(folder / TRANSFORM))
     figures = json.dumps(asdict(result.quality) | {"warnings": result.warnings}, indent=1) + "\n"
-    write_atomically(folder / "registration.json", figures.encode())
+    write_atomically(folder / FIGURES, figures.encode())
     if pet_ct is not None:
         title = f"{options.ct.name}: {result.quality.method}"
-        save_picture(draw_registration(ct, pet_ct, result.transform, title), folder / "registration.png")
+        save_picture(draw_registration(ct, pet_ct, result.transform, title), folder / PICTURE)
+    else:
+        # One of an earlier run shows another motion.
+        (folder / PICTURE).unlink(missing_ok=True)
     sys.stdout.write(figures)
     return 0

@@ -102,7 +102,17 @@ def _delimiter(header: str) -> str:
     return next((sign for sign in (",", "\t", ";") if sign in header), ",")
 
 
-PATIENT = ("patient", "seriesuid", "case", "patient_id", "case_id")
+PATIENT = (
+    "patient",
+    "seriesuid",
+    "case",
+    "patient_id",
+    "case_id",
+    "patientid",
+    "caseid",
+    "seriesinstanceuid",
+    "id",
+)
 
 
 def read_patients(path: Path) -> list[str]:
@@ -112,8 +122,11 @@ def read_patients(path: Path) -> list[str]:
         ValueError: The file cannot be read, is empty, or names a patient twice.
     """
     try:
-        lines = [line.split(",")[0].strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=_delimiter(file.readline()))
+            file.seek(0)
+            lines = [cells[0].strip() for cells in reader if cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as a list of patients: {error}") from error
     patients = [line for line in lines if line]
     if patients and patients[0].lower() in PATIENT:

@@ -1,7 +1,7 @@
 """Cohorts from folders of label maps and probability maps."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from osln.files.images import split_suffix
 from osln.imaging.grid import Grid, Volume, read_volume
 from osln.imaging.instances import CONNECTIVITY, instances
 from osln.imaging.labelmaps import whole_numbers
+from osln.imaging.single_nodes import as_stored, single_nodes
 from osln.metrics.criteria import Criterion
 from osln.metrics.matching import Matching, find_overlaps, match
 from osln.metrics.sweep import Sweep, sweep
@@ -34,13 +35,16 @@ class MapFolders:
         level: Predictions are the 26-connected components of `predictions >= level`, scored by their mean.
         ignored: Label maps of findings that make a prediction neither true nor false; a case without
             a file has none.
-        split_truth: Nodes are the 26-connected components of the truth, whatever their values.
-        whole_truth: One node for each value also where no truth has more than one; else several parts of a
-            single value are refused, because nobody knows whether they are nodes.
+        split_truth: Nodes are the 26-connected components of each value of the truth.
+        whole_truth: One node for each value also where a truth has only one; else several parts of a single
+            value are refused, because nobody knows whether they are nodes.
         whole_predictions: One prediction for each value; else the 26-connected components of a prediction
             map of a single value are predictions of their own, unless a file has scores by value.
         only_common: Leave cases out that are in one folder only, instead of refusing them.
         in_part: Cases that are left out, because their truth is known in part.
+        approved: Of cases whose truth is the approved label of a store: the map that tells its nodes apart,
+            or None, so that its parts are nodes, as they are in training.
+        rejected: Of cases whose label map also shows what was rejected: the value, which is no prediction.
     """
 
     predictions: Path
@@ -54,6 +58,8 @@ class MapFolders:
     whole_predictions: bool = False
     only_common: bool = False
     in_part: Sequence[str] = ()
+    approved: Mapping[str, Path | None] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
 
 
 def map_cohort(
@@ -96,18 +102,13 @@ def map_cohort(
         )
     matchings: dict[str, Matching] = {}
     sweeps: dict[str, Sweep] = {}
-    most = 0
-    parted = 0
+    parted = torn = 0
     several: list[str] = []
     for case in watched(cases):
         reference = _read(case, "truth", true[case])
         grid = reference.grid
-        nodes = _labels(case, "truth", reference)
-        if folders.split_truth:
-            nodes = ndimage.label(nodes != 0, CONNECTIVITY)[0]
-        values_of = np.count_nonzero(np.unique(nodes))
-        most = max(most, values_of)
-        if values_of == 1 and ndimage.label(nodes != 0, CONNECTIVITY)[1] > 1:
+        nodes = _nodes(case, reference, folders)
+        if case not in folders.approved and _parted(nodes)[1]:
             several.append(case)
         image = _read(case, "prediction", found[case], grid)
         if folders.level is not None:
@@ -118,9 +119,12 @@ def map_cohort(
                 sweeps[case] = sweep(prob, nodes, criterion=criterion, spacing_mm=grid.spacing_mm)
         else:
             labels = _labels(case, "prediction", image)
+            if case in folders.rejected:
+                labels = np.where(labels == folders.rejected[case], 0, labels)
             if scores is None and not folders.whole_predictions:
                 labels, of_one_value = _parted(labels)
                 parted += of_one_value
+                torn += not of_one_value and single_nodes(labels)[1] > np.count_nonzero(np.unique(labels))
             values = (
                 _mean_probabilities(case, labels, maps, grid) if maps else scores_of(case, labels, scores)
             )
@@ -129,17 +133,24 @@ def map_cohort(
             other = _labels(case, "ignored findings", _read(case, "ignored findings", ignored[case], grid))
             hitting = find_overlaps(labels, other, replace(criterion, radius=None)).hitting
             matchings[case] = matchings[case].ignoring(hitting)
-    if most == 1 and several and not folders.whole_truth:
+    if several and not folders.whole_truth:
         raise ValueError(
-            f"no truth holds more than one value, that of {len(several)} of {len(cases)} cases has several "
-            f"parts ({', '.join(several[:3])}): --split-truth takes each part for a node, --whole-truth the "
-            "value for one"
+            f"the truth of {len(several)} of {len(cases)} cases holds one value in several parts "
+            f"({', '.join(several[:3])}): --split-truth takes each part of a value for a node, --whole-truth "
+            "each value for one"
         )
     if parted:
         notes.append(
             f"{parted} of {len(cases)} predictions hold one value in several parts: each part was taken for "
             "a prediction of its own; --whole-predictions takes them for one"
         )
+    if torn:
+        notes.append(
+            f"{torn} of {len(cases)} predictions hold several values, some of them in several parts: each "
+            "value was taken for one prediction"
+        )
+    if folders.rejected:
+        notes.append(f"rejected candidates in {len(folders.rejected)} label maps were left out")
     if ignored and folders.level is not None:
         notes.append("the sweep of the voxel threshold does not know ignored findings, so it was left out")
     return ScoredPatients.of(matchings, sweeps or None, left_out, notes)
@@ -160,6 +171,8 @@ def case_files(folder: Path) -> dict[str, Path]:
         case, suffix = split_suffix(path)
         if not suffix or not path.is_file():
             continue
+        # Slicer's segmentations end with two suffixes.
+        case = case.removesuffix(".seg") if suffix.lower() == ".nrrd" else case
         if case in found:
             raise ValueError(f"{found[case].name} and {path.name} in {folder} are both case {case}: keep one")
         found[case] = path
@@ -232,6 +245,17 @@ def _labels(case: str, what: str, volume: Volume) -> np.ndarray:
         return whole_numbers(volume.array)
     except ValueError as error:
         raise ValueError(f"case {case}, {what}: {error}") from error
+
+
+def _nodes(case: str, truth: Volume, folders: MapFolders) -> np.ndarray:
+    """A value for each node of the truth."""
+    nodes = _labels(case, "truth", truth)
+    if case in folders.approved:
+        apart = folders.approved[case]
+        what = "map of its nodes"
+        kept = None if apart is None else _labels(case, what, _read(case, what, apart, truth.grid))
+        nodes = as_stored(nodes, kept)
+    return single_nodes(nodes)[0] if folders.split_truth else nodes
 
 
 def _parted(labels: np.ndarray) -> tuple[np.ndarray, bool]:

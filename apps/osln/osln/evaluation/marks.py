@@ -75,6 +75,16 @@ def mark_cohort(
         cases = read_patients(patients)
         for name, found in marks.items():
             left_out += _strangers(files[name], found, set(cases), only_common)
+        if named and not named & set(cases):
+            raise ValueError(
+                f"{patients.name} names none of the patients that have marks: it begins with {cases[0]!r}, "
+                f"the marks are of {min(named)!r} and others; give one id a line, as the tables have it"
+            )
+        if cases[0] not in named:
+            notes.append(
+                f"{cases[0]!r}, the first line of {patients.name}, was taken for a patient without any mark: "
+                "if it is a heading, take it away"
+            )
     if not cases:
         raise ValueError(
             f"{predictions.name} and {truth.name} hold no mark and no list of patients was given"

@@ -111,7 +111,7 @@ class Report:
             remarks += [f"{name}: {text}" for text in _left_out(one, self.averaging)]
             reached = one.curve.false_positives[-1]
             if np.isfinite(one.best_threshold):
-                remarks.append(f"{name}: best F1 at the score {one.best_threshold:.6g}")
+                remarks.append(f"{name}: best F1 at the score {float(one.best_threshold)!r}")
             if reached < max(one.false_positives):
                 remarks.append(
                     f"{name}: the curve ends at {reached:.3g} false positives per patient; beyond it the "
@@ -172,7 +172,7 @@ def _left_out(one: Evaluation, averaging: Averaging) -> list[str]:
         return [*told, "stage one: no voxel threshold has a precision of .15"]
     return [
         *told,
-        f"stage one: precision .15 at the voxel threshold {one.stage_one.threshold:.6g}, "
+        f"stage one: precision .15 at the voxel threshold {float(one.stage_one.threshold)!r}, "
         f"{one.stage_one.false_positives:.3g} false positives per patient; the precision leaves "
         f"{one.stage_one.without_predictions if predicting else 0} patients without predictions out",
     ]
@@ -199,7 +199,7 @@ def _title(name: str, one: Evaluation) -> str:
     if name.startswith("froc_"):
         return f"sensitivity at {name.removeprefix('froc_')} FP per patient"
     if name in AT_THRESHOLD:
-        kept = "all scores" if one.threshold == -np.inf else f"score from {one.threshold:g}"
+        kept = "all scores" if one.threshold == -np.inf else f"score from {float(one.threshold)!r}"
         return f"{TITLES[name]}, {kept}"
     if name == "mfroc":
         return f"mFROC at {', '.join(f'{target:g}' for target in one.false_positives)}"

@@ -38,6 +38,29 @@ class LabelFile:
     names: dict[tuple[int, int], str]
 
 
+def read_label_map(path: str | Path, ct: Grid) -> np.ndarray:
+    """A label of which no layer lies over another, as (x, y, z) on the CT's grid; see `read_label_file`.
+
+    Segments of a further layer get values behind those of the layers before it.
+
+    Raises:
+        ValueError: As `read_label_file`; or segments of several layers share voxels, or have too many values.
+    """
+    first, *others = read_label_file(path, ct).layers
+    if not others:
+        return first
+    merged = first.astype(np.uint32)
+    for layer in others:
+        over = layer != 0
+        if (merged[over] > 0).any():
+            raise ValueError(
+                f"{Path(path).name} holds segments that lie over each other: give each voxel to one of them "
+                "(in 3D Slicer: Segment Editor, Masking, allow no overlap)"
+            )
+        merged[over] = layer[over] + merged.max()
+    return whole_numbers(merged)
+
+
 def read_label_file(path: str | Path, ct: Grid) -> LabelFile:
     """Reads a label and maps it onto the CT's grid.
 

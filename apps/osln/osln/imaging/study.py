@@ -88,7 +88,7 @@ def check_pet(case: str, pet: Volume) -> None:
         ValueError: If it holds NaN, one value everywhere, or values that no body has.
     """
     _check_values(case, "PET", pet)
-    _check_suv(case, pet)
+    check_suv(pet, f"case {case}: ")
 
 
 def check_overlap(case: str, ct: Grid, pet: Grid) -> None:
@@ -140,15 +140,23 @@ def _check_values(case: str, what: str, volume: Volume) -> None:
         )
 
 
-def _check_suv(case: str, pet: Volume) -> None:
-    """Refuses a PET whose values cannot be SUVs, which by definition are about 1 on average in a body."""
+def check_suv(pet: Volume, where: str = "") -> None:
+    """Refuses a PET whose values cannot be SUVs, which by definition are about 1 on average in a body.
+
+    Args:
+        pet: In SUV, as it is believed.
+        where: Put before the sentence.
+
+    Raises:
+        ValueError: They cannot.
+    """
     sample = pet.array[::2, ::2, ::2]
     taken_up = sample[sample > 0]
     middle = float(np.median(taken_up)) if taken_up.size else 0.0
     if middle > HIGHEST_MEDIAN_SUV:
         raise ValueError(
-            f"case {case}: half of the PET lies above {middle:.3g}, and SUVs by body weight are about 1 in a "
-            "body: is it in Bq/ml or counts? Convert it to SUVbw (./scripts/osln import does)"
+            f"{where}half of the PET lies above {middle:.3g}, and SUVs by body weight are about 1 in a body: "
+            "is it in Bq/ml or counts? Convert it to SUVbw (./scripts/osln import does)"
         )
 
 

@@ -36,16 +36,23 @@ def one_for_each(predicted: np.ndarray, touched: np.ndarray, scores: np.ndarray,
     for prediction, node in zip(predicted.tolist(), touched.tolist(), strict=True):
         choices.setdefault(prediction, []).append(node)
 
-    def place(prediction: int, tried: set[int]) -> bool:
-        for node in choices[prediction]:
-            if node in tried:
+    for first in sorted(choices, key=lambda one: (-scores[one], one)):
+        tried: set[int] = set()
+        # Who looks for a node, the next ones to ask, and what each would take: a chain may be long.
+        asking, left = [first], [iter(choices[first])]
+        taking: list[int] = []
+        while asking:
+            node = next((one for one in left[-1] if one not in tried), None)
+            if node is None:
+                asking.pop(), left.pop()
+                if taking:
+                    taking.pop()
                 continue
             tried.add(node)
-            if found_by[node] < 0 or place(int(found_by[node]), tried):
-                found_by[node] = prediction
-                return True
-        return False
-
-    for prediction in sorted(choices, key=lambda one: (-scores[one], one)):
-        place(prediction, set())
+            taking.append(node)
+            if found_by[node] < 0:
+                found_by[taking] = asking
+                break
+            asking.append(int(found_by[node]))
+            left.append(iter(choices[asking[-1]]))
     return found_by

@@ -11,6 +11,9 @@ import numpy as np
 from osln.metrics.criteria import Criterion
 from osln.metrics.matching import Matching, Overlaps, ratio_fits
 
+AT_ONCE = 2_000_000
+"""Distances that are computed together."""
+
 
 @dataclass(frozen=True)
 class Marks:
@@ -68,20 +71,37 @@ def _overlaps(predictions: Marks, nodes: Marks, criterion: Criterion) -> Overlap
     if nodes.radius_mm is None:
         raise ValueError("the nodes have no radius: give a column radius_mm or diameter_mm")
     of_nodes = np.asarray(nodes.radius_mm, dtype=np.float64)
-    apart = np.linalg.norm(predictions.center_mm[:, None] - nodes.center_mm[None], axis=2)
-    fits = np.ones(apart.shape, dtype=bool)
-    if criterion.overlap == "center":
-        meets = apart < of_nodes
-    else:
-        of_predictions = np.zeros(0) if predictions.radius_mm is None else predictions.radius_mm
-        meets = apart < of_predictions[:, None] + of_nodes
-        if criterion.overlap == "iou":
-            fits = _sphere_iou(apart, of_predictions[:, None], of_nodes) >= criterion.least_iou - 1e-9
-    if criterion.radius is not None and len(predictions):
-        fits = fits & ratio_fits(np.asarray(predictions.radius_mm)[:, None], of_nodes)
-    predicted, touched = np.nonzero(meets)
+    of_predictions = np.zeros(len(predictions))
+    if predictions.radius_mm is not None:
+        of_predictions = np.asarray(predictions.radius_mm, dtype=np.float64)
+    reach = np.zeros(len(predictions)) if criterion.overlap == "center" else of_predictions
+    predicted, touched, apart = _meeting(predictions.center_mm, reach, nodes.center_mm, of_nodes)
+    ours, theirs = of_predictions[predicted], of_nodes[touched]
+    fits = np.ones(len(predicted), dtype=bool)
+    if criterion.overlap == "iou":
+        fits = _sphere_iou(apart, ours, theirs) >= criterion.least_iou - 1e-9
+    if criterion.radius is not None:
+        fits = fits & ratio_fits(ours, theirs)
     labels = (np.arange(1, len(predictions) + 1), np.arange(1, len(nodes) + 1))
-    return Overlaps(*labels, predicted, touched, fits[predicted, touched])
+    return Overlaps(*labels, predicted, touched, fits)
+
+
+def _meeting(
+    center_mm: np.ndarray, radius_mm: np.ndarray, others_mm: np.ndarray, others_radius_mm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of the spheres of both sides that meet, in order, and the distances of their centers.
+
+    Looked for by blocks: all distances at once of what a small file may name would fill the memory.
+    """
+    step = max(1, AT_ONCE // max(len(others_mm), 1))
+    found: list[tuple[np.ndarray, ...]] = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
+    for start in range(0, len(center_mm), step):
+        block = slice(start, start + step)
+        apart = np.linalg.norm(center_mm[block, None] - others_mm[None], axis=2)
+        one, other = np.nonzero(apart < radius_mm[block, None] + others_radius_mm)
+        found.append((one + start, other, apart[one, other]))
+    predicted, touched, distance = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return predicted, touched, distance
 
 
 def _sphere_iou(apart: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

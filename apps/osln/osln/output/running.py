@@ -5,10 +5,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from osln.files.arrays import write_json
 from osln.output.cases import Case, Tell, load_for
 from osln.output.result import result
-from osln.output.writing import Wanted, failure_path, finish, is_finished, made_from, write_files
+from osln.output.writing import (
+    Wanted,
+    check_place,
+    failure_path,
+    finish,
+    is_finished,
+    made_from,
+    note_failure,
+    read_result,
+    write_files,
+)
 from osln.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -82,6 +91,7 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
     made = made_from(case, pipeline, wanted)
     if not overwrite and is_finished(case.name, made, wanted):
         return Outcome(case.name, PRESENT)
+    check_place(case, made, wanted, overwrite=overwrite)
     with case.files(tell) as files:
         study, left_out = load_for(pipeline.row, files.paths)
         warnings = [*files.warnings, *left_out]
@@ -114,6 +124,8 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
 
 def _note_failure(case: Case, reason: str, wanted: Wanted) -> None:
     try:
-        write_json(failure_path(wanted.out, case.name), {"case": case.name, "failed": reason})
+        # What a stopped run left is known by this file.
+        left = read_result(failure_path(wanted.out, case.name)).get("files", [])
+        note_failure(wanted.out, case.name, reason, left)
     except OSError as error:
         logger.warning("the failure of case %s could not be written down: %s", case.name, error)

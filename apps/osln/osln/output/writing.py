@@ -1,6 +1,7 @@
 """The files of one case: label map, DICOM and picture, and the JSON that makes them a finished result."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -135,9 +136,11 @@ def write_files(
         )
     objects = _dicom(found, study, about, wanted, series) if series is not None else {}
     path = result_path(wanted.out, case)
-    former = read_result(path)
-    path.unlink(missing_ok=True)
+    former = _replaceable(case, wanted)
     names = [Path(name).name for name in former.get("files", [])]
+    begun = sorted({*names, *(one.name for one in wanted.files(case))})
+    note_failure(wanted.out, case, "it was stopped while its files were written", begun)
+    path.unlink(missing_ok=True)
     if former.get("made_from") != about["made_from"]:
         for name in names:
             (wanted.out / name).unlink(missing_ok=True)
@@ -163,12 +166,54 @@ def write_files(
     return list(dict.fromkeys([*names, *(path.name for path in wanted.files(case)), *scores]))
 
 
+def check_place(case: Case, made: dict[str, Any], wanted: Wanted, *, overwrite: bool) -> None:
+    """Refuses to put the result of a case in the place of something else.
+
+    Args:
+        case: What is about to be looked at.
+        made: `made_from`.
+        wanted: What is to be written.
+        overwrite: Whether the result of another CT may go.
+
+    Raises:
+        ValueError: A file there is not of this command, or the result there is that of another CT.
+    """
+    former = _replaceable(case.name, wanted)
+    before, now = (one.get("inputs", {}).get("ct") for one in (former.get("made_from", {}), made))
+    if before and now and before != now and not overwrite:
+        raise ValueError(
+            f"{wanted.out} holds the result of another CT that is called {case.name} too: choose another "
+            "folder for this one, or let it replace that one (--overwrite)"
+        )
+
+
+def _replaceable(case: str, wanted: Wanted) -> dict[str, Any]:
+    """The former result of a case, or what a stopped run left of one; {} if there is none."""
+    former = read_result(result_path(wanted.out, case)) or read_result(failure_path(wanted.out, case))
+    ours = {Path(name).name for name in former.get("files", [])}
+    if strange := [one.name for one in wanted.files(case) if one.exists() and one.name not in ours]:
+        raise ValueError(
+            f"{', '.join(strange)} in {wanted.out} was not written by this command: choose another folder, "
+            "or take it away"
+        )
+    return former
+
+
+def note_failure(out: Path, case: str, reason: str, files: Sequence[str] = ()) -> None:
+    """Writes down why a case has no result; `files` may lie there all the same."""
+    write_json(failure_path(out, case), {"case": case, "failed": reason, "files": list(files)})
+
+
 def write_scores(out: Path) -> None:
-    """Writes the scores of the finished cases whose label maps hold every candidate, for `evaluate maps`."""
+    """Writes the scores of the finished cases whose label maps hold every candidate, for `evaluate maps`.
+
+    A case that failed has none, also where the files of an earlier run still lie there.
+    """
     scores = {}
     for path in sorted(out.glob("*.json")):
         content = read_result(path)
-        if SCORES in content.get("files", []):
+        lasts = "failed" not in content and not failure_path(out, path.stem).is_file()
+        if lasts and SCORES in content.get("files", []):
             drawn = set(content["drawn"])
             scores[path.stem] = {
                 str(one["id"]): one["score"] for one in content["candidates"] if one["id"] in drawn

@@ -14,7 +14,7 @@ from osln.dicom.web.client import PacsError
 from osln.dicom.writing.from_store import NOTE, approved, local_time
 from osln.dicom.writing.segmentation import seg
 from osln.dicom.writing.tumor_seg import tumor_seg
-from osln.imaging.labelmaps import read_label_file
+from osln.imaging.labelmaps import read_label_map
 from osln.pacs.fetching import same_images
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import Entry, Outbox
@@ -97,7 +97,7 @@ def as_object(mirror: PacsMirror, case: str, tag: str, revision: Revision) -> Da
     path = label_revisions(mirror.root, case, tag).path(revision.revision)
     at = local_time(revision.at)
     author = Author(True, at, person=revision.by, revision=revision.revision, note=NOTE)
-    return tumor_seg(read_label_file(path, ct.grid).layers[0], ct, author, uids)
+    return tumor_seg(read_label_map(path, ct.grid), ct, author, uids)
 
 
 def _deliver_label(mirror: PacsMirror, outbox: Outbox, entry: Entry) -> int:

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from osln.imaging.grid import Grid, Volume
+from osln.imaging.study import check_suv
 from osln.registration.frames import resample_through
 from osln.registration.quality import Agreement, Quality, agreement, covered_part, folding_share
 from osln.registration.rigid import align_rigid, center_mm, translation
@@ -78,14 +79,16 @@ def register_pet(
         The PET, figures of quality and the transform.
 
     Raises:
-        ValueError: If an image is too small, constant, holds values that are not finite, or if the images
-            have nothing in common.
+        ValueError: If an image is too small, constant, holds values that are not finite, if the PET cannot
+            be in SUV, or if the images have nothing in common.
 
     Reference: the paper's section 4.1 with its reference [14] (Jin et al., MICCAI 2019).
     """
     begun = time.perf_counter()
     tell = on_progress or (lambda share, words: None)
     tell(0.0, "preparing the images")
+    # The working PET is cut off at an SUV that nothing else would reach.
+    check_suv(pet)
     fixed = working_ct(ct, "the planning CT")
     small_pet = working_pet(pet)
     warnings: list[str] = []

@@ -27,6 +27,14 @@ class StorePaths:
     truth: Path | None
 
 
+def store_around(folder: str | Path) -> Path | None:
+    """The folder of cases that a folder is or lies in; None if it lies in none."""
+    at = Path(folder).resolve()
+    labels = (Path("labels", kind) for kind in ("gtv", "final", "original"))
+    known = [Path("datastore_v2.json"), *labels]
+    return next((one for one in (at, *at.parents) if any((one / name).exists() for name in known)), None)
+
+
 def check_case(case: str) -> str:
     """The id itself if it is fit to be a file name.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from osln.imaging.grid import Grid
-from osln.imaging.labelmaps import read_label_file
+from osln.imaging.labelmaps import read_label_map
 from osln.imaging.single_nodes import as_stored
 from osln.store.layout import node_map, one_file
 from osln.store.revisions import label_revisions
@@ -33,6 +33,6 @@ def stored_nodes(root: Path, case: str, ct: Grid, revision: int | None = None) -
         path = label_revisions(root, case, "final").path(revision)
     if path is None:
         return None
-    label = read_label_file(path, ct).layers[0]
+    label = read_label_map(path, ct)
     apart = node_map(root, case, revision)
-    return as_stored(label, None if apart is None else read_label_file(apart, ct).layers[0])
+    return as_stored(label, None if apart is None else read_label_map(apart, ct))

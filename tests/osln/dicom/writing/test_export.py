@@ -25,6 +25,7 @@ from small.export import (
     write,
 )
 from small.nodes import check_with_dciodvfy
+from small.segmentation import segmentation
 
 __all__ = ["store"]
 
@@ -91,8 +92,10 @@ def test_nodes_keep_their_numbers_through_revisions(store):
 def test_a_label_that_was_copied_into_the_store_by_hand_has_no_revision_or_name(store):
     submit(store, mask_of(FEET))
     write(store / "labels" / "final" / "p1.nii.gz", mask_of(FEET, HEAD))
-    dataset = pydicom.dcmread(export(store).paths[0])
+    exported = export(store)
+    dataset = pydicom.dcmread(exported.paths[0])
 
+    assert "is not revision 1 of Anna Nadel, the newest one" in exported.warnings[0]
     assert [segment.SegmentLabel for segment in dataset.SegmentSequence] == ["lymph node 1", "lymph node 2"]
     assert not dataset.ContentCreatorName
     assert dataset.SeriesDescription == "OSLN Label: approved lymph nodes"
@@ -175,7 +178,7 @@ def test_a_result_of_numbered_candidates_is_exported_from_its_json_and_label_map
     (store.parent / "answer.json").write_text(json.dumps({"params": result()}))
     exported = export(store, what=str(store.parent / "answer.json"), formats=("seg",))
 
-    assert [path.name for path in exported.paths] == ["p1-answer.seg.dcm"]
+    assert [path.name for path in exported.paths] == ["p1-prediction-answer.seg.dcm"]
     np.testing.assert_array_equal(at(seg_of(exported, store), "lymph node 2"), mask_of(HEAD))
 
 
@@ -210,3 +213,47 @@ def test_the_command_line_writes_files_and_refuses_without_a_traceback(store):
     assert failed.returncode == 1
     assert failed.stderr.startswith("case p1 has no stored prediction")
     assert not (store.parent / "no").exists()
+
+
+def test_the_name_of_a_result_makes_it_no_approved_label(store):
+    submit(store, mask_of(FEET, HEAD))
+    approved = {path.name: path.read_bytes() for path in export(store).paths}
+    write(store.parent / "final.nii.gz", mask_of(FEET) + 2 * mask_of(HEAD))
+    (store.parent / "final.json").write_text(json.dumps({"params": result()}))
+    exported = export(store, what=str(store.parent / "final.json"))
+
+    assert [path.name for path in exported.paths] == [
+        "p1-prediction-final.seg.dcm", "p1-prediction-final.rtstruct.dcm",
+    ]  # fmt: skip
+    assert {name: (store.parent / "out" / name).read_bytes() for name in approved} == approved
+
+
+@pytest.mark.parametrize("characters", ["ISO_IR 192", "ISO_IR 144", "ISO_IR 100", None])
+def test_names_of_any_alphabet_come_back_in_both_forms(store, characters):
+    names = {"ISO_IR 192": "Иванов^Юрий", "ISO_IR 144": "Иванов^Юрий", "ISO_IR 100": "Müller^Jörg"}
+    tags = {"SpecificCharacterSet": characters, "PatientName": names.get(characters, "Doe^Jane")}
+    write_dicom(store.parent / "ct", ct_slices(**tags, ReferringPhysicianName=tags["PatientName"]))
+    for person in ("Anna Nadel", "Łukasz Żółć"):
+        submit(store, mask_of(FEET), by=person)
+        seg, rtstruct = (pydicom.dcmread(path) for path in export(store).paths)
+        for dataset in (seg, rtstruct):
+            assert str(dataset.PatientName) == str(dataset.ReferringPhysicianName) == tags["PatientName"]
+        assert str(seg.ContentCreatorName) == f"{person}^"
+        assert str(rtstruct.OperatorsName) == person
+        # The CT's own characters stay for systems that read no others, as long as they can say everything.
+        kept = characters is not None and (person == "Anna Nadel" or characters == "ISO_IR 192")
+        assert seg.SpecificCharacterSet == rtstruct.SpecificCharacterSet
+        assert seg.SpecificCharacterSet == (characters if kept else "ISO_IR 192")
+
+
+def test_a_label_in_layers_is_exported_whole(store):
+    final = store / "labels" / "final" / "p1.seg.nrrd"
+    final.parent.mkdir(parents=True)
+    segmentation(final, [mask_of(FEET), mask_of(HEAD)], AXIAL, [(0, 1, "a"), (1, 1, "b")])
+    final.rename(final.with_name("p1.nrrd"))
+    exported = export(store)
+    assert exported.nodes == 2
+    segmentation(final, [mask_of(FEET), mask_of(FEET)], AXIAL, [(0, 1, "a"), (1, 1, "b")])
+    final.rename(final.with_name("p1.nrrd"))
+    with pytest.raises(ValueError, match="segments that lie over each other"):
+        export(store)

@@ -80,9 +80,10 @@ def export_case(
         nodes, name = predicted(ct.grid, path, stored_result(Path(store), case)), "prediction"
     else:
         result = read_result(what)
-        nodes, name = predicted(ct.grid, label_map or _beside(Path(what)), result), Path(what).stem
-        # A result that is named by its case says nothing more.
-        name = "prediction" if name == case else name
+        nodes, name = predicted(ct.grid, label_map or _beside(Path(what)), result), "prediction"
+        # No name of a file makes a prediction the approved nodes.
+        if Path(what).stem not in (case, name):
+            name = f"{name}-{Path(what).stem}"
     nodes = replace(
         nodes, labels=on_ct_series(nodes.labels, nodes.grid, series, "the label map"), grid=series.grid
     )

@@ -24,7 +24,7 @@ from osln.dicom.nodes import (
 )
 from osln.imaging.distance import tumor_distance_mm
 from osln.imaging.grid import Grid
-from osln.imaging.labelmaps import read_label_file
+from osln.imaging.labelmaps import read_label_map
 from osln.imaging.single_nodes import nodes_of
 from osln.rows.experiments import PROXIMAL_MM
 from osln.store.layout import node_map, one_file
@@ -73,7 +73,7 @@ def predicted(grid: Grid, label_map: str | Path, result: Mapping[str, Any]) -> N
     if not path.is_file():
         raise ValueError(f"there is no label map {path}; store a prediction first, or say where it lies")
     at = datetime.fromtimestamp(path.stat().st_mtime)
-    return predicted_nodes(read_label_file(path, grid).layers[0], grid, result, at)
+    return predicted_nodes(read_label_map(path, grid), grid, result, at)
 
 
 def approved(
@@ -114,6 +114,11 @@ def approved(
     else:
         author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
         former = chain[::-1]
+        if chain:
+            warnings.append(
+                f"{path.name} in labels/final is not revision {chain[0].revision} of {chain[0].by}, the "
+                "newest one: something else has written it since, and nobody is named as its author"
+            )
     history = []
     for one in former:
         label = revisions.path(one.revision)
@@ -217,7 +222,7 @@ def _former_prediction(
 
 def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]:
     """Zone of each node by the distance of its center to the tumor (paper, section 3.1)."""
-    mask = None if tumor is None else read_label_file(tumor, grid).layers[0] != 0
+    mask = None if tumor is None else read_label_map(tumor, grid) != 0
     numbers = sorted(values_of(labels))
     if mask is None or not mask.any() or not numbers:
         return {}
@@ -231,8 +236,8 @@ def _zones(labels: np.ndarray, grid: Grid, tumor: Path | None) -> dict[int, str]
 
 def _told_apart(label: Path, kept: Path | None, grid: Grid) -> tuple[np.ndarray, bool]:
     """A stored label with a value for each node, as far as that is known; whether these are its numbers."""
-    mask = read_label_file(label, grid).layers[0]
-    nodes = nodes_of(mask, None if kept is None else read_label_file(kept, grid).layers[0])
+    mask = read_label_map(label, grid)
+    nodes = nodes_of(mask, None if kept is None else read_label_map(kept, grid))
     return nodes, nodes is not mask and kept is not None and kept.name.endswith(NUMBERS)
 
 

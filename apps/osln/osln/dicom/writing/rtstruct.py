@@ -16,6 +16,7 @@ from osln import __version__
 from osln.dicom.nodes import MANUFACTURER, NOTHING, NodeSet, content_label, title
 from osln.dicom.reading.slices import LPS_TO_RAS
 from osln.dicom.reading.source import CtSeries
+from osln.dicom.writing.character_set import declare_character_set
 from osln.dicom.writing.contours import outlines
 from osln.imaging.grid import Grid
 
@@ -136,6 +137,7 @@ def structure_set(
     dataset.StructureSetROISequence = [_region(roi, ct) for roi in rois]
     dataset.ROIContourSequence = [_contours(roi, frames, boxes.get(roi.number), ct) for roi in rois]
     dataset.RTROIObservationsSequence = [_observation(roi, heading.person) for roi in rois]
+    declare_character_set(dataset, ct.headers[0])
     return dataset
 
 
@@ -149,10 +151,6 @@ def _header(ct: CtSeries, heading: Heading) -> FileDataset:
     dataset.is_little_endian, dataset.is_implicit_VR = True, True
     dataset.SOPClassUID, dataset.SOPInstanceUID = RTSTRUCT_CLASS, meta.MediaStorageSOPInstanceUID
     first = ct.headers[0]
-    if "SpecificCharacterSet" in first:
-        dataset.SpecificCharacterSet = first.SpecificCharacterSet
-    else:
-        dataset.SpecificCharacterSet = "ISO_IR 192"
     restore_identity(dataset, ct)
     dataset.Modality = "RTSTRUCT"
     dataset.SeriesInstanceUID = heading.series_uid or generate_uid(prefix=None)

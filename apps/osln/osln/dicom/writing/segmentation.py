@@ -27,6 +27,7 @@ from osln.dicom.nodes import (
     title,
 )
 from osln.dicom.reading.source import CtSeries
+from osln.dicom.writing.character_set import declare_character_set
 from osln.dicom.writing.rtstruct import COPIED, restore_identity
 
 
@@ -85,6 +86,7 @@ def segmentation(
         ("SeriesTime", time),
     ):
         setattr(dataset, keyword, value)
+    declare_character_set(dataset, ct.headers[0])
     return dataset
 
 

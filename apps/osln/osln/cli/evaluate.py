@@ -189,8 +189,8 @@ def rejected(predictions: Path) -> dict[str, int]:
         content = read_result(path)
         if failure_path(predictions, path.stem).is_file():
             raise ValueError(
-                f"the last run of detect failed in case {path.stem}, what lies in {predictions} is older: run "
-                f"it again, or take the files of the case and {path.stem}.failed.json away"
+                f"the last run of detect failed in case {path.stem}, what lies in {predictions} is older: "
+                f"run it again, or take the files of the case and {path.stem}.failed.json away"
             )
         if content.get("made_from", {}).get("with_rejected"):
             shown[path.stem] = WITH_REJECTED["rejected candidate"]

@@ -112,7 +112,7 @@ def test_what_cannot_be_fused_is_told():
         fused_map(ROWS["lf-learned"], MAPS, DISTANCE)
     with pytest.raises(ValueError, match="needs the primary tumor"):
         fused_map(ROWS["lf-mean"], MAPS, None)
-    with pytest.raises(ValueError, match="and ct, ef has none"):
+    with pytest.raises(ValueError, match="none of ct, ef has one"):
         mean_fusion(("ct", "ef"))
     with pytest.raises(ValueError, match=r"the proximal zone .* 0 node voxels .* at least 100"):
         FusionLesson(("ct-proximal",)).fit()

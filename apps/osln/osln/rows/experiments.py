@@ -293,6 +293,8 @@ HANDED = "handed"
 
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 """The four networks of the paper's Figure 3."""
+ALL_FUSION = (*LATE_FUSION, "ef")
+"""And the one of early fusion that knows no zone: one more opinion on every voxel (docs/results-fusion.md)."""
 
 ROWS = {
     row.name: row
@@ -307,8 +309,8 @@ ROWS = {
             # More nodes among as many false candidates as by the maximum (docs/results-shipped.md).
             Row(
                 f"osln-{name}",
-                f"LF by mean log odds, stratified, {CLASSIFIERS[name].title}",
-                LATE_FUSION,
+                f"LF and EF by mean log odds, {CLASSIFIERS[name].title}",
+                ALL_FUSION,
                 name,
                 fusion="mean",
             )
@@ -334,6 +336,7 @@ ROWS = {
         Row("gated-strata", "one EF network, four soft strata", ("gated-strata",), served=False),
         Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
         Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
+        Row("lf-ef-mean", "LF and EF by mean log odds", ALL_FUSION, fusion="mean", served=False),
         Row("lf-learned", "LF by learned weights, stratified", LATE_FUSION, fusion="learned", served=False),
         Row("lf-outside", "LF, stratified, outside the tumor", LATE_FUSION, in_tumor=False, served=False),
         Row(

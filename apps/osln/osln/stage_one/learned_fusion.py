@@ -103,17 +103,16 @@ def mean_fusion(segmenters: Sequence[str]) -> LearnedFusion:
 
 
 def by_zone(segmenters: Sequence[str]) -> dict[str, list[str]]:
-    """Names of networks by zone, in the order in which the zones come up.
+    """Names of networks by zone, in the order in which the zones come up; one without a zone is in each.
 
     Raises:
-        ValueError: If a network belongs to no zone.
+        ValueError: If no network belongs to a zone.
     """
-    zones: dict[str, list[str]] = {}
-    for name in segmenters:
-        zones.setdefault(SEGMENTERS[name].zone, []).append(name)
-    if unzoned := zones.get("all"):
-        raise ValueError(f"log odds are fused inside the zones, and {', '.join(unzoned)} has none")
-    return zones
+    own = {name: SEGMENTERS[name].zone for name in segmenters}
+    zones = list(dict.fromkeys(zone for zone in own.values() if zone != "all"))
+    if not zones:
+        raise ValueError(f"log odds are fused inside the zones, and none of {', '.join(segmenters)} has one")
+    return {zone: [name for name, of in own.items() if of in (zone, "all")] for zone in zones}
 
 
 @dataclass
@@ -125,7 +124,7 @@ class FusionLesson:
     by a number.
 
     Args:
-        segmenters: Networks that are fused, each of one zone.
+        segmenters: Networks that are fused, some of them of one zone.
     """
 
     segmenters: Sequence[str]

@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     times = [["size", "weights", "training step, s", "stage one of a patient, s", "the same, float32"]]
     for name, checkpoint in learned.items():
         cohort = PhantomCohort(options.work, SIZES[name], sizes=trainings[name].cohort.sizes)
-        at = threshold(checkpoint, [cohort.column(case) for case in cohort.cases("validation")])
+        at = threshold([checkpoint], [cohort.column(case) for case in cohort.cases("validation")])
         columns = {
             "default phantoms": [cohort.column(case) for case in cohort.cases("test")],
             PLANTED: list(planted(options.data, options.work, SIZES[name], options.planted)),
         }
         for title, asked in columns.items():
-            tests[title][name] = found(checkpoint, at, asked)
+            tests[title][name] = found([checkpoint], at, asked)
         weights = sum(one.numel() for one in checkpoint.state_dict.values())
         seconds = (
             step_seconds(SIZES[name], options.network, columns["default phantoms"][:4]),

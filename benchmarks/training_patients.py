@@ -4,10 +4,12 @@ One network of stage one (demo preset) learns from patients of each kind, equall
 Each is asked about the same default phantoms and about the same patients planted into LUNG1-001, which no
 network learns from. Its threshold is that for precision .10 on the same default validation phantoms. All
 planted patients share one CT, and their PET is synthetic: the figures compare kinds, they are none of
-patients. What was made is kept in --work, and a stopped run goes on.
+patients. With --seeds each network learns several times, and their mean (of the log odds) is asked too. What
+was made is kept in --work, and a stopped run goes on.
 
     ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
     ./benchmarks/run training_patients --data FOLDER --kinds default mixed --steps 2400
+    ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz --also CT-B.nii.gz --seeds 2
 """
 
 import argparse
@@ -26,18 +28,20 @@ from benchmarks.planted import FIRST_SEED, as_study, ct_key, read_lung1
 from osln.cli.engines import cores
 from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
 from osln.imaging.column_file import load_column, save_column
-from osln.imaging.lung_column import LungColumn, compact, prepare
+from osln.imaging.lung_column import LungColumn, compact, prepare, zone_of
 from osln.jobs.processes import Processes
 from osln.metrics.bootstrap import resamples
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.matching import Scored, match
+from osln.metrics.sweep import sweep
 from osln.phantom.planted.planting import PLANTING, plant
 from osln.reproduction.run import make_all
 from osln.rows.experiments import SEGMENTERS
 from osln.rows.presets import PRESETS, Preset
 from osln.stage_one.candidates import find_candidates
 from osln.stage_one.inference import Predictor
-from osln.stage_one.validation import sweeps
+from osln.stage_one.learned_fusion import log_odds
+from osln.stage_one.validation import inside_zone
 from osln.weights.checkpoint import Checkpoint
 
 DEMO = PRESETS["demo"]
@@ -46,6 +50,7 @@ PRECISION = "0.10"
 DRAWS = 300
 PHANTOM_KINDS = ("default", "realistic", "mixed")
 WITH_REAL = "mixed-and-real-CTs"
+WITH_MORE = "mixed-and-more-real-CTs"
 PLANTED = "planted into LUNG1-001"
 
 
@@ -59,11 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--background", type=Path, nargs="+", default=[], metavar="CT", help="real CTs to learn from besides"
     )
     parser.add_argument(
+        "--also",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CT",
+        help="real CTs of one more kind besides these",
+    )
+    parser.add_argument(
         "--kinds",
         nargs="+",
-        choices=(*PHANTOM_KINDS, WITH_REAL),
+        choices=(*PHANTOM_KINDS, WITH_REAL, WITH_MORE),
         metavar="KIND",
-        help="of patients to learn from (default: all, the last one with --background)",
+        help="of patients to learn from (default: all, the last two with --background and --also)",
     )
     parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
     parser.add_argument("--train", type=int, default=120, help="patients to learn from (%(default)s)")
@@ -75,8 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
-    if WITH_REAL in (options.kinds or ()) and not options.background:
-        parser.error(f"{WITH_REAL} needs real CTs: give --background")
+    for kind, given, option in (
+        (WITH_REAL, options.background, "--background"),
+        (WITH_MORE, options.also, "--also"),
+    ):
+        if kind in (options.kinds or ()) and not given:
+            parser.error(f"{kind} needs real CTs: give {option}")
     if min(options.planted, options.test) < 2:
         parser.error("--planted and --test must be at least 2: intervals are over patients")
     trainings = trainings_of(options)
@@ -85,13 +102,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, reason in failed.items():
         sys.stderr.write(f"{name}: {reason}\n")
     learned = made({f"{kind} {seed}": one for (kind, seed), one in trainings.items()})
+    asked = {name: [one] for name, one in learned.items()}
+    for kind in dict.fromkeys(kind for kind, _ in trainings):
+        several = [one for name, one in learned.items() if name.rpartition(" ")[0] == kind]
+        if len(several) > 1:
+            asked[f"{kind}, mean of {len(several)}"] = several
     cohort = PhantomCohort(options.work, DEMO, sizes=sizes_of(options))
     tests = {
         "default phantoms": [cohort.column(case) for case in cohort.cases("test")],
         PLANTED: list(planted(options.data, options.work, DEMO, options.planted)),
     }
     watched = [cohort.column(case) for case in cohort.cases("validation")]
-    networks = {name: (one, threshold(one, watched)) for name, one in learned.items()}
+    networks = {name: (one, threshold(one, watched)) for name, one in asked.items()}
     for title, columns in tests.items():
         report(title, {name: found(*one, columns) for name, one in networks.items()})
     return 1 if failed else 0
@@ -110,6 +132,9 @@ def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTrain
     if options.background:
         real = tuple(Background(path.absolute()) for path in options.background)
         cohorts[WITH_REAL] = replace(cohorts["mixed"], backgrounds=real)
+    if options.also:
+        more = tuple(Background(path.absolute()) for path in (*options.background, *options.also))
+        cohorts[WITH_MORE] = replace(cohorts["mixed"], backgrounds=more)
     return {
         (kind, seed): KeptTraining(cohort, DEMO, options.network, options.steps, seed)
         for kind, cohort in cohorts.items()
@@ -129,9 +154,32 @@ def planted(data: Path, work: Path, preset: Preset, count: int) -> Iterator[Lung
         yield load_column(path)[0]
 
 
-def threshold(checkpoint: Checkpoint, columns: Sequence[LungColumn]) -> float:
-    """The one for `PRECISION` on these patients."""
-    return operating_thresholds(Counts.of(sweeps(checkpoint, columns)))[PRECISION]
+class Together:
+    """Trainings of one network asked together: the mean of their log odds; of one, what it says itself."""
+
+    def __init__(self, checkpoints: Sequence[Checkpoint]) -> None:
+        # Single precision: figures should not depend on the processor more than they must.
+        self._networks = [Predictor(one, number_format="f32") for one in checkpoints]
+        self.zone = SEGMENTERS[checkpoints[0].name].zone
+
+    def probability(self, column: LungColumn) -> np.ndarray:
+        """(x, y, z) float32."""
+        maps = [one.probability(column) for one in self._networks]
+        if len(maps) == 1:
+            return maps[0]
+        odds = np.exp(np.mean([log_odds(one) for one in maps], axis=0))
+        return (odds / (1 + odds)).astype(np.float32)
+
+
+def threshold(checkpoints: Sequence[Checkpoint], columns: Sequence[LungColumn]) -> float:
+    """The one for `PRECISION` on these patients, of trainings that are asked together."""
+    asked = Together(checkpoints)
+    swept = []
+    for column in columns:
+        nodes = np.asarray(column.nodes)
+        inside = inside_zone(asked.probability(column), nodes, zone_of(column, asked.zone))
+        swept.append(sweep(*inside).with_missed(column.nodes_outside(asked.zone)))
+    return operating_thresholds(Counts.of(swept))[PRECISION]
 
 
 def report(title: str, asked: Mapping[str, Sequence[Scored]]) -> None:
@@ -156,12 +204,12 @@ def report(title: str, asked: Mapping[str, Sequence[Scored]]) -> None:
     print_table(("network", *first, "minus the first's", "found at all", "false a patient"), rows)
 
 
-def found(checkpoint: Checkpoint, at: float, columns: Sequence[LungColumn]) -> list[Scored]:
+def found(checkpoints: Sequence[Checkpoint], at: float, columns: Sequence[LungColumn]) -> list[Scored]:
     """Candidates above a threshold with their mean probability; nodes outside the column are missed."""
-    predictor = Predictor(checkpoint, number_format="f32")
+    asked = Together(checkpoints)
     told = []
     for column in columns:
-        candidates, labels = find_candidates(predictor.probability(column), at, column)
+        candidates, labels = find_candidates(asked.probability(column), at, column)
         scores = np.array([one.score for one in candidates], dtype=float)
         pairs = match(labels, np.asarray(column.nodes), scores).scored()
         told.append(Scored(pairs.scores, pairs.hits, pairs.n_nodes + column.nodes_outside()))

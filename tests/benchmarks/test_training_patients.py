@@ -3,8 +3,18 @@
 from argparse import Namespace
 
 import numpy as np
+import pytest
 
-from benchmarks.training_patients import PHANTOM_KINDS, WITH_REAL, sizes_of, trainings_of
+from benchmarks.training_patients import (
+    PHANTOM_KINDS,
+    WITH_MORE,
+    WITH_REAL,
+    Together,
+    sizes_of,
+    trainings_of,
+)
+from osln.stage_one.inference import Predictor
+from small.store import untrained
 
 
 def test_each_kind_is_learned_from_alike(tmp_path):
@@ -41,8 +51,30 @@ def test_only_the_kinds_asked_for_are_learned_from(tmp_path):
     assert list(trainings_of(asked)) == [("default", 0), (WITH_REAL, 0)]
 
 
-def _options(folder, *, train=8, steps=7, seeds=1, background=(), kinds=None):
+def test_further_real_cts_are_a_kind_of_their_own(tmp_path):
+    cts = [tmp_path / f"{name}.nii.gz" for name in ("liver", "chest")]
+    for path in cts:
+        path.write_bytes(path.name.encode())
+    trainings = trainings_of(_options(tmp_path, background=cts[:1], also=cts[1:]))
+    real, more = (trainings[kind, 0].cohort for kind in (WITH_REAL, WITH_MORE))
+    assert len(real.backgrounds) == 1 and more.backgrounds[0] == real.backgrounds[0]
+    assert [one.path.name for one in more.backgrounds] == ["liver.nii.gz", "chest.nii.gz"]
+
+
+def test_trainings_are_asked_together_by_the_mean_of_their_log_odds(monkeypatch):
+    said = iter([0.5, 0.9, 0.9])
+    monkeypatch.setattr(
+        Predictor, "__init__", lambda self, *_, **__: vars(self).update(says=np.float32(next(said)))
+    )
+    monkeypatch.setattr(Predictor, "probability", lambda self, column: np.full((1, 1, 1), self.says))
+    network = untrained("ef")
+    # Odds 1 and 9: their geometric mean is 3.
+    assert Together([network, network]).probability(None).item() == pytest.approx(0.75)
+    assert Together([network]).probability(None).item() == np.float32(0.9)
+
+
+def _options(folder, *, train=8, steps=7, seeds=1, background=(), also=(), kinds=None):
     options = Namespace(work=folder, network="ef", train=train, validation=2, test=2)
-    vars(options).update(steps=steps, seeds=seeds, background=background, kinds=kinds)
+    vars(options).update(steps=steps, seeds=seeds, background=background, also=also, kinds=kinds)
     assert sizes_of(options) == {"train": train, "validation": 2, "test": 2}
     return options

@@ -66,7 +66,7 @@ def folder(tmp_path, monkeypatch):
     file = tmp_path / "tagger"
     file.write_bytes(b"tagger")
     thresholds = dict.fromkeys(CLASSIFIERS, POINTS) | {
-        name: {"0.15": 0.5} for name in ("lf-stratified", "lf-mean")
+        name: {"0.15": 0.5} for name in ("lf-stratified", "lf-ef-mean")
     }
     networks = {name: untrained(name) for name in (*STAGE_ONE, *CLASSIFIERS)}
     about = {"origin": "phantom", "trained_on": "phantom"}

@@ -99,7 +99,7 @@ def test_a_change_of_label_weights_operating_point_or_image_makes_it_anew(root, 
 
 def test_what_two_second_stages_are_handed_by_two_fusions_lies_beside_each_other(root, store):
     store.set_thresholds("lf-stratified", {"0.15": 0.6})
-    store.set_thresholds("lf-mean", {"0.15": 0.3})
+    store.set_thresholds("lf-ef-mean", {"0.15": 0.3})
     few, more = cache_of(root, store, row="osln"), cache_of(root, store, row="osln-set-glnet")
     assert (few.threshold, more.threshold) == (0.6, 0.3)
     for cache in (few, more, few, more):

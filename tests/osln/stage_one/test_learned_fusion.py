@@ -54,6 +54,14 @@ def test_the_mean_of_the_log_odds_by_hand():
     np.testing.assert_allclose(fused.ravel(), odds / (1 + odds), rtol=1e-5)
 
 
+def test_a_network_without_a_zone_is_one_more_voice_in_each():
+    fused = fused_map(ROWS["lf-ef-mean"], MAPS | {"ef": line(0.5, 0.9, 0.25)}, DISTANCE)
+
+    # The third odds: 1, 9 and 1/3.
+    odds = np.array([1, 1 * 9 * 9, 3 * 1 / 3]) ** (1 / 3)
+    np.testing.assert_allclose(fused.ravel(), odds / (1 + odds), rtol=1e-5)
+
+
 def test_where_no_network_of_the_zone_says_anything_the_map_is_zero():
     silent = MAPS | {"ct-proximal": line(0.0, 0.5, 0), "ef-proximal": line(0.0005, 0.9, 0)}
     assert LEARNED(silent, DISTANCE)[0, 0, 0] == 0 < LEARNED(silent, DISTANCE)[1, 0, 0]

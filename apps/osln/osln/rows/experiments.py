@@ -294,7 +294,7 @@ HANDED = "handed"
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 """The four networks of the paper's Figure 3."""
 ALL_FUSION = (*LATE_FUSION, "ef")
-"""And the one of early fusion that knows no zone: one more opinion on every voxel (docs/results-fusion.md)."""
+"""And early fusion without zones: one more opinion on every voxel (docs/results-shipped.md)."""
 
 ROWS = {
     row.name: row

@@ -15,7 +15,7 @@ from small.columns import small_column
 from small.store import untrained
 
 CLASSIFIERS = sorted({row.classifier for row in ROWS.values() if row.served and row.classifier})
-STAGE_ONE = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
+STAGE_ONE = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal", "ef")
 FALSE = np.s_[0:2, 0:2, 0:2]
 """A candidate of each patient that is no node."""
 POINTS = {"0.5": 0.75, "1": 0.25, "2": 0.25, "3": 0.25, "4": 0.25, "6": 0.25}

@@ -104,7 +104,7 @@ def test_what_two_second_stages_are_handed_by_two_fusions_lies_beside_each_other
     assert (few.threshold, more.threshold) == (0.6, 0.3)
     for cache in (few, more, few, more):
         cache.get("d", asked_of(cache))
-    assert len(FindsBright.asked) == 8 and len(files(root)) == 2, "each was made once"
+    assert len(FindsBright.asked) == 9 and len(files(root)) == 2, "each was made once"
 
 
 def test_tags_lie_beside_the_set_and_belong_to_their_tagger(root, store):

@@ -31,7 +31,15 @@ def highest_below(level: float) -> float:
 
 def test_every_row_that_the_networks_can_make_has_a_threshold_for_each_precision():
     points = operating_points({name: untrained(name) for name in SERVED_SEGMENTERS}, [small_column(0)])
-    rows = {"lf-stratified", "lf-mean", "lf-ef-mean", "lf", "ct-stratified", "ef-stratified", *SERVED_SEGMENTERS}
+    rows = {
+        "lf-stratified",
+        "lf-mean",
+        "lf-ef-mean",
+        "lf",
+        "ct-stratified",
+        "ef-stratified",
+        *SERVED_SEGMENTERS,
+    }
     assert set(points) == rows
     assert points["lf"][0]["0.15"] == pytest.approx(highest_below(0.9))
     assert points["ef"][0]["0.15"] == pytest.approx(highest_below(0.3))

@@ -71,7 +71,7 @@ def use_tiny_networks(monkeypatch) -> None:
 
 
 def publish_stage_one(models: ModelStore, **metadata: object) -> dict[str, Version]:
-    """Publishes the networks of rows with a second stage; they have seen nobody unless the metadata say so."""
+    """Publishes the networks of rows with a second stage; they have seen nobody unless metadata say so."""
     return {name: published(models, untrained(name), **metadata) for name in ALL_FUSION}
 
 

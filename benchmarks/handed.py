@@ -31,7 +31,7 @@ from osln.reproduction.plan import Network, Plan
 from osln.reproduction.reading import row_patients
 from osln.reproduction.run import make_all, open_cohort
 from osln.reproduction.stage_one import read_counts
-from osln.rows.experiments import CLASSIFIERS, LATE_FUSION, OPERATING_POINT, ROWS, Row
+from osln.rows.experiments import ALL_FUSION, CLASSIFIERS, OPERATING_POINT, ROWS, Row
 from osln.rows.paper import COHORT_SIZES
 from osln.rows.presets import PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
@@ -41,7 +41,9 @@ from osln.stage_two.candidate_sets import CandidateSet, candidate_set
 from osln.stage_two.validation import scored_patients
 from osln.weights.checkpoint import load_checkpoint
 
-HANDED = tuple((fusion, at) for fusion in ("max", "mean") for at in (OPERATING_POINT, "0.10"))
+FUSIONS = {"max": "lf-stratified", "mean": "lf-mean", "mean with EF": "lf-ef-mean"}
+"""Rows of stage one by what a report calls them."""
+HANDED = tuple((fusion, at) for fusion in FUSIONS for at in (OPERATING_POINT, "0.10"))
 WITHOUT_TAGS = tuple(
     name for name, one in CLASSIFIERS.items() if not one.tags and one.network != "quality-glnet"
 )
@@ -93,9 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def rows_of(classifiers: Sequence[str]) -> dict[str, Row]:
     """By what a report calls them; the paper's way of handing over first."""
     return {
-        f"{name}, {fusion} at {at}": ROWS["lf-stratified"].changed(
-            classifier=name, fusion=fusion, handed_at=at
-        )
+        f"{name}, {fusion} at {at}": ROWS[FUSIONS[fusion]].changed(classifier=name, handed_at=at)
         for name in classifiers
         for fusion, at in HANDED
     }
@@ -110,7 +110,7 @@ def asked(
     artifacts: Artifacts, rows: Mapping[str, Row], columns: Iterator[LungColumn]
 ) -> dict[str, list[Scored]]:
     """What the rows find in other patients, by their names."""
-    networks = {name: artifacts.training(Network(name, 1, 0, ())).path for name in LATE_FUSION}
+    networks = {name: artifacts.training(Network(name, 1, 0, ())).path for name in ALL_FUSION}
     predictors = {
         name: Predictor(load_checkpoint(path), number_format="f32") for name, path in networks.items()
     }

@@ -9,6 +9,7 @@ from osln.output.cases import UnusableCase
 from osln.output.inputs import Reading, chosen_cases, find_cases, part_of
 from osln.rows.experiments import ROWS
 from small import store as small_store
+from small.dicom import ct_slices, write_dicom
 
 
 def find(*paths, row="ct", **options):
@@ -91,3 +92,13 @@ def test_results_would_lie_among_images_in_the_folders_of_the_images_only(store)
     [case] = chosen_cases(find(store), ["a"])
     assert case.lies_in(store) and case.lies_in(store / "pet") and case.lies_in(store / ".." / "store")
     assert not case.lies_in(store / "nodes") and not case.lies_in(store.parent)
+
+
+def test_patients_without_a_usable_ct_are_told_by_numbers_through_all_folders(tmp_path):
+    for name in ("one", "other"):
+        # One slice is no CT of a patient.
+        slices = ct_slices(name=name, PatientID=name)[:1]
+        write_dicom(tmp_path / name, slices)
+    found = find(tmp_path / "one", tmp_path / "other")
+    assert names(found) == ["unusable-01", "unusable-02"]
+    assert all(isinstance(case, UnusableCase) and case.reason for case in found)

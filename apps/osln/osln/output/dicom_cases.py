@@ -81,6 +81,7 @@ def dicom_cases(
     *,
     keep_identity: bool = False,
     on_progress: Progress | None = None,
+    unusable: int = 0,
 ) -> list[Case]:
     """The cases among the studies of a folder or archive, and the patients of whom there can be none.
 
@@ -90,6 +91,7 @@ def dicom_cases(
         required: Of "pet" and "tumor": what a case must have.
         keep_identity: Call cases by patient id.
         on_progress: Told of headers that were read.
+        unusable: Patients of other sources of whom there can be no case; the numbers go on from there.
     """
     plans, skipped = plan_cases(source.series(on_progress))
     cases: list[Case] = [
@@ -100,7 +102,7 @@ def dicom_cases(
     lost = [one for one in skipped if one.patient not in usable]
     return cases + [
         UnusableCase(f"unusable-{number:02d}", f"{one.what}: {one.reason}")
-        for number, one in enumerate(lost, start=1)
+        for number, one in enumerate(lost, start=unusable + 1)
     ]
 
 

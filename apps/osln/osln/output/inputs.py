@@ -71,6 +71,7 @@ def find_cases(
             tuple(required),
             keep_identity=reading.keep_identity,
             on_progress=on_progress,
+            unusable=sum(isinstance(case, UnusableCase) for case in cases),
         )
         if not found:
             raise ValueError(

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from osln.retraining import candidate_cache
-from osln.rows.experiments import ALL_FUSION, PRESETS, Preset
+from osln.rows.experiments import LATE_FUSION, PRESETS, Preset
 from osln.store.splits import assign
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
@@ -71,8 +71,8 @@ def use_tiny_networks(monkeypatch) -> None:
 
 
 def publish_stage_one(models: ModelStore, **metadata: object) -> dict[str, Version]:
-    """Publishes the networks of rows with a second stage; they have seen nobody unless metadata say so."""
-    return {name: published(models, untrained(name), **metadata) for name in ALL_FUSION}
+    """Publishes the networks of late fusion, which have seen nobody unless the metadata say so."""
+    return {name: published(models, untrained(name), **metadata) for name in LATE_FUSION}
 
 
 def published(models: ModelStore, checkpoint: Checkpoint, **metadata: object) -> Version:

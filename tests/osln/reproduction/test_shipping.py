@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from osln.reproduction import shipping
-from osln.rows.experiments import LATE_FUSION, PRESETS, ROWS
+from osln.rows.experiments import PRESETS, ROWS
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.shipped import write_shipped
 from small.columns import small_column
 from small.store import untrained
 
 CLASSIFIERS = sorted({row.classifier for row in ROWS.values() if row.served and row.classifier})
-STAGE_ONE = (*LATE_FUSION, "ef")
+STAGE_ONE = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 FALSE = np.s_[0:2, 0:2, 0:2]
 """A candidate of each patient that is no node."""
 POINTS = {"0.5": 0.75, "1": 0.25, "2": 0.25, "3": 0.25, "4": 0.25, "6": 0.25}
@@ -66,7 +66,7 @@ def folder(tmp_path, monkeypatch):
     file = tmp_path / "tagger"
     file.write_bytes(b"tagger")
     thresholds = dict.fromkeys(CLASSIFIERS, POINTS) | {
-        name: {"0.15": 0.5} for name in ("lf-stratified", "lf-ef-mean")
+        name: {"0.15": 0.5} for name in ("lf-stratified", "lf-mean")
     }
     networks = {name: untrained(name) for name in (*STAGE_ONE, *CLASSIFIERS)}
     about = {"origin": "phantom", "trained_on": "phantom"}
@@ -86,7 +86,7 @@ def test_curves_of_the_validation_patients_come_into_the_manifest(folder):
     expected = [(float(name), at, pytest.approx(47 / 48)) for name, at in POINTS.items()]
     told = [(one["fp_per_patient"], one["threshold"], one["sensitivity"]) for one in curve["points"]]
     assert [(fp, pytest.approx(at), share) for fp, at, share in expected] == told
-    files = {name: after["networks"][name]["sha256"] for name in (*LATE_FUSION, "tag")}
+    files = {name: after["networks"][name]["sha256"] for name in (*STAGE_ONE, "tag")}
     assert curve["weights"] == files
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from osln.rows.detectors import DETECTOR_RECIPES
 from osln.rows.experiments import (
-    ALL_FUSION,
     CLASSIFIERS,
     LATE_FUSION,
     NETWORKS,
@@ -90,9 +89,7 @@ def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
     rows = {row.classifier: row for row in ROWS.values() if row.classifier and row.turns == 1}
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
-        by_mean = row.classifier in ("set-glnet", "numbers")
-        assert row.setting.segmenters == (ALL_FUSION if by_mean else LATE_FUSION)
-        assert row.networks == (*row.segmenters, row.classifier)
+        assert row.setting.segmenters == LATE_FUSION and row.networks == (*row.segmenters, row.classifier)
     assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
     assert ROWS["ct"].stage_one == "ct" and ROWS["ct"].networks == ("ct",)
     assert ROWS["ct-distal"].stage_one == "ct-distal"

@@ -113,6 +113,7 @@ def test_results_are_never_written_among_the_images(command, tmp_path, capsys):
     assert command(output=tmp_path / "store") == 1
     assert "would lie among the images" in capsys.readouterr().err
     # Nor where the labels of annotators lie, of this store or of another one.
+    small_store.make_case(tmp_path / "other", "z")
     for store in (tmp_path / "store", tmp_path / "other"):
         (store / "labels" / "final").mkdir(parents=True, exist_ok=True)
         for folder in (store / "labels" / "final", store / "found"):

@@ -150,6 +150,11 @@ def test_nothing_that_is_read_is_written_over(marks, tmp_path, capsys):
     for place in (folders[0] / "scores.json", folders[1] / "a.nii.gz"):
         assert run("maps", *folders, "--json", place) == 1
         assert "would be written over" in capsys.readouterr().err
+    for _ in range(2):
+        assert (
+            run("maps", *folders, "--markdown", folders[0] / "report.md", "--json", folders[0] / "r.json")
+            == 0
+        )
 
 
 def test_a_heading_that_nobody_knows_is_told_and_quoted_ids_are_read(marks, capsys):
@@ -161,6 +166,9 @@ def test_a_heading_that_nobody_knows_is_told_and_quoted_ids_are_read(marks, caps
     listed.write_text("Studie\n1.1\n1.2\n1.3\n")
     assert run(*luna16(marks)) == 0
     assert "'Studie', the first line of seriesuids.csv, was taken for a patient" in capsys.readouterr().out
+    listed.write_text('1.1\n"1.2\n1.3\n')
+    assert run(*luna16(marks)) == 1
+    assert "a quote that begins at '1.2" in capsys.readouterr().err
     listed.write_text("x1\nx2\n")
     assert run(*luna16(marks, "--only-common")) == 1
     assert "names none of the patients that have marks" in capsys.readouterr().err
@@ -172,8 +180,13 @@ def test_a_case_that_failed_in_the_last_detection_is_not_scored_by_an_older_resu
         folder.mkdir()
         write_volume(folder / "a.nii.gz", np.ones((3, 3, 3), np.uint8), Grid((3, 3, 3), np.eye(4)))
     (folders[0] / "a.json").write_text(json.dumps({"made_from": {}, "case": "a"}))
+    (folders[0] / "other.json").write_text(json.dumps({"made_from": "a recipe"}))
+    (folders[0] / "z.failed.json").write_text(json.dumps({"case": "z", "failed": "no CT"}))
     assert run("maps", *folders) == 0
     (folders[0] / "a.failed.json").write_text(json.dumps({"case": "a", "failed": "no PET"}))
     capsys.readouterr()
     assert run("maps", *folders) == 1
     assert "the last run of detect failed in case a" in capsys.readouterr().err
+    # What was half written has no result beside it.
+    (folders[0] / "a.json").unlink()
+    assert run("maps", *folders) == 1

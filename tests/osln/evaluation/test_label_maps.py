@@ -286,3 +286,11 @@ def test_a_segmentation_of_slicer_is_named_by_its_case(write):
     (folder / "a.seg.nrrd").write_bytes(b"")
     with pytest.raises(ValueError, match="are both case a"):
         case_files(folder)
+
+
+def test_a_value_of_an_approved_label_may_be_taken_whole(write):
+    predictions = write("predictions", a=rows((0, 2, 1)))
+    truth = write("truth", a=rows((0, 2, 1), (6, 2, 1), (10, 2, 2)))
+    folders = MapFolders(predictions, truth, approved={"a": None})
+    assert map_cohort(folders, PAPER).scored["a"].n_nodes == 3
+    assert map_cohort(replace(folders, whole_truth=True), PAPER).scored["a"].n_nodes == 2

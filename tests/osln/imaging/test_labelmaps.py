@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from osln.imaging.grid import Grid, in_file_order, read_volume
-from osln.imaging.labelmaps import map_exactly, read_label_file
+from osln.imaging.labelmaps import map_exactly, read_label_file, read_label_map
 from small.segmentation import segmentation
 from small.store import write
 
@@ -231,3 +231,17 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused_by_its_header(tmp_p
 def test_the_nifti_writer_of_this_test_is_what_nibabel_reads(tmp_path):
     path = write(tmp_path / "x.nii.gz", asymmetric(), AFFINES["oblique"])
     np.testing.assert_allclose(nib.load(path).affine, AFFINES["oblique"], atol=1e-5)
+
+
+def test_segments_of_further_layers_get_values_of_their_own(tmp_path):
+    affine, shape = np.diag([2.0, 2.0, 3.0, 1.0]), (6, 5, 4)
+    first, second = (np.zeros(shape, np.uint8) for _ in range(2))
+    first[0, 0, 0], second[1, 0, 0], second[2, 0, 0] = 200, 100, 56
+    path = segmentation(tmp_path / "a.seg.nrrd", [first, second], affine, [(0, 200, "a"), (1, 100, "b")])
+    merged = read_label_map(path, Grid(shape, affine))
+    # More than a byte holds, and no value twice.
+    assert merged[:3, 0, 0].tolist() == [200, 300, 256] and np.count_nonzero(merged) == 3
+    second[0, 0, 0] = 1
+    segmentation(path, [first, second], affine, [(0, 200, "a"), (1, 100, "b")])
+    with pytest.raises(ValueError, match="lie over each other"):
+        read_label_map(path, Grid(shape, affine))

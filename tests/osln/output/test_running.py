@@ -194,6 +194,9 @@ def test_the_result_of_another_ct_of_the_same_name_is_replaced_only_when_asked_t
     assert (out / "ct.nii.gz").read_bytes() == before and json.loads((out / "ct.json").read_text())[
         "candidates"
     ]
+    # The refusal is no failure of the result that is there.
+    [again] = bright([tmp_path / "alice" / "ct.nii.gz"], out)
+    assert again.state == "present" and not (out / "ct.failed.json").exists()
     [replaced] = bright([tmp_path / "bob" / "ct.nii.gz"], out, overwrite=True)
     assert replaced.state == "done" and (out / "ct.nii.gz").read_bytes() != before
 
@@ -208,6 +211,11 @@ def test_a_file_that_is_not_of_a_run_is_never_replaced(tmp_path, bright):
         assert outcome.state == "failed" and "p1.nii.gz in" in outcome.reason
         assert "was not written by this command" in outcome.reason
     assert (out / "p1.nii.gz").read_bytes() == b"drawn by hand"
+    (out / "p1.nii.gz").unlink()
+    (out / "p1.json").write_text('{"EchoTime": 1, "made_from": "a recipe"}')
+    [outcome] = bright([tmp_path / "store"], out)
+    assert outcome.state == "failed" and "p1.json in" in outcome.reason
+    assert "EchoTime" in (out / "p1.json").read_text()
 
 
 def test_a_case_that_failed_has_no_scores_of_an_earlier_run(tmp_path, bright):
@@ -221,3 +229,12 @@ def test_a_case_that_failed_has_no_scores_of_an_earlier_run(tmp_path, bright):
     bright([tmp_path / "store"], out, every=True)
     write_scores(out)
     assert set(json.loads((out / "scores.json").read_text())) == {"a"} and (out / "b.nii.gz").is_file()
+    (tmp_path / "store" / "a.nii.gz").write_bytes(b"no image")
+    bright([tmp_path / "store"], out, every=True)
+    write_scores(out)
+    assert not (out / "scores.json").exists()
+    for name in ("a", "b"):
+        small_store.make_case(tmp_path / "store", name)
+    assert [one.state for one in bright([tmp_path / "store"], out, every=True)] == ["present", "present"]
+    write_scores(out)
+    assert set(json.loads((out / "scores.json").read_text())) == {"a", "b"}

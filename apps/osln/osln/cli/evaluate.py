@@ -84,6 +84,16 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def is_input(path: Path) -> bool:
+    """Whether a file in a folder is read, or a result of `detect`."""
+    from osln.files.images import split_suffix
+    from osln.output.writing import read_result
+
+    return bool(
+        split_suffix(path)[1] or path.name in SCORES or (path.suffix == ".json" and read_result(path))
+    )
+
+
 def check(options: argparse.Namespace) -> None:
     """Refuses options that do not fit each other.
 
@@ -106,7 +116,7 @@ def check(options: argparse.Namespace) -> None:
     named = [options.predictions, options.truth, options.compare]
     named += [getattr(options, name, None) for name in ("ignore", "patients", "scores", "probabilities")]
     given = [path for path in named if path is not None]
-    inside = [one for path in given if path.is_dir() for one in path.iterdir()]
+    inside = [one for path in given if path.is_dir() for one in path.iterdir() if is_input(one)]
     # Scores that are not there yet would be read as such the next time.
     scores = [options.predictions / name for name in SCORES]
     refuse_overwriting(outputs, [*given, *inside, *scores])
@@ -147,6 +157,7 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
         in_part(options.truth),
         approved(options.truth),
         rejected(predictions),
+        failed(predictions),
     )
     return map_cohort(folders, criterion, lambda cases: each(cases, predictions.name))
 
@@ -169,32 +180,31 @@ def in_part(truth: Path) -> list[str]:
 def approved(truth: Path) -> dict[str, Path | None]:
     """The maps that tell the nodes of a store's approved labels apart, as training has them."""
     from osln.evaluation.label_maps import case_files
-    from osln.store.layout import node_map
+    from osln.store.layout import node_map, one_file
 
     store = store_of(truth)
-    return {case: node_map(store, case) for case in case_files(truth)} if store else {}
+    if store is None:
+        return {}
+    # Any data set may have such a folder; a store has the CT, too.
+    return {case: node_map(store, case) for case in case_files(truth) if one_file(store, case)}
 
 
 def rejected(predictions: Path) -> dict[str, int]:
-    """Values of rejected candidates in the label maps that `detect` has written.
-
-    Raises:
-        ValueError: The last run of `detect` failed in a case, whose label map is that of an earlier one.
-    """
+    """Values of rejected candidates in the label maps that `detect` has written."""
     from osln.output.label_maps import WITH_REJECTED
-    from osln.output.writing import failure_path, read_result
+    from osln.output.writing import read_result
 
-    shown = {}
-    for path in predictions.glob("*.json"):
-        content = read_result(path)
-        if failure_path(predictions, path.stem).is_file():
-            raise ValueError(
-                f"the last run of detect failed in case {path.stem}, what lies in {predictions} is older: "
-                f"run it again, or take the files of the case and {path.stem}.failed.json away"
-            )
-        if content.get("made_from", {}).get("with_rejected"):
-            shown[path.stem] = WITH_REJECTED["rejected candidate"]
-    return shown
+    results = {path.stem: read_result(path) for path in predictions.glob("*.json")}
+    value = WITH_REJECTED["rejected candidate"]
+    return {case: value for case, one in results.items() if one.get("made_from", {}).get("with_rejected")}
+
+
+def failed(predictions: Path) -> list[str]:
+    """Cases in which the last run of `detect` failed, whatever an earlier one has left."""
+    from osln.output.writing import FAILED, read_result
+
+    notes = predictions.glob(f"*{FAILED}")
+    return [path.name.removesuffix(FAILED) for path in notes if "failed" in read_result(path)]
 
 
 def report(options: argparse.Namespace) -> "Report":

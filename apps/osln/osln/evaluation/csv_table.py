@@ -129,6 +129,10 @@ def read_patients(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read as a list of patients: {error}") from error
     patients = [line for line in lines if line]
+    if torn := [one for one in patients if "\n" in one or "\r" in one]:
+        raise ValueError(
+            f"{path.name}: a quote that begins at {torn[0][:30]!r} ends lines later: one id a line"
+        )
     if patients and patients[0].lower() in PATIENT:
         patients = patients[1:]
     if not patients:

@@ -45,6 +45,7 @@ class MapFolders:
         approved: Of cases whose truth is the approved label of a store: the map that tells its nodes apart,
             or None, so that its parts are nodes, as they are in training.
         rejected: Of cases whose label map also shows what was rejected: the value, which is no prediction.
+        failed: Cases whose last detection failed: what lies there is older, or half written.
     """
 
     predictions: Path
@@ -60,6 +61,7 @@ class MapFolders:
     in_part: Sequence[str] = ()
     approved: Mapping[str, Path | None] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
+    failed: Sequence[str] = ()
 
 
 def map_cohort(
@@ -102,7 +104,12 @@ def map_cohort(
         )
     matchings: dict[str, Matching] = {}
     sweeps: dict[str, Sweep] = {}
-    parted = torn = 0
+    if older := [case for case in cases if case in folders.failed]:
+        raise ValueError(
+            f"the last run of detect failed in case {', '.join(older[:3])}, and what lies in "
+            f"{folders.predictions} is older or half written: run it again, or take its files away"
+        )
+    parted = torn = without = 0
     several: list[str] = []
     for case in watched(cases):
         reference = _read(case, "truth", true[case])
@@ -121,10 +128,11 @@ def map_cohort(
             labels = _labels(case, "prediction", image)
             if case in folders.rejected:
                 labels = np.where(labels == folders.rejected[case], 0, labels)
+                without += 1
             if scores is None and not folders.whole_predictions:
                 labels, of_one_value = _parted(labels)
                 parted += of_one_value
-                torn += not of_one_value and single_nodes(labels)[1] > np.count_nonzero(np.unique(labels))
+                torn += not of_one_value and single_nodes(labels)[1] > len(np.unique(labels[labels != 0]))
             values = (
                 _mean_probabilities(case, labels, maps, grid) if maps else scores_of(case, labels, scores)
             )
@@ -149,8 +157,8 @@ def map_cohort(
             f"{torn} of {len(cases)} predictions hold several values, some of them in several parts: each "
             "value was taken for one prediction"
         )
-    if folders.rejected:
-        notes.append(f"rejected candidates in {len(folders.rejected)} label maps were left out")
+    if without:
+        notes.append(f"rejected candidates in {without} label maps were left out")
     if ignored and folders.level is not None:
         notes.append("the sweep of the voxel threshold does not know ignored findings, so it was left out")
     return ScoredPatients.of(matchings, sweeps or None, left_out, notes)
@@ -250,7 +258,7 @@ def _labels(case: str, what: str, volume: Volume) -> np.ndarray:
 def _nodes(case: str, truth: Volume, folders: MapFolders) -> np.ndarray:
     """A value for each node of the truth."""
     nodes = _labels(case, "truth", truth)
-    if case in folders.approved:
+    if case in folders.approved and not folders.whole_truth:
         apart = folders.approved[case]
         what = "map of its nodes"
         kept = None if apart is None else _labels(case, what, _read(case, what, apart, truth.grid))

@@ -57,7 +57,7 @@ def read_label_map(path: str | Path, ct: Grid) -> np.ndarray:
                 f"{Path(path).name} holds segments that lie over each other: give each voxel to one of them "
                 "(in 3D Slicer: Segment Editor, Masking, allow no overlap)"
             )
-        merged[over] = layer[over] + merged.max()
+        merged[over] = layer[over].astype(np.uint32) + merged.max()
     return whole_numbers(merged)
 
 

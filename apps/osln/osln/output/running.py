@@ -90,6 +90,8 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
     began = time.perf_counter()
     made = made_from(case, pipeline, wanted)
     if not overwrite and is_finished(case.name, made, wanted):
+        # Of a run in between, with other images or options.
+        failure_path(wanted.out, case.name).unlink(missing_ok=True)
         return Outcome(case.name, PRESENT)
     check_place(case, made, wanted, overwrite=overwrite)
     with case.files(tell) as files:

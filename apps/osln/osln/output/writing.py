@@ -33,6 +33,8 @@ from osln.stage_one.candidates import Detections
 
 SCORES = "scores.json"
 """Scores by case and value of the label map."""
+FAILED = ".failed.json"
+"""End of the name of the file that says why a case has no result."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def result_path(out: Path, case: str) -> Path:
 
 def failure_path(out: Path, case: str) -> Path:
     """The JSON that says why a case has no result; gone as soon as it has one."""
-    return out / f"{case}.failed.json"
+    return out / f"{case}{FAILED}"
 
 
 def made_from(case: Case, pipeline: Pipeline, wanted: Wanted) -> dict[str, Any]:
@@ -191,7 +193,10 @@ def _replaceable(case: str, wanted: Wanted) -> dict[str, Any]:
     """The former result of a case, or what a stopped run left of one; {} if there is none."""
     former = read_result(result_path(wanted.out, case)) or read_result(failure_path(wanted.out, case))
     ours = {Path(name).name for name in former.get("files", [])}
-    if strange := [one.name for one in wanted.files(case) if one.exists() and one.name not in ours]:
+    strange = [one.name for one in wanted.files(case) if one.exists() and one.name not in ours]
+    told = (result_path(wanted.out, case), failure_path(wanted.out, case))
+    strange += [one.name for one in told if one.exists() and not read_result(one)]
+    if strange:
         raise ValueError(
             f"{', '.join(strange)} in {wanted.out} was not written by this command: choose another folder, "
             "or take it away"
@@ -220,6 +225,8 @@ def write_scores(out: Path) -> None:
             }
     if scores:
         write_json(out / SCORES, scores)
+    elif _scores_are_ours(out):
+        (out / SCORES).unlink(missing_ok=True)
 
 
 def check_scores(out: Path) -> None:
@@ -228,9 +235,12 @@ def check_scores(out: Path) -> None:
     Raises:
         ValueError: No result in the folder says that it is of these commands.
     """
-    of_ours = (SCORES in read_result(path).get("files", []) for path in out.glob("*.json"))
-    if (out / SCORES).exists() and not any(of_ours):
+    if (out / SCORES).exists() and not _scores_are_ours(out):
         raise ValueError(f"{out / SCORES} was not written by this command: choose another folder")
+
+
+def _scores_are_ours(out: Path) -> bool:
+    return any(SCORES in read_result(path).get("files", []) for path in out.glob("*.json"))
 
 
 def finish(case: str, content: dict[str, Any], names: list[str], wanted: Wanted) -> None:
@@ -245,7 +255,7 @@ def read_result(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    ours = isinstance(content, dict) and ("made_from" in content or "failed" in content)
+    ours = isinstance(content, dict) and (isinstance(content.get("made_from"), dict) or "failed" in content)
     return content if ours else {}
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from osln.files.images import SUFFIXES
+from osln.files.images import SUFFIXES, split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.imaging.study import Study, build_study
 from osln.store.parts import part_of
@@ -29,10 +29,22 @@ class StorePaths:
 
 def store_around(folder: str | Path) -> Path | None:
     """The folder of cases that a folder is or lies in; None if it lies in none."""
-    at = Path(folder).resolve()
-    labels = (Path("labels", kind) for kind in ("gtv", "final", "original"))
-    known = [Path("datastore_v2.json"), *labels]
-    return next((one for one in (at, *at.parents) if any((one / name).exists() for name in known)), None)
+    named, real = Path(folder).absolute(), Path(folder).resolve()
+    return next((one for one in (named, *named.parents, real, *real.parents) if _is_store(one)), None)
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        if (folder / "datastore_v2.json").exists():
+            return True
+        kinds = [folder / "labels" / kind for kind in ("gtv", "final", "original")]
+        # A data set of somebody else's may have labels, too; a store has the CTs at its top.
+        return any(one.exists() for one in kinds) and any(
+            split_suffix(one)[1] and one.is_file() for one in folder.iterdir()
+        )
+    except OSError:
+        # A folder that nobody here may look into.
+        return False
 
 
 def check_case(case: str) -> str:

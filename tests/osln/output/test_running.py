@@ -216,6 +216,11 @@ def test_a_file_that_is_not_of_a_run_is_never_replaced(tmp_path, bright):
     [outcome] = bright([tmp_path / "store"], out)
     assert outcome.state == "failed" and "p1.json in" in outcome.reason
     assert "EchoTime" in (out / "p1.json").read_text()
+    (out / "p1.json").unlink()
+    (out / "p1.failed.json").write_text("[]")
+    [outcome] = bright([tmp_path / "store"], out)
+    assert outcome.state == "failed" and "p1.failed.json in" in outcome.reason
+    assert (out / "p1.failed.json").read_text() == "[]"
 
 
 def test_a_case_that_failed_has_no_scores_of_an_earlier_run(tmp_path, bright):

@@ -126,8 +126,10 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
 
 def _note_failure(case: Case, reason: str, wanted: Wanted) -> None:
     try:
-        # What a stopped run left is known by this file.
-        left = read_result(failure_path(wanted.out, case.name)).get("files", [])
-        note_failure(wanted.out, case.name, reason, left)
+        # What a stopped run left is known by this file; one of somebody else's stays.
+        place = failure_path(wanted.out, case.name)
+        former = read_result(place)
+        if former or not place.exists():
+            note_failure(wanted.out, case.name, reason, former.get("files", []))
     except OSError as error:
         logger.warning("the failure of case %s could not be written down: %s", case.name, error)

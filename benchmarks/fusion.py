@@ -76,8 +76,14 @@ class Patient:
 
     def fused(self, row: Row, learned: LearnedFusion) -> np.ndarray:
         """(x, y, z) map of a row."""
-        asked = {name: self.maps[name] for name in row.segmenters}
-        return fused_map(row, asked, self.column.distance_mm, learned)
+        return fused_by(row, self.maps, self.column, learned)
+
+
+def fused_by(
+    row: Row, maps: Mapping[str, np.ndarray], column: LungColumn, learned: LearnedFusion | None = None
+) -> np.ndarray:
+    """(x, y, z) map of a row, of the maps of its own networks among others."""
+    return fused_map(row, {name: maps[name] for name in row.segmenters}, column.distance_mm, learned)
 
 
 class Maps:

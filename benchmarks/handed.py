@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.experiment import WORK
-from benchmarks.fusion import froc_figures, interval, print_table
+from benchmarks.fusion import froc_figures, fused_by, interval, print_table
 from benchmarks.training_patients import planted
 from osln.cli.engines import cores, positive
 from osln.cli.options import SHIPPED, add_preset
@@ -35,7 +35,6 @@ from osln.rows.experiments import ALL_FUSION, CLASSIFIERS, OPERATING_POINT, ROWS
 from osln.rows.paper import COHORT_SIZES
 from osln.rows.presets import PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set
 from osln.stage_two.validation import scored_patients
@@ -125,7 +124,7 @@ def asked(
     for column in columns:
         maps = {name: predictor.probability(column) for name, predictor in predictors.items()}
         for setting, at in thresholds.items():
-            prob = fused_map(setting, maps, column.distance_mm)
+            prob = fused_by(setting, maps, column)
             candidates, labels = find_candidates(prob, at, column)
             found = Detections(setting.key, at, candidates, labels, prob, column, {})
             sets[setting].append(candidate_set(found, artifacts.plan.preset.stage_two, add_nodes=False))

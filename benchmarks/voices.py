@@ -1,0 +1,347 @@
+"""What one more network in the mean of the shipped stage one is worth, before and behind stage two.
+
+Nothing of stage one is trained. What it finds by the mean of the four networks of late fusion (`lf-mean`), and
+with early fusion without zones as one more (`lf-ef-mean`), is handed to second stages, which learn from it
+--seeds times each and are asked about default and realistic phantoms, about patients planted into LUNG1-001 and, with --ct,
+into further CTs that the shipped weights have not seen. Planted patients of a test share one CT, and their PET
+is synthetic. What was made is kept in --work, and a stopped run goes on.
+
+    ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
+    ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz --ct OTHER.nii.gz
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.experiment import WORK
+from benchmarks.fusion import froc_figures, fused_by, interval, print_table
+from benchmarks.planted import FIRST_SEED, as_study, ct_key, read_lung1
+from osln.cli.engines import cores, positive
+from osln.cli.options import SHIPPED
+from osln.cli.phantoms import read_ct_and_tumor
+from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
+from osln.files.arrays import write_json
+from osln.imaging.column_file import load_column, save_column
+from osln.imaging.lung_column import LungColumn, compact, prepare
+from osln.jobs.artifact import Artifact
+from osln.jobs.processes import Processes
+from osln.jobs.worker import tell, tell_training
+from osln.metrics.bootstrap import Distribution, resamples
+from osln.metrics.definitions import Counts, operating_thresholds
+from osln.metrics.matching import Scored
+from osln.metrics.sweep import sweep
+from osln.phantom.planted.planting import PLANTING, plant
+from osln.phantom.planted.real_ct import RealCt, survey
+from osln.reproduction.run import make_all
+from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, ROWS
+from osln.rows.presets import DEFAULT_PRESET, PRESETS
+from osln.stage_one.candidates import Detections, find_candidates
+from osln.stage_one.inference import Predictor
+from osln.stage_two.candidate_sets import candidate_set, load_set, save_set
+from osln.stage_two.training import train_classifier
+from osln.stage_two.validation import scored_patients
+from osln.weights.checkpoint import load_checkpoint, save_checkpoint
+from osln.weights.model_store import sha256_of
+
+DEMO = PRESETS[DEFAULT_PRESET]
+SETTINGS = ("lf-mean", "lf-ef-mean")
+"""Rows of stage one; the others are compared with the first."""
+NETWORKS = tuple(dict.fromkeys(name for setting in SETTINGS for name in ROWS[setting].segmenters))
+CLASSIFIERS_ASKED = ("set-glnet", "numbers")
+ALONE = "stage one's score"
+FORMAT = 1
+"""Of everything that is kept here; another one makes it anew."""
+CHUNK = 8
+"""Patients of one artifact."""
+DRAWS = 1000
+SECONDS = {"found": 3.0, "numbers": 5.0, "set-glnet": 300.0}
+"""About what one core takes for a patient and for trainings; for the bar alone."""
+Load = Callable[[], LungColumn]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make what is missing, print the tables in Markdown."""
+    options = parsed(arguments)
+    try:
+        if SHIPPED is None:
+            raise ValueError("there is no checkout around this installation: run it in one")
+        experiment = Experiment(options.work, SHIPPED, options.seeds, patients_of(options))
+        failed = make_all(options.work, experiment.wanted(), Processes(options.processes))
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for name, reason in failed.items():
+        sys.stderr.write(f"{name}: {reason}\n")
+    if failed:
+        return 1
+    for test in experiment.tests:
+        report(test, experiment.results(test))
+    return 0
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder that holds lung1-001; no such test without")
+    parser.add_argument(
+        "--ct", type=Path, nargs="+", default=[], metavar="CT", help="further CTs to be asked about"
+    )
+    parser.add_argument(
+        "--background", type=Path, nargs="+", default=[], metavar="CT", help="real CTs to learn from besides"
+    )
+    parser.add_argument("--taught", type=positive, default=240, help="patients to learn from (%(default)s)")
+    parser.add_argument("--validation", type=positive, default=30, help="to set thresholds by (%(default)s)")
+    parser.add_argument("--test", type=positive, default=96, help="test phantoms (%(default)s)")
+    parser.add_argument("--planted", type=positive, default=30, help="patients planted (%(default)s)")
+    parser.add_argument("--seeds", type=positive, default=3, help="trainings of each network (%(default)s)")
+    parser.add_argument("--processes", type=positive, default=cores(), help="(%(default)s)")
+    parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
+    options = parser.parse_args(arguments)
+    if min(options.planted, options.test) < 2:
+        parser.error("--planted and --test must be at least 2: intervals are over patients")
+    return options
+
+
+def patients_of(options: argparse.Namespace) -> dict[str, list[tuple[str, Load]]]:
+    """By split and test: a short name of all that a patient depends on, and what gives its column.
+
+    Raises:
+        ValueError: A CT cannot be planted into.
+    """
+    sizes = {"stage two": options.taught, "validation": options.validation, "test": options.test}
+    backgrounds = tuple(Background(path.absolute()) for path in options.background)
+    mixed = PhantomCohort(options.work, DEMO, KINDS["mixed"], sizes, backgrounds)
+    found = {split: phantoms(mixed, split) for split in ("stage two", "validation")}
+    for kind in ("default", "realistic"):
+        cohort = PhantomCohort(options.work, DEMO, KINDS[kind], sizes)
+        found[f"{kind} phantoms"] = phantoms(cohort, "test")
+    real = {} if options.data is None else {"planted into LUNG1-001": read_lung1(options.data)}
+    real |= {f"planted into {path.name}": survey(*read_ct_and_tumor(path, None)) for path in options.ct}
+    for name, ct in real.items():
+        found[name] = planted(ct, options.work, options.planted)
+    return found
+
+
+def phantoms(cohort: PhantomCohort, split: str) -> list[tuple[str, Load]]:
+    """The patients of a split."""
+    return [(cohort.fingerprint(case), partial(cohort.column, case)) for case in cohort.cases(split)]
+
+
+def planted(real: RealCt, work: Path, count: int) -> list[tuple[str, Load]]:
+    """Patients planted into a CT, made where there are none yet."""
+    folder = work / f"columns-{ct_key(real)}-{cohort_key(DEMO, PLANTING)}"
+    found: list[tuple[str, Load]] = []
+    for seed in range(FIRST_SEED, FIRST_SEED + count):
+        path = folder / f"{seed}.npz"
+        if not path.is_file():
+            save_column(path, compact(prepare(as_study(plant(real, seed)), DEMO)), {})
+        found.append((f"{folder.name} {seed}", partial(read_column, path)))
+    return found
+
+
+def read_column(path: Path) -> LungColumn:
+    """A kept one."""
+    return load_column(path)[0]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All of it.
+
+    Attributes:
+        work: Folder of everything.
+        weights: Of the shipped stage one.
+        seeds: Trainings of each network of stage two.
+        patients: As `patients_of` gives them; what is no split of the training is a test.
+    """
+
+    work: Path
+    weights: Path
+    seeds: int
+    patients: Mapping[str, Sequence[tuple[str, Load]]]
+
+    @property
+    def tests(self) -> list[str]:
+        """Names of the tests."""
+        return [name for name in self.patients if name not in ("stage two", "validation")]
+
+    @cached_property
+    def networks(self) -> dict[str, Path]:
+        """Files of stage one."""
+        return {name: self.weights / f"{name}.pt" for name in NETWORKS}
+
+    @cached_property
+    def thresholds(self) -> Artifact:
+        """Of each setting for the paper's precision, on the validation patients."""
+        asked = self.patients["validation"]
+        path = self._path("thresholds", [key for key, _ in asked], ".json")
+        make = partial(measure_thresholds, path, self.networks, [load for _, load in asked])
+        return Artifact("thresholds", (path,), (), make, SECONDS["found"] * len(asked), True)
+
+    def found(self, split: str) -> list[Artifact]:
+        """Candidates of a split by every setting, in parts."""
+        asked = self.patients[split]
+        return [self._part(split, asked[start : start + CHUNK]) for start in range(0, len(asked), CHUNK)]
+
+    def sets(self, split: str, setting: str) -> list[Path]:
+        """Files of what a setting finds in a split, patient by patient."""
+        return [self._set(split, setting, key) for key, _ in self.patients[split]]
+
+    def trained(self, classifier: str, setting: str, seed: int) -> Artifact:
+        """A network of stage two."""
+        taught = self.sets("stage two", setting)
+        path = self._path("trained", [classifier, seed, *(one.name for one in taught)], ".pt")
+        make = partial(learn, path, classifier, taught, seed)
+        needs = tuple(self.found("stage two"))
+        return Artifact(
+            f"{classifier} of {setting} seed {seed}", (path,), needs, make, SECONDS[classifier], True
+        )
+
+    def wanted(self) -> list[Artifact]:
+        """Everything that the report reads."""
+        tested = [one for test in self.tests for one in self.found(test)]
+        return tested + [
+            self.trained(classifier, setting, seed)
+            for classifier in CLASSIFIERS_ASKED
+            for setting in SETTINGS
+            for seed in range(seeds_of(classifier, self.seeds))
+        ]
+
+    def results(self, test: str) -> dict[tuple[str, str], list[list[Scored]]]:
+        """By what scores the candidates and by the setting: the patients of a test, once for each training."""
+        found: dict[tuple[str, str], list[list[Scored]]] = {}
+        for scores in (ALONE, *CLASSIFIERS_ASKED):
+            for setting in SETTINGS:
+                sets = [load_set(path) for path in self.sets(test, setting)]
+                if scores == ALONE:
+                    found[scores, setting] = [[one.scored() for one in sets]]
+                    continue
+                trained = [
+                    self.trained(scores, setting, seed).path for seed in range(seeds_of(scores, self.seeds))
+                ]
+                found[scores, setting] = [
+                    scored_patients(load_checkpoint(path), sets, number_format="f32") for path in trained
+                ]
+        return found
+
+    def _part(self, split: str, asked: Sequence[tuple[str, Load]]) -> Artifact:
+        paths = {setting: [self._set(split, setting, key) for key, _ in asked] for setting in SETTINGS}
+        loads = [load for _, load in asked]
+        make = partial(find, paths, self.thresholds.path, self.networks, loads, split == "stage two")
+        kept = tuple(path for by in paths.values() for path in by)
+        cost = SECONDS["found"] * len(asked)
+        return Artifact(f"{split}, {asked[0][0]}", kept, (self.thresholds,), make, cost, True)
+
+    def _set(self, split: str, setting: str, key: str) -> Path:
+        return self._path("found", [setting, key, split == "stage two", self.thresholds.path.name], ".npz")
+
+    def _path(self, folder: str, content: Sequence[object], suffix: str) -> Path:
+        about = [FORMAT, self._weights, asdict(DEMO), *content]
+        name = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+        return self.work / "voices" / folder / f"{name}{suffix}"
+
+    @cached_property
+    def _weights(self) -> list[str]:
+        return [sha256_of(path) for path in self.networks.values()]
+
+
+def seeds_of(classifier: str, seeds: int) -> int:
+    """How often it is trained: a regression is solved, so once."""
+    return 1 if CLASSIFIERS[classifier].network == "numbers" else seeds
+
+
+def measure_thresholds(path: Path, networks: Mapping[str, Path], patients: Sequence[Load]) -> None:
+    """Threshold of each setting's map for the paper's precision, as JSON."""
+    asked = predictors(networks)
+    swept: dict[str, list] = {setting: [] for setting in SETTINGS}
+    for number, load in enumerate(patients, start=1):
+        column = load()
+        maps = {name: one.probability(column) for name, one in asked.items()}
+        for setting, found in swept.items():
+            prob = fused_by(ROWS[setting], maps, column)
+            found.append(sweep(prob, np.asarray(column.nodes)).with_missed(column.nodes_outside()))
+        tell(number / len(patients))
+    at = {one: operating_thresholds(Counts.of(found))[OPERATING_POINT] for one, found in swept.items()}
+    write_json(path, at)
+
+
+def find(
+    paths: Mapping[str, Sequence[Path]],
+    thresholds: Path,
+    networks: Mapping[str, Path],
+    patients: Sequence[Load],
+    taught: bool,
+) -> None:
+    """Keep what each setting finds in the patients; with the true nodes where stage two is taught."""
+    at = json.loads(thresholds.read_text())
+    asked = predictors(networks)
+    for number, load in enumerate(patients):
+        column = load()
+        maps = {name: one.probability(column) for name, one in asked.items()}
+        for setting, by in paths.items():
+            prob = fused_by(ROWS[setting], maps, column)
+            candidates, labels = find_candidates(prob, at[setting], column)
+            detections = Detections(setting, at[setting], candidates, labels, prob, column, {})
+            save_set(by[number], candidate_set(detections, DEMO.stage_two, add_nodes=taught))
+        tell((number + 1) / len(patients))
+
+
+def predictors(networks: Mapping[str, Path]) -> dict[str, Predictor]:
+    """In single precision: the figures should not depend on the processor."""
+    return {name: Predictor(load_checkpoint(path), number_format="f32") for name, path in networks.items()}
+
+
+def learn(path: Path, classifier: str, taught: Sequence[Path], seed: int) -> None:
+    """Train a network of stage two and keep it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sets = [load_set(one) for one in taught]
+    trained = train_classifier(
+        CLASSIFIERS[classifier], DEMO, sets, seed=seed, trained_on="phantom", on_progress=tell_training
+    )
+    save_checkpoint(path, trained)
+
+
+def report(test: str, found: Mapping[tuple[str, str], Sequence[Sequence[Scored]]]) -> None:
+    """Print the figures of a test, means over trainings, and the paired differences from the first setting."""
+    patients = next(iter(found.values()))[0]
+    weights = resamples(len(patients), DRAWS)
+    figures = {line: averaged([froc_figures(one, weights) for one in by]) for line, by in found.items()}
+    lines = []
+    for (scores, setting), values in figures.items():
+        base = figures[scores, SETTINGS[0]]["mFROC"]
+        hits = sum(int(one.hits.sum()) for one in found[scores, setting][0])
+        false = sum(int((~one.hits).sum()) for one in found[scores, setting][0]) / len(patients)
+        each = ", ".join(f"{one:.3f}" for one in values["mFROC"].per_seed)
+        told = "" if setting == SETTINGS[0] else interval(values["mFROC"] - base)
+        shown = (interval(one) for one in values.values())
+        lines.append((scores, setting, hits, f"{false:.1f}", *shown, each, told))
+    nodes = sum(one.n_nodes for one in patients)
+    sys.stdout.write(f"\n{test}: {len(patients)} patients, {nodes} nodes\n")
+    heads = ("scores", "stage one", "nodes handed over", "false a patient", *next(iter(figures.values())))
+    print_table((*heads, "mFROC of each training", "mFROC minus the first's"), lines)
+
+
+def averaged(seeds: Sequence[Mapping[str, Distribution]]) -> dict[str, Distribution]:
+    """Means over trainings, of the cohort and of each resample."""
+    return {
+        name: Distribution(
+            float(np.mean([one[name].value for one in seeds])),
+            np.mean([one[name].draws for one in seeds], axis=0),
+            np.array([one[name].value for one in seeds]),
+        )
+        for name in seeds[0]
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

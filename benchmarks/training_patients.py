@@ -35,6 +35,7 @@ from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.matching import Scored, match
 from osln.metrics.sweep import sweep
 from osln.phantom.planted.planting import PLANTING, plant
+from osln.phantom.planted.real_ct import RealCt
 from osln.reproduction.run import make_all
 from osln.rows.experiments import SEGMENTERS
 from osln.rows.presets import PRESETS, Preset
@@ -145,13 +146,18 @@ def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTrain
 
 def planted(data: Path, work: Path, preset: Preset, count: int) -> Iterator[LungColumn]:
     """The test patients on a preset's grid, made where there are none yet."""
-    real = read_lung1(data)
+    for path in planted_files(read_lung1(data), work, preset, count):
+        yield load_column(path)[0]
+
+
+def planted_files(real: RealCt, work: Path, preset: Preset, count: int) -> Iterator[Path]:
+    """Files of patients planted into a CT on a preset's grid, made where there are none yet."""
     folder = work / f"columns-{ct_key(real)}-{cohort_key(preset, PLANTING)}"
     for seed in tqdm(range(FIRST_SEED, FIRST_SEED + count), "planted", disable=None):
         path = folder / f"{seed}.npz"
         if not path.is_file():
             save_column(path, compact(prepare(as_study(plant(real, seed)), preset)), {})
-        yield load_column(path)[0]
+        yield path
 
 
 class Together:

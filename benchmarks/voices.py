@@ -1,10 +1,10 @@
 """What one more network in the mean of the shipped stage one is worth, before and behind stage two.
 
-Nothing of stage one is trained. What it finds by the mean of the four networks of late fusion (`lf-mean`), and
-with early fusion without zones as one more (`lf-ef-mean`), is handed to second stages, which learn from it
---seeds times each and are asked about default and realistic phantoms, about patients planted into LUNG1-001 and, with --ct,
-into further CTs that the shipped weights have not seen. Planted patients of a test share one CT, and their PET
-is synthetic. What was made is kept in --work, and a stopped run goes on.
+Nothing of stage one is trained. What it finds by the mean of the four networks of late fusion (`lf-mean`),
+and with early fusion without zones as one more (`lf-ef-mean`), is handed to second stages, which learn from
+it --seeds times each. They are asked about default and realistic phantoms, about patients planted into LUNG1-001
+and, with --ct, into further CTs that the shipped weights have not seen. Planted patients of a test share one
+CT, and their PET is synthetic. What was made is kept in --work, and a stopped run goes on.
 
     ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
     ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz --ct OTHER.nii.gz
@@ -23,14 +23,15 @@ import numpy as np
 
 from benchmarks.experiment import WORK
 from benchmarks.fusion import froc_figures, fused_by, interval, print_table
-from benchmarks.planted import FIRST_SEED, as_study, ct_key, read_lung1
+from benchmarks.planted import read_lung1
+from benchmarks.training_patients import planted_files
 from osln.cli.engines import cores, positive
 from osln.cli.options import SHIPPED
 from osln.cli.phantoms import read_ct_and_tumor
-from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
+from osln.cohorts.phantoms import KINDS, Background, PhantomCohort
 from osln.files.arrays import write_json
-from osln.imaging.column_file import load_column, save_column
-from osln.imaging.lung_column import LungColumn, compact, prepare
+from osln.imaging.column_file import load_column
+from osln.imaging.lung_column import LungColumn
 from osln.jobs.artifact import Artifact
 from osln.jobs.processes import Processes
 from osln.jobs.worker import tell, tell_training
@@ -38,8 +39,7 @@ from osln.metrics.bootstrap import Distribution, resamples
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.matching import Scored
 from osln.metrics.sweep import sweep
-from osln.phantom.planted.planting import PLANTING, plant
-from osln.phantom.planted.real_ct import RealCt, survey
+from osln.phantom.planted.real_ct import survey
 from osln.reproduction.run import make_all
 from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, ROWS
 from osln.rows.presets import DEFAULT_PRESET, PRESETS
@@ -128,25 +128,14 @@ def patients_of(options: argparse.Namespace) -> dict[str, list[tuple[str, Load]]
     real = {} if options.data is None else {"planted into LUNG1-001": read_lung1(options.data)}
     real |= {f"planted into {path.name}": survey(*read_ct_and_tumor(path, None)) for path in options.ct}
     for name, ct in real.items():
-        found[name] = planted(ct, options.work, options.planted)
+        files = planted_files(ct, options.work, DEMO, options.planted)
+        found[name] = [(f"{path.parent.name} {path.stem}", partial(read_column, path)) for path in files]
     return found
 
 
 def phantoms(cohort: PhantomCohort, split: str) -> list[tuple[str, Load]]:
     """The patients of a split."""
     return [(cohort.fingerprint(case), partial(cohort.column, case)) for case in cohort.cases(split)]
-
-
-def planted(real: RealCt, work: Path, count: int) -> list[tuple[str, Load]]:
-    """Patients planted into a CT, made where there are none yet."""
-    folder = work / f"columns-{ct_key(real)}-{cohort_key(DEMO, PLANTING)}"
-    found: list[tuple[str, Load]] = []
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        path = folder / f"{seed}.npz"
-        if not path.is_file():
-            save_column(path, compact(prepare(as_study(plant(real, seed)), DEMO)), {})
-        found.append((f"{folder.name} {seed}", partial(read_column, path)))
-    return found
 
 
 def read_column(path: Path) -> LungColumn:
@@ -218,7 +207,7 @@ class Experiment:
         ]
 
     def results(self, test: str) -> dict[tuple[str, str], list[list[Scored]]]:
-        """By what scores the candidates and by the setting: the patients of a test, once for each training."""
+        """By what scores the candidates and by setting: the patients of a test, once for each training."""
         found: dict[tuple[str, str], list[list[Scored]]] = {}
         for scores in (ALONE, *CLASSIFIERS_ASKED):
             for setting in SETTINGS:
@@ -312,7 +301,7 @@ def learn(path: Path, classifier: str, taught: Sequence[Path], seed: int) -> Non
 
 
 def report(test: str, found: Mapping[tuple[str, str], Sequence[Sequence[Scored]]]) -> None:
-    """Print the figures of a test, means over trainings, and the paired differences from the first setting."""
+    """Print the figures of a test, means over trainings, and paired differences from the first setting."""
     patients = next(iter(found.values()))[0]
     weights = resamples(len(patients), DRAWS)
     figures = {line: averaged([froc_figures(one, weights) for one in by]) for line, by in found.items()}

@@ -1,0 +1,83 @@
+"""One more network in the mean of stage one: what is kept by what, and what is told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.fusion import froc_figures, fused_by
+from benchmarks.voices import SETTINGS, Experiment, averaged, report, seeds_of
+from osln.metrics.bootstrap import resamples
+from osln.metrics.matching import Scored
+from osln.rows.experiments import ROWS
+
+FINDS = Scored(np.array([0.9, 0.2]), np.array([True, False]), 1)
+MISSES = Scored(np.array([0.9, 0.2]), np.array([False, False]), 1)
+
+
+def test_a_row_is_asked_for_the_maps_of_its_own_networks_alone():
+    class Column:
+        distance_mm = np.zeros((1, 1, 2), dtype=np.float32)
+
+    maps = {name: np.full((1, 1, 2), 0.5, dtype=np.float32) for name in ROWS["lf-mean"].segmenters}
+    # Odds of 1 twice and of 9 once have the geometric mean 9 ** (1 / 3).
+    maps["ef"] = np.full((1, 1, 2), 0.9, dtype=np.float32)
+    assert fused_by(ROWS["lf-mean"], maps, Column) == pytest.approx(0.5)
+    more = 9 ** (1 / 3)
+    assert fused_by(ROWS["lf-ef-mean"], maps, Column) == pytest.approx(more / (1 + more), abs=1e-6)
+
+
+def test_what_is_kept_depends_on_weights_patients_setting_and_seed(tmp_path):
+    one, other = (_experiment(tmp_path, words) for words in ("one", "other"))
+    paths = {
+        experiment.trained("set-glnet", setting, seed).path
+        for experiment in (one, other)
+        for setting in SETTINGS
+        for seed in (0, 1)
+    }
+    assert len(paths) == 8
+    taught, tested = one.sets("stage two", "lf-mean"), one.sets("phantoms", "lf-mean")
+    assert len({*taught, *tested}) == 4
+    # The same patients as a test lack the true nodes that teach.
+    assert len({one.sets(split, "lf-mean")[0] for split in ("stage two", "phantoms")}) == 2
+    assert _experiment(tmp_path, "one").thresholds.path == one.thresholds.path != other.thresholds.path
+
+
+def test_a_regression_is_solved_once_and_a_network_trained_as_often_as_asked(tmp_path):
+    assert (seeds_of("numbers", 3), seeds_of("set-glnet", 3)) == (1, 3)
+    names = [one.name for one in _experiment(tmp_path, "one").wanted()]
+    assert sum(name.startswith("set-glnet of lf-mean") for name in names) == 3
+    assert sum(name.startswith("numbers of lf-ef-mean") for name in names) == 1
+
+
+def test_figures_are_means_over_trainings_with_each_beside_them():
+    weights = resamples(3, 10)
+    both = [froc_figures([one] * 3, weights) for one in (FINDS, MISSES)]
+    mean = averaged(both)["mFROC"]
+    assert (mean.value, mean.per_seed.tolist()) == (0.5, [1.0, 0.0])
+    assert mean.interval().low == mean.interval().high == 0.5
+
+
+def test_a_setting_is_told_beside_the_first_one_under_the_same_scores(capsys):
+    found = {
+        (scores, setting): [[FINDS if setting == "lf-ef-mean" else MISSES] * 3]
+        for scores in ("stage one's score", "numbers")
+        for setting in SETTINGS
+    }
+    report("three patients", found)
+    told = capsys.readouterr().out
+    assert "three patients: 3 patients, 3 nodes" in told
+    cells = [line.split(" | ") for line in told.splitlines() if line.startswith("| numbers")]
+    assert [cell[2:4] for cell in cells] == [["0", "2.0"], ["3", "1.0"]]
+    assert cells[1][-1].startswith("1.000 (1.000 to 1.000)") and "1.000" not in cells[0][-1]
+
+
+def _experiment(folder: Path, words: str) -> Experiment:
+    weights = folder / words
+    weights.mkdir(exist_ok=True)
+    for name in ROWS["lf-ef-mean"].segmenters:
+        (weights / f"{name}.pt").write_bytes(words.encode())
+    patients = [(f"patient {number}", lambda: None) for number in range(2)]
+    return Experiment(
+        folder, weights, 3, {"stage two": patients, "validation": patients, "phantoms": patients}
+    )

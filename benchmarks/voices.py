@@ -2,9 +2,9 @@
 
 Nothing of stage one is trained. What it finds by the mean of the four networks of late fusion (`lf-mean`),
 and with early fusion without zones as one more (`lf-ef-mean`), is handed to second stages, which learn from
-it --seeds times each. They are asked about default and realistic phantoms, about patients planted into LUNG1-001
-and, with --ct, into further CTs that the shipped weights have not seen. Planted patients of a test share one
-CT, and their PET is synthetic. What was made is kept in --work, and a stopped run goes on.
+it --seeds times each. They are asked about default and realistic phantoms, about patients planted into
+LUNG1-001 and, with --ct, into further CTs that the shipped weights have not seen. Planted patients of a
+test share one CT, and their PET is synthetic. What was made is kept in --work, and a stopped run goes on.
 
     ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
     ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz --ct OTHER.nii.gz

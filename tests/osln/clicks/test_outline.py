@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from osln.clicks.classical import Marching
+from osln.clicks.clicks import checked_clicks
 from osln.clicks.outline import outline
 from osln.imaging.grid import Grid, Volume
 from small.clicks import CENTER, RADIUS_MM, SPACING_MM, Bright, ball, beside, clicks, ct, in_canonical_order
@@ -46,6 +47,18 @@ def test_a_click_outside_takes_its_place_away():
     found = outline(ct(), None, clicks([CENTER], [at]), Bright())
     assert not on_ct(found)[in_canonical_order(ball(at, 0.5))].any()
     assert on_ct(found)[in_canonical_order(ball(CENTER, 0.5))].all()
+
+
+def test_beside_a_click_outside_nothing_but_the_click_inside_is_answered():
+    # Voxels so small that several lie within 1.5 mm of both clicks; fat, where the method says nothing.
+    grid = Grid((40, 40, 30), np.diag([0.7, 0.7, 1.0, 1.0]))
+    fat = Volume(np.full(grid.shape, -100, np.int16), grid, grid)
+    inside, outside = (grid.index_to_mm(np.array([index])) for index in ([20, 20, 15], [21, 20, 15]))
+    found = outline(fat, None, checked_clicks(inside, outside, fat), Bright())
+    places = found.grid.index_to_mm(np.argwhere(found.node))
+    near = places[np.linalg.norm(places - outside, axis=1) <= 1.5]
+    np.testing.assert_allclose(near, inside)
+    assert len(places) > 1
 
 
 @pytest.mark.parametrize("radius_mm", [4.0, 6.0, 11.0, 16.0])

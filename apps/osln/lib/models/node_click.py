@@ -80,9 +80,8 @@ class ClickInfer(InferTask):
             ValueError: If an option is not allowed, the clicks cannot be of one node, or the case cannot be
                 used.
         """
-        options = checked(request, OPTIONS, (*FROM_VIEWERS, RADIUS.name))
-        wanted = request.get(RADIUS.name)
-        radius = None if wanted is None else RADIUS.checked(wanted)
+        options = checked(request, (*OPTIONS, RADIUS), FROM_VIEWERS)
+        radius = None if request.get(RADIUS.name) is None else options[RADIUS.name]
         points = {name: points_of(request.get(name), name) for name in POINTS}
         begun = time.perf_counter()
         study, warnings = self.images.of(Path(request["image"]), in_session="session" in request)

@@ -130,12 +130,11 @@ def _radius(node: np.ndarray, grid: Grid) -> float:
 def _cleaned(mask: np.ndarray, clicks: Clicks, grid: Grid) -> np.ndarray:
     """What hangs together with a click inside; clicks have the last word."""
     mask = mask.copy()
-    if len(clicks.background):
-        mask &= ~_near(clicks.background, grid)
     inside = _near(clicks.foreground, grid)
     if len(clicks.background):
-        nearer = _distance(clicks.foreground, grid) <= _distance(clicks.background, grid)
-        inside &= nearer
+        outside = _near(clicks.background, grid)
+        mask &= ~outside
+        inside &= ~outside
     # A click has its own voxel even where the one outside lies as near.
     inside[tuple(_voxels(clicks.foreground, grid).T)] = True
     if not mask[inside].any():
@@ -147,7 +146,7 @@ def _cleaned(mask: np.ndarray, clicks: Clicks, grid: Grid) -> np.ndarray:
     # A cavity is part of the node, unless somebody clicked there.
     filled = ndimage.binary_fill_holes(kept)
     if len(clicks.background):
-        filled &= ~_near(clicks.background, grid) | kept
+        filled &= ~outside | kept
     return filled
 
 

@@ -112,10 +112,7 @@ def test_the_wheel_grows_and_shrinks_the_answer(ask):
         ({"foreground": [[0, 0, 0]]}, "lies in air"),
         ({"background": [AT]}, "inside and outside the node at once"),
         ({"radius_mm": 1000}, "radius_mm is a number from"),
-        (
-            {"radius": 4},
-            "unknown option radius; the options here are: result_extension, result_dtype, result_compress, crop, radius_mm",
-        ),
+        ({"radius": 4}, "result_dtype, result_compress, crop, radius_mm"),
         ({"radius_mm": "wide"}, "radius_mm is a number from"),
         ({"crop": "maybe"}, "crop is true or false"),
         ({"save_label": True}, "unknown option save_label"),

@@ -91,12 +91,13 @@ def test_a_case_that_leaves_the_pool_changes_nothing_in_the_order_of_the_others(
     assert [query.case for query in propose(name, fewer, count=3, k=1, **LAST)] == all_three[1:]
 
 
-def test_likeliest_asks_the_k_likeliest_and_counts_the_nodes_expected():
+def test_likeliest_asks_the_k_likeliest_and_tells_the_sum_of_their_scores():
     found = of_case(propose("likeliest", POOL, count=3, k=2, **LAST), "a")
 
     assert found.candidates == (1, 2)
     assert found.value == pytest.approx(1.5)
-    assert "2 likeliest candidates hold 1.5 nodes" in found.why
+    # Not "hold 1.5 nodes": scores are of networks that learned with nodes and others weighing alike.
+    assert "the scores of its 2 likeliest candidates add up to 1.5" in found.why and "nodes" not in found.why
 
 
 def test_likeliest_goes_by_stage_one_where_stage_two_was_not_asked():
@@ -137,6 +138,15 @@ def test_doubt_also_asks_for_windows_outside_candidates():
     assert found.candidates == (1,) and found.windows == (0, 1)
     assert found.value == pytest.approx(0.5 + 0.3 + 0.2)
     assert "2 places outside" in found.why
+
+
+def test_doubt_asks_for_windows_in_each_case_however_little_they_are_in_doubt_beside_candidates():
+    # Each case has six candidates in more doubt than any window. Of 6 places int(.66 * 6) = 3 are of strata.
+    pool = Pool([waiting(f"c{n}", [0.6, 0.59, 0.58, 0.57, 0.56, 0.55], [0.02, 0.01]) for n in range(5)])
+    for count in (1, 3):
+        found = propose("doubt", pool, count=count, k=6, **LAST)
+        assert [query.windows for query in found] == [(0, 1)] * count
+        assert all(len(query.candidates) == 4 for query in found)
 
 
 def test_doubt_is_mostly_chance_in_the_first_round_and_hardly_in_the_last():

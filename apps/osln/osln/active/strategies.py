@@ -90,14 +90,14 @@ def _scored(asked: Asked) -> tuple[list[Waiting], list[Waiting]]:
 
 
 def _likeliest(asked: Asked) -> list[Query]:
-    """The k likeliest candidates of cases by chance; the value is how many nodes are expected among them."""
+    """The k likeliest candidates of cases by chance; the value is the sum of their scores."""
     usable, left = _scored(asked)
     known = {one.case for one in usable}
     found = []
     for one in [one for one in asked.by_chance if one.case in known][: asked.count]:
         best = sorted(one.open, key=lambda each: -each.probability)[: asked.k]
         value = sum(each.probability for each in best)
-        why = f"{_chosen(usable)}its {_likely(best)} hold {value:.1f} nodes by their scores"
+        why = f"{_chosen(usable)}the scores of its {_likely(best)} add up to {value:.1f}"
         found.append(Query(one.case, _numbers(best), (), value, why))
     return found + _by_chance_instead(asked, left)
 
@@ -115,7 +115,7 @@ def _numbers(candidates: Sequence[CandidateEvidence]) -> tuple[int, ...]:
 
 
 def _mixed(asked: Asked) -> list[Query]:
-    """Of cases by chance the likeliest, some in doubt and some by chance; the value is the nodes expected."""
+    """In cases by chance the likeliest, some in doubt, some by chance; the value is the sum of scores."""
     usable, left = _scored(asked)
     known = {one.case for one in usable}
     found = []
@@ -124,7 +124,7 @@ def _mixed(asked: Asked) -> list[Query]:
         value = sum(each.probability for each in chosen)
         why = (
             f"{_chosen(usable)}{len(chosen)} of its {len(one.open)} open candidates "
-            f"are asked, {value:.1f} of them nodes by their scores"
+            f"are asked, whose scores add up to {value:.1f}"
         )
         found.append(Query(one.case, _numbers(chosen), (), value, why))
     return found + _by_chance_instead(asked, left)

@@ -22,18 +22,17 @@ def stratified(asked: Asked) -> list[Query]:
 
     `count` x `k` places are taken from the whole pool as the published rule does it (ClaSP PE): a share in
     equal parts from the strata, the rest windows outside candidates and, where there are not enough,
-    candidates of any stratum; at most k in a case. Cases follow by the noised sum of what was taken in them,
-    and are filled with their own best up to k. Cases in which nothing is left to ask are left out.
+    candidates of any stratum; at most k in a case. Each case is filled up to k in the same way with its own.
+    Cases follow by the noised sum of what is asked in them, those with a place of the whole pool first. Cases
+    in which nothing is left to ask are left out.
     """
     usable = [one for one in asked.waiting if one.open or one.unseen]
-    places = sorted((place for one in usable for place in _places(one, asked)), key=lambda one: -one.noised)
-    taken = _taken(places, asked)
-    own: dict[str, list[_Place]] = {one.case: [] for one in usable}
-    for place in dict.fromkeys([*taken, *places]):
-        if len(own[place.case]) < asked.k:
-            own[place.case].append(place)
+    places = {one.case: _sorted(_places(one, asked)) for one in usable}
+    pool = _Batch(asked.k)
+    pool.fill(_sorted([one for by in places.values() for one in by]), asked.count * asked.k, _chance(asked))
+    own = {case: _filled(case, by, pool, asked) for case, by in places.items()}
     weight = {case: sum(math.exp(place.noised) for place in asks) for case, asks in own.items()}
-    asked_of = {place.case for place in taken}
+    asked_of = {place.case for place in pool.taken}
     order = sorted(own, key=lambda case: (case not in asked_of, -weight[case], case))
     return [_in_doubt(case, own[case]) for case in order]
 
@@ -74,21 +73,19 @@ def _places(one: Waiting, asked: Asked) -> list[_Place]:
     ]
 
 
-def _taken(places: list[_Place], asked: Asked) -> list[_Place]:
-    """At most count x k of these places, which are sorted, at most k in a case."""
-    chance = np.random.default_rng([asked.seed, asked.round])
-    by_group: dict[tuple[str, int], list[_Place]] = {}
-    for place in places:
-        if place.group is not None:
-            by_group.setdefault(place.group, []).append(place)
-    groups = sorted(by_group)
-    strata = [by_group[groups[n]] for n in chance.permutation(len(groups))]
-    windows = [place for place in places if place.kind == "window"]
-    most = asked.count * asked.k
+def _chance(asked: Asked) -> np.random.Generator:
+    return np.random.default_rng([asked.seed, asked.round])
+
+
+def _sorted(places: list[_Place]) -> list[_Place]:
+    return sorted(places, key=lambda one: -one.noised)
+
+
+def _filled(case: str, places: list[_Place], pool: "_Batch", asked: Asked) -> list[_Place]:
+    """What is asked in a case: its places of the whole pool, then its own."""
     batch = _Batch(asked.k)
-    batch.take_in_turn(strata, int(STRATIFIED_SHARE * most))
-    batch.take_in_turn([windows], most)
-    batch.take_in_turn([places], most)
+    batch.take_in_turn([[place for place in pool.taken if place.case == case]], asked.k)
+    batch.fill(places, asked.k, _chance(asked))
     return list(batch.taken)
 
 
@@ -99,6 +96,18 @@ class _Batch:
         self.taken: dict[_Place, None] = {}
         self._k = k
         self._inside: Counter[str] = Counter()
+
+    def fill(self, places: Sequence[_Place], upto: int, chance: np.random.Generator) -> None:
+        """Up to so many of these, which are sorted: a share of strata, then windows, then any."""
+        by_group: dict[tuple[str, int], list[_Place]] = {}
+        for place in places:
+            if place.group is not None:
+                by_group.setdefault(place.group, []).append(place)
+        groups = sorted(by_group)
+        strata = [by_group[groups[n]] for n in chance.permutation(len(groups))]
+        self.take_in_turn(strata, int(STRATIFIED_SHARE * upto))
+        self.take_in_turn([[place for place in places if place.kind == "window"]], upto)
+        self.take_in_turn([places], upto)
 
     def take_in_turn(self, queues: Sequence[Sequence[_Place]], upto: int) -> None:
         """The first that can be taken of each queue in turn, until there are so many or none is left."""

@@ -5,35 +5,9 @@ import pytest
 
 from osln.files.nrrd import read_header
 from osln.store.reviews import checked_review
-from slicer_module.oslnlib.review import Review, owners, parts_of, row
+from slicer_module.oslnlib.review import Review, row
 from slicer_module.oslnlib.server import nrrd
-
-AFFINE = np.array([[-2.0, 0, 0, 40.0], [0, -2.0, 0, 40.0], [0, 0, 3.0, 0.0], [0, 0, 0, 1.0]])
-SHAPE = (20, 20, 10)
-LEFT, RIGHT, FAR = np.s_[2:5, 4:6, 4:6], np.s_[5:8, 4:6, 4:6], np.s_[15:17, 15:17, 2:3]
-"""Two boxes that touch, and one that does not."""
-
-
-def found(rank, box, **other):
-    center = [np.mean([side.start, side.stop - 1]) for side in box]
-    blank = dict.fromkeys(("stage_one_score", "suv_max", "distance_mm", "zone", "state"))
-    place = (AFFINE[:3, :3] @ center + AFFINE[:3, 3]).tolist()
-    return {
-        "id": rank,
-        "rank": rank,
-        "center_mm": place,
-        "radius_mm": 4.0,
-        "score": 0.5,
-        "kept": True,
-        **blank,
-    } | other
-
-
-def drawn(*boxes, values=None):
-    array = np.zeros(SHAPE, np.uint16)
-    for number, box in enumerate(boxes):
-        array[box] = values[number] if values else 1
-    return array
+from small.slicer_nodes import AFFINE, FAR, LEFT, RIGHT, SHAPE, drawn, found
 
 
 def case_of(*candidates, clock=lambda: 0.0):
@@ -49,35 +23,6 @@ def touching():
     return review
 
 
-def test_parts_touch_at_corners_and_are_of_one_value():
-    array = np.zeros((4, 4, 4), int)
-    array[0, 0, 0] = array[1, 1, 1] = array[3, 3, 3] = 1
-    array[1, 1, 2] = 2
-    voxels, part = parts_of(array)
-    assert voxels.tolist() == [[0, 0, 0], [1, 1, 1], [1, 1, 2], [3, 3, 3]]
-    assert part[0] == part[1] and len(set(part)) == 3
-    assert len(parts_of(np.zeros((2, 2, 2), int))[1]) == 0
-
-
-def test_a_snake_of_voxels_is_one_part():
-    array = np.zeros((9, 9, 1), int)
-    array[::2] = 1
-    array[1, 8] = array[3, 0] = array[5, 8] = array[7, 0] = 1
-    assert set(parts_of(array)[1]) == {0}
-
-
-def test_a_part_of_two_candidates_is_split_between_them_and_a_drawn_one_is_nobodys():
-    voxels, node = owners(drawn(LEFT, RIGHT, FAR), AFFINE, [found(1, LEFT), found(2, RIGHT)])
-    of = {tuple(voxel): number for voxel, number in zip(voxels.tolist(), node, strict=True)}
-    assert [of[i, 4, 4] for i in (2, 3, 4, 5, 6, 7)] == [0, 0, 0, 1, 1, 1]
-    assert of[15, 15, 2] >= 2
-
-
-def test_a_candidate_far_from_all_that_is_drawn_owns_nothing():
-    _, node = owners(drawn(FAR), AFFINE, [found(1, LEFT)])
-    assert (node >= 1).all()
-
-
 def test_rejecting_clears_the_candidate_alone_and_accepting_brings_it_back(touching):
     now = drawn(LEFT, RIGHT, FAR)
     touching.step(1)
@@ -91,6 +36,69 @@ def test_rejecting_clears_the_candidate_alone_and_accepting_brings_it_back(touch
     expected = drawn(LEFT) > 0
     expected[2, 4, 4] = False
     np.testing.assert_array_equal(again, expected)
+
+
+@pytest.mark.parametrize(
+    "since", [np.s_[1:3, 8:10, 4:6], np.s_[3:5, 4:6, 4:5]], ids=["beside", "in its place"]
+)
+def test_a_second_rejection_takes_nothing_and_keeps_the_first_outline(touching, since):
+    now = drawn(LEFT, FAR)
+    touching.step(1)
+    now[touching.reject(now)] = 0
+    now[since] = 2
+    assert not touching.reject(now).any()
+    again = drawn(since)
+    again[tuple(touching.accept(now).T)] = 1
+    np.testing.assert_array_equal(again, drawn(LEFT, since))
+
+
+@pytest.mark.parametrize("state", [None, "accepted"])
+def test_rejecting_what_was_never_drawn_takes_nothing_of_what_was_drawn_beside_it(state):
+    review = case_of(found(1, LEFT, radius_mm=9.0))
+    own = drawn(np.s_[2:5, 8:10, 4:6])
+    review.started(own, predicted=False)
+    review.step(1)
+    if state:
+        review.accept(own)
+    assert not review.reject(own).any()
+    assert len(review.accept(own)) == 0
+
+
+def test_an_undecided_candidate_that_counts_as_rejected_takes_no_node_beside_it_along():
+    own = drawn(np.s_[2:5, 8:10, 4:6])
+    values, info, _ = case_of(found(1, LEFT, radius_mm=9.0)).submission(own, None, "rejected")
+    np.testing.assert_array_equal(values, own)
+    assert info == [{"name": "lymph node 1", "idx": 1}]
+
+
+def test_an_approved_node_whose_center_lies_outside_of_it_is_rejected_whole():
+    ring = drawn(np.s_[2:7, 2:7, 4:5])
+    ring[3:6, 3:6] = 0
+    review = case_of(found(1, np.s_[2:7, 2:7, 4:5], state="accepted", radius_mm=6.0))
+    review.started(ring, predicted=False)
+    review.step(1)
+    np.testing.assert_array_equal(review.reject(ring), ring > 0)
+
+
+def test_a_node_that_is_not_kept_takes_nothing_from_a_predicted_one_beside_it():
+    ring = drawn(np.s_[2:7, 2:7, 4:5])
+    ring[3:6, 3:6] = 0
+    review = case_of(
+        found(1, np.s_[2:7, 2:7, 4:5], radius_mm=6.0),
+        found(2, np.s_[9:10, 2:7, 4:5], kept=False, radius_mm=9.0),
+    )
+    np.testing.assert_array_equal(review.started(ring, predicted=True), ring)
+    review.step(1)
+    np.testing.assert_array_equal(review.reject(ring), ring > 0)
+
+
+def test_decisions_are_unsubmitted_until_the_server_has_them(touching):
+    touching.step(1)
+    assert not touching.unsubmitted()
+    touching.accept(drawn(LEFT, RIGHT))
+    assert touching.unsubmitted()
+    touching.submitted()
+    assert not touching.unsubmitted()
 
 
 def test_of_a_prediction_only_what_is_kept_and_not_rejected_is_drawn():

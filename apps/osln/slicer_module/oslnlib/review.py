@@ -10,65 +10,12 @@ import time
 
 import numpy as np
 
-NODE, TUMOR = "lymph node", "tumor"
+from .names import NODE, TUMOR
+from .parts import owners, places_of
+
 COLUMNS = ("", "state", "score", "SUVmax", "mm", "zone", "to tumor")
-
-
-def parts_of(drawn):
-    """Voxels that are not 0, (N, 3), and the number of the part that each lies in.
-
-    A part is 26-connected and of one value, since each segment is apart from the others.
-    """
-    voxels = np.argwhere(drawn)
-    shape = [side + 2 for side in drawn.shape]
-    values = drawn[tuple(voxels.T)]
-    places = np.ravel_multi_index(tuple((voxels + 1).T), shape)  # Sorted, as argwhere is.
-    root = np.arange(len(voxels))
-    pairs = []
-    for step in np.ndindex(3, 3, 3):
-        apart = np.ravel_multi_index((1, 1, 1), shape) - np.ravel_multi_index(step, shape)
-        if apart <= 0 or not len(voxels):
-            continue
-        at = np.minimum(np.searchsorted(places, places + apart), len(places) - 1)
-        met = np.flatnonzero((places[at] == places + apart) & (values[at] == values))
-        pairs.append(np.stack([met, at[met]]))
-    one, other = np.concatenate(pairs, axis=1) if pairs else (root, root)
-    while True:
-        lowest = root.copy()
-        np.minimum.at(lowest, one, root[other])
-        np.minimum.at(lowest, other, root[one])
-        lowest = lowest[lowest]
-        if np.array_equal(lowest, root):
-            return voxels, np.unique(root, return_inverse=True)[1].reshape(-1)
-        root = lowest
-
-
-def owners(drawn, affine, candidates):
-    """Which node each drawn voxel belongs to.
-
-    A candidate owns the part that is nearest to its center, if that lies within its radius or a voxel's
-    diagonal; a part of several goes voxel by voxel to the one whose sphere is nearest.
-
-    Returns:
-        (voxels (N, 3), node (N,)): node is the number of a candidate, or len(candidates) + the number of
-        the part for what no candidate owns.
-    """
-    voxels, part = parts_of(drawn)
-    node = len(candidates) + part
-    if not len(voxels):
-        return voxels, node
-    points = voxels @ affine[:3, :3].T + affine[:3, 3]
-    reach = np.linalg.norm(affine[:3, :3].sum(axis=1))
-    least = np.full(len(voxels), np.inf)
-    for number, one in enumerate(candidates):
-        radius = one["radius_mm"] or 0.0
-        apart = np.linalg.norm(points - one["center_mm"], axis=1)
-        if apart.min() > max(radius, reach):
-            continue
-        own = (part == part[apart.argmin()]) & (apart - radius < least)
-        node[own] = number
-        least[own] = (apart - radius)[own]
-    return voxels, node
+DRAWN = ("accepted", "edited", "added")
+"""States of a candidate of which something has to be drawn."""
 
 
 class Review:
@@ -91,6 +38,7 @@ class Review:
         self._erased = {}
         self._first = {}
         self._begun = self._since = clock()
+        self._submitted = self._states()
 
     def started(self, drawn, *, predicted):
         """Remembers the outlines that are there.
@@ -103,12 +51,17 @@ class Review:
         Returns:
             `drawn` without what does not stay.
         """
-        voxels, node = owners(drawn, self.affine, self.all)
+        if predicted:
+            # What was not kept is not drawn as a rule, and must not take from a kept one beside it.
+            near = {one["rank"] for one in self.all if one["kept"]}
+            voxels, node = owners(drawn, self.affine, self.all, near=near)
+        else:
+            voxels, node = self._owners(drawn, self.all)
         kept = drawn.copy()
         for number, one in enumerate(self.all):
             mine = voxels[node == number]
             if not predicted or (one in self.listed and one["state"] != "rejected"):
-                self._first[one["rank"]] = _places(mine, drawn.shape)
+                self._first[one["rank"]] = places_of(mine, drawn.shape)
                 continue
             kept[tuple(mine.T)] = 0
             if len(mine):
@@ -134,16 +87,28 @@ class Review:
         """Candidates that wait for a decision."""
         return [one for one in self.listed if one["state"] == "undecided"]
 
+    def unsubmitted(self):
+        """Whether decisions were made that are not submitted."""
+        return self._states() != self._submitted
+
+    def submitted(self):
+        """The server has stored the decisions."""
+        self._submitted = self._states()
+
     def reject(self, drawn):
-        """Rejects the current candidate; returns (bool) which drawn voxels are to be cleared."""
-        one = self.current
+        """Rejects the current candidate; returns (bool) which drawn voxels are to be cleared.
+
+        Nothing is cleared a second time: what lies there then was drawn since.
+        """
+        one, clear = self.current, np.zeros(drawn.shape, bool)
+        if one["state"] == "rejected":
+            return clear
+        one["state"] = "rejected"
         others = [other for other in self.listed if other["state"] != "rejected" or other is one]
-        voxels, node = owners(drawn, self.affine, others)
+        voxels, node = self._owners(drawn, others)
         mine = voxels[node == next(n for n, other in enumerate(others) if other is one)]
         if len(mine):
             self._erased[one["rank"]] = mine
-        one["state"] = "rejected"
-        clear = np.zeros(drawn.shape, bool)
         clear[tuple(mine.T)] = True
         return clear
 
@@ -166,7 +131,7 @@ class Review:
         """
         self.select(self.current)
         held = [one for one in self.listed if one["state"] != "rejected"]
-        voxels, node = owners(drawn, self.affine, held)
+        voxels, node = self._owners(drawn, held)
         values, info, entries = np.zeros(drawn.shape, np.uint16), [], []
         for number in np.unique([*range(len(held)), *node]).astype(int):
             mine = voxels[node == number]
@@ -192,8 +157,16 @@ class Review:
         }
         return values.astype(np.uint8) if values.max(initial=0) < 256 else values, info, review
 
+    def _states(self):
+        return [one["state"] for one in self.all]
+
+    def _owners(self, drawn, candidates):
+        """`owners`; only what was decided to be a node may be one that was drawn beside its center."""
+        near = {one["rank"] for one in candidates if one["state"] in DRAWN}
+        return owners(drawn, self.affine, candidates, self._first, near)
+
     def _entry(self, one, value, mine, shape):
-        if one is not None and one["state"] in ("accepted", "edited", "added") and value is None:
+        if one is not None and one["state"] in DRAWN and value is None:
             raise ValueError(
                 f"candidate {one['rank']} is {one['state']}, and the segment '{NODE}' has nothing there: "
                 "draw it, or reject the candidate"
@@ -211,14 +184,12 @@ class Review:
             }
         names = ("center_mm", "radius_mm", "score", "stage_one_score", "suv_max", "distance_mm", "zone")
         first = self._first.get(one["rank"])
-        changed = value is not None and first is not None and not np.array_equal(first, _places(mine, shape))
+        changed = (
+            value is not None and first is not None and not np.array_equal(first, places_of(mine, shape))
+        )
         state = "edited" if changed and one["state"] == "accepted" else one["state"]
         told = {"id": f"c{one['rank']}", "state": state, "value": value, "origin": "model"}
         return {**told, "seconds": round(one["seconds"], 2), **{name: one[name] for name in names}}
-
-
-def _places(voxels, shape):
-    return np.sort(np.ravel_multi_index(tuple(voxels.T), shape)) if len(voxels) else np.zeros(0, int)
 
 
 def row(one):

@@ -1,10 +1,12 @@
 """What the module for 3D Slicer says to a server, and makes of its answers."""
 
 import json
+import time
 from typing import ClassVar
 
 import pytest
 
+from slicer_module.oslnlib import server as module
 from slicer_module.oslnlib.server import Server, ServerError, multipart, sentence_of
 from small.web import Answering, serving
 
@@ -14,9 +16,14 @@ class Asked(Answering):
 
     asked: ClassVar[list[tuple[str, str, bytes]]] = []
     training = True
+    token = "t0ken"
+    late = 0.0
 
     def do_GET(self):  # noqa: N802
         self.answer(b"")
+
+    def do_PUT(self):  # noqa: N802
+        self.do_POST()
 
     def do_POST(self):  # noqa: N802
         self.answer(self.rfile.read(int(self.headers["Content-Length"])))
@@ -28,8 +35,21 @@ class Asked(Answering):
             self.send_json({"enabled": True})
         elif path == "/auth/token":
             right = body == b"username=%C3%84nna&password=a%26b"
-            self.send_json({"access_token": "t0ken"} if right else {"detail": "wrong"}, 200 if right else 401)
+            self.send_json(
+                {"access_token": self.token} if right else {"detail": "wrong"}, 200 if right else 401
+            )
+        elif self.headers.get("Authorization") != f"Bearer {self.token}":
+            self.send_json({"detail": "log in first"}, 401)
+        elif path == "/osln/label":
+            self.send_response(200)
+            self.send_header("OSLN-Tumor-Value", "65535")
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"NRRD")
+        elif path == "/datastore/label":
+            self.send_json({"message": "Stored."})
         elif path == "/train/":
+            time.sleep(self.late)
             self.send_json(
                 {"request": {"model": "glnet"}} if self.training else {"detail": "none"},
                 200 if self.training else 404,
@@ -44,7 +64,7 @@ class Asked(Answering):
 
 @pytest.fixture
 def url():
-    Asked.asked, Asked.training = [], True
+    Asked.asked, Asked.training, Asked.token, Asked.late = [], True, "t0ken", 0.0
     with serving(Asked) as running:
         yield running.url
 
@@ -61,6 +81,49 @@ def test_a_wrong_password_is_told(url):
     with pytest.raises(ServerError, match="wrong") as refused:
         Server(url, "Änna", "no")
     assert refused.value.status == 401
+
+
+def test_a_login_that_has_ended_is_renewed_and_the_label_is_sent_again(url):
+    server = Server(url, "Änna", "a&b")
+    Asked.token = "new"
+    assert server.submit("one", b"voxels", [], {}, 0) == {"message": "Stored."}
+    sent = [(token, body) for path, token, body in Asked.asked if "/datastore/label" in path]
+    assert [token for token, _ in sent] == ["Bearer t0ken", "Bearer new"] and sent[0][1] == sent[1][1]
+
+
+def test_a_login_that_is_not_renewed_says_what_to_do_and_takes_what_is_filled_in_then(url):
+    server = Server(url, "Änna", "a&b")
+    Asked.token = "new"
+    server.login = lambda: ("Änna", "old")
+    expected = r"login has ended, .* \(wrong\): fill in your name and password .* press the button again"
+    with pytest.raises(ServerError, match=expected) as refused:
+        server.submit("one", b"voxels", [], {}, 0)
+    assert refused.value.status == 401
+    server.login = lambda: ("Änna", "a&b")
+    assert server.submit("one", b"voxels", [], {}, 0) == {"message": "Stored."}
+
+
+def test_the_state_of_the_training_waits_for_little_and_renews_no_login(url, monkeypatch):
+    server = Server(url, "Änna", "a&b")
+    monkeypatch.setattr(module, "SECONDS_OF_STATUS", 0.05)
+    Asked.late = 1.0
+    with pytest.raises(ServerError, match="does not answer") as refused:
+        server.training()
+    assert refused.value.status == 0
+    Asked.token, Asked.asked = "new", []
+    with pytest.raises(ServerError, match="log in first"):
+        server.training()
+    assert [path.split("?")[0] for path, *_ in Asked.asked] == ["/dicom-web/train/"]
+
+
+def test_the_stored_label_comes_with_the_value_of_its_tumor(url, tmp_path):
+    file, tumor = Server(url, "Änna", "a&b").label("one", tmp_path)
+    assert (file.read_bytes(), tumor) == (b"NRRD", 65535)
+
+
+def test_a_case_without_a_ct_is_refused(url, tmp_path):
+    with pytest.raises(ServerError, match="proposes case one, but does not hand out its CT"):
+        Server(url, "Änna", "a&b").image("one", tmp_path)
 
 
 def test_what_is_not_there_is_none_and_not_an_error(url, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import ssl
 import uuid
@@ -10,6 +11,8 @@ from pathlib import Path
 from urllib import error, parse, request
 
 SECONDS = 60.0
+SECONDS_OF_STATUS = 2.0
+"""Of a question that nobody has asked: Slicer stands still while it waits."""
 SECONDS_OF_FILES = 600.0
 SECONDS_OF_INFERENCE = 1800.0
 
@@ -29,16 +32,44 @@ class Server:
         url: Of the server.
         name: Of the annotator; the account where the server asks for one.
         password: Of the account.
+
+    Attributes:
+        login: Gives name and password when the server asks for them again, because the login has ended.
     """
 
     def __init__(self, url: str, name: str = "", password: str = "") -> None:
         self.url, self.name, self._token = url.rstrip("/"), name, ""
-        if json.loads(self.ask("GET", "/auth/")[0])["enabled"]:
-            form = parse.urlencode({"username": name, "password": password}).encode()
-            self._token = json.loads(self.ask("POST", "/auth/token", form)[0])["access_token"]
+        self.login = lambda: (name, password)
+        if json.loads(self._ask("GET", "/auth/")[0])["enabled"]:
+            self._log_in()
 
     def ask(self, method, path, body=None, kind="application/x-www-form-urlencoded", wait=SECONDS):
-        """Body, status and headers of the answer; ServerError with its sentence if it refuses."""
+        """Body, status and headers of the answer; ServerError with its sentence if it refuses.
+
+        A login that has ended is renewed, once.
+        """
+        try:
+            return self._ask(method, path, body, kind, wait)
+        except ServerError as refused:
+            if refused.status != 401:
+                raise
+        try:
+            self._log_in()
+        except ServerError as refused:
+            raise ServerError(
+                f"the login has ended, and the server does not renew it ({refused}): fill in your name and "
+                "password in the module OSLN, and press the button again. What is drawn stays as it is.",
+                refused.status,
+            ) from None
+        return self._ask(method, path, body, kind, wait)
+
+    def _log_in(self):
+        name, password = self.login()
+        form = parse.urlencode({"username": name, "password": password}).encode()
+        self._token = json.loads(self._ask("POST", "/auth/token", form)[0])["access_token"]
+        self.name = name
+
+    def _ask(self, method, path, body=None, kind="application/x-www-form-urlencoded", wait=SECONDS):
         headers = {"Content-Type": kind} if body is not None else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -49,7 +80,7 @@ class Server:
                 return reply.read(), reply.status, reply.headers
         except error.HTTPError as refused:
             raise ServerError(sentence_of(refused.read(), refused.code), refused.code) from None
-        except OSError as failed:
+        except (OSError, http.client.HTTPException) as failed:
             raise ServerError(f"the server {self.url} does not answer: {failed}") from None
 
     def get(self, path, **query):
@@ -82,6 +113,27 @@ class Server:
 
     def file(self, path, folder, name=None, **query):
         """A file of the server under `folder`, or None if there is none (204, 404)."""
+        found = self._file(path, folder, name, query)
+        return found and found[0]
+
+    def image(self, case, folder):
+        """File of a case's CT under `folder`; ServerError if the server has none."""
+        file = self.file("/datastore/image", folder, image=case)
+        if file is None:
+            raise ServerError(
+                f"the server proposes case {case}, but does not hand out its CT: press Next Sample again, or "
+                "tell whoever runs the server. Your scene stays as it is."
+            )
+        return file
+
+    def label(self, case, folder):
+        """File of the stored label, a value for each node, and the tumor's value; None if there is none."""
+        query = {"image": case, "instances": "true"}
+        found = self._file("/osln/label", folder, "label.nrrd", query)
+        return found and (found[0], int(found[1]["OSLN-Tumor-Value"]))
+
+    def _file(self, path, folder, name, query):
+        """Path and headers of a file; None if there is none."""
         try:
             content, status, headers = self.ask(
                 "GET", f"{path}?{parse.urlencode(query)}", wait=SECONDS_OF_FILES
@@ -94,7 +146,7 @@ class Server:
             return None
         written = Path(folder) / (name or Path(headers.get_filename() or "image.nii.gz").name)
         written.write_bytes(content)
-        return written
+        return written, headers
 
     def revision(self, case):
         """Number of the newest revision of the nodes, 0 before the first."""
@@ -109,17 +161,23 @@ class Server:
         return json.loads(self.ask("PUT", f"/datastore/label?{query}", body, kind)[0])
 
     def training(self):
-        """State of the training, in words."""
+        """State of the training, in words.
+
+        It waits for little, and renews no login: whoever has filled in nothing must not be locked out by it.
+        """
         try:
-            task = self.get("/train/", check_if_running="true")
+            task = self._status("/train/?check_if_running=true")
         except ServerError as refused:
             if refused.status == 404:
                 return "no training is running"
             raise
         network = task["request"]["model"]
-        stats = self.get("/info/").get("train_stats", {}).get(network, {})
+        stats = self._status("/info/").get("train_stats", {}).get(network, {})
         progress = f", epoch {stats['epoch']} of {stats['total_epochs']}" if stats.get("total_epochs") else ""
         return f"training {network}{progress}"
+
+    def _status(self, path):
+        return json.loads(self._ask("GET", path, wait=SECONDS_OF_STATUS)[0])
 
 
 def sentence_of(content, status):

@@ -145,11 +145,16 @@ class Scene:
         if folder not in sys.path:
             sys.path.insert(0, folder)
         from oslnlib.scene import Scene as Opened
+        from oslnlib.scene import drawings
 
         opened = Opened(self.ct, self.segmentation)
         if action == "drawn":
             np.save(arguments[0], opened.drawn())
-            return opened.nodes()
+            return list(opened.nodes().values())
+        if action == "tumor":
+            return np.save(arguments[0], opened.tumor())
+        if action == "drawings":
+            return [[*key, *held] for key, held in drawings().items()]
         loaded = [np.load(one) if str(one).endswith(".npy") else one for one in arguments]
         if action == "draw":
             return opened.draw(loaded[0], single=loaded[1])

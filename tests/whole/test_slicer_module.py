@@ -132,6 +132,40 @@ def test_approved_nodes_come_back_as_segments_of_their_own(desk):
     np.testing.assert_array_equal(drawn, np.where(two, two + 1, 0))
 
 
+def test_what_is_drawn_is_the_same_after_it_was_painted_and_erased_again(desk):
+    mask = np.zeros(np.load(desk.folder / "ct.npy").shape, bool)
+    mask[7:9, 4:6, 5:7] = True
+    desk.tell("put", mask, "lymph node")
+    before = desk.core.module(FOLDER, "drawings")
+    assert [name for *_, name, _ in before] == ["lymph node"]
+    more = mask.copy()
+    more[3:6, 4:6, 5:7] = True
+    desk.tell("put", more, "lymph node")
+    painted = desk.core.module(FOLDER, "drawings")
+    assert painted != before
+    desk.tell("put", mask, "lymph node")
+    assert desk.core.module(FOLDER, "drawings") == before
+
+
+def test_segments_of_one_name_and_of_other_names_count(desk):
+    one, other = np.zeros((2, *np.load(desk.folder / "ct.npy").shape), bool)
+    one[3:5, 4:6, 5:7] = other[7:9, 4:6, 5:7] = True
+    for name, mask in (("first", one), ("second", other)):
+        desk.core.add(name)
+        desk.tell("put", mask, name)
+        with pytest.raises(RuntimeError, match=f"the segment '{name}' is not known here"):
+            desk.core.module(FOLDER, "refuse_unknown")
+        desk.core.rename(name, "LN 2")
+    desk.core.module(FOLDER, "refuse_unknown")
+    drawn, names = desk.drawn()
+    assert names == ["lymph node", "LN 2", "LN 2"]
+    np.testing.assert_array_equal([drawn == 2, drawn == 3], [one, other])
+    desk.core.add("gtv")
+    desk.tell("put", one, "gtv")
+    desk.core.module(FOLDER, "tumor", desk.folder / "tumor.npy")
+    np.testing.assert_array_equal(np.load(desk.folder / "tumor.npy"), one)
+
+
 def test_refusals_are_sentences(running):
     server = Server(running.url)
     with pytest.raises(ServerError, match="no case 'nobody' in the store"):

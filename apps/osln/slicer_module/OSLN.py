@@ -9,13 +9,12 @@ import tempfile
 import numpy as np
 import qt
 import slicer
-from oslnlib.review import COLUMNS, TUMOR, Review, row
-from oslnlib.scene import Scene
+from oslnlib.review import COLUMNS, Review, row
+from oslnlib.scene import Scene, drawings
 from oslnlib.server import Server, ServerError, nrrd
+from oslnlib.views import jump, show
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
 
-SUV_WINDOW = (0.0, 10.0)
-PET_OPACITY = 0.5
 TRAINING_MS = 10_000
 
 
@@ -77,23 +76,42 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def next_sample(self):
-        self._connect()
-        sample = self.server.next_sample(self.strategy.currentText)
+        """Opens the next case; the scene is closed when the CT is there and nothing in it would be lost."""
+        self._notice_closing()
+        unsubmitted = self.scene.unsubmitted() if self.scene else bool(drawings())
+        what = f"Case {self.review.case}" if self.review.case else "The scene"
+        question = (
+            f"{what} has drawings or decisions that OSLN has not submitted. Next Sample closes "
+            "the scene, and they are lost. Cancel, and press Submit, to keep them."
+        )
+        if (unsubmitted or self.review.unsubmitted()) and not slicer.util.confirmOkCancelDisplay(question):
+            return
+        server = self._connected()
+        sample = server.next_sample(self.strategy.currentText)
         if sample is None:
             self.said.text = "every case has an approved label"
             return
+        file = server.image(sample["id"], self.folder)
+        self._close(server)
         slicer.mrmlScene.Clear()
-        file = self.server.file("/datastore/image", self.folder, image=sample["id"])
         ct = slicer.util.loadVolume(str(file), {"name": sample["id"]})
         self._open(sample["id"], ct, None, sample.get("why") or "")
 
     def take_scene(self):
         """After the module MONAILabel has opened a case: its CT has the name of the case."""
-        self._connect()
+        self._notice_closing()
+        question = (
+            f"Case {self.review.case} has decisions that OSLN has not submitted. They are lost; what is "
+            "drawn stays. Cancel, and press Submit, to keep them."
+        )
+        if self.review.unsubmitted() and not slicer.util.confirmOkCancelDisplay(question):
+            return
+        server = self._connected()
         ct = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
         if ct is None:
             raise ServerError("the scene has no CT: press Next Sample")
-        case = self.server.get("/osln/case", image=ct.GetName())["case"]
+        case = server.get("/osln/case", image=ct.GetName())["case"]
+        self._close(server)
         self._open(case, ct, slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode"), "")
 
     def find(self):
@@ -101,30 +119,36 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
         question = (
             "The nodes that are drawn, and decisions that were not submitted, give way to what is found."
         )
-        if self.scene.drawn().any() and not slicer.util.confirmOkCancelDisplay(question):
+        lost = self.scene.drawn().any() or self.review.unsubmitted()
+        if lost and not slicer.util.confirmOkCancelDisplay(question):
             return
         self.server.find(self.review.case)
         self._list(self.review.case, approved=False)
 
     def submit(self):
         self._need_case()
+        self.scene.refuse_unknown()
         undecided, left = "accepted", len(self.review.left())
         if left:
             question = f"{left} candidates are undecided. Do those that are drawn count as nodes?"
             undecided = "accepted" if slicer.util.confirmYesNoDisplay(question) else "rejected"
-        sent = self.review.submission(self.scene.drawn(), self.scene.mask(TUMOR), undecided)
+        sent = self.review.submission(self.scene.drawn(), self.scene.tumor(), undecided)
         content = nrrd(sent[0], self.review.affine)
         reply = self.server.submit(self.review.case, content, *sent[1:], self.base)
         self.base = reply.get("revision", self.base)
+        self.scene.submitted()
+        self.review.submitted()
         slicer.util.infoDisplay(reply.get("message", "Stored."))
 
     def accept(self):
         if self.review.current is not None:
+            self._need_case()
             self.scene.add(self.review.accept(self.scene.drawn()))
         self.next_one()
 
     def reject(self):
         if self.review.current is not None:
+            self._need_case()
             self.scene.clear(self.review.reject(self.scene.drawn()))
         self.next_one()
 
@@ -134,6 +158,12 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
     def previous_one(self):
         self._jump(self.review.step(-1))
 
+    def _close(self, server):
+        """No case is open: whatever fails while the next one opens, nothing can be submitted in its place."""
+        self.server, self.scene, self.review, self.base = server, None, Review(), 0
+        self.said.text = ""
+        self._fill()
+
     def _open(self, case, ct, segmentation, why):
         """Lays the PET over the CT and lists what was found; draws the nodes if nothing is drawn."""
         if segmentation is None:
@@ -141,37 +171,38 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
             segmentation.CreateDefaultDisplayNodes()
         self.scene, self.why = Scene(ct, segmentation), why
         self.base = self.server.revision(case)
-        self._show_pet(self.server.file("/osln/pet", self.folder, image=case))
+        show(ct, self.server.file("/osln/pet", self.folder, image=case))
         self._list(case, approved=True)
 
     def _list(self, case, approved):
-        """Lists the candidates; `approved`: stored nodes and what is drawn go before the prediction."""
-        self.review = Review(self.server.candidates(case), self.scene.affine())
+        """Lists the candidates; `approved`: stored nodes and what is drawn go before the prediction.
+
+        The case counts as open when all of it is there and drawn.
+        """
+        review = Review(self.server.candidates(case), self.scene.affine())
+        about = self.server.get("/osln/case", image=case)
         drawn = self.scene.drawn()
         if approved and drawn.any():
-            self.review.started(drawn, predicted=False)
+            review.started(drawn, predicted=False)
         else:
             stored = self._stored(case) if approved else None
             found = self._found(case) if stored is None else stored
-            kept = self.review.started(found, predicted=stored is None)
+            kept = review.started(found, predicted=stored is None)
             self.scene.draw(kept, single=stored is not None)
-        about = self.server.get("/osln/case", image=case)
-        found = (
-            f"{len(self.review.listed)} candidates" if self.review.model else "Nothing found yet: Find nodes"
-        )
+        self.review = review
+        found = f"{len(review.listed)} candidates" if review.model else "Nothing found yet: Find nodes"
         told = [f"Case {case}", self.why, about["pet"]["message"], found, *about["warnings"]]
         self.said.text = ". ".join(one for one in told if one)
         self._fill()
 
     def _stored(self, case):
         """Approved nodes, a value each; None before the first revision."""
-        if not self.base:
+        label = self.server.label(case, self.folder) if self.base else None
+        if label is None:
             return None
-        file = self.server.file("/osln/label", self.folder, "label.nrrd", image=case, instances="true")
-        if file is None:
-            return None
+        file, tumor = label
         values = self._values(file)
-        values[values == (255 if values.max() <= 255 else 65535)] = 0
+        values[values == tumor] = 0
         return values
 
     def _found(self, case):
@@ -185,21 +216,10 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
         slicer.mrmlScene.RemoveNode(node)
         return values
 
-    def _show_pet(self, file):
-        pet = None if file is None else slicer.util.loadVolume(str(file), {"name": "PET"})
-        if pet is not None:
-            display = pet.GetDisplayNode()
-            display.AutoWindowLevelOff()
-            display.SetWindowLevelMinMax(*SUV_WINDOW)
-            hot = slicer.mrmlScene.GetFirstNodeByName("PET-Heat")
-            if hot is not None:
-                display.SetAndObserveColorNodeID(hot.GetID())
-        slicer.util.setSliceViewerLayers(self.scene.ct, pet, foregroundOpacity=PET_OPACITY, fit=True)
-
     def _jump(self, one):
         self._fill()
         if one is not None:
-            slicer.modules.markups.logic().JumpSlicesToLocation(*one["center_mm"], True)
+            jump(one["center_mm"])
 
     def _clicked(self, line, _):
         self._jump(self.review.select(self.review.listed[line]))
@@ -217,20 +237,38 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
             self.training.text = self.server.training() if self.server else ""
         except ServerError as refused:
             self.training.text = str(refused)
+            if not refused.status:
+                # Slicer stands still while it waits: such a server is asked again after the next button.
+                self.timer.stop()
 
-    def _connect(self):
+    def _connected(self):
+        """The server that the fields name; that of the open case stays until another one is opened."""
         for key, line in (("url", self.url), ("name", self.name)):
             qt.QSettings().setValue(f"OSLN/{key}", line.text)
-        self.server = Server(self.url.text, self.name.text, self.password.text)
+        server = Server(self.url.text, self.name.text, self.password.text)
+        server.login = lambda: (self.name.text, self.password.text)
+        if not self.review.case:
+            self.server = server
+        return server
+
+    def _notice_closing(self):
+        """Slicer's scene may have been closed with File > Close Scene, or by the module MONAILabel."""
+        if self.scene is not None and not (self.review.case and self.scene.there()):
+            self._close(self.server)
 
     def _need_case(self):
+        self._notice_closing()
         if self.scene is None:
-            raise ServerError("no case is open: press Next Sample")
+            raise ServerError("no case is open: press Next Sample, or Take the CT of the scene")
 
     def _work(self, on):
         for shortcut in self.shortcuts:
             shortcut.enabled = on
         (self.timer.start if on else self.timer.stop)()
+
+    def _press(self, act):
+        self.timer.start()  # It stops while the server does not answer.
+        self._try(act)
 
     def _try(self, act):
         with slicer.util.tryWithErrorDisplay(waitCursor=True):
@@ -243,7 +281,7 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
 
     def _button(self, text, act):
         button = qt.QPushButton(text)
-        button.connect("clicked()", lambda: self._try(act))
+        button.connect("clicked()", lambda: self._press(act))
         self.layout.addWidget(button)
 
     def _shortcut(self, key, act):

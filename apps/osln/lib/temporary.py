@@ -52,7 +52,7 @@ def move_in() -> Path:
 def server() -> tuple[int, Path]:
     """Number of the process of the server and its lock; 0 where none was told."""
     number, _, lock = os.environ.get(SERVER, "").partition(":")
-    return (int(number), Path(lock)) if number.isdigit() and lock else (0, Path())
+    return (int(number), Path(lock)) if number.isdecimal() and lock else (0, Path())
 
 
 def lives(lock: Path) -> bool:

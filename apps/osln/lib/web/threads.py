@@ -185,7 +185,7 @@ def refuse_workers(argv: Sequence[str] | None = None, environ: Mapping[str, str]
             wanted = following
         elif argument.startswith("--workers="):
             wanted = argument.partition("=")[2]
-    if wanted.isdigit() and int(wanted) > 1:
+    if wanted.isdecimal() and int(wanted) > 1:
         raise ValueError(
             f"{wanted} workers were asked for, but training tasks, sessions and locks live in one process: "
             "start the server without --workers (and without WEB_CONCURRENCY); slow requests do not hold up "

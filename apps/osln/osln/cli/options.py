@@ -145,7 +145,7 @@ def check_device(device: str) -> None:
 
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         number = device.partition(":")[2]
-        if found <= (int(number) if number.isdigit() else 0):
+        if found <= (int(number) if number.isdecimal() else 0):
             have = f"{found} GPU{'s' if found > 1 else ''}" if found else "no GPU"
             raise ValueError(f"--device {device}: PyTorch finds {have} here; leave it out, or say cpu")
 

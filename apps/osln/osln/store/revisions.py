@@ -286,7 +286,7 @@ class Revisions:
     def _next_number(self) -> int:
         # A number is never used twice, not even one whose write was interrupted.
         names = (path.name.split(".")[0] for path in self.folder.glob("[0-9]*.*"))
-        return 1 + max((int(name) for name in names if name.isdigit()), default=0)
+        return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def label_revisions(root: Path, case: str, tag: str) -> Revisions:

@@ -94,7 +94,7 @@ def series_of(web: WebClient, item: Dataset) -> list[Series]:
     study, series = text(item, "StudyInstanceUID"), text(item, "SeriesInstanceUID")
     instances = web.search_instances(study, series)
     listed = text(item, "NumberOfSeriesRelatedInstances")
-    if listed.isdigit() and int(listed) > len(instances):
+    if listed.isdecimal() and int(listed) > len(instances):
         raise PacsError(
             f"the PACS lists {len(instances)} of {listed} images of a series; it may limit its results, or "
             "change their order between two answers: try again, or raise its limit"

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from osln.__main__ import main
 
 
@@ -14,7 +16,68 @@ def test_realistic_phantoms_are_written_with_what_was_drawn_for_them(tmp_path):
     assert told["look"]["phase"] in ("native", "venous", "arterial") and "blood" in told["look"]["shift_hu"]
 
 
-def test_a_real_ct_is_not_made_realistic(tmp_path, capsys):
-    command = ["phantoms", "--out", str(tmp_path), "--realistic", "--ct", str(tmp_path)]
-    assert main(command) == 1
-    assert "--realistic is for the built-in anatomy" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            ["--counts", "1", "--ct", "none", "--spacing", "9", "9", "9", "--approve", "foo"],
+            "beside --counts there is nothing to do for --spacing, --ct, --approve, because it counts",
+        ),
+        (["--counts", "1", "--out", "o"], "nothing to do for --out"),
+        (["--counts", "0"], "expected a whole number from 1, got 0"),
+        (["--ct", "a", "--anatomy", "b"], "nothing to do for --anatomy, because the CT gives"),
+        (["--ct", "a", "--field", "body"], "nothing to do for --field"),
+        (
+            ["--realistic", "--ct", "a"],
+            "nothing to do for --ct, because realistic phantoms have the built-in anatomy",
+        ),
+        (["--ct-tumor", "none"], "--ct-tumor is the tumor of a real CT: give that with --ct"),
+        (["--cohort", "1,1,1", "--cases", "3"], "nothing to do for --cases, because its sizes say how many"),
+        (["--cohort", "a,1,1"], "expected three whole numbers like 84,23,34, got a,1,1"),
+        (["--cohort", "1,1"], "expected three whole numbers"),
+        (["--approve", "\u00b2"], "--approve takes all, none or a number up to the 4 cases, got '\u00b2'"),
+        (["--cases", "0"], "expected a whole number from 1"),
+        (["--spacing", "500", "5", "5"], "voxels of (500.0, 5.0, 5.0) mm are too large: 360 mm of the field"),
+        (["--spacing", "nan", "5", "5"], "voxel spacing must be positive"),
+    ],
+)
+def test_what_would_do_nothing_or_cannot_be_is_refused_in_a_sentence(
+    given, told, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    out = [] if "--out" in given or "--counts" in given else ["--out", "store"]
+    assert main(["phantoms", *out, *given]) == 1
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.glob("store/*"))
+
+
+@pytest.fixture(scope="module")
+def phantom_dicom(tmp_path_factory):
+    """A phantom as DICOM, whose PET has a CT of its own."""
+    folder = tmp_path_factory.mktemp("dicom")
+    options = ["--cases", "1", "--field", "column", "--spacing", "10", "10", "10", "--dicom"]
+    assert main(["phantoms", "--out", str(folder), *options]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("tumor", "told"),
+    [
+        ("{}", "of an RTSTRUCT say the region, too, as {}:REGION; it has GTVp"),
+        ("{}:GTV", "there is no region 'GTV' in the structure set; it has GTVp"),
+        ("{}x:GTVp", "--ct-tumor: there is no file {}x"),
+        ("none.nii.gz", "--ct-tumor: there is no file none.nii.gz"),
+    ],
+)
+def test_the_tumor_of_a_structure_set_needs_its_region(phantom_dicom, tmp_path, capsys, tumor, told):
+    patient = phantom_dicom / "phantom-01"
+    (structures,) = (patient / "structures").iterdir()
+    given = ["--ct", str(patient / "planning-ct"), "--ct-tumor", tumor.format(structures)]
+    assert main(["phantoms", "--out", str(tmp_path), "--cases", "1", *given]) == 1
+    assert told.format(structures) in capsys.readouterr().err
+
+
+def test_a_folder_with_two_cts_says_what_to_do(phantom_dicom, tmp_path, capsys):
+    assert main(["phantoms", "--out", str(tmp_path), "--ct", str(phantom_dicom / "phantom-01")]) == 1
+    told = capsys.readouterr().err
+    assert "holds 2 CT series" in told and "give a folder that holds only the one that is meant" in told

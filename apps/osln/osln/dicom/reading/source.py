@@ -81,7 +81,10 @@ def read_ct_series(folder: str | Path, series_uid: str | None = None) -> CtSerie
         )
     if series_uid is None and len(found) > 1:
         told = "; ".join(f"{uid} ({series.count} images)" for uid, series in found.items())
-        raise ValueError(f"{folder} holds {len(found)} CT series: {told}; say by its UID which one is meant")
+        raise ValueError(
+            f"{folder} holds {len(found)} CT series: {told}; give a folder that holds only the one that is "
+            "meant, or its UID where the command takes one (--series of export)"
+        )
     uid = series_uid or next(iter(found))
     if uid not in found:
         raise ValueError(f"there is no CT series {uid} in {folder}, but {', '.join(found)}")

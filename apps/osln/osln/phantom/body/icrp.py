@@ -9,6 +9,7 @@ Reference: ICRP Publication 110 (2009), adult reference computational phantoms.
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ class OrganVolumes:
         table = path.with_name(f"{path.name.split('_')[0]}_organs.csv")
         if not table.is_file():
             raise ValueError(f"expected the organ table {table} beside {path.name}: put it there")
+        # Of all that a patient depends on besides the seed.
+        self.key = hashlib.sha256(path.read_bytes() + table.read_bytes()).hexdigest()
         volume = read_volume(path)
         self._organs = _read_table(table)
         self._spacing_mm = volume.grid.spacing_mm

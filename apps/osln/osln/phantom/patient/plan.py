@@ -124,12 +124,21 @@ def seed_streams(seed: int) -> dict[str, np.random.SeedSequence]:
 
 
 def grid_axes(box_mm: Sequence[tuple[float, float]], spacing_mm: Sequence[float]) -> list[np.ndarray]:
-    """Voxel centers per axis of a grid centered in a box."""
+    """Voxel centers per axis of a grid centered in a box.
+
+    Raises:
+        ValueError: A spacing is not positive, or so large that the box has fewer than two voxels of it.
+    """
     axes = []
     for (low, high), step in zip(box_mm, spacing_mm, strict=True):
         if not step > 0:
             raise ValueError(f"voxel spacing must be positive millimeters, got {tuple(spacing_mm)}")
-        count = max(1, round((high - low) / step))
+        count = round((high - low) / step)
+        if count < 2:
+            raise ValueError(
+                f"voxels of {tuple(spacing_mm)} mm are too large: {high - low:g} mm of the field take "
+                f"{count} of {step:g} mm, and at least 2 are needed; give smaller ones"
+            )
         axes.append(0.5 * (low + high) + step * (np.arange(count) - 0.5 * (count - 1)))
     return axes
 

@@ -138,6 +138,75 @@ def test_without_an_operating_point_it_is_not_known_what_was_offered():
     assert (told["offered"], told["agreed"], told["accepted"]) == (0, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("point", "offered"),
+    [
+        ("kept from score >= 0.41.", 2),
+        ("score >= .41, moved", 2),
+        ("(score >= 1e-3)", 4),
+        ("score >= 5E-1", 2),
+        ("score >= 1", 0),
+        # What cannot be read is not known.
+        ("score >= 0.4.1", 0),
+        ("score >= 0,1", 0),
+        ("score >= .", 0),
+        ("score >= ...", 0),
+        ("score >= 1e", 0),
+        ("score >= -1", 0),
+        ("score >= \u00b2", 0),
+        (7, 0),
+    ],
+)
+def test_the_threshold_is_read_from_any_text_or_not_known(point, offered):
+    told = reviews.in_short({**DECIDED, "model": {"name": "osln", "operating_point": point}})
+    assert told["offered"] == offered
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"model": "osln"},
+        {"candidates": 3},
+        {"candidates": [{"origin": "model", "state": "accepted", "score": "x"}]},
+    ],
+)
+def test_one_review_that_cannot_be_read_takes_no_figure_of_the_others_with_it(store, damage):
+    folder = store.root / ".osln" / "done"
+    folder.mkdir(exist_ok=True)
+    (folder / "0001.review.json").write_text(json.dumps({**DECIDED, **damage}))
+
+    assert [one["case"] for one in quality.reviewed_cases(store)] == ["part"]
+    assert {entry["case"]: entry["state"] for entry in worklist(store)}["done"] == "approved"
+
+
+def test_seconds_are_those_of_decisions_that_took_some():
+    candidates = [{"state": "accepted", "origin": "model", "seconds": 4.0, "score": 0.9}] * 3
+    undecided = [
+        {"state": "undecided", "origin": "model", "seconds": seconds, "score": 0.1} for seconds in (0.0, 1.0)
+    ]
+    unlooked = [{"state": "rejected", "origin": "model", "seconds": 0.0, "score": 0.2}]
+    told = reviews.in_short({**DECIDED, "candidates": candidates + undecided * 10 + unlooked, "seconds": 0.0})
+    assert told["node_seconds"] == [4.0] * 3
+    # Whoever sends none has not measured any.
+    assert told["seconds"] is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "state", "added"),
+    [
+        ("annotator", "added", 1),
+        ("click", "accepted", 1),
+        ("click", "edited", 1),
+        ("annotator", "rejected", 0),
+        ("click", "undecided", 0),
+        ("model", "accepted", 0),
+    ],
+)
+def test_nodes_that_were_added_are_nodes(origin, state, added):
+    told = reviews.in_short({**DECIDED, "candidates": [{"state": state, "origin": origin}]})
+    assert told["added"] == added
+
+
 def test_without_decisions_there_is_no_figure():
     told = quality.summary([])
     assert told["cases"] == 0

@@ -6,15 +6,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from osln.store.reviews import in_part
+from osln.store.reviews import COUNTED, in_part
 from osln.store.revisions import label_revisions
 
 logger = logging.getLogger(__name__)
 
 _known: dict[tuple[Path, str], tuple[tuple[int, int | None], dict[str, Any] | None]] = {}
 _turn = threading.Lock()
-THRESHOLD = re.compile(r"score >= ([0-9.]+)")
-"""In the operating point of a review: the slider stands where the annotator left it."""
+THRESHOLD = re.compile(r"score >= (\d*\.?\d+(?:[eE][-+]?\d+)?)(?!\w|[.,]\d)")
+"""In the operating point of a review, which is any text: the slider stands where the annotator left it."""
 DECIDED = ("accepted", "edited", "rejected")
 
 
@@ -27,18 +27,17 @@ def review_in_short(root: Path, case: str, revision: int) -> dict[str, Any] | No
         revision: Number of the revision.
 
     Returns:
-        `complete` (False: in part), `seconds` (of the case, or None), `candidates` (of the model),
-        `accepted`, `edited`, `rejected` and `undecided` (of these), `offered` (of these, what was decided of
-        those above the operating point) and `agreed` (accepted or edited of these), `added`, `node_seconds`
-        (one for each decision that has a time), `model`,
-        `looked_at` (places outside candidates, RAS, mm); None if the revision has no review.
+        `complete` (False: in part), `seconds` (of the case; None where none were measured), `candidates` (of
+        the model), `accepted`, `edited`, `rejected` and `undecided` (of these), `offered` (of these, what was
+        decided of those above the operating point) and `agreed` (accepted or edited of these), `added` (nodes
+        that are not the model's), `node_seconds` (one for each decision that took any), `model`, `looked_at`
+        (places outside candidates, RAS, mm); None if the revision has no review, or none that can be read.
     """
     # A case that was taken out and another one of its name have the same numbers of revisions.
     state = revision, label_revisions(root, case, "final").review_stamp(revision)
     known = _known.get((root, case))
     if known is None or known[0] != state:
-        found = _read(root, case, revision)
-        known = state, None if found is None else in_short(found)
+        known = state, _read(root, case, revision)
         with _turn:
             _known[root, case] = known
     return known[1]
@@ -58,16 +57,17 @@ def in_short(review: dict[str, Any]) -> dict[str, Any]:
     candidates = [one for one in review.get("candidates") or [] if isinstance(one, dict)]
     of_model = [one.get("state") for one in candidates if one.get("origin") == "model"]
     offered = _offered(review, candidates)
-    times = [one.get("seconds") for one in candidates]
+    # Viewers send 0 for what was never looked at on its own.
+    times = [one.get("seconds") for one in candidates if one.get("state") in (*DECIDED, "added")]
     return {
         "complete": not in_part(review),
-        "seconds": review.get("seconds"),
+        "seconds": review.get("seconds") or None,
         "candidates": len(of_model),
         **{state: of_model.count(state) for state in (*DECIDED, "undecided")},
         "offered": len(offered),
         "agreed": len(offered) - offered.count("rejected"),
-        "added": sum(one.get("state") == "added" or one.get("origin") != "model" for one in candidates),
-        "node_seconds": [time for time in times if isinstance(time, int | float)],
+        "added": sum(one.get("state") in COUNTED and one.get("origin") != "model" for one in candidates),
+        "node_seconds": [time for time in times if isinstance(time, int | float) and time > 0],
         "model": review.get("model"),
         "looked_at": review.get("looked_at") or [],
     }
@@ -88,7 +88,9 @@ def _offered(review: dict[str, Any], candidates: list[dict[str, Any]]) -> list[s
 
 def _read(root: Path, case: str, revision: int) -> dict[str, Any] | None:
     try:
-        return label_revisions(root, case, "final").review(revision)
-    except (OSError, ValueError) as error:
+        found = label_revisions(root, case, "final").review(revision)
+        return None if found is None else in_short(found)
+    # Whatever a file holds, it must not take the other cases' figures with it.
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         logger.warning("the decisions of revision %d of case %s cannot be read: %s", revision, case, error)
         return None

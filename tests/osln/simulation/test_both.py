@@ -168,6 +168,21 @@ def run(tmp_path, monkeypatch):
     return start
 
 
+@pytest.mark.parametrize("image", ["ct_hu", "pet_suv", "distance_mm", "nodes"])
+def test_a_network_is_named_by_the_images_it_has_learned_from(tmp_path, monkeypatch, image):
+    trained = []
+    monkeypatch.setattr(retrained, "train", lambda *given, **more: trained.append(given))
+    monkeypatch.setattr(retrained, "save_checkpoint", lambda path, checkpoint: path.touch())
+    monkeypatch.setattr(retrained, "load_checkpoint", lambda path: path)
+    networks = Networks(tmp_path, StageOneRecipe(), DEMO)
+    other = replace(TRUE, **{image: getattr(TRUE, image) + 1})
+
+    names = [networks.learned([column], None, 0) for column in (TRUE, other, TRUE)]
+    assert names[0] == names[2] != names[1] and len(trained) == 2
+    monkeypatch.setattr(retrained, "code_key", lambda parts: "another")
+    assert networks.learned([TRUE], None, 0) not in names
+
+
 def told(points) -> list:
     return [
         (one.decisions, one.opened, one.mfroc, one.alone, [each.scores.tolist() for each in one.test])

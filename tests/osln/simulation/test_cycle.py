@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from osln.active.pool import Query
 from osln.simulation.arms import ARMS
-from osln.simulation.cycle import Schedule, run
+from osln.simulation.cycle import Annotator, Schedule, _ask, run
 from osln.simulation.learners import LEARNERS, taught
 from small import simulated
 
@@ -109,3 +110,30 @@ def test_a_pool_that_is_used_up_ends_the_run():
 
     assert len(found) == 1
     assert found[0].judged == 80
+
+
+def test_a_case_in_which_nothing_is_left_is_not_opened():
+    # The last round asks for more than is left: all cases are looked through and none is opened again.
+    last = points("random", schedule=Schedule(2, 3, 50))[-1]
+
+    assert (last.judged, last.opened, last.cases) == (80, 8, 8)
+
+
+def test_a_query_without_anything_open_costs_no_opening():
+    annotator = Annotator({name: simulated.case(name, [1, 0]) for name in "ab"})
+    annotator.judge("a", [0, 1], whole=False)
+    annotator.open("a")
+
+    class Asking:
+        again = whole = False
+
+        def queries(self, asked):
+            return [
+                Query("a", (1, 2), (), 0.0, ""),
+                Query("b", (1,), (), 0.0, ""),
+                Query("b", (2,), (), 0.0, ""),
+            ]
+
+    scorer = Noting().learn({}, {}, 0)
+    assert _ask(annotator, ["a", "b"], Asking(), Schedule(), 1, 9, 0, scorer) == 2
+    assert (annotator.opened, annotator.visited) == (2, {"a", "b"})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from osln.cli.engines import add_engine, engine_of, make_absolute, positive
-from osln.cli.options import SHIPPED, add_out, add_path, add_work, command
+from osln.cli.options import SHIPPED, add_out, add_work, command
 from osln.cli.tables import RUNS, make_folder
 
 COHORTS = ("alike", "few", "blind", "sites")
@@ -60,9 +60,8 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("0.10", "0.15"),
-        default="0.10",
-        help="operating point of the shipped stage one (%(default)s)",
+        choices=PRECISIONS,
+        help=f"operating point of the shipped stage one ({PRECISIONS[0]})",
     )
     parser.add_argument(
         "--seconds",
@@ -71,7 +70,9 @@ def add_parser(commands: Any) -> None:
         metavar="N,N,N",
         help="of an annotator: for a candidate, adding a missed node, opening a case (default: 5,20,30)",
     )
-    add_path(parser, "--weights", SHIPPED, "folder of the weights of stage one")
+    parser.add_argument(
+        "--weights", type=Path, help=f"folder of the weights of the shipped stage one (default: {SHIPPED})"
+    )
     add_work(parser)
     add_out(parser, "report's folder (default: runs/simulate-NAME)", required=False)
     add_engine(parser, 1)
@@ -100,15 +101,30 @@ def run(options: argparse.Namespace) -> int:
     make_absolute(options)
     lane = lane_of(options)
     out: Path = options.out or RUNS / f"simulate-{lane.name}"
+    weights = weights_of(options)
     for folder in (options.work, out):
         make_folder(folder)
-    files = Files(options.work, StageOne.shipped(options.weights, PRECISIONS))
+    files = Files(options.work, StageOne.shipped(weights, PRECISIONS) if weights else None)
     sys.stdout.write(f"{plan(lane, files)}\n")
     sys.stdout.flush()
-    engine = engine_of(options, [options.work, options.weights])
+    engine = engine_of(options, [path for path in (options.work, weights) if path])
     report = simulate(lane, files, out, Prices(*options.seconds), engine, options.given)
     sys.stdout.write(f"{report} written after {time.monotonic() - began:.0f} s\n")
     return 0
+
+
+def weights_of(options: argparse.Namespace) -> Path | None:
+    """Weights of the shipped stage one; None where stage one learns, too, and nothing is asked of them.
+
+    Raises:
+        ValueError: They are needed and there are none.
+    """
+    if options.stages == "both":
+        return None
+    weights: Path | None = options.weights or SHIPPED
+    if weights is None:
+        raise ValueError("--weights FOLDER is needed: the weights of the shipped stage one")
+    return weights
 
 
 def lane_of(options: argparse.Namespace) -> Any:
@@ -133,11 +149,16 @@ def lane_of(options: argparse.Namespace) -> Any:
         raise ValueError(f"--steps is about --learner network, not {options.learner}: leave it out")
     if options.first_steps is not None and not both:
         raise ValueError("--first-steps is about --stages both: leave it out")
+    if both and (options.precision or options.weights):
+        named = "--precision" if options.precision else "--weights"
+        raise ValueError(
+            f"{named} is about the shipped stage one, and with --stages both it is not asked: leave it out"
+        )
     usual = StageOneRecipe()
     recipe = replace(usual, first=options.first_steps or usual.first, steps=options.steps or usual.steps)
     return Lane(
         KNOWN[options.cohort or ("few" if both else "alike")],
-        options.precision,
+        options.precision or PRECISIONS[0],
         options.learner,
         tuple(ARMS[name] for name in names),
         options.seeds or (2 if both else 16),

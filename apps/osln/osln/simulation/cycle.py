@@ -38,7 +38,7 @@ class Point:
     Attributes:
         judged: Candidates that were judged.
         added: Missed nodes that were added, in cases that were looked at as a whole.
-        opened: Times that a case was opened.
+        opened: Times that a case was opened to decide something in it.
         cases: Different cases among these.
         nodes: Judged candidates that are nodes.
         mfroc: On the test patients.
@@ -75,12 +75,14 @@ class Annotator:
         cases: As their candidates are.
         decided: By case that was opened, the indices of its candidates that were judged.
         complete: Cases that were looked at as a whole.
+        visited: Cases that were opened to decide something.
         judged, added, opened, nodes: As in `Point`.
     """
 
     cases: Mapping[str, Case]
     decided: dict[str, set[int]] = field(default_factory=dict)
     complete: set[str] = field(default_factory=set)
+    visited: set[str] = field(default_factory=set)
     judged: int = 0
     added: int = 0
     opened: int = 0
@@ -103,6 +105,11 @@ class Annotator:
         """A case under (m,) scores of stage two, as a strategy is told of it."""
         decided = frozenset(index + 1 for index in self.decided.get(case.name, ()))
         return Waiting(case.name, scored_evidence(case, scores), decided, descriptor=case.looks)
+
+    def open(self, case: str) -> None:
+        """Counts that a case was opened."""
+        self.opened += 1
+        self.visited.add(case)
 
     def answer(self, query: Query, *, whole: bool) -> int:
         """Answers what is asked in a case; returns the decisions that it took."""
@@ -128,7 +135,7 @@ class Annotator:
             judged=self.judged,
             added=self.added,
             opened=self.opened,
-            cases=len(self.decided),
+            cases=len(self.visited),
             nodes=self.nodes,
             mfroc=froc(test).mean(),
             alone=froc([case.scored(case.stage_one) for case in judges]).mean(),
@@ -187,7 +194,7 @@ def cycles(
     """
     for name in pool[: schedule.start]:
         annotator.judge(name, range(len(annotator.look(name).truth)), whole=True)
-        annotator.opened += 1
+        annotator.open(name)
     scorer = learn(annotator, 0)
     yield annotator.point([annotator.look(name) for name in test], scorer)
     left = 0
@@ -224,9 +231,12 @@ def _ask(
     for query in arm.queries(asked):
         if spent >= budget:
             break
-        annotator.opened += query.case not in seen
-        spent += annotator.answer(query, whole=arm.whole)
-        seen.add(query.case)
+        made = annotator.answer(query, whole=arm.whole)
+        # What has nothing left to ask is not opened.
+        if made and query.case not in seen:
+            annotator.open(query.case)
+            seen.add(query.case)
+        spent += made
     return spent
 
 

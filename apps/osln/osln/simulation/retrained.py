@@ -19,6 +19,7 @@ from osln.retraining.matched_points import MOST_CASES, matched
 from osln.retraining.round import TUNING_LEARNING_RATE
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.simulation.cases import Case
+from osln.simulation.code import TRAINING, code_key
 from osln.simulation.reviews import Review
 from osln.stage_one.candidates import Candidate, Detections, find_candidates
 from osln.stage_one.fusion import stream_means
@@ -74,8 +75,13 @@ class Networks:
         weights = (
             [] if initial is None else [one for pair in sorted(initial.state_dict.items()) for one in pair]
         )
-        labels = [one for column in columns for one in (column.case, column.nodes, column.known)]
-        key = fingerprint(self.recipe.segmenter, preset, steps, seed, *labels, *weights)[:16]
+        patients = [
+            one
+            for column in columns
+            for one in (column.case, *column.images.values(), column.nodes, column.known)
+        ]
+        about = code_key(TRAINING), self.recipe.segmenter, preset, steps, seed
+        key = fingerprint(*about, *patients, *weights)[:16]
         path = self.folder / f"{key}.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
         resume_path = path.with_suffix(".resume")

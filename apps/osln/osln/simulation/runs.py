@@ -19,6 +19,7 @@ from osln.metrics.matching import Scored
 from osln.simulation.arms import Arm
 from osln.simulation.both import run_both
 from osln.simulation.cases import DEMO, FORMAT, Case, StageOne, make_cases, read_case
+from osln.simulation.code import RUN, RUN_OF_BOTH, TRAINING, code_key
 from osln.simulation.cohorts import Site
 from osln.simulation.cycle import Point, Schedule, run
 from osln.simulation.lanes import FULL, Lane
@@ -40,19 +41,21 @@ class Files:
 
     Attributes:
         work: Folder of everything.
-        stage_one: Finds the candidates.
+        stage_one: Finds the candidates; None for lanes in which stage one learns, too.
     """
 
     work: Path
-    stage_one: StageOne
+    stage_one: StageOne | None = None
 
     def case(self, lane: Lane, case: str) -> Path:
         """Candidates of a patient."""
         site = lane.cohort.by_case[case]
+        assert self.stage_one is not None
         return self.stage_one.path(self.work, site.parameters, lane.precision, case)
 
     def candidates(self, lane: Lane) -> list[Artifact]:
         """Of all patients of a lane, in parts; made for every operating point at once."""
+        assert self.stage_one is not None
         found = []
         cases = lane.cohort.cases
         for first in range(0, len(cases), CHUNK):
@@ -83,7 +86,8 @@ class Files:
         pool, test = lane.cohort.dealt(seed)
         paths = tuple(one.path for one in needs)
         read = sorted(str(path.relative_to(self.work)) for path in paths)
-        about = repr((FORMAT, arm, schedule, recipe, learner_key(lane), read, pool, test))
+        code = code_key(RUN_OF_BOTH), code_key(TRAINING)
+        about = repr((FORMAT, code, arm, schedule, recipe, learner_key(lane), read, pool, test))
         key = hashlib.sha256(about.encode()).hexdigest()[:12]
         path = self.work / "runs" / lane.name / f"{arm.name}-seed{seed}-{key}.npz"
         networks = Networks(self.work / "networks", recipe, DEMO)
@@ -101,7 +105,7 @@ class Files:
         paths = {case: self.case(lane, case) for case in (*pool, *test)}
         # However the folder was typed.
         read = sorted(str(path.relative_to(self.work)) for path in paths.values())
-        about = repr((FORMAT, arm, schedule, learner_key(lane), read, pool, test))
+        about = repr((FORMAT, code_key(RUN), arm, schedule, learner_key(lane), read, pool, test))
         key = hashlib.sha256(about.encode()).hexdigest()[:12]
         path = self.work / "runs" / lane.name / f"{arm.name}-seed{seed}-{key}.npz"
         make = partial(make_run, path, tuple(paths.values()), pool, test, arm, learner, schedule, seed)
@@ -130,7 +134,7 @@ def learner_of(lane: Lane) -> Learner:
 
 
 def learner_key(lane: Lane) -> str:
-    """What a run depends on of it; the functions of the others have a version of their own by `FORMAT`."""
+    """What a run depends on of it besides the code."""
     found = learner_of(lane)
     return repr(found) if isinstance(found, Network) else lane.learner
 

@@ -136,6 +136,36 @@ def test_another_budget_is_another_run(files):
     assert one != another
 
 
+@pytest.mark.parametrize("lane", [LANE, replace(LANE, stage_one=StageOneRecipe(first=9, steps=3))])
+def test_other_code_is_another_run(files, monkeypatch, lane):
+    one = next(iter(files.runs(lane).values())).path
+    monkeypatch.setattr("osln.simulation.runs.code_key", lambda parts: "another")
+    assert next(iter(files.runs(lane).values())).path != one
+
+
+def test_code_is_known_by_its_content(tmp_path, monkeypatch):
+    from osln.simulation import code
+
+    (tmp_path / "active").mkdir()
+    (tmp_path / "active" / "one.py").write_text("a = 1")
+    monkeypatch.setattr(code, "_ROOT", tmp_path)
+    keys = []
+    for path, text in (("two.py", "b = 1"), ("two.py", "b = 2"), ("active/one.py", "a = 3")):
+        (tmp_path / path).write_text(text)
+        code.code_key.cache_clear()
+        keys.append(code.code_key(("active", "two.py")))
+    code.code_key.cache_clear()
+    assert len(set(keys)) == 3
+
+
+def test_the_code_that_a_run_depends_on_is_there():
+    from osln.simulation import code
+
+    for part in {*code.RUN_OF_BOTH, *code.TRAINING}:
+        path = code._ROOT / part
+        assert path.is_file() or list(path.glob("*.py"))
+
+
 def test_where_both_stages_learn_the_recipe_of_stage_one_makes_another_run(files):
     both = replace(LANE, stage_one=StageOneRecipe(first=9, steps=3))
     other = replace(LANE, stage_one=StageOneRecipe(first=9, steps=4))
@@ -182,6 +212,26 @@ def test_the_report_of_both_stages_tells_what_stage_one_has_by_itself():
     # Hit are 2 of 4 and 3 of 4 nodes, 1 and 2 of 4 with the other arm.
     assert "| random | 0.100, 0.625 | 0.200, 0.625 | 0.300, 0.625 |" in told
     assert "| likeliest-5 | 0.100, 0.375 | 0.200, 0.375 | 0.300, 0.375 |" in told
+
+
+def test_the_report_says_where_a_ratio_is_only_a_bound():
+    lane = replace(LANE, schedule=Schedule(2, 2, 6))
+
+    def points(*found: int) -> list[Point]:
+        made = []
+        for n, count in enumerate(found):
+            test = [Scored(np.full(4, 0.5), np.arange(4) < count, 4)] * COHORT.test
+            made.append(Point(8 + 6 * n, 0, 2, 2, 1, count / 4, test, alone=0.1))
+        return made
+
+    runs = {"full": [points(4)] * 2, "random": [points(1, 2, 2)] * 2, "likeliest-5": [points(1, 4, 4)] * 2}
+    figures = lane_figures(lane, runs, [0.1, 0.1], Prices())
+    told = "\n".join(parts(figures, {"command": "c", "commit": "0", "versions": {}}))
+
+    # .9 at 14 of the points 8, 13, 18 and 23, instead of later than all of them.
+    assert "| <= 0.61 [0.00, 0.61] |" in told
+    assert "the ratio is <= what it would be" in told and "of 4 in 81 %" in told
+    assert "the same with the variance over resampled patients added" in told
 
 
 def test_seconds_are_counted_as_they_are_priced(files):

@@ -7,7 +7,9 @@ import pytest
 
 from osln.simulation.statistics import (
     Curve,
+    Ratio,
     arrivals,
+    by_seed_and_patient,
     holm,
     mean_over_rounds,
     p_value,
@@ -82,5 +84,53 @@ def test_a_ratio_is_infinite_where_only_the_arm_never_arrives():
 
     assert ratio(GRID, up, GRID, slow, full, 0.5).value == pytest.approx(0.5)
     assert math.isinf(ratio(GRID, flat, GRID, up, full, 0.5).value)
-    # What never arrives in 20 takes more than 20: the true ratio is below 10 / 20.
-    assert ratio(GRID, up, GRID, flat, full, 0.5).value == pytest.approx(0.5)
+
+
+def test_a_ratio_is_an_upper_bound_where_only_the_other_never_arrives():
+    up, flat, full = np.array([[0.0, 0.5, 1.0]]), np.array([[0.0, 0.0, 0.0]]), np.array([1.0])
+    slow = np.array([[0.0, 0.25, 0.5]])
+
+    # What never arrives in 20 takes more than 20: the true ratio is below 10 / 20, and nobody knows how far.
+    assert ratio(GRID, up, GRID, flat, full, 0.5) == Ratio(0.5, 0.0, 0.5, at_most=True)
+    assert ratio(GRID, up, GRID, slow, full, 0.5) == Ratio(0.5, 0.5, 0.5, at_most=False)
+    # Of two that never arrive nothing is known.
+    assert ratio(GRID, flat, GRID, flat, full, 0.5) == Ratio(math.inf, 0.0, math.inf, at_most=False)
+    assert ratio(GRID, flat, GRID, up, full, 0.5).low == math.inf
+
+
+def test_a_ratio_begins_at_0_where_resamples_of_the_other_never_arrive():
+    up, full = np.array([[0.0, 0.5, 1.0]] * 2), np.array([1.0, 1.0])
+    some = np.array([[0.0, 0.5, 1.0], [0.0, 0.0, 0.0]])
+    found = ratio(GRID, up, GRID, some, full, 0.4)
+
+    # The mean curve of the other has .4 at 16, the arm at 8; a quarter of the resamples never has it.
+    assert (found.value, found.low, found.at_most) == (pytest.approx(0.5), 0.0, False)
+
+
+def test_seeds_and_patients_both_widen_the_interval():
+    differences = np.array([0.0, 0.2])
+    still = np.repeat(differences[:, None], 4, axis=1)
+    # All patients alike: Student's t over seeds.
+    found, student = by_seed_and_patient(differences, still), paired([0.0, 0.2])
+    assert (found.low, found.high) == pytest.approx((student.low, student.high))
+
+    # All seeds alike: the spread over patients, times t of one degree of freedom.
+    spread = np.array([[0.0, 0.2, math.nan]] * 2)
+    found = by_seed_and_patient(np.array([0.1, 0.1]), spread)
+    assert (found.value, found.high) == (pytest.approx(0.1), pytest.approx(0.1 + 12.706 * 0.1, abs=1e-3))
+    assert math.isnan(by_seed_and_patient(np.array([0.3]), np.zeros((1, 5))).low)
+    assert math.isnan(by_seed_and_patient(differences, np.full((2, 3), math.nan)).low)
+
+
+@pytest.mark.parametrize("seeds", [2, 4, 16])
+def test_an_interval_over_few_seeds_holds_the_truth_as_often_as_it_says(seeds):
+    rng = np.random.default_rng(seeds)
+    inside = 0
+    for _ in range(400):
+        # Patients are shared by the seeds: what they add is the same in all.
+        own, shared = rng.normal(0, 1, seeds), rng.normal(0, 0.5)
+        differences = own + shared
+        resampled = differences[:, None] + rng.normal(0, 0.5, 60)
+        found = by_seed_and_patient(differences, resampled)
+        inside += found.low <= 0 <= found.high
+    assert inside / 400 > 0.93

@@ -17,12 +17,12 @@ from osln.simulation.statistics import (
     SHARES,
     Curve,
     arrivals,
+    by_seed_and_patient,
     holm,
     mean_over_rounds,
     p_value,
     paired,
     ratio,
-    resampled_seeds,
 )
 
 PATIENT_DRAWS = 300
@@ -58,7 +58,7 @@ def lane_figures(lane: Lane, runs: Runs, stage_one: Sequence[float], prices: Pri
     arms = {arm.name: arm for arm in lane.arms}
     means = {name: _means(lane, runs[name]) for name in arms}
     differences = {name: means[name] - means[RANDOM] for name in arms if name != RANDOM}
-    by_patient = _by_patient(lane, runs)
+    by_patient = _by_patient(lane, runs, differences)
     adjusted = holm({name: p_value(each.tolist()) for name, each in differences.items()})
     found = {}
     for name, arm in arms.items():
@@ -177,8 +177,8 @@ def _ratio(
     return asdict(ratio(*_on_grid(runs, prices), *_on_grid(than, prices), full, share))
 
 
-def _by_patient(lane: Lane, runs: Runs) -> dict[str, dict[str, float]]:
-    """Differences of the means over rounds, resampling seeds and phantoms at once.
+def _by_patient(lane: Lane, runs: Runs, differences: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Intervals of the differences over seeds and phantoms.
 
     A phantom is in the test of several seeds, so it is drawn for all of them together.
     """
@@ -192,14 +192,10 @@ def _by_patient(lane: Lane, runs: Runs) -> dict[str, dict[str, float]]:
         )
         for arm in lane.arms
     }
-    chosen = resampled_seeds(lane.seeds, PATIENT_DRAWS)
-    found = {}
-    for name, values in drawn.items():
-        apart = values - drawn[RANDOM]
-        draws = np.array([np.nanmean(apart[chosen[n], n]) for n in range(PATIENT_DRAWS)])
-        low, high = np.nanpercentile(draws, [2.5, 97.5])
-        found[name] = {"low": float(low), "high": float(high)}
-    return found
+    found = {
+        name: by_seed_and_patient(each, drawn[name] - drawn[RANDOM]) for name, each in differences.items()
+    }
+    return {name: {"low": one.low, "high": one.high} for name, one in found.items()}
 
 
 def _drawn_mean(lane: Lane, points: Sequence[Point], weights: np.ndarray) -> np.ndarray:

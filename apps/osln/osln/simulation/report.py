@@ -18,6 +18,7 @@ DRAWN = ("random", "oracle", "likeliest-10", "mixed-10", "doubt-10", "confident"
 BANDS = ("random", "likeliest-10")
 """Those of them with their interval."""
 NEVER = "never"
+AT_MOST = "<="
 
 
 def write_report(figures: Mapping[str, Any], about: Mapping[str, Any], folder: Path) -> Path:
@@ -37,7 +38,8 @@ def parts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Iterable[str]
     yield "\n".join(
         (
             f"- command: {about['command']}",
-            f"- commit {about['commit']}; {', '.join(f'{k} {v}' for k, v in about['versions'].items())}",
+            f"- commit {about['commit']}; {', '.join(f'{k} {v}' for k, v in about['versions'].items())}; "
+            "patients and their candidates that were there already may be an earlier one's",
             f"- {figures['seeds']} seeds; in each {figures['pool']} patients to label and {figures['test']} "
             f"to test, {schedule['start']} whole cases to start with, then {schedule['rounds']} rounds of "
             f"{schedule['budget']} decisions; stage two learned from scratch in each",
@@ -47,7 +49,8 @@ def parts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Iterable[str]
     yield (
         "Mean of mFROC over the rounds, at equal decisions (candidates judged and missed nodes added). "
         "Differences to whole cases by chance are paired by seed; in brackets the 95 % interval of Student's "
-        "t over seeds, then that of resampling seeds and patients together; p adjusted for all arms (Holm)."
+        "t over seeds, then the same with the variance over resampled patients added; p adjusted for all "
+        "arms (Holm)."
     )
     yield table(list(_main_rows(figures)))
     if figures["stage_one_recipe"]:
@@ -60,6 +63,12 @@ def parts(figures: Mapping[str, Any], about: Mapping[str, Any]) -> Iterable[str]
         f"{prices['opened']:g} for opening a case; assumed, not measured."
     )
     yield table(list(_arrival_rows(figures)))
+    yield (
+        f"Where whole cases by chance do not arrive, the ratio is {AT_MOST} what it would be if they had at "
+        "the end of what was watched, and its interval begins at 0 where too many resamples do not. "
+        "Intervals of this table resample the seeds and are too narrow where there are few: of a mean, those "
+        "of 2 seeds hold the truth in half of the cases, of 4 in 81 %, of 16 in 91 %."
+    )
     yield "![mFROC over decisions, means over the seeds; bands: 95 % intervals over seeds.](curves.png)"
 
 
@@ -140,7 +149,8 @@ def _arrival_rows(figures: Mapping[str, Any]) -> Iterable[list[str]]:
 
 
 def _ratio(entry: Mapping[str, float]) -> str:
-    return f"{_share(entry['value'])} [{_share(entry['low'])}, {_share(entry['high'])}]"
+    bound = f"{AT_MOST} " if entry["at_most"] else ""
+    return f"{bound}{_share(entry['value'])} [{_share(entry['low'])}, {_share(entry['high'])}]"
 
 
 def _share(value: float) -> str:

@@ -79,6 +79,28 @@ def paired(differences: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def by_seed_and_patient(differences: np.ndarray, resampled: np.ndarray) -> Estimate:
+    """Mean of paired differences, with a 95 % interval over seeds and over the patients that they share.
+
+    The variances over seeds and over patients are added, and the quantile is that of Student's t over seeds:
+    a little too wide, since a seed also draws patients, but not too narrow with few seeds, as resampling them
+    is (of 4 seeds: 81 % instead of 95 %).
+
+    Args:
+        differences: (S,) of each seed; the bounds are NaN for a single one.
+        resampled: (S, D) the same on resamples of the patients, one of which is the same for all seeds; NaN
+            where it has no figure.
+    """
+    mean = float(differences.mean())
+    known = ~np.isnan(resampled).all(axis=0)
+    if len(differences) < 2 or not known.any():
+        return Estimate(mean, math.nan, math.nan)
+    over_patients = float(np.nanmean(resampled[:, known], axis=0).var())
+    error = math.sqrt(float(differences.var(ddof=1)) / len(differences) + over_patients)
+    half = float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    return Estimate(mean, mean - half, mean + half)
+
+
 def p_value(differences: Sequence[float]) -> float:
     """Two-sided, of the paired t-test; 1 for equal runs or a single one."""
     given = np.asarray(differences, dtype=float)
@@ -144,6 +166,22 @@ def arrivals(grid: np.ndarray, values: np.ndarray, full: np.ndarray, share: floa
     )
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """What an arm takes to arrive, in parts of what another takes, with its 95 % interval over resamples.
+
+    Attributes:
+        value: Infinite where the arm never arrives.
+        low, high: 0 and infinity where a resample leaves it open how small or large the ratio is.
+        at_most: The other one never arrives: the value is only an upper bound.
+    """
+
+    value: float
+    low: float
+    high: float
+    at_most: bool
+
+
 def ratio(
     grid: np.ndarray,
     values: np.ndarray,
@@ -151,32 +189,30 @@ def ratio(
     than: np.ndarray,
     full: np.ndarray,
     share: float,
-) -> Estimate:
+) -> Ratio:
     """What an arm takes to arrive, in parts of what another takes.
 
-    Resamples in which the arm never arrives count as infinite. Where only the other never arrives, what it
-    was watched for stands in: the true ratio is smaller.
+    Where only the other one never arrives, all that is known is that the ratio is smaller than with what it
+    was watched for.
 
     Args:
         grid, values: Of the arm, as in `arrivals`.
         than_grid, than: Of the other one, same seeds.
         full, share: As in `arrivals`.
     """
+    watched = float(than_grid[-1])
 
-    def of(one: float, other: float) -> float:
-        return (
-            math.inf if math.isinf(one) else one / (other if math.isfinite(other) else float(than_grid[-1]))
-        )
+    def largest(one: float, other: float) -> float:
+        return math.inf if math.isinf(one) else one / min(other, watched)
 
     level = share * float(full.mean())
-    value = of(reaches(grid, values.mean(axis=0), level), reaches(than_grid, than.mean(axis=0), level))
-    pairs = zip(
-        _resampled_costs(grid, values, full, share),
-        _resampled_costs(than_grid, than, full, share),
-        strict=True,
-    )
-    low, high = _quantiles(np.array([of(one, other) for one, other in pairs]))
-    return Estimate(value, low, high)
+    one, other = reaches(grid, values.mean(axis=0), level), reaches(than_grid, than.mean(axis=0), level)
+    costs = _resampled_costs(grid, values, full, share)
+    others = _resampled_costs(than_grid, than, full, share)
+    most = np.array([largest(*pair) for pair in zip(costs, others, strict=True)])
+    low, _ = _quantiles(np.where(np.isinf(others), 0.0, most))
+    _, high = _quantiles(most)
+    return Ratio(largest(one, other), low, high, math.isinf(other) and math.isfinite(one))
 
 
 def _resampled_costs(grid: np.ndarray, values: np.ndarray, full: np.ndarray, share: float) -> np.ndarray:

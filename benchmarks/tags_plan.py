@@ -28,6 +28,7 @@ from osln.jobs.artifact import Artifact
 from osln.metrics.bootstrap import resamples
 from osln.metrics.matching import Scored
 from osln.phantom import GENERATOR_VERSION
+from osln.phantom.findings.tags import TAGS_VERSION
 from osln.reproduction.artifacts import files
 from osln.rows.experiments import OPERATING_POINT
 from osln.rows.tagger_recipe import TAGGER_RECIPES
@@ -38,6 +39,8 @@ from osln.tagging.tagger import Tagger
 
 FORMAT = 1
 """Of everything that is kept here; another one makes it anew."""
+TAGGED = (GENERATOR_VERSION, TAGS_VERSION)
+"""Of what has the phantoms' true tags in it."""
 CHUNK = 8
 """Patients of one artifact."""
 SECONDS = {"candidates": 3.0, "lesions": 5.0, "tags": 6.0, "epoch": 600.0, "glnet": 150.0}
@@ -118,7 +121,7 @@ class Experiment:
         """What taggers learn from ("learned") or are judged by ("judged")."""
         first = FIRST_SEED["tagger"] + (self.sizes["learned"] if split == "judged" else 0)
         seeds = range(first, first + self.sizes[split])
-        path = self.folder / f"lesions-{grid}-{key([GENERATOR_VERSION, GRIDS[grid], list(seeds)])}.npz"
+        path = self.folder / f"lesions-{grid}-{key([*TAGGED, GRIDS[grid], list(seeds)])}.npz"
         make = partial(write_lesions, path, self.work, GRIDS[grid], seeds)
         return self._keep(
             Artifact(f"{split} lesions, {grid}", (path,), (), make, SECONDS["lesions"] * len(seeds))
@@ -157,7 +160,7 @@ class Experiment:
     def _tag_path(self, line: Line, candidates: Path) -> Path:
         name, grid = line
         if name == TRUE:
-            about = [TRUE, GENERATOR_VERSION]
+            about = [TRUE, *TAGGED]
         else:
             tagger = self.tagger_path(name)
             about = [Tagger.checksum(tagger) if TAUGHT[name] is None else tagger.name, GRIDS[grid]]

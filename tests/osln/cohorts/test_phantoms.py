@@ -12,6 +12,7 @@ from osln.cohorts.phantoms import (
     make_patient,
     split_seeds,
 )
+from osln.imaging.column_file import save_column
 from osln.imaging.grid import Grid, write_volume
 from osln.imaging.lung_column import reason_not_usable
 from osln.imaging.resampling import resample
@@ -50,6 +51,20 @@ def test_a_stored_patient_is_read_as_it_was_made(patient, tmp_path, monkeypatch)
     assert again.findings == patient.findings and {"node", "vessel stub"} <= {
         f["kind"] for f in again.findings
     }
+
+
+def test_a_patient_of_former_tags_is_made_anew_where_they_are_asked_for(patient, tmp_path, monkeypatch):
+    cohort = PhantomCohort(tmp_path, PRESET)
+    made = []
+    monkeypatch.setattr("osln.cohorts.phantoms.make_patient", lambda *given: made.append(given) or patient)
+    path = cohort.path("phantom-3")
+    save_column(path, patient.column, {"findings": [{"tags": ["neck"]}]})
+
+    np.testing.assert_array_equal(cohort.column("phantom-3").ct_hu, patient.column.ct_hu)
+    assert not made
+    assert len(cohort.findings("phantom-3")) == len(patient.findings)
+    assert len(cohort.findings("phantom-3")) == len(patient.findings)
+    assert len(made) == 1
 
 
 def test_other_parameters_or_another_grid_are_another_folder():

@@ -13,6 +13,7 @@ from osln.imaging.grid import Grid, Volume, canonical, read_volume
 from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.imaging.study import build_study
 from osln.phantom import GENERATOR_VERSION, Phantom, PhantomParameters, RealisticParameters
+from osln.phantom.findings.tags import TAGS_VERSION
 from osln.phantom.parameters import BLIND, ZONED
 from osln.phantom.patient.plan import grid_axes, plan_patient
 from osln.phantom.patient.scan import axes_affine, image_ct, image_patient
@@ -210,13 +211,14 @@ class PhantomCohort:
         path = self._path(seed)
         if path.is_file():
             column, more = load_column(path)
-            return Patient(column, tuple(more["findings"]))
+            if more.get("tags") == TAGS_VERSION:
+                return Patient(column, tuple(more["findings"]))
         background = self.background(seed)
         if background is None:
             patient = make_patient(seed, self.preset, self._kind(seed))
         else:
             patient = as_patient(background.phantom(seed), self.preset)
-        save_column(path, patient.column, {"findings": patient.findings})
+        save_column(path, patient.column, {"findings": patient.findings, "tags": TAGS_VERSION})
         return patient
 
     def background(self, seed: int) -> Background | None:
@@ -263,7 +265,9 @@ class PhantomCohort:
 
     def column(self, case: str) -> LungColumn:
         """The case, made if need be."""
-        return self.patient(_seed(case)).column
+        path = self.path(case)
+        # Of former tags, too: the images are the same.
+        return load_column(path)[0] if path.is_file() else self.patient(_seed(case)).column
 
     def ct(self, case: str) -> Volume:
         """CT for the tagger: a planted patient's is the real one's, in its own voxels."""

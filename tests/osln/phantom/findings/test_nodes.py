@@ -1,11 +1,13 @@
 """The clinical rule: near the tumor a node counts though small and cold, far away only enlarged or avid."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from osln.phantom.findings.nodes import NO_ROOM, counts_as_osln, place_nodes
 from osln.phantom.findings.space import FatSpace, fat_of
-from osln.phantom.findings.tags import NODE_TAGS, node_tags
+from osln.phantom.findings.tags import NODE_TAGS, node_tags, region_tag
 from osln.phantom.parameters import PhantomParameters
 
 P = PhantomParameters()
@@ -48,6 +50,7 @@ def test_nodes_keep_their_gap() -> None:
         P,
         space,
         lambda p: np.random.default_rng(len(space.taken)).uniform(0, 120, 3),
+        lambda p: p,
     )
     centers = [c for c, _ in space.taken]
     reaches = [r for _, r in space.taken]
@@ -60,9 +63,28 @@ def test_nodes_keep_their_gap() -> None:
 def test_what_is_not_placed_has_a_reason() -> None:
     rng = np.random.default_rng(0)
     space = fat_cube()
-    nodes = place_nodes(rng, P, space, lambda p: np.full(3, 60.0))  # All of them want one place.
+    # All of them want one place.
+    nodes = place_nodes(rng, P, space, lambda p: np.full(3, 60.0), lambda p: p)
     drawn = int(np.random.default_rng(0).poisson(P.node_mean))
     assert len(nodes) == 1 and space.refused[NO_ROOM] >= drawn - 1
+
+
+@pytest.mark.parametrize(("up_mm", "regions"), [(0.0, {"abdomen", "chest"}), (220.0, {"chest", "neck"})])
+def test_a_node_beside_the_tumor_lies_in_the_region_of_its_own_place(up_mm, regions) -> None:
+    space = FatSpace(
+        [np.arange(0.0, 120.0, 2.0)] * 3,
+        np.ones((60, 60, 60), bool),
+        np.array([[60.0, y, z] for y in (30.0, 60.0, 90.0) for z in (40.0, 100.0)]),
+        0.85,
+    )
+    only_near = replace(P, node_mean=0.0, near_tumor_mean=40.0)
+    rng = np.random.default_rng(2)
+    nodes = place_nodes(rng, only_near, space, lambda p: p, lambda p: p + np.array([0.0, 0.0, up_mm]))
+
+    assert {node.station for node in nodes} == {"beside the tumor"}
+    told = [{*node.tags} & {"abdomen", "chest", "neck"} for node in nodes]
+    assert told == [{region_tag(float(node.center_mm[2]) + up_mm)} for node in nodes]
+    assert set.union(*told) == regions
 
 
 def test_nothing_fits_outside_the_fat() -> None:

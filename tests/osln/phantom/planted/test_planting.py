@@ -44,6 +44,27 @@ def test_findings_are_in_the_cts_coordinates() -> None:
         assert np.linalg.norm(center - finding.center_mm) < 4.0
 
 
+def test_uptake_that_falls_beside_the_ct_or_into_its_air_is_not_listed() -> None:
+    # The vocal cords of this patient lie above a CT that ends below the neck.
+    whole, height = given_ct(), given_ct().array.shape[2] - 6
+    grid = whole.grid.crop((0, 0, 0), (*whole.array.shape[:2], height))
+    case = plant(survey(Volume(whole.array[:, :, :height].copy(), grid, grid)), 5)
+
+    assert [spot.kind for spot in case.patient.spots] == ["bowel", "bowel", "vocal cord", "vocal cord"]
+    assert [finding.kind for finding in case.findings[-2:]] == ["bowel", "bowel"]
+    # Everything else is listed, nodes and what looks like them on the CT.
+    assert len(case.findings) == len(case.patient.nodes) + len(case.patient.mimics) + 2
+    for finding in planted().findings:
+        index = np.rint(planted_grid().mm_to_index(np.array(finding.center_mm))).astype(int)
+        assert (index >= 0).all() and (index < planted().ct_hu.shape).all()
+        if finding.kind in ("hot spot", "bowel", "brown fat", "vocal cord"):
+            assert planted().ct_hu[tuple(index)] > -400
+
+
+def planted_grid() -> Grid:
+    return Grid(planted().ct_hu.shape, planted().affine)
+
+
 def test_the_pet_covers_the_ct() -> None:
     case = planted()
     for corner in (np.zeros(3), np.array(case.ct_hu.shape) - 1.0):

@@ -21,6 +21,9 @@ NO_ROOM = "found no room in the fat"
 THINNED = "were thinned out near the tumor"
 """Why a drawn node is not placed."""
 
+Place = tuple[np.ndarray, np.ndarray]
+"""Where something is in the patient and in the anatomy, mm."""
+
 
 @dataclass(frozen=True)
 class Station:
@@ -74,6 +77,7 @@ def place_nodes(
     parameters: PhantomParameters,
     space: FatSpace,
     to_world: Callable[[np.ndarray], np.ndarray],
+    to_anatomical: Callable[[np.ndarray], np.ndarray],
     stations: Sequence[Station] = STATIONS,
 ) -> list[Deposit]:
     """Draw the patient's nodes and decide which of them are OSLNs.
@@ -83,6 +87,7 @@ def place_nodes(
         parameters: numbers, sizes, uptake and the rule.
         space: free fat and distances to the tumor; placed nodes are added to it.
         to_world: anatomical point (3,) to world millimeters.
+        to_anatomical: the other way, for the region of a node that sits in no station.
         stations: where nodes may sit.
 
     Returns:
@@ -94,13 +99,14 @@ def place_nodes(
     nodes = []
     for _ in range(int(rng.poisson(parameters.node_mean))):
         station = stations[int(rng.choice(len(stations), p=weights))]
-        node = _place(rng, parameters, space, to_world, station, near=None)
+        places = _station_places(station, to_world)
+        node = _place(rng, parameters, space, places, station)
         if node is not None:
             nodes.append(node)
     for _ in range(int(rng.poisson(parameters.near_tumor_mean))):
         if len(space.boundary_mm):
             start = space.boundary_mm[int(rng.integers(len(space.boundary_mm)))]
-            node = _place(rng, parameters, space, to_world, stations[0], near=start)
+            node = _place(rng, parameters, space, _places_beside(start, to_anatomical), station=None)
             if node is not None:
                 nodes.append(node)
     return nodes
@@ -110,21 +116,21 @@ def _place(
     rng: np.random.Generator,
     parameters: PhantomParameters,
     space: FatSpace,
-    to_world: Callable[[np.ndarray], np.ndarray],
-    station: Station,
-    near: np.ndarray | None,
+    place_of: Callable[[np.ndarray], Place],
+    station: Station | None,
 ) -> Deposit | None:
-    """One node at a station (or beside the tumor), or None when it is thinned out or finds no room."""
+    """One node at a station (None: beside the tumor), or None when it is thinned out or finds no room."""
     draws = rng.random(8)
     size_draw = float(rng.standard_normal())
     rotation = Rotation.from_quat(rng.standard_normal(4)).as_matrix()
-    found = _free_place(rng.standard_normal((_TRIES, 3)), parameters, space, to_world, station, near)
+    places = map(place_of, rng.standard_normal((_TRIES, 3)))
+    found = next((one for one in places if space.fits(one[0], ROOM_MM, parameters.node_gap_mm)), None)
     if found is None:
         space.refused[NO_ROOM] += 1
         return None
     center, anatomical = found
     distance = float(space.distance_mm(center)[0])
-    if near is None:
+    if station is not None:
         far = _logistic((distance - parameters.acceptance_middle_mm) / parameters.acceptance_width_mm)
         if draws[0] > parameters.acceptance_near + (1 - parameters.acceptance_near) * far:
             space.refused[THINNED] += 1
@@ -160,34 +166,35 @@ def _place(
         and bool(rng.random() < parameters.fatty_hilum_share)
     )
     core = (ellipsoid(center, 0.42 * radii, -40.0, np.nan, axes=rotation, space=WORLD),) if hilum else ()
-    tags = node_tags(
-        station.tags if near is None else (), float(anatomical[2]), short, long, fatty_hilum=hilum
-    )
+    tags = node_tags(station.tags if station else (), float(anatomical[2]), short, long, fatty_hilum=hilum)
     return Deposit(
         "node", center, short, long, float(4 / 3 * np.pi * radii.prod()), (outline,), core,
-        avid, osln, tuple(tags), station.name if near is None else "beside the tumor",
+        avid, osln, tuple(tags), station.name if station else "beside the tumor",
     )  # fmt: skip
 
 
-def _free_place(
-    offsets: np.ndarray,
-    parameters: PhantomParameters,
-    space: FatSpace,
-    to_world: Callable[[np.ndarray], np.ndarray],
-    station: Station,
-    near: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The first offset (tries, 3) with room: where it is in the patient and in the anatomy."""
-    for offset in offsets:
-        if near is not None:
-            point = near + 9.0 * offset
-            anatomical = np.array(station.center_mm)
-        else:
-            anatomical = np.array(station.center_mm) + np.array(station.sd_mm) * offset
-            point = to_world(anatomical)
-        if space.fits(point, ROOM_MM, parameters.node_gap_mm):
-            return point, anatomical
-    return None
+def _station_places(
+    station: Station, to_world: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], Place]:
+    """Places by standard normal offsets (3,) from a station."""
+
+    def place_of(offset: np.ndarray) -> Place:
+        anatomical = np.array(station.center_mm) + np.array(station.sd_mm) * offset
+        return to_world(anatomical), anatomical
+
+    return place_of
+
+
+def _places_beside(
+    start_mm: np.ndarray, to_anatomical: Callable[[np.ndarray], np.ndarray]
+) -> Callable[[np.ndarray], Place]:
+    """Places by standard normal offsets (3,) from a point of the tumor's boundary."""
+
+    def place_of(offset: np.ndarray) -> Place:
+        point = start_mm + 9.0 * offset
+        return point, to_anatomical(point)
+
+    return place_of
 
 
 def counts_as_osln(

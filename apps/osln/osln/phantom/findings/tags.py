@@ -7,6 +7,9 @@ images").
 
 from __future__ import annotations
 
+TAGS_VERSION = 2
+"""Of the tags of the same images, for caches. With 1 each node beside the tumor lay in the neck."""
+
 NODE_TAGS = frozenset(
     {
         "lymph node", "chest", "abdomen", "upper abdomen", "neck", "mediastinum", "hilum", "retroperitoneum",

@@ -222,7 +222,7 @@ def populate(
     shapes = [shape for deposit in mimics for shape in deposit.shapes]
     canvas.paint(ct_hu, shapes, [s.hu for s in shapes])
     fat = FatSpace(axes_mm, find_fat(ct_hu), boundary, background.fat_share)
-    nodes = place_nodes(streams["nodes"], parameters, fat, space.to_world, stations)
+    nodes = place_nodes(streams["nodes"], parameters, fat, space.to_world, space.to_anatomical, stations)
     spots = hot_spots(streams["spots"], parameters, fat, space.to_world)
     spots += hot_organs(background.hot, space.to_world)
     motion = misregistration(streams["motion"], parameters, space.low_mm, space.high_mm)

@@ -25,6 +25,8 @@ _FEWEST_PLACES = 50
 # Real CTs have few places for nodes, so those near the tumor are not thinned out as in the cohorts.
 PLANTING = PhantomParameters(acceptance_near=0.6)
 _MARGIN_MM = 12.0
+_AIR_HU = -400.0
+"""Below it lies no bowel, no fat and no vocal cord."""
 
 
 def plant(
@@ -136,11 +138,24 @@ def _pasted(part: Phantom, real: RealCt, crop: tuple[slice, ...]) -> Phantom:
     nodes[crop] = part.nodes
     mask = np.zeros(ct_hu.shape, bool) if real.tumor is None else real.tumor.copy()
     mask[crop] = part.tumor if real.tumor is None else mask[crop] & (part.nodes == 0)
+    # The last ones, and the only ones that are not put into the fat of this CT.
+    spots = len(part.findings) - len(part.patient.spots)
     findings = []
-    for finding in part.findings:
-        x, y, z = to_ras[:3, :3] @ np.array(finding.center_mm) + to_ras[:3, 3]
+    for number, finding in enumerate(part.findings):
+        local = np.array(finding.center_mm)
+        if number >= spots and not _in_tissue(local, ct_hu, real.local):
+            continue
+        x, y, z = to_ras[:3, :3] @ local + to_ras[:3, 3]
         findings.append(replace(finding, center_mm=(float(x), float(y), float(z))))
     return replace(
         part, ct_hu=ct_hu, nodes=nodes, tumor=mask, findings=findings, affine=real.ct.grid.affine,
         pet_affine=to_ras @ part.pet_affine, motion_to_ras=to_ras,
     )  # fmt: skip
+
+
+def _in_tissue(point_mm: np.ndarray, ct_hu: np.ndarray, grid: Grid) -> bool:
+    """Whether a point lies in the CT and not in air or lung."""
+    index = np.rint(grid.mm_to_index(point_mm)).astype(int)
+    if (index < 0).any() or (index >= ct_hu.shape).any():
+        return False
+    return bool(ct_hu[tuple(index)] > _AIR_HU)

@@ -1,11 +1,13 @@
 """The committed sample studies are what the recorded command makes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from osln.__main__ import main
 from osln.imaging.grid import read_volume
 from osln.phantom import make_phantom
 from osln.phantom.written.store import sidecar
@@ -48,4 +50,16 @@ def test_the_first_case_is_made_again_voxel_by_voxel() -> None:
     assert np.array_equal(read_volume(STORE / "truth" / "phantom-01.nii.gz").array, phantom.nodes)
     assert np.array_equal(read_volume(STORE / "labels" / "gtv" / "phantom-01.nii.gz").array, phantom.tumor)
     told = json.loads((STORE / "truth" / "phantom-01.json").read_text())
-    assert told == json.loads(json.dumps(sidecar("phantom-01", phantom, approved=True)))
+    made = sidecar("phantom-01", phantom, approved=True, made_from=told["made_from"])
+    assert told == json.loads(json.dumps(made))
+
+
+def test_the_recorded_command_finds_its_cases_whole(tmp_path, capsys) -> None:
+    copy = tmp_path / "store"
+    for folder in ("", "pet", "labels/gtv", "labels/final", "truth"):
+        (copy / folder).mkdir(parents=True, exist_ok=True)
+        for file in (STORE / folder).glob("phantom-0[1-4].*"):
+            shutil.copy(file, copy / folder)
+    options = ["--out", str(copy), "--cases", "4", "--seed", str(FIRST_SEED), "--approve", "1"]
+    assert main(["phantoms", *options]) == 0
+    assert "(4 of them were there)" in capsys.readouterr().out

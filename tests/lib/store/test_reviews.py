@@ -220,6 +220,21 @@ def test_a_damaged_review_of_the_head_hinders_no_submission(store, tmp_path):
         stored_review(store, "one", 1)
 
 
+def test_a_node_without_a_voxel_is_refused_and_read_where_a_former_version_stored_it(store, tmp_path):
+    lost = review(candidate("c1", "accepted", 3), candidate("c2", "accepted"))
+    sentence = refused(store, tmp_path, review=lost)
+    assert "candidate c2 is accepted, and yet it has no value of the label map" in sentence
+    assert store.revisions("one", "final").head() is None
+
+    send(store, tmp_path)
+    file = store.root / ".osln" / "one" / "0001.review.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"candidates": lost["candidates"]}))
+    assert decided(store) == {"c1": ("accepted", 3), "c2": ("accepted", None)}
+    send(store, tmp_path, base_revision=1, review=review(complete=False))
+    restore(store, "one", 1, 2, "anna")
+    assert decided(store)["c2"] == ("accepted", None)
+
+
 def test_more_than_254_nodes_have_two_bytes_and_the_tumor_is_the_highest_value(store, tmp_path):
     label = np.zeros(touching().shape, dtype=np.uint16)
     places = np.argwhere(np.ones((20, 18, 1), dtype=bool)) * 2

@@ -100,6 +100,9 @@ BAD = [
     (review(candidate("c1", "accepted", 3), candidate("c2", "accepted", 3)), "have the value 3"),
     (review(candidate("c1", "rejected", 3)), "candidate c1 is rejected, and yet it has the value 3"),
     (review(candidate("c1", "undecided", 3)), "candidate c1 is undecided, and yet it has the value 3"),
+    (with_candidate(value=None), "candidate c1 is accepted, and yet it has no value of the label map"),
+    (with_candidate(state="edited", value=None), "candidate c1 is edited, and yet it has no value"),
+    (with_candidate(state="added", value=None), "candidate c1 is added, and yet it has no value"),
 ]
 
 

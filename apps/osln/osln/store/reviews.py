@@ -42,7 +42,8 @@ def checked_review(value: Any) -> dict[str, Any]:
 
     Raises:
         ValueError: If a key is missing or unknown, a value not allowed, an id or a value of the label map
-            used twice, or a candidate that is no node has a value of the label map.
+            used twice, a candidate that is no node has a value of the label map, or one that is a node has
+            none. Stored reviews of former versions, which are read without this, may have such nodes.
     """
     review = _object(
         value,
@@ -215,6 +216,11 @@ def _check_together(review: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"candidate {one['id']} is {one['state']}, and yet it has the value {one['value']} of the "
                 "label map: what is no node is not in the label (its value is null)"
+            )
+        if one["value"] is None and one["state"] in COUNTED:
+            raise ValueError(
+                f"candidate {one['id']} is {one['state']}, and yet it has no value of the label map: a node "
+                "is in the label; give its value there, or another state if it has no voxel"
             )
 
 

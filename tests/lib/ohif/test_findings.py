@@ -1,8 +1,10 @@
 """A new run comes to what is there by position (`lib/ohif/findings.js`), run by Node.js."""
 
+import pytest
+
 from small import ohif_scripts
 
-FILES = "geometry nodes review findings"
+FILES = "geometry nodes steps review findings"
 BEGIN = """
 const grid = { size: [20, 1, 1], origin: [0, 0, 0], axes: [[2, 0, 0], [0, 2, 0], [0, 0, 2]] };
 const line = text => Uint8Array.from(text, sign => (sign === '.' ? 0 : sign === 'T' ? 255 : Number(sign)));
@@ -94,3 +96,33 @@ def test_the_tumor_stays_and_candidates_without_room_are_counted():
       const many = Array.from({ length: 300 }, (_, n) => far(n));
       return [over, back, mergeRun(review, many, line('....................'), { name: 'ct' })];
     """) == ["11..................", "TT..................", {"fresh": 254, "kept": 0, "left": 46}]
+
+
+@pytest.mark.parametrize(
+    ("found", "entries"),
+    [("...............1....", "entry(1, 15, 0.9)"), ("..........11........", "entry(1, 10.5, 0.1)")],
+    ids=["not found again", "found below the threshold"],
+)
+def test_a_node_of_the_stored_label_is_not_taken_away_because_nobody_decided_it(found, entries):
+    assert run(f"""
+      const map = line('..........11........');
+      const node = {{ ...entry(4, 10.5, 0.6), id: 'c1', state: 'undecided', value: 1, origin: 'model',
+        tags: [], drawn: false, counted: true }};
+      const review = new Review(grid, map, [node]);
+      review.threshold = 0.5;
+      run(review, '{found}', {entries});
+      return [shown(review).slice(10, 12), review.offered().some(({{ id }}) => id === 'c1')];
+    """) == ["11", True]
+
+
+def test_what_was_erased_whole_gets_its_outline_back():
+    assert run("""
+      const review = begin();
+      const now = Uint8Array.from(review.map);
+      now.fill(0, 5, 8);
+      review.stroke(now);
+      const erased = [review.find('c2').state, review.find('c2').value];
+      run(review, '.....111............', entry(1, 6, 0.5));
+      return [...erased, shown(review).slice(5, 8).length, review.find('c2').value !== null,
+        review.places(review.find('c2').value)];
+    """) == ["rejected", None, 3, True, [5, 6, 7]]

@@ -4,7 +4,7 @@ import pytest
 
 from small import ohif_scripts
 
-FILES = "geometry nodes review watch record merge"
+FILES = "geometry nodes steps review watch record merge"
 BEGIN = """
 const grid = { size: [20, 1, 1], origin: [0, 0, 0], axes: [[2, 0, 0], [0, 2, 0], [0, 0, 2]] };
 const line = text => Uint8Array.from(text, sign => (sign === '.' ? 0 : sign === 'T' ? 255 : Number(sign)));
@@ -157,7 +157,7 @@ def test_a_draft_comes_back_with_drawings_decisions_and_seconds():
       const watch = new Watch(() => 0);
       watch.begin({ total: 7, by: { c1: 3 } });
       const kept = draftOf(review, watch);
-      const json = { state: JSON.parse(JSON.stringify(kept.state)), runs: kept.runs };
+      const json = { ...JSON.parse(JSON.stringify({ ...kept, runs: null })), runs: kept.runs };
       const fresh = new Review(grid, line('11..................'), [node('c1', 1, 'undecided', 0.5)]);
       const clock = new Watch(() => 0);
       restoreDraft(fresh, clock, json);
@@ -225,3 +225,172 @@ def test_merged_by_node(choice, drawn):
     assert rejected == 1
     assert before == "11..22....33........"
     assert ids == 3
+
+
+def test_a_draft_holds_places_that_were_looked_at_and_the_label_it_was_begun_on():
+    # The tumor was painted anew by somebody else meanwhile: it is not taken for painted here.
+    assert run("""
+      const review = new Review(grid, line('TT......TTT.........'));
+      review.basedOn({ ...review.base, revision: 3, by: 'Anna' });
+      review.lookAt([1, 2, 3]);
+      const kept = draftOf(review, new Watch(() => 0));
+      const json = { ...JSON.parse(JSON.stringify({ ...kept, runs: null })), runs: kept.runs };
+      const fresh = new Review(grid, line('TTTTTTT.............'));
+      fresh.basedOn({ ...fresh.base, revision: 4, by: 'Bert' });
+      restoreDraft(fresh, new Watch(() => 0), json);
+      return [fresh.lookedAt, fresh.base, tumorDrawn(fresh), described(json)];
+    """) == [
+        [[1, 2, 3]],
+        {"revision": 3, "by": "Anna", "tumor": [0, 1, 8, 9, 10]},
+        False,
+        "1 place looked at",
+    ]
+
+
+def test_a_draft_of_a_former_version_is_restored():
+    assert run("""
+      const review = new Review(grid, line('TT..................'));
+      const state = { facts: { candidates: [], model: null }, threshold: 0.2, seconds: {} };
+      const runs = packed(line('TT.1.............'));
+      restoreDraft(review, new Watch(() => 0), { base_revision: 2, state, runs });
+      return [text(review.map), review.base];
+    """) == ["TT.1................", {"revision": 2, "by": "", "tumor": [0, 1]}]
+
+
+@pytest.mark.parametrize(
+    ("point", "told"),
+    [
+        ("'3 FP per patient'", "3 FP per patient (score >= 0.1)"),
+        ("'3 FP per patient (score >= 0.5)'", "3 FP per patient (score >= 0.1)"),
+        ("null", "(score >= 0.1)"),
+    ],
+)
+def test_the_record_says_where_the_slider_stands(point, told):
+    assert run(f"""
+      const review = new Review(grid, line('11..................'), [node('c1', 1, 'accepted', 0.5)]);
+      review.facts.model = {{ name: 'osln', versions: {{}}, operating_point: {point} }};
+      review.threshold = 0.10004;
+      const record = submission(review, 'unknown', none).review;
+      return [record.model.operating_point, thresholdOf(record), thresholdOf(null)];
+    """) == [told, 0.1, 0]
+
+
+def test_what_counts_without_a_voxel_is_told_before_it_is_sent():
+    # As a record of a former version has it: accepted, and no voxel.
+    assert run("""
+      const record = { candidates: [node('c1', 1, 'accepted', 0.5), node('c2', null, 'accepted', 9),
+        node('c3', null, 'undecided', 12), node('c4', null, 'undecided', 14, { score: 0.1 })] };
+      const map = line('11..................');
+      const review = new Review(grid, map, storedCandidates(map, grid, record));
+      review.threshold = 0.3;
+      return ['unknown', 'accepted'].map(undecided => withoutOutline(review, undecided).map(({ id }) => id));
+    """) == [["c2"], ["c2", "c3"]]
+
+
+def test_an_edited_one_without_a_voxel_may_get_the_outline_of_a_run():
+    assert run("""
+      const record = { candidates: [node('c1', 1, 'edited', 0.5), node('c2', null, 'edited', 9)] };
+      return storedCandidates(line('11..................'), grid, record).map(({ drawn }) => drawn);
+    """) == [True, False]
+
+
+def test_undecided_ones_that_were_stored_as_nodes_stay_on_offer():
+    assert run("""
+      const review = new Review(grid, line('11..22..............'), [node('c1', 1, 'undecided', 0.5),
+        node('c2', 2, 'undecided', 4.5, { score: 0.1 })]);
+      review.threshold = 0.3;
+      const { review: record } = submission(review, 'accepted', none);
+      review.wasStored({ revision: 2, by: 'Anna', tumor: [] }, record);
+      review.threshold = 0.9;
+      return [review.offered().map(({ id }) => id), review.base.revision];
+    """) == [["c1"], 2]
+
+
+COUNTED = """
+const map = line('.....111............');
+const theirs = { revision: 4, by: 'Bert', map, candidates: storedCandidates(map, grid,
+  { candidates: [node('c1', 1, 'undecided', 6)] }) };
+const mine = new Review(grid, line('.....111............'), [node('c1', 1, 'rejected', 6)]);
+const found = pairs(mine, theirs);
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "map"),
+    [("mine", "...................."), ("theirs", ".....111............"), ("both", ".....111............")],
+)
+def test_a_node_of_their_label_that_nobody_decided_is_asked_about(choice, map):
+    assert run(f"""{COUNTED}
+      mergeTheirs(mine, theirs, found, ['{choice}']);
+      return [found.map(({{ same }}) => same), text(submission(mine, 'accepted', none).values)];
+    """) == [[False], map]
+
+
+def test_a_node_that_lies_wholly_in_another_after_a_merge_is_part_of_it():
+    # Mine are joined, theirs are apart.
+    assert run("""
+      const both = [node('c1', 1, 'accepted', 6), node('c2', 2, 'accepted', 8.5)];
+      const theirs = { revision: 2, by: 'Bert', map: line('.....11122..........'), candidates: both };
+      const mine = new Review(grid, line('.....11111..........'), [{ ...both[0], state: 'edited' }]);
+      mergeTheirs(mine, theirs, pairs(mine, theirs), ['both', 'both']);
+      return [text(mine.map), mine.candidates.map(({ id, value }) => [id, value]), mine.said,
+        withoutOutline(mine, 'unknown')];
+    """) == [".....11111..........", [["c1", 1]], ["c2 lies in c1 and is part of it now."], []]
+
+
+def test_a_merge_that_is_taken_back_is_based_on_the_former_revision_and_tumor():
+    assert run("""
+      const mine = new Review(grid, line('TT..................'));
+      mine.basedOn({ ...mine.base, revision: 1, by: 'Anna' });
+      const theirs = { revision: 2, by: 'Bert', map: line('TTTTTTTTTT....1.....'), candidates:
+        [node('c1', 1, 'accepted', 14)] };
+      const base = () => [mine.base.revision, mine.base.by, mine.base.tumor.length, tumorDrawn(mine)];
+      const based = [];
+      mine.onChange = () => based.push(mine.base.revision);
+      mergeTheirs(mine, theirs, pairs(mine, theirs), ['theirs']);
+      const merged = base();
+      mine.undo();
+      const undone = base();
+      mine.redo();
+      // What is kept with a step already names its revision.
+      return [merged, undone, base(), based];
+    """) == [[2, "Bert", 10, False], [1, "Anna", 2, False], [2, "Bert", 10, False], [2, 1, 2]]
+
+
+TUMORS = """
+const mine = new Review(grid, line('TT..................'));
+const paint = place => {{ const now = Uint8Array.from(mine.map); now[place] = 255; mine.stroke(now); }};
+const theirs = {{ revision: 2, by: 'Bert', map: line('{theirs}'), candidates: [] }};
+{paint}
+"""
+
+
+@pytest.mark.parametrize(
+    ("theirs", "paint", "asked"),
+    [
+        ("TTTT................", "paint(9);", True),
+        # Only one of both painted.
+        ("TT..................", "paint(9);", False),
+        ("TTTT................", "", False),
+        # Both painted the same.
+        ("TT.......T..........", "paint(9);", False),
+    ],
+)
+def test_the_tumor_is_asked_about_if_both_painted_it(theirs, paint, asked):
+    begin = TUMORS.format(theirs=theirs, paint=paint)
+    assert run(f"{begin} return tumorPair(mine, theirs) !== null;") == asked
+
+
+@pytest.mark.parametrize(
+    ("choice", "map", "is_sent"),
+    [
+        ("mine", "TT.......T..........", True),
+        ("theirs", "TTTT................", False),
+        ("both", "TTTT.....T..........", True),
+    ],
+)
+def test_the_tumor_that_was_chosen_holds(choice, map, is_sent):
+    assert run(f"""{TUMORS.format(theirs="TTTT................", paint="paint(9);")}
+      mergeTheirs(mine, theirs, [], [], '{choice}');
+      return [text(mine.map), tumorDrawn(mine)];
+    """) == [map, is_sent]

@@ -4,7 +4,7 @@ import pytest
 
 from small import ohif_scripts
 
-FILES = "geometry nodes review touching"
+FILES = "geometry nodes steps review touching"
 BEGIN = """
 const grid = { size: [10, 4, 3], origin: [0, 0, 0], axes: [[2, 0, 0], [0, 2, 0], [0, 0, 2]] };
 const at = (i, j, k) => i + 10 * (j + 4 * k);
@@ -207,13 +207,127 @@ def test_runs_are_the_map_and_another_image_is_refused():
     """) == [[51, 2, 1, 56, 1, 2, 119, 1, 255], True, "the kept drawing belongs to another image"]
 
 
-def test_the_map_is_full_at_254_nodes():
-    said = run("""
-      review.facts = { candidates: Array.from({ length: 254 }, (_, n) => model(`c${n + 1}`, n + 1, 0.5)) };
-      review.add([at(0, 0, 0)], 'click');
-    """)
+FULL = """
+  const many = new Uint8Array(30 * 10);
+  const wide = { ...grid, size: [30, 10, 1] };
+  for (let n = 1; n <= 254; n++) many[n - 1] = n;
+  const full = new Review(wide, many,
+    Array.from({ length: 254 }, (_, n) => model(`c${n + 1}`, n + 1, (n + 1) / 300)));
+"""
 
-    assert said == "one label map holds 254 nodes; delete or reject some first"
+
+def test_the_map_is_full_at_254_nodes_of_the_list():
+    said = run(f"{FULL} full.add([280], 'click');")
+
+    assert said == (
+        "One label map holds 254 nodes and has no room for another: reject some of the model's, or move the "
+        "slider to the left, then draw it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "put_away"),
+    [
+        ("full.decide('c9', 'rejected'); full.decide('c50', 'rejected');", "c9"),
+        ("full.threshold = 0.5;", "c1"),
+        # What was drawn stays, and so does what the annotator sees.
+        ("full.threshold = 0.5; full.facts.candidates[0].drawn = true;", "c2"),
+        ("full.threshold = 0.5; full.facts.candidates[0].counted = true;", "c2"),
+    ],
+)
+def test_in_a_full_map_the_lowest_outline_that_is_rejected_or_hidden_makes_room(meanwhile, put_away):
+    value = int(put_away[1:])
+    assert run(f"""{FULL} {meanwhile}
+      const id = full.add([280], 'click');
+      const now = [id, '{put_away}'].map(one => full.find(one).value);
+      const after = [...now, full.map[280], full.map[{value - 1}]];
+      full.undo();
+      full.undo();
+      return [...after, full.find('{put_away}').value, full.map[{value - 1}], full.openValue()];
+    """) == [value, None, value, 0, value, value, None]
+
+
+def test_in_a_full_map_a_rejected_node_that_is_split_keeps_its_own_value():
+    assert run(f"""{FULL}
+      full.map[290] = 3;
+      for (const id of ['c3', 'c7']) full.decide(id, 'rejected');
+      splitNode(full, 'c3');
+      return [full.map[2], full.map[290], full.find('c7').value];
+    """) == [3, 7, None]
+
+
+OVER = """
+  // Over c2, which has one voxel, with another node.
+  const now = Uint8Array.from(review.map);
+  for (const i of [5, 6, 7]) now[at(i, 1, 1)] = VALUE;
+  review.stroke(now);
+  const after = [states(), review.said];
+  review.undo();
+  return [...after, states().c2, review.said];
+"""
+
+
+@pytest.mark.parametrize("state", ["undecided", "accepted"])
+def test_a_candidate_that_another_node_is_drawn_over_is_part_of_it(state):
+    found = run(f"review.decide('c2', '{state}'); {OVER.replace('VALUE', '1')}")
+
+    assert found == [{"c1": "edited"}, ["c2 was painted over and is part of c1 now."], state, []]
+
+
+def test_a_hidden_one_that_a_clicked_node_takes_cannot_be_accepted_later():
+    assert run("""
+      review.threshold = 0.5;
+      const id = review.add([at(5, 1, 1), at(6, 1, 1)], 'click');
+      return [id, states(), review.said];
+    """) == ["c3", {"c1": "undecided", "c3": "added"}, ["c2 was painted over and is part of c3 now."]]
+
+
+def test_a_rejected_one_that_is_painted_over_stays_rejected():
+    found = run(f"review.decide('c2', 'rejected'); {OVER.replace('VALUE', '1')}")
+
+    assert found == [{"c1": "edited", "c2": "rejected"}, [], "rejected", []]
+
+
+def test_what_is_painted_over_as_tumor_is_no_node():
+    found = run(OVER.replace("VALUE", "255"))
+
+    said = ["c2 was painted over as tumor and is no node now."]
+    assert found == [{"c1": "undecided", "c2": "rejected"}, said, "undecided", []]
+
+
+def test_the_stored_tumor_is_there_again_where_a_node_over_it_is_erased():
+    assert run("""
+      const over = Uint8Array.from(review.map);
+      over[at(8, 3, 2)] = over[at(9, 3, 2)] = 3;
+      review.stroke(over);
+      const now = Uint8Array.from(review.map);
+      now[at(8, 3, 2)] = now[at(9, 3, 2)] = 0;
+      const { places } = review.stroke(now);
+      return [places, all(at(8, 3, 2), at(9, 3, 2)), states()];
+    """) == [[119], {"118": 0, "119": 255}, {"c1": "undecided", "c2": "undecided"}]
+
+
+def test_tumor_itself_is_erased():
+    assert run("""
+      const now = Uint8Array.from(review.map);
+      now[at(9, 3, 2)] = 0;
+      const { places } = review.stroke(now);
+      return [places, all(at(9, 3, 2))];
+    """) == [[], {"119": 0}]
+
+
+def test_suv_max_of_a_clicked_node_is_not_known_if_a_neighbor_has_a_part():
+    assert run("""
+      const free = review.add([at(8, 0, 0)], 'click', 12);
+      const part = review.add([at(2, 1, 1), at(3, 1, 1)], 'click', 12);
+      return [review.find(free).suv_max, review.find(part).suv_max];
+    """) == [12, None]
+
+
+def test_a_place_that_was_looked_at_is_news_once():
+    assert run("""
+      return [review.lookAt([1, 2, 3]), review.lookAt([1, 2, 3]), review.lookedAt];
+    """) == [True, False, [[1, 2, 3]]]
 
 
 def test_what_a_strategy_proposes_is_shown_first_whatever_the_operating_point():

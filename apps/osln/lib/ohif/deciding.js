@@ -61,12 +61,12 @@ async function find(panel) {
     const model = {
       name,
       versions: versionsOf(result.models),
-      operating_point: `${result.operating_point} (score >= ${Math.floor(panel.review.threshold * 1e4) / 1e4})`,
+      operating_point: result.operating_point,
     };
     const { fresh, kept, left } = mergeRun(panel.review, result.candidates, found, model, { curve });
     const told = [
       `${fresh} candidates`,
-      kept && `${kept} more that you decided before`,
+      kept && `${kept} more that were decided before`,
       left && `${left} with the lowest scores left out, there is no room for them`,
     ];
     await readProposed(panel);
@@ -95,7 +95,6 @@ function addByClick(panel) {
     panel.clicking.end();
     return;
   }
-  panel.parts.add.classList.add('on');
   panel.clicking = new ClickedNode(panel.services, {
     image: panel.image,
     labels: panel.labels,
@@ -105,7 +104,7 @@ function addByClick(panel) {
     onTaken: (places, suv) => {
       const id = panel.review.add(places, 'click', suv);
       if (id) panel.select(id, false);
-      panel.tell('Added.', 'good');
+      panel.tell(['Added.', ...panel.review.said].join(' '), 'good');
     },
     onEnd: () => {
       panel.clicking = null;
@@ -114,6 +113,7 @@ function addByClick(panel) {
       panel.refresh();
     },
   });
+  panel.parts.add.classList.add('on');
 }
 
 async function nextCase(panel) {

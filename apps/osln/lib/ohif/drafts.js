@@ -119,12 +119,28 @@ class Drafts {
   async drop() {
     clearTimeout(this.timer);
     this.last = null;
+    // In turn with the writing: what is drawn meanwhile is kept after it.
+    this.writing = this.writing.then(() => inBrowser('readwrite', store => store.delete(this.key)).catch(() => {}));
     await this.writing;
-    await inBrowser('readwrite', store => store.delete(this.key)).catch(() => {});
     if (this.annotator) await dropDraft(this.image, this.annotator);
   }
 
+  /** Tells both pages of this browser that keep one draft: each writes over the other's. */
+  meetOthers() {
+    this.channel = new BroadcastChannel(`osln-draft ${this.key}`);
+    this.channel.onmessage = ({ data }) => {
+      if (data === 'here?') this.channel.postMessage('here');
+      this.tell(
+        false,
+        'This case is open under your name in another tab, too. Both keep one draft, and the last change has it: go on in ' +
+          'one of them alone, and close the other.'
+      );
+    };
+    this.channel.postMessage('here?');
+  }
+
   stop() {
+    this.channel?.close();
     if (this.timer !== null) this.send();
   }
 }

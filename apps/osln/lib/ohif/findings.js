@@ -61,15 +61,17 @@ class Drawing {
  * @param found Label map of the run, on the review's grid.
  * @param model {name, versions, operating_point} for the record.
  * @param more Other facts of the run.
- * @returns {fresh, kept, left}: numbers of new candidates, of decided ones that it found again, and of candidates that
+ * @returns {fresh, kept, left}: numbers of new candidates, of decided and stored ones that it found again, and of candidates that
  *   the label map has no room for (those with the lowest scores).
  */
 function mergeRun(review, entries, found, model, more = {}) {
   const places = placesByValue(found);
   const mine = placesByValue(review.map);
   const sizes = new Map([...mine].map(([value, all]) => [value, all.length]));
-  const decided = review.candidates.filter(({ state }) => state !== 'undecided');
-  const undecided = review.candidates.filter(({ state }) => state === 'undecided');
+  // An undecided one that the stored label holds is a node: a run takes none away.
+  const isHeld = ({ state, counted }) => state !== 'undecided' || Boolean(counted);
+  const decided = review.candidates.filter(isHeld);
+  const undecided = review.candidates.filter(candidate => !isHeld(candidate));
   const drawing = new Drawing(review, new Set(decided.map(({ value }) => value).filter(Boolean)));
   for (const { value } of undecided) drawing.clear(mine.get(value) || []);
   const values = freeValues(decided);

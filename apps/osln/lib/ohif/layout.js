@@ -4,6 +4,26 @@
 const BRUSH_MM = 4;
 const ANNOTATOR_KEY = 'osln-annotator';
 
+// Those that need images and an idle server.
+const CONTROLS = [
+  'find',
+  'accept',
+  'reject',
+  'undo',
+  'redo',
+  'add',
+  'remove',
+  'split',
+  'join',
+  'brush',
+  'erase',
+  'look',
+  'submit',
+  'past',
+  'nextCase',
+  'point',
+];
+
 /** Keys of an action as they are shown: "n, ArrowDown". */
 const keysOf = action => KEYS.find(([, name]) => name === action)?.[0].join(', ') ?? '';
 

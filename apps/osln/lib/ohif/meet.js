@@ -1,5 +1,5 @@
 // Somebody else stored this case meanwhile: both are shown node by node, and the annotator says what holds.
-// Uses geometry.js: onGrid; record.js: storedCandidates; merge.js: isCounted, mergeTheirs, pairs; server.js: storedLabel, storedReview; dom.js: choice, element, question, round; list.js: millimeters.
+// Uses geometry.js: onGrid; nodes.js: measured; record.js: storedCandidates; merge.js: isCounted, mergeTheirs, pairs, tumorPair; server.js: storedLabel, storedReview; dom.js: choice, element, question, round; list.js: millimeters.
 
 const CHOICES = [
   ['both', 'both'],
@@ -27,7 +27,7 @@ const sideText = candidate =>
     : 'nothing there';
 
 /**
- * Asks which nodes hold and merges them into the review.
+ * Asks which nodes hold, and which tumor if both painted it, and merges them into the review.
  *
  * @param panel {place, review, jumpTo(point RAS)}.
  * @param theirs What `readTheirs` gave.
@@ -36,29 +36,31 @@ const sideText = candidate =>
  */
 async function meet(panel, theirs, why) {
   const { review } = panel;
+  const { changes } = review;
+  const tumor = tumorPair(review, theirs);
   const found = pairs({ map: review.map, candidates: review.candidates }, theirs);
   const differing = found.map((pair, n) => [pair, n]).filter(([pair]) => !pair.same);
   const choices = found.map(() => 'both');
   const selects = [];
-  const rows = differing.map(([pair, n], position) => {
-    const select = choice(CHOICES, {
-      'aria-label': `node ${position + 1}`,
-      onchange: () => (choices[n] = select.value),
-    });
+  // The tumor's choice comes after those of the pairs.
+  if (tumor) choices.push('both');
+  const row = (n, name, shown, center_mm, [mine, other]) => {
+    const select = choice(CHOICES, { 'aria-label': name, onchange: () => (choices[n] = select.value) });
     selects.push([select, n]);
-    const go = element('button', {
-      textContent: `${position + 1}`,
-      title: 'go there',
-      onclick: () => panel.jumpTo((pair.mine || pair.theirs).center_mm),
-    });
-    return element(
-      'li',
-      {},
-      go,
-      element('span', { textContent: `mine: ${sideText(pair.mine)}; ${theirs.by}: ${sideText(pair.theirs)}` }),
-      select
-    );
-  });
+    const go = element('button', { textContent: shown, title: 'go there', onclick: () => panel.jumpTo(center_mm) });
+    return element('li', {}, go, element('span', { textContent: `mine: ${mine}; ${theirs.by}: ${other}` }), select);
+  };
+  const rows = differing.map(([pair, n], position) =>
+    row(n, `node ${position + 1}`, `${position + 1}`, (pair.mine || pair.theirs).center_mm, [
+      sideText(pair.mine),
+      sideText(pair.theirs),
+    ])
+  );
+  if (tumor) {
+    const [mine, other] = [tumor.mine, tumor.theirs].map(places => measured(places, review.grid));
+    const size = side => (side ? `tumor, ${round(millimeters(side))} mm` : 'no tumor');
+    rows.push(row(found.length, 'tumor', 'tumor', (mine ?? other).center_mm, [size(mine), size(other)]));
+  }
   const all = (value, text) =>
     element('button', {
       textContent: text,
@@ -73,6 +75,7 @@ async function meet(panel, theirs, why) {
     why,
     `${same} ${same === 1 ? 'node is' : 'nodes are'} the same in both, ${differing.length} differ.`,
     '"Both" keeps a node that either has, with the voxels of both.',
+    ...(tumor ? ['Both of you painted the tumor: it has a line of its own.'] : []),
     element(
       'div',
       { className: 'osln-row' },
@@ -87,6 +90,9 @@ async function meet(panel, theirs, why) {
     [null, 'Not now'],
   ]);
   if (answer !== 'merge') return false;
-  mergeTheirs(review, theirs, found, choices);
+  // A stroke is possible while this is asked: what was asked is not what is there any more.
+  if (review.changes !== changes)
+    return meet(panel, theirs, `${why} You changed something while this was asked: look at the nodes again.`);
+  mergeTheirs(review, theirs, found, choices.slice(0, found.length), tumor ? choices[found.length] : 'mine');
   return true;
 }

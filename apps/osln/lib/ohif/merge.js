@@ -1,7 +1,9 @@
 // Two annotators on one case: node by node, theirs, mine, or both.
-// Uses nodes.js: MAX_VALUE, TUMOR, placesByValue, sameNode; review.js: COUNTED; record.js: tumorDrawn.
+// Uses nodes.js: MAX_VALUE, TUMOR, placesByValue, sameNode; steps.js: mostCommon; review.js: COUNTED; record.js: tumorDrawn.
 
-const isCounted = candidate => Boolean(candidate && COUNTED.includes(candidate.state));
+/** Whether a candidate is a node: by its state, or as an undecided one that the stored label holds. */
+const isCounted = candidate =>
+  Boolean(candidate) && (COUNTED.includes(candidate.state) || (candidate.state === 'undecided' && Boolean(candidate.counted)));
 
 /**
  * Which nodes of two people are one, and where they disagree.
@@ -31,6 +33,14 @@ function pairs(mine, theirs) {
   return found.map(pair => ({ ...pair, same: equal(pair) }));
 }
 
+/** Both tumors as {mine, theirs} (places) if both were painted, otherwise than each other; null if nothing is to be asked. */
+function tumorPair(review, theirs) {
+  if (!tumorDrawn(review)) return null;
+  const [mine, other] = [review.map, theirs.map].map(map => placesByValue(map).get(TUMOR) || []);
+  const [now, before] = [other, review.base.tumor].map(String);
+  return now === before || now === String(mine) ? null : { mine, theirs: other };
+}
+
 /** What a pair becomes: {candidate, places} of whoever was chosen; null if it is no candidate at all. */
 function chosenOf({ mine, theirs, same }, choice, myPlaces, theirPlaces) {
   // Where they agree, whoever decided is remembered.
@@ -54,16 +64,21 @@ const rejected = candidate =>
  * Merges the stored label of somebody else into a review, as one step that can be taken back.
  *
  * @param review Mine.
- * @param theirs {map, candidates}.
+ * @param theirs {map, candidates, revision, by}: what the result is based on.
  * @param found What `pairs` gave.
  * @param choices 'mine', 'theirs' or 'both' for each of them.
+ * @param ofTumor The same for the tumor, if both painted it.
  */
-function mergeTheirs(review, theirs, found, choices) {
+function mergeTheirs(review, theirs, found, choices, ofTumor = 'mine') {
   const [mySets, theirSets] = [review.map, theirs.map].map(placesByValue);
   const result = new Uint8Array(review.map.length);
   // A tumor that was painted here is kept; otherwise the stored one is the newer.
-  const tumor = (tumorDrawn(review) ? mySets : theirSets).get(TUMOR) || [];
-  for (const place of tumor) result[place] = TUMOR;
+  const held = tumorDrawn(review) ? ofTumor : 'theirs';
+  for (const [sets, other] of [
+    [mySets, 'theirs'],
+    [theirSets, 'mine'],
+  ])
+    if (held !== other) for (const place of sets.get(TUMOR) || []) result[place] = TUMOR;
   const places = (sets, candidate) => (candidate ? sets.get(candidate.value) || [] : []);
   const chosen = found
     .map((pair, n) => chosenOf(pair, choices[n], places(mySets, pair.mine), places(theirSets, pair.theirs)))
@@ -72,8 +87,14 @@ function mergeTheirs(review, theirs, found, choices) {
   chosen.sort((a, b) => isCounted(b.candidate) - isCounted(a.candidate));
   const candidates = [];
   const ids = new Set();
+  const said = [];
   for (const { candidate, places: wanted } of chosen) {
     const free = wanted.filter(place => !result[place] || result[place] === TUMOR);
+    if (wanted.length && !free.length && isCounted(candidate)) {
+      const value = mostCommon(wanted.map(place => result[place]));
+      said.push(`${candidate.id} lies in ${candidates.find(other => other.value === value).id} and is part of it now.`);
+      continue;
+    }
     const value = free.length ? candidates.length + 1 : null;
     if (value > MAX_VALUE) throw new Error(`one label map holds ${MAX_VALUE} nodes; delete some first`);
     for (const place of free) result[place] = value;
@@ -82,8 +103,9 @@ function mergeTheirs(review, theirs, found, choices) {
     ids.add(id);
     candidates.push({ ...candidate, id, value });
   }
-  review.storedIs(theirs.map);
   const edits = new Map();
   result.forEach((now, place) => now !== review.map[place] && edits.set(place, now));
-  review.change('merged with the stored label', { candidates }, edits);
+  const { revision, by } = theirs;
+  const base = { revision, by, tumor: theirSets.get(TUMOR) || [] };
+  review.change('merged with the stored label', { candidates }, edits, { base, said });
 }

@@ -109,6 +109,22 @@ function unpacked(runs, length) {
   return values;
 }
 
+/** Ascending places as runs [first place, length, ...], and back. */
+function inRuns(places) {
+  const runs = [];
+  for (const place of places) {
+    if (runs.length && runs.at(-2) + runs.at(-1) === place) runs[runs.length - 1]++;
+    else runs.push(place, 1);
+  }
+  return runs;
+}
+
+function fromRuns(runs) {
+  const places = [];
+  for (let n = 0; n < runs.length; n += 2) for (let more = 0; more < runs[n + 1]; more++) places.push(runs[n] + more);
+  return places;
+}
+
 /** 26 neighbors of a place that lie inside the grid. */
 function neighbors(place, size) {
   const [i, j, k] = voxelOf(place, size);

@@ -1,5 +1,5 @@
-// Opening a case: its images, its stored label with decisions, who else works on it, and what was left unfinished.
-// Uses geometry.js: onGrid; nodes.js: TUMOR, placesByValue, unpacked; review.js: Review; record.js: described, restoreDraft, storedCandidates; merge.js: pairs; server.js: account, caseFacts, foundBefore, giveBack, info, keptDraft, lease, proposedIn, storedLabel, storedReview; drafts.js: Drafts; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: element, line, options, question; layout.js: ANNOTATOR_KEY; meet.js: meet, readTheirs.
+// Opening a case: its images and its stored label with decisions.
+// Uses geometry.js: onGrid; review.js: Review; record.js: storedCandidates, thresholdOf; server.js: account, caseFacts, foundBefore, giveBack, info, keptDraft, lease, proposedIn, storedLabel, storedReview; segmentation.js: EditedLabels; view.js: VIEWPORTS; hanging.js: TOOL_GROUP; dom.js: element, line, options; unfinished.js: takePlace.
 
 const PET_LOOK_MS = 2000;
 
@@ -85,13 +85,12 @@ async function readStored(panel, read = readLabel(panel.image)) {
     ? onGrid(stored.labels, stored.grid, grid)
     : new Uint8Array(grid.size[0] * grid.size[1] * grid.size[2]);
   const review = new Review(grid, map, storedCandidates(map, grid, record?.review ?? null));
-  review.threshold = Number(/score >= ([0-9.]+)/.exec(record?.review?.model?.operating_point)?.[1] ?? 0);
+  review.threshold = thresholdOf(record?.review);
   review.lookedAt = record?.review?.looked_at ?? [];
   review.facts = { ...review.facts, model: record?.review?.model ?? null };
   panel.watch.begin(secondsOf(record?.review));
   panel.case = stored.case;
-  panel.stored = stored;
-  panel.revision = stored.revision;
+  review.basedOn({ ...review.base, revision: stored.revision, by: stored.by });
   panel.review = review;
   panel.selected = null;
   panel.unsaved = false;
@@ -125,7 +124,8 @@ function secondsOf(record) {
 /** What is shown, and who approved it. */
 function showCase(panel) {
   const { pet, warnings = [] } = panel.facts || {};
-  const { revision, by } = panel.stored;
+  const { revision, by } = panel.review.base;
+  panel.shownBase = panel.review.base;
   const { why, windows } = panel.proposed || { why: '', windows: [] };
   const approved = revision ? `revision ${revision} by ${by}` : 'nodes are not approved yet';
   const done = pet?.progress ? ` (${pet.progress.step}, ${Math.round(100 * pet.progress.fraction)}%)` : '';
@@ -137,7 +137,7 @@ function showCase(panel) {
       textContent: `place ${n + 1}`,
       title: 'no candidate is here, and stage one is in doubt: goes there',
       onclick: () => {
-        if (!panel.review.lookedAt.includes(center_mm)) panel.review.lookedAt.push(center_mm);
+        if (panel.review.lookAt(center_mm)) panel.keep();
         panel.jumpTo(center_mm);
       },
     })
@@ -156,122 +156,5 @@ async function awaitPet(panel) {
       panel.facts.pet.message = `${panel.facts.pet.message}. Open the case again to see it; your work is kept.`;
     }
     showCase(panel);
-  }
-}
-
-/** Work begins: who else is at it is told, and what was left unfinished is offered; `asked` as of `askAbout`. */
-async function takePlace(panel, { held, draft } = {}) {
-  const { name } = panel;
-  const place = `${location.host} ${panel.case} ${panel.image}`;
-  panel.drafts = new Drafts(panel.image, place, name, (kept, sentence, error) => {
-    panel.parts.kept.textContent = kept
-      ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`
-      : '';
-    panel.parts.kept.title = sentence;
-    if (!kept) panel.trouble(Object.assign(new Error(sentence), { status: error?.status }));
-  });
-  if (name && !(await leased(panel, held)))
-    panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');
-  const kept = await panel.drafts.newest(draft);
-  if (kept) await offerDraft(panel, kept);
-}
-
-/** Whether this annotator has the case; whoever else has it is named first. */
-async function leased(panel, asked = null) {
-  const { name } = panel;
-  let held = await (asked ?? lease(panel.image, name, false));
-  if (!held.mine) {
-    const since = new Date(held.since).toLocaleTimeString();
-    const answer = await question(
-      panel.place,
-      `${held.by} is working on this case`,
-      [`Since ${since}. Two may work on one case; whoever submits second merges by node.`],
-      [
-        [null, 'Look on'],
-        ['take', 'Take it over'],
-      ]
-    );
-    if (answer === 'take') held = await lease(panel.image, name, true);
-  }
-  panel.leased = held.mine ? name : null;
-  return held.mine;
-}
-
-async function offerDraft(panel, draft) {
-  const when = new Date(draft.saved_at).toLocaleString();
-  const outdated = draft.base_revision !== panel.revision;
-  if (outdated && isStored(panel.review, draft)) {
-    await panel.drafts.drop();
-    panel.tell(`What you submitted was stored as revision ${panel.revision}.`, 'good');
-    return;
-  }
-  const later = outdated
-    ? [
-        `It was begun on ${draft.base_revision ? `revision ${draft.base_revision}` : 'the case without a label'}.`,
-        `Now revision ${panel.revision} is stored: both are merged by node.`,
-      ]
-    : [];
-  const lines = [`${described(draft)}, kept ${when}.`, ...later];
-  let answer = null;
-  // A draft that waits would be written over by the next decision, so this has to be answered.
-  while (!answer && !panel.gone) {
-    answer = await question(panel.place, 'Unfinished work', lines, [
-      ['go', outdated ? 'Bring it onto the new state' : 'Go on with it'],
-      ['drop', 'Throw it away'],
-    ]);
-  }
-  if (answer === 'drop') await panel.drafts.drop();
-  if (answer !== 'go') return;
-  restoreDraft(panel.review, panel.watch, draft);
-  if (outdated) await bringOver(panel);
-  panel.tell('Your unfinished work is back.', 'good');
-}
-
-/** Whether a draft is what is stored by now: the page was closed before the server's answer came. */
-function isStored(review, { state, runs }) {
-  const mine = { map: unpacked(runs, review.map.length), candidates: state.facts.candidates };
-  const tumor = ({ map }) => (placesByValue(map).get(TUMOR) || []).join();
-  return (
-    tumor(mine) === tumor(review) &&
-    pairs(mine, review).every(({ mine: one, theirs, same }) => same && one?.state === theirs?.state)
-  );
-}
-
-/** Mine on a former revision, theirs stored now. */
-async function bringOver(panel) {
-  const theirs = await panel.during('label', 'Reading the stored label', readTheirs(panel.image, panel.review.grid));
-  const merged = await meet(panel, theirs, `${theirs.by} stored revision ${theirs.revision} meanwhile.`);
-  if (merged) becomes(panel, theirs);
-  return merged;
-}
-
-/** From now on the review is based on this revision. */
-function becomes(panel, { revision, by, map }) {
-  panel.revision = revision;
-  panel.stored = { ...panel.stored, revision, by };
-  if (map) panel.review.storedIs(map);
-  showCase(panel);
-  panel.keep();
-}
-
-/** The annotator's name was typed: it is remembered, and drafts and lease are theirs. */
-async function renamed(panel) {
-  localStorage.setItem(ANNOTATOR_KEY, panel.name);
-  if (!panel.review) return;
-  const { unsaved, drafts } = panel;
-  if (panel.leased && panel.leased !== panel.name) giveBack(panel.image, panel.leased);
-  if (unsaved) {
-    // What was begun without a name goes with it.
-    if (drafts && !drafts.annotator) await drafts.drop();
-    panel.drafts = new Drafts(
-      drafts?.image ?? panel.image,
-      `${location.host} ${panel.case} ${panel.image}`,
-      panel.name,
-      drafts?.tell ?? (() => {})
-    );
-    panel.keep();
-    if (panel.name) await leased(panel);
-  } else {
-    await takePlace(panel);
   }
 }

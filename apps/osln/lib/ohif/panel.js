@@ -1,14 +1,12 @@
 // The panel on the right: all candidates of a case, one after another, decided by keys, corrected, submitted.
 //
 // It is plain DOM. OHIF keeps React to itself, so one React element is made by hand to get a place in its page.
-// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question; list.js: CandidateList; points.js: pointTold, positionOf, sliderRange, thresholdAt; layout.js: layout; opening.js: askAbout, leave, openCase, renamed; deciding.js: ACTS.
+// Uses record.js: draftOf; watch.js: Watch; server.js: giveBack; segmentation.js: COLORS; view.js: jumpTo; hanging.js: TOOL_GROUP; drawing.js: followTumor; mip.js: markOnMip, onMipPick; images.js: watchImages; keys.js: listenToKeys; leave.js: guardLeaving; dom.js: during, element, isAsked, question; list.js: CandidateList; points.js: pointTold, positionOf, sliderRange, thresholdAt; layout.js: CONTROLS, layout; unfinished.js: renamed; opening.js: askAbout, leave, openCase, showCase; deciding.js: ACTS.
 
 class NodesPanel {
   constructor(place, services, commandsManager) {
     this.services = services;
     this.commandsManager = commandsManager;
-    // Revision of the nodes that are edited; 0 says that none is stored yet.
-    this.revision = 0;
     this.unsaved = false;
     this.selected = null;
     this.detailed = null;
@@ -54,7 +52,7 @@ class NodesPanel {
     });
     parts.order.onchange = () => this.refresh();
     parts.point.oninput = () => this.movePoint(Number(parts.point.value));
-    parts.target.onchange = () => this.aim();
+    parts.target.onchange = () => this.aimAnew();
     parts.annotator.onchange = () => renamed(this).catch(error => this.trouble(error));
     parts.radius.oninput = () => {
       parts.millimeters.textContent = `${parts.radius.value} mm`;
@@ -80,6 +78,11 @@ class NodesPanel {
     return this.parts.annotator.value.trim();
   }
 
+  /** Of the nodes that are edited; 0 says that none is stored yet. */
+  get revision() {
+    return this.review?.base.revision ?? 0;
+  }
+
   get order() {
     return this.parts.order.value;
   }
@@ -87,7 +90,7 @@ class NodesPanel {
   /** Controls that need images and an idle server. */
   enable(on) {
     this.idle = on;
-    for (const name of [...CONTROLS]) this.parts[name].disabled = !on;
+    for (const name of CONTROLS) this.parts[name].disabled = !on;
   }
 
   tell(text, kind = '') {
@@ -140,13 +143,15 @@ class NodesPanel {
   changed(places) {
     this.labels.put(places, this.review.map);
     this.unsaved = true;
+    if (this.shownBase !== this.review.base) showCase(this);
     this.refresh();
     this.keep();
+    if (this.review.said.length) this.tell(this.review.said.join(' '));
   }
 
   keep() {
     this.watch.tick(this.isLookedAt());
-    this.drafts?.keep({ base_revision: this.revision, ...draftOf(this.review, this.watch) });
+    this.drafts?.keep(draftOf(this.review, this.watch));
   }
 
   refresh() {
@@ -207,13 +212,32 @@ class NodesPanel {
     jumpTo(this.services, point);
   }
 
-  /** The value that the brush paints: the selected node's, a new one's, or the tumor's. */
+  get tool() {
+    return this.services.toolGroupService.getToolGroup(TOOL_GROUP)?.getActivePrimaryMouseButtonTool() ?? '';
+  }
+
+  /** The value that the brush paints: the selected node's, a new one's, or the tumor's; null if there is no room. */
   aim() {
     const target = this.parts.target.value;
     const candidate = target === 'node' && this.selected !== null ? this.review.find(this.selected) : null;
-    const value = target === 'tumor' ? TUMOR : (candidate?.value ?? this.review?.freeValue());
-    if (value && value !== this.aimed) this.labels?.paint(value);
+    const value = target === 'tumor' ? TUMOR : (candidate?.value ?? this.review?.openValue() ?? null);
+    if (value !== null && value !== this.aimed) this.labels?.paint(value);
     this.aimed = value;
+    // It would go on in the node that it was in before.
+    if (value === null && this.review && /Brush/.test(this.tool)) this.use('WindowLevel');
+  }
+
+  /** The brush was chosen, or what it paints: for a new node room is made, if need be. */
+  aimAnew() {
+    this.aimed = null;
+    try {
+      const selected = this.parts.target.value === 'node' && this.review?.find(this.selected)?.value;
+      const isNew = this.parts.target.value !== 'tumor' && !selected;
+      if (this.review && isNew && /Brush/.test(this.tool)) this.review.freeValue();
+    } catch (error) {
+      this.tell(error.message, 'error');
+    }
+    this.aim();
   }
 
   /** Makes a tool the one of the left mouse button, by the toolbar's own button. */
@@ -225,8 +249,7 @@ class NodesPanel {
 
   /** Shows which tool the left mouse button has, whoever chose it. */
   mark(tool) {
-    this.aimed = null;
-    this.aim();
+    this.aimAnew();
     for (const [name, action] of [
       ['SphereBrush', 'brush'],
       ['SphereEraser', 'erase'],
@@ -237,8 +260,7 @@ class NodesPanel {
   }
 
   noteStroke() {
-    const tool = this.services.toolGroupService.getToolGroup(TOOL_GROUP)?.getActivePrimaryMouseButtonTool();
-    if (this.gone || !this.review || this.clicking || !/Brush|Eraser/.test(tool)) return;
+    if (this.gone || !this.review || this.clicking || !/Brush|Eraser/.test(this.tool)) return;
     const now = this.labels.values();
     const done = this.review.stroke(now);
     if (!done) return;
@@ -248,25 +270,6 @@ class NodesPanel {
     if (done.id) this.select(done.id, false);
   }
 }
-
-const CONTROLS = [
-  'find',
-  'accept',
-  'reject',
-  'undo',
-  'redo',
-  'add',
-  'remove',
-  'split',
-  'join',
-  'brush',
-  'erase',
-  'look',
-  'submit',
-  'past',
-  'nextCase',
-  'point',
-];
 
 /** What OHIF's React draws as the panel. */
 function panelComponent(services, commandsManager) {

@@ -1,5 +1,5 @@
 // What of a review leaves the page: the submission, the draft; and what comes back from them.
-// Uses nodes.js: TUMOR, boxed, measured, packed, placesByValue, unpacked; review.js: COUNTED.
+// Uses nodes.js: TUMOR, boxed, fromRuns, inRuns, measured, packed, placesByValue, unpacked; review.js: COUNTED.
 
 const FIELDS = [
   'id',
@@ -24,6 +24,25 @@ function counted(review, undecided) {
       COUNTED.includes(candidate.state) ||
       (undecided === 'accepted' && candidate.state === 'undecided' && review.isOffered(candidate))
   );
+}
+
+/** Those of them that have no voxel: a label cannot hold them. */
+function withoutOutline(review, undecided) {
+  const places = placesByValue(review.map);
+  return counted(review, undecided).filter(({ value }) => !places.has(value));
+}
+
+const SCORE_FROM = / ?\(score >= ([0-9.]+)\)/;
+
+/** Where the slider of a stored review stood; 0 if it does not say. */
+const thresholdOf = record => Number(SCORE_FROM.exec(record?.model?.operating_point)?.[1] ?? 0);
+
+/** The model of the record, with where the slider stands: candidates from there on are on offer. */
+function modelTold({ facts: { model }, threshold }) {
+  if (!model) return model;
+  const point = (model.operating_point ?? '').replace(SCORE_FROM, '');
+  // Rounded down, or the lowest candidate on offer would not be among them.
+  return { ...model, operating_point: `${point} (score >= ${Math.floor(threshold * 1e4) / 1e4})`.trim() };
 }
 
 /**
@@ -63,7 +82,7 @@ function submission(review, undecided, seconds, complete = true) {
     complete,
     seconds: hundredths(seconds.total),
     undecided,
-    model: review.facts.model,
+    model: modelTold(review),
     candidates,
     ...(review.lookedAt.length && { looked_at: review.lookedAt }),
   };
@@ -74,7 +93,7 @@ const hundredths = number => Math.round(number * 100) / 100;
 
 /** Whether tumor was painted or erased; a node over the tumor does not make the tumor smaller. */
 function tumorDrawn(review) {
-  const gone = review.storedTumor.some(place => !review.map[place]);
+  const gone = review.base.tumor.some(place => !review.map[place]);
   return gone || review.places(TUMOR).some(place => !review.wasTumor.has(place));
 }
 
@@ -94,7 +113,8 @@ function storedCandidates(values, grid, record) {
     value: places.has(candidate.value) ? candidate.value : null,
     // A node of the label: no operating point may hide it, or the next submission would take it away unseen.
     counted: candidate.state === 'undecided' && places.has(candidate.value),
-    drawn: ['edited', 'added'].includes(candidate.state),
+    // What was drawn and has no outline any more may get that of a run.
+    drawn: ['edited', 'added'].includes(candidate.state) && places.has(candidate.value),
   }));
   // An undecided one that was counted is a node of the label; its state stays what the annotator left.
   const named = new Set(known.map(({ value }) => value));
@@ -115,26 +135,37 @@ function storedCandidates(values, grid, record) {
   return [...known, ...others];
 }
 
-/** What is kept of unfinished work: {state, runs}; the voxels as runs. */
+/**
+ * What is kept of unfinished work: {base_revision, state, runs}; the voxels as runs.
+ *
+ * With it goes which tumor was stored when it was drawn: a newer one is not taken for a change of the annotator's.
+ */
 function draftOf(review, watch) {
-  const { facts, threshold } = review;
-  return { state: { facts, threshold, seconds: watch.all() }, runs: packed(review.map) };
+  const { facts, threshold, lookedAt, base } = review;
+  const { revision, by, tumor } = base;
+  return {
+    base_revision: revision,
+    state: { facts, threshold, looked_at: lookedAt, seconds: watch.all(), base: { by, tumor: inRuns(tumor) } },
+    runs: packed(review.map),
+  };
 }
 
-/** Puts kept work into a review that was made for the same image. */
-function restoreDraft(review, watch, { state, runs }) {
+/** Puts kept work into a review that was made for the same image; it is based on what it was drawn on. */
+function restoreDraft(review, watch, { base_revision: revision, state, runs }) {
   const map = unpacked(runs, review.map.length);
-  review.facts = state.facts;
   review.threshold = state.threshold ?? review.threshold;
+  review.lookedAt = state.looked_at ?? review.lookedAt;
   watch.begin(state.seconds);
   const places = [];
   map.forEach((value, place) => value !== review.map[place] && places.push(place));
   review.past = [];
   review.future = [];
+  // Drafts of former versions do not say which tumor was stored.
+  const { by, tumor } = state.base ?? { by: review.base.by, tumor: inRuns(review.base.tumor) };
   review.apply(
     places,
     places.map(place => map[place]),
-    review.facts
+    { facts: state.facts, base: { revision, by, tumor: fromRuns(tumor) } }
   );
 }
 
@@ -147,6 +178,7 @@ function described({ state }) {
     number(count(['accepted', 'rejected']), 'decision', 'decisions'),
     number(count(['edited']), 'edited node', 'edited nodes'),
     number(count(['added']), 'added node', 'added nodes'),
+    number(state.looked_at?.length, 'place looked at', 'places looked at'),
   ].filter(Boolean);
   return parts.join(', ') || `${states.length} candidates, nothing decided`;
 }

@@ -1,11 +1,9 @@
-// What an annotator has decided and drawn: candidates with their states, one label map, and 100 steps back.
+// What an annotator has decided and drawn: candidates with their states and one label map.
 //
 // A candidate is {id, state, value, center_mm, radius_mm, score, stage_one_score, suv_max, distance_mm, zone, origin,
-// tags}; its voxels are those of its value (null: it has none). Candidates are never changed in place, so that a step
-// back is the former list and the former voxels.
-// Uses nodes.js: MAX_VALUE, TUMOR, measured, nearest, placesByValue.
+// tags}; its voxels are those of its value (null: it has none).
+// Uses nodes.js: MAX_VALUE, TUMOR, measured, nearest, placesByValue; steps.js: Steps.
 
-const STEPS = 100;
 const PROXIMAL_MM = 70;
 // Farther is told as this, as the models do.
 const FAR_MM = 100;
@@ -26,36 +24,19 @@ const ORDERS = {
   doubt: (a, b, threshold) => Math.abs((a.score ?? 2) - threshold) - Math.abs((b.score ?? 2) - threshold),
 };
 
-class Review {
+class Review extends Steps {
   /**
    * @param grid Of the label map.
-   * @param values Label map as it is stored (nodes 1 to 254, tumor 255); kept as it is.
+   * @param values Label map as it is stored (nodes 1 to 254, tumor 255).
    * @param candidates What is known about its nodes.
    */
   constructor(grid, values, candidates = []) {
-    this.grid = grid;
-    this.map = values;
-    this.facts = { candidates, model: null };
+    super(grid, values, { candidates, model: null });
     this.threshold = 0;
     // Ids of the candidates that a strategy asks first, in that order.
     this.proposed = [];
     // Places outside candidates that were proposed and looked at (RAS, mm).
     this.lookedAt = [];
-    this.past = [];
-    this.future = [];
-    this.storedIs(values);
-    // Called with the places whose value has changed, after every change.
-    this.onChange = () => {};
-  }
-
-  /** Notes which tumor the stored label has: only what differs from it was painted. */
-  storedIs(values) {
-    this.storedTumor = placesByValue(values).get(TUMOR) || [];
-    this.wasTumor = new Set(this.storedTumor);
-  }
-
-  get candidates() {
-    return this.facts.candidates;
   }
 
   find(id) {
@@ -78,6 +59,13 @@ class Review {
         .filter(one => apart(one, place) <= Math.max(one.radius_mm, place.radius_mm))
         .sort((a, b) => apart(a, place) - apart(b, place))[0];
     this.proposed = [...new Set(places.map(place => nearest(place)?.id).filter(Boolean))];
+  }
+
+  /** Notes that a place was looked at; returns whether that is news. */
+  lookAt(point) {
+    const isNews = !this.lookedAt.some(other => String(other) === String(point));
+    if (isNews) this.lookedAt = [...this.lookedAt, point];
+    return isNews;
   }
 
   /** Proposed ones that wait for a decision. */
@@ -125,61 +113,39 @@ class Review {
     return null;
   }
 
-  freeValue() {
+  /** A value that no candidate has; null if all are taken. */
+  openValue() {
     const taken = new Set(this.candidates.map(({ value }) => value));
     for (let value = 1; value <= MAX_VALUE; value++) if (!taken.has(value)) return value;
-    throw new Error(`one label map holds ${MAX_VALUE} nodes; delete or reject some first`);
+    return null;
+  }
+
+  /**
+   * A value for a new node. Where all are taken, the outline of the candidate with the lowest score that is rejected or
+   * hidden makes room, as a step of its own; *Find nodes* brings it back. What was drawn never makes room.
+   *
+   * @param kept Id of one that must not.
+   * @throws {Error} if all are on the list and not rejected, or were drawn.
+   */
+  freeValue(kept = null) {
+    const open = this.openValue();
+    if (open !== null) return open;
+    const spare = this.candidates
+      .filter(one => !one.drawn && one.id !== kept && (one.state === 'rejected' || !this.isShown(one)))
+      .reduce((least, one) => (least && (least.score ?? 0) <= (one.score ?? 0) ? least : one), null);
+    if (!spare)
+      throw new Error(
+        `One label map holds ${MAX_VALUE} nodes and has no room for another: reject some of the model's, or move the ` +
+          'slider to the left, then draw it.'
+      );
+    const edits = new Map(this.places(spare.value).map(place => [place, this.under(place)]));
+    this.change(`outline of ${spare.id} put away`, { candidates: this.replaced([{ ...spare, value: null }]) }, edits);
+    return spare.value;
   }
 
   freeId(more = 0) {
     const numbers = this.candidates.map(({ id }) => Number(/^c(\d+)$/.exec(id)?.[1] ?? 0));
     return `c${Math.max(0, ...numbers) + 1 + more}`;
-  }
-
-  /**
-   * Every change goes through here: one step that can be taken back.
-   *
-   * @param label What was done, in words.
-   * @param facts The new facts; only what changes.
-   * @param edits Map of place to new value.
-   */
-  change(label, facts, edits = new Map()) {
-    const places = [...edits.keys()].filter(place => this.map[place] !== edits.get(place));
-    const step = {
-      label,
-      places: Uint32Array.from(places),
-      old: Uint8Array.from(places, place => this.map[place]),
-      now: Uint8Array.from(places, place => edits.get(place)),
-      before: this.facts,
-      after: { ...this.facts, ...facts },
-    };
-    this.past.push(step);
-    if (this.past.length > STEPS) this.past.shift();
-    this.future = [];
-    this.apply(step.places, step.now, step.after);
-  }
-
-  apply(places, values, facts) {
-    places.forEach((place, n) => (this.map[place] = values[n]));
-    this.facts = facts;
-    this.onChange(places);
-  }
-
-  /** Takes the last step back; returns what it was, or null. */
-  undo() {
-    const step = this.past.pop();
-    if (!step) return null;
-    this.future.push(step);
-    this.apply(step.places, step.old, step.before);
-    return step.label;
-  }
-
-  redo() {
-    const step = this.future.pop();
-    if (!step) return null;
-    this.past.push(step);
-    this.apply(step.places, step.now, step.after);
-    return step.label;
   }
 
   replaced(changed) {
@@ -196,6 +162,19 @@ class Review {
     if (candidate.state === next) return false;
     this.change(`${candidate.id} ${SAID[next]}`, { candidates: this.replaced([{ ...candidate, state: next }]) });
     return true;
+  }
+
+  /**
+   * The label was stored and is what the work is based on from now on; no step that can be taken back.
+   *
+   * @param base As of `basedOn`.
+   * @param record The decisions that were stored with it: undecided ones that are nodes of the label stay on offer.
+   */
+  wasStored(base, record) {
+    const nodes = new Set(record.candidates.filter(({ value }) => value !== null).map(({ id }) => id));
+    const isNode = ({ id, state }) => state === 'undecided' && nodes.has(id);
+    this.facts = { ...this.facts, candidates: this.candidates.map(one => ({ ...one, counted: isNode(one) })) };
+    this.basedOn(base);
   }
 
   /** What lies under a node that goes: the stored tumor, or nothing. */
@@ -236,11 +215,16 @@ class Review {
     return !owner || owner.state === 'rejected' || !this.isShown(owner);
   }
 
-  /** Adds a node; of its places those that no other node holds. Returns its id, null if nothing is left. */
+  /**
+   * Adds a node; of its places those that no other node holds. Returns its id, null if nothing is left.
+   *
+   * @param suv_max Of all places: that of fewer is not known, it may be the neighbor's.
+   */
   add(places, origin, suv_max = null) {
     const free = [...places].filter(place => this.isFree(place));
     if (!free.length) return null;
-    const node = this.made(this.freeId(), this.freeValue(), free, origin, suv_max);
+    const suv = free.length === [...places].length ? suv_max : null;
+    const node = this.made(this.freeId(), this.freeValue(), free, origin, suv);
     this.change(
       `${node.id} added`,
       { candidates: [...this.candidates, node] },
@@ -252,7 +236,8 @@ class Review {
   /**
    * Takes over what brush or eraser did to a copy of the map.
    *
-   * What the annotator does not see, the eraser leaves: hidden and rejected candidates.
+   * What the annotator does not see, the eraser leaves: hidden and rejected candidates. Under a node that it takes, the
+   * stored tumor is there again.
    *
    * @param now The map after the stroke.
    * @returns {places, id}: places to be put back in the copy, and the node that was drawn; null if nothing changed.
@@ -272,7 +257,9 @@ class Review {
         back.push(n);
         continue;
       }
-      edits.set(n, now[n]);
+      const value = !now[n] && owner ? this.under(n) : now[n];
+      if (value !== now[n]) back.push(n);
+      edits.set(n, value);
       if (now[n] && now[n] !== TUMOR) touched.add(now[n]);
       if (owner && !unseen && (!now[n] || owner.state !== 'undecided')) touched.add(this.map[n]);
     }
@@ -280,24 +267,22 @@ class Review {
     const drawn = [...edits.values()].find(value => value && value !== TUMOR);
     const after = placesByValue(now);
     const candidates = this.candidates
-      .map(candidate => (touched.has(candidate.value) ? this.redrawn(candidate, after) : candidate))
-      .filter(Boolean);
+      .map(candidate => (touched.has(candidate.value) ? this.redrawn(candidate, after) : candidate));
     if (drawn && !owners.has(drawn)) candidates.push(this.made(this.freeId(), drawn, after.get(drawn), 'annotator'));
-    const id = candidates.find(({ value }) => value === (drawn || [...touched][0]))?.id ?? null;
+    const node = list => list.find(({ value }) => value === (drawn || [...touched][0]))?.id ?? null;
+    const id = node(candidates);
     this.change(
       drawn || !touched.size ? `drawing of ${id ?? 'the tumor'}` : `erasing in ${id ?? 'a node'}`,
       { candidates },
       edits
     );
-    return { places: back, id };
+    return { places: back, id: node(this.candidates) };
   }
 
   redrawn(candidate, after) {
-    const places = after.get(candidate.value) || [];
-    if (places.length) {
-      const state = candidate.origin === 'model' ? 'edited' : 'added';
-      return { ...candidate, ...this.geometry(places), state, drawn: true };
-    }
-    return candidate.origin === 'model' ? { ...candidate, state: 'rejected', value: null, drawn: true } : null;
+    const places = after.get(candidate.value);
+    if (!places) return candidate;
+    const state = candidate.origin === 'model' ? 'edited' : 'added';
+    return { ...candidate, ...this.geometry(places), state, drawn: true };
   }
 }

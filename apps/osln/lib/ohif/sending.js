@@ -1,5 +1,5 @@
 // Submitting: what counts is asked, what was stored is told, what somebody else stored meanwhile is merged.
-// Uses geometry.js: writeNrrd; nodes.js: TUMOR; record.js: counted, submission; server.js: submit; dom.js: question; opening.js: bringOver, showCase.
+// Uses geometry.js: writeNrrd; nodes.js: TUMOR, placesByValue; record.js: counted, submission, withoutOutline; server.js: submit; dom.js: question; unfinished.js: bringOver; opening.js: showCase.
 
 const COUNT_AS = {
   accepted: 'they count as nodes',
@@ -72,9 +72,15 @@ async function sendCase(panel) {
     undecided = (await undecidedCount(panel, true)) || undecided;
     answer = await sure();
   }
-  const isLost = ({ state, value }) => state === 'undecided' && value === null;
-  if (answer === 'send' && counted(panel.review, undecided).some(isLost)) {
-    panel.tell('Some that count as nodes have no stored outline. Find nodes brings it back; then submit.', 'error');
+  if (!answer) return;
+  const lost = withoutOutline(panel.review, answer === 'part' ? 'unknown' : undecided).map(({ id }) => id);
+  if (lost.length) {
+    panel.select(lost[0], false);
+    panel.tell(
+      `${lost.join(', ')} would count as nodes and have no outline, so nothing was submitted. Find nodes brings it back; ` +
+        'if it does not, draw it or reject it. Then submit.',
+      'error'
+    );
     return;
   }
   if (answer === 'send') await send(panel, undecided, true);
@@ -83,7 +89,9 @@ async function sendCase(panel) {
 
 async function send(panel, undecided, complete) {
   panel.watch.tick(panel.isLookedAt());
-  const { watch, review } = panel;
+  const { watch, review, drafts } = panel;
+  // A stroke is possible while the server stores: it is not in what was sent.
+  const { changes } = review;
   const {
     values,
     info,
@@ -93,18 +101,26 @@ async function send(panel, undecided, complete) {
   panel.enable(false);
   try {
     const reply = await panel.during('submit', 'Storing', submit(panel.image, writeNrrd(values, review.grid), params));
-    panel.unsaved = false;
-    if (reply.nodes_revision)
-      panel.stored = {
-        ...panel.stored,
-        revision: reply.nodes_revision,
-        by: reply.unchanged ? panel.stored.by : panel.name,
-      };
-    panel.revision = panel.stored.revision;
-    if (values.includes(TUMOR)) review.storedIs(review.map);
+    review.wasStored(
+      {
+        ...review.base,
+        ...(reply.nodes_revision && {
+          revision: reply.nodes_revision,
+          by: reply.unchanged ? review.base.by : params.client_id,
+        }),
+        ...(values.includes(TUMOR) && { tumor: placesByValue(values).get(TUMOR) }),
+      },
+      record
+    );
     showCase(panel);
-    await panel.drafts?.drop().catch(() => {});
-    panel.tell([reply.message, reply.pacs?.message].filter(Boolean).join(' '), 'good');
+    const more = review.changes !== changes;
+    if (more) panel.keep();
+    else {
+      panel.unsaved = false;
+      await drafts?.drop().catch(() => {});
+    }
+    const later = more && 'What you drew meanwhile is not in it: submit again.';
+    panel.tell([reply.message, reply.pacs?.message, later].filter(Boolean).join(' '), 'good');
   } catch (error) {
     await panel.trouble(error, 'Not stored, and nothing is lost: ');
     if (error.status === 409) await afterConflict(panel);
@@ -114,5 +130,5 @@ async function send(panel, undecided, complete) {
 }
 
 async function afterConflict(panel) {
-  if (await bringOver(panel)) panel.tell('Merged. Look at it, then submit it.', 'good');
+  if (await bringOver(panel)) panel.tell(['Merged. Look at it, then submit it.', ...panel.review.said].join(' '), 'good');
 }

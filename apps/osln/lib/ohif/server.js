@@ -91,7 +91,7 @@ const foundBefore = image =>
 
 /**
  * A stored label of a CT, each node a value, the tumor 255: {case, series, revision, by, labels, grid}, without `labels`
- * and `grid` if there is none.
+ * and `grid` if there is none. One with more nodes than the viewer's label map holds is refused.
  *
  * @param revision Number; the newest one if left out.
  */
@@ -101,7 +101,16 @@ async function storedLabel(image, revision) {
   const known = { case: about('Case'), series: about('Series'), revision: Number(about('Revision')), by: about('By') };
   if (reply.status === 204) return known;
   const { labels, grid } = readNrrd(await reply.arrayBuffer());
-  return { ...known, labels: asBytes(labels, Number(about('Tumor-Value'))), grid };
+  const tumor = Number(about('Tumor-Value'));
+  const most = (highest, value) => (value > highest && value !== tumor ? value : highest);
+  const nodes = labels.BYTES_PER_ELEMENT > 1 ? labels.reduce(most, 0) : 0;
+  if (nodes > MAX_VALUE)
+    throw new Refusal(
+      `revision ${known.revision} has ${nodes} nodes, and one label map of the viewer holds ${MAX_VALUE}: submitted from ` +
+        'here, the others would be lost. Review this case in 3D Slicer',
+      0
+    );
+  return { ...known, labels: asBytes(labels, tumor), grid };
 }
 
 /** The decisions that were stored with a revision: {case, revision, by, at, review}. */

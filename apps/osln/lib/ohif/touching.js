@@ -9,7 +9,7 @@ function splitNode(review, id) {
   const parts = pieces(places, review.grid);
   const [first, ...others] = parts.length > 1 ? [parts[0], parts.slice(1).flat()] : halves(places, review.grid);
   if (!others.length) return false;
-  const other = review.made(review.freeId(), review.freeValue(), others[0], 'annotator');
+  const other = review.made(review.freeId(), review.freeValue(id), others[0], 'annotator');
   const state = candidate.origin === 'model' ? 'edited' : 'added';
   const kept = { ...candidate, ...review.geometry(first), state, drawn: true };
   const edits = new Map(others[0].map(place => [place, other.value]));

@@ -28,7 +28,19 @@ router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
 ORDER = (
-    *("geometry", "nodes", "review", "touching", "findings", "record", "merge", "watch", "server", "drafts"),
+    *(
+        "geometry",
+        "nodes",
+        "steps",
+        "review",
+        "touching",
+        "findings",
+        "record",
+        "merge",
+        "watch",
+        "server",
+        "drafts",
+    ),
     *(
         "windows",
         "contours",
@@ -42,7 +54,7 @@ ORDER = (
         "commands",
     ),
     *("style", "keys", "leave", "dom", "list", "points", "layout", "click", "past", "meet"),
-    *("opening", "sending", "deciding", "panel", "mode", "config"),
+    *("unfinished", "opening", "sending", "deciding", "panel", "mode", "config"),
 )
 """Scripts of the mode; a later one uses what an earlier one defines."""
 SERVICES = re.compile(r"(qido|wado)/")

@@ -19,8 +19,11 @@ class ClickedNode {
     this.inside = [];
     this.outside = [];
     this.radius = null;
+    // As answered, and those of it that are free, which are drawn.
+    this.outline = [];
     this.places = [];
     this.number = 0;
+    this.asking = null;
     this.value = panel.review.freeValue();
     this.listeners = [
       ['mousedown', event => this.onMouse(event)],
@@ -58,7 +61,7 @@ class ClickedNode {
     const point = turned([...viewport.canvasToWorld([event.clientX - left, event.clientY - top])]);
     (event.shiftKey ? this.outside : this.inside).push(point);
     // A further click changes the shape; the size that the wheel gave stays.
-    if (this.inside.length) this.ask();
+    if (this.inside.length) this.ask(point);
     else this.panel.tell('First click into the node.');
   }
 
@@ -70,30 +73,60 @@ class ClickedNode {
     this.resting = setTimeout(() => this.ask(), WHEEL_REST_MS);
   }
 
-  /** Asks the server; of several answers under way only the newest is drawn. */
-  async ask() {
-    const number = ++this.number;
+  /**
+   * Asks the server; of several answers under way only the newest is drawn.
+   *
+   * @param added The point that was clicked, if one was: it is taken out again if the server refuses it.
+   */
+  ask(added = null) {
+    clearTimeout(this.resting);
+    this.resting = null;
+    this.asking = this.answered(++this.number, added);
+    return this.asking;
+  }
+
+  async answered(number, added) {
     const { image, review, tell } = this.panel;
     const asked = {
       foreground: [],
       background: [],
-      foreground_mm: this.inside,
-      background_mm: this.outside,
+      foreground_mm: [...this.inside],
+      background_mm: [...this.outside],
       crop: true,
     };
     if (this.radius !== null) asked.radius_mm = this.radius;
     try {
       const { result, labels, grid } = await this.panel.during('click', 'Outlining', infer('node-click', image, asked));
       if (number !== this.number || this.ended) return;
-      this.draw(placesOf(labels, grid, review.grid).filter(place => review.isFree(place)));
+      this.outline = placesOf(labels, grid, review.grid);
+      this.draw(this.outline.filter(place => review.isFree(place)));
       this.suv = result.node?.suv_max ?? null;
       const size = measured(this.places, review.grid);
       if (size) tell(`${(2 * size.radius_mm).toFixed(1)} mm. ${CLICK_HELP}`);
       else tell(`Nothing that could be a node is free there. ${CLICK_HELP}`);
     } catch (error) {
-      if (number === this.number && !this.ended)
-        tell(`No outline: ${error.message}. Click again, or draw with the brush.`, 'error');
+      if (this.ended) return;
+      const isRefused = error.status >= 400 && error.status < 500;
+      const stand = [...asked.foreground_mm, ...asked.background_mm].every(point => this.has(point));
+      // One bad point would have every further question refused.
+      if (isRefused && stand) this.forget(added);
+      if (number !== this.number) return;
+      if (isRefused && !stand && this.inside.length) {
+        await this.ask();
+        return;
+      }
+      this.failed = true;
+      tell(`No outline: ${error.message}. Click again, or draw with the brush.`, 'error');
     }
+  }
+
+  has(point) {
+    return this.inside.includes(point) || this.outside.includes(point);
+  }
+
+  forget(point) {
+    this.inside = this.inside.filter(other => other !== point);
+    this.outside = this.outside.filter(other => other !== point);
   }
 
   /** Shows the proposal in place of the former one. */
@@ -105,14 +138,22 @@ class ClickedNode {
     this.places = places;
   }
 
-  take() {
-    const { places } = this;
-    if (!places.length) {
+  /** Takes the outline: the one of the last click or turn of the wheel, whose answer is waited for. */
+  async take() {
+    this.failed = false;
+    for (let waited = null; !this.ended && (this.resting || waited !== this.asking); ) {
+      if (this.resting) this.ask();
+      waited = this.asking;
+      await waited;
+    }
+    // What failed was told; the outline that is still drawn is not what was asked for last.
+    if (this.ended || this.failed) return;
+    if (!this.places.length) {
       this.panel.tell(`There is no outline yet. ${CLICK_HELP}`);
       return;
     }
     this.end();
-    this.panel.onTaken(places, this.suv);
+    this.panel.onTaken(this.outline, this.suv);
   }
 
   /** Ends without a node. */

@@ -326,6 +326,16 @@ def test_a_node_of_their_label_that_nobody_decided_is_asked_about(choice, map):
     """) == [[False], map]
 
 
+def test_a_node_of_their_label_that_neither_decided_is_taken_over_unasked():
+    assert run(f"""{COUNTED}
+      const open = new Review(grid, line('.....111............'), [node('c1', 1, 'undecided', 6)]);
+      const both = pairs(open, theirs);
+      mergeTheirs(open, theirs, both, ['both']);
+      const held = open.candidates.map(({{ state, counted }}) => [state, counted]);
+      return [both.map(({{ same }}) => same), held];
+    """) == [[True], [["undecided", True]]]
+
+
 def test_a_node_that_lies_wholly_in_another_after_a_merge_is_part_of_it():
     # Mine are joined, theirs are apart.
     assert run("""

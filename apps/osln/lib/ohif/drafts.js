@@ -132,8 +132,8 @@ class Drafts {
       if (data === 'here?') this.channel.postMessage('here');
       this.tell(
         false,
-        'This case is open under your name in another tab, too. Both keep one draft, and the last change has it: go on in ' +
-          'one of them alone, and close the other.'
+        'This case is open under your name in another tab, too. Both keep one draft, and the last change has it: go on ' +
+          'in one of them alone, and close the other.'
       );
     };
     this.channel.postMessage('here?');

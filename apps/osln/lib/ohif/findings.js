@@ -61,8 +61,8 @@ class Drawing {
  * @param found Label map of the run, on the review's grid.
  * @param model {name, versions, operating_point} for the record.
  * @param more Other facts of the run.
- * @returns {fresh, kept, left}: numbers of new candidates, of decided and stored ones that it found again, and of candidates that
- *   the label map has no room for (those with the lowest scores).
+ * @returns {fresh, kept, left}: numbers of new candidates, of decided and stored ones that it found again, and of
+ *   candidates that the label map has no room for (those with the lowest scores).
  */
 function mergeRun(review, entries, found, model, more = {}) {
   const places = placesByValue(found);

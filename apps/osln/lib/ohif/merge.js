@@ -3,7 +3,9 @@
 
 /** Whether a candidate is a node: by its state, or as an undecided one that the stored label holds. */
 const isCounted = candidate =>
-  Boolean(candidate) && (COUNTED.includes(candidate.state) || (candidate.state === 'undecided' && Boolean(candidate.counted)));
+  Boolean(
+    candidate && (COUNTED.includes(candidate.state) || (candidate.state === 'undecided' && candidate.counted))
+  );
 
 /**
  * Which nodes of two people are one, and where they disagree.
@@ -11,7 +13,7 @@ const isCounted = candidate =>
  * @param mine {map, candidates} of the page.
  * @param theirs {map, candidates} as they are stored now.
  * @returns [{mine, theirs, same}, ...]: candidates, one of them null if the other has none there. `same` where nothing
- *   is to be asked: both hold the same voxels, or neither holds a node.
+ *   is to be asked: both hold the same voxels, neither holds a node, or nobody decided about theirs.
  */
 function pairs(mine, theirs) {
   const [mySets, theirSets] = [mine, theirs].map(({ map }) => placesByValue(map));
@@ -25,6 +27,8 @@ function pairs(mine, theirs) {
   });
   for (const candidate of left) found.push({ mine: candidate, theirs: null });
   const equal = ({ mine: a, theirs: b }) => {
+    // Nobody decided about it: what is stored holds.
+    if (a?.state === 'undecided' && b?.state === 'undecided' && isCounted(b)) return true;
     if (!isCounted(a) && !isCounted(b)) return true;
     if (!isCounted(a) || !isCounted(b)) return false;
     const [first, second] = [mySets.get(a.value) || [], theirSets.get(b.value) || []];
@@ -33,7 +37,7 @@ function pairs(mine, theirs) {
   return found.map(pair => ({ ...pair, same: equal(pair) }));
 }
 
-/** Both tumors as {mine, theirs} (places) if both were painted, otherwise than each other; null if nothing is to be asked. */
+/** Both tumors as {mine, theirs} (places) if both painted, and not the same; null if nothing is to be asked. */
 function tumorPair(review, theirs) {
   if (!tumorDrawn(review)) return null;
   const [mine, other] = [review.map, theirs.map].map(map => placesByValue(map).get(TUMOR) || []);

@@ -32,7 +32,7 @@ function withoutOutline(review, undecided) {
   return counted(review, undecided).filter(({ value }) => !places.has(value));
 }
 
-const SCORE_FROM = / ?\(score >= ([0-9.]+)\)/;
+const SCORE_FROM = / ?\(?score >= ([0-9.]+)\)?/;
 
 /** Where the slider of a stored review stood; 0 if it does not say. */
 const thresholdOf = record => Number(SCORE_FROM.exec(record?.model?.operating_point)?.[1] ?? 0);

@@ -77,8 +77,8 @@ async function sendCase(panel) {
   if (lost.length) {
     panel.select(lost[0], false);
     panel.tell(
-      `${lost.join(', ')} would count as nodes and have no outline, so nothing was submitted. Find nodes brings it back; ` +
-        'if it does not, draw it or reject it. Then submit.',
+      `${lost.join(', ')} would count as nodes and have no outline, so nothing was submitted. Find nodes brings it ` +
+        'back; if it does not, draw it or reject it. Then submit.',
       'error'
     );
     return;
@@ -130,5 +130,6 @@ async function send(panel, undecided, complete) {
 }
 
 async function afterConflict(panel) {
-  if (await bringOver(panel)) panel.tell(['Merged. Look at it, then submit it.', ...panel.review.said].join(' '), 'good');
+  if (await bringOver(panel))
+    panel.tell(['Merged. Look at it, then submit it.', ...panel.review.said].join(' '), 'good');
 }

@@ -106,8 +106,8 @@ async function storedLabel(image, revision) {
   const nodes = labels.BYTES_PER_ELEMENT > 1 ? labels.reduce(most, 0) : 0;
   if (nodes > MAX_VALUE)
     throw new Refusal(
-      `revision ${known.revision} has ${nodes} nodes, and one label map of the viewer holds ${MAX_VALUE}: submitted from ` +
-        'here, the others would be lost. Review this case in 3D Slicer',
+      `revision ${known.revision} has ${nodes} nodes, and one label map of the viewer holds ${MAX_VALUE}: submitted ` +
+        'from here, the others would be lost. Review this case in 3D Slicer',
       0
     );
   return { ...known, labels: asBytes(labels, tumor), grid };

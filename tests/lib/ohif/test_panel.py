@@ -148,7 +148,11 @@ RENAMED = """
   await takePlace(panel);
   panel.review.decide('c9', 'rejected');
   let before = null;
-  answers = [() => { before = server.drafts.Anna.state.facts.candidates.length; return ANSWER; }];
+  answers = [async () => {
+    await new Promise(resolve => setTimeout(resolve, 20));
+    before = [server.drafts.Anna.state.facts.candidates.length, Object.keys(kept)];
+    return ANSWER;
+  }];
   panel.parts.annotator.value = 'Anna';
   await renamed(panel);
   await panel.drafts.send();
@@ -172,7 +176,7 @@ def test_a_draft_that_waits_for_a_name_is_asked_about_before_anything_is_written
 
     why = "It is not what you did here until now: one of the two can go on."
     assert told == [["Unfinished work", why, ["go", "drop"]]]
-    assert before == 2
+    assert before == [2, ["here one ct "]]
     assert (now, annotator, sorted(kept)) == (candidates, "Anna", keeps)
 
 
@@ -222,6 +226,33 @@ def test_a_stroke_while_the_merge_is_asked_asks_again_with_it():
         [True, True, True, True],
         2,
     ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "tumor"), [(None, [0, 1, 2, 9]), ("mine", [0, 1, 9]), ("theirs", [0, 1, 2])]
+)
+def test_which_tumor_holds_is_asked_in_a_line_of_its_own_if_both_painted_it(choice, tumor):
+    lines, now = run(f"""
+      const selects = [];
+      element = (tag, attributes = {{}}) => {{
+        const one = {{ ...attributes, dataset: {{}}, append() {{}} }};
+        if (tag === 'select') selects.push(one);
+        return one;
+      }};
+      const panel = made(map(255, 255), []);
+      panel.parts.target.value = 'tumor';
+      paint(panel, [9], 255);
+      const theirs = {{ map: map(255, 255, 255), candidates: [], revision: 2, by: 'Bert' }};
+      answers = [() => {{
+        const value = {json.dumps(choice)};
+        if (value) Object.assign(selects[0], {{ value }}).onchange();
+        return 'merge';
+      }}];
+      await meet(panel, theirs, 'Bert stored revision 2 meanwhile.');
+      return [selects.map(one => one['aria-label']), panel.review.places(255)];
+    """)
+
+    assert (lines, now) == (["tumor"], tumor)
 
 
 MANY = """

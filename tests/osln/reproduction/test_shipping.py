@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from osln.reproduction import shipping
-from osln.rows.experiments import PRESETS, ROWS
-from osln.weights.checkpoint import load_checkpoint
+from osln.reproduction.plan import Plan
+from osln.rows.experiments import HANDED, PRESETS, ROWS, SERVED_SEGMENTERS
+from osln.weights.checkpoint import load_checkpoint, save_checkpoint
 from osln.weights.shipped import write_shipped
 from small.columns import small_column
 from small.store import untrained
 
 CLASSIFIERS = sorted({row.classifier for row in ROWS.values() if row.served and row.classifier})
 STAGE_ONE = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
+POINTS_OF = {row.stage_one for row in ROWS.values() if set(row.segmenters) <= set(SERVED_SEGMENTERS)}
 FALSE = np.s_[0:2, 0:2, 0:2]
 """A candidate of each patient that is no node."""
 POINTS = {"0.5": 0.75, "1": 0.25, "2": 0.25, "3": 0.25, "4": 0.25, "6": 0.25}
@@ -65,10 +67,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(shipping, "Tagger", SimpleNamespace(load=lambda *_, **__: tagger))
     file = tmp_path / "tagger"
     file.write_bytes(b"tagger")
-    thresholds = dict.fromkeys(CLASSIFIERS, POINTS) | {
-        name: {"0.15": 0.5} for name in ("lf-stratified", "lf-mean")
-    }
-    networks = {name: untrained(name) for name in (*STAGE_ONE, *CLASSIFIERS)}
+    thresholds = dict.fromkeys(CLASSIFIERS, POINTS) | {name: {"0.15": 0.5} for name in POINTS_OF}
+    networks = {name: untrained(name) for name in (*SERVED_SEGMENTERS, *CLASSIFIERS)}
     about = {"origin": "phantom", "trained_on": "phantom"}
     write_shipped(tmp_path / "shipped", networks, thresholds, (file, about), "x")
     return tmp_path / "shipped"
@@ -99,6 +99,14 @@ def test_patients_that_the_shipped_points_do_not_come_from_are_refused(folder):
     assert json.loads((folder / "manifest.json").read_text())["curves"] == {}
 
 
+def ship_new(folder, *, seen=(), preset=PRESETS["demo"], command="as typed"):
+    """What the command does, without an engine of its own."""
+    plan = Plan(
+        folder.parent / "work", Cohort(seen), preset, ("served",), 1, folder.parent / "tagger", command
+    )
+    return shipping.ship_new(plan, folder, "engine")
+
+
 def without(folder, name):
     """The weights as they were before a row came."""
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -111,7 +119,7 @@ def without(folder, name):
 
 def test_a_network_that_is_lacking_is_trained_and_put_beside_the_others(folder):
     before = without(folder, "numbers")
-    assert shipping.ship_new(Cohort(), PRESETS["demo"], folder, "as typed") == ["numbers"]
+    assert ship_new(folder) == ["numbers"]
 
     after = json.loads((folder / "manifest.json").read_text())
     made = after["networks"].pop("numbers")
@@ -120,28 +128,87 @@ def test_a_network_that_is_lacking_is_trained_and_put_beside_the_others(folder):
     assert made["metadata"]["command"] == "as typed" and made["trained_on"] == "phantom"
     assert made["metadata"]["train_cases"] == ["p12", "p13", "p14"] and made["metadata"]["nodes"] == 12
     assert load_checkpoint(folder / "numbers.pt").name == "numbers"
-    assert sorted(after["curves"]["numbers"]["weights"]) == sorted((*STAGE_ONE, "numbers"))
+    asked = ROWS["osln-numbers"].segmenters
+    assert sorted(after["curves"]["numbers"]["weights"]) == sorted((*asked, "numbers"))
 
     kept = (folder / "manifest.json").read_bytes()
-    assert shipping.ship_new(Cohort(), PRESETS["demo"], folder, "again") == []
+    assert ship_new(folder, command="again") == []
     assert (folder / "manifest.json").read_bytes() == kept
+
+
+def test_a_network_that_learned_from_what_its_row_is_not_handed_any_more_is_trained_anew(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, handed in {"numbers": "lf-mean", "tag": "lf-stratified"}.items():
+        manifest["networks"][name]["metadata"][HANDED] = handed
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert ship_new(folder) == ["numbers"]
+    made = json.loads((folder / "manifest.json").read_text())["networks"]["numbers"]["metadata"]
+    assert made[HANDED] == ROWS["osln-numbers"].setting.key != "lf-mean"
+
+
+def test_a_network_of_stage_one_that_is_lacking_is_trained_as_in_a_run_of_the_tables(
+    folder, tmp_path, monkeypatch
+):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["networks"]["ef-2"], manifest["thresholds"]["lf-3ef-mean"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "ef-2.pt").unlink()
+    trained = []
+
+    def training(artifacts, network):
+        path = tmp_path / f"{network.segmenter}.pt"
+        return SimpleNamespace(path=path, network=network)
+
+    def make_all(work, wanted, engine):
+        for one in wanted:
+            trained.append((one.network.segmenter, one.network.length, one.network.seed, engine))
+            save_checkpoint(one.path, untrained(one.network.segmenter))
+        return {}
+
+    def measured(networks, columns, number_format):
+        assert set(networks) == set(SERVED_SEGMENTERS) and (len(columns), number_format) == (12, "f32")
+        return {name: ({"0.15": 0.7}, 12) for name in POINTS_OF}
+
+    monkeypatch.setattr(shipping.Artifacts, "training", training)
+    monkeypatch.setattr(shipping, "make_all", make_all)
+    monkeypatch.setattr(shipping, "operating_points", measured)
+    assert ship_new(folder) == ["ef-2"]
+
+    assert trained == [("ef-2", 1, 0, "engine")]
+    after = json.loads((folder / "manifest.json").read_text())
+    made = after["networks"].pop("ef-2")
+    assert made["metadata"]["command"] == "as typed" and load_checkpoint(folder / "ef-2.pt").name == "ef-2"
+    # The points of other rows stay those that stage two was handed its candidates at.
+    assert after["thresholds"].pop("lf-3ef-mean") == {"0.15": 0.7}
+    assert after == {**manifest, "curves": after["curves"]}
+
+
+def test_a_training_that_failed_ships_nothing(folder, monkeypatch):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["networks"]["ef-3"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(shipping.Artifacts, "training", lambda *_: None)
+    monkeypatch.setattr(shipping, "make_all", lambda *_: {"network ef-3 seed 0": ValueError("no room")})
+    with pytest.raises(ValueError, match=r"ef-3 seed 0 failed \(no room\): .* it goes on"):
+        ship_new(folder)
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
 
 
 def test_how_long_the_shipped_networks_learned_does_not_matter(folder):
     without(folder, "numbers")
     longer = replace(PRESETS["demo"], iterations=7)
-    assert shipping.ship_new(Cohort(), longer, folder, "as typed") == ["numbers"]
+    assert ship_new(folder, preset=longer) == ["numbers"]
 
 
 def test_weights_of_another_preset_are_not_put_beside_the_shipped_ones(folder):
     without(folder, "numbers")
     with pytest.raises(ValueError, match=r"is of the preset demo .* asked for was standard"):
-        shipping.ship_new(Cohort(), PRESETS["standard"], folder, "as typed")
+        ship_new(folder, preset=PRESETS["standard"])
     assert not (folder / "numbers.pt").exists()
 
 
 def test_patients_that_the_shipped_stage_one_may_have_seen_teach_nothing(folder):
     without(folder, "numbers")
     with pytest.raises(ValueError, match="may have learned from p12"):
-        shipping.ship_new(Cohort(seen=("p12",)), PRESETS["demo"], folder, "as typed")
+        ship_new(folder, seen=("p12",))
     assert not (folder / "numbers.pt").exists()

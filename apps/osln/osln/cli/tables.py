@@ -29,6 +29,8 @@ from osln.rows.presets import PRESETS
 
 if TYPE_CHECKING:
     from osln.cohorts.cohort import Cohort
+    from osln.jobs.engine import Engine
+    from osln.reproduction.plan import Plan
     from osln.rows.experiments import Preset
 
 RUNS = CHECKOUT / "runs" if CHECKOUT else Path("runs")
@@ -119,7 +121,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         nargs="?" if SHIPPED else None,
         const=SHIPPED,
-        help="write no table: train the networks of stage two that shipped weights lack, on candidates of "
+        help="write no table: train the networks that shipped weights lack, of stage two on candidates of "
         "their stage one, and put them beside",
     )
     parser.set_defaults(run=run, goes_on=True)
@@ -193,9 +195,7 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.ship_curves is not None:
         return measure(options.ship_curves, cohort, preset)
-    if options.ship_new is not None:
-        return complete(options.ship_new, cohort, preset, options.given)
-    for folder in (options.work, out):
+    for folder in (options.work,) if options.ship_new is not None else (options.work, out):
         make_folder(folder)
     detector_steps = options.detector_iterations
     plan = Plan(
@@ -210,6 +210,8 @@ def run(options: argparse.Namespace) -> int:
         tuple(options.rows),
     )
     shared = [options.work, options.tagger, *([options.store] if options.store else []), *options.background]
+    if options.ship_new is not None:
+        return complete(options.ship_new, plan, engine_of(options, shared))
     content = run_tables(plan, out, engine_of(options, shared))
     if options.ship is not None and not content.missing:
         ship(plan, options.ship)
@@ -233,10 +235,10 @@ def measure(folder: Path, cohort: "Cohort", preset: "Preset") -> int:
     return 0
 
 
-def complete(folder: Path, cohort: "Cohort", preset: "Preset", given: str) -> int:
+def complete(folder: Path, plan: "Plan", engine: "Engine") -> int:
     """Train what shipped weights lack and tell."""
     from osln.reproduction.shipping import ship_new
 
-    made = ship_new(cohort, preset, folder, given)
+    made = ship_new(plan, folder, engine)
     sys.stdout.write(f"{', '.join(made) or 'nothing'} trained and put beside the weights in {folder}\n")
     return 0

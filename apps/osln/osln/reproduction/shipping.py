@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from osln.cohorts.cohort import Cohort
+from osln.jobs.engine import Engine
 from osln.reproduction.artifacts import Artifacts
-from osln.reproduction.plan import Plan
+from osln.reproduction.plan import Network, Plan
 from osln.reproduction.reading import row_patients
+from osln.reproduction.run import make_all
 from osln.reproduction.stage_one import KEPT
 from osln.retraining.fusing import LEARNED, fit_fusion
 from osln.retraining.operating_points import operating_points
 from osln.retraining.score_points import operating_curve, score_thresholds
-from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, Preset, Row
+from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, SERVED_SEGMENTERS, Preset, Row
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor, mean_probability
@@ -110,26 +112,28 @@ def measure_shipped(cohort: Cohort, preset: Preset, folder: Path) -> Curves:
     return curves
 
 
-def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list[str]:
-    """Trains the networks of stage two that the server's rows need and the shipped weights lack.
+def ship_new(plan: Plan, folder: Path, engine: Engine) -> list[str]:
+    """Trains the networks that the server's rows need and the shipped weights lack.
 
-    On candidates that the shipped stage one finds in the patients of "stage two", of whom it has seen none;
-    operating points and curves are of the validation patients. Nothing that is there is changed.
+    First those of stage one, as a run of the tables does. Then those of stage two, on candidates that the
+    shipped stage one finds in the patients of "stage two", of whom it has seen none; one that has learned
+    from what its row is not handed any more is lacking, too. Operating points and curves are of the
+    validation patients. Nothing else that is there is changed.
 
     Args:
-        cohort: Gives the patients.
-        preset: Of the weights.
+        plan: Its cohort gives the patients, its command line is kept with what it made.
         folder: Of the weights.
-        command: The command line, kept with what it made.
+        engine: Trains stage one.
 
     Returns:
         Names of what was trained and written; empty if nothing was lacking.
 
     Raises:
-        ValueError: The weights are of another preset, or have perhaps seen a patient of "stage two".
+        ValueError: The weights are of another preset, have perhaps seen a patient of "stage two", or a
+            training failed.
     """
-    shipped = ShippedStages(cohort, preset, folder)
-    for name in shipped.manifest["networks"]:
+    cohort, preset = plan.cohort, plan.preset
+    for name in shipped_manifest(folder)["networks"]:
         used = load_checkpoint(folder / f"{name}.pt").preparation
         if not used.cuts_as(preset):
             raise ValueError(
@@ -142,27 +146,51 @@ def ship_new(cohort: Cohort, preset: Preset, folder: Path, command: str) -> list
             f"the shipped stage one may have learned from {seen[0]}, whose candidates then teach nothing: "
             "give phantoms"
         )
+    first = _ship_new_stage_one(plan, folder, engine)
+    shipped = ShippedStages(cohort, preset, folder)
     made: dict[str, Checkpoint] = {}
     points: dict[str, Any] = {}
     curves: dict[str, Any] = {}
     for row in (row for row in ROWS.values() if row.served and row.classifier):
-        name = str(row.classifier)
-        if name in shipped.manifest["networks"]:
+        name, handed = str(row.classifier), row.teacher.setting.key
+        there = shipped.manifest["networks"].get(name)
+        if there and there["metadata"].get(HANDED, handed) == handed:
             continue
         learned, tags = shipped.candidates(row, "stage two")
         about = shipped.tagger.describe() if tags is not None else None
         trained = train_classifier(
             CLASSIFIERS[name], preset, learned, tags, tagger=about, trained_on=cohort.trained_on
         )
-        made[name] = replace(
-            trained, metadata={**trained.metadata, HANDED: row.teacher.setting.key, "command": command}
-        )
+        made[name] = replace(trained, metadata={**trained.metadata, HANDED: handed, "command": plan.command})
         given = shipped.candidates(row, "validation")
         patients = scored_patients(made[name], *given, number_format="f32")
         points[name], curves[name] = score_thresholds(patients), (row.networks, operating_curve(patients))
     if made:
         ship_more(folder, made, points, curves)
-    return list(made)
+    return [*first, *made]
+
+
+def _ship_new_stage_one(plan: Plan, folder: Path, engine: Engine) -> list[str]:
+    """Networks of stage one that are lacking, and operating points of rows that have none."""
+    manifest = shipped_manifest(folder)
+    lacking = [name for name in SERVED_SEGMENTERS if name not in manifest["networks"]]
+    artifacts = Artifacts(plan)
+    trainings = {name: artifacts.training(Network(name, 1, 0)) for name in lacking}
+    for name, reason in make_all(plan.work, trainings.values(), engine).items():
+        raise ValueError(f"{name} failed ({reason}): mend it and run the same command again, it goes on")
+    made = {}
+    for name, one in trainings.items():
+        learned = load_checkpoint(one.path)
+        made[name] = replace(learned, metadata={**learned.metadata, "command": plan.command})
+    networks = {name: load_checkpoint(folder / f"{name}.pt") for name in manifest["networks"]}
+    asked = made | {name: one for name, one in networks.items() if name in SERVED_SEGMENTERS}
+    rows = {row.stage_one for row in ROWS.values() if row.segmenters and set(row.segmenters) <= asked.keys()}
+    if made or rows - manifest["thresholds"].keys():
+        columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
+        measured = operating_points(asked, columns, number_format="f32")
+        points = {name: one for name, (one, _) in measured.items() if name not in manifest["thresholds"]}
+        ship_more(folder, made, points, {})
+    return lacking
 
 
 class ShippedStages:

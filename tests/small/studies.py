@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 from osln.retraining import candidate_cache
-from osln.rows.experiments import LATE_FUSION, PRESETS, Preset
+from osln.rows.experiments import ENSEMBLE, PRESETS, Preset
 from osln.store.splits import assign
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
@@ -72,7 +72,7 @@ def use_tiny_networks(monkeypatch) -> None:
 
 def publish_stage_one(models: ModelStore, **metadata: object) -> dict[str, Version]:
     """Publishes the networks of late fusion, which have seen nobody unless the metadata say so."""
-    return {name: published(models, untrained(name), **metadata) for name in LATE_FUSION}
+    return {name: published(models, untrained(name), **metadata) for name in ENSEMBLE}
 
 
 def published(models: ModelStore, checkpoint: Checkpoint, **metadata: object) -> Version:

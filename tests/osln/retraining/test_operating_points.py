@@ -35,6 +35,7 @@ def test_every_row_that_the_networks_can_make_has_a_threshold_for_each_precision
         "lf-stratified",
         "lf-mean",
         "lf-ef-mean",
+        "lf-3ef-mean",
         "lf",
         "ct-stratified",
         "ef-stratified",

@@ -9,6 +9,7 @@ import pytest
 from osln.rows.detectors import DETECTOR_RECIPES
 from osln.rows.experiments import (
     CLASSIFIERS,
+    ENSEMBLE,
     LATE_FUSION,
     NETWORKS,
     PRESETS,
@@ -89,7 +90,8 @@ def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
     rows = {row.classifier: row for row in ROWS.values() if row.classifier and row.turns == 1}
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
-        assert row.setting.segmenters == LATE_FUSION and row.networks == (*row.segmenters, row.classifier)
+        own = ENSEMBLE if row.classifier in ("set-glnet", "numbers") else LATE_FUSION
+        assert row.setting.segmenters == own and row.networks == (*own, row.classifier)
     assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
     assert ROWS["ct"].stage_one == "ct" and ROWS["ct"].networks == ("ct",)
     assert ROWS["ct-distal"].stage_one == "ct-distal"
@@ -117,8 +119,17 @@ def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
     assert (paper.batch, paper.epochs, paper.learning_rate) == (32, 10, 1e-4)
 
 
+def test_further_trainings_of_a_network_differ_from_it_in_nothing_else():
+    first, *further = (SEGMENTERS[name] for name in ENSEMBLE if SEGMENTERS[name].zone == "all")
+    assert [one.training for one in (first, *further)] == [0, 1, 2]
+    assert all(dataclasses.replace(one, name="ef", training=0) == first for one in further)
+    assert all(not one.training for one in SEGMENTERS.values() if one not in further)
+
+
 def test_streams_have_the_papers_inputs():
     for name, segmenter in SEGMENTERS.items():
+        if segmenter.training:
+            continue
         assert segmenter.inputs == (("ct",) if name.startswith("ct") else ("ct", "pet", "distance"))
         _, _, kind = name.partition("-")
         assert segmenter.zone == (kind if kind in ("proximal", "distal") else "all")

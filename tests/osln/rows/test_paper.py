@@ -80,10 +80,10 @@ def test_the_rows_that_are_served_train_all_that_is_shipped_and_nothing_else():
         name for name, row in ROWS.items() if row.served and not row.of_one_zone
     }
     assert {name for row in rows for name in row.segmenters} == {
-        "ct", "ef", "ct-proximal", "ef-proximal", "ct-distal", "ef-distal",
+        "ct", "ef", "ef-2", "ef-3", "ct-proximal", "ef-proximal", "ct-distal", "ef-distal",
     }  # fmt: skip
     controls = {line.row for line in TABLES["served"].lines if line.control}
-    assert {row.units for row in rows} == {1, 2, 4} and set(rows) - controls <= set(rows_of(ALL))
+    assert {row.units for row in rows} == {1, 2, 4, 7} and set(rows) - controls <= set(rows_of(ALL))
 
 
 def test_a_row_has_one_name_and_is_run_once():

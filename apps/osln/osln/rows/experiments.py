@@ -363,7 +363,8 @@ ROWS = {
             turns=4,
             served=False,
         ),
-        # One zone's network alone, to look at what it contributes.
+        # One network alone, to look at what it contributes.
+        *(Row(name, f"network {name} alone", (name,), served=False) for name in ("ef-2", "ef-3")),
         *(
             Row(name, f"network {name} alone", (name,))
             for name, segmenter in SEGMENTERS.items()

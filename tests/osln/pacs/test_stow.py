@@ -1,5 +1,7 @@
 """What the answers of a store transaction mean, from a small service in this process."""
 
+import json
+
 import pytest
 
 from osln.dicom.web.client import PacsError, WebClient
@@ -15,7 +17,15 @@ class Pacs(Answering):
     def do_POST(self):  # noqa: N802
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, values = self.server.answer
-        self.send_json(values, status)
+        if status in (301, 302, 307):
+            self.send_response(status)
+            self.send_header("Location", "/login")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif isinstance(values, str):
+            self.send_bytes(values.encode(), "text/html", status)
+        else:
+            self.send_bytes(json.dumps(values).encode(), self.server.kind, status)
 
     def do_GET(self):  # noqa: N802
         # One page, then none: the client asks until nothing new comes.
@@ -25,7 +35,7 @@ class Pacs(Answering):
 @pytest.fixture
 def pacs():
     with serving(Pacs) as server:
-        server.answer, server.there = (200, {}), []
+        server.answer, server.there, server.kind = (200, {}), [], "application/dicom+json"
         yield server
 
 
@@ -41,8 +51,47 @@ def send(server):
     store_object(WebClient(server.url, Credentials()), OBJECT)
 
 
-def test_object_that_is_taken_is_stored(pacs):
+def stored(uid):
+    of_it = {"00081155": {"vr": "UI", "Value": [uid]}}
+    return {"00081199": {"vr": "SQ", "Value": [of_it]}}
+
+
+@pytest.mark.parametrize("kind", ["application/dicom+json", "application/json; charset=utf-8"])
+def test_object_that_is_named_as_stored_is_stored(pacs, kind):
+    pacs.answer, pacs.kind = (200, stored(str(OBJECT.SOPInstanceUID))), kind
+
     send(pacs)
+
+
+@pytest.mark.parametrize("answer", [(200, {}), (200, "<html>thank you</html>"), (204, "")])
+def test_answer_that_names_nothing_counts_only_if_the_object_is_found(pacs, answer):
+    pacs.answer = answer
+    with pytest.raises(PacsError, match="does not say that it stored the object, and does not find it"):
+        send(pacs)
+    pacs.there = THERE
+    send(pacs)
+
+
+def test_answer_that_names_another_object_is_no_success(pacs):
+    pacs.answer = (200, stored("1.2.3"))
+
+    with pytest.raises(PacsError, match="does not find it"):
+        send(pacs)
+
+
+def test_refusal_is_told_whatever_parameters_its_media_type_has(pacs):
+    pacs.answer, pacs.kind = (200, failed(0xA700)), "application/dicom+json; charset=utf-8"
+
+    with pytest.raises(PacsError, match="has no room left"):
+        send(pacs)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_object_is_not_sent_on_to_a_login(pacs, status):
+    pacs.answer = (status, {})
+
+    with pytest.raises(PacsError, match=rf"sends whoever stores an object elsewhere \({status}\)"):
+        send(pacs)
 
 
 @pytest.mark.parametrize(

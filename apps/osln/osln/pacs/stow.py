@@ -21,21 +21,31 @@ REASONS = {
 def store_object(web: WebClient, item: Dataset) -> None:
     """Sends an object; one that is there already counts as sent.
 
+    It is taken for stored only if the PACS names it as such, or finds it afterwards: logins, error pages and
+    proxies answer with a status of success too.
+
     Raises:
         PacsError: If the PACS cannot be reached or does not take it; the sentence says why.
     """
     try:
         answer = web.store(item)
-        failed = answer.get("FailedSOPSequence")
     except PacsError:
         # Some answer with an error to what they have; a connection can break after the object was stored.
         if is_there(web, item):
             return
         raise
-    if failed and not is_there(web, item):
+    failed = answer.get("FailedSOPSequence") or ()
+    stored = {text(one, "ReferencedSOPInstanceUID") for one in answer.get("ReferencedSOPSequence") or ()}
+    if (not failed and text(item, "SOPInstanceUID") in stored) or is_there(web, item):
+        return
+    if failed:
         code = int(failed[0].get("FailureReason") or 0)
         reason = REASONS.get(code, "it does not say why")
         raise PacsError(f"the PACS at {web.place} does not take the object: {reason} ({code:04X}H)")
+    raise PacsError(
+        f"the PACS at {web.place} answered without an error, but does not say that it stored the object, and "
+        "does not find it: check its address, name and password, or ask its administrator"
+    )
 
 
 def is_there(web: WebClient, item: Dataset) -> bool:

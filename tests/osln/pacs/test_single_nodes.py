@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from osln.dicom.intake.deidentify import Deidentifier
 from osln.dicom.reading.segmentation import read_seg
 from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.pacs.delivery import as_object
@@ -18,7 +19,7 @@ CT = series()
 
 def test_ten_nodes_that_touch_come_back_from_the_pacs_as_ten(tmp_path, monkeypatch):
     for module in ("delivery", "returning"):
-        monkeypatch.setattr(f"osln.pacs.{module}.series_on_pacs", lambda mirror, case: CT)
+        monkeypatch.setattr(f"osln.pacs.{module}.series_on_pacs", lambda mirror, case, drawn_on="": CT)
     apart = np.zeros(CT.grid.shape, dtype=np.uint8)
     for number in range(1, 11):
         apart[number : number + 1, 5:8, 8:10] = number
@@ -32,7 +33,7 @@ def test_ten_nodes_that_touch_come_back_from_the_pacs_as_ten(tmp_path, monkeypat
 
     web = SimpleNamespace(instance=lambda *uids: item)
     stored = StoredSeg("c", "st", "se", "in", "OSLN_APPROVED", "2026-01-02T10:00:00", 1, "Anna")
-    taken = take_label(SimpleNamespace(root=there, web=web), "c", "final", stored)
+    taken = take_label(SimpleNamespace(root=there, web=web, deidentifier=Deidentifier(b"key")), "c", "final", stored)
 
     assert taken.counts == {"voxels": 60, "nodes": 10}
     back = read_label_file(node_map(there, "c"), CT.grid).layers[0]

@@ -125,6 +125,7 @@ def _again(kept: Revisions, older: Revision, changes: Any, annotator: Any) -> Re
         counts=older.counts,
         changes=asdict(changes),
         restored_from=older.revision,
+        images=older.images,
     )
 
 

@@ -21,6 +21,7 @@ from lib.store.shelf import Shelf
 from lib.store.submitted import base_revision, notes, rejected_values, sent_review
 from lib.store.work import tidy_after
 from lib.who import author
+from osln.dicom.intake.store_case import noted_images
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
 from osln.imaging.labelmaps import packed_labels, read_label_file, read_label_map
@@ -71,7 +72,7 @@ def accept_submission(
         check_not_the_tumor(
             case, sent.nodes, sent.tumor if sent.tumor is not None else _tumor(store, case, ct)
         )
-    submission = _Submission(case, tag, ct, sent, params, base, review)
+    submission = _Submission(case, tag, ct, sent, params, base, review, noted_images(store.root, case))
     report = told(tag, sent, ct, _lock_and_store(store, submission))
     remember(case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
@@ -113,6 +114,7 @@ class _Submission:
     params: dict[str, Any]
     base: int | None
     review: dict[str, Any] | None
+    images: str
 
     def keep(self, kept: Revisions, mask: np.ndarray, counts: dict[str, int], **more: Any) -> Revision:
         """Stores a mask as the next revision, whose lock is held."""
@@ -122,6 +124,7 @@ class _Submission:
             by=author(self.params),
             source="submission",
             label_info=self.params.get("label_info") or [],
+            images=self.images,
             **more,
         )
 

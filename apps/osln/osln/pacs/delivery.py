@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydicom.dataset import Dataset
 
+from osln.dicom.intake.store_case import noted_images
 from osln.dicom.nodes import Author
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import CtSeries, ct_series
@@ -15,7 +16,7 @@ from osln.dicom.writing.from_store import NOTE, approved, local_time
 from osln.dicom.writing.segmentation import seg
 from osln.dicom.writing.tumor_seg import tumor_seg
 from osln.imaging.labelmaps import read_label_map
-from osln.pacs.fetching import same_images
+from osln.pacs.fetching import images_of
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import Entry, Outbox
 from osln.pacs.stow import store_object
@@ -64,15 +65,21 @@ def label_uids(case: str, tag: str, revision: Revision) -> tuple[str, str]:
     return f"2.25.{series.int}", f"2.25.{instance.int}"
 
 
-def series_on_pacs(mirror: PacsMirror, case: str) -> CtSeries:
+def series_on_pacs(mirror: PacsMirror, case: str, drawn_on: str = "") -> CtSeries:
     """The CT of a case by its headers, which are asked for; its pixels stay where they are.
+
+    Args:
+        mirror: The mirror.
+        case: Id of the case.
+        drawn_on: `Revision.images` of the label that is to refer to it; "" for what was fetched last.
 
     Raises:
         PacsError: If the PACS fails.
-        ValueError: If it has other images now than those that were fetched, or no object can refer to them.
+        ValueError: If it has other images now than those, or no object can refer to them.
     """
     headers = mirror.web.headers(mirror.study_of(case), case)
-    if not same_images(mirror.root, case, headers, mirror.deidentifier):
+    noted = drawn_on or noted_images(mirror.root, case)
+    if noted and images_of(headers, mirror.deidentifier) != noted:
         raise ValueError(
             f"the images of the CT of case {case} on the PACS are not those that were labeled; send the "
             "former images to the PACS again"
@@ -86,7 +93,7 @@ def as_object(mirror: PacsMirror, case: str, tag: str, revision: Revision) -> Da
     Raises:
         PacsError, ValueError: As `series_on_pacs`.
     """
-    ct = series_on_pacs(mirror, case)
+    ct = series_on_pacs(mirror, case, revision.images)
     uids = label_uids(case, tag, revision)
     if tag == "final":
         warnings: list[str] = []

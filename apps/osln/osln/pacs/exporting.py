@@ -11,6 +11,7 @@ from osln.dicom.writing.export import WRITERS
 from osln.dicom.writing.from_store import approved, predicted, stored_result
 from osln.pacs.delivery import series_on_pacs
 from osln.pacs.mirror import PacsMirror
+from osln.store.revisions import label_revisions
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ def export_stored(mirror: PacsMirror, case: str, what: str, form: str, *, in_par
     if what == "prediction":
         path = mirror.root / "labels" / "original" / f"{case}.nii.gz"
         return export_prediction(mirror, case, path, stored_result(mirror.root, case), form)
-    ct = series_on_pacs(mirror, case)
+    head = label_revisions(mirror.root, case, "final").head()
+    ct = series_on_pacs(mirror, case, head.images if head else "")
     warnings: list[str] = []
     nodes = approved(mirror.root, case, ct.grid, warnings, also_in_part=in_part)
     for warning in warnings:

@@ -14,11 +14,13 @@ from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier
 from osln.dicom.intake.one_case import CaseImport, Tell, fingerprint
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import read_manifest
+from osln.dicom.intake.store_case import noted_images
+from osln.dicom.reading.files import text
 from osln.dicom.web.client import PacsError, WebClient
 from osln.dicom.web.source import WebSource
 from osln.files.images import write_atomically
 from osln.imaging.grid import Grid, Volume, canonical, read_volume
+from osln.store.revisions import label_revisions
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,20 @@ class Fetched:
         return canonical(np.broadcast_to(np.int16(0), self.shape), grid)
 
 
+class ExchangedError(PacsError):
+    """The PACS has other images of a CT than those that its labels were drawn on."""
+
+
 def read_fetched(root: Path, case: str) -> Fetched | None:
-    """What is remembered; None if the case was never fetched."""
+    """What is remembered; None if the case was never fetched, or the file is damaged: then it is made anew."""
     try:
         values = json.loads(_file(root, case).read_text())
-    except (OSError, ValueError):
+        for name in ("shape", "warnings"):
+            values[name] = tuple(values[name])
+        values["affine"] = tuple(tuple(row) for row in values["affine"])
+        return Fetched(**values)
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    for name in ("shape", "warnings"):
-        values[name] = tuple(values[name])
-    values["affine"] = tuple(tuple(row) for row in values["affine"])
-    return Fetched(**values)
 
 
 def ever_fetched(root: Path) -> set[str]:
@@ -63,29 +69,39 @@ def ever_fetched(root: Path) -> set[str]:
     return {path.name.removesuffix(".json") for path in (root / ".osln" / "pacs" / "cases").glob("*.json")}
 
 
-def reason_to_fetch(
-    root: Path, case: str, plan: CasePlan, source: str, kept: Sequence[str]
-) -> tuple[bool, str | None]:
-    """Whether the images have to be fetched, and what to warn of if they are not although they differ.
+def images_of(headers: Sequence[Dataset], deidentifier: Deidentifier) -> str:
+    """Tells which images these are, as manifests and revisions note it."""
+    return deidentifier.fingerprint(sorted(str(header.SOPInstanceUID) for header in headers))
 
-    Args:
-        root: Folder of the mirror.
-        case: Id of the case.
-        plan: Its series as the PACS lists them now.
-        source: Fingerprint of the plan.
-        kept: Labels that the mirror has.
+
+def labeled_images(root: Path, case: str) -> str:
+    """The images that the labels of a case were drawn on, as `images_of`; "" if that is not known.
+
+    Once there is a label, the images of a case are never exchanged: those that are noted for one of its
+    labels, or for what was fetched last, are those of all.
     """
-    known = read_fetched(root, case)
-    if known is None or not (root / f"{case}.nii.gz").is_file():
-        return True, None
-    if known.source == source:
-        return False, None
-    if known.images != plan.ct.count and kept:
-        return False, (
-            f"the CT has {plan.ct.count} images on the PACS now, but the labels were drawn on "
-            f"{known.images}: the stored images stay"
+    heads = (label_revisions(root, case, tag).head() for tag in ("final", "gtv"))
+    return next((head.images for head in heads if head and head.images), noted_images(root, case))
+
+
+def check_unchanged(
+    root: Path, case: str, plan: CasePlan, web: WebClient, deidentifier: Deidentifier
+) -> None:
+    """Asks the PACS whether it has the images that the labels of a case were drawn on.
+
+    Raises:
+        ExchangedError: If it has others.
+        PacsError: If it does not answer.
+    """
+    noted = labeled_images(root, case)
+    headers = web.headers(text(plan.ct.header, "StudyInstanceUID"), case) if noted else []
+    if noted and images_of(headers, deidentifier) != noted:
+        known = read_fetched(root, case)
+        drawn = f"the {known.images} that its labels were drawn on" if known else "those that were labeled"
+        raise ExchangedError(
+            f"the CT of case {case} has {len(headers)} images on the PACS now that are not {drawn}: send the "
+            "former images to the PACS again, and others as a series of their own (SeriesInstanceUID)"
         )
-    return True, None
 
 
 def fetch_case(
@@ -131,7 +147,7 @@ def fetch_case(
     known = Fetched(
         source=source,
         study=str(plan.ct.header.StudyInstanceUID),
-        images=plan.ct.count,
+        images=int(manifest["ct"]["images"]),
         shape=ct.shape,
         affine=tuple(tuple(float(value) for value in row) for row in ct.affine),
         warnings=tuple(manifest["warnings"]),
@@ -162,14 +178,6 @@ def _as_much_as_can_be_used(
         told = f"the structure set was left out: {error}"
         plan = replace(plan, structures=[], warnings=[*plan.warnings, told])
         return _as_much_as_can_be_used(attempt, plan, rules)
-
-
-def same_images(root: Path, case: str, headers: Sequence[Dataset], deidentifier: Deidentifier) -> bool:
-    """Whether these are the images that the case was made from; True where nothing was noted."""
-    manifest = read_manifest(root, case)
-    noted = manifest["ct"].get("instances") if manifest else None
-    uids = sorted(str(header.SOPInstanceUID) for header in headers)
-    return noted is None or noted == deidentifier.fingerprint(uids)
 
 
 def _file(root: Path, case: str) -> Path:

@@ -18,7 +18,14 @@ from osln.dicom.reading.files import text
 from osln.dicom.web.client import PacsError, WebClient
 from osln.imaging.grid import Volume
 from osln.pacs.cases import Cases, find_cases
-from osln.pacs.fetching import Fetched, ever_fetched, fetch_case, read_fetched, reason_to_fetch
+from osln.pacs.fetching import (
+    ExchangedError,
+    Fetched,
+    check_unchanged,
+    ever_fetched,
+    fetch_case,
+    read_fetched,
+)
 from osln.pacs.listing import Listing
 from osln.pacs.room import Room
 from osln.store.revisions import label_revisions
@@ -27,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 TAGS = {"tumor": "gtv", "nodes": "final"}
 """Label tag by part of an import."""
+ASK_AGAIN_S = 20.0
+"""So long a CT whose images were exchanged counts as such without being asked about again."""
 
 
 class PacsMirror:
@@ -56,6 +65,7 @@ class PacsMirror:
         self.listing = Listing(self.root / ".osln" / "pacs" / "listing.json", web, filters)
         self._cases: tuple[object, Cases] = (None, Cases({}, {}, ()))
         self._progress: dict[str, tuple[str, float]] = {}
+        self._exchanged: dict[str, tuple[str, float]] = {}
 
     def cases(self) -> Cases:
         """The cases as of the last listing."""
@@ -77,7 +87,7 @@ class PacsMirror:
             What a person should know although the images can be used; None if there is nothing.
 
         Raises:
-            PacsError: If they are not here and the PACS fails.
+            PacsError: If they are not here and the PACS fails, or has others than those that were labeled.
             ValueError: If the CT cannot be used; the sentence says why.
         """
         with self.room.using(case):
@@ -87,17 +97,18 @@ class PacsMirror:
                 if here:
                     return None
                 raise PacsError(f"case {case} is not on the PACS any more, and its images have given way")
-            source = fingerprint(plan, self.deidentifier, self.rules)
+            known = read_fetched(self.root, case)
+            if here and known and known.source == fingerprint(plan, self.deidentifier, self.rules):
+                return None
             kept = [part for part, tag in TAGS.items() if self._has_label(case, tag)]
-            needed, remark = reason_to_fetch(self.root, case, plan, source, kept)
-            if not needed:
-                return remark
             try:
+                if kept:
+                    self._check_unchanged(case, plan)
                 self._fetch(case, plan, kept)
             except PacsError as error:
                 if not here:
                     raise
-                return f"the PACS has newer images, but: {error}"
+                return f"the images stay as they were fetched: {error}"
         for gone in self.room.make():
             logger.info("The images of case %s gave way to others", gone)
         return None
@@ -153,6 +164,18 @@ class PacsMirror:
         logger.info("Case %s fetched from the PACS in %.1f s", case, time.monotonic() - begun)
         for warning in known.warnings:
             logger.info("Case %s: %s", case, warning)
+
+    def _check_unchanged(self, case: str, plan: CasePlan) -> None:
+        """See `check_unchanged`; a case whose images were exchanged is not asked about with each request."""
+        told, until = self._exchanged.get(case, (None, 0.0))
+        if told and time.monotonic() < until:
+            raise ExchangedError(told)
+        try:
+            check_unchanged(self.root, case, plan, self.web, self.deidentifier)
+        except ExchangedError as error:
+            self._exchanged[case] = str(error), time.monotonic() + ASK_AGAIN_S
+            raise
+        self._exchanged.pop(case, None)
 
     def _has_label(self, case: str, tag: str) -> bool:
         kept = label_revisions(self.root, case, tag)

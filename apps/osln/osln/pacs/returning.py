@@ -18,6 +18,7 @@ from osln.dicom.writing.from_store import local_time
 from osln.imaging.labelmaps import packed_labels
 from osln.imaging.single_nodes import single_nodes
 from osln.pacs.delivery import label_uids, series_on_pacs
+from osln.pacs.fetching import images_of
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
 from osln.store.revisions import Revision, label_revisions
@@ -75,6 +76,7 @@ def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Re
             counts=counts,
             reference=stored.instance,
             at=created,
+            images=images_of(ct.headers, mirror.deidentifier),
         )
     logger.info("Label %s of case %s taken from the PACS", tag, case)
     return revision

@@ -25,6 +25,8 @@ class Revision:
         complete: False if the case was submitted in part (`reviews.in_part`); None without a review.
         seconds: That the annotator worked on the case; None without a review.
         restored_from: The older revision that was stored again, None for all others.
+        images: Tells which images of the CT it was drawn on, without telling who the patient is; "" if that
+            was not noted.
     """
 
     revision: int
@@ -40,6 +42,7 @@ class Revision:
     complete: bool | None = None
     seconds: float | None = None
     restored_from: int | None = None
+    images: str = ""
 
 
 def read_revision(path: Path) -> Revision | None:

@@ -146,6 +146,7 @@ class Revisions:
         changes: Mapping[str, int] | None = None,
         restored_from: int | None = None,
         at: datetime | None = None,
+        images: str = "",
     ) -> Revision:
         """Stores a label as the new head and copies it to the final file. Call it inside `lock()`.
 
@@ -163,6 +164,7 @@ class Revisions:
             changes: Numbers of nodes that were added, removed, changed and unchanged.
             restored_from: The older revision that is stored again.
             at: When it was made, if that was not now.
+            images: Tells which images of the CT it was drawn on; "" if that is not known.
 
         Raises:
             ConflictError: If the head is not `expected`; says who stored the head and when.
@@ -184,6 +186,7 @@ class Revisions:
             complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
             restored_from=restored_from,
+            images=images,
         )
         beside = {}
         if node_map is not None:

@@ -86,7 +86,7 @@ class CaseImport:
             told = f": {'; '.join(self.warnings)}" if self.warnings else ""
             raise ValueError(f"it has no {' and no '.join(lacking)}, and is required to have it{told}")
         build_study(self.case, ct, pet, _on(ct, labels.tumor), _on(ct, labels.nodes))
-        described = self._described(plan.ct, ct_slices[0].header)
+        described = self._described(plan.ct, ct_slices[0].header, len(ct_slices))
         series = [item for item in (plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations) if item]
         private = identifying_texts([ct_slices[0].header, *(item.header for item in series)])
         manifest = {
@@ -183,7 +183,7 @@ class CaseImport:
         if covers < LEAST_COVERED:
             warned.append(f"the PET covers {100 * covers:.0f} % of the CT only; outside it the SUV is 0")
         self.warnings += warned
-        about = self._described(series, slices[0].header)
+        about = self._described(series, slices[0].header, len(slices))
         return pet, transform, {
             **about, "values": read.explanation, "registration": registration, "covers": round(covers, 3)
         }  # fmt: skip
@@ -205,10 +205,10 @@ class CaseImport:
         used = self.plan.labels
         if used is None:
             return None
-        return {**self._described(used, used.header), "regions": labels.regions}
+        return {**self._described(used, used.header, used.count), "regions": labels.regions}
 
-    def _described(self, series: Series, header: Dataset) -> dict[str, Any]:
-        return {"images": series.count, **self.deidentifier.describe(header, self.plan.patient)}
+    def _described(self, series: Series, header: Dataset, arrived: int) -> dict[str, Any]:
+        return {"images": arrived, **self.deidentifier.describe(header, self.plan.patient)}
 
 
 def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> str:

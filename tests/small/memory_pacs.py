@@ -19,8 +19,8 @@ BOUNDARY = "in-between"
 class MemoryPacs(Answering):
     """`server.objects` is what it has.
 
-    `server.instead(handler, path)` may answer a GET itself and return True; `server.stow(handler)` answers a POST
-    in place of what keeps the object. `server.asked` holds the paths of all GETs.
+    `server.instead(handler, path)` may answer a GET itself and return True; `server.stow(handler)` answers a
+    POST in place of what keeps the object. `server.asked` holds the paths of all GETs.
     """
 
     def do_GET(self):  # noqa: N802

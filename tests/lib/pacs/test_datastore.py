@@ -138,7 +138,7 @@ def test_training_goes_without_images_that_cannot_be_fetched_and_says_so(store, 
 def test_reply_to_a_submission_says_where_the_label_is(store, tmp_path):
     submit(store, tmp_path, [(1, NODES[0])])
 
-    assert store.about_delivery()["pacs"] == {
+    assert store.about_delivery(CASE)["pacs"] == {
         "waiting": 1,
         "last_error": "",
         "message": "The label is kept here and on its way to the PACS.",

@@ -1,4 +1,4 @@
-"""A CT whose images the PACS exchanges after it was labeled: the label goes with the images that it was drawn on."""
+"""A CT whose images the PACS exchanges after it was labeled: a label goes with those it was drawn on."""
 
 import nibabel as nib
 import numpy as np

@@ -94,7 +94,8 @@ def test_ct_that_grows_is_fetched_again_until_it_is_labeled(pacs, tmp_path):
     (mirror.root / "labels" / "final" / f"{CASE}.nii.gz").write_bytes(b"label")
     store(pacs, tmp_path / "last", ct_slices()[10:])
     mirror.listing.refresh()
-    assert "12 images on the PACS now that are not the 10 that its labels were drawn on" in mirror.ensure(CASE)
+    told = mirror.ensure(CASE)
+    assert "12 images on the PACS now that are not the 10 that its labels were drawn on" in told
     assert voxels(mirror).shape[2] == 10
 
 

@@ -84,9 +84,50 @@ def test_next_program_knows_what_waits(outbox):
     assert again.waiting(entry(again)) == [revision]
 
 
-def test_damaged_entry_is_told_by_its_file(outbox):
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"case": "p1"}',
+        '{"case": "p2", "tag": "final"}',
+        '{"case": "p1", "tag": "final", "next_try": "now"}',
+        '{"case": "p1", "tag": "final", "given_up": 1}',
+    ],
+)
+def test_damaged_entry_is_told_by_its_file_and_holds_up_no_other_one(outbox, content):
     submit(outbox)
-    (outbox.root / ".osln" / "outbox" / "p1.final.json").write_text("{")
+    outbox.announce("p3", "final")
+    (outbox.root / ".osln" / "outbox" / "p1.final.json").write_text(content)
 
-    with pytest.raises(ValueError, match=r"p1\.final\.json is no entry of the outbox"):
-        outbox.entries()
+    assert [one.case for one in outbox.entries()] == ["p3"]
+    (told,) = outbox.damaged()
+    assert "p1.final.json is no entry of the outbox" in told and "submit the label once more" in told
+
+
+def test_submission_mends_a_damaged_entry_and_all_its_revisions_wait_again(outbox):
+    first = submit(outbox)
+    outbox.delivered(entry(outbox), first, "1.2.3")
+    (outbox.root / ".osln" / "outbox" / "p1.final.json").write_text("{")
+    second = submit(outbox)
+
+    assert outbox.waiting(entry(outbox)) == [first, second] and outbox.damaged() == []
+    assert (outbox.root / ".osln" / "outbox" / "p1.final.damaged").read_text() == "{"
+
+
+def test_revision_that_was_given_up_does_not_come_back_with_the_next_one(outbox):
+    submit(outbox)
+    path = outbox.root / ".osln" / "outbox" / "p1.final.json"
+    path.write_text(path.read_text().replace('"given_up": []', '"given_up": [1]'))
+    assert outbox.waiting(entry(outbox)) == []
+    second = submit(outbox)
+
+    assert outbox.waiting(entry(outbox)) == [second]
+
+
+def test_entry_of_a_former_version_is_read(outbox):
+    revision = submit(outbox)
+    path = outbox.root / ".osln" / "outbox" / "p1.final.json"
+    path.write_text(path.read_text().replace(',\n "given_up": []', ""))
+
+    assert "given_up" not in path.read_text() and outbox.waiting(entry(outbox)) == [revision]

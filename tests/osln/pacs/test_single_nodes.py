@@ -33,7 +33,8 @@ def test_ten_nodes_that_touch_come_back_from_the_pacs_as_ten(tmp_path, monkeypat
 
     web = SimpleNamespace(instance=lambda *uids: item)
     stored = StoredSeg("c", "st", "se", "in", "OSLN_APPROVED", "2026-01-02T10:00:00", 1, "Anna")
-    taken = take_label(SimpleNamespace(root=there, web=web, deidentifier=Deidentifier(b"key")), "c", "final", stored)
+    mirror = SimpleNamespace(root=there, web=web, deidentifier=Deidentifier(b"k" * 16))
+    taken = take_label(mirror, "c", "final", stored)
 
     assert taken.counts == {"voxels": 60, "nodes": 10}
     back = read_label_file(node_map(there, "c"), CT.grid).layers[0]

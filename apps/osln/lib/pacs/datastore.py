@@ -13,12 +13,14 @@ from typing import Any
 
 from lib.configuration import PacsOptions
 from lib.errors import NotReadyError, translated
+from lib.pacs import delivery_words
 from lib.pacs import settings as pacs_settings
 from lib.store.datastore import OslnDatastore
 from osln.dicom.served.about import AboutImages
 from osln.dicom.served.catalog import SeriesFile
 from osln.dicom.served.uids import case_named
-from osln.dicom.web.client import PacsError, WebClient
+from osln.dicom.web.client import WebClient
+from osln.dicom.web.errors import AwayError, PacsError
 from osln.imaging.grid import Volume
 from osln.pacs.cases import told
 from osln.pacs.derived import DerivedPets
@@ -27,12 +29,14 @@ from osln.pacs.outbox import Outbox
 from osln.pacs.returning import take_label, wanted_labels
 from osln.store.approved import approved_cases
 from osln.store.layout import check_case
-from osln.store.parts import partial_cases
+from osln.store.revisions import ConflictError
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN_S = 2.0
 """A PACS is asked for a series that nobody knows at most so often."""
+TAKEN_AGAIN_S = 300.0
+"""A segmentation that could not be taken is tried again after so long."""
 
 
 class PacsDatastore(OslnDatastore):
@@ -49,7 +53,7 @@ class PacsDatastore(OslnDatastore):
         self._asked = 0.0
         self._failed: PacsError | None = None
         self._remarks: dict[str, str] = {}
-        self._not_taken: set[str] = set()
+        self._not_taken: dict[str, float] = {}
         self.outbox = Outbox(mirror.root)
         self.after_submission: Callable[[], None] = lambda: None
         self.before_listing: Callable[[], None] = lambda: None
@@ -109,24 +113,12 @@ class PacsDatastore(OslnDatastore):
             *([f"{waits} labels wait for the PACS"] if waits else []),
         ]
 
-    def about_delivery(self, case: str = "") -> dict[str, Any]:
-        waits = self.waiting()
-        if waits["last_error"]:
-            told = f"The label is kept here and goes to the PACS later: {waits['last_error']}."
-        elif waits["waiting"]:
-            told = "The label is kept here and on its way to the PACS."
-        elif case and partial_cases(self.root, [case]):
-            told = "A case in part is kept here; it goes to the PACS when it is complete."
-        else:
-            told = "The label is on the PACS."
-        return {"pacs": {**waits, "message": told}}
+    def about_delivery(self, case: str) -> dict[str, Any]:
+        return {"pacs": delivery_words.about(self.outbox, case)}
 
     def waiting(self) -> dict[str, Any]:
-        """Number of revisions that the PACS does not have yet, and why the last try failed."""
-        entries = self.outbox.entries()
-        errors = [entry.error for entry in entries if entry.error]
-        number = sum(len(self.outbox.waiting(entry)) for entry in entries)
-        return {"waiting": number, "last_error": errors[-1] if errors else ""}
+        """See `delivery_words.waiting`."""
+        return delivery_words.waiting(self.outbox)
 
     @translated()
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
@@ -194,18 +186,22 @@ class PacsDatastore(OslnDatastore):
         """Takes over labels that are newer on the PACS than here.
 
         Raises:
-            PacsError: If the PACS fails.
+            AwayError: If the PACS cannot be reached.
         """
         for case, tag, stored in list(wanted_labels(self.mirror)):
-            if stored.instance in self._not_taken:
+            if time.monotonic() < self._not_taken.get(stored.instance, 0.0):
                 continue
             try:
                 revision = take_label(self.mirror, case, tag, stored)
-            except PacsError:
+            except AwayError:
                 raise
-            except ValueError as error:
+            except (ConflictError, OSError) as error:
+                logger.warning("A segmentation of case %s on the PACS is taken later: %s", case, error)
+                continue
+            except Exception as error:
+                # Objects come from anywhere. Its CT may be sent again, or what was wrong here be mended.
                 logger.warning("A segmentation of case %s on the PACS was not taken: %s", case, error)
-                self._not_taken.add(stored.instance)
+                self._not_taken[stored.instance] = time.monotonic() + TAKEN_AGAIN_S
                 continue
             if revision:
                 notes = {"revision": revision.revision, "by": revision.by, "source": revision.source}

@@ -108,15 +108,15 @@ class PacsKeeper:
             try:
                 deliver(self.store.mirror, self.store.outbox, time.time())
             except Exception:
+                # A full disk, for instance: what waits is due still, and would be tried without a pause.
                 logger.exception("The labels that wait could not be sent")
-            self._submitted.wait(self._until_next())
+                self._submitted.wait(IDLE_S)
+            else:
+                self._submitted.wait(self._until_next())
 
     def _until_next(self) -> float:
         """Seconds until a label is to be tried again."""
-        try:
-            entries = self.store.outbox.entries()
-        except ValueError:
-            return PAUSES_S[-1]
+        entries = self.store.outbox.entries()
         return max(0.5, entries[0].next_try - time.time()) if entries else IDLE_S
 
     def _told(self, error: str) -> None:

@@ -140,7 +140,7 @@ class OslnDatastore(ServedStore):
     def after_storing(self) -> None:
         """Called after a label was stored, outside its lock; for stores that pass labels on."""
 
-    def about_delivery(self, case: str = "") -> dict[str, Any]:
+    def about_delivery(self, case: str) -> dict[str, Any]:
         """What the reply to a submission says besides what was stored."""
         return {}
 

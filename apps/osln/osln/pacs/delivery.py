@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,7 +12,7 @@ from osln.dicom.intake.store_case import noted_images
 from osln.dicom.nodes import Author
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import CtSeries, ct_series
-from osln.dicom.web.client import PacsError
+from osln.dicom.web.errors import AwayError, PacsError
 from osln.dicom.writing.from_store import NOTE, approved, local_time
 from osln.dicom.writing.segmentation import seg
 from osln.dicom.writing.tumor_seg import tumor_seg
@@ -24,11 +25,15 @@ from osln.store.revisions import Revision, label_revisions
 
 logger = logging.getLogger(__name__)
 
+REFUSALS = (ValueError, LookupError, OSError)
+"""What says in words why a label cannot be sent."""
+
 
 def deliver(mirror: PacsMirror, outbox: Outbox, now: float) -> int:
     """Sends what waits and is due, each revision once, oldest first.
 
-    A PACS that fails ends the round; a label that cannot be sent for its own reason does not hold up others.
+    A PACS that fails ends the round; a revision that cannot be sent for its own reason holds up neither later
+    ones of its case nor other cases.
 
     Args:
         mirror: The mirror.
@@ -46,13 +51,13 @@ def deliver(mirror: PacsMirror, outbox: Outbox, now: float) -> int:
                 if entry.next_try > now:
                     break
                 try:
-                    sent += _deliver_label(mirror, outbox, entry)
+                    for _ in _sending(mirror, outbox, entry):
+                        sent += 1
                 except PacsError as error:
                     outbox.failed(entry, str(error))
                     break
-                except (ValueError, LookupError, OSError) as error:
-                    logger.warning("The label of case %s cannot be sent: %s", entry.case, error)
-                    outbox.failed(entry, str(error))
+                except Exception as error:
+                    outbox.failed(entry, _words(entry, error))
     except Timeout:
         pass
     return sent
@@ -107,14 +112,41 @@ def as_object(mirror: PacsMirror, case: str, tag: str, revision: Revision) -> Da
     return tumor_seg(read_label_map(path, ct.grid), ct, author, uids)
 
 
-def _deliver_label(mirror: PacsMirror, outbox: Outbox, entry: Entry) -> int:
-    waiting = outbox.waiting(entry)
-    for revision in waiting:
-        item = as_object(mirror, entry.case, entry.tag, revision)
-        store_object(mirror.web, item)
+def _sending(mirror: PacsMirror, outbox: Outbox, entry: Entry) -> Iterator[Revision]:
+    """Sends the revisions of a label that wait, oldest first, and yields each that the PACS has now.
+
+    Raises:
+        AwayError: At once; nothing can be sent.
+        Exception: The first reason why a revision could not be sent, after all were tried.
+    """
+    first: Exception | None = None
+    for revision in outbox.waiting(entry):
+        try:
+            item = as_object(mirror, entry.case, entry.tag, revision)
+            store_object(mirror.web, item)
+        except AwayError:
+            raise
+        except Exception as error:
+            name = f"revision {revision.revision} of label {entry.tag} of case {entry.case}"
+            # Anything but a refusal is a header that nobody thought of, or a slip: the log tells where.
+            slip = not isinstance(error, REFUSALS)
+            logger.warning("Cannot be sent: %s: %s", name, error, exc_info=slip)
+            first = first or error
+            continue
         outbox.delivered(entry, revision, str(item.SOPInstanceUID))
         logger.info(
             "Revision %d of label %s of case %s is on the PACS", revision.revision, entry.tag, entry.case
         )
+        yield revision
+    if first is not None:
+        raise first
     outbox.close(entry)
-    return len(waiting)
+
+
+def _words(entry: Entry, error: Exception) -> str:
+    if isinstance(error, REFUSALS) and type(error) not in (KeyError, IndexError):
+        return str(error) or type(error).__name__
+    return (
+        f"the label of case {entry.case} cannot be written as a DICOM object ({type(error).__name__}: "
+        f"{error}); the log of the server says where"
+    )

@@ -53,7 +53,7 @@ class ExchangedError(PacsError):
 
 
 def read_fetched(root: Path, case: str) -> Fetched | None:
-    """What is remembered; None if the case was never fetched, or the file is damaged: then it is made anew."""
+    """What is remembered; None if the case was never fetched, or the file is damaged."""
     try:
         values = json.loads(_file(root, case).read_text())
         for name in ("shape", "warnings"):
@@ -71,7 +71,7 @@ def ever_fetched(root: Path) -> set[str]:
 
 def images_of(headers: Sequence[Dataset], deidentifier: Deidentifier) -> str:
     """Tells which images these are, as manifests and revisions note it."""
-    return deidentifier.fingerprint(sorted(str(header.SOPInstanceUID) for header in headers))
+    return deidentifier.fingerprint(text(header, "SOPInstanceUID") for header in headers)
 
 
 def labeled_images(root: Path, case: str) -> str:

@@ -5,6 +5,7 @@ stored; what exactly then follows from the label's revisions, so that a crash be
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,13 @@ from osln.files.images import write_atomically
 from osln.store.parts import partial_review
 from osln.store.revisions import OF_ANNOTATORS, Revision, label_revisions
 
+logger = logging.getLogger(__name__)
+
 PAUSES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 600.0)
 """Between tries of one label; the last one again and again."""
+KINDS = {
+    "open": bool, "delivered": dict, "tries": int, "error": str, "next_try": (int, float), "given_up": list,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Entry:
         tries: Since the last success.
         error: Why the last try failed; "" if it did not.
         next_try: Seconds since the epoch before which nothing is tried.
+        given_up: Numbers of revisions that are not sent any more; written by a person.
     """
 
     case: str
@@ -41,6 +48,7 @@ class Entry:
     tries: int = 0
     error: str = ""
     next_try: float = 0.0
+    given_up: list[int] = field(default_factory=list)
 
 
 class Outbox:
@@ -61,14 +69,29 @@ class Outbox:
             write(replace(entry, open=True, next_try=0.0))
 
     def entries(self) -> list[Entry]:
-        """Labels that may have something to send, the longest untried first."""
-        read = [self._read(path) for path in self._folder.glob("*.json")]
-        return sorted((entry for entry in read if entry and entry.open), key=lambda entry: entry.next_try)
+        """Labels that may have something to send, the longest untried first; damaged files are left out."""
+        found = [entry for entry in self._all() if isinstance(entry, Entry) and entry.open]
+        return sorted(found, key=lambda entry: entry.next_try)
+
+    def damaged(self) -> list[str]:
+        """A sentence for each file that cannot be read; its label waits."""
+        return [str(error) for error in self._all() if isinstance(error, ValueError)]
+
+    def entry(self, case: str, tag: str) -> Entry:
+        """The state of a label; a closed one if nothing is known.
+
+        Raises:
+            ValueError: If its file is damaged.
+        """
+        return self._read(self._path(case, tag)) or Entry(case, tag)
 
     def waiting(self, entry: Entry) -> list[Revision]:
         """Submitted revisions that the PACS does not have, oldest first.
 
         Reviews in part stay here: whoever finds an object on the PACS takes it for complete.
+
+        Raises:
+            ValueError: If what is known of the label's revisions is damaged.
         """
         history = label_revisions(self.root, entry.case, entry.tag).history()
         return [
@@ -76,6 +99,7 @@ class Outbox:
             for revision in reversed(history)
             if revision.source.startswith(OF_ANNOTATORS)
             and str(revision.revision) not in entry.delivered
+            and revision.revision not in entry.given_up
             and not self._is_part(entry.case, revision)
         ]
 
@@ -111,22 +135,50 @@ class Outbox:
             # Not complete by its description, and its review is damaged: it cannot be sent as it is.
             return True
 
+    def _path(self, case: str, tag: str) -> Path:
+        return self._folder / f"{case}.{tag}.json"
+
     @contextmanager
     def _change(self, case: str, tag: str) -> Iterator[tuple]:
-        path = self._folder / f"{case}.{tag}.json"
+        path = self._path(case, tag)
 
         def write(entry: Entry) -> None:
             write_atomically(path, json.dumps(asdict(entry), indent=1).encode())
 
         with FileLock(self._folder / ".lock"):
-            yield self._read(path) or Entry(case, tag), write
+            try:
+                entry = self._read(path)
+            except ValueError as error:
+                # No submission is refused for it. What was sent is sent again, as the same objects.
+                logger.warning("%s; it is put aside, and all revisions are sent again", error)
+                path.replace(path.with_suffix(".damaged"))
+                entry = None
+            yield entry or Entry(case, tag), write
+
+    def _all(self) -> list[Entry | ValueError]:
+        """Every file's entry, or why it is none."""
+        found: list[Entry | ValueError] = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                if (entry := self._read(path)) is not None:
+                    found.append(entry)
+            except ValueError as error:
+                found.append(error)
+        return found
 
     def _read(self, path: Path) -> Entry | None:
         try:
-            return Entry(**json.loads(path.read_text()))
+            entry = Entry(**json.loads(path.read_text()))
+            if self._path(entry.case, entry.tag) != path:
+                raise ValueError(f"it is about label {entry.tag} of case {entry.case}")
+            for name, kinds in KINDS.items():
+                if not isinstance(getattr(entry, name), kinds):
+                    raise ValueError(f"{name} is {getattr(entry, name)!r}")
+            return entry
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise ValueError(
-                f"{path} is no entry of the outbox ({error}); remove it and submit the label once more"
+                f"{path} is no entry of the outbox ({error}), so that its label is not sent: submit the "
+                "label once more"
             ) from error

@@ -37,8 +37,11 @@ def wanted_labels(mirror: PacsMirror) -> Iterator[tuple[str, str, StoredSeg]]:
     for (case, content), segs in by_label.items():
         for tag, its in CONTENT.items():
             best = newest(segs)
-            if its == content and case in plans and best and _is_newer(mirror.root, case, tag, best):
-                yield case, tag, best
+            try:
+                if its == content and case in plans and best and _is_newer(mirror.root, case, tag, best):
+                    yield case, tag, best
+            except ValueError as error:
+                logger.warning("No label of case %s is taken from the PACS: %s", case, error)
 
 
 def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Revision | None:
@@ -83,11 +86,17 @@ def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Re
 
 
 def _numbered(read: SegFile) -> np.ndarray:
-    """The nodes by the numbers in their names ("lymph node 3"), which they keep; others as in the object."""
+    """The nodes by the numbers in their names ("lymph node 3"), which they keep, or else as in the object."""
     labels = np.zeros(read.grid.shape, dtype=np.uint16, order="F")
-    for segment in read.segments:
-        found = re.fullmatch(rf"{NAME} (\d+)", segment.name)
-        labels[segment.placed.box][segment.placed.voxels] = int(found.group(1)) if found else segment.number
+    names = [re.fullmatch(rf"{NAME} ([1-9]\d{{0,4}})", segment.name) for segment in read.segments]
+    numbers = [
+        int(found[1]) if found else segment.number
+        for found, segment in zip(names, read.segments, strict=True)
+    ]
+    if len(set(numbers)) < len(numbers) or max(numbers, default=0) > np.iinfo(labels.dtype).max:
+        numbers = [segment.number for segment in read.segments]
+    for number, segment in zip(numbers, read.segments, strict=True):
+        labels[segment.placed.box][segment.placed.voxels] = number
     return labels
 
 

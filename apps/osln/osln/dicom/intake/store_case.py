@@ -49,7 +49,7 @@ def read_manifest(store: Path, case: str) -> dict[str, Any] | None:
 
 
 def noted_images(store: Path, case: str) -> str:
-    """Tells which images of the CT a case was made from (`Deidentifier.fingerprint`); "" if that is not known."""
+    """Tells which images of the CT a case was made from, by their fingerprint; "" if that is not known."""
     ct = (read_manifest(store, case) or {}).get("ct")
     noted = ct.get("instances") if isinstance(ct, dict) else None
     return noted if isinstance(noted, str) else ""

@@ -6,6 +6,7 @@ Reference: DICOM PS3.18 sections 10.4 (retrieve), 10.5 (store) and 10.6 (search)
 
 import io
 import logging
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,14 +22,10 @@ from urllib3.util.retry import Retry
 
 from osln.dicom.reading.files import text
 from osln.dicom.web.credentials import Credentials
+from osln.dicom.web.errors import RETRIES, no_dicomweb, refused, silent, unreachable, untrusted
+from osln.dicom.web.errors import PacsError as PacsError
 
 PAGE = 200
-RETRIES = 2
-"""Further tries when the PACS is busy or fails (408, 429, 5xx), half a second and a second later."""
-
-
-class PacsError(ValueError):
-    """A PACS cannot be reached, refuses, or does not answer as DICOMweb does."""
 
 
 class WebClient:
@@ -59,7 +56,8 @@ class WebClient:
         self._session = session = requests.Session()
         session.auth = credentials.auth()
         session.hooks["response"].append(self._note_more)
-        self._more = False
+        # Requests of several threads go on beside each other.
+        self._last = threading.local()
         # Nothing but searching and fetching is repeated: a POST may have arrived.
         retry = Retry(
             total=RETRIES, connect=0, read=0, other=0, backoff_factor=0.5, raise_on_status=False,
@@ -161,45 +159,52 @@ class WebClient:
             if 300 <= reply.status_code < 400:
                 raise PacsError(
                     f"the PACS at {self.place} sends whoever stores an object elsewhere "
-                    f"({reply.status_code}), as services do that want a login: give its own address, and name "
-                    "and password"
+                    f"({reply.status_code}), as services do that want a login: give its own address, and "
+                    "name and password"
                 )
             reply.raise_for_status()
             return _said(reply)
 
     def _note_more(self, reply: requests.Response, **_: Any) -> None:
         """Keeps whether the last answer said that there are further results (PS3.18, 8.3.4.4)."""
-        self._more = reply.headers.get("Warning", "").strip().startswith("299")
+        self._last.more = reply.headers.get("Warning", "").strip().startswith("299")
 
     def _pages(self, ask: Callable[[int, int], list[dict[str, Any]]], keyword: str) -> list[Dataset]:
         """All results, page by page.
 
         Services return fewer than asked for, ignore the offset, change the order between two answers, or
-        answer 404 behind the last result.
+        answer 404 behind the last result or where there is none.
 
         Raises:
             PacsError: If the service says that there are more than it gives.
         """
         results: dict[str, Dataset] = {}
         while True:
-            self._more = False
+            self._last.more = False
             try:
                 items = ask(PAGE, len(results))
             except requests.HTTPError as error:
-                if not results or error.response is None or error.response.status_code != 404:
+                if error.response is None or error.response.status_code != 404:
+                    raise
+                if not results and not self._is_service():
                     raise
                 items = []
             page = {text(item, keyword): item for item in map(dataset, items)}
             if not page.keys() - results.keys():
                 break
             results.update(page)
-        if items and self._more:
+        if items and self._last.more:
             raise PacsError(
                 f"the PACS at {self.place} says that there are more than the {len(results)} results it "
                 "gives, and does not give them when asked for the next ones (offset): raise its limit of "
                 "results, or ask for one patient (--patient)"
             )
         return list(results.values())
+
+    def _is_service(self) -> bool:
+        """Whether there is a service at the address: some answer 404 to a search that finds nothing."""
+        reply = self._session.get(f"{self.url}/series?limit=1", headers={"Accept": "application/dicom+json"})
+        return reply.status_code == 204 or (reply.ok and "json" in reply.headers.get("Content-Type", ""))
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -211,31 +216,23 @@ class WebClient:
         except requests.HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             repeated = error.request is not None and error.request.method == "GET"
-            raise PacsError(_status_words(status, self.place, repeated)) from None
+            raise refused(status, self.place, repeated) from None
         except requests.exceptions.SSLError:
-            raise PacsError(
-                f"the certificate of {self.place} is not trusted; set REQUESTS_CA_BUNDLE to your hospital's"
-            ) from None
+            raise untrusted(self.place) from None
         except requests.Timeout:
-            raise PacsError(self._silent()) from None
+            raise silent(self.place, self._timeout_s) from None
         except requests.ConnectionError as error:
             if "timed out" in str(error).lower():
-                raise PacsError(self._silent()) from None
-            raise PacsError(
-                f"the PACS at {self.place} cannot be reached, or broke the connection; check address and "
-                "network"
-            ) from None
+                raise silent(self.place, self._timeout_s) from None
+            raise unreachable(self.place) from None
         except (ValueError, requests.RequestException):
-            raise PacsError(_no_dicomweb(self.place)) from None
+            raise no_dicomweb(self.place) from None
         except OSError:
             # The disk, not the network.
             raise
         except Exception:
             # Whatever a wrong service sends: no JSON, no multipart, no DICOM.
-            raise PacsError(_no_dicomweb(self.place)) from None
-
-    def _silent(self) -> str:
-        return f"the PACS at {self.place} did not answer for {self._timeout_s:g} s; try later"
+            raise no_dicomweb(self.place) from None
 
 
 def dataset(values: dict[str, Any]) -> Dataset:
@@ -273,19 +270,3 @@ class _WithTimeout(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         options["timeout"] = (min(self._timeout_s, 10.0), self._timeout_s)
         return super().send(request, *args, **options)
-
-
-def _no_dicomweb(place: str) -> str:
-    return f"what {place} answers is not DICOMweb, or was cut off; check the path (often /dicom-web)"
-
-
-def _status_words(status: int, place: str, repeated: bool) -> str:
-    if status in (401, 403):
-        return (
-            f"the PACS at {place} refuses ({status}): give name and password (--user, or OSLN_DICOMWEB_USER "
-            "and OSLN_DICOMWEB_PASSWORD), or OSLN_DICOMWEB_TOKEN"
-        )
-    if status == 404:
-        return f"there is no DICOMweb service at this address of {place} (404); the path often is /dicom-web"
-    tries = f" to {RETRIES + 1} tries" if status >= 500 and repeated else ""
-    return f"the PACS at {place} answered with status {status}{tries}; ask its administrator"

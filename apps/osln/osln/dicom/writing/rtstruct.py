@@ -6,6 +6,7 @@ Reference: DICOM PS3.3, A.19 (IOD), C.8.8.5 (structure set), C.8.8.6 (contours),
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -16,11 +17,13 @@ from osln import __version__
 from osln.dicom.nodes import MANUFACTURER, NOTHING, NodeSet, content_label, title
 from osln.dicom.reading.slices import LPS_TO_RAS
 from osln.dicom.reading.source import CtSeries
+from osln.dicom.reading.times import parse_date, parse_time
 from osln.dicom.writing.character_set import declare_character_set
 from osln.dicom.writing.contours import outlines
 from osln.imaging.grid import Grid
 
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
+SEXES = ("M", "F", "O")
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 COPIED = (
     "PatientName",
@@ -177,12 +180,27 @@ def restore_identity(dataset: Dataset, ct: CtSeries) -> None:
     """Patient and study as the CT has them, and whether its identity was removed (PS3.3, C.7.1.1)."""
     first = ct.headers[0]
     for keyword in COPIED:
-        setattr(dataset, keyword, first.get(keyword, ""))
+        setattr(dataset, keyword, _allowed(keyword, first.get(keyword, "")))
     if first.get("PatientIdentityRemoved") == "YES":
         dataset.PatientIdentityRemoved = "YES"
         if codes := first.get("DeidentificationMethodCodeSequence"):
             dataset.DeidentificationMethodCodeSequence = codes
         dataset.DeidentificationMethod = first.get("DeidentificationMethod") or "as the CT; not stated there"
+
+
+def _allowed(keyword: str, value: Any) -> Any:
+    """The value as the standard allows it (PS3.5, 6.2; PS3.3, C.7.1.1), empty where it does not.
+
+    Scanners and gateways write others, and a PACS or a reader may refuse the whole object for one.
+    """
+    if keyword.endswith("Date"):
+        day = parse_date(value)
+        return day.strftime("%Y%m%d") if day else ""
+    if keyword.endswith("Time"):
+        return str(value).strip().replace(":", "") if parse_time(value) is not None else ""
+    if keyword == "PatientSex":
+        return value if value in SEXES else ""
+    return value
 
 
 def _frame_of_reference(ct: CtSeries) -> Dataset:

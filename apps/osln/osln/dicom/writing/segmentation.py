@@ -57,8 +57,9 @@ def segmentation(
     empty = not len(slices)
     if empty:
         slices = np.array([len(ct.headers) // 2])
+    thickness = float(ct.file_grid.spacing_mm[2])
     dataset = hd.seg.Segmentation(
-        source_images=[_complete(ct.headers[k]) for k in slices],
+        source_images=[_complete(ct.headers[k], thickness) for k in slices],
         pixel_array=frames[slices],
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=list(segments),
@@ -90,15 +91,22 @@ def segmentation(
     return dataset
 
 
-def _complete(header: Dataset) -> Dataset:
-    """The header with empty values for what a bare CT may lack, and without names.
+def _complete(header: Dataset, thickness: float) -> Dataset:
+    """The header with what highdicom asks for and a CT may lack, and without patient and study.
 
-    Names of one part, as pseudonyms are, would be warned about with the name itself, which belongs in no log.
+    These are checked more strictly than CTs keep to, and names of one part, as pseudonyms are, would be
+    warned about with the name itself, which belongs in no log; `restore_identity` sets them afterwards.
+
+    Args:
+        header: Of an image.
+        thickness: Of a slice, mm, where the image does not say (type 2: it may be empty).
     """
     copy = Dataset(header)
     for name in COPIED:
-        if name not in copy or name in ("PatientName", "ReferringPhysicianName"):
+        if name != "StudyInstanceUID":
             setattr(copy, name, "")
+    if not isinstance(header.get("SliceThickness"), float | int):
+        copy.SliceThickness = f"{thickness:.6g}"
     return copy
 
 

@@ -77,6 +77,11 @@ class PacsDatastore(OslnDatastore):
         info = super().get_image_info(case)
         return info | {"warnings": [warning for warning in warnings if warning]}
 
+    @property
+    def left_out(self) -> list[str]:
+        """As of a folder, and what the PACS holds that is no case."""
+        return [*super().left_out, *self.mirror.cases().left_out]
+
     def ct(self, case: str) -> Volume:
         """The CT; only its grid where the PACS is down and the images are not here: a label is not lost."""
         try:
@@ -172,14 +177,17 @@ class PacsDatastore(OslnDatastore):
             PacsError: If it does not answer as it should.
         """
         self._asked = time.monotonic()
+        before = self.mirror.listing.stamp
         try:
             changed = self.mirror.listing.refresh()
+            self._failed = None
         except PacsError as error:
             self._failed = error
             raise
-        self._failed = None
-        if changed:
-            self.refresh()
+        finally:
+            # What was listed before a failure is kept, too.
+            if self.mirror.listing.stamp != before:
+                self.refresh()
         return changed
 
     def take_labels(self) -> None:

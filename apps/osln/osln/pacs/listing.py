@@ -5,6 +5,7 @@ that is down does not empty the list. Attributes are asked for, pixels never.
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -17,12 +18,17 @@ from pydicom.dataset import Dataset
 from osln.dicom.reading.files import SCANNED, Progress, Series, text
 from osln.dicom.reading.segmentation import is_ours, when_created
 from osln.dicom.web.client import WebClient
+from osln.dicom.web.errors import AwayError, PacsError
 from osln.dicom.web.source import MODALITIES, series_of
 from osln.files.images import write_atomically
 
 KEPT = (*SCANNED, "StudyTime")
 FORMAT = 1
 """Of the file; another one is listed anew."""
+SAVED_S = 10.0
+"""So often a list is kept while it is made."""
+REPLACED = ("RTSTRUCT",)
+"""Modalities whose objects may be replaced by others of the same series and number."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class Listing:
         self._filters = dict(filters or {})
         self._stamp: tuple[int, int] | None = None
         self._read: tuple[list[Series], list[StoredSeg]] = ([], [])
+        self._left_out: tuple[str, ...] = ()
 
     @property
     def stamp(self) -> tuple[int, int] | None:
@@ -79,14 +86,25 @@ class Listing:
             kept = self._kept()
             series = [_series(item) for entry in kept["series"].values() for item in entry["items"]]
             segs = [StoredSeg(**entry["seg"]) for entry in kept["segs"].values() if entry["seg"]]
+            self._left_out = tuple(kept["left out"].values())
             self._read, self._stamp = (series, segs), stamp
         return self._read
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why series are not in the list, or not as they are now; a sentence each."""
+        self.content()
+        return self._left_out
 
     def refresh(self, on_progress: Progress | None = None) -> bool:
         """Asks the PACS; returns whether anything has changed.
 
+        A series that the PACS lists and cannot describe is left out, or stays as it was, and is asked about
+        again the next time. What was described is kept as it comes, so that no failure costs it again.
+
         Raises:
-            PacsError: If the PACS does not answer as it should; the list stays as it was.
+            PacsError: If the PACS does not answer as it should, or describes no series at all; series that it
+                was not asked about stay as they were.
         """
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
@@ -96,20 +114,56 @@ class Listing:
                 for modality in MODALITIES
                 for item in self._web.search_series({"Modality": modality, **self._filters})
             ]
-            after: dict[str, Any] = {"format": FORMAT, "series": {}, "segs": {}}
-            for done, (modality, item) in enumerate(found, start=1):
-                uid, count = text(item, "SeriesInstanceUID"), text(item, "NumberOfSeriesRelatedInstances")
-                kind = "segs" if modality == "SEG" else "series"
-                known = before[kind].get(uid)
-                if known is None or known["listed"] != count:
-                    if on_progress:
-                        on_progress("asking the PACS", done, len(found))
-                    known = {"listed": count, **self._described(kind, item)}
-                after[kind][uid] = known
-            if after == before:
-                return False
-            write_atomically(self.file, json.dumps(after).encode())
+            # Those that failed the last time come last: they hold up no other one.
+            found.sort(key=lambda one: text(one[1], "SeriesInstanceUID") in before["left out"])
+            after, first, saved = _empty(), None, time.monotonic()
+            try:
+                for done, (modality, item) in enumerate(found, start=1):
+                    uid, kind = text(item, "SeriesInstanceUID"), "segs" if modality == "SEG" else "series"
+                    try:
+                        known = before[kind].get(uid)
+                        if known is None or not self._is_same(known, modality, item):
+                            if on_progress:
+                                on_progress("asking the PACS", done, len(found))
+                            known = {
+                                "listed": text(item, "NumberOfSeriesRelatedInstances"),
+                                **self._described(kind, item),
+                            }
+                    except AwayError:
+                        raise
+                    except PacsError as error:
+                        first = first or error
+                        after["left out"][uid] = f"{modality} series {uid}: {error}"
+                        if known is None:
+                            continue
+                    after[kind][uid] = known
+                    if time.monotonic() - saved > SAVED_S:
+                        self._save(_joined(before, after), before)
+                        saved = time.monotonic()
+            except BaseException:
+                self._save(_joined(before, after), before)
+                raise
+            if first is not None and not after["series"] and not after["segs"]:
+                raise first
+            return self._save(after, before)
+
+    def _is_same(self, known: dict[str, Any], modality: str, item: Dataset) -> bool:
+        """Whether a series is as it was described; a structure set may be replaced within its series."""
+        if known["listed"] != text(item, "NumberOfSeriesRelatedInstances"):
+            return False
+        if modality not in REPLACED:
             return True
+        there = self._web.search_instances(text(item, "StudyInstanceUID"), text(item, "SeriesInstanceUID"))
+        return {text(one, "SOPInstanceUID") for one in there} == {
+            text(_series(one).header, "SOPInstanceUID") for one in known["items"]
+        }
+
+    def _save(self, after: dict[str, Any], before: dict[str, Any]) -> bool:
+        """Keeps a list in place of the former one; returns whether they differ."""
+        if after == before:
+            return False
+        write_atomically(self.file, json.dumps(after).encode())
+        return True
 
     def _described(self, kind: str, item: Dataset) -> dict[str, Any]:
         if kind == "series":
@@ -138,7 +192,17 @@ class Listing:
             kept = json.loads(self.file.read_text())
         except (OSError, ValueError):
             kept = {}
-        return kept if kept.get("format") == FORMAT else {"format": FORMAT, "series": {}, "segs": {}}
+        return _empty() | kept if kept.get("format") == FORMAT else _empty()
+
+
+def _empty() -> dict[str, Any]:
+    return {"format": FORMAT, "series": {}, "segs": {}, "left out": {}}
+
+
+def _joined(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """A list that was not asked to its end: the rest stays as it was."""
+    kinds = ("series", "segs", "left out")
+    return {"format": FORMAT} | {kind: before[kind] | after[kind] for kind in kinds}
 
 
 def newest(segs: list[StoredSeg]) -> StoredSeg | None:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from osln.dicom.intake.case_plans import CasePlan
@@ -15,7 +16,8 @@ from osln.dicom.intake.one_case import fingerprint
 from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.intake.store_case import import_folder
 from osln.dicom.reading.files import text
-from osln.dicom.web.client import PacsError, WebClient
+from osln.dicom.web.client import WebClient
+from osln.dicom.web.errors import MissingError, PacsError
 from osln.imaging.grid import Volume
 from osln.pacs.cases import Cases, find_cases
 from osln.pacs.fetching import (
@@ -71,7 +73,9 @@ class PacsMirror:
         """The cases as of the last listing."""
         stamp = self.listing.stamp
         if self._cases[0] != stamp:
-            self._cases = (stamp, find_cases(self.listing.content()[0]))
+            found = find_cases(self.listing.content()[0])
+            left_out = (*found.left_out, *self.listing.left_out)
+            self._cases = (stamp, replace(found, left_out=left_out))
         return self._cases[1]
 
     def all_cases(self) -> set[str]:
@@ -104,7 +108,14 @@ class PacsMirror:
             try:
                 if kept:
                     self._check_unchanged(case, plan)
-                self._fetch(case, plan, kept)
+                try:
+                    self._fetch(case, plan, kept)
+                except MissingError:
+                    # Taken away or replaced since the PACS was listed.
+                    self.listing.refresh()
+                    if (anew := self.cases().plans.get(case)) is None:
+                        raise
+                    self._fetch(case, anew, kept)
             except PacsError as error:
                 if not here:
                     raise

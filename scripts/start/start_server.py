@@ -109,6 +109,22 @@ def without_credentials(studies: str) -> tuple[str, dict[str, str]]:
     return urllib.parse.urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", "")), variables
 
 
+def reason_against_address(studies: str) -> str | None:
+    """Why a DICOMweb address cannot be used; nothing of it is in the sentence."""
+    try:
+        parts = urllib.parse.urlsplit(studies)
+        usable = bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if usable and "@" not in f"{parts.path}{parts.query}{parts.fragment}":
+        return None
+    return (
+        "expected a DICOMweb address like https://pacs.hospital/dicom-web, or "
+        "https://name:password@pacs.hospital/dicom-web: write / ? # @ [ of the password as %2F %3F %23 %40 "
+        "%5B, or give it by OSLN_DICOMWEB_USER and OSLN_DICOMWEB_PASSWORD"
+    )
+
+
 def server_command(options: argparse.Namespace, others: list[str]) -> list[str]:
     """Command line of the server, through the environment's own interpreter.
 
@@ -190,6 +206,8 @@ def refusal(options: argparse.Namespace, others: list[str]) -> str | None:
     for path in filter(None, (options.users, options.tls_cert, options.tls_key)):
         if not Path(path).expanduser().is_file():
             return f"There is no file {path}."
+    if is_url(options.studies) and (reason := reason_against_address(options.studies)):
+        return f"--studies: {reason}."
     if not is_url(options.studies) and not Path(options.studies).expanduser().is_dir():
         return (
             f"There is no folder {options.studies}. Name an existing store with --studies (its layout is in "

@@ -9,6 +9,7 @@ from monailabel.interfaces.utils import app as instances
 import start_server
 from lib.configuration import KEYS, configuration
 from lib.pacs import settings as pacs_settings
+from osln.dicom.web.client import WebClient
 from osln.dicom.web.credentials import Credentials
 
 URL = "http://anna:s3cr%40t@pacs:8042/dicom-web/"
@@ -96,3 +97,26 @@ def test_options_of_a_pacs_are_checked(tmp_path):
 def test_the_document_has_every_key_as_the_server_says_it():
     text = (Path(__file__).parents[3] / "docs" / "install.md").read_text()
     assert [key for key, meaning in KEYS.items() if f"| `{key}` | {meaning} |" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "password", ["s3cret/x", "12#4secret", "s3?cret", "s3[cret", "s3cret/", "s3@cret/y"], ids=range(6)
+)
+def test_address_whose_password_ends_the_host_is_refused_and_nothing_of_it_shown(password):
+    url = f"https://anna:{password}@pacs.hospital/dicom-web"
+    refusals = []
+    for use in (
+        pacs_settings.shown,
+        pacs_settings.credentials,
+        pacs_settings.hide,
+        lambda url: pacs_settings.mirror_folder(url, "/app"),
+        lambda url: WebClient(url, Credentials()),
+    ):
+        with pytest.raises(ValueError, match=r"write / \? # @ .* of the password as %2F") as caught:
+            use(url)
+        refusals.append(str(caught.value))
+    refusals.append(start_server.reason_against_address(url))
+
+    assert len({told.rstrip(".") for told in refusals}) == 1
+    assert "anna" not in refusals[0] and "cret" not in refusals[0]
+    assert start_server.reason_against_address(URL) is None

@@ -8,6 +8,8 @@ from lib.store.datastore import OslnDatastore
 from lib.web import dicomweb_routes
 from osln.dicom.served.uids import study_uid
 from small import store as small_store
+from small.dicom import ct_slices
+from small.memory_pacs import memory_pacs
 from small.pacs import CASE, PET, fresh_store
 from small.routes import client_of_routes
 
@@ -136,3 +138,45 @@ def test_dead_pacs_is_told_without_credentials(client_of, tmp_path):
     assert reply.status_code == 502
     assert "cannot be reached" in reply.json()["detail"]
     assert "anna" not in reply.text and "s3cret" not in reply.text
+
+
+@pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", ""])
+def test_what_a_browser_would_take_for_a_page_is_a_file_only(client_of, tmp_path, kind):
+    def instead(handler, path):
+        if path.endswith("/rendered"):
+            handler.send_bytes(b"<script>alert(document.domain)</script>", kind)
+            return True
+        return False
+
+    with memory_pacs([]) as pacs:
+        pacs.instead = instead
+        client = client_of(fresh_store(pacs, tmp_path, look=False))
+        reply = client.get("/proxy/dicom/wado/studies/1.2/series/1.3/instances/1.4/rendered")
+
+    assert reply.headers["content-type"] == "application/octet-stream"
+    assert reply.headers["content-disposition"] == "attachment"
+    assert reply.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+def test_images_and_lists_of_a_pacs_are_passed_on_as_such(client_of, tmp_path):
+    def instead(handler, path):
+        if path.endswith("/rendered"):
+            handler.send_bytes(b"image", "image/jpeg")
+            return True
+        return False
+
+    with memory_pacs(ct_slices()) as pacs:
+        pacs.instead = instead
+        client = client_of(fresh_store(pacs, tmp_path, look=False))
+        image = client.get("/proxy/dicom/wado/studies/1.2/series/1.3/instances/1.4/rendered")
+        study = ct_slices()[0].StudyInstanceUID
+        whole = client.get(f"/proxy/dicom/wado/studies/{study}/series/{CASE}")
+        found = client.get("/proxy/dicom/qido/series")
+
+    assert image.headers["content-type"] == "image/jpeg" and image.content == b"image"
+    assert whole.headers["content-type"].startswith('multipart/related; type="application/dicom"')
+    assert len(found.json()) == 1
+    for reply in (image, whole, found):
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert "content-disposition" not in reply.headers

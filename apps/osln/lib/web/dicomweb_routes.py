@@ -17,6 +17,13 @@ from osln.dicom.served.service import JSON, Answer, NotAcceptableError, asked
 from osln.dicom.web.address import checked_query, checked_resource
 
 router = APIRouter(tags=["OHIF"])
+SHOWN = {
+    "application/dicom", "application/dicom+json", "application/json", "application/octet-stream",
+    "multipart/related", "image/jpeg", "image/png", "image/gif", "image/jp2", "image/jpx", "image/jls",
+}  # fmt: skip
+"""Media types that are passed on as such; no browser takes one of them for a page."""
+SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+"""A PACS, or whoever stores objects there, must not speak for this server in a browser."""
 SERVICES = re.compile(r"(qido|wado)/")
 USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
 
@@ -56,10 +63,18 @@ def _from_pacs(store: PacsDatastore, resource: str, query: str, request: Request
         reply = store.mirror.web.get(resource, query, accept)
     kind, content = reply.headers.get("Content-Type", ""), reply.content
     if wanted is None or reply.status_code not in (200, 204) or (content and "json" not in kind):
-        return Response(content, reply.status_code, media_type=kind or None)
+        return _passed_on(content, reply.status_code, kind)
     if joined := store.derived.joined(wanted, query, content):
-        return packed(request, joined, JSON)
+        return packed(request, joined, JSON, SAFE)
     return Response(status_code=reply.status_code)
+
+
+def _passed_on(content: bytes, status: int, kind: str) -> Response:
+    """An answer of the PACS; what is neither DICOM nor JSON nor an image, as HTML, is a file only."""
+    if kind.partition(";")[0].strip().lower() in SHOWN:
+        return Response(content, status, dict(SAFE), media_type=kind)
+    headers = SAFE | {"Content-Disposition": "attachment"}
+    return Response(content, status, headers, media_type="application/octet-stream" if content else None)
 
 
 @contextmanager

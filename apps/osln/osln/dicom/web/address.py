@@ -5,7 +5,7 @@ the root, with this program's credentials. Reference: DICOM PS3.18, sections 10.
 """
 
 import re
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 UID = r"[0-9]+(?:\.[0-9]+){0,40}"
 RESOURCE = re.compile(
@@ -22,6 +22,27 @@ RESOURCE = re.compile(
     re.VERBOSE,
 )
 LONGEST = 1000
+
+
+def checked_service(url: str) -> SplitResult:
+    """The parts of a service's address.
+
+    Raises:
+        ValueError: If it is none, or its password holds a character that ends the host: what follows would be
+            taken for the path, and shown. The sentence holds nothing of the address.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise ValueError(
+            "expected a DICOMweb address like https://pacs.hospital/dicom-web, or "
+            "https://name:password@pacs.hospital/dicom-web: write / ? # @ [ of the password as %2F %3F "
+            "%23 %40 %5B, or give it by OSLN_DICOMWEB_USER and OSLN_DICOMWEB_PASSWORD"
+        )
+    return parts
 
 
 def checked_resource(path: str) -> str | None:

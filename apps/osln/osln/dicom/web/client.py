@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 import pydicom
 import requests
@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from osln.dicom.reading.files import text
+from osln.dicom.web.address import checked_service
 from osln.dicom.web.credentials import Credentials
 from osln.dicom.web.errors import RETRIES, no_dicomweb, refused, silent, unreachable, untrusted
 from osln.dicom.web.errors import PacsError as PacsError
@@ -46,9 +47,7 @@ class WebClient:
     """
 
     def __init__(self, url: str, credentials: Credentials, *, timeout_s: float = 60.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected a DICOMweb address like https://pacs.hospital/dicom-web")
+        parts = checked_service(url)
         self.place = parts.hostname + (f":{parts.port}" if parts.port else "")
         self.url = bare_address(url)
         self.warnings: list[str] = []
@@ -254,8 +253,12 @@ def _said(reply: requests.Response) -> Dataset:
 
 
 def bare_address(url: str) -> str:
-    """An address without name, password, query and closing slash."""
-    parts = urlsplit(url)
+    """An address without name, password, query and closing slash.
+
+    Raises:
+        ValueError: From `checked_service`.
+    """
+    parts = checked_service(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 

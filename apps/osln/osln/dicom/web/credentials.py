@@ -4,10 +4,12 @@ import getpass
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
+
+from osln.dicom.web.address import checked_service
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,11 @@ def ask_credentials(url: str, user: str | None, ask: Callable[[str], str] = getp
         url: May hold `user:password@`, which `WebSource` takes out before it does anything.
         user: Goes before all others; its password is asked for if no variable has it.
         ask: Reads a password without showing it.
+
+    Raises:
+        ValueError: If the address is none; the sentence holds nothing of it.
     """
-    parts = urlsplit(url)
+    parts = checked_service(url)
     token = os.environ.get("OSLN_DICOMWEB_TOKEN", "")
     name = user or os.environ.get("OSLN_DICOMWEB_USER", "") or unquote(parts.username or "")
     if token and not name:

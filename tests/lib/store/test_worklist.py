@@ -72,6 +72,29 @@ def test_every_state_says_who_made_it_so(store):
     assert found["study_uid"].startswith("2.25.") and found["name"] == "found"
 
 
+def test_a_skip_is_told_whatever_the_state_is(store):
+    for case in ("mine", "part"):
+        skip(store.root, case, "Anna", "metal")
+    told = {entry["case"]: (entry["state"], entry["skip_reason"]) for entry in worklist(store)}
+
+    assert told["mine"] == ("in review", "metal") and told["part"] == ("partly", "metal")
+    assert told["left"] == ("skipped", "metal") and told["new"] == ("new", None)
+
+
+def test_cases_of_one_study_are_told_apart(store):
+    about = {"found": ("3", "lung kernel"), "left": ("2", ""), "new": ("", ""), "done": ("4", "alone")}
+    for case, (number, described) in about.items():
+        study = "1.2" if case == "done" else "1.1"
+        told = {"StudyInstanceUID": study, "SeriesInstanceUID": f"1.3.{case}"}
+        more = {"SeriesNumber": number, "SeriesDescription": described}
+        store._datastore.objects[case].image.info.update(told | more)
+    told = {entry["case"]: entry for entry in worklist(store)}
+
+    assert told["found"]["series"] == "series 3, lung kernel" and told["left"]["series"] == "series 2"
+    assert told["new"]["series"] == "1.3.new" and told["done"]["series"] is told["mine"]["series"] is None
+    assert told["left"]["series_uid"] == "1.3.left" and told["mine"]["series_uid"] is None
+
+
 def test_a_case_in_part_says_what_is_left_and_whether_it_is_needed(store):
     told = {entry["case"]: entry for entry in worklist(store)}
     assert {case: entry["undecided"] for case, entry in told.items() if entry["undecided"] is not None} == {

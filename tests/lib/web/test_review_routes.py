@@ -17,7 +17,8 @@ from lib.who import asking
 from osln.accounts.users import Account
 from osln.imaging.grid import read_volume
 from osln.imaging.labelmaps import map_exactly, read_label_file
-from osln.store import drafts, leases
+from osln.store import drafts, leases, skips
+from small.parts import submit_in_part
 from small.reviews import candidate, review, send, touching
 from small.routes import client_of_routes
 from small.store import NODE, ct, make_case, write
@@ -436,6 +437,20 @@ def test_a_skipped_case_says_why_until_it_is_taken_up_or_a_label_is_stored(clien
     assert store.skipped() == {}
 
 
+def test_an_approved_case_is_not_skipped_and_one_in_part_is(client, store):
+    final = store.label_path("one", "final")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    final.write_bytes(b"label")
+    body = {"annotator": "ben", "reason": "motion blur"}
+    reply = client.post("/osln/skip?image=one", json=body)
+    assert reply.status_code == 409 and "has an approved label" in reply.json()["detail"]
+    assert store.skipped() == {}
+
+    submit_in_part(store.root, "one")
+    assert client.post("/osln/skip?image=one", json=body).status_code == 200
+    assert client.delete("/osln/skip?image=one").status_code == 204
+
+
 def test_who_skips_a_case_gives_it_back_and_nobody_elses_lease_ends(client):
     lease(client, "anna")
     client.post("/osln/skip?image=one", json={"annotator": "ben", "reason": "blurred"})
@@ -457,7 +472,7 @@ def test_a_case_of_the_same_id_that_comes_later_inherits_nothing(client, store, 
     client.post("/osln/skip?image=one", json={"annotator": "anna", "reason": "blurred"})
     send(store, tmp_path, base_revision=None)
     client.put("/osln/draft?image=one&annotator=anna", json=DRAFT)
-    client.post("/osln/skip?image=one", json={"annotator": "anna", "reason": "blurred"})
+    skips.skip(store.root, "one", "anna", "blurred")
     lease(client, "anna")
     store.remove_image("one")
     store.add_image("one", str(write(tmp_path / "one.nii.gz", ct(faint=True))), {})

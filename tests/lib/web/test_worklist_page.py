@@ -13,6 +13,7 @@ from lib.web import worklist_routes
 from lib.web.door import Door, House
 from lib.web.logins import Logins
 from osln.accounts.users import UsersFile
+from osln.store import skips
 from small.ohif_page import CHROMIUM
 from small.parts import partial_review
 from small.store import untrained
@@ -215,6 +216,71 @@ def test_a_case_is_skipped_with_a_reason_and_taken_back(page, app):
     page.keyboard.press("s")
     page.wait_for_selector("#told:has-text('p10 is no longer skipped')")
     assert app.datastore().skipped() == {}
+
+
+def test_a_skip_of_a_case_in_part_is_shown_and_taken_back(page, app):
+    store = app.datastore()
+    (store.root / ".osln" / "p3").mkdir(parents=True)
+    (store.root / ".osln" / "p3" / "0001.review.json").write_text(json.dumps(partial_review()))
+    store.register_label("p3", "final", {"by": "Anna", "revision": 1})
+    skips.skip(store.root, "p3", "Bert", "metal")
+    page.reload()
+    page.wait_for_selector(".line .chip.partly")
+    page.click(".line:has-text('p3') .state")
+    assert "skipped: metal" in page.inner_text(".line:has-text('p3')")
+    page.click("text=Take back the skip")
+    page.wait_for_selector("#told:has-text('p3 is no longer skipped')")
+    assert store.skipped() == {}
+
+
+def test_an_approved_case_cannot_be_skipped_and_the_page_says_so(page, app):
+    page.click(".line:has-text('p1') .state >> nth=0")
+    assert chosen(page) == "p1"
+    assert not page.is_visible("text=Skip ...")
+    page.keyboard.press("s")
+    page.wait_for_selector("#told:has-text('has an approved label and is not proposed any more')")
+
+
+def test_the_heading_counts_anew_with_the_list(page, app):
+    page.wait_for_selector("#progress:has-text('1 of 4 cases approved')")
+    app.datastore().register_label("p2", "final", {"by": "Anna", "revision": 1})
+    page.locator(".scroll").focus()
+    page.keyboard.press("r")
+    page.wait_for_selector("#progress:has-text('2 of 4 cases approved')")
+
+
+class Keeper:
+    """Of a PACS that is away while labels wait."""
+
+    def status(self):
+        error = "the PACS at pacs.hospital cannot be reached"
+        return {"error": error, "waiting": 3, "last_error": "it has no room left", "left_out": 0}
+
+
+def test_what_is_wrong_with_the_pacs_stands_above_the_list(tmp_path, monkeypatch, app):
+    other = small_app(tmp_path / "other", (), ())
+    other._keeper = Keeper()
+    made = served(monkeypatch, other)
+    made.include_router(stock_routes(app))
+    with listening(made) as url, browsing(url) as page:
+        page.wait_for_selector("[aria-label=PACS]:visible")
+        assert page.inner_text("[aria-label=PACS]") == (
+            "The PACS could not be listed: the PACS at pacs.hospital cannot be reached. Cases that were "
+            "fetched before can be opened. 3 labels on the way to the PACS. The last try failed: it has no "
+            "room left."
+        )
+        assert page.inner_text(".empty:visible").startswith("No CT of the PACS is known yet")
+
+
+def test_two_cts_of_a_study_have_addresses_of_their_own(page, app):
+    for case, described in (("p2", "soft tissue"), ("p3", "lung")):
+        told = {"StudyInstanceUID": "1.1", "SeriesInstanceUID": f"1.2.{case}", "SeriesDescription": described}
+        app.datastore()._datastore.objects[case].image.info.update(told)
+    page.reload()
+    page.wait_for_selector(".line:has-text('p3, lung')")
+    addresses = [page.locator(f".line:has-text('{name}') a").get_attribute("href") for name in ("p2", "p3")]
+
+    assert addresses == [f"/ohif/osln?StudyInstanceUIDs=1.1&ct=1.2.{case}" for case in ("p2", "p3")]
 
 
 def test_what_goes_wrong_is_said_in_the_words_of_the_server(page, app):

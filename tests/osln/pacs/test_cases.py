@@ -69,6 +69,8 @@ def test_viewers_are_told_patient_study_and_date():
         "PatientID": "H-123456",
         "StudyInstanceUID": str(PLANNING[0].StudyInstanceUID),
         "SeriesInstanceUID": str(PLANNING[0].SeriesInstanceUID),
+        "SeriesNumber": "1",
+        "SeriesDescription": "planning-0",
         "Modality": "CT",
         "StudyDate": "20200102",
         "StudyTime": "095000",

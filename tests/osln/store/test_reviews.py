@@ -128,5 +128,9 @@ def test_decisions_are_the_same_whatever_scores_and_seconds_are():
     left = checked_review(review(complete=False))
     assert not same_decisions(left, checked_review(review(complete=False, undecided="unknown")))
     assert not same_decisions(one, checked_review(review(candidate("c1", "accepted", 3))))
+    place = [[1.0, 2.0, 3.0]]
+    assert not same_decisions(one | {"looked_at": place}, one)
+    assert same_decisions(one | {"looked_at": place}, one | {"looked_at": place})
+    assert same_decisions(one, one | {"looked_at": place})
     assert not same_decisions(one, None)
     assert same_decisions(None, None)

@@ -122,7 +122,7 @@ async function nextCase(panel) {
     panel.tell('There is no further case to do.', 'good');
     return;
   }
-  const { study_uid: study } = cases.find(one => one.case === next.case);
+  const { study_uid: study, series_uid: ct } = cases.find(one => one.case === next.case);
   if (next.case === panel.case) {
     panel.tell(`This case is the next one: ${next.why}.`);
     return;
@@ -135,7 +135,7 @@ async function nextCase(panel) {
   if (answer !== 'go') return;
   await panel.drafts?.send();
   panel.unsaved = false;
-  window.location.assign(`/ohif/osln?${query({ StudyInstanceUIDs: study })}`);
+  window.location.assign(`/ohif/osln?${query({ StudyInstanceUIDs: study, ct: ct ?? undefined })}`);
 }
 
 const ACTS = {

@@ -7,11 +7,18 @@ const PROTOCOL = 'osln';
 /** Display set attribute: a CT with slices in space; localizers and screenshots are none. */
 const isVolume = modality => displaySet => displaySet.Modality === modality && Boolean(displaySet.isReconstructable);
 
+/** Of several CT volumes of a study, the one that the address names (`ct`), if it is there. */
+function isChosen(displaySet, { displaySets }) {
+  const named = new URLSearchParams(window.location.search).get('ct');
+  const isNamed = set => isVolume('CT')(set) && set.SeriesInstanceUID === named;
+  return isVolume('CT')(displaySet) && (isNamed(displaySet) || !displaySets.some(isNamed));
+}
+
 /** A PET can be laid on the CT only if they share a frame of reference: OHIF does not register. */
 function isFused(displaySet, { displaySets }) {
   if (!isVolume('PT')(displaySet)) return false;
   const frame = set => set.instances?.[0]?.FrameOfReferenceUID;
-  return displaySets.some(set => isVolume('CT')(set) && frame(set) === frame(displaySet));
+  return displaySets.some(set => isChosen(set, { displaySets }) && frame(set) === frame(displaySet));
 }
 
 const chosenBy = attribute => ({
@@ -67,7 +74,7 @@ const protocol = {
 
 /** Makes known what the protocol chooses by; OHIF asks the extension for the protocol itself. */
 function registerAttributes({ hangingProtocolService }) {
-  hangingProtocolService.addCustomAttribute('oslnCt', 'CT volume', isVolume('CT'));
+  hangingProtocolService.addCustomAttribute('oslnCt', 'CT volume', isChosen);
   hangingProtocolService.addCustomAttribute('oslnPet', 'PET on the CT', isFused);
   // SUV 0 to 10 where the PET has SUV, its own range otherwise.
   hangingProtocolService.addCustomAttribute('oslnPetWindow', 'window of the PET', sets => {

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lib.errors import NotReadyError
 from lib.store.shelf import Shelf
 from lib.who import who
 from osln.store.drafts import drop_draft, keep_draft, kept_draft
 from osln.store.leases import Lease, give_back, renew_lease, take_lease
+from osln.store.parts import partial_review
 from osln.store.skips import Skip, skip, unskip
 
 logger = logging.getLogger(__name__)
@@ -65,11 +67,16 @@ def skip_case(store: Shelf, case: str, annotator: str, reason: Any) -> Skip:
 
     Raises:
         ValueError: If the reason is no text of at most `LONGEST_REASON` characters.
+        NotReadyError: If the case is approved: nobody is asked for it any more.
     """
     usable = isinstance(reason, str) and 1 <= len(reason.strip()) <= LONGEST_REASON and reason.isprintable()
     if not usable:
         raise ValueError(f"reason must be a text of 1 to {LONGEST_REASON} characters: say why in a line")
     with _working(store, case):
+        if store.label_path(case, "final").is_file() and not _is_part(store.root, case):
+            raise NotReadyError(
+                f"case {case} has an approved label and is not proposed any more: there is nothing to skip"
+            )
         made = skip(store.root, case, annotator, reason.strip())
         give_back(store.root, case, annotator)
         return made
@@ -102,6 +109,14 @@ def tidy_after(root: Path, case: str, annotator: str, base: int | None) -> None:
         logger.warning(
             "The work on case %s is stored, its draft or lease could not be ended: %s", case, error
         )
+
+
+def _is_part(root: Path, case: str) -> bool:
+    try:
+        return partial_review(root, case) is not None
+    except ValueError:
+        # Its review is damaged: it is not known to be complete.
+        return True
 
 
 @contextmanager

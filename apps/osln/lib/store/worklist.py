@@ -1,5 +1,6 @@
 """Every case with what an annotator chooses the next one by, from the index alone: no image is read."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,12 +26,13 @@ def worklist(store: Any) -> list[dict[str, Any]]:
         store: An `OslnDatastore`.
 
     Returns:
-        `case`, `name` (of the patient on a PACS, else the case), `study_uid`, `state` (of `STATES`), `by`
-        and `at` (ISO 8601) of what made it so, `candidates`, `kept`, `doubt` (bits, `found.doubt_of`),
-        `seconds` of the review, `revision` of the nodes (0 before the first), `lease`, `split`,
-        `skip_reason`, `warnings`, `found_at` (of the model's candidates); `undecided` (candidates of a case
-        in part) and `to_complete`: it is one that networks are judged by, so that its review has to be
-        completed. What is not known is None.
+        `case`, `name` (of the patient on a PACS, else the case), `study_uid`, `series_uid` (of the CT, on a
+        PACS), `series` (what tells it from other cases of its study, if there are any), `state` (of
+        `STATES`), `by` and `at` (ISO 8601) of what made it so, `candidates`, `kept`, `doubt` (bits,
+        `found.doubt_of`), `seconds` of the review, `revision` of the nodes (0 before the first), `lease`,
+        `split`, `skip_reason` (whatever the state is), `warnings`, `found_at` (of the model's candidates);
+        `undecided` (candidates of a case in part) and `to_complete`: it is one that networks are judged by,
+        so that its review has to be completed. What is not known is None.
     """
     store.list_images()
     objects = store.index().objects
@@ -39,13 +41,20 @@ def worklist(store: Any) -> list[dict[str, Any]]:
     for case in sorted(objects):
         entry = objects[case]
         about = _found(entry) | _approved(store.root, case, entry)
-        about |= {"lease": leases.get(case), "split": splits.get(case), "skip_reason": None}
-        about |= _state(about, skipped.get(case))
+        skip = skipped.get(case)
+        about |= {"lease": leases.get(case), "split": splits.get(case)}
+        about |= {"skip_reason": skip and skip.get("reason")} | _state(about, skip)
         about["warnings"] = [*_misfits(entry), *about["warnings"]]
         about["to_complete"] = about["undecided"] is not None and about["split"] in JUDGED_BY
-        study = entry.image.info.get("StudyInstanceUID") or study_uid(case)
-        name = entry.image.info.get("PatientID") or case
-        found.append({"case": case, "name": name, "study_uid": study, "why": None} | about)
+        info = entry.image.info
+        about |= {"case": case, "name": info.get("PatientID") or case, "why": None}
+        about |= {"study_uid": info.get("StudyInstanceUID") or study_uid(case)}
+        about |= {"series_uid": info.get("SeriesInstanceUID"), "series": _series(info)}
+        found.append(about)
+    shared = Counter(entry["study_uid"] for entry in found)
+    for entry in found:
+        if shared[entry["study_uid"]] == 1:
+            entry["series"] = None
     return found
 
 
@@ -63,6 +72,13 @@ def in_part(store: Any, case: str) -> bool:
     """Whether the case has a label that leaves candidates undecided; not so if there is no such case."""
     entry = store.index().objects.get(case)
     return entry is not None and _approved(store.root, case, entry)["undecided"] is not None
+
+
+def _series(info: Mapping[str, Any]) -> str | None:
+    """A CT among others of its study: its number and description; its UID if it has neither."""
+    number, described = info.get("SeriesNumber"), info.get("SeriesDescription")
+    told = [f"series {number}" if number else "", described or ""]
+    return ", ".join(filter(None, told)) or info.get("SeriesInstanceUID")
 
 
 def _misfits(entry: Any) -> list[str]:
@@ -111,8 +127,7 @@ def _state(about: dict[str, Any], skip: Mapping[str, Any] | None) -> dict[str, A
         state = "approved" if final["complete"] else "partly"
         return {"state": state, "by": final["by"], "at": final["at"]}
     if skip:
-        told = {"by": skip.get("by"), "at": skip.get("at"), "skip_reason": skip.get("reason")}
-        return {"state": "skipped", **told}
+        return {"state": "skipped", "by": skip.get("by"), "at": skip.get("at")}
     if found:
         return {"state": "found", **found}
     return {"state": "new", "by": None, "at": None}

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from osln.dicom.intake.case_plans import CasePlan, plan_cases
 from osln.dicom.reading.files import Series, text
 
-TOLD = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "StudyDate", "StudyTime")
+TOLD = (
+    "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality",
+    "StudyDate", "StudyTime",
+)  # fmt: skip
 """What viewers show of a case, or open it by."""
 
 

@@ -112,10 +112,14 @@ def renumbered(review: Mapping[str, Any], stored: Mapping[int, int]) -> dict[str
 
 
 def same_decisions(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
-    """Whether two renumbered reviews say the same of the same candidates; seconds and scores do not count."""
+    """Whether a renumbered review says what a former one said of the same candidates, and no place more.
+
+    Seconds and scores do not count, nor that it leaves out places that were looked at before.
+    """
     if one is None or other is None:
         return one is other
-    return _decided(one) == _decided(other)
+    more = [place for place in one.get("looked_at") or [] if place not in (other.get("looked_at") or [])]
+    return _decided(one) == _decided(other) and not more
 
 
 def _decided(review: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -118,7 +118,7 @@ async function start() {
     event.preventDefault();
   });
   show();
-  await attempt(app.refreshState);
+  if (shown() !== 'worklist') await attempt(app.refreshState);
 }
 
 start().catch(error => tell(error.message, 'error'));

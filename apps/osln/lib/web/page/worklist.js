@@ -9,7 +9,8 @@ const STATES = ['new', 'found', 'in review', 'partly', 'approved', 'skipped'];
 const AGAIN_MS = 20000;
 const MOST_REASONS = 2;
 
-const address = row => `/ohif/osln?StudyInstanceUIDs=${encodeURIComponent(row.study_uid)}`;
+/** In OHIF; of several CTs of a study, the one that is the case (`hanging.js`). */
+const address = row => `/ohif/osln?${new URLSearchParams({ StudyInstanceUIDs: row.study_uid, ...(row.series_uid && { ct: row.series_uid }) })}`;
 
 const chip = state => make('span', { className: `chip ${state.replace(' ', '-')}`, textContent: state });
 
@@ -19,6 +20,22 @@ const by = row => row.by || (['approved', 'partly'].includes(row.state) ? 'a fil
 /** What is left to do in a case in part. */
 const rest = row => row.state === 'partly' && row.undecided !== null
   && `${counted(row.undecided, 'candidate')} undecided${row.to_complete ? `: complete it, ${row.split} needs complete cases` : ''}`;
+
+/** Why a case is put aside; a state that says more comes before that one. */
+const skipped = row => row.skip_reason && (row.state === 'skipped' ? row.skip_reason : `skipped: ${row.skip_reason}`);
+
+/** A skip can be taken back whatever the state; an approved case is not proposed, so that there is nothing to skip. */
+const maySkip = row => row.state !== 'approved' || Boolean(row.skip_reason);
+
+/** What is wrong with the PACS, and what is on its way there; '' if nothing. */
+function aboutPacs({ error, waiting, last_error: reason }) {
+  const sentence = text => text && (/[.!?]$/.test(text) ? text : `${text}.`);
+  return [
+    error && `The PACS could not be listed: ${sentence(error)} Cases that were fetched before can be opened.`,
+    waiting > 0 && `${counted(waiting, 'label')} on the way to the PACS.`,
+    reason && `The last try failed: ${sentence(reason)}`,
+  ].filter(Boolean).join(' ');
+}
 
 export class Worklist {
   constructor(place, app) {
@@ -36,7 +53,7 @@ export class Worklist {
   }
 
   columns() {
-    const remark = row => row.skip_reason || row.why || rest(row) || row.warnings[0] || '';
+    const remark = row => skipped(row) || row.why || rest(row) || row.warnings[0] || '';
     return [
       { name: 'mark', title: '', className: 'mark', cell: row => (this.table.marked.has(row.case) ? '\u2611' : '\u2610') },
       { name: 'case', title: 'Case', className: 'case', sort: row => row.name, cell: row => this.caseCell(row) },
@@ -53,8 +70,9 @@ export class Worklist {
   }
 
   caseCell(row) {
-    if (!row.study_uid) return row.name;
-    return make('a', { href: address(row), textContent: row.name, tabIndex: -1, title: `open ${row.case} in OHIF` });
+    const name = [row.name, row.series].filter(Boolean).join(', ');
+    if (!row.study_uid) return name;
+    return make('a', { href: address(row), textContent: name, tabIndex: -1, title: `open ${row.case} in OHIF` });
   }
 
   build(place) {
@@ -65,11 +83,13 @@ export class Worklist {
     this.detail = make('aside', { 'aria-label': 'Chosen case' });
     this.empty = make('p', { className: 'empty', hidden: true });
     this.leftOut = make('p', { className: 'note', hidden: true });
+    this.pacs = make('p', { className: 'note', hidden: true, 'aria-label': 'PACS' });
     this.retraining = make('span', { className: 'faint', 'aria-label': 'Retraining by itself' });
     this.evidence = make('span', { className: 'faint', 'aria-label': 'Scores for the strategies' });
     place.replaceChildren(
       make('div', { className: 'bar' }, this.search, this.chips, make('span', { className: 'space' }), this.strategy,
         button('Next case', () => this.next(), { className: 'main', title: 'asks the strategy (n)' })),
+      this.pacs,
       this.leftOut,
       make('div', { className: 'two' }, make('div', { className: 'left' }, this.table.element, this.empty), this.detail),
       make('div', { className: 'bar' }, this.actions, make('span', { className: 'space' }), this.evidence, this.retraining, this.jobs.element));
@@ -107,13 +127,18 @@ export class Worklist {
     // By chance, each question has another answer: only the button asks.
     const strategy = this.strategy.value === 'random' ? 'first' : this.strategy.value;
     const asked = new URLSearchParams({ ...(strategy && { strategy }), annotator: this.app.who.name });
-    const found = await ask(`osln/worklist?${asked}`);
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const [found] = await Promise.all([ask(`osln/worklist?${asked}`), this.app.refreshState()]);
+    // A later question was answered before this one.
+    if (turn !== this.turn) return;
     this.cases = found.cases;
     if (this.strategy.value === 'random') for (const row of this.cases) row.why = null;
     const there = new Set(this.cases.map(row => row.case));
     for (const name of this.table.marked) if (!there.has(name)) this.table.marked.delete(name);
     this.jobs.show(found.jobs);
     this.showLeftOut(found.left_out);
+    this.pacs.textContent = this.app.state.pacs ? aboutPacs(this.app.state.pacs) : '';
+    this.pacs.hidden = !this.pacs.textContent;
     this.retraining.textContent = found.retraining?.message ?? '';
     this.showEvidence(found.evidence);
     if (this.table.chosen === null) this.table.chosen = found.next?.case ?? this.cases[0]?.case ?? null;
@@ -140,12 +165,13 @@ export class Worklist {
 
   filter() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const text = row => `${row.case} ${row.name} ${row.by || ''} ${row.split || ''} ${row.skip_reason || ''} ${row.warnings.join(' ')}`.toLowerCase();
+    const text = row => `${row.case} ${row.name} ${row.by || ''} ${row.split || ''} ${row.series || ''} ${row.skip_reason || ''} ${row.warnings.join(' ')}`.toLowerCase();
     const rows = this.cases.filter(row => !this.hidden.has(row.state) && words.every(word => text(row).includes(word)));
     this.table.fill(rows);
     this.empty.hidden = rows.length > 0;
     this.empty.textContent = this.cases.length
       ? 'No case fits the search and the states that are shown.'
+      : this.app.state?.pacs ? 'No CT of the PACS is known yet: send images to it, or look at the search filter; documents (?) say how.'
       : 'There is no case yet: put CT volumes as CASE.nii.gz into the folder of the studies, or import DICOM; documents (?) say how.';
     this.showCase(rows.find(row => row.case === this.table.chosen) || null);
   }
@@ -166,6 +192,7 @@ export class Worklist {
       ['Revision', row.revision || null],
       ['Reviewed in', duration(row.seconds)],
       ['Split', row.split],
+      ['Series', row.series],
       ['Case', row.name === row.case ? null : row.case],
       ['In review until', row.lease && time(row.lease.until)],
     ].filter(([, value]) => value);
@@ -177,7 +204,7 @@ export class Worklist {
       make('div', { className: 'stack' },
         button('Open in OHIF', () => this.open(row), { className: 'main', disabled: !row.study_uid, title: 'Enter' }),
         button('Find nodes', () => this.find([row.case]), { hidden: !may, title: 'f' }),
-        button(row.state === 'skipped' ? 'Take back the skip' : 'Skip ...', () => this.skip(row), { hidden: !may, title: 's' }),
+        button(row.skip_reason ? 'Take back the skip' : 'Skip ...', () => this.skip(row), { hidden: !may || !maySkip(row), title: 's' }),
         button('Copy for 3D Slicer', () => this.copy(row), { title: 'c' })));
   }
 
@@ -201,7 +228,11 @@ export class Worklist {
       this.app.tell('Asking for the next case ...');
       const body = { client_id: this.app.who.name };
       const found = await ask(`activelearning/${encodeURIComponent(this.strategy.value)}`, { method: 'POST', body });
-      if (!found?.id) return this.app.tell('Every case has an approved label.');
+      if (!found?.id) {
+        const left = this.cases.filter(row => row.to_complete);
+        const more = left.length ? ` ${counted(left.length, 'case')} of validation or test in part still to be completed: ${left[0].name}.` : '';
+        return this.app.tell(`Every case has an approved label.${more}`);
+      }
       this.hidden.clear();
       this.search.value = '';
       await this.load();
@@ -223,7 +254,7 @@ export class Worklist {
   async skip(row) {
     await this.app.attempt(async () => {
       const path = `osln/skip?image=${encodeURIComponent(row.case)}`;
-      if (row.state === 'skipped') {
+      if (row.skip_reason) {
         await ask(path, { method: 'DELETE' });
         this.app.tell(`${row.name} is no longer skipped.`);
       } else {
@@ -257,7 +288,7 @@ export class Worklist {
       Enter: () => row && this.open(row),
       ' ': () => row && this.table.mark(row),
       f: () => may && (row || this.table.marked.size) && this.find(this.table.marked.size ? [...this.table.marked] : [row.case]),
-      s: () => may && row && this.skip(row),
+      s: () => may && row && (maySkip(row) ? this.skip(row) : this.app.tell(`${row.name} has an approved label and is not proposed any more: nothing to skip.`)),
       c: () => row && this.copy(row),
     };
     if (!works[key]) return this.table.move(key);

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 PAUSES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 600.0)
 """Between tries of one label; the last one again and again."""
-KINDS = {
+KINDS: dict[str, type | tuple[type, ...]] = {
     "open": bool, "delivered": dict, "tries": int, "error": str, "next_try": (int, float), "given_up": list,
 }  # fmt: skip
 

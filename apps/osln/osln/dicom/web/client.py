@@ -48,7 +48,7 @@ class WebClient:
 
     def __init__(self, url: str, credentials: Credentials, *, timeout_s: float = 60.0) -> None:
         parts = checked_service(url)
-        self.place = parts.hostname + (f":{parts.port}" if parts.port else "")
+        self.place = str(parts.hostname) + (f":{parts.port}" if parts.port else "")
         self.url = bare_address(url)
         self.warnings: list[str] = []
         self._timeout_s = timeout_s

@@ -102,9 +102,8 @@ def test_patients_that_the_shipped_points_do_not_come_from_are_refused(folder):
 
 def ship_new(folder, *, seen=(), preset=PRESETS["demo"], command="as typed", seeds=1):
     """What the command does, without an engine of its own."""
-    plan = Plan(
-        folder.parent / "work", Cohort(seen), preset, ("served",), 1, folder.parent / "tagger", command
-    )
+    work, tagger = folder.parent / "work", folder.parent / "tagger"
+    plan = Plan(work, Cohort(seen), preset, ("served",), seeds, tagger, command)
     return shipping.ship_new(plan, folder, "engine")
 
 

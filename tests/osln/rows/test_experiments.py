@@ -90,7 +90,7 @@ def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
     rows = {row.classifier: row for row in ROWS.values() if row.classifier and row.turns == 1}
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
-        own = ENSEMBLE if row.classifier in ("set-glnet", "numbers") else LATE_FUSION
+        own = ENSEMBLE if row.classifier == "numbers" else LATE_FUSION
         assert row.setting.segmenters == own and row.networks == (*own, row.classifier)
     assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
     assert ROWS["ct"].stage_one == "ct" and ROWS["ct"].networks == ("ct",)

@@ -10,7 +10,7 @@ from osln.weights.model_store import ModelStore
 from osln.weights.shipped import write_shipped
 from small.store import untrained
 
-STAGE_ONE = ROWS["osln-set-glnet"].segmenters
+STAGE_ONE = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 POINTS = {"3": 0.6, "1": 0.8}
 CURVE = [{"fp_per_patient": 3.0, "threshold": 0.6, "sensitivity": 0.5}]
 
@@ -19,7 +19,7 @@ CURVE = [{"fp_per_patient": 3.0, "threshold": 0.6, "sensitivity": 0.5}]
 def store(tmp_path) -> ModelStore:
     """Shipped weights of both stages with their points."""
     networks = {name: untrained(name) for name in (*STAGE_ONE, "set-glnet")}
-    points = {"lf-3ef-mean": {"0.15": 0.12}, "lf-stratified": {"0.15": 0.8}, "set-glnet": POINTS}
+    points = {"lf-mean": {"0.15": 0.12}, "lf-stratified": {"0.15": 0.8}, "set-glnet": POINTS}
     curves = {"set-glnet": ((*STAGE_ONE, "set-glnet"), CURVE)}
     write_shipped(tmp_path / "shipped", networks, points, None, "./scripts/osln tables", curves)
     return ModelStore(tmp_path)
@@ -31,28 +31,28 @@ def publish(store: ModelStore, name: str, seed: int = 1):
 
 def test_a_rollback_brings_back_the_points_of_what_is_in_use_again(store):
     publish(store, "ct-distal")
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.9})
+    store.set_thresholds("lf-mean", {"0.15": 0.9})
     publish(store, "set-glnet")
     store.set_thresholds("set-glnet", {"3": 0.99, "1": 0.999})
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.9} and store.thresholds("set-glnet")["3"] == 0.99
+    assert store.thresholds("lf-mean") == {"0.15": 0.9} and store.thresholds("set-glnet")["3"] == 0.99
 
     store.rollback("set-glnet")
     store.rollback("ct-distal")
 
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS
     assert store.curve("set-glnet") == CURVE
-    assert store.is_measured("lf-3ef-mean") and store.is_measured("set-glnet")
+    assert store.is_measured("lf-mean") and store.is_measured("set-glnet")
 
 
 def test_weights_put_into_use_by_hand_bring_their_own_points(store):
     first = publish(store, "ct-distal", seed=1)
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.3})
+    store.set_thresholds("lf-mean", {"0.15": 0.3})
     publish(store, "ct-distal", seed=2)
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.5})
+    store.set_thresholds("lf-mean", {"0.15": 0.5})
 
     store.publish("ct-distal", first.name)
 
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.3}
+    assert store.thresholds("lf-mean") == {"0.15": 0.3}
 
 
 def test_weights_that_nobody_measured_go_by_the_closest_ones_and_say_so(store):
@@ -60,18 +60,16 @@ def test_weights_that_nobody_measured_go_by_the_closest_ones_and_say_so(store):
     assert Published(store).remarks(row) == []
     publish(store, "ct-distal")
 
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.12} and not store.is_measured("lf-3ef-mean")
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and not store.is_measured("lf-mean")
     assert store.is_as_shipped("ct-distal") is False
     assert store.thresholds("set-glnet") == POINTS and store.curve("set-glnet") == []
     (remark,) = Published(store).remarks(row)
-    assert remark.startswith(
-        "the operating points of lf-3ef-mean and set-glnet were measured with other weights"
-    )
+    assert remark.startswith("the operating points of lf-mean and set-glnet were measured with other weights")
 
 
 def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(store):
     publish(store, "ct-distal", seed=1)
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.9})
+    store.set_thresholds("lf-mean", {"0.15": 0.9})
     store.set_thresholds("set-glnet", {"3": 0.99, "1": 0.999})
     store.set_fusion("lf-learned", {"all": {"bad": 1}})
     store.rollback("ct-distal")
@@ -85,27 +83,27 @@ def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(sto
 
     version = store.add(untrained("ct-distal", seed=2))
     tried = store.trying(version)
-    assert tried.thresholds("lf-3ef-mean") == {"0.15": 0.12} and tried.thresholds("set-glnet") == POINTS
+    assert tried.thresholds("lf-mean") == {"0.15": 0.12} and tried.thresholds("set-glnet") == POINTS
     assert tried.fusion("lf-learned")["zones"] == {"all": {"good": 1}}
     store.publish("ct-distal", version.name)
 
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS
-    assert not store.is_measured("lf-3ef-mean") and not store.is_measured("set-glnet")
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.thresholds("set-glnet") == POINTS
+    assert not store.is_measured("lf-mean") and not store.is_measured("set-glnet")
     assert store.fusion("lf-learned")["zones"] == {"all": {"good": 1}}
     assert store.fusion("lf-learned")["weights"]["ct-distal"] != version.sha256
     assert store.thresholds("lf-learned") == {"0.15": 0.3} and not store.is_measured("lf-learned")
     # Whatever is measured later takes its place.
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.2})
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.2} and store.is_measured("lf-3ef-mean")
+    store.set_thresholds("lf-mean", {"0.15": 0.2})
+    assert store.thresholds("lf-mean") == {"0.15": 0.2} and store.is_measured("lf-mean")
 
 
 def test_scores_belong_to_the_threshold_at_which_candidates_are_handed_over(store):
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.4})
+    store.set_thresholds("lf-mean", {"0.15": 0.4})
 
     assert store.thresholds("set-glnet") == POINTS and not store.is_measured("set-glnet")
     assert store.curve("set-glnet") == []
     # The threshold of candidates that this classifier is not handed does not matter to it.
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.12})
+    store.set_thresholds("lf-mean", {"0.15": 0.12})
     store.set_thresholds("lf-stratified", {"0.15": 0.4})
     assert store.is_measured("set-glnet")
 
@@ -113,15 +111,15 @@ def test_scores_belong_to_the_threshold_at_which_candidates_are_handed_over(stor
 def test_what_is_measured_before_publishing_is_nobody_s_until_then(store):
     version = store.add(untrained("ct-distal", seed=1))
     trying = store.trying(version)
-    assert trying.published("ct-distal") == version and trying.thresholds("lf-3ef-mean") == {"0.15": 0.12}
+    assert trying.published("ct-distal") == version and trying.thresholds("lf-mean") == {"0.15": 0.12}
 
-    trying.set_thresholds("lf-3ef-mean", {"0.15": 0.7})
+    trying.set_thresholds("lf-mean", {"0.15": 0.7})
     trying.set_fusion("lf-learned", {"all": {}})
 
-    assert trying.thresholds("lf-3ef-mean") == {"0.15": 0.7} and trying.is_measured("lf-3ef-mean")
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.12} and store.is_measured("lf-3ef-mean")
+    assert trying.thresholds("lf-mean") == {"0.15": 0.7} and trying.is_measured("lf-mean")
+    assert store.thresholds("lf-mean") == {"0.15": 0.12} and store.is_measured("lf-mean")
     store.publish("ct-distal", version.name)
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.7} and store.is_measured("lf-3ef-mean")
+    assert store.thresholds("lf-mean") == {"0.15": 0.7} and store.is_measured("lf-mean")
     assert store.fusion("lf-learned")["weights"]["ct-distal"] == version.sha256
 
 
@@ -139,17 +137,17 @@ def test_what_former_software_kept_is_believed_until_something_is_measured(store
     version = publish(store, "ct-distal")
     path = store.root / "published.json"
     state = {"published": json.loads(path.read_text())["published"]}
-    state["thresholds"] = {"lf-3ef-mean": {"0.15": 0.33}}
-    state["curves"] = {"lf-3ef-mean": {}}
+    state["thresholds"] = {"lf-mean": {"0.15": 0.33}}
+    state["curves"] = {"lf-mean": {}}
     state["fusions"] = {"lf-learned": {"weights": {"ct-distal": version.sha256}, "zones": {"all": {}}}}
     path.write_text(json.dumps(state))
 
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.33} and store.is_measured("lf-3ef-mean")
+    assert store.thresholds("lf-mean") == {"0.15": 0.33} and store.is_measured("lf-mean")
     assert store.fusion("lf-learned")["zones"] == {"all": {}}
 
     publish(store, "ct-proximal")
-    assert store.thresholds("lf-3ef-mean") == {"0.15": 0.33} and not store.is_measured("lf-3ef-mean")
-    store.set_thresholds("lf-3ef-mean", {"0.15": 0.44})
+    assert store.thresholds("lf-mean") == {"0.15": 0.33} and not store.is_measured("lf-mean")
+    store.set_thresholds("lf-mean", {"0.15": 0.44})
     store.rollback("ct-proximal")
     store.rollback("ct-distal")
     assert store.thresholds("set-glnet") == POINTS

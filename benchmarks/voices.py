@@ -13,9 +13,8 @@ further CTs. Planted patients of a test share one CT, and their PET is synthetic
 
 import argparse
 import hashlib
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,36 +22,26 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.experiment import WORK
-from benchmarks.fusion import froc_figures, fused_by, interval, print_table
+from benchmarks.fusion import froc_figures, interval, print_table
 from benchmarks.planted import read_lung1
 from benchmarks.training_patients import planted_files
+from benchmarks.voices_made import DEMO, Load, find, learn, measure_thresholds, read_column
 from osln.cli.engines import cores, positive
 from osln.cli.options import SHIPPED
 from osln.cli.phantoms import read_ct_and_tumor
 from osln.cohorts.phantoms import KINDS, Background, PhantomCohort
-from osln.files.arrays import write_json
-from osln.imaging.column_file import load_column
-from osln.imaging.lung_column import LungColumn
 from osln.jobs.artifact import Artifact
 from osln.jobs.processes import Processes
-from osln.jobs.worker import tell, tell_training
 from osln.metrics.bootstrap import Distribution, resamples
-from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.matching import Scored
-from osln.metrics.sweep import sweep
 from osln.phantom.planted.real_ct import survey
 from osln.reproduction.run import make_all
-from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, ROWS
-from osln.rows.presets import DEFAULT_PRESET, PRESETS
-from osln.stage_one.candidates import Detections, find_candidates
-from osln.stage_one.inference import Predictor
-from osln.stage_two.candidate_sets import candidate_set, load_set, save_set
-from osln.stage_two.training import train_classifier
+from osln.rows.experiments import CLASSIFIERS, ROWS
+from osln.stage_two.candidate_sets import load_set
 from osln.stage_two.validation import scored_patients
-from osln.weights.checkpoint import load_checkpoint, save_checkpoint
+from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import sha256_of
 
-DEMO = PRESETS[DEFAULT_PRESET]
 SETTINGS = ("lf-mean", "lf-ef-mean", "lf-3ef-mean")
 """Rows of stage one; the others are compared with the first."""
 CLASSIFIERS_ASKED = ("set-glnet", "numbers")
@@ -64,7 +53,6 @@ CHUNK = 8
 DRAWS = 1000
 SECONDS = {"found": 3.0, "numbers": 5.0, "set-glnet": 300.0}
 """About what one core takes for a patient and for trainings; for the bar alone."""
-Load = Callable[[], LungColumn]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,11 +133,6 @@ def patients_of(options: argparse.Namespace) -> dict[str, list[tuple[str, Load]]
 def phantoms(cohort: PhantomCohort, split: str) -> list[tuple[str, Load]]:
     """The patients of a split."""
     return [(cohort.fingerprint(case), partial(cohort.column, case)) for case in cohort.cases(split)]
-
-
-def read_column(path: Path) -> LungColumn:
-    """A kept one."""
-    return load_column(path)[0]
 
 
 @dataclass(frozen=True)
@@ -260,59 +243,6 @@ class Experiment:
 def seeds_of(classifier: str, seeds: int) -> int:
     """How often it is trained: a regression is solved, so once."""
     return 1 if CLASSIFIERS[classifier].network == "numbers" else seeds
-
-
-def measure_thresholds(
-    path: Path, settings: Sequence[str], networks: Mapping[str, Path], patients: Sequence[Load]
-) -> None:
-    """Threshold of each setting's map for the paper's precision, as JSON."""
-    asked = predictors(networks)
-    swept: dict[str, list] = {setting: [] for setting in settings}
-    for number, load in enumerate(patients, start=1):
-        column = load()
-        maps = {name: one.probability(column) for name, one in asked.items()}
-        for setting, found in swept.items():
-            prob = fused_by(ROWS[setting], maps, column)
-            found.append(sweep(prob, np.asarray(column.nodes)).with_missed(column.nodes_outside()))
-        tell(number / len(patients))
-    at = {one: operating_thresholds(Counts.of(found))[OPERATING_POINT] for one, found in swept.items()}
-    write_json(path, at)
-
-
-def find(
-    paths: Mapping[str, Sequence[Path]],
-    thresholds: Path,
-    networks: Mapping[str, Path],
-    patients: Sequence[Load],
-    taught: bool,
-) -> None:
-    """Keep what each setting finds in the patients; with the true nodes where stage two is taught."""
-    at = json.loads(thresholds.read_text())
-    asked = predictors(networks)
-    for number, load in enumerate(patients):
-        column = load()
-        maps = {name: one.probability(column) for name, one in asked.items()}
-        for setting, by in paths.items():
-            prob = fused_by(ROWS[setting], maps, column)
-            candidates, labels = find_candidates(prob, at[setting], column)
-            detections = Detections(setting, at[setting], candidates, labels, prob, column, {})
-            save_set(by[number], candidate_set(detections, DEMO.stage_two, add_nodes=taught))
-        tell((number + 1) / len(patients))
-
-
-def predictors(networks: Mapping[str, Path]) -> dict[str, Predictor]:
-    """In single precision: the figures should not depend on the processor."""
-    return {name: Predictor(load_checkpoint(path), number_format="f32") for name, path in networks.items()}
-
-
-def learn(path: Path, classifier: str, taught: Sequence[Path], seed: int) -> None:
-    """Train a network of stage two and keep it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sets = [load_set(one) for one in taught]
-    trained = train_classifier(
-        CLASSIFIERS[classifier], DEMO, sets, seed=seed, trained_on="phantom", on_progress=tell_training
-    )
-    save_checkpoint(path, trained)
 
 
 def report(test: str, found: Mapping[tuple[str, str], Sequence[Sequence[Scored]]]) -> None:

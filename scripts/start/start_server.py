@@ -116,7 +116,8 @@ def reason_against_address(studies: str) -> str | None:
         usable = bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         usable = False
-    if usable and "@" not in f"{parts.path}{parts.query}{parts.fragment}":
+    rest = f"{parts.path}{parts.query}{parts.fragment}" if usable else ""
+    if usable and parts.netloc.count("@") < 2 and "@" not in rest:
         return None
     return (
         "expected a DICOMweb address like https://pacs.hospital/dicom-web, or "

@@ -306,6 +306,22 @@ def test_undecided_ones_that_were_stored_as_nodes_stay_on_offer():
     """) == [["c1"], 2]
 
 
+def test_what_is_taken_back_after_a_submission_is_based_on_what_was_submitted():
+    # Tumor of two voxels, two more painted, submitted as revision 5, and the stroke taken back.
+    assert run("""
+      const review = new Review(grid, line('11........TT........'), [node('c1', 1, 'accepted', 0.5)]);
+      review.basedOn({ revision: 4, by: 'Bob', tumor: [10, 11] });
+      review.stroke(line('11........TTTT......'));
+      const sent = submission(review, 'rejected', none);
+      const tumor = placesByValue(sent.values).get(TUMOR);
+      review.wasStored({ revision: 5, by: 'Anna', tumor }, sent.review);
+      review.undo();
+      const taken = [text(submission(review, 'rejected', none).values), review.base.revision];
+      review.redo();
+      return [...taken, text(submission(review, 'rejected', none).values), review.base.revision];
+    """) == ["11........TT........", 5, "11..................", 5]
+
+
 COUNTED = """
 const map = line('.....111............');
 const theirs = { revision: 4, by: 'Bert', map, candidates: storedCandidates(map, grid,

@@ -174,7 +174,7 @@ class Review extends Steps {
     const nodes = new Set(record.candidates.filter(({ value }) => value !== null).map(({ id }) => id));
     const isNode = ({ id, state }) => state === 'undecided' && nodes.has(id);
     this.facts = { ...this.facts, candidates: this.candidates.map(one => ({ ...one, counted: isNode(one) })) };
-    this.basedOn(base);
+    this.storedAs(base);
   }
 
   /** What lies under a node that goes: the stored tumor, or nothing. */

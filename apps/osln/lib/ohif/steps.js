@@ -44,6 +44,12 @@ class Steps {
     this.wasTumor = new Set(base.tumor);
   }
 
+  /** The work was stored: whatever step is taken back or again, it is based on that label from now on. */
+  storedAs(base) {
+    for (const { before, after } of [...this.past, ...this.future]) before.base = after.base = base;
+    this.basedOn(base);
+  }
+
   get candidates() {
     return this.facts.candidates;
   }

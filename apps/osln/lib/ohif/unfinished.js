@@ -5,8 +5,13 @@
 async function takePlace(panel, { held, draft } = {}) {
   const { name, drafts: former } = panel;
   const drafts = draftsOf(panel);
-  if (name && !(await leased(panel, held)))
-    panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');
+  try {
+    if (name && !(await leased(panel, held)))
+      panel.tell('You look on: somebody else works on this case. What you submit is merged by node.');
+  } catch (error) {
+    // Nobody knows then who else is at it; what is drawn here is kept all the same.
+    panel.trouble(error);
+  }
   const kept = await drafts.newest(draft);
   // Until this is answered, what is done here is kept where it was: it would write over the draft that waits.
   const outdated = kept && kept.base_revision !== panel.revision;
@@ -106,5 +111,10 @@ async function renamed(panel) {
   if (!panel.review) return;
   if (panel.leased && panel.leased !== panel.name) giveBack(panel.image, panel.leased);
   panel.leased = null;
+  // Nothing that is done under this name may become the draft of another one.
+  if (panel.drafts?.annotator && panel.drafts.annotator !== panel.name) {
+    panel.drafts.stop();
+    panel.drafts = undefined;
+  }
   await takePlace(panel);
 }

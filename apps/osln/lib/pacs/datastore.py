@@ -52,6 +52,7 @@ class PacsDatastore(OslnDatastore):
         self.mirror = mirror
         self._asked = 0.0
         self._failed: PacsError | None = None
+        self._indexed: tuple[int, int] | None = None
         self._remarks: dict[str, str] = {}
         self._not_taken: dict[str, float] = {}
         self.outbox = Outbox(mirror.root)
@@ -177,7 +178,6 @@ class PacsDatastore(OslnDatastore):
             PacsError: If it does not answer as it should.
         """
         self._asked = time.monotonic()
-        before = self.mirror.listing.stamp
         try:
             changed = self.mirror.listing.refresh()
             self._failed = None
@@ -185,9 +185,10 @@ class PacsDatastore(OslnDatastore):
             self._failed = error
             raise
         finally:
-            # What was listed before a failure is kept, too.
-            if self.mirror.listing.stamp != before:
+            # What was listed before a failure is kept, too, and what somebody else has listed.
+            if (stamp := self.mirror.listing.stamp) != self._indexed:
                 self.refresh()
+                self._indexed = stamp
         return changed
 
     def take_labels(self) -> None:

@@ -12,7 +12,7 @@ from osln.dicom.intake.store_case import noted_images
 from osln.dicom.nodes import Author
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import CtSeries, ct_series
-from osln.dicom.web.errors import AwayError, PacsError
+from osln.dicom.web.errors import AwayError
 from osln.dicom.writing.from_store import NOTE, approved, local_time
 from osln.dicom.writing.segmentation import seg
 from osln.dicom.writing.tumor_seg import tumor_seg
@@ -32,8 +32,8 @@ REFUSALS = (ValueError, LookupError, OSError)
 def deliver(mirror: PacsMirror, outbox: Outbox, now: float) -> int:
     """Sends what waits and is due, each revision once, oldest first.
 
-    A PACS that fails ends the round; a revision that cannot be sent for its own reason holds up neither later
-    ones of its case nor other cases.
+    A PACS that is away ends the round; a revision that cannot be sent for its own reason holds up neither
+    later ones of its case nor other cases.
 
     Args:
         mirror: The mirror.
@@ -53,7 +53,7 @@ def deliver(mirror: PacsMirror, outbox: Outbox, now: float) -> int:
                 try:
                     for _ in _sending(mirror, outbox, entry):
                         sent += 1
-                except PacsError as error:
+                except AwayError as error:
                     outbox.failed(entry, str(error))
                     break
                 except Exception as error:

@@ -36,7 +36,7 @@ def checked_service(url: str) -> SplitResult:
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1) > 0
     except ValueError:
         usable = False
-    if not usable or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+    if not usable or parts.netloc.count("@") > 1 or "@" in f"{parts.path}{parts.query}{parts.fragment}":
         raise ValueError(
             "expected a DICOMweb address like https://pacs.hospital/dicom-web, or "
             "https://name:password@pacs.hospital/dicom-web: write / ? # @ [ of the password as %2F %3F "

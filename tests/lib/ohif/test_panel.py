@@ -193,6 +193,24 @@ def test_without_a_draft_that_waits_what_was_begun_without_a_name_goes_with_it()
     """) == [[], ["here one ct Anna"], "rejected"]
 
 
+def test_nothing_that_is_done_under_a_new_name_becomes_the_former_ones_draft_though_the_server_fails():
+    assert run("""
+      const panel = made(map(), [node('c9', null, 'undecided')], 'Bert');
+      await takePlace(panel);
+      const real = fetch;
+      globalThis.fetch = async (path, options) => {
+        if (path.startsWith('/osln/lease')) throw new Error('away');
+        return real(path, options);
+      };
+      panel.parts.annotator.value = 'Anna';
+      await renamed(panel);
+      panel.review.decide('c9', 'rejected');
+      await panel.drafts.send();
+      panel.drafts.stop();
+      return [panel.drafts.annotator, Object.keys(kept), Object.keys(server.drafts)];
+    """) == ["Anna", ["here one ct Anna"], ["Anna"]]
+
+
 def test_a_draft_whose_merge_is_put_off_stays_on_the_revision_that_it_was_begun_on():
     assert run("""
       const before = made(map(), [node('c1', null, 'rejected')]);

@@ -6,6 +6,7 @@ this computer with one place each. Two workers are faster only where two cores a
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -68,6 +69,8 @@ def main() -> None:
     parser.add_argument("--tiny", type=int, default=200, help="units (%(default)s)")
     parser.add_argument("--patients", type=int, default=12, help="units (%(default)s)")
     options = parser.parse_args()
+    if importlib.util.find_spec("ray") is None:
+        parser.error("Ray is not installed: .venv/bin/python -m pip install -r requirements-cluster.txt")
     counts = {"tiny": options.tiny, "patient": options.patients}
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as name:

@@ -9,11 +9,19 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from small.dicom import ct_slices
 from small.web import Answering, serving
 
 UID = r"([0-9.]+)"
 LISTED = ("StudyInstanceUID", "SeriesInstanceUID", "Modality")
 BOUNDARY = "in-between"
+OTHER = str(ct_slices(name="ct2")[0].SeriesInstanceUID)
+"""Series of `other_ct`."""
+
+
+def other_ct() -> list[Dataset]:
+    """Images of another patient's CT than `ct_slices` makes."""
+    return ct_slices(name="ct2", StudyInstanceUID="1.2.3.4", FrameOfReferenceUID="1.2.3.5")
 
 
 class MemoryPacs(Answering):

@@ -9,6 +9,8 @@ import pytest
 
 from lib.web.ohif_routes import SCRIPTS
 
+SECONDS = 120
+
 
 def run(names: str, script: str) -> Any:
     """What a script returns that knows some of the mode's files.
@@ -23,5 +25,8 @@ def run(names: str, script: str) -> Any:
     say = "console.log(JSON.stringify"
     ending = f"value => {say}(value ?? null)), error => {say}(error.message)));"
     source = "\n".join([*parts, f"(async () => {{ {script} }})().then({ending}"])
-    done = subprocess.run(["node", "-"], input=source, capture_output=True, text=True, check=True)
+    # A channel or a timer that a script leaves open would keep Node.js running.
+    done = subprocess.run(
+        ["node", "-"], input=source, capture_output=True, text=True, check=True, timeout=SECONDS
+    )
     return json.loads(done.stdout)

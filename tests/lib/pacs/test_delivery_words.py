@@ -8,17 +8,14 @@ from osln.dicom.writing.segmentation import seg
 from osln.store.revisions import ConflictError, label_revisions
 from small.deliveries import NODES, segs, send
 from small.dicom import ct_slices, uid
-from small.memory_pacs import memory_pacs
+from small.memory_pacs import OTHER, memory_pacs, other_ct
 from small.pacs import CASE, fresh_store
 from small.parts import submit_in_part
-
-OTHER = str(ct_slices(name="ct2")[0].SeriesInstanceUID)
 
 
 @pytest.fixture
 def pacs():
-    other = ct_slices(name="ct2", StudyInstanceUID="1.2.3.4", FrameOfReferenceUID="1.2.3.5")
-    with memory_pacs([*ct_slices(), *other]) as server:
+    with memory_pacs([*ct_slices(), *other_ct()]) as server:
         yield server
 
 
@@ -219,3 +216,16 @@ def test_label_that_somebody_is_writing_is_taken_with_the_next_listing(
     monkeypatch.undo()
     other.take_labels()
     assert other.get_labeled_images() == [CASE]
+
+
+def test_a_case_that_somebody_else_has_listed_comes_into_the_store(pacs, tmp_path):
+    pacs.objects = ct_slices()
+    store = fresh_store(pacs, tmp_path / "mirror")
+    assert store.list_images() == [CASE]
+    pacs.objects += other_ct()
+    # As where an image that is fetched was taken away since.
+    store.mirror.listing.refresh()
+
+    store.look()
+
+    assert set(store.list_images()) == {CASE, OTHER}

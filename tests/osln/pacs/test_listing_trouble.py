@@ -5,17 +5,14 @@ import pytest
 
 from osln.dicom.web.client import PacsError
 from small.dicom import AXIAL, ct_slices, structure_set
-from small.memory_pacs import memory_pacs
+from small.memory_pacs import OTHER, memory_pacs, other_ct
 from small.pacs import CASE, mirror_of
 from small.study import regions
-
-OTHER = str(ct_slices(name="ct2")[0].SeriesInstanceUID)
 
 
 @pytest.fixture
 def pacs():
-    other = ct_slices(name="ct2", StudyInstanceUID="1.2.3.4", FrameOfReferenceUID="1.2.3.5")
-    with memory_pacs([*ct_slices(), *other]) as server:
+    with memory_pacs([*ct_slices(), *other_ct()]) as server:
         yield server
 
 

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from osln.metrics.froc import froc
 from osln.reproduction import shipping
 from osln.reproduction.plan import Plan
 from osln.rows.experiments import HANDED, PRESETS, ROWS, SERVED_SEGMENTERS
@@ -100,10 +99,10 @@ def test_patients_that_the_shipped_points_do_not_come_from_are_refused(folder):
     assert json.loads((folder / "manifest.json").read_text())["curves"] == {}
 
 
-def ship_new(folder, *, seen=(), preset=PRESETS["demo"], command="as typed", seeds=1):
+def ship_new(folder, *, seen=(), preset=PRESETS["demo"], command="as typed"):
     """What the command does, without an engine of its own."""
     work, tagger = folder.parent / "work", folder.parent / "tagger"
-    plan = Plan(work, Cohort(seen), preset, ("served",), seeds, tagger, command)
+    plan = Plan(work, Cohort(seen), preset, ("served",), 1, tagger, command)
     return shipping.ship_new(plan, folder, "engine")
 
 
@@ -144,34 +143,6 @@ def test_a_network_that_learned_from_what_its_row_is_not_handed_any_more_is_trai
     assert ship_new(folder) == ["numbers"]
     made = json.loads((folder / "manifest.json").read_text())["networks"]["numbers"]["metadata"]
     assert made[HANDED] == ROWS["osln-numbers"].setting.key != "lf-mean"
-
-
-def test_of_several_trainings_the_best_on_the_validation_patients_is_kept(folder, monkeypatch):
-    without(folder, "set-glnet")
-    # The second one tells nodes from the false candidate, the others do not. With one of these a patient that
-    # shows at half a false positive, below those of the mFROC.
-
-    def at_half(patients):
-        return SimpleNamespace(mean=lambda: float(froc(patients).at((0.5,))[0]))
-
-    monkeypatch.setattr(shipping, "froc", at_half)
-    said = {0: (0.3, 0.6), 1: (0.8, 0.1), 2: (0.5, 0.5)}
-
-    def train(classifier, *_, seed, **__):
-        return replace(untrained("set-glnet"), metadata={"seed": seed})
-
-    def score(checkpoint, sets, tags, **given):
-        node, other = said[checkpoint.metadata["seed"]]
-        return [one.scored(np.where(one.truth == 1, node, other)) for one in sets]
-
-    monkeypatch.setattr(shipping, "train_classifier", train)
-    monkeypatch.setattr(shipping, "scored_patients", score)
-    assert ship_new(folder, seeds=3) == ["set-glnet"]
-    made = json.loads((folder / "manifest.json").read_text())
-    about = made["networks"]["set-glnet"]["metadata"]
-    areas = about["mFROC on validation patients, by seed"]
-    assert about["seed"] == 1 and areas[1] == max(areas) > max(areas[0], areas[2])
-    assert made["thresholds"]["set-glnet"]["0.5"] == 0.8
 
 
 def test_a_network_of_stage_one_that_is_lacking_is_trained_as_in_a_run_of_the_tables(

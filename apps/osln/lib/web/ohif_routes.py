@@ -28,19 +28,8 @@ router = APIRouter(tags=["OHIF"])
 VIEWER = Path(monailabel.__file__).resolve().parent / "endpoints" / "static" / "ohif"
 SCRIPTS = Path(__file__).resolve().parents[1] / "ohif"
 ORDER = (
-    *(
-        "geometry",
-        "nodes",
-        "steps",
-        "review",
-        "touching",
-        "findings",
-        "record",
-        "merge",
-        "watch",
-        "server",
-        "drafts",
-    ),
+    *("geometry", "nodes", "steps", "review", "touching", "findings"),
+    *("record", "merge", "watch", "server", "drafts"),
     *(
         "windows",
         "contours",

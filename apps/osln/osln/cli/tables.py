@@ -122,8 +122,7 @@ def add_parser(commands: Any) -> None:
         nargs="?" if SHIPPED else None,
         const=SHIPPED,
         help="write no table: train the networks that shipped weights lack, of stage two on candidates of "
-        "their stage one (with --seeds several times, of which the best on validation patients is kept), and "
-        "put them beside",
+        "their stage one, and put them beside",
     )
     parser.set_defaults(run=run, goes_on=True)
 

@@ -1,6 +1,5 @@
 """The networks of a run's first seed as the weights that come with the software."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +9,6 @@ import numpy as np
 
 from osln.cohorts.cohort import Cohort
 from osln.jobs.engine import Engine
-from osln.metrics.froc import froc
-from osln.metrics.matching import Scored
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Network, Plan
 from osln.reproduction.reading import row_patients
@@ -120,10 +117,8 @@ def ship_new(plan: Plan, folder: Path, engine: Engine) -> list[str]:
 
     First those of stage one, as a run of the tables does. Then those of stage two, on candidates that the
     shipped stage one finds in the patients of "stage two", of whom it has seen none; one that has learned
-    from what its row is not handed any more is lacking, too. It is trained with each of the plan's seeds, and
-    the one with the highest mFROC on the validation patients is kept: two trainings may lie apart by more
-    than most changes gain. Operating points and curves are of the validation patients. Nothing else that is
-    there is changed.
+    from what its row is not handed any more is lacking, too. Operating points and curves are of the
+    validation patients. Nothing else that is there is changed.
 
     Args:
         plan: Its cohort gives the patients, its command line is kept with what it made.
@@ -161,35 +156,18 @@ def ship_new(plan: Plan, folder: Path, engine: Engine) -> list[str]:
         there = shipped.manifest["networks"].get(name)
         if there and there["metadata"].get(HANDED, handed) == handed:
             continue
-        trained, patients = _best_of_several(shipped, row, range(plan.seeds))
+        learned, tags = shipped.candidates(row, "stage two")
+        about = shipped.tagger.describe() if tags is not None else None
+        trained = train_classifier(
+            CLASSIFIERS[name], preset, learned, tags, tagger=about, trained_on=cohort.trained_on
+        )
         made[name] = replace(trained, metadata={**trained.metadata, HANDED: handed, "command": plan.command})
+        given = shipped.candidates(row, "validation")
+        patients = scored_patients(made[name], *given, number_format="f32")
         points[name], curves[name] = score_thresholds(patients), (row.networks, operating_curve(patients))
     if made:
         ship_more(folder, made, points, curves)
     return [*first, *made]
-
-
-def _best_of_several(
-    shipped: "ShippedStages", row: Row, seeds: Iterable[int]
-) -> tuple[Checkpoint, list[Scored]]:
-    """A row's second stage: of several trainings the best on the validation patients, and what it finds."""
-    learned, tags = shipped.candidates(row, "stage two")
-    given = shipped.candidates(row, "validation")
-    about = shipped.tagger.describe() if tags is not None else None
-    classifier = CLASSIFIERS[str(row.classifier)]
-    found = []
-    for seed in seeds:
-        trained = train_classifier(
-            classifier, shipped.preset, learned, tags, seed=seed, tagger=about,
-            trained_on=shipped.cohort.trained_on,
-        )  # fmt: skip
-        found.append((trained, scored_patients(trained, *given, number_format="f32")))
-        if classifier.network == "numbers":
-            break  # It is solved: another seed gives the same.
-    areas = [froc(patients).mean() for _, patients in found]
-    trained, patients = found[int(np.argmax(areas))]
-    told = {"mFROC on validation patients, by seed": [round(area, 4) for area in areas]}
-    return replace(trained, metadata={**trained.metadata, **told}), patients
 
 
 def _ship_new_stage_one(plan: Plan, folder: Path, engine: Engine) -> list[str]:

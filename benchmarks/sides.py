@@ -78,11 +78,14 @@ def _serve(
     import SimpleITK as sitk
     import torch
 
+    from osln.jobs.memory import few_heaps
     from osln.store.layout import companions
 
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     paths = companions(folder, CASE)
+    if name == OSLN:
+        few_heaps()  # as server and command line do
     patient: Any = None
     while True:
         try:

@@ -8,7 +8,6 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from lib.activity import ACTIVITY
 from lib.configuration import configuration
-from lib.memory import few_heaps
 from lib.models import batch, infers, scoring, strategies, trainers
 from lib.models.background import Background
 from lib.models.self_retraining import SelfRetraining
@@ -40,6 +39,7 @@ from lib.web.quiet import silence
 from lib.web.sessions import OslnSessions
 from osln import __version__
 from osln.active.strategies import DEFAULT
+from osln.jobs.memory import few_heaps
 from osln.published import Published, led_by
 from osln.rows.experiments import DEFAULT_PRESET, PRESETS
 from osln.store.tenancy import move_into

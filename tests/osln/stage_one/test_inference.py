@@ -87,6 +87,33 @@ def test_probabilities_are_those_of_the_network_itself():
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
+def test_what_lies_between_the_layers_is_given_back_behind_each_patient(require, monkeypatch):
+    if not inference.HAS_OPENVINO:
+        require("openvino", "install requirements.txt")
+    import openvino as ov
+
+    held: list[str] = []
+    compile_model = ov.Core.compile_model
+
+    class Watched:
+        def __init__(self, compiled):
+            self.compiled = compiled
+
+        def __call__(self, images):
+            held.append("filled")
+            return self.compiled(images)
+
+        def release_memory(self):
+            held.append("given back")
+            self.compiled.release_memory()
+
+    monkeypatch.setattr(ov.Core, "compile_model", lambda *given: Watched(compile_model(*given)))
+    network = Predictor(checkpoint("ct"))
+    first, again = network.probability(column()), network.probability(column())
+    assert held == ["filled", "filled", "given back"] * 2
+    np.testing.assert_array_equal(first, again)
+
+
 def test_a_window_without_a_voxel_of_the_networks_zone_is_zero():
     near = Predictor(checkpoint("ct-proximal"), runtime="torch").probability(column(distal_from_z=30))
     far = Predictor(checkpoint("ct-distal"), runtime="torch").probability(column(distal_from_z=70))

@@ -12,7 +12,6 @@ from typing import Any
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from lib.memory import give_back
 from lib.models import node_click
 from lib.models.label_maps import write_label_map
 from lib.models.operation import row_options
@@ -23,6 +22,7 @@ from osln.active.gathering import case_evidence
 from osln.clicks.answering import InUse
 from osln.files.images import split_suffix
 from osln.imaging.study import Study, build_study
+from osln.jobs.memory import give_back
 from osln.output.cases import load_for
 from osln.output.label_maps import (
     DTYPES,

@@ -88,10 +88,12 @@ def run(options: argparse.Namespace) -> int:
     """Detects; 1 if any case failed."""
     from tqdm import tqdm
 
+    from osln.jobs.memory import few_heaps
     from osln.output.running import run_cases
     from osln.output.writing import Wanted, check_scores
     from osln.weights.devices import devices
 
+    few_heaps()
     make_absolute(options)
     options.goes_on = not options.overwrite
     forms = tuple(form for form in ("seg", "rtstruct") if getattr(options, form))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from osln.jobs.artifact import Made
+from osln.jobs.memory import few_heaps
 from osln.learning.fit import Progress
 
 Tell = Callable[[tuple[str, float, str]], Any]
@@ -47,6 +48,7 @@ def start(teller: Tell, place: str, core: int | None) -> None:
     _tell, _device = teller, place
     torch.set_num_threads(1)
     os.nice(max(0, 5 - os.nice(0)))
+    few_heaps()
     if core is not None:
         # Runtimes with thread pools of their own would otherwise fill all cores from every worker.
         os.sched_setaffinity(0, {core})

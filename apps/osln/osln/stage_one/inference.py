@@ -61,6 +61,7 @@ class Predictor:
         if runtime == "torch" and device != "cpu":
             self._network = self._network.to(device, memory_format=torch.channels_last_3d)
         self._compiled: dict[tuple[int, ...], Callable[[np.ndarray], np.ndarray]] = {}
+        self._release: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def probability(self, column: LungColumn) -> np.ndarray:
@@ -86,7 +87,11 @@ class Predictor:
             needed = needed & zone_mask(column.distance_mm, self.segmenter.zone)
         window = fit_window(needed.shape, self.preset.window, self._network.stride)
         with self._lock:
-            return predict_windows(self._on_window(window), images, needed, window)
+            try:
+                return predict_windows(self._on_window(window), images, needed, window)
+            finally:
+                for release in self._release:
+                    release()
 
     def _on_window(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
         if window not in self._compiled:
@@ -105,6 +110,8 @@ class Predictor:
             "PERFORMANCE_HINT": "LATENCY",
         }
         compiled = ov.Core().compile_model(graph, "CPU", settings)
+        # What lies between the layers, some 20 MB here: a row's networks run one after another.
+        self._release.append(compiled.release_memory)
         return lambda images: compiled(images[None])[0][0, 0]
 
     def _with_torch(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:

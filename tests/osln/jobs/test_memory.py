@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lib import memory
+from osln.jobs import memory
 
-APP = Path(memory.__file__).parents[1]
+APP = Path(memory.__file__).parents[2]
 BEGIN = f"""
 import ctypes, os, sys, threading
 sys.path.insert(0, {str(APP)!r})
-from lib.memory import few_heaps, give_back
+from osln.jobs.memory import few_heaps, give_back
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 """

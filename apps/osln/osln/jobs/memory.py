@@ -6,6 +6,7 @@ kept nothing (docs/reliability.md). With another C library there is nothing to d
 
 import ctypes
 import sys
+from collections.abc import Callable
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
@@ -32,5 +33,5 @@ def give_back() -> bool:
     return trim is not None and bool(trim(0))
 
 
-def _glibc(name: str) -> "ctypes._CFuncPtr | None":
+def _glibc(name: str) -> Callable[..., int] | None:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

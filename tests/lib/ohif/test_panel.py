@@ -140,6 +140,18 @@ def test_a_node_without_a_voxel_is_not_sent():
     ]
 
 
+@pytest.mark.parametrize(("erased", "says"), [([0, 1], True), ([0], False), ([], False)])
+def test_a_tumor_that_was_erased_wholly_is_told_to_stay(erased, says):
+    assert run(f"""
+      const panel = made(map(255, 255, 1), [node('c1', 1, 'accepted')]);
+      panel.parts.target.value = 'tumor';
+      if ({erased}.length) paint(panel, {erased}, 0);
+      answers = [null];
+      await sendCase(panel);
+      return asked.at(-1)[1].some(told => told.includes('the stored one stays'));
+    """) is bool(says)
+
+
 RENAMED = """
   const waiting = made(map(), [node('c1', null, 'added'), node('c2', null, 'added')]);
   const packing = draftOf(waiting.review, waiting.watch);

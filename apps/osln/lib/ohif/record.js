@@ -97,6 +97,11 @@ function tumorDrawn(review) {
   return gone || review.places(TUMOR).some(place => !review.wasTumor.has(place));
 }
 
+/** Whether nothing is left of a stored tumor: there is none to send then, and the stored one stays. */
+function tumorErased(review) {
+  return review.base.tumor.length > 0 && tumorDrawn(review) && !review.places(TUMOR).length;
+}
+
 /**
  * Candidates of a stored label: those of its record, and a node for every value that the record does not name.
  *

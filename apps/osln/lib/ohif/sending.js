@@ -1,5 +1,5 @@
 // Submitting: what counts is asked, what was stored is told, what somebody else stored meanwhile is merged.
-// Uses geometry.js: writeNrrd; nodes.js: TUMOR, placesByValue; record.js: counted, submission, withoutOutline; server.js: submit; dom.js: question; unfinished.js: bringOver; opening.js: showCase.
+// Uses geometry.js: writeNrrd; nodes.js: TUMOR, placesByValue; record.js: counted, submission, tumorErased, withoutOutline; server.js: submit; dom.js: question; unfinished.js: bringOver; opening.js: showCase.
 
 const COUNT_AS = {
   accepted: 'they count as nodes',
@@ -50,6 +50,7 @@ async function sendCase(panel) {
     const told = left ? [`${left} undecided: ${COUNT_AS[undecided]}.`] : [];
     const rest = panel.review.candidates.filter(({ state }) => state === 'undecided').length - left;
     if (rest) told.push(`${rest} more below the operating point, not decided: they count as no nodes.`);
+    if (tumorErased(panel.review)) told.push('Nothing is left of the tumor: the stored one stays until another is drawn.');
     return question(
       panel.place,
       `Submit ${nodes} ${nodes === 1 ? 'node' : 'nodes'}?`,

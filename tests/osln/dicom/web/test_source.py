@@ -292,6 +292,23 @@ def test_a_series_of_more_images_than_are_listed_is_not_believed(pacs, tmp_path)
         run(pacs, tmp_path / "store")
 
 
+def test_a_study_with_a_series_that_cannot_be_described_is_left_out_whole_and_the_others_are_imported(
+    pacs, tmp_path
+):
+    for number, listed in ((1, 1), (2, 9), (3, 9)):
+        other = pacs.datasets[0].copy()
+        other.PatientID, other.StudyInstanceUID = "other", "1.2.3"
+        other.SeriesInstanceUID = other.SOPInstanceUID = f"1.2.3.{number}"
+        other.NumberOfSeriesRelatedInstances = listed
+        pacs.datasets.append(other)
+    report = run(pacs, tmp_path / "store")
+
+    assert len(report.imported) == 1 and report.skipped == []
+    [problem] = report.problems
+    told = r"study 1\.2\.3, left out whole: its series 1\.2\.3\.[23]: the PACS lists 1 of 9 images"
+    assert re.match(told, problem)
+
+
 def test_404_behind_the_last_result_is_the_end(pacs, tmp_path):
     def behavior(request):
         if int(parse_qs(urlsplit(request.path).query).get("offset", ["0"])[0]) < 12:

@@ -13,7 +13,8 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from osln.dicom.reading.files import ALONE, Progress, Series, text
-from osln.dicom.web.client import PacsError, WebClient
+from osln.dicom.web.client import WebClient
+from osln.dicom.web.errors import AwayError, PacsError
 
 MODALITIES = ("CT", "PT", "RTSTRUCT", "SEG")
 
@@ -41,18 +42,37 @@ class WebSource:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def series(self, on_progress: Progress | None = None) -> list[Series]:
-        """All CT, PET, RTSTRUCT and SEG series; the attributes of one instance of each."""
+        """All CT, PET, RTSTRUCT and SEG series; the attributes of one instance of each.
+
+        A study with a series that the PACS lists and cannot describe is left out whole, and told in
+        `problems`: without its PET or its contours it would become another case.
+
+        Raises:
+            PacsError: If the PACS does not answer as it should, or describes no study.
+        """
         listed = [
             item
             for modality in MODALITIES
             for item in self._web.search_series({"Modality": modality, **self._filter})
         ]
         found: list[Series] = []
+        failed: dict[str, PacsError] = {}
         for done, item in enumerate(listed, start=1):
             if on_progress:
                 on_progress("asking the PACS", done, len(listed))
-            found += series_of(self._web, item)
-        return found
+            try:
+                found += series_of(self._web, item)
+            except AwayError:
+                raise
+            except PacsError as error:
+                study, series = text(item, "StudyInstanceUID"), text(item, "SeriesInstanceUID")
+                if study not in failed:
+                    self.problems.append(f"study {study}, left out whole: its series {series}: {error}")
+                failed.setdefault(study, error)
+        whole = [series for series in found if text(series.header, "StudyInstanceUID") not in failed]
+        if failed and not whole:
+            raise next(iter(failed.values()))
+        return whole
 
     def paths(self, series: Series, on_progress: Progress | None = None) -> list[Path]:
         """Fetches the instances of a series into a temporary folder.

@@ -59,6 +59,7 @@ class Stored:
         former: The newest revision of the nodes, if it holds all that was sent, so that nothing was stored.
         restored_from: The older revision that was stored again.
         completed: The revision before, if this one says nothing of what that one left undecided.
+        remarks: What else a person should know of the writing.
     """
 
     changes: NodeChanges | None
@@ -68,6 +69,7 @@ class Stored:
     former: Revision | None = None
     restored_from: int | None = None
     completed: Revision | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionReport:
@@ -89,6 +91,7 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
         warnings += _completed(stored.completed)
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
+    warnings += stored.remarks
     newest = nodes or tumor
     return SubmissionReport(
         nodes=stored.changes,
@@ -108,14 +111,21 @@ def told_restored(stored: Stored) -> SubmissionReport:
     message = (
         f"Revision {stored.restored_from} is restored. {_sentence('final', stored.changes, nodes, 'absent')}"
     )
-    return SubmissionReport(stored.changes, nodes.revision, nodes.revision, "absent", message)
+    return SubmissionReport(
+        nodes=stored.changes,
+        revision=nodes.revision,
+        nodes_revision=nodes.revision,
+        tumor="absent",
+        message=" ".join([message, *stored.remarks]),
+        warnings=list(stored.remarks),
+    )
 
 
 def _nothing_new(stored: Stored, tumor: str) -> SubmissionReport:
     former: Revision = stored.former  # type: ignore[assignment]
-    message = f"Nothing has changed since revision {former.revision}."
-    number = former.revision
-    return SubmissionReport(stored.changes, number, number, tumor, message, unchanged=True)
+    message = " ".join([f"Nothing has changed since revision {former.revision}.", *stored.remarks])
+    number, warnings = former.revision, list(stored.remarks)
+    return SubmissionReport(stored.changes, number, number, tumor, message, warnings, unchanged=True)
 
 
 def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:

@@ -11,6 +11,7 @@ from lib.store.datastore import OslnDatastore
 from lib.store.labels import report_for
 from osln.imaging.grid import read_volume
 from osln.store.revisions import Revisions
+from small.segmentation import segmentation
 from small.store import AFFINE_LPS, NODE, SHAPE, make_case, tumor, write
 from small.submissions import OTHER, nodes, refused, stored, submit
 
@@ -197,6 +198,16 @@ def test_a_label_that_was_not_put_in_place_is_told_and_taken_up_by_the_next_star
         nib.load(again.label_path("one", "final")).get_fdata() > 0, nodes(OTHER) > 0
     )
     assert again.get_label_info("one", "final")["revision"] == 2
+
+
+def test_voxels_of_two_nodes_are_told(store, tmp_path):
+    over = (slice(11, 15), *NODE[1:])
+    drawn = [(0, 1, "lymph node 1"), (1, 1, "lymph node 2")]
+    path = segmentation(tmp_path / "l.seg.nrrd", [nodes(NODE), nodes(over)], AFFINE_LPS, drawn)
+    store.save_label("one", str(path), "final", {"client_id": "anna"})
+    told = report_for("one")
+    both = np.count_nonzero((nodes(NODE) > 0) & (nodes(over) > 0))
+    assert f"{both} voxels lie in several segments of nodes" in told["warnings"][0]
 
 
 def test_a_label_of_another_format_beside_the_final_file_must_go_first(store, tmp_path):

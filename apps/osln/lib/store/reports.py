@@ -88,7 +88,7 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
     warnings = []
     if nodes and sent.nodes is not None:
         warnings = [*_doubts(sent.nodes > 0, ct), *_kept_apart(stored.redrawn), *_crumbs(nodes)]
-        warnings += _completed(stored.completed)
+        warnings += [*_completed(stored.completed), *_shared(sent.shared)]
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
     warnings += stored.remarks
@@ -155,6 +155,16 @@ def _kept_apart(redrawn: int) -> list[str]:
     return [
         f"{redrawn} nodes that touch were redrawn and stay apart, each new voxel with the nearest one: to "
         "make one node of several, give it a segment of its own ('lymph node 1', the others in 'lymph node')."
+    ]
+
+
+def _shared(voxels: int) -> list[str]:
+    if not voxels:
+        return []
+    lie = "1 voxel lies" if voxels == 1 else f"{voxels} voxels lie"
+    return [
+        f"{lie} in several segments of nodes, and a voxel belongs to one node: it went to the first of them. "
+        "If another one was meant, erase it from the first and submit again."
     ]
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from osln.store import revisions as revisions_module
-from osln.store.revisions import ConflictError, DiskFullError, Revisions, settle_interrupted
+from osln.store.revisions import ConflictError, DiskFullError, Revisions
+from osln.store.settling import settle_interrupted
 
 
 def label(value):

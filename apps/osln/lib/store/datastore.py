@@ -30,7 +30,8 @@ from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.leases import leases
 from osln.store.predictions import read_prediction, remove_prediction
-from osln.store.revisions import Revisions, label_revisions, settle_interrupted
+from osln.store.revisions import Revisions, label_revisions
+from osln.store.settling import settle_interrupted
 from osln.store.skips import skipped
 
 logger = logging.getLogger(__name__)

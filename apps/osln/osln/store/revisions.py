@@ -8,7 +8,8 @@ stored before there were such maps. What the annotator decided about each candid
 voxels.
 
 Order of writing: nodes, review, label, metadata, the prepared copy, head, and last the rename of the copy. A
-crash or a full disk at any point leaves the former head and the former final label as they were.
+crash or a full disk at any point before the head leaves the former head and the former final label as they
+were; after it, the next visit or the next start (`osln.store.settling`) puts the copy in its place.
 """
 
 import errno
@@ -25,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
-from osln.store.final_copy import NEXT, FinalCopy
+from osln.store.final_copy import FinalCopy
 from osln.store.reviews import in_part, undecided_count
 from osln.store.revision import Revision as Revision
 from osln.store.revision import read_revision
@@ -301,31 +302,6 @@ def label_revisions(root: Path, case: str, tag: str) -> Revisions:
     """The revisions of a case's approved nodes ("final") or tumor ("gtv") in a store."""
     folder = root / ".osln" / case
     return Revisions(folder / tag if tag == "gtv" else folder, root / "labels" / tag / f"{case}.nii.gz")
-
-
-def settle_interrupted(root: Path) -> list[tuple[str, str, Revision]]:
-    """Puts the copies in place that a killed process has prepared; until then the former labels are read.
-
-    Args:
-        root: Folder of the store.
-
-    Returns:
-        Case, tag and newest revision of each. One that cannot be settled is told in the log.
-    """
-    settled = []
-    for tag in ("final", "gtv"):
-        for prepared in sorted((root / "labels" / tag).glob(f".*.nii.gz{NEXT}")):
-            case = prepared.name.removeprefix(".").removesuffix(f".nii.gz{NEXT}")
-            kept = label_revisions(root, case, tag)
-            try:
-                with kept.lock():
-                    kept.settle()
-                    head = kept.head()
-            except (OSError, ValueError) as error:
-                logger.error("%s could not be put in place: %s", prepared, error)
-                continue
-            settled += [(case, tag, head)] if head is not None else []
-    return settled
 
 
 def _of_a_part(review: Mapping[str, Any] | None) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """OSLN Label as a MONAI Label app: registers what the tables of `osln` declare."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ from osln.rows.experiments import DEFAULT_PRESET, PRESETS
 from osln.store.tenancy import move_into
 from osln.weights.model_store import ModelStore
 
+# A reload makes a new app of the modules that are there. MONAI Label would load them once more: the door then
+# writes who asks into one module, and all that is stored reads it in the other.
+os.environ["MONAI_LABEL_RELOAD_APP_LIB"] = "false"
 silence()
 end_with_server()
 few_heaps()

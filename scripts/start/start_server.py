@@ -31,12 +31,11 @@ PASSED_ON = (
     "--ssl_ca_certs",
     "--limit_concurrency",
     "--access_log",
-    "--root_path",
     "--log_level",
     "--log_config",
     "--dryrun",
 )
-"""What monailabel start_server 0.8.5 takes besides."""
+"""What monailabel start_server 0.8.5 takes besides; not --root_path: addresses have no prefix here."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

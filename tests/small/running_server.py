@@ -25,6 +25,7 @@ class RunningServer:
         evidence: Whether it looks at waiting cases by itself.
         plain: Whether MONAI Label's own command starts it, not that of `./scripts/serve`.
         row: The one that answers where nobody has chosen one; None for the product's.
+        users: File of accounts; None: it has none.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class RunningServer:
         evidence: bool = False,
         plain: bool = False,
         row: str | None = None,
+        users: Path | None = None,
     ) -> None:
         self.studies = studies
         self.models = models
@@ -43,6 +45,7 @@ class RunningServer:
         self.evidence = evidence
         self.plain = plain
         self.row = row
+        self.users = users
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -63,19 +66,27 @@ class RunningServer:
         # Predictions that come by themselves would be in the way of what a test looks at.
         command += ["--conf", "evidence", "yes" if self.evidence else "no"]
         command += ["--conf", "row", self.row] if self.row else []
+        command += ["--conf", "users", str(self.users)] if self.users else []
         own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=own)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                if requests.get(f"{self.url}/info/", timeout=30).status_code == 200:
+                # With accounts it asks for a login.
+                if requests.get(f"{self.url}/info/", timeout=30).status_code in (200, 401):
                     return
             except requests.ConnectionError:
                 time.sleep(0.5)
         said = self.log.read_text()[-3000:]
         self.stop()
         raise RuntimeError(f"the server did not come up; it said:\n{said}")
+
+    def logged_in(self, name: str, password: str) -> dict[str, str]:
+        """Headers of a request of an account; a restart of the server forgets them."""
+        form = {"username": name, "password": password}
+        reply = requests.post(f"{self.url}/auth/token", data=form, timeout=60)
+        return {"Authorization": f"Bearer {reply.json()['access_token']}"}
 
     def stop(self) -> None:
         """Ends the process."""

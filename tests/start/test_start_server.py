@@ -34,6 +34,8 @@ def test_a_port_that_is_none_and_an_unknown_option_are_refused(tmp_path):
     assert start_server.refusal(options, others).startswith(
         "Unknown option --studdies. Besides those of --help"
     )
+    options, others = start_server.parse(["-s", str(tmp_path), "--root_path", "/x"])
+    assert start_server.refusal(options, others).startswith("Unknown option --root_path.")
     options, others = start_server.parse(["-s", str(tmp_path), "-p", "0", "--log_level=DEBUG"])
     assert start_server.refusal(options, others) is None
 

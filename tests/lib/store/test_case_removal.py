@@ -84,6 +84,26 @@ def test_a_kill_at_any_file_operation_leaves_the_whole_case_or_nothing_that_a_la
     assert number - 1 == whole + gone
 
 
+def test_a_case_whose_name_goes_on_where_anothers_ends_stays(tmp_path):
+    store = made(tmp_path / "store")
+    store.add_image("one.json", str(write(tmp_path / "one.json.nii.gz", ct())), {})
+    label = np.zeros(SHAPE, np.uint8)
+    label[NODE] = 1
+    for tag in ("original", "final"):
+        info = {"params": {"candidates": []}} if tag == "original" else {}
+        for case in ("one", "one.json"):
+            store.save_label(case, str(write(tmp_path / "upload.nii.gz", label)), tag, dict(info))
+    store.remove_image("one")
+    assert store.get_labels_by_image_id("one.json").keys() == {"original", "final"}
+    left = [name for name in files(store.root) if not name.startswith(".osln/") and "one" in name]
+    assert left == [
+        "labels/final/one.json.nii.gz",
+        "labels/original/one.json.json",
+        "labels/original/one.json.nii.gz",
+        "one.json.nii.gz",
+    ]
+
+
 def test_a_label_that_waits_while_its_case_is_removed_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
     root = tmp_path / "store"
     store = made(root)

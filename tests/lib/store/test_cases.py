@@ -77,3 +77,4 @@ def test_files_that_cannot_be_cases_have_a_reason(tmp_path):
     assert "lies beside twin.nii:" in reason_against(tmp_path / "twin.nii.gz")
     assert "rename it" in reason_against(tmp_path / "two words.nii.gz")
     assert "rename it" in reason_against(tmp_path / "a..b.nii.gz")
+    assert "keeps something of its own" in reason_against(tmp_path / "import.nii.gz")

@@ -103,7 +103,7 @@ def test_a_twin_that_is_taken_away_brings_the_case_back(root):
 def test_names_that_cannot_be_ids_are_left_out_with_a_log_line(root, caplog):
     shutil.copy(root / "one.nii.gz", root / "two words.nii.gz")
     assert sorted(OslnDatastore(root).list_images()) == ["one", "two"]
-    assert "two words.nii.gz cannot be a case id: rename it" in caplog.text
+    assert "two words.nii.gz cannot be a case, rename it: 'two words' is not a case id" in caplog.text
 
 
 @pytest.mark.parametrize("case", BAD_IDS)

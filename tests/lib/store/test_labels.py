@@ -10,6 +10,8 @@ from fastapi import HTTPException
 from lib.store.datastore import OslnDatastore
 from lib.store.labels import report_for
 from osln.imaging.grid import read_volume
+from osln.store.revisions import Revisions
+from small.segmentation import segmentation
 from small.store import AFFINE_LPS, NODE, SHAPE, make_case, tumor, write
 from small.submissions import OTHER, nodes, refused, stored, submit
 
@@ -180,6 +182,32 @@ def test_a_label_that_was_copied_into_the_store_is_kept_before_it_is_replaced(st
     assert report["nodes"] == {"added": 1, "removed": 1, "changed": 0, "unchanged": 0}
     history = store.revisions("one", "final").history()
     assert [(r.revision, r.source) for r in history] == [(2, "submission"), (1, "external")]
+
+
+def test_a_label_that_was_not_put_in_place_is_told_and_taken_up_by_the_next_start(
+    store, tmp_path, monkeypatch
+):
+    submit(store, tmp_path, nodes(NODE), ["lymph node"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Revisions, "_publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        report = submit(store, tmp_path, nodes(OTHER), ["lymph node"])
+    assert report["revision"] == 2 and "could not be replaced (I/O error)" in report["warnings"][-1]
+    assert report["warnings"][-1] in report["message"]
+    again = OslnDatastore(store.root)
+    np.testing.assert_array_equal(
+        nib.load(again.label_path("one", "final")).get_fdata() > 0, nodes(OTHER) > 0
+    )
+    assert again.get_label_info("one", "final")["revision"] == 2
+
+
+def test_voxels_of_two_nodes_are_told(store, tmp_path):
+    over = (slice(11, 15), *NODE[1:])
+    drawn = [(0, 1, "lymph node 1"), (1, 1, "lymph node 2")]
+    path = segmentation(tmp_path / "l.seg.nrrd", [nodes(NODE), nodes(over)], AFFINE_LPS, drawn)
+    store.save_label("one", str(path), "final", {"client_id": "anna"})
+    told = report_for("one")
+    both = np.count_nonzero((nodes(NODE) > 0) & (nodes(over) > 0))
+    assert f"{both} voxels lie in several segments of nodes" in told["warnings"][0]
 
 
 def test_a_label_of_another_format_beside_the_final_file_must_go_first(store, tmp_path):

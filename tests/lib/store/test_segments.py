@@ -1,8 +1,10 @@
-"""Names of segments."""
+"""Names of segments, and segments that overlap."""
 
+import numpy as np
 import pytest
 
-from lib.store.segments import NAMES
+from lib.store.segments import NAMES, split_segments
+from osln.imaging.labelmaps import LabelFile
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,26 @@ def test_names_of_what_stage_two_rejected(name):
 @pytest.mark.parametrize("name", ["", "liver", "Segment_1", "node liver", "no tumor", "GTVn", "lymphoma"])
 def test_other_names_are_neither(name):
     assert not any(pattern.fullmatch(name) for pattern in NAMES.values())
+
+
+def layers(*rows, names=("lymph node 1", "lymph node 2")):
+    """A file of layers (n, 1, 1), each with one segment of the value 1."""
+    arrays = [np.array(row, np.uint8).reshape(-1, 1, 1) for row in rows]
+    return LabelFile(arrays, {(layer, 1): name for layer, name in enumerate(names)})
+
+
+def test_voxels_of_several_nodes_go_to_the_first_and_are_counted():
+    found = split_segments(layers([1, 1, 1, 0, 0], [0, 1, 1, 1, 0]), None, "final")
+    assert found.nodes.ravel().tolist() == [1, 1, 1, 2, 0] and found.shared == 2
+
+
+def test_a_node_that_shares_voxels_with_the_tumor_alone_shares_none_with_nodes():
+    found = split_segments(layers([1, 1, 0], [0, 1, 1], names=("lymph node 1", "tumor")), None, "final")
+    assert (found.nodes.ravel().tolist(), found.shared) == ([1, 1, 0], 0)
+    assert found.tumor.ravel().tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("second", [[0, 1, 1, 0], [1, 1, 1, 0]])
+def test_a_node_that_would_disappear_in_others_is_refused(second):
+    with pytest.raises(ValueError, match="all of the segment 'lymph node 2' lies in other segments"):
+        split_segments(layers([1, 1, 1, 0], second), None, "final")

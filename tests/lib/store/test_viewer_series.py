@@ -103,3 +103,18 @@ def test_preparing_what_cannot_be_prepared_is_no_error(tmp_path):
     store.prepare("")
     ct.unlink()
     store.prepare(study_uid("one"))
+
+
+def test_no_other_case_takes_the_names_that_viewers_have_of_one(tmp_path):
+    make_case(tmp_path / "store", "one")
+    store = OslnDatastore(tmp_path / "store")
+    uid = store.images.files("one")[0].uid
+    for name in (uid, study_uid("one"), "2.25.1"):
+        with pytest.raises(HTTPException, match="viewers name cases by UIDs"):
+            store.add_image(name, str(tmp_path / "store" / "one.nii.gz"), {})
+
+    copied = (tmp_path / "store" / f"{uid}.nii.gz").write_bytes
+    copied((tmp_path / "store" / "one.nii.gz").read_bytes())
+    store.refresh()
+    assert store.known(uid) == "one" and store.list_images() == ["one"]
+    assert any("viewers call the case one by that UID" in reason for reason in store.left_out)

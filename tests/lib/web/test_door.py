@@ -1,18 +1,19 @@
 """Who is let in, asked over HTTP in this process."""
 
 import json
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
+from monailabel import app as server_of_monai_label
 from monailabel.endpoints import datastore
 
+from lib.web import dicomweb_routes, logins, model_routes, review_routes, worklist_routes
 from lib.web import house as house_module
-from lib.web import logins
-from lib.web.door import role_needed, route_of
+from lib.web.door import OPEN, SAFE, role_needed, route_of
 from lib.web.house import Access, house_of, install
 from lib.who import who
 from osln.accounts import users as accounts
@@ -120,12 +121,13 @@ def test_own_pages_and_links_from_elsewhere_are_answered():
     assert own.get("/info/", headers=link).status_code == 200
 
 
-def test_a_configured_origin_is_let_in_and_told_so(monkeypatch):
-    monkeypatch.setattr(house_module.settings, "MONAI_LABEL_CORS_ORIGINS", ["https://viewer.hospital/"])
-    app = server()
-    reply = client(app).get("/info/", headers={"Origin": "https://viewer.hospital"})
-    assert reply.headers["access-control-allow-origin"] == "https://viewer.hospital"
-    assert client(app).get("/info/", headers={"Origin": "https://evil.example"}).status_code == 403
+@pytest.mark.parametrize("argv", [("--root_path", "/x"), ("--root_path=/x",), ("--root", "/x")])
+def test_a_prefix_of_all_addresses_ends_the_start(monkeypatch, argv):
+    with pytest.raises(ValueError, match="--root_path put a prefix before all addresses"):
+        house_of(Access(), None, ("serve", *argv))
+    monkeypatch.setattr(house_module.settings, "MONAI_LABEL_API_STR", "/api")
+    with pytest.raises(ValueError, match="MONAI_LABEL_API_STR"):
+        house_of(Access(), None, ("serve",))
 
 
 def test_slicer_logs_in_and_is_known_by_name(people):
@@ -186,7 +188,10 @@ def test_the_role_decides_what_an_account_may_do(people, method, path, least):
         ("DELETE", "/datastore/label", "reviewer"),
         ("POST", "/batch/infer/osln", "reviewer"),
         ("GET", "/train/", "annotator"),
-        ("POST", "/logs\n", "annotator"),
+        ("POST", "/logs\n", "admin"),
+        ("POST", "/api/train/ct", "admin"),
+        ("DELETE", "/osln/nobody/thought/of/it", "admin"),
+        ("PATCH", "/datastore/label", "admin"),
         ("POST", "/infer/osln", "annotator"),
         ("POST", "/osln/history/restore", "reviewer"),
         ("GET", "/osln/history", "annotator"),
@@ -206,6 +211,25 @@ def test_every_address_that_takes_a_case_away_needs_an_admin():
     paths = [one.path for one in datastore.router.routes if one.endpoint is datastore.api_remove_image]
     assert sorted(paths) == ["/datastore/", "/datastore/image"]
     assert {role_needed("DELETE", path) for path in paths} == {"admin"}
+
+
+def test_an_annotator_reaches_every_route_of_the_daily_work_and_no_route_is_left_to_the_last_line():
+    everything = vars(server_of_monai_label).values()
+    stock = [one for one in everything if isinstance(one, ModuleType) and hasattr(one, "router")]
+    routes = [
+        (method, route.path)
+        for module in [*stock, dicomweb_routes, model_routes, review_routes, worklist_routes]
+        for route in module.router.routes
+        for method in route.methods - set(SAFE)
+        if not OPEN.fullmatch(route.path)
+    ]
+    admins = {(method, path) for method, path in routes if role_needed(method, path) == "admin"}
+    assert len(routes) > 30 and admins == {
+        ("DELETE", "/datastore/"),
+        ("DELETE", "/datastore/image"),
+        ("PUT", "/model/{model}"),
+        ("DELETE", "/model/{model}"),
+    }
 
 
 def test_what_a_proxy_says_to_be_an_address_is_noted_no_longer_than_one(people):
@@ -261,9 +285,23 @@ def test_changes_and_refusals_are_noted_without_case_ids(people):
     assert ("Anna", "POST /train/ct", "127.0.0.1", 403) in told
     assert ("Anna", "GET /logs", "127.0.0.1", 403) in told
     assert ("", "PUT /datastore/label", "10.0.0.9", 401) in told
+    assert ("Anna", "POST /auth/token", "127.0.0.1", 200) in told
     assert not [line for line in told if line[1] == "GET /info"]
     assert "Mustermann" not in (people.folder / "users-audit.log").read_text()
     assert route_of("/proxy/dicom/studies/1.2.3/series") == "/proxy"
+
+
+def test_logins_are_noted_by_name_and_names_without_an_account_never(people):
+    people.log_in("Anna", "wrong password")
+    people.log_in(PASSWORD)
+    client(people.app).post("/login", data={"username": "Rea", "password": PASSWORD})
+    lines = [json.loads(line) for line in (people.folder / "users-audit.log").read_text().splitlines()]
+    told = [(line["who"], line["what"], line["status"]) for line in lines]
+    assert told == [
+        ("Anna", "POST /auth/token", 401),
+        ("", "POST /auth/token", 401),
+        ("Rea", "POST /login", 303),
+    ]
 
 
 def test_a_file_of_accounts_that_others_may_read_lets_nobody_in(people):

@@ -55,7 +55,7 @@ def test_files_that_can_be_no_case_are_told(tmp_path, monkeypatch):
 
     assert [entry["case"] for entry in told["cases"]] == ["p1", "p2", "p3"]
     (sentence,) = told["left_out"]
-    assert sentence.startswith("Müller.nii.gz cannot be a case id: rename it to letters")
+    assert sentence.startswith("Müller.nii.gz cannot be a case, rename it: 'Müller' is not a case id")
 
 
 def test_the_default_asks_the_likeliest_candidates_of_a_case_first(client, app):

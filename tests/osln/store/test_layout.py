@@ -1,10 +1,13 @@
-"""Whether a folder lies in a store."""
+"""Whether a folder lies in a store, and which names its cases may have."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
-from osln.store.layout import store_around
+import osln
+from osln.store.layout import OF_THE_STORE, check_case, store_around
 from small.store import make_case
 
 
@@ -36,3 +39,20 @@ def test_a_folder_that_may_not_be_looked_into_is_none(tmp_path):
         assert store_around(closed / "out") is None
     finally:
         closed.chmod(0o700)
+
+
+def test_no_case_has_a_name_that_the_store_keeps_something_under():
+    """Every `".osln" / NAME` of the sources is a case's folder, begins with a point, or is reserved."""
+    written = set()
+    for path in Path(osln.__file__).parents[1].rglob("*.py"):
+        text = path.read_text()
+        for name in re.findall(r'"\.osln"(?: /|,) "?([\w.]+)', text):
+            constant = re.search(rf'^{name} = "(.+)"', text, re.MULTILINE)
+            written.add(constant[1] if constant else name)
+    assert {"case", ".jobs", ".retraining.json"} <= written
+    open_ones = {name for name in written if name != "case" and name[0] != "."}
+    assert open_ones | {"splits.json.lock"} == set(OF_THE_STORE)
+    for name in (*OF_THE_STORE, "Import", "PACS"):
+        with pytest.raises(ValueError, match=f"'{name}' cannot be a case id: the store keeps"):
+            check_case(name)
+    assert check_case("imported") == "imported"

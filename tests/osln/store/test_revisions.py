@@ -5,14 +5,22 @@ import gzip
 import json
 import threading
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from osln.store import revisions as revisions_module
 from osln.store.revisions import ConflictError, DiskFullError, Revisions
+from osln.store.settling import settle_interrupted
 
-ONE = gzip.compress(b"first label", mtime=0)
-TWO = gzip.compress(b"second label", mtime=0)
-THREE = gzip.compress(b"third label", mtime=0)
+
+def label(value):
+    """The bytes of a small NIfTI file."""
+    return nib.Nifti1Image(np.full((2, 2, 2), value, np.uint8), np.eye(4)).to_bytes()
+
+
+ONE, TWO, THREE = (gzip.compress(label(value), mtime=0) for value in (1, 2, 3))
+PLAIN = label(5)
 REVIEW = {"complete": False, "undecided": "unknown", "seconds": 7.5, "candidates": []}
 
 
@@ -94,6 +102,70 @@ def test_a_crash_after_the_head_was_written_is_finished_by_the_next_visit(kept, 
         assert kept.settle() is None
     assert kept.final.read_bytes() == TWO
     assert [r.revision for r in kept.history()] == [2, 1]
+
+
+@pytest.fixture
+def pending(kept, monkeypatch):
+    """Revision 2 is stored, and its copy was not put in place."""
+    submit(kept, ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Revisions, "_publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        submit(kept, TWO)
+    assert kept.final.read_bytes() == ONE
+    return kept
+
+
+def test_a_copy_that_was_not_put_in_place_is_told_and_is_put_there_at_the_start(pending):
+    (told,) = pending.remarks
+    assert told.startswith("Revision 2 is stored, but final/case.nii.gz, which trainings read, could not be")
+    root = pending.folder.parents[1]
+    assert settle_interrupted(root) == [("case", "final", pending.head())]
+    assert pending.final.read_bytes() == TWO
+    assert settle_interrupted(root) == []
+
+
+def test_a_start_goes_on_although_one_label_cannot_be_settled(pending):
+    (pending.folder / "head.json").write_text("[1, 2]")
+    assert settle_interrupted(pending.folder.parents[1]) == []
+
+
+@pytest.mark.parametrize("name", ["case.nii.gz", "case.nii"])
+def test_a_label_copied_meanwhile_is_kept_beside_the_one_that_waits(pending, name):
+    plain = name.endswith(".nii")
+    pending.final.with_name(name).write_bytes(PLAIN if plain else THREE)
+    with pending.lock():
+        pending.settle()
+    # Of twins the compressed one stays the head.
+    sources = (
+        ["external", "external", "submission", "submission"] if plain else ["external"] + 2 * ["submission"]
+    )
+    assert [one.source for one in pending.history()] == sources
+    assert pending.final.read_bytes() == (TWO if plain else THREE)
+    assert gzip.decompress(pending.path(3).read_bytes()) == (PLAIN if plain else label(3))
+    assert [path.name for path in pending.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+@pytest.mark.parametrize("name", ["case.nii.gz", "case.nii"])
+def test_half_a_file_becomes_no_revision_and_is_kept_aside_when_a_label_comes(kept, name):
+    submit(kept, ONE)
+    half = ONE[: len(ONE) // 2] if name.endswith(".gz") else PLAIN[:-3]
+    kept.final.with_name(name).write_bytes(half)
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.final.with_name(name).read_bytes() == half
+    submit(kept, TWO)
+    assert [one.source for one in kept.history()] == ["submission", "submission"]
+    assert kept.final.read_bytes() == TWO
+    assert kept.final.with_name(f"{name}.unreadable").read_bytes() == half
+    assert f"{name} lay there and is no label; it is kept as {name}.unreadable" in kept.remarks[0]
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{}", '{"candidates": 1}', "{"])
+def test_a_damaged_review_is_an_error_that_names_its_file(kept, content):
+    submit(kept, ONE, review=REVIEW)
+    (kept.folder / "0001.review.json").write_text(content)
+    with pytest.raises(ValueError, match=r"0001\.review\.json is not a review .*restore it from a backup"):
+        kept.review(1)
 
 
 def test_a_review_is_written_before_the_head_and_belongs_to_its_revision_alone(kept, monkeypatch):
@@ -188,21 +260,21 @@ def test_a_label_that_was_there_before_any_revision_is_adopted(kept):
 def test_an_uncompressed_label_is_adopted_compressed_and_leaves_no_twin(kept):
     plain = kept.final.with_name("case.nii")
     plain.parent.mkdir(parents=True)
-    plain.write_bytes(b"plain voxels")
+    plain.write_bytes(PLAIN)
     with kept.lock():
         kept.settle()
-    assert gzip.decompress(kept.path(1).read_bytes()) == b"plain voxels"
-    assert gzip.decompress(kept.final.read_bytes()) == b"plain voxels"
+    assert gzip.decompress(kept.path(1).read_bytes()) == PLAIN
+    assert gzip.decompress(kept.final.read_bytes()) == PLAIN
     assert not plain.exists()
 
 
 def test_of_twin_files_both_are_kept_and_the_compressed_one_stays_final(kept):
     submit(kept, ONE)
-    kept.final.with_name("case.nii").write_bytes(b"plain voxels")
+    kept.final.with_name("case.nii").write_bytes(PLAIN)
     with kept.lock():
         kept.settle()
     assert [r.source for r in kept.history()] == ["external", "external", "submission"]
-    assert gzip.decompress(kept.path(2).read_bytes()) == b"plain voxels"
+    assert gzip.decompress(kept.path(2).read_bytes()) == PLAIN
     assert kept.final.read_bytes() == ONE
 
 

@@ -11,8 +11,10 @@ from lib.errors import NotReadyError, UnknownCaseError
 from lib.options import listed
 from lib.store.cases import UPLOAD_SUFFIXES, read_ct
 from lib.store.shelf import Shelf
+from osln.dicom.served.uids import UID_ROOT
 from osln.files.images import split_suffix, twins, write_atomically
 from osln.imaging.grid import Volume, read_volume, write_volume
+from osln.store.final_copy import UNREADABLE
 from osln.store.layout import check_case
 from osln.store.revisions import label_revisions
 
@@ -33,7 +35,7 @@ def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str,
         info: Notes that came beside it.
 
     Raises:
-        ValueError: If it is not a CT in a format that is read.
+        ValueError: If it is not a CT in a format that is read, or its id could be the UID of a case.
         NotReadyError: If the case exists already with another CT.
     """
     source = Path(image_file)
@@ -43,6 +45,11 @@ def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str,
             f"a CT is uploaded as one of {listed(UPLOAD_SUFFIXES)}, got a file named *{source.suffix}"
         )
     case = check_case(image_id or name)
+    if case.startswith(UID_ROOT):
+        raise ValueError(
+            f"{case} cannot be a case id here: viewers name cases by UIDs that begin with {UID_ROOT!r}; take "
+            "another one (in 3D Slicer: rename the volume)"
+        )
     ct = read_ct(case, source)
     target = store.root / f"{case}{'.nii.gz' if suffix == '.nrrd' else suffix}"
     settle_removed(store.root)
@@ -100,7 +107,9 @@ def _finish(root: Path, archive: Path) -> None:
         case = split_suffix(ct)[0]
         for folder in COMPANIONS:
             for path in (root / folder).glob(f"{case}.*"):
-                if split_suffix(path)[0] in (case, f"{case}.json"):
+                # Beside the images the JSON of a prediction; "p1.json.nii.gz" is of the case "p1.json".
+                its = split_suffix(Path(path.name.removesuffix(UNREADABLE)))[0] == case
+                if its or path.name == f"{case}.json":
                     _move(path, archive / folder / path.name)
         # The lock stays: whoever waits for it must not find another one.
         for path in (root / ".osln" / case).glob("*"):

@@ -106,11 +106,10 @@ def is_case_id(name: str) -> bool:
 
 def reason_against(path: Path) -> str | None:
     """Why an image file at the top of the store cannot be a case; None if it can."""
-    if not is_case_id(split_suffix(path)[0]):
-        return (
-            f"{path.name} cannot be a case id: rename it to letters, digits, '.', '_' or '-', beginning with "
-            "a letter or digit"
-        )
+    try:
+        check_case(split_suffix(path)[0])
+    except ValueError as error:
+        return f"{path.name} cannot be a case, rename it: {error}"
     if others := twins(path):
         return f"{path.name} lies beside {others[0].name}: programs confuse the two, remove or rename one"
     return None

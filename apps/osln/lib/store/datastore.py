@@ -22,6 +22,7 @@ from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence, remove_evidence
 from lib.store.labels import accept_prediction, accept_submission, report_for
 from lib.store.served import ServedStore
+from lib.store.submitted import about
 from osln.active.evidence import CaseEvidence
 from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
@@ -30,6 +31,7 @@ from osln.imaging.grid import Volume, read_volume
 from osln.store.leases import leases
 from osln.store.predictions import read_prediction, remove_prediction
 from osln.store.revisions import Revisions, label_revisions
+from osln.store.settling import settle_interrupted
 from osln.store.skips import skipped
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class OslnDatastore(ServedStore):
         try:
             (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
             settle_removed(self.root)
+            settled = settle_interrupted(self.root)
             super().__init__(
                 str(self.root), extensions=tuple(extensions), auto_reload=auto_reload, read_only=read_only
             )
@@ -73,6 +76,9 @@ class OslnDatastore(ServedStore):
                 f"the folder of the cases, {self.root}, cannot be written ({error.strerror}): the server "
                 "keeps labels and its index there; give it the right to write"
             ) from error
+        for case, tag, head in settled:
+            if case in self._datastore.objects:
+                self.register_label(case, tag, about(head) | {"label_info": head.label_info})
         if auto_reload:
             # Atomic writes arrive as renames, which the stock handler does not look at.
             self._handler.on_moved = self._on_any_event

@@ -1,12 +1,13 @@
 """What was stored of a case before: who, when, what changed, two revisions beside each other, one again."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from lib.store.labels import approved_nodes, remember
 from lib.store.reports import Stored, SubmissionReport, told_restored
 from lib.store.shelf import Shelf
 from lib.store.shown_labels import find_revision, settled_head
+from lib.store.submitted import about
 from lib.who import author
 from osln.imaging.node_changes import compare_values, pair_nodes
 from osln.store.revisions import NUMBERS, Revision, Revisions
@@ -106,8 +107,8 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
         else:
             stored = Stored(changes, _again(kept, older, changes, annotator), None, restored_from=number)
             notes = {"restored_from": number, "label_info": older.label_info}
-            store.register_label(case, "final", notes | _about(stored.nodes))
-    report = told_restored(stored)
+            store.register_label(case, "final", notes | about(stored.nodes))
+    report = told_restored(replace(stored, remarks=tuple(kept.remarks)))
     remember(case, report)
     return report
 
@@ -132,11 +133,3 @@ def _again(kept: Revisions, older: Revision, changes: Any, annotator: Any) -> Re
 def _revision(kept: Revisions, number: int) -> Revision:
     kept.path(number)
     return next(one for one in kept.history() if one.revision == number)
-
-
-def _about(revision: Revision | None) -> dict[str, Any]:
-    return (
-        {}
-        if revision is None
-        else {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
-    )

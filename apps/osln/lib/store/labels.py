@@ -155,7 +155,7 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
             stored = replace(stored, tumor=_store_tumor(store, submission, tumor_kept, stored.nodes))
         if stored.nodes or stored.former:
             tidy_after(store.root, case, author(submission.params), submission.base)
-    return stored
+    return replace(stored, remarks=(*nodes_kept.remarks, *tumor_kept.remarks))
 
 
 def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_same: bool) -> Stored:

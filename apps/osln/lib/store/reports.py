@@ -59,6 +59,7 @@ class Stored:
         former: The newest revision of the nodes, if it holds all that was sent, so that nothing was stored.
         restored_from: The older revision that was stored again.
         completed: The revision before, if this one says nothing of what that one left undecided.
+        remarks: What else a person should know of the writing.
     """
 
     changes: NodeChanges | None
@@ -68,6 +69,7 @@ class Stored:
     former: Revision | None = None
     restored_from: int | None = None
     completed: Revision | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionReport:
@@ -86,9 +88,10 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
     warnings = []
     if nodes and sent.nodes is not None:
         warnings = [*_doubts(sent.nodes > 0, ct), *_kept_apart(stored.redrawn), *_crumbs(nodes)]
-        warnings += _completed(stored.completed)
+        warnings += [*_completed(stored.completed), *_shared(sent.shared)]
     if sent.rejected:
         warnings.append("The rejected candidates were left out: what is not in 'lymph node' is no node.")
+    warnings += stored.remarks
     newest = nodes or tumor
     return SubmissionReport(
         nodes=stored.changes,
@@ -108,14 +111,21 @@ def told_restored(stored: Stored) -> SubmissionReport:
     message = (
         f"Revision {stored.restored_from} is restored. {_sentence('final', stored.changes, nodes, 'absent')}"
     )
-    return SubmissionReport(stored.changes, nodes.revision, nodes.revision, "absent", message)
+    return SubmissionReport(
+        nodes=stored.changes,
+        revision=nodes.revision,
+        nodes_revision=nodes.revision,
+        tumor="absent",
+        message=" ".join([message, *stored.remarks]),
+        warnings=list(stored.remarks),
+    )
 
 
 def _nothing_new(stored: Stored, tumor: str) -> SubmissionReport:
     former: Revision = stored.former  # type: ignore[assignment]
-    message = f"Nothing has changed since revision {former.revision}."
-    number = former.revision
-    return SubmissionReport(stored.changes, number, number, tumor, message, unchanged=True)
+    message = " ".join([f"Nothing has changed since revision {former.revision}.", *stored.remarks])
+    number, warnings = former.revision, list(stored.remarks)
+    return SubmissionReport(stored.changes, number, number, tumor, message, warnings, unchanged=True)
 
 
 def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:
@@ -145,6 +155,16 @@ def _kept_apart(redrawn: int) -> list[str]:
     return [
         f"{redrawn} nodes that touch were redrawn and stay apart, each new voxel with the nearest one: to "
         "make one node of several, give it a segment of its own ('lymph node 1', the others in 'lymph node')."
+    ]
+
+
+def _shared(voxels: int) -> list[str]:
+    if not voxels:
+        return []
+    lie = "1 voxel lies" if voxels == 1 else f"{voxels} voxels lie"
+    return [
+        f"{lie} in several segments of nodes, and a voxel belongs to one node: it went to the first of them. "
+        "If another one was meant, erase it from the first and submit again."
     ]
 
 

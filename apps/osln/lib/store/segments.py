@@ -39,6 +39,7 @@ class Segments:
         mixed: Values of `nodes` that say nothing about single nodes: the only one, and segments without a
             number ("lymph node"), which hold any number of them.
         sources: Of a file of one layer, the value in the file of each value of `nodes`, that of 1 first.
+        shared: Voxels that several segments of nodes hold; each is in `nodes` with the first of them.
     """
 
     nodes: np.ndarray | None
@@ -47,6 +48,7 @@ class Segments:
     rejected: bool = False
     mixed: frozenset[int] = frozenset()
     sources: tuple[int, ...] = ()
+    shared: int = 0
 
 
 def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
@@ -58,8 +60,8 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
         tag: "final" (nodes, perhaps with the tumor) or "gtv" (the tumor only).
 
     Raises:
-        ValueError: A value without a known name, which says the known names and values, or segments that
-            say nothing about nodes or tumor.
+        ValueError: A value without a known name, which says the known names and values, segments that say
+            nothing about nodes or tumor, or a segment of nodes that lies in others as a whole.
     """
     values = [(i, int(v)) for i, layer in enumerate(file.layers) for v in np.unique(layer[layer != 0])]
     sent = _sent_names(label_info)
@@ -83,7 +85,7 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
     rejected = "rejected" in kinds.values()
     tumor = _mask(file, [key for key, kind in kinds.items() if kind == "tumor"])
     segments = [key for key, kind in kinds.items() if kind == "node"]
-    nodes = _values(file, segments)
+    nodes, shared = _values(file, segments)
     if tag == "gtv":
         if nodes is not None:
             raise ValueError("the tag 'gtv' holds the tumor only, this label has nodes; use the tag 'final'")
@@ -105,21 +107,40 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
         if len(segments) == 1 or not re.search(r"\d\s*$", names.get(key) or "")
     )
     sources = tuple(value for _, value in segments) if len(file.layers) == 1 else ()
-    return Segments(nodes, tumor, named, rejected, mixed, sources)
+    return Segments(nodes, tumor, named, rejected, mixed, sources, shared)
 
 
 def _mentions(kind: str, names: Collection[str]) -> bool:
     return any(NAMES[kind].fullmatch(name.strip()) for name in names)
 
 
-def _values(file: LabelFile, keys: list[tuple[int, int]]) -> np.ndarray | None:
-    """1 for the first of the segments, 2 for the second, ...; the first one's where segments overlap."""
+def _values(file: LabelFile, keys: list[tuple[int, int]]) -> tuple[np.ndarray | None, int]:
+    """1 for the first of the segments, 2 for the second, ...; and how many voxels several of them hold.
+
+    Raises:
+        ValueError: If nothing would be left of a segment.
+    """
     if not keys:
-        return None
+        return None, 0
     labels = np.zeros_like(file.layers[0], dtype=np.uint16)
-    for position, (layer, value) in reversed(list(enumerate(keys, start=1))):
-        labels[file.layers[layer] == value] = position
-    return labels
+    shared = np.zeros_like(labels, dtype=bool) if len(file.layers) > 1 else None
+    for position, (layer, value) in enumerate(keys, start=1):
+        inside = file.layers[layer] == value
+        # Within a layer nothing overlaps.
+        if shared is not None:
+            shared |= inside & (labels != 0)
+            inside &= labels == 0
+            if not inside.any():
+                raise ValueError(_nothing_left(file.names.get((layer, value), str(value))))
+        labels[inside] = position
+    return labels, 0 if shared is None else int(np.count_nonzero(shared))
+
+
+def _nothing_left(name: str) -> str:
+    return (
+        f"all of the segment {name!r} lies in other segments of nodes, a voxel belongs to one node: remove "
+        "it, or erase it from the others (in 3D Slicer: Segment Editor, Masking, allow no overlap)"
+    )
 
 
 def _mask(file: LabelFile, keys: list[tuple[int, int]]) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Which cases a store serves: every id and file name that comes from outside is checked here."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from lib.errors import NotReadyError, UnknownCaseError
 from lib.store.cases import TAGS, checked_tag, is_case_id, reason_against
 from lib.store.copied_labels import reason_not_fitting, stamp, without_ct
 from lib.store.viewing import ViewedStore
+from osln.dicom.served.uids import case_named
 from osln.files.images import split_suffix
 from osln.store.layout import check_case
 
@@ -95,10 +97,11 @@ class ServedStore(ViewedStore):
         found = {name: name for name in super()._list_files(path, patterns) if (folder / name).is_file()}
         if folder != self.root:
             return found
-        refused = {}
+        cases, refused = [split_suffix(name)[0] for name in found], {}
         for name in found:
-            if reason := reason_against(folder / name):
-                refused[split_suffix(name)[0]] = reason
+            case = split_suffix(name)[0]
+            if reason := reason_against(folder / name) or _taken(case, cases):
+                refused[case] = reason
         for case in sorted(refused.keys() - self._refused.keys()):
             logger.warning("Case left out: %s", refused[case])
         self._refused = refused
@@ -143,3 +146,10 @@ class ServedStore(ViewedStore):
                 label.info[MISFIT] = reason
                 logger.warning("Case %s: %s", case, reason)
         return changed
+
+
+def _taken(name: str, cases: Iterable[str]) -> str | None:
+    """Why a file cannot be a case whose name viewers have for another one; None if they have not."""
+    if (case := case_named(name, cases)) is None:
+        return None
+    return f"{name} cannot be a case, rename it: viewers call the case {case} by that UID"

@@ -41,7 +41,12 @@ def sent_review(params: dict[str, Any], sent: Segments, tag: str) -> dict[str, A
 def notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
     """What the index says of a label, without the review: the index is written whole with each change."""
     told = {key: value for key, value in params.items() if key != "review"}
-    return {**told, "revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    return told | about(revision)
+
+
+def about(revision: Revision) -> dict[str, Any]:
+    """What the index says of any label."""
+    return {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
 
 
 def rejected_values(info: dict[str, Any]) -> list[int]:

@@ -52,12 +52,12 @@ class ViewedStore(StoreIndex):
         return [*self._datastore.objects, *self._refused]
 
     def _named(self, name: str) -> str:
-        """The case that a UID names; anything else stays as it is.
+        """The case that a UID names, also where a file has that name; anything else stays as it is.
 
         Raises:
             GoneError: If it is neither the study nor a series as its file is now.
         """
-        case = None if self._there(name) else case_named(name, self._all_cases())
+        case = case_named(name, self._all_cases())
         if case is not None and name != study_uid(case) and case not in self._refused:
             series_named(self._served(case), case, series_part(name))
         return case or name

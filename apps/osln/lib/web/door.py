@@ -1,8 +1,8 @@
 """The door of the server: which addresses, host names, web pages and people are let in, before any route.
 
 Without accounts only programs of this computer are answered. A page of another origin is never answered,
-whatever the browser it runs in can reach (cross-site requests, DNS rebinding), unless its origin is
-configured. With accounts every request needs one, and its role decides what it may do.
+whatever the browser it runs in can reach (cross-site requests, DNS rebinding). With accounts every request
+needs one, and its role decides what it may do.
 """
 
 import ipaddress
@@ -29,6 +29,9 @@ LONGEST_ADDRESS = 64
 OPEN = re.compile(r"/(login|auth/?|auth/token/?|favicon\.ico)")
 """Answered without an account: how to get in."""
 
+LOGS_IN = "osln_logs_in"
+"""In the state of a request, the name of the account that a login is for."""
+
 TWO_PARTS = ("auth", "batch", "datastore", "infer", "osln", "train")
 """Routes whose second part is a word of the program, too."""
 
@@ -36,14 +39,19 @@ NEEDED = (
     ("admin", "*", r"/(logs|reload)(/.*)?"),
     # The second is MONAI Label's older address of the first.
     ("admin", "DELETE", r"/datastore/(image/?)?"),
-    ("admin", "PUT DELETE", r"/model/.*"),
     ("reviewer", "POST DELETE", r"/(train|batch|scoring)(/.*)?"),
     ("reviewer", "DELETE", r"/datastore/.*"),
     ("reviewer", "POST", r"/osln/(models|history)/.*"),
     # A target that is no path ("*", "http://...") leads to no route, which is then told.
-    ("annotator", "*", r".*"),
+    ("annotator", "GET HEAD OPTIONS", r".*"),
+    ("annotator", "POST", r"/(activelearning|infer|proxy/dicom)/.*|/logout"),
+    ("annotator", "PUT", r"/datastore/.*"),
+    ("annotator", "PUT DELETE", r"/session/.*"),
+    ("annotator", "POST PUT DELETE", r"/osln/(draft|jobs|lease|skip)(/.*)?"),
+    # Also what changes something in a way that nobody thought of.
+    ("admin", "*", r".*"),
 )
-"""Least role for a method and path; the first line that fits decides."""
+"""Least role for a method and path; the first line that fits decides. Paths have no prefix (`house_of`)."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +60,12 @@ class House:
 
     Attributes:
         names: Host names and addresses by which the server is asked, in small letters.
-        origins: Other origins whose pages may ask it, for instance "https://viewer.hospital".
         logins: Who is logged in; None: there are no accounts, and only this computer is answered.
         audit: Where changes and logins are noted.
         open_to_all: Answer other computers without accounts; somebody has said so in words.
     """
 
     names: Collection[str] = LOOPBACK_NAMES
-    origins: Collection[str] = ()
     logins: Logins | None = None
     audit: AuditLog = field(default_factory=lambda: AuditLog(None))
     open_to_all: bool = False
@@ -93,6 +99,8 @@ class Door:
             self._note(scope, account, refused.status_code)
             return await refused(scope, receive, send)
         token = asking.set(account)
+        # Shared with the routes of the login, which learn there who asks.
+        scope.setdefault("state", {})
         try:
             await self._app(scope, receive, self._noting(scope, account, send))
         finally:
@@ -110,7 +118,8 @@ class Door:
         # Whoever only looks, and is not let in, could fill the disk with lines.
         if scope["method"] not in SAFE or (account is not None and status == 403):
             what = f"{scope['method']} {route_of(scope['path'])}"
-            self._house.audit.add(account.name if account else "", what, _address(scope), status)
+            who = scope.get("state", {}).get(LOGS_IN) or (account.name if account else "")
+            self._house.audit.add(who, what, _address(scope), status)
 
 
 def refusal(scope: Scope, headers: dict[str, str], account: Account | None, house: House) -> Response | None:
@@ -134,7 +143,7 @@ def refusal(scope: Scope, headers: dict[str, str], account: Account | None, hous
             f"this server is not called {host[:100]!r}: it answers to {', '.join(house.names)}; "
             "another name is given to it with --public-name NAME",
         )
-    if reason := _foreign_page(scope["method"], headers, house):
+    if reason := _foreign_page(scope["method"], headers):
         return _told(403, reason)
     if house.logins is None or OPEN.fullmatch(scope["path"]):
         return None
@@ -166,16 +175,13 @@ def route_of(path: str) -> str:
     return "/" + "/".join(part if re.fullmatch(r"[a-z_-]{1,40}", part) else "..." for part in parts[:count])
 
 
-def _foreign_page(method: str, headers: dict[str, str], house: House) -> str | None:
+def _foreign_page(method: str, headers: dict[str, str]) -> str | None:
     """Why a request that a browser sends for a page of another origin is refused; None for all others."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "")
     # A proxy with TLS asks by http for a page that the browser got by https: names and port decide.
     own = origin is None or origin.partition("://")[2] == headers.get("host", "")
-    if not own and origin not in house.origins:
-        return (
-            f"a page of another origin ({str(origin)[:100]}) asked: only pages of this server may; another "
-            "one is let in with MONAI_LABEL_CORS_ORIGINS"
-        )
+    if not own:
+        return f"a page of another origin ({str(origin)[:100]}) asked: only pages of this server may"
     # A link from elsewhere may be followed; a page elsewhere may not fetch, embed or post.
     if origin is None and site in ("cross-site", "same-site"):
         if method != "GET" or headers.get("sec-fetch-mode") != "navigate":

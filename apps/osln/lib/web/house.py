@@ -9,7 +9,6 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from monailabel.config import settings
-from starlette.middleware import Middleware
 
 from lib.web.door import LOOPBACK_NAMES, Door, House
 from lib.web.login_routes import routes
@@ -44,13 +43,20 @@ def house_of(access: Access, studies: Path | None, argv: Sequence[str] | None = 
         argv: Command line of the server, which names the address that it listens on.
 
     Raises:
-        ValueError: If the file of accounts lies in the store, cannot be believed, or holds none.
+        ValueError: If addresses shall have a prefix, or the file of accounts lies in the store, cannot be
+            believed, or holds none.
     """
-    asked = (_listens_on(sys.argv if argv is None else argv), *access.public_names)
-    origins = tuple(str(origin).rstrip("/") for origin in settings.MONAI_LABEL_CORS_ORIGINS)
+    argv = sys.argv if argv is None else argv
+    if settings.MONAI_LABEL_API_STR or _said(argv, "--root_path", "--root-path"):
+        # Roles, limits and the pages go by the paths as they are.
+        raise ValueError(
+            "MONAI_LABEL_API_STR and --root_path put a prefix before all addresses, which cannot be here: "
+            "leave both away, and give it a name of its own behind a proxy (--public-name NAME)"
+        )
+    asked = (_said(argv, "--host", "-i"), *access.public_names)
     named = dict.fromkeys((*LOOPBACK_NAMES, *(name.lower() for name in asked if name not in ANY_ADDRESS)))
     if access.users is None:
-        return House(tuple(named), origins, open_to_all=access.open_to_all)
+        return House(tuple(named), open_to_all=access.open_to_all)
     users = UsersFile(access.users)
     if studies is not None and users.path.resolve().is_relative_to(studies.resolve()):
         raise ValueError(
@@ -62,7 +68,7 @@ def house_of(access: Access, studies: Path | None, argv: Sequence[str] | None = 
             f"{users.path}"
         )
     audit = AuditLog(users.path.with_name(f"{users.path.stem}-audit.log"))
-    return House(tuple(named), origins, Logins(users), audit)
+    return House(tuple(named), Logins(users), audit)
 
 
 def install(app: FastAPI, house: House) -> None:
@@ -81,23 +87,15 @@ def install(app: FastAPI, house: House) -> None:
     app.router.routes[0:0] = added
     # MONAI Label lets pages of any origin ask with the browser's credentials.
     app.user_middleware = [one for one in app.user_middleware if one.cls is not CORSMiddleware]
-    if house.origins:
-        allowed = Middleware(
-            CORSMiddleware,
-            allow_origins=list(house.origins),
-            allow_credentials=True,
-            allow_methods=["*"],
-            allow_headers=["*"],
-        )
-        app.user_middleware.insert(0, allowed)
     app.middleware_stack = Door(app.build_middleware_stack(), house)
     app.state.osln_door = True
 
 
-def _listens_on(argv: Sequence[str]) -> str:
+def _said(argv: Sequence[str], *options: str) -> str:
+    """What a command line says for an option, "" if nothing; names may be cut short, as argparse has it."""
     for argument, following in pairwise([*argv, ""]):
-        if argument in ("--host", "-i"):
-            return following
-        if argument.startswith("--host="):
-            return argument.partition("=")[2]
+        name, equals, value = argument.partition("=")
+        cut_short = name.startswith("--") and len(name) > 2
+        if any(name == option or (cut_short and option.startswith(name)) for option in options):
+            return value if equals else following
     return ""

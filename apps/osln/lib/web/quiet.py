@@ -16,7 +16,7 @@ LOGGERS = {
     "monailabel.utils.sessions": logging.WARNING,
     # The whole command line with the request in it, and the search path twice.
     "monailabel.utils.async_tasks": logging.WARNING,
-    # Names of the modules that a reload takes away.
+    # Names of the modules and classes that it finds.
     "monailabel.utils.others.class_utils": logging.WARNING,
     # One line per request to a PACS.
     "dicomweb_client": logging.WARNING,

@@ -4,12 +4,15 @@ The stock routes meet such requests somewhere deep: a null byte in a name ends i
 writing of the very reply that refuses it. Errors behind this stay errors, with their traceback in the log.
 """
 
+import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import starlette.requests
 from fastapi import FastAPI, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import UploadFile as StarletteUpload
+from starlette.formparsers import FormParser, MultiPartParser
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
@@ -20,7 +23,17 @@ from lib.web.door import ASGI, OPEN, Scope, Send
 
 WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 WITH_FILES = "multipart/"
-"""Spooled to the disk by the routes; everything else is held in memory and limited here."""
+TAKING_FILES = (
+    ("PUT", r"/datastore/(image|label)?"),
+    ("PUT", r"/session/"),
+    ("POST", r"/infer/(wsi_v2/)?[^/]+"),
+    ("PUT", r"/model/.+"),
+    # Nothing is read of what somebody wants to store on a PACS: it is refused.
+    ("POST", r"/proxy/dicom/.*"),
+)
+"""Routes that spool multipart bodies to the disk; everything else is held in memory and limited here."""
+MOST_FIELDS = 16
+"""Texts of a form; each may be as long as a body of JSON."""
 NO_JSON = ("application/x-www-form-urlencoded", "application/octet-stream", "application/dicom;", WITH_FILES)
 LONGEST_LOGIN = 16 * 1024
 """Bytes of whatever comes to the addresses that are answered without an account."""
@@ -43,6 +56,24 @@ def install(app: FastAPI, idle_seconds: float) -> None:
         checks = [Middleware(Arriving, idle_seconds=idle_seconds), Middleware(Refusing)]
         app.user_middleware += [*checks, Middleware(Noticing)]
     app.add_exception_handler(RequestValidationError, _told)
+    # FastAPI makes its forms of these two; not all of its versions can be told a limit.
+    starlette.requests.MultiPartParser, starlette.requests.FormParser = Parts, Fields
+
+
+class Parts(MultiPartParser):
+    """A form with files, whose texts may be as long as `LONGEST`: reviews and notes come in them."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.max_part_size, self.max_fields = LONGEST, MOST_FIELDS
+
+
+class Fields(FormParser):
+    """A form without files; limits as `Parts`."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.max_part_size, self.max_fields = LONGEST, MOST_FIELDS
 
 
 class Refusing:
@@ -120,7 +151,18 @@ def _most(scope: Scope) -> int | None:
         return LONGEST_LOGIN
     if (scope["method"], scope["path"].rstrip("/")) == OWN_BODY:
         return None
-    return None if _kind(scope).startswith(WITH_FILES) else LONGEST
+    spooled = _kind(scope).startswith(WITH_FILES) and takes_files(scope["method"], scope["path"])
+    return None if spooled else LONGEST
+
+
+def takes_files(method: str, path: str) -> bool:
+    """Whether a route spools what is uploaded to the disk.
+
+    Args:
+        method: Of the request.
+        path: Of the request.
+    """
+    return any(method == one and re.fullmatch(pattern, path) for one, pattern in TAKING_FILES)
 
 
 async def _body(receive: Receive, most: int) -> bytes | None:

@@ -77,7 +77,7 @@ def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
         modules = [module for module in modules if module is not server.login]
     keep_with_request(modules)
     modules = [*own, *modules]
-    unfrozen = shadow(app, modules, prefix=server.settings.MONAI_LABEL_API_STR)
+    unfrozen = shadow(app, modules)
     for module in [*modules, *_task_modules()]:
         if hasattr(module, "app_instance"):
             module.app_instance = _one_at_a_time(module.app_instance)
@@ -89,13 +89,12 @@ def unfreeze(app: FastAPI, own: Sequence[ModuleType] = ()) -> list[str]:
     return left
 
 
-def shadow(app: FastAPI, modules: Sequence[Any], prefix: str = "") -> set[tuple[str, str]]:
+def shadow(app: FastAPI, modules: Sequence[Any]) -> set[tuple[str, str]]:
     """Adds the threaded versions of the modules' routes in front of all routes of `app`.
 
     Args:
         app: The server.
         modules: Each with an `APIRouter` named `router`; the last part of its name decides the group.
-        prefix: With which the routers were included.
 
     Returns:
         (path, method) of what was shadowed.
@@ -120,7 +119,7 @@ def shadow(app: FastAPI, modules: Sequence[Any], prefix: str = "") -> set[tuple[
             )
             done |= {(route.path, method) for method in route.methods}
     before = len(app.router.routes)
-    app.include_router(router, prefix=prefix)
+    app.include_router(router)
     # Recent FastAPI keeps an included router as one entry, older ones copy its routes: both are moved.
     added = app.router.routes[before:]
     del app.router.routes[before:]

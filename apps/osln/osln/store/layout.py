@@ -13,6 +13,8 @@ from osln.store.parts import part_of
 from osln.store.revisions import label_revisions
 
 CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+OF_THE_STORE = ("import", "outbox", "pacs", "splits.json", "splits.json.lock")
+"""What lies in `.osln` beside the folders of the cases; names that begin with a point are no ids anyway."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,18 @@ def check_case(case: str) -> str:
     """The id itself if it is fit to be a file name.
 
     Raises:
-        ValueError: If it holds anything but letters, digits, ".", "_" and "-", or could leave a folder.
+        ValueError: If it holds anything but letters, digits, ".", "_" and "-", could leave a folder, or is a
+            name of `OF_THE_STORE`, in small letters or large ones: file systems may not tell them apart.
     """
     if not CASE_PATTERN.fullmatch(case) or ".." in case:
         raise ValueError(
             f"{case!r} is not a case id: expected up to 128 letters, digits, '.', '_' or '-', beginning "
             "with a letter or digit and without '..'"
+        )
+    if case.lower() in OF_THE_STORE:
+        raise ValueError(
+            f"{case!r} cannot be a case id: the store keeps something of its own under that name; take "
+            "another one"
         )
     return case
 

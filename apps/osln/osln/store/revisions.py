@@ -8,7 +8,8 @@ stored before there were such maps. What the annotator decided about each candid
 voxels.
 
 Order of writing: nodes, review, label, metadata, the prepared copy, head, and last the rename of the copy. A
-crash or a full disk at any point leaves the former head and the former final label as they were.
+crash or a full disk at any point before the head leaves the former head and the former final label as they
+were; after it, the next visit or the next start (`osln.store.settling`) puts the copy in its place.
 """
 
 import errno
@@ -23,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from isal import igzip
 
 from osln.files.images import write_atomically
+from osln.store.final_copy import FinalCopy
 from osln.store.reviews import in_part, undecided_count
 from osln.store.revision import Revision as Revision
 from osln.store.revision import read_revision
@@ -57,11 +58,16 @@ class Revisions:
     Args:
         folder: Where the revisions lie; made on the first write.
         final: The copy of the head that others read; ends with .nii.gz.
+
+    Attributes:
+        remarks: What a person should know of the last writing besides that it was done.
     """
 
     def __init__(self, folder: str | Path, final: str | Path) -> None:
         self.folder = Path(folder)
         self.final = Path(final)
+        self.remarks: list[str] = []
+        self._copy = FinalCopy(self.final)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -124,11 +130,13 @@ class Revisions:
         path = self._file(number, REVIEW)
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or not isinstance(found.get("candidates"), list):
+                raise ValueError("expected an object with a list of candidates")
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise ValueError(f"{path} is not a review ({error}); restore it from a backup") from error
-        return dict(found)
+        return found
 
     def submit(
         self,
@@ -199,6 +207,12 @@ class Revisions:
         except OSError as error:
             # The head decides: this revision is stored, and `settle` ends what is left.
             logger.warning("%s holds revision %d, its copy is old: %s", self.folder, revision.revision, error)
+            name = f"{self.final.parent.name}/{self.final.name}"
+            self.remarks.append(
+                f"Revision {revision.revision} is stored, but {name}, which "
+                f"trainings read, could not be replaced ({error.strerror}): it is the former label until the "
+                "case is submitted again or the server starts again."
+            )
         return revision
 
     def check_base(self, expected: int | None) -> None:
@@ -222,10 +236,10 @@ class Revisions:
                 write_atomically(path, content)
             write_atomically(label, data)
             write_atomically(described, metadata)
-            write_atomically(self._prepared, data)
+            write_atomically(self._copy.prepared, data)
             write_atomically(self.folder / "head.json", metadata)
         except OSError as error:
-            for path in (*further, label, described, self._prepared):
+            for path in (*further, label, described, self._copy.prepared):
                 path.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
@@ -238,50 +252,42 @@ class Revisions:
         """Finishes an interrupted write and adopts a final file that somebody else put there.
 
         A final file whose checksum is not the head's was changed past the server (copied by hand, or stored
-        before there were revisions). It becomes a revision of its own, so that it is never lost.
-        Call it inside `lock()`, before anything is written.
+        before there were revisions). It becomes a revision of its own, so that it is never lost. One that is
+        no image (half of a copy, for instance) does not: it stays, and is kept aside when a label takes its
+        place. Call it inside `lock()`, before anything is written.
 
         Returns:
             The adopted revision, None if nothing had to be adopted.
         """
-        head = self.head()
-        if self._prepared.exists():
-            if head is not None and head.sha256 == _sha256(self._prepared):
-                self._publish()
-            else:
-                self._prepared.unlink()
+        head, prepared = self.head(), self._copy.prepared
+        ours = {head.sha256} if head else set()
+        pending = prepared.exists() and _sha256(prepared) in ours
+        if pending and head is not None and head.base is not None:
+            # The copy of the head was not put in place: the one before it may still lie there.
+            before = read_revision(self._file(head.base, ".json"))
+            ours |= {before.sha256} if before else set()
+        plain, final = self._copy.found(ours)
+        if pending and final is None:
+            self._publish()
+        elif not pending:
+            prepared.unlink(missing_ok=True)
+        if plain is not None and final is None and head is not None and self.final.is_file():
+            # Of twins the compressed one stays the head: it is the one that others read.
+            final = self._file(head.revision, ".nii.gz").read_bytes()
         adopted = None
-        for data in self._found():
-            head = self.head()
-            if self._prepared.exists():
-                # What was adopted just now could not be put in place: the file there is older than the head.
-                break
-            if head is None or head.sha256 != hashlib.sha256(data).hexdigest():
+        for data in (plain, final):
+            if data is not None:
                 adopted = self.submit(data, by="unknown", source="external")
+        if self.final.is_file():
+            self._copy.remove_plain()
         return adopted
 
     def remove_final(self) -> None:
         """Takes the final file away; the revisions stay. Call it inside `lock()`, after `settle()`."""
-        self.final.unlink(missing_ok=True)
-        self._plain.unlink(missing_ok=True)
-
-    @property
-    def _prepared(self) -> Path:
-        return self.final.with_name(f".{self.final.name}.next")
-
-    @property
-    def _plain(self) -> Path:
-        return self.final.with_name(self.final.name.removesuffix(".gz"))
-
-    def _found(self) -> list[bytes]:
-        # The compressed file comes last and so becomes the head: it is the one that others read.
-        found = [igzip.compress(self._plain.read_bytes())] if self._plain.is_file() else []
-        return found + ([self.final.read_bytes()] if self.final.is_file() else [])
+        self.remarks += self._copy.remove()
 
     def _publish(self) -> None:
-        self._prepared.replace(self.final)
-        # A label left uncompressed would be the twin name of the one just stored.
-        self._plain.unlink(missing_ok=True)
+        self.remarks += self._copy.publish()
 
     def _file(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:04d}{suffix}"

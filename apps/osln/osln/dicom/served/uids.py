@@ -18,6 +18,8 @@ PART = 2**22
 NAMESPACE = uuid.UUID("0f5be9a5-7a6c-5d42-9d0b-1c4e8c1f6b0e")
 FORMAT = 1
 """Counts up when the same file gives other images than before: browsers keep them for ever."""
+UID_ROOT = "2.25."
+"""Of UIDs that are made of a UUID: ours, and those of others."""
 CT, PET = "1", "2"
 ROOT_PARTS, SERIES_PARTS = 3, 5
 """Of a UID: what names the case, and what names the series."""
@@ -26,7 +28,7 @@ ROOT_PARTS, SERIES_PARTS = 3, 5
 @lru_cache(maxsize=65536)
 def study_uid(case: str) -> str:
     """UID of the study of a case."""
-    return f"2.25.{uuid.uuid5(NAMESPACE, case).int}"
+    return f"{UID_ROOT}{uuid.uuid5(NAMESPACE, case).int}"
 
 
 def series_uid(case: str, kind: str, checksum: int) -> str:
@@ -47,7 +49,7 @@ def frame_uid(case: str) -> str:
 
 def case_named(uid: str, cases: Iterable[str]) -> str | None:
     """The case that a UID of a study, a series or an image belongs to; None if it is none of these."""
-    if not uid.startswith("2.25."):
+    if not uid.startswith(UID_ROOT):
         return None
     root = ".".join(uid.split(".")[:ROOT_PARTS])
     return next((case for case in cases if study_uid(case) == root), None)

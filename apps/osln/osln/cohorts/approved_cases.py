@@ -15,6 +15,7 @@ from osln.store.approved import approved_cases, approved_study
 from osln.store.layout import StorePaths, companions, file_marks, read_image
 from osln.store.parts import partial_cases
 from osln.store.splits import FOLDS, assign, folds
+from osln.store.twins import apart
 from osln.weights.checkpoint import trained_on
 
 LEAST = {"train": FOLDS, "validation": 2, "test": 2}
@@ -79,7 +80,9 @@ class StoreCohort:
                 f"further cases, or write their splits into .osln/splits.json (docs/experiments.md){told}"
             )
         _refuse_empty(root, splits, found)
-        _refuse_twins(by_case, found)
+        if twins := apart(root, by_case):
+            # He would be tested on by what has learned from him.
+            raise ValueError(next(iter(twins.values())))
         grid = (column_file.FORMAT, preset.spacing_mm, preset.window, *["prefilter"] * preset.prefilter)
         marks = {
             case: hashlib.sha256(repr((case, grid, file_marks(found[case]))).encode()).hexdigest()[:16]
@@ -128,7 +131,7 @@ class StoreCohort:
 
     def unseen_part(self, case: str) -> tuple[str, ...]:
         """The case's fold."""
-        return next(tuple(part) for part in folds(self.splits["train"]) if case in part)
+        return next(tuple(part) for part in folds(self.root, self.splits["train"]) if case in part)
 
 
 def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapping[str, StorePaths]) -> None:
@@ -143,38 +146,6 @@ def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapp
                 f"none of the {len(cases)} {split} patients of {root} has a node: there is nothing to learn "
                 "or to measure; approve cases with nodes"
             )
-
-
-def _refuse_twins(splits: Mapping[str, str], found: Mapping[str, StorePaths]) -> None:
-    """One patient under two ids would be tested on by what has learned from him."""
-    groups = [list(splits)]
-    # Whole files are read only where the beginning is the same as another one's.
-    for mark in (lambda path: path.stat().st_size, _beginning, _content):
-        marked: dict[object, list[str]] = {}
-        for number, cases in enumerate(groups):
-            for case in cases:
-                marked.setdefault((number, mark(found[case].ct)), []).append(case)
-        groups = [cases for cases in marked.values() if len(cases) > 1]
-    for first, *others in groups:
-        for other in others:
-            if splits[other] != splits[first]:
-                raise ValueError(
-                    f"the cases {first} ({splits[first]}) and {other} ({splits[other]}) have the same CT: is "
-                    "it one patient under two names? Keep one of them"
-                )
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(1 << 20)
-
-
-def _content(path: Path) -> bytes:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 24):
-            found.update(part)
-    return found.digest()
 
 
 def _lacks(paths: StorePaths) -> str | None:

@@ -14,6 +14,7 @@ from osln.rows.experiments import Preset
 from osln.store.approved import approved_cases, approved_study
 from osln.store.layout import StorePaths, companions, file_marks, read_image
 from osln.store.parts import partial_cases
+from osln.store.patients import by_patient
 from osln.store.splits import FOLDS, assign, folds
 from osln.store.twins import apart
 from osln.weights.checkpoint import trained_on
@@ -59,7 +60,8 @@ class StoreCohort:
 
         Raises:
             ValueError: There is no store or no approved case, an approved label has no CT, two files share a
-                case's id, a split has too few cases, or none of them has a node.
+                case's id, a split has too few patients, or none of them has a node, or one patient is in two
+                splits.
         """
         if not root.is_dir():
             raise ValueError(f"{root} is no folder: give a store (sample-datastore/README.md), or --phantoms")
@@ -72,8 +74,9 @@ class StoreCohort:
         usable = [case for case in approved if case not in reasons]
         by_case = assign(root, usable)
         splits = {split: tuple(case for case in usable if by_case[case] == split) for split in LEAST}
-        if few := [split for split, least in LEAST.items() if len(splits[split]) < least]:
-            counts = ", ".join(f"{len(splits[split])} {split} (at least {LEAST[split]})" for split in LEAST)
+        patients = {split: len(by_patient(root, cases)) for split, cases in splits.items()}
+        if few := [split for split, least in LEAST.items() if patients[split] < least]:
+            counts = ", ".join(f"{patients[split]} {split} (at least {LEAST[split]})" for split in LEAST)
             told = "".join(f"; left out {case}: {reason}" for case, reason in reasons.items())
             raise ValueError(
                 f"{root} is too small for its splits, too few are for {' and '.join(few)}: {counts}. Approve "

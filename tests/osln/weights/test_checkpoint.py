@@ -199,7 +199,6 @@ def test_files_of_another_kind_are_refused_in_words(tmp_path, change, words):
         (lambda one: one.to(torch.int8), "no plain array"),
         (lambda one: one.to_sparse(), "no plain array"),
         (lambda one: one.to("meta"), "no plain array"),
-        (lambda one: torch.quantize_per_tensor(one.float(), 0.1, 0, torch.qint8), "no plain array"),
     ],
 )
 def test_weights_that_are_no_numbers_of_the_network_are_refused(change, words):

@@ -93,7 +93,8 @@ class OslnApp(MONAILabelApp):
     def init_trainers(self) -> dict[str, Any]:
         chosen = self.configuration
         folder = self._datastore.root
-        return trainers.build(folder, chosen.models, chosen.preset, chosen.devices, chosen.tagger)
+        place = (folder, chosen.models, chosen.preset, chosen.devices, chosen.tagger)
+        return trainers.build(*place, fetches=pacs_settings.is_pacs(self._given))
 
     def init_strategies(self) -> dict[str, Any]:
         return strategies.build(

@@ -1,5 +1,6 @@
 """A store of small patients with approved labels, and networks that find every bright ball in it."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from osln.retraining import candidate_cache
 from osln.rows.experiments import ENSEMBLE, PRESETS, Preset
+from osln.store.patients import import_folder
 from osln.store.splits import assign
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
@@ -116,3 +118,11 @@ class BrightnessTags:
         centers = np.stack([lesions[:, :2].mean(axis=1), lesions[:, 2:4].mean(axis=1), lesions[:, 4]], axis=1)
         at = np.round(ct.grid.mm_to_index(centers)).astype(int)
         return np.repeat(ct.array[tuple(at.T)][:, None], 171, axis=1).astype(np.float32) / 100
+
+
+def of_patient(root: Path, patient: str, *cases: str) -> None:
+    """Notes as the import does that these cases are one patient's."""
+    folder = import_folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        (folder / f"{case}.json").write_text(json.dumps({"case": case, "patient": patient}))

@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from lib.models import trainers
 from osln.learning.fit import Progress
 from osln.rows.experiments import SERVED_SEGMENTERS
-from osln.store.splits import assign
+from osln.store.splits import assign, stored_splits
 from osln.weights.model_store import ModelStore
 from small import store as small_store
 
@@ -135,6 +135,7 @@ def test_a_training_without_a_case_to_learn_from_is_refused_before_it_starts(tra
     with pytest.raises(ValueError, match="no approved label: review a case"):
         trainer.check_cases()
     assign(tmp_path / "studies", ["a"])
+    small_store.make_case(tmp_path / "studies", "a")
     table = tmp_path / "studies" / ".osln" / "splits.json"
     for split, enough in (("validation", False), ("train", True)):
         table.write_text(json.dumps({"seed": 0, "cases": {"a": split}}))
@@ -144,6 +145,16 @@ def test_a_training_without_a_case_to_learn_from_is_refused_before_it_starts(tra
         else:
             with pytest.raises(ValueError, match="of 1, 1 are kept for validation and test"):
                 trainer.check_cases()
+
+
+def test_a_label_without_a_ct_is_none_to_train_with_but_where_images_are_fetched(trainer, tmp_path):
+    studies = tmp_path / "studies"
+    small_store.write(studies / "labels" / "final" / "lonely.nii.gz", small_store.tumor())
+    with pytest.raises(ValueError, match="left out were lonely: labels/final has a label of it, but no case"):
+        trainer.check_cases()
+    given = (studies, tmp_path / "models", "demo", ("cpu",))
+    trainers.build(*given, fetches=True)["ct-distal"].check_cases()
+    assert stored_splits(studies) == {}, "a look decides nothing"
 
 
 def test_before_the_first_training_there_are_no_stats(trainer):

@@ -127,8 +127,9 @@ def test_the_curve_is_that_of_the_version_it_was_measured_with(client, app):
     assert client.get("/osln/quality").json()["froc"] is None
     version = store.published("local-ct")
     points = [{"fp_per_patient": 1.0, "threshold": 0.7, "sensitivity": 0.5}]
-    store.set_thresholds("local-ct", {"1": 0.7}, points)
+    store.set_thresholds("local-ct", {"1": 0.7}, points, patients=12)
     told = client.get("/osln/quality").json()["froc"]
+    assert told["patients"] == 12, "of the measurement, whatever the training was validated on"
     assert (told["network"], told["version"], told["points"]) == ("local-ct", version.name, [[1.0, 0.5]])
     store.publish("local-ct", store.add(untrained("local-ct", seed=1)).name)
     assert client.get("/osln/quality").json()["froc"] is None

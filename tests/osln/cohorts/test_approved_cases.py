@@ -42,7 +42,7 @@ def test_a_case_is_prepared_once_with_its_nodes_as_instances(opened, monkeypatch
 
 def test_the_networks_asked_for_a_training_patient_have_not_seen_its_fold(opened):
     parts = {opened.unseen_part(case) for case in opened.cases("train")}
-    assert sorted(map(list, parts)) == sorted(folds(opened.cases("train")))
+    assert sorted(map(list, parts)) == sorted(folds(opened.root, opened.cases("train")))
     assert all(case in opened.unseen_part(case) for case in opened.cases("train"))
 
 

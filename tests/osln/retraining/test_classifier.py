@@ -223,6 +223,47 @@ def test_what_somebody_put_to_use_during_the_training_stays(root, models, gate, 
     assert models.worse_than_none("glnet") is None
 
 
+@pytest.mark.parametrize("better", [True, False])
+def test_on_candidates_of_a_stage_one_that_is_not_there_any_more_nothing_is_decided(
+    root, models, gate, monkeypatch, better
+):
+    before = former(models)
+    gate["stage one"] = 0.2 if better else 0.7
+    real = classifier_retraining.train_classifier
+
+    def train(*given, **options):
+        published(models, untrained("ct-distal", seed=1))
+        return real(*given, **options)
+
+    monkeypatch.setattr(classifier_retraining, "train_classifier", train)
+    report = retrain_classifier(root, models, "glnet", tagger_path="t", cross_fit=False)
+
+    assert not report.published and models.published("glnet").name == before.name
+    assert "not published: stage one was replaced meanwhile" in report.sentence
+    assert models.worse_than_none("glnet") is None and not models.is_measured("glnet")
+
+
+def test_a_stage_one_that_is_replaced_while_points_are_measured_keeps_the_version_out_of_use(
+    root, models, gate, monkeypatch
+):
+    former(models)
+    used = models.weights_of("glnet")
+    made = classifier_retraining._ClassifierRound.renew
+
+    def renew(self, store, checkpoint, compared):
+        models.set_thresholds("lf-stratified", {"0.15": 0.5})
+        return made(self, store, checkpoint, compared)
+
+    monkeypatch.setattr(classifier_retraining._ClassifierRound, "renew", renew)
+    report = retrain_classifier(root, models, "glnet", tagger_path="t", cross_fit=False)
+
+    assert not report.published and "stage one was replaced meanwhile" in report.sentence
+    kept = json.loads((models.root / "published.json").read_text())["measured"]["glnet"]
+    # Filed under where stage one handed over when the candidates were made.
+    new = next(one for one in models.versions("glnet") if one.name == report.version)
+    assert [one["weights"] for one in kept] == [used | {"glnet": new.sha256}]
+
+
 def test_a_worse_version_is_stored_and_not_published(root, models, gate):
     before = former(models)
     gate["new"] = 0.4

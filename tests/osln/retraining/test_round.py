@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from osln.retraining import round as rounds
+from osln.retraining.eligible import Eligible
 from osln.retraining.round import Round
 from osln.retraining.seen import cases_seen
 from osln.retraining.settings import Settings
@@ -70,8 +71,7 @@ def models(tmp_path):
 def idle(tmp_path, models, monkeypatch):
     """Makes a round over five approved cases, three of them to learn from."""
     splits = {"a": "validation", "b": "test", "d": "train", "f": "train", "g": "train"}
-    monkeypatch.setattr(rounds, "approved_cases", lambda root: list(splits))
-    monkeypatch.setattr(rounds, "assign", lambda root, cases: splits)
+    monkeypatch.setattr(rounds, "eligible", lambda root, store, judges: Eligible(splits, frozenset(), {}))
     monkeypatch.setattr(rounds, "phantoms", lambda root, cases: {"g"} & set(cases))
     monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 1)
 

@@ -59,7 +59,9 @@ def test_score_thresholds_of_few_patients_do_not_replace_those_of_many(tmp_path)
     )
     assert models.thresholds("glnet")["0.5"] == 0.75
     other = scored([0.5], [True])
-    assert "9 validation patients are too few" in set_score_thresholds(models, "glnet", [other] * 9)
+    assert "9 validation patients with nodes are too few" in set_score_thresholds(
+        models, "glnet", [other] * 9
+    )
     assert models.thresholds("glnet")["0.5"] == 0.75
     assert set_score_thresholds(models, "glnet", [other] * 10).endswith("were set on 10 validation patients")
     assert models.thresholds("glnet")["0.5"] == 0.5
@@ -94,9 +96,21 @@ def test_the_curve_says_what_share_of_the_nodes_each_score_finds():
     ]
 
 
-def test_few_patients_or_none_with_a_node_have_no_curve():
-    assert operating_curve([scored([0.5], [True])] * 9) == []
-    assert operating_curve([scored([0.5], [False], 0)] * 10) == []
+def test_few_patients_with_a_node_have_no_curve_however_many_have_none():
+    without = [scored([0.5], [False], 0)] * 10
+    assert operating_curve([scored([0.5], [True])] * 9 + without) == []
+    assert operating_curve(without) == []
+
+
+def test_patients_without_a_node_do_not_make_up_for_those_with_one(tmp_path):
+    models = ModelStore(tmp_path)
+    patients = [scored([0.5], [True])] * 9 + [scored([0.25], [False], 0)] * 3
+    said = set_score_thresholds(models, "glnet", patients)
+    assert said.endswith("were set on 12 validation patients, which are few: 10 with nodes are needed")
+    said = set_score_thresholds(models, "glnet", patients)
+    assert said.endswith(
+        "kept: 9 validation patients with nodes are too few to set them, 10 with nodes are needed"
+    )
 
 
 def test_the_curve_is_kept_with_the_weights_that_it_was_measured_with(tmp_path):
@@ -104,12 +118,14 @@ def test_the_curve_is_kept_with_the_weights_that_it_was_measured_with(tmp_path):
     published(models, untrained("glnet"))
     set_score_thresholds(models, "glnet", [scored([0.5], [True])] * 10)
     assert {point["sensitivity"] for point in models.curve("glnet")} == {0.5}
+    assert models.curve_patients("glnet") == 10
     # Not with others in use, before it or behind it.
     published(models, untrained("ct-distal"))
     assert models.curve("glnet") == []
     models.set_thresholds("glnet", {"3": 0.9})
     # Thresholds that come without a curve do not keep the former one.
     assert models.curve("glnet") == models.curve("local-ct") == []
+    assert models.curve_patients("glnet") is None
 
 
 @pytest.fixture

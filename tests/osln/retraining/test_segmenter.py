@@ -274,3 +274,39 @@ def test_where_all_training_patients_are_in_part_nothing_is_cross_fitted(root, m
         submit_in_part(root, case)
     report = retrain(root, models, "ct")
     assert sorted(report.validation_cases) == ["a", "c"] and len(gate["calls"]) == 1
+
+
+def test_a_validation_patient_that_the_weights_in_use_have_seen_judges_nobody(root, models, gate):
+    studies.of_patient(root, "P1", "c", "elsewhere")
+    former = studies.published(models, untrained("ct"), train_cases=["elsewhere"])
+    report = retrain(root, models, "ct", cross_fit=False)
+    assert report.validation_cases == ["a"]
+    assert report.skipped["c"].startswith(f"ct in use ({former.name}) has learned from this patient")
+
+
+def test_a_validation_patient_with_the_ct_of_a_training_patient_judges_nobody(root, models, gate):
+    shutil.copy(root / f"{TRAIN[0]}.nii.gz", root / f"{VALIDATION[0]}.nii.gz")
+    report = retrain(root, models, "ct", cross_fit=False)
+    assert report.validation_cases == [VALIDATION[1]]
+    assert "(train) have the same CT" in report.skipped[VALIDATION[0]]
+
+
+def test_training_patients_who_have_judged_many_rounds_are_told(root, models, gate, monkeypatch):
+    studies.published(models, untrained("ct"))
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 10)
+    for case in VALIDATION:
+        (root / "labels" / "final" / f"{case}.nii.gz").unlink()
+    reports = [retrain(root, models, "ct", publish=False) for _ in range(6)]
+    assert sorted(reports[-1].validation_cases) == sorted(TRAIN)
+    assert ["rounds before" in one.sentence for one in reports] == [False] * 5 + [True]
+    assert "; 5 rounds before were judged on most of these patients" in reports[-1].sentence
+
+
+def test_all_cases_of_a_patient_are_left_out_together(root, models, gate, monkeypatch):
+    studies.published(models, untrained("ct"))
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 10)
+    studies.of_patient(root, "P1", "d", "f")
+    submit_in_part(root, "f", undecided=[BOX])
+    retrain(root, models, "ct")
+    # Without d, which is complete, also without f, which is in part and judges nobody.
+    assert sorted(cases for _, _, _, cases, _ in gate["calls"]) == [["d", "f"], ["d", "f", "g"], ["g"]]

@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 
 from osln.retraining import unseen
-from osln.retraining.seen import cases_seen
+from osln.retraining.seen import cases_seen, unseen_parts
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, newest_unseen, unseen_versions
 from osln.rows.experiments import PRESETS
 from osln.store.splits import folds
 from osln.weights.model_store import ModelStore
 from small.store import untrained
-from small.studies import add_case, published, stored
+from small.studies import add_case, of_patient, published, stored
 
 DEMO = PRESETS["demo"]
 
@@ -49,7 +49,7 @@ def test_each_patient_gets_the_newest_version_that_has_not_seen_it(store):
     first = published(store, untrained("ct"), train_cases=["phantom-1"])
     second = published(store, untrained("ct"), train_cases=["d"], base_version=first.name)
     third = published(store, untrained("ct"), train_cases=["d", "f"], base_version=second.name)
-    found = newest_unseen(store, "ct", DEMO, ["d", "f", "g", "phantom-1"])
+    found = newest_unseen(store.root, store, "ct", DEMO, ["d", "f", "g", "phantom-1"])
     assert {case: version.name for case, version in found.items()} == {
         "d": first.name,
         "f": second.name,
@@ -61,43 +61,43 @@ def test_rejected_and_rolled_back_versions_are_not_asked(store):
     first = published(store, untrained("ct"))
     published(store, untrained("ct"), train_cases=["d"], base_version=first.name)
     stored(store, untrained("ct"), train_cases=["f"], base_version=first.name)
-    assert newest_unseen(store, "ct", DEMO, ["d"])["d"].name == first.name
+    assert newest_unseen(store.root, store, "ct", DEMO, ["d"])["d"].name == first.name
     store.rollback("ct")
-    assert newest_unseen(store, "ct", DEMO, ["g"])["g"].name == first.name
+    assert newest_unseen(store.root, store, "ct", DEMO, ["g"])["g"].name == first.name
 
 
 def test_the_version_in_use_is_asked_even_if_there_are_newer_ones(store):
     first = published(store, untrained("ct"), train_cases=["f"])
     published(store, untrained("ct"), train_cases=["d"])
     store.publish("ct", first.name)
-    assert newest_unseen(store, "ct", DEMO, ["g"])["g"].name == first.name
+    assert newest_unseen(store.root, store, "ct", DEMO, ["g"])["g"].name == first.name
 
 
 def test_a_version_trained_without_a_patient_serves_that_patient_alone(store):
     whole = published(store, untrained("ct"), train_cases=["d", "f"])
     without = stored(store, untrained("ct"), train_cases=["f"], left_out=["d"])
-    found = newest_unseen(store, "ct", DEMO, ["d", "f", "g"])
+    found = newest_unseen(store.root, store, "ct", DEMO, ["d", "f", "g"])
     assert {case: version.name for case, version in found.items()} == {"d": without.name, "g": whole.name}
 
 
 def test_versions_of_another_size_are_not_asked(store):
     published(store, untrained("ct"), preset="paper")
-    assert newest_unseen(store, "ct", DEMO, ["d"]) == {}
+    assert newest_unseen(store.root, store, "ct", DEMO, ["d"]) == {}
 
 
 def test_versions_of_a_preset_that_newer_software_has_are_passed_over(store):
     first = published(store, untrained("ct"))
     stored(store, untrained("ct"), preset="of-tomorrow")
-    assert newest_unseen(store, "ct", DEMO, ["d"])["d"].name == first.name
+    assert newest_unseen(store.root, store, "ct", DEMO, ["d"])["d"].name == first.name
 
 
 def test_folds_part_the_cases_alike_in_whatever_order_they_come():
     cases = [f"case-{number}" for number in range(10)]
-    parts = folds(cases)
+    parts = folds("nowhere", cases)
     assert sorted(len(part) for part in parts) == [2, 2, 3, 3]
     assert sorted(case for part in parts for case in part) == cases
-    assert folds(reversed(cases)) == parts
-    assert len(folds(["d", "f"])) == 2 and folds([]) == []
+    assert folds("nowhere", reversed(cases)) == parts
+    assert len(folds("nowhere", ["d", "f"])) == 2 and folds("nowhere", []) == []
 
 
 @pytest.fixture
@@ -170,3 +170,33 @@ def test_the_only_patient_cannot_be_left_out_and_the_way_is_told(store, cohort):
 def test_a_network_without_weights_is_an_error_in_words(store, cohort):
     with pytest.raises(ValueError, match="no weights for ef"):
         unseen_versions(store, ["ct", "ef"], DEMO, cohort["training"])
+
+
+def test_what_has_seen_another_case_of_the_patient_has_seen_the_patient(tmp_path, store):
+    root = tmp_path / "studies"
+    of_patient(root, "P1", "d", "h")
+    first = published(store, untrained("ct"), train_cases=[])
+    used = published(store, untrained("ct"), train_cases=["d"], base_version=first.name)
+    found = newest_unseen(root, store, "ct", DEMO, ["d", "h", "f"])
+    assert {case: one.name for case, one in found.items()} == {
+        "d": first.name, "h": first.name, "f": used.name,
+    }  # fmt: skip
+    assert unseen_parts(root, used, store.versions("ct"), ["d", "h", "f"]) == [(used, ["f"])]
+
+
+def test_a_new_case_is_judged_by_what_was_trained_without_its_patient(tmp_path, store):
+    root = tmp_path / "studies"
+    of_patient(root, "P1", "d", "h")
+    used = published(store, untrained("ct"), train_cases=["d", "f"])
+    stands = [
+        stored(store, untrained("ct"), train_cases=[other], left_out=[one], stands_for=used.name)
+        for one, other in (("d", "f"), ("f", "d"))
+    ]
+    parts = unseen_parts(root, used, store.versions("ct"), ["d", "f", "h"])
+    assert [(one.name, part) for one, part in parts] == [
+        (stands[0].name, ["d", "h"]),
+        (stands[1].name, ["f"]),
+    ]
+    # Former software left out one case of a patient and learned from the other one: nobody stands for that.
+    of_patient(root, "P1", "f")
+    assert [part for _, part in unseen_parts(root, used, store.versions("ct"), ["d", "f"])] == [[], []]

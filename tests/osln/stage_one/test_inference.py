@@ -192,3 +192,17 @@ def test_a_network_sees_only_columns_that_were_resampled_like_those_it_learned_f
     np.testing.assert_array_equal(
         filtered.probability(replace(given, prefiltered=True)), plain.probability(given)
     )
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_a_map_that_is_no_number_is_an_error_instead_of_no_node(runtime, require):
+    if runtime == "openvino" and not inference.HAS_OPENVINO:
+        require("openvino", "install requirements.txt")
+    made = checkpoint("ct")
+    # Finite by itself, and larger than what the last layer can add up.
+    weights = {name: one * 1e38 if one.ndim > 2 else one for name, one in made.state_dict.items()}
+    broken = Predictor(replace(made, state_dict=weights), runtime=runtime, number_format="f32")
+    with pytest.raises(
+        ValueError, match=r"network ct answers with values that are no numbers: .*rollback ct\)"
+    ):
+        broken.probability(column())

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import torch
 
+from osln.imaging.transforms import Scaling
+from osln.learning.state import fingerprint
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.rows.presets import HighResolution
 from osln.stage_one import training
 from osln.stage_one.sampling import PatchSampler
-from osln.stage_one.training import fit_scaling, train
+from osln.stage_one.training import SegmenterLesson, fit_scaling, train
 from osln.stage_one.validation import evaluate
-from osln.weights.checkpoint import load_checkpoint, save_checkpoint
+from osln.weights.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from small.columns import small_column, tiny_preset
 
 
@@ -160,6 +162,21 @@ def test_a_resume_file_of_other_labels_or_settings_is_not_used(columns, tmp_path
     for changed in ({"seed": 3}, {"iterations": 15}):
         assert same(quick(columns, **changed, resume_path=path), quick(columns, **changed))
     assert same(quick(others, resume_path=path), quick(others))
+
+
+@pytest.mark.parametrize("image", ["ct_hu", "pet_suv", "distance_mm"])
+def test_a_training_knows_its_images(columns, image):
+    def key(given):
+        sampler = PatchSampler(given, SEGMENTERS["ct"], tiny_preset(), Scaling(), 0)
+        empty = Checkpoint("ct", "demo", Scaling(), {}, "patients")
+        lesson = SegmenterLesson(
+            steps=1, epoch_steps=1, seed=0, device=torch.device("cpu"), learning_rate=1.0, sampler=sampler,
+            empty=empty, initial=None, validation=((), 0),
+        )  # fmt: skip
+        return fingerprint(*lesson.identity()[1])
+
+    other = replace(columns[0], **{image: getattr(columns[0], image) + 1})
+    assert key(columns) == key(list(columns)) != key([other, *columns[1:]])
 
 
 def test_a_finished_resume_file_gives_its_network_without_a_step(columns, tmp_path):

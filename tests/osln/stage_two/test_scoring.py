@@ -133,3 +133,11 @@ def test_the_features_are_what_the_last_layer_makes_the_scores_of():
 
     assert scores == pytest.approx(1 / (1 + np.exp(-(features @ weight[0] + bias[0]))), abs=1e-5)
     assert scorer.judged(patches(0), tags(0))[1].shape == (0, 0)
+
+
+def test_a_score_that_is_no_number_is_an_error():
+    made = checkpoint("local-ct-pet")
+    weights = {name: one * float("nan") if one.ndim > 2 else one for name, one in made.state_dict.items()}
+    scorer = CandidateScorer(replace(made, state_dict=weights))
+    with pytest.raises(ValueError, match=r"local-ct-pet answers with scores that are no numbers: go back"):
+        scorer.scores(patches(2))

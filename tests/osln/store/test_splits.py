@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from osln.store.splits import SHARES, assign, next_split, split_of, stored_splits
+from osln.store.splits import SHARES, assign, folds, next_split, split_of, stored_splits
 from osln.store.strata import Strata, strata_of
 from small.columns import small_column
-from small.studies import add_case
+from small.studies import add_case, of_patient
 
 
 def table(root):
@@ -136,3 +136,31 @@ def test_a_damaged_table_is_refused_and_left_as_it_is(tmp_path, text):
     with pytest.raises(ValueError, match=r"splits\.json"):
         split_of(tmp_path, "a")
     assert path.read_text() == text
+
+
+def test_a_case_goes_where_another_one_of_its_patient_is(tmp_path):
+    of_patient(tmp_path, "P1", "p1-a", "p1-b", "p1-c")
+    of_patient(tmp_path, "P2", "p2-a")
+    assign(tmp_path, ["p1-b"], wanted={"p1-b": "test"})
+    assert assign(tmp_path, ["p1-a", "p2-a"]) == {"p1-a": "test", "p2-a": "train"}
+    assert split_of(tmp_path, "p1-c") == "test"
+
+
+def test_what_was_never_approved_takes_no_place(tmp_path):
+    assign(tmp_path, ["a", "b", "c"], wanted=dict.fromkeys("abc", "train"))
+    (tmp_path / "labels" / "final").mkdir(parents=True)
+    given = []
+    for case in ("d", "f", "g", "h"):
+        given.append(split_of(tmp_path, case))
+        (tmp_path / "labels" / "final" / f"{case}.nii.gz").touch()
+    assert given == ["train", "train", "train", "validation"]
+
+
+def test_all_cases_of_a_patient_are_in_one_fold(tmp_path):
+    of_patient(tmp_path, "P1", "case-1", "case-4", "case-7")
+    cases = [f"case-{number}" for number in range(10)]
+    parts = folds(tmp_path, cases)
+    # Eight patients in four parts of two.
+    assert sorted(len(part) for part in parts) == [2, 2, 2, 4]
+    assert [set(part) >= {"case-1", "case-4", "case-7"} for part in parts].count(True) == 1
+    assert sorted(case for part in parts for case in part) == cases and folds(tmp_path, cases[::-1]) == parts

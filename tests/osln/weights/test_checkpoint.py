@@ -174,9 +174,13 @@ def content_of(tmp_path) -> dict:
         ({"format": "other"}, "holds no weights of this software"),
         ({"name": "mr"}, "is for 'mr', 'demo': both unknown here"),
         ({"preset": None}, "is for 'ct-distal', None"),
+        ({"preset": ["demo"]}, r"is for 'ct-distal', \['demo'\]"),
         ({"scaling": None}, "is incomplete: it has no scaling"),
         ({"metadata": 3, "trained_on": None}, "is incomplete: it has no trained_on, metadata"),
         ({"scaling": {"x": 1.0}}, "not preprocessing numbers"),
+        ({"scaling": {"pet_sd": float("nan")}}, "pet_sd is nan, expected something like 1.0"),
+        ({"scaling": {"ct_gain": "5"}}, "ct_gain is '5'"),
+        ({"scaling": {"ct_window_hu": [0.0]}}, r"ct_window_hu is \(0.0,\)"),
         ({"state_dict": {"a": 1}}, "weights that are not tensors"),
     ],
 )
@@ -185,6 +189,23 @@ def test_files_of_another_kind_are_refused_in_words(tmp_path, change, words):
 
     with pytest.raises(ValueError, match=words):
         load_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: one * float("nan"), "not finite numbers"),
+        (lambda one: one.to(torch.complex64), "no plain array"),
+        (lambda one: one.to(torch.int8), "no plain array"),
+        (lambda one: one.to_sparse(), "no plain array"),
+        (lambda one: one.to("meta"), "no plain array"),
+    ],
+)
+def test_weights_that_are_no_numbers_of_the_network_are_refused(change, words):
+    made = checkpoint()
+    name = next(name for name, one in made.state_dict.items() if one.ndim > 2)
+    with pytest.raises(ValueError, match=f"the weights {name} of ct-distal .*{words}"):
+        replace(made, state_dict={**made.state_dict, name: change(made.state_dict[name])}).check()
 
 
 def test_a_list_of_tensors_is_no_checkpoint(tmp_path):

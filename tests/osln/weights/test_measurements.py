@@ -163,3 +163,59 @@ def test_a_curve_of_former_software_is_of_the_networks_that_it_names_alone(store
         state["curves"] = {"set-glnet": {"weights": weights, "points": CURVE}}
         (store.root / "published.json").write_text(json.dumps(state))
         assert store.thresholds("set-glnet") == {"3": 0.7} and store.curve("set-glnet") == expected
+
+
+def test_points_are_of_what_was_in_use_when_they_were_measured(store):
+    then = store.weights_of("set-glnet")
+    publish(store, "ct-distal")
+    store.set_thresholds("set-glnet", {"3": 0.9}, weights=then)
+    assert store.thresholds("set-glnet") == POINTS and not store.is_measured("set-glnet")
+    store.rollback("ct-distal")
+    assert store.thresholds("set-glnet") == {"3": 0.9} and store.is_measured("set-glnet")
+
+
+def test_that_stage_one_alone_finds_more_is_of_the_stage_one_that_it_was_found_with(store):
+    store.set_worse_than_none(store.published("set-glnet"), "because")
+    publish(store, "ct-distal")
+    assert store.worse_than_none("set-glnet") is None
+    store.rollback("ct-distal")
+    assert store.worse_than_none("set-glnet") == "because"
+    store.set_thresholds("lf-mean", {"0.15": 0.5})
+    assert store.worse_than_none("set-glnet") is None, "other candidates are handed over"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"published": []}',
+        '{"published": {"ct-distal": "abc"}}',
+        '{"published": {"ct-distal": [1]}}',
+        '{"published": null}',
+        '{"measured": []}',
+        '{"measured": {"lf-mean": [{"weights": {}, "thresholds": {"0.15": "x"}}]}}',
+        '{"measured": {"lf-mean": [{"weights": {}, "thresholds": {"0.15": NaN}}]}}',
+        '{"measured": {"lf-mean": [{"thresholds": {"0.15": 0.5}}]}}',
+        '{"worse": {"set-glnet": {"version": "shipped"}}}',
+        '{"fusions": {"lf-learned": [[]]}}',
+        "[]",
+    ],
+)
+def test_a_state_of_another_shape_is_told_and_the_shipped_one_used(store, text):
+    (store.root / "published.json").write_text(text)
+    assert store.thresholds("lf-mean") == {"0.15": 0.12}
+    assert store.published("ct-distal").name == "shipped"
+    (sentence,) = store.damage()
+    assert "published.json is damaged" in sentence and "the shipped versions are used" in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("file", "../../etc/passwd"), ("sha256", None), ("number", "a"), ("metadata", 3), ("trained_on", None)],
+)
+def test_a_version_described_in_another_shape_is_left_out_and_told(store, key, value):
+    version = store.add(untrained("ct-distal", seed=1))
+    path = store.root / "ct-distal" / f"{version.name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    assert [one.name for one in store.versions("ct-distal")] == ["shipped"]
+    (sentence,) = store.damage()
+    assert f"what it says of '{key}' is of another shape" in sentence

@@ -107,6 +107,27 @@ def test_rollback_goes_back_one_version_at_a_time_down_to_the_shipped_one(store)
     assert len(store.versions("ct")) == 3
 
 
+def test_rollback_passes_over_what_is_missing_or_was_changed_and_says_so(store):
+    first, second, third, _ = (store.publish("ct", store.add(checkpoint(bias=n)).name) for n in range(4))
+    third.path.write_bytes(b"x")
+    second.path.with_suffix(".json").unlink()
+    told = []
+    assert store.former("ct") == third, "read whole only where it is put into use"
+    assert store.rollback("ct", told.append) == first and bias_in_use(store) == 0
+    (sentence,) = told
+    assert f"{second.name}, {third.name} is missing or was changed" in sentence
+    assert store.rollback("ct", told.append).name == "shipped" and len(told) == 1
+
+
+def test_without_anything_whole_to_go_back_to_nothing_changes(tmp_path):
+    store = ModelStore(tmp_path)
+    first, last = (store.publish("ef", store.add(checkpoint("ef", bias=n)).name) for n in range(2))
+    first.path.unlink()
+    with pytest.raises(ValueError, match=f"no earlier version to roll back to; .* {first.name} is missing"):
+        store.rollback("ef")
+    assert store.published("ef") == last and store.former("ef") is None
+
+
 def test_without_shipped_weights_the_first_version_cannot_be_rolled_back(tmp_path):
     store = ModelStore(tmp_path)
     store.publish("ef", store.add(checkpoint("ef", bias=1)).name)

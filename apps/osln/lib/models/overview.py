@@ -157,8 +157,8 @@ def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
         names: Networks of stage two.
 
     Returns:
-        `network`, `version`, `shipped`, `patients` (validation cases, or None where the version does not
-        say), `points` ([[false positives per patient, sensitivity], ...]); None if no version in use was
+        `network`, `version`, `shipped`, `patients` (that it was measured on; None where that was not
+        kept), `points` ([[false positives per patient, sensitivity], ...]); None if no version in use was
         measured.
     """
     used = [version for name in names if (version := store.published(name)) is not None]
@@ -169,9 +169,8 @@ def newest_curve(store: ModelStore, names: list[str]) -> dict[str, Any] | None:
                 "version": version.name,
                 "shipped": store.is_as_shipped(version.network),
             }
-            patients = len(version.metadata.get("validation_cases") or []) or None
             points = [[one["fp_per_patient"], one["sensitivity"]] for one in curve]
-            return about | {"patients": patients, "points": points}
+            return about | {"patients": store.curve_patients(version.network), "points": points}
     return None
 
 

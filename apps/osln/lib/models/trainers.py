@@ -32,8 +32,8 @@ from osln.rows.experiments import (
     Classifier,
     Segmenter,
 )
-from osln.store.approved import approved_cases
-from osln.store.splits import assign
+from osln.store.approved import approved_cases, with_ct
+from osln.store.splits import stored_splits
 from osln.tagging.tagger import tagger_file
 from osln.weights.model_store import ModelStore
 
@@ -68,6 +68,7 @@ class Place:
         preset: Row of `PRESETS` for what is trained from scratch; None for that of the weights in use.
         devices: Devices that can be asked for, the default first.
         tagger: File of the tagger to use; None for the published version.
+        fetches: Whether the images of approved cases are fetched when a training begins (`at_hand`).
     """
 
     studies: Path
@@ -75,6 +76,7 @@ class Place:
     preset: str | None
     devices: tuple[str, ...]
     tagger: Path | None = None
+    fetches: bool = False
 
 
 class NetworkTrainer(TrainTask):
@@ -128,17 +130,20 @@ class NetworkTrainer(TrainTask):
         return shared if isinstance(self.network, Segmenter) else ()
 
     def check_cases(self) -> None:
-        """Looks before a training starts whether it has anything to learn from.
+        """Looks before a training starts whether it has anything to learn from; decides no split.
 
         Slicer shows why a training is refused, but not why one has ended.
 
         Raises:
             ValueError: If no approved case is one to train with.
         """
-        # Also cases whose CT is not here: those of a PACS are fetched once the training begins.
-        splits = assign(self.place.studies, approved_cases(self.place.studies))
-        if "train" not in splits.values():
-            raise ValueError(nothing_to_learn(self.network.name, splits, {}))
+        cases, lacking = approved_cases(self.place.studies), dict[str, str]()
+        if not self.place.fetches:
+            cases, lacking = with_ct(self.place.studies, cases)
+        known = stored_splits(self.place.studies)
+        splits = {case: known[case] for case in cases if case in known}
+        if len(splits) == len(cases) and "train" not in splits.values():
+            raise ValueError(nothing_to_learn(self.network.name, splits, lacking))
 
     def check_free(self) -> None:
         """Raises BusyError if somebody else trains this network for the same model store."""
@@ -260,9 +265,14 @@ def about(network: Segmenter | Classifier) -> str:
 
 
 def build(
-    studies: Path, models: Path, preset: str | None, devices: tuple[str, ...], tagger: Path | None = None
+    studies: Path,
+    models: Path,
+    preset: str | None,
+    devices: tuple[str, ...],
+    tagger: Path | None = None,
+    fetches: bool = False,
 ) -> dict[str, TrainTask]:
     """The trainers by the name of their network; arguments as in `Place`."""
-    place = Place(studies, models, preset, devices, tagger)
+    place = Place(studies, models, preset, devices, tagger, fetches)
     networks: dict[str, Segmenter | Classifier] = {**SEGMENTERS, **CLASSIFIERS}
     return {name: NetworkTrainer(networks[name], place) for name in SERVED_NETWORKS}

@@ -49,8 +49,10 @@ async def publish(wanted: NetworkVersion, user: User = REVIEWER) -> dict[str, An
 
 @router.post("/models/rollback", summary="Put the version before the present one into use again")
 async def rollback(wanted: Network, user: User = REVIEWER) -> dict[str, Any]:
-    version = app_instance().published.store.rollback(wanted.network)
-    return _told(version.network, version.name, f"{version.network} is back to {version.name}.")
+    told: list[str] = []
+    version = app_instance().published.store.rollback(wanted.network, told.append)
+    message = f"{version.network} is back to {version.name}." + "".join(f" {one}." for one in told)
+    return _told(version.network, version.name, message)
 
 
 @router.get("/quality", summary="Seconds, agreement and FROC from what annotators decided")

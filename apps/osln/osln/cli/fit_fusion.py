@@ -69,6 +69,7 @@ def patients(options: argparse.Namespace, preset: "Preset") -> "list[LungColumn]
     from osln.rows.experiments import SEGMENTERS
     from osln.store.approved import approved_cases, load_columns, with_ct
     from osln.store.splits import assign
+    from osln.store.twins import learned_too
 
     if options.phantoms:
         cohort = PhantomCohort(options.work, preset)
@@ -76,7 +77,8 @@ def patients(options: argparse.Namespace, preset: "Preset") -> "list[LungColumn]
         return [patient.column for patient in cohort.patients(seeds)]
     cases, lacking = with_ct(options.store, approved_cases(options.store))
     splits = assign(options.store, cases)
-    cases = [case for case, split in splits.items() if split == "validation"]
+    lacking |= learned_too(options.store, splits)
+    cases = [case for case, split in splits.items() if split == "validation" and case not in lacking]
     columns, skipped = load_columns(options.store, cases, SEGMENTERS["ef-proximal"], preset)
     for case, why in (skipped | lacking).items():
         sys.stderr.write(f"left out {case}: {why}\n")

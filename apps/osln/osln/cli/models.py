@@ -45,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "publish":
         sys.stdout.write(f"{network} now uses {store.publish(network, version).name}\n")
     else:
-        sys.stdout.write(f"{network} is back to {store.rollback(network).name}\n")
+        version = store.rollback(network, lambda sentence: sys.stderr.write(f"{sentence}\n"))
+        sys.stdout.write(f"{network} is back to {version.name}\n")
     return 0
 
 

@@ -82,6 +82,7 @@ def patients(
     from osln.store.approved import approved_cases, load_columns, with_ct
     from osln.store.parts import partial_cases
     from osln.store.splits import assign
+    from osln.store.twins import learned_too
     from osln.tagging.node_tags import node_tags
 
     preset = PRESETS[options.preset]
@@ -94,7 +95,8 @@ def patients(
         return [patient.column for patient in learned], [node_tags(patient) for patient in learned], judged
     found, lacking = with_ct(options.store, approved_cases(options.store))
     splits = assign(options.store, found)
-    cases = [case for case, split in splits.items() if split != "test"]
+    lacking |= learned_too(options.store, splits)
+    cases = [case for case, split in splits.items() if split != "test" and case not in lacking]
     # It learns from whole slices, where a case in part has much that is unknown.
     partial = partial_cases(options.store, cases)
     complete = [case for case in cases if case not in partial]

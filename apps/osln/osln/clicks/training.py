@@ -119,7 +119,12 @@ class _ClickLesson(Lesson[UNet3D]):
             "train_cases": cases,
             "validation_cases": [case.case for case in self.judged.cases] if self.judged else [],
         }
-        return record, (CORRECTED, POSITIVE_WEIGHT, *(case.nodes for case in self.sampler.cases))
+        patients = (
+            part
+            for case in self.sampler.cases
+            for part in (case.ct.array, case.pet and case.pet.array, case.nodes)
+        )
+        return record, (CORRECTED, POSITIVE_WEIGHT, *patients)
 
     def look(self, network: UNet3D, step: int) -> dict[str, Any] | None:
         if self.judged is None or (step % LOOK_STEPS and step < self.steps):

@@ -14,7 +14,9 @@ from osln.rows.experiments import Preset
 from osln.store.approved import approved_cases, approved_study
 from osln.store.layout import StorePaths, companions, file_marks, read_image
 from osln.store.parts import partial_cases
+from osln.store.patients import by_patient
 from osln.store.splits import FOLDS, assign, folds
+from osln.store.twins import apart
 from osln.weights.checkpoint import trained_on
 
 LEAST = {"train": FOLDS, "validation": 2, "test": 2}
@@ -58,7 +60,8 @@ class StoreCohort:
 
         Raises:
             ValueError: There is no store or no approved case, an approved label has no CT, two files share a
-                case's id, a split has too few cases, or none of them has a node.
+                case's id, a split has too few patients, or none of them has a node, or one patient is in two
+                splits.
         """
         if not root.is_dir():
             raise ValueError(f"{root} is no folder: give a store (sample-datastore/README.md), or --phantoms")
@@ -71,15 +74,18 @@ class StoreCohort:
         usable = [case for case in approved if case not in reasons]
         by_case = assign(root, usable)
         splits = {split: tuple(case for case in usable if by_case[case] == split) for split in LEAST}
-        if few := [split for split, least in LEAST.items() if len(splits[split]) < least]:
-            counts = ", ".join(f"{len(splits[split])} {split} (at least {LEAST[split]})" for split in LEAST)
+        patients = {split: len(by_patient(root, cases)) for split, cases in splits.items()}
+        if few := [split for split, least in LEAST.items() if patients[split] < least]:
+            counts = ", ".join(f"{patients[split]} {split} (at least {LEAST[split]})" for split in LEAST)
             told = "".join(f"; left out {case}: {reason}" for case, reason in reasons.items())
             raise ValueError(
                 f"{root} is too small for its splits, too few are for {' and '.join(few)}: {counts}. Approve "
                 f"further cases, or write their splits into .osln/splits.json (docs/experiments.md){told}"
             )
         _refuse_empty(root, splits, found)
-        _refuse_twins(by_case, found)
+        if twins := apart(root, by_case):
+            # He would be tested on by what has learned from him.
+            raise ValueError(next(iter(twins.values())))
         grid = (column_file.FORMAT, preset.spacing_mm, preset.window, *["prefilter"] * preset.prefilter)
         marks = {
             case: hashlib.sha256(repr((case, grid, file_marks(found[case]))).encode()).hexdigest()[:16]
@@ -128,7 +134,7 @@ class StoreCohort:
 
     def unseen_part(self, case: str) -> tuple[str, ...]:
         """The case's fold."""
-        return next(tuple(part) for part in folds(self.splits["train"]) if case in part)
+        return next(tuple(part) for part in folds(self.root, self.splits["train"]) if case in part)
 
 
 def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapping[str, StorePaths]) -> None:
@@ -143,38 +149,6 @@ def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapp
                 f"none of the {len(cases)} {split} patients of {root} has a node: there is nothing to learn "
                 "or to measure; approve cases with nodes"
             )
-
-
-def _refuse_twins(splits: Mapping[str, str], found: Mapping[str, StorePaths]) -> None:
-    """One patient under two ids would be tested on by what has learned from him."""
-    groups = [list(splits)]
-    # Whole files are read only where the beginning is the same as another one's.
-    for mark in (lambda path: path.stat().st_size, _beginning, _content):
-        marked: dict[object, list[str]] = {}
-        for number, cases in enumerate(groups):
-            for case in cases:
-                marked.setdefault((number, mark(found[case].ct)), []).append(case)
-        groups = [cases for cases in marked.values() if len(cases) > 1]
-    for first, *others in groups:
-        for other in others:
-            if splits[other] != splits[first]:
-                raise ValueError(
-                    f"the cases {first} ({splits[first]}) and {other} ({splits[other]}) have the same CT: is "
-                    "it one patient under two names? Keep one of them"
-                )
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(1 << 20)
-
-
-def _content(path: Path) -> bytes:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 24):
-            found.update(part)
-    return found.digest()
 
 
 def _lacks(paths: StorePaths) -> str | None:

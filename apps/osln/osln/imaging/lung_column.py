@@ -60,6 +60,11 @@ class LungColumn:
         """Input images by the names of `osln.rows.experiments`."""
         return {"ct": self.ct_hu, "pet": self.pet_suv, "distance": self.distance_mm}
 
+    @property
+    def learned_from(self) -> tuple[np.ndarray | None, ...]:
+        """All that a training on this patient depends on: images, nodes, and where these are known."""
+        return (*self.images.values(), self.nodes, self.known)
+
     def nodes_outside(self, zone: str = "all") -> int:
         """How many nodes of a zone lie outside the column; one without a tumor to measure from is in each."""
         distances = np.asarray(self.outside_mm)

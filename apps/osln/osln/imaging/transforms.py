@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -67,13 +68,32 @@ class Scaling:
         """Inverse of `to_dict`.
 
         Raises:
-            ValueError: If the values are not those of a scaling.
+            ValueError: If the values are not those of a scaling: of another name or kind, or not finite.
         """
         plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         try:
-            return cls(**plain)  # type: ignore[arg-type]
+            scaling = cls(**plain)  # type: ignore[arg-type]
         except TypeError as error:
             raise ValueError(f"these are not preprocessing numbers of this software: {error}") from error
+        for name, value in asdict(scaling).items():
+            usual = getattr(cls, name)
+            if not (_is_number(value) if isinstance(usual, float) else _is_alike(value, usual)):
+                raise ValueError(
+                    f"these are not preprocessing numbers of this software: {name} is {value!r}, expected "
+                    f"something like {usual!r}"
+                )
+        return scaling
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_alike(value: object, usual: object) -> bool:
+    """Whether a value that is no number is of the usual one's kind."""
+    if isinstance(usual, tuple):
+        return isinstance(value, tuple) and len(value) == len(usual) and all(map(_is_number, value))
+    return isinstance(value, type(usual))
 
 
 def network_input(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -139,4 +140,5 @@ class _DetectorLesson(Lesson[Mulan]):
             "tagged_nodes": sum(map(len, sampler.tags)),
         }
         tags = [[(label, known.tolist()) for label, known in sorted(nodes.items())] for nodes in sampler.tags]
-        return record, (sampler.scaling, tags, *(column.nodes for column in sampler.columns))
+        patients = chain.from_iterable(column.learned_from for column in sampler.columns)
+        return record, (sampler.scaling, tags, *patients)

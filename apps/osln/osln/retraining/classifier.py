@@ -5,6 +5,7 @@ Called by the server's training process and by `./scripts/osln train`; both get 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from osln.retraining.judgment import HIGHEST_RISK
 from osln.retraining.matched_points import unlabeled_cases
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
-from osln.retraining.score_points import match_score_thresholds, set_score_thresholds
+from osln.retraining.score_points import match_score_thresholds, set_score_thresholds, with_nodes
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, unseen_versions
 from osln.rows.experiments import CLASSIFIERS, HANDED, PRESETS, ROWS, Preset, Row
@@ -126,19 +127,24 @@ class _ClassifierRound(Round):
         used = self.former is not None and self.former.preparation.cuts_as(self.preset)
         return used and reason_not_answering(self.name, self.before, self.told) is None
 
+    def judges(self) -> list[Version]:
+        """Also those that the candidates come from."""
+        found = [self.store.published(name) for name in self._row.segmenters]
+        return [*super().judges(), *(one for one in found if one)]
+
     @property
     def initial(self) -> Checkpoint | None:
         """A regression is solved anew from the patients alone."""
         return None if CLASSIFIERS[self.name].network == "numbers" else super().initial
 
-    @property
-    def rival(self) -> Checkpoint | None:
+    @cached_property
+    def rival_version(self) -> Version | None:
         """The version in use, or what scores the candidates while it cannot be used."""
         if self.comparable:
-            return self.former
+            return self.before
         version = self.store.published(FALLBACK) if self.tagger else None
-        checkpoint = self.store.load(FALLBACK, version) if version else None
-        return checkpoint if checkpoint and checkpoint.preparation.cuts_as(self.preset) else None
+        cuts = version and self.store.load(FALLBACK, version).preparation.cuts_as(self.preset)
+        return version if cuts else None
 
     @property
     def note(self) -> str:
@@ -161,6 +167,8 @@ class _ClassifierRound(Round):
     def gather(
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[_Candidates], list[_Candidates], dict[str, str]]:
+        # Before anything is made: what comes into use meanwhile makes it differ.
+        self.made_of = self.store.weights_of(self.name)
         cache = self._cache(recipe)
         cache.keep_only([*approved_cases(self.root), *unlabeled_cases(self.root)])
         cases = [case for case, split in splits.items() if split == "train"]
@@ -213,13 +221,15 @@ class _ClassifierRound(Round):
         return figures_of([one.content for one in compared], found)
 
     def renew(self, store: ModelStore, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
-        if len(compared) < FEWEST_PATIENTS and self.comparable and store.thresholds(self.name):
-            if told := self._matched_points(store, checkpoint):
+        # Candidates of the stage one that was there: whatever replaces it has no part in these points.
+        weights = {**(self.made_of or {}), self.name: store.checksum(self.name) or ""}
+        patients = self.found(checkpoint, compared)
+        if with_nodes(patients) < FEWEST_PATIENTS and self.comparable and store.thresholds(self.name):
+            if told := self._matched_points(store, checkpoint, weights):
                 return told
-        patients = scored_patients(checkpoint, *_given(compared, self.name), device=self.settings.device)
-        return set_score_thresholds(store, self.name, patients)
+        return set_score_thresholds(store, self.name, patients, weights)
 
-    def _matched_points(self, store: ModelStore, checkpoint: Checkpoint) -> str:
+    def _matched_points(self, store: ModelStore, checkpoint: Checkpoint, weights: Mapping[str, str]) -> str:
         """With few validation patients: as many candidates of unlabeled cases are kept as before."""
         cache = self._cache(self.recipe())
         in_use = cache.in_use()
@@ -234,7 +244,9 @@ class _ClassifierRound(Round):
             )
             for network in (self.former, checkpoint)
         )
-        return match_score_thresholds(store, self.name, before, after, len(sets)) if len(after) else ""
+        if not len(after):
+            return ""
+        return match_score_thresholds(store, self.name, before, after, len(sets), weights)
 
     @property
     def _row(self) -> Row:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from osln.retraining.judgment import HIGHEST_RISK, Judgment, judge
-from osln.retraining.verdict import IN_USE, WITHOUT, Verdict, metric_name
-from osln.rows.experiments import VERSIONED
+from osln.retraining.verdict import IN_USE, REPLACED, WITHOUT, Verdict, metric_name
+from osln.rows.experiments import CLASSIFIERS, VERSIONED
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 
@@ -109,7 +109,8 @@ class Trained:
         skipped: Approved cases that were left out, with the reason.
         compared: What it and its rival find.
         figures: From patients and what was found in them to figures; "metric" decides.
-        rival: What `compared.earlier` is of, if that is not the former version: a network's name.
+        rival: Version that `compared.earlier` is of; None if nothing can be compared with.
+        made_of: Of stage two, what the compared candidates were made of: `ModelStore.weights_of` its network.
         note: A sentence about the training that belongs into the report; "" for none.
         folds: Networks that stand for it on a part of its own training patients, which they left out
             (`left_out` of their metadata, and `base_version`, what they went on from).
@@ -121,13 +122,25 @@ class Trained:
     skipped: Mapping[str, str]
     compared: Compared
     figures: Callable[[Sequence[Any], Sequence[Any]], dict[str, Any]]
-    rival: str | None = None
+    rival: Version | None = None
+    made_of: Mapping[str, str] | None = None
     note: str = ""
     folds: tuple[Checkpoint, ...] = ()
 
     def of(self, found: Sequence[Any] | None) -> dict[str, Any]:
         """The figures of what was found in the compared patients; {} without patients."""
         return self.figures(self.compared.patients, found) if self.compared.patients and found else {}
+
+    def outdated(self, store: ModelStore) -> bool:
+        """Whether the candidates that were compared on would be made of something else by now."""
+        if self.made_of is None:
+            return False
+        network = self.checkpoint.name
+        now, then = (
+            {name: told for name, told in weights.items() if name != network}
+            for weights in (store.weights_of(network), self.made_of)
+        )
+        return now != then
 
 
 def alone(work: Callable[..., RetrainReport]) -> Callable[..., RetrainReport]:
@@ -174,13 +187,22 @@ def conclude(
     metric, metric_before = after.get("metric"), earlier.get("metric")
     # Weights that were trained from scratch have nothing of the version that they replace.
     base = before.name if before is not None and trained.initial else None
-    metadata = {**trained.checkpoint.metadata, "base_version": base}
+    judged_on = [one.case for one in compared.patients]
+    metadata = {**trained.checkpoint.metadata, "base_version": base, "judged_on": judged_on}
     version = store.add(replace(trained.checkpoint, metadata=metadata), metric)
     for fold in trained.folds:
         store.add(replace(fold, metadata={**fold.metadata, "stands_for": version.name}))
     judgments = _judgments(compared, highest_risk)
     verdict = Verdict(
-        version, before, store.published(name), trained.rival, metric, metric_before, judgments, highest_risk
+        version,
+        before,
+        store.published(name),
+        trained.outdated(store),
+        trained.rival.network if trained.rival and trained.rival.network != name else None,
+        metric,
+        metric_before,
+        judgments,
+        highest_risk,
     )
     published = verdict.passes and publish
     sentence, next_step = verdict.told(asked=publish)
@@ -188,10 +210,10 @@ def conclude(
     if stays and (why := _worse_than_none(store, trained, highest_risk)):
         sentence += f"; {why}, so the candidates keep stage one's own score"
     if published:
-        published, more, step = _into_use(store, version, verdict.now, renew)
+        published, more, step = _into_use(store, version, verdict.now, trained, renew)
         sentence = "; ".join(part for part in (sentence, more) if part) if published else more
         next_step = step or next_step
-    if compared.patients and (used := _rounds_before(store, version, compared)) >= MANY_ROUNDS:
+    if judged_on and (used := _rounds_before(store, version, judged_on)) >= MANY_ROUNDS:
         sentence += (
             f"; {used} rounds before were judged on most of these patients, so whatever passed fits them "
             "better than others: approve further cases"
@@ -212,19 +234,23 @@ def conclude(
             for case, found in after.get("cases", {}).items()
         },
         train_cases=list(trained.train_cases),
-        validation_cases=[one.case for one in compared.patients],
+        validation_cases=judged_on,
         skipped=dict(trained.skipped),
         training=metadata,
     )
 
 
 def _into_use(
-    store: ModelStore, version: Version, now: Version | None, renew: Callable[[ModelStore], str]
+    store: ModelStore,
+    version: Version,
+    now: Version | None,
+    trained: Trained,
+    renew: Callable[[ModelStore], str],
 ) -> tuple[bool, str, str]:
-    """Measures a version and puts it into use, unless another one than `now` is by then.
+    """Measures a version and puts it into use, unless another one, or stage one, is by then.
 
-    Measured first, the new weights never answer at the operating points of the former ones. If a network that
-    answers together with it was replaced meanwhile, they are measured once more.
+    Measured first, the new weights never answer at the operating points of the former ones. If what answers
+    together with it was replaced meanwhile, they are measured once more.
 
     Returns:
         Whether it is in use; what was set, or why not; what to do then.
@@ -232,7 +258,7 @@ def _into_use(
     network, not_published = version.network, f"{version.name} was trained and stored but not published"
     by_hand = f"publish by hand: ./scripts/osln models publish {network} {version.name}"
     said, seen = "", None
-    while seen != (others := {name: store.checksum(name) for name in VERSIONED if name != network}):
+    while seen != (others := _others(store, network)) and not trained.outdated(store):
         seen = others
         try:
             said = renew(store.trying(version))
@@ -244,25 +270,36 @@ def _into_use(
         other = store.published(network)
         told = f"{not_published}: meanwhile {other.name if other else 'nothing'} was put to use"
         return False, told, f"train again, or {by_hand}"
+    if trained.outdated(store):
+        return False, f"{not_published}: {REPLACED}", f"train again, or {by_hand}"
     store.publish(network, version.name)
     return True, said, ""
 
 
-def _rounds_before(store: ModelStore, version: Version, compared: Compared) -> int:
+def _others(store: ModelStore, network: str) -> dict[str, Any]:
+    """All that answers together with a network: weights, and where stage one hands over."""
+    weights = {name: store.checksum(name) for name in VERSIONED if name != network}
+    return weights | {f"candidates of {name}": store.weights_of(name) for name in CLASSIFIERS}
+
+
+def _rounds_before(store: ModelStore, version: Version, judged_on: Sequence[str]) -> int:
     """How many earlier versions of the network had at least half of the patients to be judged by."""
-    patients = {one.case for one in compared.patients}
+    patients = set(judged_on)
     earlier = [one for one in store.versions(version.network) if one.name != version.name]
     # Networks that only stand for another one on patients that they left out were no round.
     told = [one.metadata for one in earlier if "stands_for" not in one.metadata]
-    judged_on = [set(metadata.get("validation_cases") or ()) for metadata in told]
-    return sum(2 * len(patients & cases) >= len(patients) for cases in judged_on)
+    # Former software kept the validation patients alone.
+    before = [set(about.get("judged_on") or about.get("validation_cases") or ()) for about in told]
+    return sum(2 * len(patients & cases) >= len(patients) for cases in before)
 
 
 def _worse_than_none(store: ModelStore, trained: Trained, highest_risk: float) -> str | None:
     """Notes whether what stays in use is likely to be worse than stage one alone, and why."""
     compared = trained.compared
-    used = store.published(trained.rival or trained.checkpoint.name)
-    if used is None or not compared.earlier or not compared.without:
+    used = trained.rival
+    if used is None or not compared.earlier or not compared.without or trained.outdated(store):
+        return None
+    if (now := store.published(used.network)) is None or now.sha256 != used.sha256:
         return None
     judged = judge(compared.earlier, compared.without, highest_risk)
     if judged.risk is None:

@@ -10,18 +10,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from osln.learning.errors import NothingToLearnError
+from osln.retraining.eligible import eligible
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
 from osln.retraining.seen import unseen_parts
 from osln.retraining.settings import Settings, preset_in_use
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
-from osln.store.approved import approved_cases, phantoms, with_ct
-from osln.store.parts import partial_cases
-from osln.store.splits import assign
+from osln.store.approved import phantoms
+from osln.store.patients import patient_of
 from osln.weights.checkpoint import Checkpoint, trained_on
 from osln.weights.model_store import ModelStore, Version
 
@@ -49,6 +50,7 @@ class Round(ABC):
         former: Its network, or None.
         preset_name: That of the settings, or of the weights in use.
         partial: Approved cases that were submitted in part, once `run` has looked.
+        made_of: `Trained.made_of`, once `gather` has looked.
 
     Raises:
         ValueError: Network or preset is unknown, the highest risk is none, or the weights in use cannot be
@@ -72,6 +74,7 @@ class Round(ABC):
         self.former = self.store.load(name, self.before) if self.before else None
         self.preset_name = settings.preset or preset_in_use(self.store, name)
         self.partial: frozenset[str] = frozenset()
+        self.made_of: Mapping[str, str] | None = None
 
     @property
     def preset(self) -> Preset:
@@ -126,10 +129,22 @@ class Round(ABC):
         """Weights that the training goes on from; None for random ones."""
         return self.former if self.fits and not self.settings.from_scratch else None
 
-    @property
+    def judges(self) -> list[Version]:
+        """Versions in use that what is found in the validation patients depends on."""
+        return list({one.sha256: one for one in (self.before, self.rival_version) if one}.values())
+
+    @cached_property
+    def rival_version(self) -> Version | None:
+        """Version that the new network has to match; None if nothing is in use."""
+        return self.before
+
+    @cached_property
     def rival(self) -> Checkpoint | None:
-        """What the new network has to match; None if nothing is in use."""
-        return self.former
+        """The network of `rival_version`."""
+        version = self.rival_version
+        if version is None:
+            return None
+        return self.former if version is self.before else self.store.load(version.network, version)
 
     @property
     def note(self) -> str:
@@ -161,7 +176,7 @@ class Round(ABC):
                 says what to do.
         """
         recipe = self.recipe()
-        splits, waiting = self._splits()
+        splits, waiting = self._eligible()
         learned, compared, skipped = self.gather(recipe, splits)
         skipped |= waiting
         if not learned:
@@ -188,7 +203,7 @@ class Round(ABC):
                 `run` asks for them.
         """
         recipe = self.recipe()
-        learned, compared, _ = self.gather(recipe, self._splits()[0])
+        learned, compared, _ = self.gather(recipe, self._eligible()[0])
         folder = self.store.root / "training"
         if not learned:
             return
@@ -215,7 +230,9 @@ class Round(ABC):
         folder: Path,
     ) -> Checkpoint | None:
         """A network of cross-fitting, which goes on from a version; None if nothing is left to learn from."""
-        others = [one for one in learned if one.case not in part]
+        # All of a patient's cases are left out, also those in part, which nobody can be judged on.
+        patients = {patient_of(self.root, case) for case in part}
+        others = [one for one in learned if patient_of(self.root, one.case) not in patients]
         if not part or not others:
             return None
         # The state's name holds what is left out: another part must not go on from it.
@@ -227,20 +244,11 @@ class Round(ABC):
             self.settings.tell(f"{', '.join(part)} cannot be judged on: without them {reason}")
             return None
 
-    def _splits(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Splits of the approved cases, and why others are left out.
-
-        A case that was submitted in part may teach; where nobody knows all nodes, nothing can be judged.
-        """
-        cases, lacking = with_ct(self.root, approved_cases(self.root))
-        splits = assign(self.root, cases)
-        self.partial = frozenset(partial_cases(self.root, splits))
-        waiting = {
-            case: f"submitted in part, and only complete cases are judged on ({split}): complete its review"
-            for case, split in splits.items()
-            if case in self.partial and split == "validation"
-        }
-        return {case: split for case, split in splits.items() if case not in waiting}, waiting | lacking
+    def _eligible(self) -> tuple[Mapping[str, str], dict[str, str]]:
+        """Splits of the approved cases, and why others are left out."""
+        found = eligible(self.root, self.store, self.judges())
+        self.partial = found.partial
+        return found.splits, dict(found.left_out)
 
     @contextmanager
     def _resume_files(self) -> Iterator[Path]:
@@ -286,7 +294,8 @@ class Round(ABC):
                 self.without(compared),
             ),
             figures=self.figures,
-            rival=None if rival is None or rival is self.former else rival.name,
+            rival=None if rival is None else self.rival_version,
+            made_of=self.made_of,
             note=self.note,
         )
 
@@ -326,4 +335,4 @@ class Round(ABC):
         """Parts of the training patients (`unseen_parts`); none if the rival is another network."""
         if self.before is None or self.rival is not self.former:
             return []
-        return unseen_parts(self.before, self.store.versions(self.name), cases)
+        return unseen_parts(self.root, self.before, self.store.versions(self.name), cases)

@@ -1,6 +1,6 @@
 """Operating points of stage two: a score for each number of false positives per validation patient."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,12 @@ def score_thresholds(patients: Sequence[Scored]) -> dict[str, float]:
 
 
 def match_score_thresholds(
-    models: ModelStore, classifier: str, before: np.ndarray, after: np.ndarray, cases: int
+    models: ModelStore,
+    classifier: str,
+    before: np.ndarray,
+    after: np.ndarray,
+    cases: int,
+    weights: Mapping[str, str] | None = None,
 ) -> str:
     """Moves a classifier's score thresholds so that as many candidates are kept as before.
 
@@ -56,11 +61,12 @@ def match_score_thresholds(
         classifier: Row of `CLASSIFIERS`.
         before, after: (n,) scores of the candidates of unlabeled cases by its former and its new version.
         cases: How many cases these are of.
+        weights: As of `ModelStore.set_thresholds`.
     """
     # Of what is in use: what was measured with the new one before, the store would give first.
     points = models.now.thresholds(classifier)
     moved = {name: matched_score(before, after, at) for name, at in points.items()}
-    models.set_thresholds(classifier, moved)
+    models.set_thresholds(classifier, moved, weights=weights)
     return (
         f"score thresholds of {classifier} were moved so that of the candidates of {cases} unlabeled cases "
         "as many are kept as before"
@@ -75,11 +81,11 @@ def operating_curve(patients: Sequence[Scored]) -> list[dict[str, float]]:
 
     Returns:
         `fp_per_patient`, `threshold` (as `score_thresholds`) and `sensitivity` (share of the nodes found from
-        that score on), by rising `fp_per_patient`; [] with fewer than `FEWEST_PATIENTS` patients or without
-        any node, where a share would say nothing.
+        that score on), by rising `fp_per_patient`; [] with fewer than `FEWEST_PATIENTS` patients that have a
+        node, where a share would say nothing.
     """
     nodes = sum(patient.n_nodes for patient in patients)
-    if len(patients) < FEWEST_PATIENTS or not nodes:
+    if with_nodes(patients) < FEWEST_PATIENTS:
         return []
     return [
         {
@@ -91,23 +97,36 @@ def operating_curve(patients: Sequence[Scored]) -> list[dict[str, float]]:
     ]
 
 
-def set_score_thresholds(models: ModelStore, classifier: str, patients: Sequence[Scored]) -> str:
+def with_nodes(patients: Sequence[Scored]) -> int:
+    """How many patients have a node: so many say something about a network."""
+    return sum(patient.n_nodes > 0 for patient in patients)
+
+
+def set_score_thresholds(
+    models: ModelStore,
+    classifier: str,
+    patients: Sequence[Scored],
+    weights: Mapping[str, str] | None = None,
+) -> str:
     """Stores the score thresholds of a classifier that was published, or keeps the former ones.
 
     Args:
         models: Store of the weights.
         classifier: Row of `CLASSIFIERS`.
         patients: Validation patients under its scores.
+        weights: As of `ModelStore.set_thresholds`.
 
     Returns:
-        A sentence that says what was done. With fewer than `FEWEST_PATIENTS` patients former thresholds
-        stay; if there are none, those of the few are better than none.
+        A sentence that says what was done. With fewer than `FEWEST_PATIENTS` patients that have a node former
+        thresholds stay; if there are none, those of the few are better than none.
     """
     known = set(OFFERED_FALSE_POSITIVES) <= models.thresholds(classifier).keys()
-    if len(patients) < FEWEST_PATIENTS and (known or not patients):
-        return _kept(f"score thresholds of {classifier}", patients)
-    models.set_thresholds(classifier, score_thresholds(patients), operating_curve(patients))
-    few = f", which are few: {FEWEST_PATIENTS} are needed" if len(patients) < FEWEST_PATIENTS else ""
+    number = with_nodes(patients)
+    if number < FEWEST_PATIENTS and (known or not patients):
+        return _kept(classifier, f"{number} validation patients with nodes")
+    points, curve = score_thresholds(patients), operating_curve(patients)
+    models.set_thresholds(classifier, points, curve, patients=len(patients), weights=weights)
+    few = f", which are few: {FEWEST_PATIENTS} with nodes are needed" if number < FEWEST_PATIENTS else ""
     return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
 
 
@@ -142,7 +161,7 @@ def renew_score_thresholds(
     ]
     if rows and len(cases) < FEWEST_PATIENTS:
         names = ", ".join(str(row.classifier) for row in rows)
-        return _kept(f"score thresholds of {names}", cases)
+        return _kept(names, f"{len(cases)} validation patients")
     said = []
     for row in rows:
         checkpoint = models.load(str(row.classifier))
@@ -154,13 +173,14 @@ def renew_score_thresholds(
             )
             continue
         preset = PRESETS[checkpoint.preset]
+        weights = models.weights_of(checkpoint.name)
         cache = CandidateCache(root, models, row.name, preset, tagger, device)
         sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
         patients = scored_patients(checkpoint, sets, tags, device=device)
-        said.append(set_score_thresholds(models, checkpoint.name, patients))
+        said.append(set_score_thresholds(models, checkpoint.name, patients, weights))
     return "; ".join(said)
 
 
-def _kept(what: str, patients: Sequence[object]) -> str:
-    few = f"{len(patients)} validation patients are too few to set them"
-    return f"{what} are kept: {few}, {FEWEST_PATIENTS} are needed"
+def _kept(names: str, patients: str) -> str:
+    few = f"{patients} are too few to set them, {FEWEST_PATIENTS} with nodes are needed"
+    return f"score thresholds of {names} are kept: {few}"

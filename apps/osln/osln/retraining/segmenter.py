@@ -18,12 +18,12 @@ from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
 from osln.retraining.score_points import renew_score_thresholds
 from osln.retraining.settings import Settings
-from osln.rows.experiments import SEGMENTERS, Preset
+from osln.rows.experiments import ROWS, SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
 from osln.store.approved import load_columns
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import ModelStore
+from osln.weights.model_store import ModelStore, Version
 
 
 @alone
@@ -77,6 +77,13 @@ class SegmenterRound(Round):
 
     known = SEGMENTERS
     tuning_length = 0.3
+
+    def judges(self) -> list[Version]:
+        """Also what answers together with the network: operating points are measured of both."""
+        rows = (row for row in ROWS.values() if self.name in row.segmenters)
+        beside = {name for row in rows for name in row.networks} - {self.name}
+        found = [self.store.published(name) for name in sorted(beside)]
+        return [*super().judges(), *(one for one in found if one)]
 
     def recipe(self) -> Preset:
         preset = self.preset

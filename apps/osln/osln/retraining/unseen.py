@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from osln.retraining.seen import cases_seen
+from osln.retraining.seen import cases_not_seen
 from osln.retraining.settings import Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
@@ -39,21 +39,22 @@ class Training:
 
 
 def newest_unseen(
-    store: ModelStore, network: str, preset: Preset, cases: Iterable[str]
+    root: Path, store: ModelStore, network: str, preset: Preset, cases: Iterable[str]
 ) -> dict[str, Version]:
-    """The version to ask for each case: the published one if it has not seen the case, else the newest.
+    """The version to ask for each case: the published one if it has not seen the patient, else the newest.
 
     Versions that were rejected by the gate or rolled back are not asked, nor those that stood for them;
     others that were trained to leave out patients are.
 
     Args:
+        root: Folder of the studies.
         store: Versions of the weights.
         network: Row of `SEGMENTERS`.
         preset: Gives the voxels; versions with others are not asked.
         cases: Case ids.
 
     Returns:
-        By case id; a case that every version has seen is left out.
+        By case id; a case whose patient every version has seen is left out.
     """
     versions = store.versions(network)
     good = {version.name for version in store.history(network)}
@@ -61,17 +62,17 @@ def newest_unseen(
     published = store.published(network)
     asked = [*reversed(asked)] if published is None else [published, *reversed(asked)]
     # Newer software may have left versions of presets that are unknown here.
-    seen = [
-        (version, cases_seen(version, versions))
+    fitting = [
+        version
         for version in asked
         if (known := PRESETS.get(version.metadata.get("preset", preset.name))) and known.has_voxels_of(preset)
     ]
-    found = {}
-    for case in cases:
-        fitting = (version for version, known in seen if known is not None and case not in known)
-        if version := next(fitting, None):
-            found[case] = version
-    return found
+    found: dict[str, Version] = {}
+    wanted = list(cases)
+    for version in fitting:
+        unseen = cases_not_seen(root, version, versions, [case for case in wanted if case not in found])
+        found |= dict.fromkeys(unseen, version)
+    return {case: found[case] for case in wanted if case in found}
 
 
 def _stands(version: Version, good: set[str]) -> bool:
@@ -101,17 +102,17 @@ def unseen_versions(
     for network in networks:
         if store.published(network) is None:
             store.load(network)
-        versions = newest_unseen(store, network, preset, training.cases)
+        versions = newest_unseen(training.root, store, network, preset, training.cases)
         if set(training.cases) - versions.keys():
             # Two rounds of stage two may lack the same ones: the second waits, and finds those of the first.
             folder = store.root / network
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".left-out.lock"):
-                versions = newest_unseen(store, network, preset, training.cases)
+                versions = newest_unseen(training.root, store, network, preset, training.cases)
                 if lacking := [case for case in training.cases if case not in versions]:
                     size = replace(store.load(network).preparation, prefilter=preset.prefilter)
                     skipped |= train_left_out(store, network, size, training, lacking)
-                    versions = newest_unseen(store, network, preset, training.cases)
+                    versions = newest_unseen(training.root, store, network, preset, training.cases)
         for case, version in versions.items():
             found[case][network] = version
     return {case: named for case, named in found.items() if len(named) == len(networks)}, skipped
@@ -122,8 +123,8 @@ def train_left_out(
 ) -> dict[str, str]:
     """Trains and stores versions of a network so that none of the lacking cases is seen by all.
 
-    The usable training cases are dealt into `FOLDS` parts by a hash of their ids; for each part that holds
-    a lacking case a version is trained from scratch on the others. A version is stored as soon as it is
+    The usable training cases are dealt into `FOLDS` parts, patient by patient; for each part that holds a
+    lacking case a version is trained from scratch on the others. A version is stored as soon as it is
     trained and a training leaves its state after each epoch, so that an interrupted call goes on.
 
     Returns:
@@ -131,7 +132,7 @@ def train_left_out(
     """
     root, settings = training.root, training.settings
     columns, skipped = load_columns(root, training.cases, SEGMENTERS[network], preset)
-    parts = folds([column.case for column in columns])
+    parts = folds(root, [column.case for column in columns])
     wanted = [part for part in parts if set(part) & set(lacking)]
     for number, part in enumerate(wanted, start=1):
         learned = [column for column in columns if column.case not in part]

@@ -9,6 +9,7 @@ from osln.weights.model_store import Version
 
 IN_USE = "in use"
 WITHOUT = "stage one alone"
+REPLACED = "stage one was replaced meanwhile, on whose candidates it was not compared"
 
 
 def metric_name(network: str) -> str:
@@ -24,6 +25,7 @@ class Verdict:
         version: The new version.
         before: Version in use when the training began, or None.
         now: Version in use by now: another one if somebody published or rolled back meanwhile.
+        outdated: Whether the stage one whose candidates both were compared on was replaced meanwhile.
         rival: What it was compared with, if that is not `before`: a network's name.
         metric, metric_before: Figures of both; None if there is no node to judge by, or no rival.
         judgments: Against what is `IN_USE` and, for stage two, against stage one alone (`WITHOUT`).
@@ -33,6 +35,7 @@ class Verdict:
     version: Version
     before: Version | None
     now: Version | None
+    outdated: bool
     rival: str | None
     metric: float | None
     metric_before: float | None
@@ -47,7 +50,11 @@ class Verdict:
 
     @property
     def compared(self) -> bool:
-        """Whether what is in use is what it was compared with."""
+        """Whether what is in use is what it was compared with, and on."""
+        return not self.outdated and self._same
+
+    @property
+    def _same(self) -> bool:
         return (self.before and self.before.sha256) == (self.now and self.now.sha256)
 
     @property
@@ -83,9 +90,13 @@ class Verdict:
             )
         if not self.compared:
             other = self.now.name if self.now else "nothing"
+            meanwhile = (
+                REPLACED
+                if self._same
+                else f"meanwhile {other} was put to use, which it was not compared with"
+            )
             return (
-                f"{name} was trained and stored but not published: meanwhile {other} was put to use, "
-                f"which it was not compared with: {self._figures()}",
+                f"{name} was trained and stored but not published: {meanwhile}: {self._figures()}",
                 f"train again, or publish by hand: {by_hand}",
             )
         if not self.not_below_none:

@@ -96,7 +96,7 @@ class Predictor:
     def _on_window(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
         if window not in self._compiled:
             compile_for = self._with_openvino if self.runtime == "openvino" else self._with_torch
-            self._compiled[window] = compile_for(window)
+            self._compiled[window] = _finite(compile_for(window), self.segmenter.name)
         return self._compiled[window]
 
     def _with_openvino(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
@@ -124,6 +124,22 @@ class Predictor:
             return probability[0, 0].cpu().numpy()
 
         return run
+
+
+def _finite(run: Callable[[np.ndarray], np.ndarray], name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A network whose map is a ValueError where it holds no numbers, in which no node would be found."""
+
+    def checked(images: np.ndarray) -> np.ndarray:
+        found = run(images)
+        # One value that is none makes the sum none.
+        if not np.isfinite(found.sum()):
+            raise ValueError(
+                f"the network {name} answers with values that are no numbers: go back to the version before "
+                f"(./scripts/osln models rollback {name}) or train it again"
+            )
+        return found
+
+    return checked
 
 
 def _openvino_number_format() -> str:

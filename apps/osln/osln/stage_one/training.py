@@ -194,9 +194,8 @@ class SegmenterLesson(Lesson[nn.Module]):
             "train_cases": [column.case for column in sampler.columns],
             "validation_cases": [column.case for column in self.validation[0]],
         }
-        known = [one.known for one in sampler.columns if one.known is not None]
-        labels = [one.nodes for one in sampler.columns]
-        return record, (asdict(sampler.preset), sampler.scaling, *labels, *known)
+        patients = chain.from_iterable(column.learned_from for column in sampler.columns)
+        return record, (asdict(sampler.preset), sampler.scaling, *patients)
 
     def look(self, network: nn.Module, step: int) -> dict[str, Any] | None:
         columns, times = self.validation

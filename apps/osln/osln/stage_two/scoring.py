@@ -55,7 +55,8 @@ class CandidateScorer:
             (n,) float32; empty for no candidate.
 
         Raises:
-            ValueError: If PET or tags are asked for and not there, or are not of these candidates.
+            ValueError: If PET or tags are asked for and not there, or are not of these candidates, or a score
+                is not a number.
         """
         return self.judged(patches, tags)[0]
 
@@ -79,8 +80,14 @@ class CandidateScorer:
                 for start in range(0, count, LARGEST_BATCH)
             ]
             features = torch.cat(parts)
-            scores = torch.sigmoid(self._network.judge(features))
-        return scores.cpu().numpy(), features.float().cpu().numpy()
+            scores = torch.sigmoid(self._network.judge(features)).cpu().numpy()
+        if not np.isfinite(scores).all():
+            name = self.classifier.name
+            raise ValueError(
+                f"the network {name} answers with scores that are no numbers: go back to the version before "
+                f"(./scripts/osln models rollback {name}) or train it again"
+            )
+        return scores, features.float().cpu().numpy()
 
     def _features(self, patches: Patches, known: np.ndarray | None, part: slice) -> torch.Tensor:
         images = boxes = None

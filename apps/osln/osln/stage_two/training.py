@@ -158,7 +158,8 @@ class ClassifierLesson(Lesson[nn.Module]):
             "validation_cases": [one.case for one in self.validation[0]],
             "tagger": self.tagger,
         }
-        arrays = (sampler.target, *sampler.images.values(), sampler.known)
+        boxes = sampler.boxes if sampler.images else None
+        arrays = (sampler.target, *sampler.images.values(), boxes, sampler.known)
         return record, (asdict(self.preset), sampler.scaling, *arrays)
 
     def look(self, network: nn.Module, step: int) -> dict[str, Any] | None:

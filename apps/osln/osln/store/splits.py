@@ -6,7 +6,7 @@ carries a patient from test to training.
 The rule: the first three patients train and the fourth validates, because a young cohort has to learn before
 it can be judged. From then on each patient goes where the shares of patients, of proximal and of distal nodes
 come closest to the paper's (minimization), so that validation and test grow with the cohort. Patients that
-arrive at once are taken in the order of a hash of their ids.
+arrive at once are taken in the order of a hash of their ids. Several cases of one patient are in one split.
 
 References:
     Pocock and Simon, Sequential treatment assignment with balancing for prognostic factors, Biometrics 1975.
@@ -23,6 +23,8 @@ import numpy as np
 from filelock import FileLock
 
 from osln.files.images import write_atomically
+from osln.store.approved import approved_cases
+from osln.store.patients import by_patient, patient_of
 from osln.store.strata import Strata, strata_of
 
 FOLDS = 4
@@ -79,6 +81,9 @@ def assign(
 ) -> dict[str, str]:
     """Splits of the cases, deciding and storing those that have none yet.
 
+    A case of a patient of whom another case has a split gets that one. In the balance count the approved
+    cases and those asked: what has a split and no label (any more) takes no place.
+
     Args:
         root: Folder of the studies; the table is `<root>/.osln/splits.json`.
         cases: Case ids.
@@ -101,13 +106,16 @@ def assign(
     # Images are read before the lock is taken.
     known = _table(path, seed)["cases"]
     found = {case: nodes_of(root, case) for case in cases if case not in known}
+    counted = {*approved_cases(root), *cases}
     with FileLock(str(path) + ".lock"):
         table = _table(path, seed)
         new = [case for case in found if case not in table["cases"]]
         for case in sorted(new, key=lambda case: _hash(table["seed"], case)):
-            nodes = table.get("nodes", {})
-            decided = [(split, _strata(nodes.get(name))) for name, split in table["cases"].items()]
-            table["cases"][case] = wanted.get(case) or next_split(decided, found[case])
+            nodes, splits = table.get("nodes", {}), table["cases"]
+            decided = [(split, _strata(nodes.get(name))) for name, split in splits.items() if name in counted]
+            splits[case] = (
+                wanted.get(case) or _of_patient(root, case, splits) or next_split(decided, found[case])
+            )
             if (strata := found[case]) is not None:
                 table["nodes"] = nodes | {case: [strata.proximal, strata.distal]}
         if new:
@@ -124,6 +132,14 @@ def stored_splits(root: str | Path) -> dict[str, str]:
 def split_of(root: str | Path, case: str) -> str:
     """Stored split of a case; decided and stored now if it has none."""
     return assign(root, [case])[case]
+
+
+def _of_patient(root: Path, case: str, splits: Mapping[str, str]) -> str | None:
+    """The split that other cases of the patient have; None if there is none."""
+    patient = patient_of(root, case)
+    if patient == case:
+        return None
+    return next((splits[other] for other in sorted(splits) if patient_of(root, other) == patient), None)
 
 
 def _hash(seed: int, case: str) -> str:
@@ -165,7 +181,20 @@ def _unknown_splits(cases: Mapping[str, str]) -> dict[str, str]:
     return {case: split for case, split in cases.items() if split not in SHARES}
 
 
-def folds(cases: Iterable[str]) -> list[list[str]]:
-    """The cases dealt into `FOLDS` parts in the order of a hash of their ids; fewer if there are fewer."""
-    ordered = sorted(cases, key=lambda case: hashlib.sha256(f"fold:{case}".encode()).hexdigest())
-    return [ordered[start::FOLDS] for start in range(min(FOLDS, len(ordered)))]
+def folds(root: str | Path, cases: Iterable[str]) -> list[list[str]]:
+    """The cases dealt into `FOLDS` parts, patient by patient; fewer parts if there are fewer patients.
+
+    Args:
+        root: Folder of the studies.
+        cases: Dealt in the order of a hash of their patients.
+    """
+
+    def place(name: str) -> str:
+        return hashlib.sha256(f"fold:{name}".encode()).hexdigest()
+
+    patients = by_patient(root, sorted(cases, key=place))
+    ordered = sorted(patients, key=place)
+    return [
+        [case for patient in ordered[start::FOLDS] for case in patients[patient]]
+        for start in range(min(FOLDS, len(ordered)))
+    ]

@@ -54,8 +54,24 @@ class Checkpoint:
         return filled(self._empty_network(), self.state_dict).eval()
 
     def check(self) -> None:
-        """Compares names and shapes of the weights with the architecture; errors as in `network`."""
-        self._empty_network()
+        """Compares names, shapes and kinds of the weights with the architecture.
+
+        Raises:
+            ValueError: As in `network`, or a weight is not a finite number: what would find nothing, without
+                a word.
+        """
+        wanted = self._empty_network().state_dict()
+        for name, tensor in self.state_dict.items():
+            if not _is_plain(tensor, wanted[name]):
+                raise ValueError(
+                    f"the weights {name} of {self.name} are no plain array of {wanted[name].dtype} "
+                    f"({tensor.dtype}, {tensor.layout}, {tensor.device.type}): train again"
+                )
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise ValueError(
+                    f"the weights {name} of {self.name} are not finite numbers: train again, with a smaller "
+                    "learning rate if it was this training that ended so"
+                )
 
     def check_prefilter(self, preset: Preset) -> None:
         """Raises ValueError if a training would go on with images that are resampled in another way."""
@@ -84,6 +100,12 @@ class Checkpoint:
                 f"differ, first {'; '.join(differing[:3])}"
             )
         return network
+
+
+def _is_plain(tensor: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether a tensor holds numbers of the wanted kind, of any precision."""
+    plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_meta)
+    return plain and not tensor.is_complex() and tensor.is_floating_point() == wanted.is_floating_point()
 
 
 def filled(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> nn.Module:
@@ -186,7 +208,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path.name} holds no weights of this software (expected format {FORMAT})")
-    if content.get("name") not in (*NETWORKS, *DETECTORS) or content.get("preset") not in PRESETS:
+    # Lists and the like are not asked for in a table.
+    named, preset = (
+        value if isinstance(value := content.get(key), str) else "" for key in ("name", "preset")
+    )
+    if named not in (*NETWORKS, *DETECTORS) or preset not in PRESETS:
         raise ValueError(
             f"{path.name} is for {content.get('name')!r}, {content.get('preset')!r}: both unknown here"
         )

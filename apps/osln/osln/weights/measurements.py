@@ -45,13 +45,20 @@ class Measurements(StoreState):
         Returns:
             Points of `fp_per_patient`, `threshold` and `sensitivity`; [] if that was not measured.
         """
+        return [dict(point) for point in (self._with_curve(name) or {}).get("curve") or []]
+
+    def curve_patients(self, name: str) -> int | None:
+        """How many patients `curve` is of; None if that was not kept."""
+        return (self._with_curve(name) or {}).get("patients")
+
+    def _with_curve(self, name: str) -> Entry | None:
         found = self._points(name)
         if found is None or not self._fits(name, found):
-            return []
+            return None
         # Former software kept a curve with the networks alone.
         if found["weights"] is None and found["curve_of"] != self._networks(classifier_row(name)):
-            return []
-        return [dict(point) for point in found.get("curve") or []]
+            return None
+        return found
 
     def is_as_shipped(self, name: str) -> bool:
         """Whether `thresholds` and `curve` are those that came with the software."""
@@ -59,10 +66,24 @@ class Measurements(StoreState):
         return found is not None and bool(found.get("shipped"))
 
     def set_thresholds(
-        self, name: str, thresholds: Mapping[str, float], curve: Sequence[Mapping[str, float]] = ()
+        self,
+        name: str,
+        thresholds: Mapping[str, float],
+        curve: Sequence[Mapping[str, float]] = (),
+        *,
+        patients: int | None = None,
+        weights: Mapping[str, str] | None = None,
     ) -> None:
-        """Keeps operating points that were measured with the weights in use; `thresholds`, `curve`."""
-        self._keep("measured", name, {"thresholds": dict(thresholds), "curve": list(curve)})
+        """Keeps operating points that were measured.
+
+        Args:
+            name: As of `thresholds`.
+            thresholds, curve: What was measured.
+            patients: How many patients the curve is of.
+            weights: `weights_of` as it was when the measurement began; by default as it is now.
+        """
+        entry = {"thresholds": dict(thresholds), "curve": list(curve), "patients": patients}
+        self._keep("measured", name, entry, weights)
 
     def fusion(self, row: str) -> dict[str, Any]:
         """What was fitted on validation patients to fuse the networks of a row with learned fusion.
@@ -87,16 +108,28 @@ class Measurements(StoreState):
         if not history or history[-1] == SHIPPED:
             entry = self._shipped_manifest().get("networks", {}).get(network)
         else:
-            entry = self._read(
-                self.root / network / f"{history[-1]}.json", "this version is left out: restore it"
-            )
+            entry = self._read_version(self.root / network / f"{history[-1]}.json")
         return entry["sha256"] if entry else None
 
+    def weights_of(self, name: str) -> dict[str, str]:
+        """All that the operating points of a row of stage one or of a classifier belong to, as it is now.
+
+        Returns:
+            Checksum by network; of a row with learned fusion also what it fuses by, of a classifier where
+            stage one hands over. {} if no row asks the classifier.
+        """
+        if name not in CLASSIFIERS:
+            return self._networks(ROWS.get(name)) | self._fused_by(name, self.fusion(name).get("zones"))
+        row = classifier_row(name)
+        if row is None:
+            return {}
+        return self._networks(row) | _handed_at(row, self.thresholds(row.stage_one))
+
     def _points(self, name: str) -> Entry | None:
-        return self._found("measured", name, self._shipped_points(name), self._weights(name))
+        return self._found("measured", name, self._shipped_points(name), self.weights_of(name))
 
     def _fits(self, name: str, entry: Entry) -> bool:
-        return entry["weights"] in (None, self._weights(name)) and "stands_in" not in entry
+        return entry["weights"] in (None, self.weights_of(name)) and "stands_in" not in entry
 
     def _stand_ins(self, network: str, now: "Measurements") -> dict[str, dict[str, Entry]]:
         """What stands in for measurements that these weights lack: by kind and name.
@@ -115,20 +148,11 @@ class Measurements(StoreState):
                 found["fusions"][name] = {"weights": weights, "stands_in": of, "zones": zones}
         for name in (*rows, *scorers):
             before, own = now._points(name), Measurements._points(self, name)
-            if before is None or (own is not None and own["weights"] == self._weights(name)):
+            if before is None or (own is not None and own["weights"] == self.weights_of(name)):
                 continue
             points = {"thresholds": before["thresholds"], "stands_in": True}
-            found["measured"][name] = {"weights": self._weights(name), **points}
+            found["measured"][name] = {"weights": self.weights_of(name), **points}
         return found
-
-    def _weights(self, name: str) -> dict[str, str]:
-        """All that the operating points of a row of stage one or of a classifier belong to, as it is now."""
-        if name not in CLASSIFIERS:
-            return self._networks(ROWS.get(name)) | self._fused_by(name, self.fusion(name).get("zones"))
-        row = classifier_row(name)
-        if row is None:
-            return {}
-        return self._networks(row) | _handed_at(row, self.thresholds(row.stage_one))
 
     def _networks(self, row: Row | None) -> dict[str, str]:
         found = {name: self.checksum(name) for name in (row.networks if row else ())}
@@ -163,12 +187,13 @@ class Measurements(StoreState):
             return _closest(own, weights)
         return _closest([shipped, *own], weights)
 
-    def _keep(self, kind: str, name: str, entry: Entry) -> None:
+    def _keep(self, kind: str, name: str, entry: Entry, weights: Mapping[str, str] | None = None) -> None:
         with self._lock():
             state = of_former_software(self._state())
-            weights = self._networks(ROWS.get(name)) if kind == "fusions" else self._weights(name)
+            if weights is None:
+                weights = self._networks(ROWS.get(name)) if kind == "fusions" else self.weights_of(name)
             kept = [one for one in state.setdefault(kind, {}).get(name, []) if one["weights"] != weights]
-            state[kind][name] = [*kept, {"weights": weights} | plain(dict(entry))][-KEPT:]
+            state[kind][name] = [*kept, {"weights": dict(weights)} | plain(dict(entry))][-KEPT:]
             self._write_state(state)
 
 

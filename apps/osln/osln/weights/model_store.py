@@ -1,7 +1,8 @@
 """The store of trained weights: versions, publishing by atomic rename, rollback; nothing runs untrained."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -11,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from osln.files.whole import plain, write_atomically
-from osln.rows.experiments import ROWS, TAGGER, VERSIONED
-from osln.weights.measurements import Entry, Measurements, of_former_software
+from osln.rows.experiments import TAGGER, VERSIONED
+from osln.weights.marks import Marks
+from osln.weights.measurements import of_former_software
 from osln.weights.store_state import SHIPPED, as_json
 
 if TYPE_CHECKING:
     # torch comes with it, which takes seconds: who only lists versions does without.
     from osln.weights.checkpoint import Checkpoint
+
+logger = logging.getLogger(__name__)
 
 END_SECONDS = 10.0
 """So long a training that was stopped may take to leave its network to the next one."""
@@ -39,7 +43,7 @@ class Version:
     metadata: Mapping[str, Any]
 
 
-class ModelStore(Measurements):
+class ModelStore(Marks):
     """Versions of every network's weights below one folder.
 
     `shipped/` comes with the software and is read-only; `<network>/<version>.pt` are trained here
@@ -89,7 +93,7 @@ class ModelStore(Measurements):
                 f"no weights for {network}: train it ({_training(network)}) or put them at "
                 f"{self.root / SHIPPED}"
             )
-        if not version.path.is_file() or sha256_of(version.path) != version.sha256:
+        if not _is_whole(version):
             raise ValueError(
                 f"the weights {version.path.name} of {network} are missing or were changed after they were "
                 f"stored; roll back (./scripts/osln models rollback {network}) or train again"
@@ -195,27 +199,14 @@ class ModelStore(Measurements):
 
     def trying(self, version: Version) -> "ModelStore":
         """This store as it will be when a version is put into use, to measure with it before that."""
-        return _Trying(self, version)
+        from osln.weights.trying import Trying
+
+        return Trying(self, version)
 
     @property
     def now(self) -> "ModelStore":
         """The store as it is, also of one in which a version is tried."""
         return self
-
-    def worse_than_none(self, network: str) -> str | None:
-        """Why the version in use of a network is worse than stage one alone; None if it is not."""
-        found, used = self._state().get("worse", {}).get(network), self.published(network)
-        return found["why"] if found and used and _is_of(found, used) else None
-
-    def set_worse_than_none(self, version: Version, why: str | None) -> None:
-        """Notes that a version was found to be worse than stage one alone or, without a reason, that not."""
-        with self._lock():
-            state = self._state()
-            marks = state.setdefault("worse", {})
-            marks.pop(version.network, None)
-            if why is not None:
-                marks[version.network] = {"version": version.name, "sha256": version.sha256, "why": why}
-            self._write_state(state)
 
     @contextmanager
     def training(self, network: str) -> Iterator[None]:
@@ -238,8 +229,12 @@ class ModelStore(Measurements):
         finally:
             lock.release()
 
-    def rollback(self, network: str) -> Version:
-        """Puts the version before the published one back into use.
+    def rollback(self, network: str, tell: Callable[[str], object] = logger.warning) -> Version:
+        """Puts the version before the published one back into use, the newest whose file is as it was stored.
+
+        Args:
+            network: Whose.
+            tell: Told what was passed over, in a sentence.
 
         Raises:
             ValueError: If there is none.
@@ -247,23 +242,33 @@ class ModelStore(Measurements):
         _check_network(network)
         with self._lock():
             state = self._state()
-            earlier = self._former(network, state)
-            if earlier is None:
-                raise ValueError(f"{network} has no earlier version to roll back to")
-            state["published"][network].pop()
+            found = ((kept, one) for kept, one in self._earlier(network, state) if _is_whole(one))
+            kept, version = next(found, (0, None))
+            *former, used = state["published"].get(network) or [SHIPPED]
+            passed = [name for name in former[kept:] if name != used]
+            if version is None:
+                lost = f"; {_lost(passed)}" if passed else ""
+                raise ValueError(f"{network} has no earlier version to roll back to{lost}")
+            state["published"][network] = former[:kept]
             state.get("worse", {}).pop(network, None)
             self._write_state(state)
-        return earlier
+        if passed:
+            tell(f"passed over, on the way back to {version.name} of {network}: {_lost(passed)}")
+        return version
 
     def former(self, network: str) -> Version | None:
-        """The version that a rollback would put back into use; None if there is none."""
-        return self._former(network, self._state())
+        """The version that a rollback would put back into use if its file is whole; None if there is none."""
+        earlier = (version for _, version in self._earlier(network, self._state()))
+        return next((version for version in earlier if version.path.is_file()), None)
 
-    def _former(self, network: str, state: Mapping[str, Any]) -> Version | None:
+    def _earlier(self, network: str, state: Mapping[str, Any]) -> Iterator[tuple[int, Version]]:
+        """What was in use before, the newest first, and how much of the history stays then."""
         history = state["published"].get(network, [])
-        earlier = history[-2] if len(history) > 1 else SHIPPED
         known = {version.name: version for version in self.versions(network)}
-        return known.get(earlier) if history else None
+        for kept in range(len(history) - 1, -1, -1):
+            name = history[kept - 1] if kept else SHIPPED
+            if name in known and name != history[-1]:
+                yield kept, known[name]
 
     def _named(self, network: str, name: str) -> Version:
         for version in self.versions(network):
@@ -289,47 +294,16 @@ class ModelStore(Measurements):
     def _entries(self, network: str) -> list[tuple[str, dict[str, Any]]]:
         """Name and description of the versions that were trained here, those that can be read."""
         paths = sorted((self.root / network).glob("*.json"))
-        read = {path.stem: self._read(path, "this version is left out: restore it") for path in paths}
+        read = {path.stem: self._read_version(path) for path in paths}
         return [(name, entry) for name, entry in read.items() if entry]
 
 
-class _Trying(ModelStore):
-    """A store in which a version is in use that is not yet.
-
-    Measurements are kept by the weights that they are of, so that nobody is given those made here before.
-    """
-
-    def __init__(self, store: ModelStore, version: Version) -> None:
-        super().__init__(store.root)
-        self._now, self._tried = store, version
-
-    @property
-    def now(self) -> ModelStore:
-        return self._now
-
-    def published(self, network: str) -> Version | None:
-        return self._tried if network == self._tried.network else super().published(network)
-
-    def checksum(self, network: str) -> str | None:
-        return self._tried.sha256 if network == self._tried.network else super().checksum(network)
-
-    def fusion(self, row: str) -> dict[str, Any]:
-        """Until it is fitted, the version goes by the fusion of what it replaces."""
-        found = super().fusion(row)
-        fits = bool(found) and found["weights"] == self._networks(ROWS.get(row))
-        return found if fits else self._now.fusion(row)
-
-    def _points(self, name: str) -> Entry | None:
-        """Until it is measured, the version goes by the points of what it replaces."""
-        found = super()._points(name)
-        return found if found and found["weights"] == self._weights(name) else self._now._points(name)
+def _is_whole(version: Version) -> bool:
+    return version.path.is_file() and sha256_of(version.path) == version.sha256
 
 
-def _is_of(mark: Mapping[str, Any], version: Version) -> bool:
-    """Whether a mark is of these weights; marks of former software name the version alone."""
-    # Other weights bear the name of those that come with the software after each update.
-    named = mark["version"] == version.name != SHIPPED
-    return bool(mark["sha256"] == version.sha256 if "sha256" in mark else named)
+def _lost(names: Sequence[str]) -> str:
+    return f"what was stored as {', '.join(dict.fromkeys(names))} is missing or was changed"
 
 
 def _check_network(name: str) -> None:

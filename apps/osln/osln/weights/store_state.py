@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from osln.files.whole import write_atomically
+from osln.weights import shapes
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class StoreState:
         stamp = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
         if self._manifest is None or self._manifest[0] != stamp:
             instead = "the weights that came with the software are not used: copy it again"
-            self._manifest = stamp, self._read(path, instead) or {}
+            self._manifest = stamp, self._read(path, instead, shapes.of_manifest) or {}
         return self._manifest[1]
 
     def _state(self) -> dict[str, Any]:
@@ -52,13 +53,15 @@ class StoreState:
             if last.is_file()
             else ("the shipped versions are used")
         )
-        state = self._read(self.root / PUBLISHED, f"{instead}: publish the version that you want")
+        wanted = f"{instead}: publish the version that you want"
+        state = self._read(self.root / PUBLISHED, wanted, shapes.of_state)
         if state is None and (self.root / PUBLISHED).is_file():
-            state = self._read(last, "there is no other")
+            state = self._read(last, "there is no other", shapes.of_state)
         return {"published": {}} | (state or {})
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
-        if (current := self._read(self.root / PUBLISHED, "it is made anew")) is not None:
+        current = self._read(self.root / PUBLISHED, "it is made anew", shapes.of_state)
+        if current is not None:
             write_atomically(self._last_good, as_json(current))
         write_atomically(self.root / PUBLISHED, as_json(state))
 
@@ -66,12 +69,25 @@ class StoreState:
     def _last_good(self) -> Path:
         return self.root / "published.last.json"
 
-    def _read(self, path: Path, consequence: str) -> dict[str, Any] | None:
-        """A JSON object; None if there is no such file, or, told in the log, if it is damaged."""
+    def _read_version(self, path: Path) -> dict[str, Any] | None:
+        """The description of a version that was trained here."""
+        return self._read(path, "this version is left out: restore it", shapes.of_version)
+
+    def _read(
+        self, path: Path, consequence: str, check: Callable[[Mapping[str, Any]], None]
+    ) -> dict[str, Any] | None:
+        """A JSON object; None if there is no such file, or, told in the log, if it is damaged.
+
+        Args:
+            path: The file.
+            consequence: What follows from damage.
+            check: Raises ValueError about content of another shape (`osln.weights.shapes`).
+        """
         try:
             content = json.loads(path.read_text())
             if not isinstance(content, dict):
                 raise ValueError(f"it holds a {type(content).__name__}")
+            check(content)
         except FileNotFoundError:
             self._damaged.pop(path, None)
             return None

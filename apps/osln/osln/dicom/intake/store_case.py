@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from osln.imaging.grid import Volume, write_volume
-from osln.store.splits import assign, split_of
+from osln.store.patients import import_folder, read_manifest
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,6 @@ class ImportedCase:
     manifest: dict[str, Any]
 
 
-def import_folder(store: Path) -> Path:
-    """Where the import keeps its manifests, its report and the key."""
-    return store / ".osln" / "import"
-
-
-def read_manifest(store: Path, case: str) -> dict[str, Any] | None:
-    """The manifest of an imported case; None if there is none or it is damaged."""
-    try:
-        manifest = json.loads((import_folder(store) / f"{case}.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
-
-
 def noted_images(store: Path, case: str) -> str:
     """Tells which images of the CT a case was made from, by their fingerprint; "" if that is not known."""
     ct = (read_manifest(store, case) or {}).get("ct")
@@ -59,8 +45,7 @@ def write_case(store: Path, case: str, content: ImportedCase) -> None:
     """Writes a case whole or not at all.
 
     Everything is written beside its place first, then moved there. A process that is killed leaves no CT at
-    the top of the store, hence no case, and the next import writes it again. A patient with several cases
-    keeps them in one split.
+    the top of the store, hence no case, and the next import writes it again.
 
     Raises:
         OSError: If the disk is full or not writable; what was moved already is taken away again.
@@ -71,7 +56,6 @@ def write_case(store: Path, case: str, content: ImportedCase) -> None:
     moved: list[Path] = []
     try:
         targets = _write_files(ready, store, case, content)
-        _keep_in_one_split(store, case, content.manifest["patient"])
         for source, target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
@@ -113,12 +97,3 @@ def _write_files(ready: Path, store: Path, case: str, content: ImportedCase) -> 
     manifest.write_text(json.dumps(content.manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     targets.insert(0, (manifest, import_folder(store) / f"{case}.json"))
     return targets
-
-
-def _keep_in_one_split(store: Path, case: str, patient: str) -> None:
-    for path in sorted(import_folder(store).glob("*.json")):
-        manifest = read_manifest(store, path.stem) or {}
-        other = manifest.get("case")
-        if other and other != case and manifest.get("patient") == patient:
-            assign(store, [case], wanted={case: split_of(store, other)})
-            return

@@ -61,9 +61,7 @@ class DicomCase:
             try:
                 manifest = job.run()
             except (ValueError, OSError, *DAMAGED) as error:
-                plan = self.plan
-                series = [one for one in (plan.ct, plan.pet, plan.pet_ct, *plan.structures) if one]
-                private = identifying_texts([one.header for one in series])
+                private = identifying_texts([one.header for one in self.plan.series])
                 raise ValueError(_DEIDENTIFIER.clean(reason_of(error), private)) from error
             yield CaseFiles(companions(store, self.name), tuple(manifest["warnings"]))
 

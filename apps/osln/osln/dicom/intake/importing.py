@@ -144,8 +144,7 @@ def _import_plans(
         def share(words: str, part: float, number: int = number, case: str = case) -> None:
             tell(f"{case}: {words}", 0.1 + 0.9 * (number + part) / len(plans))
 
-        parts = (plan.ct, plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations)
-        headers = [series.header for series in parts if series]
+        headers = [series.header for series in plan.series]
         try:
             if known := _known(store, case, plan, deidentifier, options):
                 report.present.append({"case": case, "state": known})

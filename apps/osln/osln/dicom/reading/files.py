@@ -17,9 +17,17 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from osln.dicom.reading.slices import Slice
+from osln.dicom.reading.referenced import drawn_on
+from osln.dicom.reading.slices import Slice, is_picture
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+SLICE_CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.128")
+"""CT and PET images; screenshots and dose reports call themselves CT too."""
+ENHANCED_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2",
+    "1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1",
+)  # fmt: skip
+"""CT and PET with all slices in one file."""
 SCANNED: tuple[str | tuple[int, int], ...] = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -77,16 +85,20 @@ class Series:
     """One series as a source lists it.
 
     Attributes:
-        header: Attributes of one of its instances, at least those of `SCANNED` that it has.
+        header: Attributes of one of its instances, at least those of `SCANNED` that it has; of images that
+            of a slice, where it has any (`representative`).
         count: Number of instances.
         patients: Patient ids among its instances; more than one means that patients are mixed.
         paths: Its files where they are local already.
+        drawn_on: Of a structure set or segmentation whose head names several series: UIDs of those that its
+            contours or frames name.
     """
 
     header: Dataset
     count: int
     patients: frozenset[str]
     paths: tuple[Path, ...] = ()
+    drawn_on: frozenset[str] = frozenset()
 
     @property
     def uid(self) -> str:
@@ -101,6 +113,16 @@ class Series:
     def frame(self) -> str:
         """Frame of reference UID; "" if there is none."""
         return text(self.header, "FrameOfReferenceUID")
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it has several images, and slices among them."""
+        return self.count > 1 and is_slice(self.header)
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Whether it has all slices in one file, which is not read."""
+        return text(self.header, "SOPClassUID") in ENHANCED_CLASSES
 
     @property
     def name(self) -> str:
@@ -188,15 +210,17 @@ class LocalSource:
             alone = text(header, "Modality") in ALONE
             key = text(header, "SOPInstanceUID" if alone else "SeriesInstanceUID")
             found.setdefault(key, []).append((path, header))
-        return [
-            Series(
-                items[0][1],
-                len(items),
-                frozenset(text(header, "PatientID") for _, header in items),
-                tuple(path for path, _ in items),
-            )
-            for items in found.values()
-        ]
+        return [self._series(items) for items in found.values()]
+
+    def _series(self, items: list[tuple[Path, Dataset]]) -> Series:
+        header = representative([header for _, header in items])
+        patients = frozenset(text(header, "PatientID") for _, header in items)
+        try:
+            named = drawn_on(header, lambda: read_header(items[0][0]))
+        except (ValueError, *DAMAGED):
+            # Told where the file is used.
+            named = frozenset()
+        return Series(header, len(items), patients, tuple(path for path, _ in items), named)
 
     def paths(self, series: Series, on_progress: Progress | None = None) -> list[Path]:
         """The files themselves."""
@@ -269,6 +293,20 @@ def refuse_bomb(path: Path) -> None:
                     f"it unpacks to more than {LARGEST_INFLATED >> 20} MiB; export it uncompressed"
                 )
             rest = inflate.unconsumed_tail or file.read(PART)
+
+
+def is_slice(header: Dataset) -> bool:
+    """Whether it is one slice of a CT or PET."""
+    return text(header, "SOPClassUID") in SLICE_CLASSES and not is_picture(header)
+
+
+def representative(headers: Sequence[Dataset]) -> Dataset:
+    """The header that speaks for a series: the first of a slice; scouts and projections tell nothing of it.
+
+    Args:
+        headers: Of the instances of one series, at least one.
+    """
+    return next((header for header in headers if is_slice(header)), headers[0])
 
 
 def slices_of(paths: Sequence[Path]) -> list[Slice]:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-ON_SLICE = 0.1
-"""Distance from a slice, in slices, up to which a contour counts as drawn on it."""
+ON_SLICE = 0.11
+"""Distance from a slice, in slices, up to which a contour counts as drawn on it: so much images may lie off
+their regular places (`osln.dicom.reading.slices.UNEVEN`), and a little of rounding."""
 ONE_PLANE, NEIGHBORS_AWAY = 0.25, 3.0
 """Two planes up to so many slices apart, with others so many times as far away, are one: a hole can lie a
 bit off its outline."""

@@ -194,12 +194,16 @@ def _check_copy(one: Dataset, other: Dataset, what: str) -> None:
 
 
 def _check_alike(slices: Sequence[Slice], what: str) -> None:
+    directions: list[np.ndarray] = []
+    spacings: list[np.ndarray] = []
+
     def kind(header: Dataset) -> tuple[str, str, str, str]:
-        directions = [round(float(v), 3) + 0.0 for v in header.ImageOrientationPatient]
+        direction = _same(directions, header.ImageOrientationPatient, 1e-3)
+        spacing = _same(spacings, header.PixelSpacing, 1e-4)
         return (
             f"{header.Columns} x {header.Rows} pixels",
-            f"{'/'.join(f'{float(v):.4f}' for v in header.PixelSpacing)} mm",
-            f"direction {'/'.join(f'{v:g}' for v in directions)}",
+            f"{'/'.join(f'{v:.4f}' for v in spacing)} mm",
+            f"direction {'/'.join(f'{round(v, 3) + 0.0:g}' for v in direction)}",
             f"frame of reference {header.get('FrameOfReferenceUID', '')}",
         )
 
@@ -219,6 +223,16 @@ def _check_alike(slices: Sequence[Slice], what: str) -> None:
         raise ValueError(
             f"the {what} series holds images of {len(patients)} patients; remove the foreign ones"
         )
+
+
+def _same(seen: list[np.ndarray], values: Sequence[object], tolerance: float) -> np.ndarray:
+    """The first of `seen` that is the same within the tolerance, to which the values are added otherwise."""
+    own = np.array([float(str(v)) for v in values])
+    for other in seen:
+        if np.abs(other - own).max() <= tolerance:
+            return other
+    seen.append(own)
+    return own
 
 
 def _axes(header: Dataset, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

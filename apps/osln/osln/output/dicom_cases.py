@@ -91,7 +91,8 @@ def dicom_cases(
         on_progress: Told of headers that were read.
         unusable: Patients of other sources of whom there can be no case; the numbers go on from there.
     """
-    plans, skipped = plan_cases(source.series(on_progress))
+    found = source.series(on_progress)
+    plans, skipped = plan_cases(found, damaged=source.damaged)
     cases: list[Case] = [
         DicomCase(case_name(plan, keep_identity=keep_identity), plan, source, rules, required)
         for plan in plans

@@ -8,6 +8,8 @@ combined across patients, and nothing is taken because of a file's place or name
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydicom.dataset import Dataset
+
 from osln.dicom.intake.label_choice import NO_LABELS, asked_for, holds, image_of, newest_first, used_labels
 from osln.dicom.intake.patients import patient_keys, two_people
 from osln.dicom.nodes import own_kind
@@ -71,13 +73,14 @@ class Skipped:
 
 
 def plan_cases(
-    series: Sequence[Series], wanted_cts: Iterable[str] = ()
+    series: Sequence[Series], wanted_cts: Iterable[str] = (), damaged: Sequence[Dataset] = ()
 ) -> tuple[list[CasePlan], list[Skipped]]:
     """Finds the cases among the series of a source.
 
     Args:
         series: All that were found, of any patients.
         wanted_cts: UIDs or numbers of the CT series that are to be cases; all planning CTs if empty.
+        damaged: What is known of files that could not be read.
     """
     skipped: list[Skipped] = []
     patients: dict[str, list[Series]] = {}
@@ -104,7 +107,24 @@ def plan_cases(
             found, left = [], [Skipped(patient, f"patient with {len(own)} series", reason)]
         plans += found
         skipped += left
+    for plan in plans:
+        plan.warnings += _lost_labels(plan, damaged)
     return plans, skipped
+
+
+def _lost_labels(plan: CasePlan, damaged: Sequence[Dataset]) -> list[str]:
+    """What to say of structure sets and segmentations of the patient that could not be read."""
+    return [
+        f"{count} {modality} files of this patient could not be read (truncated or damaged): what was taken "
+        "may not be the newest; copy them again"
+        for modality in ALONE
+        if (
+            count := sum(
+                text(head, "Modality") == modality and text(head, "PatientID") in plan.ct.patients
+                for head in damaged
+            )
+        )
+    ]
 
 
 def _plan_patient(
@@ -114,15 +134,16 @@ def _plan_patient(
     cts = [item for item in series if item.modality == "CT" and item.is_volume]
     pets = [item for item in series if item.modality == "PT" and item.is_volume]
     drawn_on: dict[str, list[Series]] = {}
-    lost = False
+    unplaced: dict[int, str] = {}
     for item in series:
         if item.modality in ALONE and own_kind(item.header) not in NO_LABELS:
             ct, reason = image_of(patient, item, series, owners, wanted)
             if ct is not None:
                 drawn_on.setdefault(ct.uid, []).append(item)
             else:
-                lost = lost or (item.modality == "RTSTRUCT" and "PET" not in reason)
+                unplaced[id(item)] = reason
                 skipped.append(Skipped(patient, item.name, reason))
+    lost = any(item.modality == "RTSTRUCT" and "PET" not in unplaced.get(id(item), "PET") for item in series)
     with_structures = {
         uid for uid, items in drawn_on.items() if any(item.modality == "RTSTRUCT" for item in items)
     }
@@ -148,7 +169,11 @@ def _plan_patient(
             for pet in series
             if pet.modality == "PT" and any(pet.name in sentence for sentence in plan.chosen)
         }
-        plan.left_out += [f"{item.name}: {_why_not(item, plan)}" for item in series if id(item) not in told]
+        plan.left_out += [
+            f"{item.name}: {unplaced.get(id(item)) or _why_not(item, plan)}"
+            for item in series
+            if id(item) not in told
+        ]
     return plans, skipped
 
 

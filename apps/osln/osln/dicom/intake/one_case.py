@@ -22,9 +22,9 @@ from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
 from osln.dicom.intake.label_choice import holds
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import ImportedCase, write_case
+from osln.dicom.intake.store_case import ImportedCase, noted_images, write_case
 from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, slices_of, text
-from osln.dicom.reading.rtstruct import StructureSet, read_structures
+from osln.dicom.reading.rtstruct import StructureSet, names_of, read_structures
 from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import ct_series
@@ -84,6 +84,7 @@ class CaseImport:
         self.warnings += plan.warnings
         structures = self._structures()
         ct_slices = self._slices(plan.ct, "CT", 0.0)
+        self._check_same_images(ct_slices)
         read = read_ct(ct_slices, lambda done, total: self.tell("reading the CT", 0.2 + 0.2 * done / total))
         ct = read.volume
         self.warnings += read.warnings
@@ -185,6 +186,15 @@ class CaseImport:
             raise ValueError(f"{len(paths)} of {series.count} images of the {what} arrived; try again")
         return slices_of(paths)
 
+    def _check_same_images(self, slices: list[Slice]) -> None:
+        """Refuses to put other images under labels that stay."""
+        noted = noted_images(self.store, self.case) if self.kept else ""
+        if noted and noted != self._instances(slices):
+            raise ValueError(
+                f"the store has labels of case {self.case} that were drawn on other images of this CT: "
+                "import those, or move the labels away"
+            )
+
     def _instances(self, slices: list[Slice]) -> str:
         """Tells whether a series still holds these images, without telling which they are."""
         return self.deidentifier.fingerprint(text(item.header, "SOPInstanceUID") for item in slices)
@@ -199,11 +209,10 @@ class CaseImport:
             read = read_pet(slices)
             pet, transform, warned = read.volume, None, list(read.warnings)
             registration: Any = "same frame of reference as the CT: not moved"
-            if self.plan.registered:
-                build_study(self.case, ct, pet)
-            else:
+            if not self.plan.registered:
                 pet, transform, registration, more = self._registered(ct, pet)
                 warned += more
+            build_study(self.case, ct, pet)
             covers = _covered(ct.grid, pet.grid)
         except (ValueError, *DAMAGED) as error:
             reason = str(error).removeprefix(f"case {self.case}: ")
@@ -243,7 +252,7 @@ class CaseImport:
 
 def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> str:
     """Tells whether a case was made from these series and decisions, without telling which they are."""
-    parts = [f"{name}={kind}" for name, kind in rules.chosen.items()]
+    parts = rules.decisions(name for series in plan.labels for name in names_of(series.header))
     for series in (plan.ct, plan.pet, plan.pet_ct, *plan.labels):
         if series is not None:
             instance = text(series.header, "SOPInstanceUID") if series.modality in ALONE else ""

@@ -2,21 +2,16 @@
 
 import shutil
 import tempfile
-import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from osln.dicom.reading.headers import read_header, start_of
 from osln.dicom.reading.referenced import drawn_on
 from osln.dicom.reading.slices import Slice, is_picture
 
@@ -58,6 +53,8 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     "StructureSetTime",
     "ReferencedFrameOfReferenceSequence",
     "ReferencedSeriesSequence",
+    "StructureSetROISequence",
+    "SegmentSequence",
     "Manufacturer",
     "ContentLabel",
     "ContentDate",
@@ -66,9 +63,6 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     *((0x7053, (block << 8) + element) for block in (0x10, 0x11, 0x12) for element in (0x00, 0x09)),
 )
 """What tells series apart; the rest of a header is read for the chosen series only, to save memory."""
-
-LARGEST_INFLATED, PART = 2**28, 2**20
-"""Bytes of a deflated file, and bytes that are unpacked at a time."""
 
 DAMAGED = (TypeError, AttributeError, KeyError, IndexError, ArithmeticError)
 """What attributes of the wrong kind or number raise where they are used; told as such, not as a traceback."""
@@ -136,6 +130,8 @@ class Source(Protocol):
 
     problems: list[str]
     """Files that could not be read, in words."""
+    damaged: list[Dataset]
+    """What could be read of them: the attributes of the patient and series."""
 
     def series(self, on_progress: Progress | None = None) -> list[Series]:
         """All series that are there."""
@@ -166,6 +162,7 @@ class LocalSource:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.problems: list[str] = []
+        self.damaged: list[Dataset] = []
         self._unpacked: Path | None = None
         if self.path.is_dir():
             self._folder = self.path
@@ -201,6 +198,7 @@ class LocalSource:
                 header = read_header(path, SCANNED)
             except ValueError as error:
                 self.problems.append(f"{path.relative_to(self._folder)}: {error}")
+                self.damaged += start_of(path)
                 continue
             if text(header, "SOPClassUID") == DIRECTORY_CLASS:
                 continue
@@ -228,71 +226,6 @@ class LocalSource:
 
     def release(self) -> None:
         """Nothing was fetched."""
-
-
-def read_header(path: Path, tags: Sequence[str | tuple[int, int]] | None = None) -> Dataset:
-    """The attributes of a DICOM file without its pixels.
-
-    Args:
-        path: Of the file.
-        tags: Read only these; all if None.
-
-    Raises:
-        ValueError: If it is no DICOM file or is truncated within the header.
-    """
-    try:
-        with path.open("rb") as file:
-            start = file.read(132)
-        # Files without the preamble of Part 10 begin with an attribute of group 8 (or 2).
-        bare = start[:4] in (
-            b"\x08\x00\x00\x00",
-            b"\x08\x00\x05\x00",
-            b"\x08\x00\x08\x00",
-            b"\x08\x00\x16\x00",
-        )
-        if start[128:132] != b"DICM" and not bare:
-            raise InvalidDicomError
-        if not bare:
-            refuse_bomb(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            wanted: Any = list(tags) if tags else None
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=wanted)
-            # Values are decoded when they are first read: do it here, where it can be told.
-            header.walk(lambda _dataset, _element: None)
-            return header
-    except InvalidDicomError:
-        raise ValueError("it is not a DICOM file") from None
-    except OSError as error:
-        raise ValueError(f"it cannot be opened ({error.strerror})") from error
-    except BombError:
-        raise
-    except Exception as error:
-        # Damaged files make the reader raise nearly anything.
-        raise ValueError("it is truncated or damaged; copy it again") from error
-
-
-class BombError(ValueError):
-    """A small file that unpacks to a huge one."""
-
-
-def refuse_bomb(path: Path) -> None:
-    """Raises BombError if a deflated file unpacks to more than `LARGEST_INFLATED`."""
-    meta = read_file_meta_info(path)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    with path.open("rb") as file:
-        # Behind the preamble: group length (12 bytes) and as many bytes as it says.
-        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
-        size, rest = 0, file.read(PART)
-        while rest:
-            size += len(inflate.decompress(rest, PART))
-            if size > LARGEST_INFLATED:
-                raise BombError(
-                    f"it unpacks to more than {LARGEST_INFLATED >> 20} MiB; export it uncompressed"
-                )
-            rest = inflate.unconsumed_tail or file.read(PART)
 
 
 def is_slice(header: Dataset) -> bool:

@@ -147,6 +147,12 @@ def _drawings(ds: Dataset) -> dict[int, list[Dataset]]:
     return found
 
 
+def names_of(ds: Dataset) -> list[str]:
+    """Names of the regions of an RTSTRUCT or the segments of a SEG, as written, from its head."""
+    regions = [text(roi, "ROIName") for roi in ds.get("StructureSetROISequence") or []]
+    return regions + [text(segment, "SegmentLabel") for segment in ds.get("SegmentSequence") or []]
+
+
 def drawn(ds: Dataset) -> datetime | None:
     """When a structure set was made; None if it does not say."""
     for prefix in ("StructureSet", "Series"):

@@ -31,6 +31,7 @@ class WebSource:
         self._web = web
         self._filter = {"PatientID": patient} if patient else {}
         self.problems = list(web.warnings)
+        self.damaged: list[Dataset] = []
         self._folder = Path(tempfile.mkdtemp(prefix="osln-dicomweb-"))
 
     def __enter__(self) -> "WebSource":

@@ -23,7 +23,7 @@ from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
 from osln.dicom.intake.label_choice import holds
 from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.intake.store_case import ImportedCase, noted_images, write_case
-from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, slices_of, text
+from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, representative, slices_of, text
 from osln.dicom.reading.rtstruct import StructureSet, names_of, read_structures
 from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.slices import Slice
@@ -95,7 +95,7 @@ class CaseImport:
             told = f": {'; '.join(self.warnings)}" if self.warnings else ""
             raise ValueError(f"it has no {' and no '.join(lacking)}, and is required to have it{told}")
         build_study(self.case, ct, pet, _on(ct, labels.tumor), _on(ct, labels.nodes))
-        described = self._described(plan.ct, ct_slices[0].header, len(ct_slices))
+        described = self._described(plan.ct, _header(ct_slices), len(ct_slices))
         private = identifying_texts([ct_slices[0].header, *(item.header for item in plan.series)])
         manifest = {
             "case": self.case,
@@ -221,7 +221,7 @@ class CaseImport:
         if covers < LEAST_COVERED:
             warned.append(f"the PET covers {100 * covers:.0f} % of the CT only; outside it the SUV is 0")
         self.warnings += warned
-        about = self._described(series, slices[0].header, len(slices))
+        about = self._described(series, _header(slices), len(slices))
         return pet, transform, {
             **about, "values": read.explanation, "registration": registration, "covers": round(covers, 3)
         }  # fmt: skip
@@ -258,6 +258,10 @@ def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> 
             instance = text(series.header, "SOPInstanceUID") if series.modality in ALONE else ""
             parts.append(f"{series.uid} {instance} {series.count}")
     return deidentifier.fingerprint(parts)
+
+
+def _header(slices: list[Slice]) -> Dataset:
+    return representative([item.header for item in slices])
 
 
 def _about_tumor(labels: CaseLabels, grid: Grid) -> dict[str, Any] | None:

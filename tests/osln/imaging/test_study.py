@@ -311,6 +311,11 @@ def test_a_pet_in_becquerel_is_refused_and_one_with_a_hot_bladder_is_not(store):
     write(store / "pet" / "p1.nii.gz", suv)
     assert load(store).pet.array.max() == 150
 
+    # In units of 37 SUV, as a dose in mCi gives them, with the noise of the air around.
+    write(store / "pet" / "p1.nii.gz", np.where(ct() > -300, 37 * suv, 1))
+    with pytest.raises(ValueError, match=r"half of the body lies above 29.6 in the PET"):
+        load(store)
+
     write(store / "pet" / "p1.nii.gz", 4000 * suv)
     with pytest.raises(ValueError, match=r"half of the PET lies above 3.2e\+03.*is it in Bq/ml or counts"):
         load(store)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -18,6 +19,7 @@ APPROVED, PREDICTED, TUMOR = "OSLN_APPROVED", "OSLN_PREDICTED", "OSLN_TUMOR"
 """Content labels, by which objects of ours are told apart: nodes, predicted nodes, the primary tumor."""
 IN_PART = "OSLN_IN_PART"
 """Content label of nodes of a case that was reviewed in part: others may be there."""
+OWN_KINDS = (APPROVED, IN_PART, PREDICTED, TUMOR)
 ANATOMICAL_STRUCTURE = Code("123037004", "SCT", "Anatomical Structure")
 LYMPH_NODE = Code("59441001", "SCT", "Lymph node")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
@@ -271,3 +273,15 @@ def content_label(author: Author) -> str:
     if not author.approved:
         return PREDICTED
     return APPROVED if author.undecided is None else IN_PART
+
+
+def own_kind(dataset: Dataset) -> str:
+    """Which of our objects a SEG or RTSTRUCT is, of `OWN_KINDS`; "" if another program wrote it.
+
+    A structure set has the content label as its own label, with blanks.
+    """
+    if str(dataset.get("Manufacturer") or "").strip() != MANUFACTURER:
+        return ""
+    labels = (dataset.get("ContentLabel"), dataset.get("StructureSetLabel"))
+    kinds = (str(label or "").strip().replace(" ", "_") for label in labels)
+    return next((kind for kind in kinds if kind in OWN_KINDS), "")

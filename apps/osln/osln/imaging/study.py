@@ -19,6 +19,11 @@ MOST_LOOKED_AT = 100_000
 """Voxels of such a contour of which it is asked."""
 LEAST_INSIDE = 0.5
 """Of a contour on another grid, the share that lies in the CT's field."""
+HIGHEST_BODY_SUV = 15.0
+"""Median inside the body; a brain alone has less."""
+BODY_HU = -300
+BODY_SAMPLES = 20_000
+"""Places of the PET, in air too, that its median inside the body is taken from."""
 HIGHEST_MEDIAN_SUV = 30.0
 """Of the voxels that took up anything; a bladder has more, half of a body never."""
 
@@ -52,6 +57,7 @@ def build_study(
     if pet is not None:
         check_pet(case, pet)
         check_overlap(case, ct.grid, pet.grid)
+        _check_suv_of_body(case, ct, pet)
     if tumor is not None:
         tumor = _on_ct(case, "tumor mask", ct, tumor)
         if not tumor.array.any():
@@ -157,6 +163,25 @@ def check_suv(pet: Volume, where: str = "") -> None:
         raise ValueError(
             f"{where}half of the PET lies above {middle:.3g}, and SUVs by body weight are about 1 in a body: "
             "is it in Bq/ml or counts? Convert it to SUVbw (./scripts/osln import does)"
+        )
+
+
+def _check_suv_of_body(case: str, ct: Volume, pet: Volume) -> None:
+    """Refuses a PET whose values inside the body, by the CT, cannot be SUVs: its noise in air hides them."""
+    step = max(1, round((pet.array.size / BODY_SAMPLES) ** (1 / 3)))
+    sample = pet.array[::step, ::step, ::step]
+    index = np.stack(np.meshgrid(*(step * np.arange(n) for n in sample.shape), indexing="ij"), axis=-1)
+    at = np.rint(ct.grid.mm_to_index(pet.grid.index_to_mm(index.reshape(-1, 3)))).astype(int)
+    inside = ((at >= 0) & (at < ct.grid.shape)).all(axis=1)
+    body = ct.array[tuple(at[inside].T)] > BODY_HU
+    if not body.any():
+        return
+    middle = float(np.median(sample.reshape(-1)[inside][body]))
+    if middle > HIGHEST_BODY_SUV:
+        raise ValueError(
+            f"case {case}: half of the body lies above {middle:.3g} in the PET, and SUVs by body weight are "
+            "about 1 there: was its dose or weight given in another unit (mCi, pounds)? Correct it and "
+            "import the PET again"
         )
 
 

@@ -61,9 +61,7 @@ class DicomCase:
             try:
                 manifest = job.run()
             except (ValueError, OSError, *DAMAGED) as error:
-                plan = self.plan
-                series = [one for one in (plan.ct, plan.pet, plan.pet_ct, *plan.structures) if one]
-                private = identifying_texts([one.header for one in series])
+                private = identifying_texts([one.header for one in self.plan.series])
                 raise ValueError(_DEIDENTIFIER.clean(reason_of(error), private)) from error
             yield CaseFiles(companions(store, self.name), tuple(manifest["warnings"]))
 
@@ -93,7 +91,8 @@ def dicom_cases(
         on_progress: Told of headers that were read.
         unusable: Patients of other sources of whom there can be no case; the numbers go on from there.
     """
-    plans, skipped = plan_cases(source.series(on_progress))
+    found = source.series(on_progress)
+    plans, skipped = plan_cases(found, damaged=source.damaged)
     cases: list[Case] = [
         DicomCase(case_name(plan, keep_identity=keep_identity), plan, source, rules, required)
         for plan in plans

@@ -15,15 +15,16 @@ from typing import Any
 from filelock import FileLock
 from pydicom.dataset import Dataset
 
+from osln.dicom.nodes import own_kind
 from osln.dicom.reading.files import SCANNED, Progress, Series, text
-from osln.dicom.reading.segmentation import is_ours, when_created
+from osln.dicom.reading.segmentation import when_created
 from osln.dicom.web.client import WebClient
 from osln.dicom.web.errors import AwayError, PacsError
 from osln.dicom.web.source import MODALITIES, series_of
 from osln.files.images import write_atomically
 
 KEPT = (*SCANNED, "StudyTime")
-FORMAT = 1
+FORMAT = 2
 """Of the file; another one is listed anew."""
 SAVED_S = 10.0
 """So often a list is kept while it is made."""
@@ -38,7 +39,7 @@ class StoredSeg:
     Attributes:
         ct: Series of the CT that it was drawn on.
         study, series, instance: Its UIDs.
-        content: `osln.dicom.reading.segmentation.APPROVED`, `PREDICTED` or `TUMOR`.
+        content: one of `osln.dicom.nodes.OWN_KINDS`.
         created: ISO 8601, local time of whoever made it; "" if it does not say.
         number: Of the revision.
         by: Annotator.
@@ -172,14 +173,14 @@ class Listing:
         for instance in self._web.search_instances(study, series)[:1]:
             header = self._web.header(study, series, text(instance, "SOPInstanceUID"))
             referenced = header.get("ReferencedSeriesSequence")
-            if is_ours(header) and referenced:
+            if (kind := own_kind(header)) and referenced:
                 created = when_created(header)
                 seg = StoredSeg(
                     ct=text(referenced[0], "SeriesInstanceUID"),
                     study=study,
                     series=series,
                     instance=text(header, "SOPInstanceUID"),
-                    content=text(header, "ContentLabel"),
+                    content=kind,
                     created=created.isoformat() if created else "",
                     number=int(header.get("InstanceNumber") or 0),
                     by=text(header, "ContentCreatorName").rstrip("^"),
@@ -220,9 +221,16 @@ def _as_json(series: Series) -> dict[str, Any]:
     for tag in KEPT:
         if tag in series.header:
             kept.add(series.header[tag])
-    return {"header": kept.to_json_dict(), "count": series.count, "patients": sorted(series.patients)}
+    return {
+        "header": kept.to_json_dict(),
+        "count": series.count,
+        "patients": sorted(series.patients),
+        "drawn on": sorted(series.drawn_on),
+    }
 
 
 def _series(values: dict[str, Any]) -> Series:
     header = Dataset.from_json(values["header"])
-    return Series(header, int(values["count"]), frozenset(values["patients"]))
+    return Series(
+        header, int(values["count"]), frozenset(values["patients"]), drawn_on=frozenset(values["drawn on"])
+    )

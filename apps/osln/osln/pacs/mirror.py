@@ -5,7 +5,7 @@ The folder is an ordinary store (README). All processes that use it may do so at
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier, read_key
 from osln.dicom.intake.one_case import fingerprint
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import import_folder
+from osln.dicom.intake.store_case import import_folder, labels_there
 from osln.dicom.reading.files import text
 from osln.dicom.web.client import WebClient
 from osln.dicom.web.errors import MissingError, PacsError
@@ -30,12 +30,9 @@ from osln.pacs.fetching import (
 )
 from osln.pacs.listing import Listing
 from osln.pacs.room import Room
-from osln.store.revisions import label_revisions
 
 logger = logging.getLogger(__name__)
 
-TAGS = {"tumor": "gtv", "nodes": "final"}
-"""Label tag by part of an import."""
 ASK_AGAIN_S = 20.0
 """So long a CT whose images were exchanged counts as such without being asked about again."""
 
@@ -104,7 +101,7 @@ class PacsMirror:
             known = read_fetched(self.root, case)
             if here and known and known.source == fingerprint(plan, self.deidentifier, self.rules):
                 return None
-            kept = [part for part, tag in TAGS.items() if self._has_label(case, tag)]
+            kept = labels_there(self.root, case)
             try:
                 if kept:
                     self._check_unchanged(case, plan)
@@ -161,7 +158,7 @@ class PacsMirror:
                     lacking[case] = str(error)
             yield lacking
 
-    def _fetch(self, case: str, plan: CasePlan, kept: list[str]) -> None:
+    def _fetch(self, case: str, plan: CasePlan, kept: Sequence[str]) -> None:
         begun = time.monotonic()
 
         def tell(words: str, share: float) -> None:
@@ -187,7 +184,3 @@ class PacsMirror:
             self._exchanged[case] = str(error), time.monotonic() + ASK_AGAIN_S
             raise
         self._exchanged.pop(case, None)
-
-    def _has_label(self, case: str, tag: str) -> bool:
-        kept = label_revisions(self.root, case, tag)
-        return kept.final.is_file() or kept.head() is not None

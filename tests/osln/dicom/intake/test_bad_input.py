@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from osln.dicom.reading import files
-from osln.dicom.reading.files import LocalSource, read_header, slices_of
+from osln.dicom.reading import headers
+from osln.dicom.reading.files import LocalSource, slices_of
+from osln.dicom.reading.headers import read_header
 from osln.dicom.reading.volume import read_ct
 from small.dicom import AXIAL, box_contours, ct_slices, pet_slices, structure_set, uid, write_dicom
 from small.study import TUMOR, pet, regions, run, study
@@ -53,6 +54,41 @@ def test_truncated_structure_set_refuses_the_study(tmp_path):
 
     assert report.imported == [] and files_in(tmp_path / "store") == []
     assert report.skipped and "Traceback" not in str(report.skipped)
+
+
+def test_a_newer_structure_set_that_cannot_be_read_is_told_on_the_case(tmp_path):
+    folder = study(tmp_path / "in")
+    newer = structure_set(ct_slices(), regions(), name="newer", StructureSetDate="20210101")
+    [path] = write_dicom(folder, [newer], "newer")
+    path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 3])
+
+    report = run(folder, tmp_path / "store")
+
+    assert "newer000.dcm: it is truncated or damaged; copy it again" in report.problems
+    [manifest] = report.imported
+    assert "1 RTSTRUCT files of this patient could not be read" in manifest["warnings"][0]
+
+
+def test_different_structure_sets_of_one_uid_are_refused_and_copies_are_not(tmp_path):
+    folder = study(tmp_path / "in")
+    path = next(folder.glob("rs*"))
+    (folder / "copy.dcm").write_bytes(path.read_bytes())
+    assert len(run(folder, tmp_path / "store").imported) == 1
+
+    other = structure_set(ct_slices(), {"GTVp": regions()["GTVp"]})
+    write_dicom(folder, [other], "other")
+    report = run(folder, tmp_path / "other store")
+    assert report.imported == [] and "have one SOPInstanceUID and differ" in report.skipped[0]["reason"]
+
+
+def test_one_id_with_both_sexes_is_two_people(tmp_path):
+    ct = ct_slices()
+    write_dicom(tmp_path / "in", [*ct, structure_set(ct, regions())])
+    write_dicom(tmp_path / "in", pet(PatientSex="M"), "pt")
+
+    report = run(tmp_path / "in", tmp_path / "store")
+
+    assert report.imported == [] and "both sexes" in report.skipped[0]["reason"]
 
 
 def test_patients_are_never_mixed(tmp_path):
@@ -227,7 +263,7 @@ def test_a_small_deflated_file_that_unpacks_to_a_huge_one_is_not_unpacked(tmp_pa
     [good] = write_dicom(tmp_path / "good", [ds])
     assert read_header(good).Rows == ds.Rows
 
-    monkeypatch.setattr(files, "LARGEST_INFLATED", 100)
+    monkeypatch.setattr(headers, "LARGEST_INFLATED", 100)
     with pytest.raises(ValueError, match="it unpacks to more than"):
         read_header(good)
 

@@ -40,6 +40,9 @@ def test_voxels_of_two_nodes_belong_to_the_first():
     labels = labels_of(GTVn1=[((4, 8), (4, 6), range(2, 4))], GTVn2=[((6, 10), (4, 6), range(2, 4))])
 
     assert [item["voxels"] for item in labels.instances] == [16, 8]
+    assert labels.warnings == [
+        "8 of 16 voxels of region 'GTVn2' lie inside nodes contoured before, and count there only"
+    ]
 
 
 def test_node_inside_another_is_told():

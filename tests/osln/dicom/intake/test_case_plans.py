@@ -1,9 +1,11 @@
 """Which series belong together, and why: planning CT, structure set, PET and its own CT."""
 
 import pytest
+from pydicom.dataset import Dataset
 
 from osln.dicom.intake.case_plans import plan_cases
-from osln.dicom.reading.files import Series
+from osln.dicom.reading.files import Series, representative
+from osln.dicom.reading.referenced import drawn_on as drawn_on_by_contours
 from small.dicom import AXIAL, box_contours, ct_slices, structure_set, uid
 from small.study import pet
 
@@ -157,6 +159,54 @@ def test_localizers_and_projections_are_no_images_to_plan_on():
     plan, _ = single(plan_cases([series(ct_slices()), series(scout), series(mip)]))
 
     assert plan.ct.uid == uid("ct-series") and plan.pet is None
+
+
+def test_the_header_of_a_slice_speaks_for_a_series_and_not_that_of_its_scout():
+    ct = ct_slices()
+    scout = ct_slices(name="scout", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])[0]
+    scout.SeriesInstanceUID = ct[0].SeriesInstanceUID
+    header = representative([scout, *ct])
+    assert header is ct[0]
+
+    plan, _ = single(plan_cases([Series(header, 13, frozenset({"H-123456"})), plan_of(ct)]))
+    assert plan.ct.uid == uid("ct-series")
+
+
+def naming_both(one, other, drawn_on=frozenset()):
+    structures = structure_set(one, {"GTVp": CONTOURS})
+    study = structures.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    more = structure_set(other, {"GTVp": CONTOURS}).ReferencedFrameOfReferenceSequence[0]
+    study.RTReferencedSeriesSequence.append(more.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0])
+    item = Dataset()
+    item.ReferencedSOPInstanceUID = (drawn_on or one)[5].SOPInstanceUID
+    if drawn_on:
+        structures.ROIContourSequence[0].ContourSequence[0].ContourImageSequence = [item]
+    return Series(structures, 1, frozenset({"H-123456"}), drawn_on=drawn_on_by_contours(structures))
+
+
+def test_of_two_cts_that_a_structure_set_names_its_contours_decide_whatever_the_order():
+    one, other = ct_slices(name="one"), ct_slices(name="other", SeriesNumber=2)
+    for order in ([one, other], [other, one]):
+        cts = [series(ct) for ct in order]
+        plan, skipped = single(plan_cases([*cts, naming_both(one, other, other)]))
+        assert plan.ct.uid == uid("other-series") and skipped == []
+
+    found, skipped = plan_cases([series(one), series(other), naming_both(one, other)])
+    assert found == [] and "it names 2 CTs" in skipped[0].reason and "--ct NUMBER" in skipped[0].reason
+    plan, _ = single(plan_cases([series(one), series(other), naming_both(one, other)], ["2"]))
+    assert plan.ct.uid == uid("other-series") and plan.structures
+
+
+def test_enhanced_files_are_refused_by_their_name():
+    ct = ct_slices()
+    enhanced = Series(ct_slices(SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1")[0], 1, frozenset({"H-123456"}))
+    found, skipped = plan_cases([enhanced, plan_of(ct)])
+    assert found == [] and all("enhanced multi-frame file" in item.reason for item in skipped)
+
+    pet_file = Series(pet(SOPClassUID="1.2.840.10008.5.1.4.1.1.130")[0], 1, frozenset({"H-123456"}))
+    plan, _ = single(plan_cases([series(ct), plan_of(ct), pet_file]))
+    assert "PT series 1 (1 files) is not used: it is an enhanced multi-frame file" in plan.chosen[1]
+    assert plan.warnings == ["no PET that gives SUV"] and plan.left_out == []
 
 
 def test_nothing_gives_nothing():

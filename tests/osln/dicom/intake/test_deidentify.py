@@ -78,6 +78,17 @@ def test_only_listed_attributes_are_described_and_the_rest_is_counted():
     assert report["attributes dropped"]["PatientName"] == 1 and "secret" not in str(report)
 
 
+@pytest.mark.parametrize(
+    ("age", "written"),
+    [("089Y", "089Y"), ("090Y", "090Y"), ("95Y", "090Y"), ("1200M", "090Y"), ("018M", "018M"), ("95", "")],
+)
+def test_no_rare_age_is_written_however_it_is_put(age, written):
+    header = ct_slices()[0]
+    header.PatientAge = age
+
+    assert Deidentifier(KEY).describe(header, "H-1")["PatientAge"] == written
+
+
 def test_identity_is_kept_only_when_asked_for():
     header = ct_slices()[0]
     kept = Deidentifier(KEY, keep_identity=True)

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from osln.dicom.intake import importing
+from osln.dicom.intake.deidentify import Deidentifier
+from osln.dicom.intake.importing import ImportOptions, import_studies
+from osln.dicom.intake.roi_names import load_rules
+from osln.dicom.reading.files import LocalSource
 from osln.imaging.grid import Grid, canonical
 from osln.store.layout import companions, load_study
 from osln.store.splits import split_of
@@ -23,7 +27,7 @@ from small.dicom import (
     uid,
     write_dicom,
 )
-from small.study import NODE, OTHER_NODE, TUMOR, mask_of, pet, regions, run, study
+from small.study import KEY, NODE, OTHER_NODE, TUMOR, mask_of, pet, regions, run, study
 
 
 @pytest.mark.parametrize("affine", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
@@ -156,6 +160,60 @@ def test_case_made_from_other_decisions_is_told_and_not_overwritten(tmp_path):
     assert "other images or decisions" in known["state"]
 
 
+def test_rules_of_a_site_are_decisions_and_those_about_other_names_are_none(tmp_path):
+    folder, store, rules = study(tmp_path / "in"), tmp_path / "store", tmp_path / "rules.yaml"
+    run(folder, store)
+    assert run(folder, store, "ZZZ=node").present[0]["state"] == "imported before"
+
+    for pattern, state in (("zzz", "imported before"), ("ln 4r", "made from other images or decisions")):
+        rules.write_text(f"rules: [{{kind: other, pattern: '{pattern}'}}]")
+        with LocalSource(folder) as source:
+            options = ImportOptions(load_rules(rules))
+            [known] = import_studies(source, store, Deidentifier(KEY), options).present
+        assert state in known["state"]
+
+
+def test_labels_that_are_there_stay_where_only_the_images_are_gone(tmp_path):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    name = f"{manifest['case']}.nii.gz"
+    drawn = [store / "labels" / tag / name for tag in ("gtv", "final")]
+    for path in drawn:
+        path.write_bytes(b"of an annotator")
+    (store / name).unlink()
+
+    [again] = run(folder, store, "LN 4R=ignore").imported
+
+    assert (store / name).is_file() and all(path.read_bytes() == b"of an annotator" for path in drawn)
+    assert "a label of the tumor and one of the nodes of this case: it stayed" in again["warnings"][0]
+
+    (store / name).unlink()
+    next((folder / "a").iterdir()).unlink()
+    report = run(folder, store)
+    assert "drawn on other images of this CT" in report.skipped[0]["reason"]
+
+
+def test_a_write_that_fails_puts_back_what_was_there(tmp_path, monkeypatch):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    name = f"{manifest['case']}.nii.gz"
+    (store / name).unlink()
+    (store / "pet" / name).write_bytes(b"former")
+    before = {path: path.read_bytes() for path in store.rglob(f"{manifest['case']}*") if path.is_file()}
+    original = type(store).replace
+
+    def fail_on_the_ct(self, target):
+        if self.name == "ct.nii.gz":
+            raise OSError(28, "No space left on device")
+        return original(self, target)
+
+    monkeypatch.setattr(type(store), "replace", fail_on_the_ct)
+    run(folder, store)
+    monkeypatch.undo()
+
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_interrupted_writing_leaves_no_case_and_is_made_good(tmp_path, monkeypatch):
     folder, store = study(tmp_path / "in"), tmp_path / "store"
     original = type(store).replace
@@ -268,3 +326,10 @@ def test_link_table_tells_who_is_who_and_stays_outside_the_store(tmp_path):
 
     assert table.read_text().splitlines()[1].startswith(f"{manifest['case']},H-123456,Doe^Jane,20200102,")
     assert table.stat().st_mode & 0o077 == 0
+
+
+def test_no_cell_of_the_link_table_is_a_formula(tmp_path):
+    folder, table = study(tmp_path / "in", PatientName="=HYPERLINK(1)"), tmp_path / "links.csv"
+    run(folder, tmp_path / "store", link_table=table)
+
+    assert ",'=HYPERLINK(1)," in table.read_text()

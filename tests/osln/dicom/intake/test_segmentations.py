@@ -12,6 +12,7 @@ from osln.dicom.nodes import NodeSet
 from osln.dicom.reading.files import LocalSource
 from osln.dicom.writing.rtstruct import rtstruct
 from osln.dicom.writing.segmentation import seg
+from osln.dicom.writing.tumor_seg import tumor_seg
 from osln.store.approved import approved_study
 from osln.store.layout import companions
 from small.dicom import ct_slices, structure_set, uid, write_dicom
@@ -123,6 +124,64 @@ def test_the_newest_of_several_is_taken_and_predictions_of_this_program_are_not(
     screen = told(report, tmp_path)
     assert "not taken: SEG series 7 (1 files): a newer segmentation lies on this CT" in screen
     assert "a prediction of this program, which nobody has reviewed" in screen
+
+
+def test_a_prediction_as_a_structure_set_displaces_no_clinical_one(tmp_path):
+    ct = series()
+    clinical = structure_set(ct_slices(), regions())
+    report = run(study(tmp_path / "in", clinical, rtstruct(node_set(ct), ct)), tmp_path / "store")
+
+    [manifest] = report.imported
+    assert manifest["tumor"]["regions"] == ["GTVp"]
+    assert [node["region"] for node in manifest["nodes"]] == ["GTV_N1", "LN 4R"]
+    assert manifest["left out"] == [
+        "RTSTRUCT series 9001 (1 files): a prediction of this program, which nobody has reviewed"
+    ]
+
+
+def test_a_prediction_alone_is_no_label_and_does_not_choose_the_ct(tmp_path):
+    ct = series()
+    [manifest] = run(study(tmp_path / "in", seg(node_set(ct), ct)), tmp_path / "store").imported
+
+    assert manifest["tumor"] is None and manifest["nodes"] == []
+    assert manifest["chosen"][0] == "CT series 1 (12 files) is the patient's only CT"
+    assert len(manifest["left out"]) == 1
+
+
+def test_approved_nodes_replace_those_of_an_older_structure_set_and_leave_its_tumor(tmp_path):
+    ct = series()
+    clinical = structure_set(ct_slices(), regions())
+    ours = rtstruct(node_set(ct, APPROVAL), ct)
+    [manifest] = run(study(tmp_path / "in", clinical, ours), tmp_path / "store").imported
+
+    assert manifest["tumor"]["regions"] == ["GTVp"]
+    assert [node["region"] for node in manifest["nodes"]] == ["lymph node 1", "lymph node 2", "lymph node 4"]
+    kinds = {region["name"]: region["kind"] for region in manifest["structures"]["regions"]}
+    assert kinds["LN 4R"] == "other" and kinds["GTVp"] == "tumor"
+    assert "RTSTRUCT series 9001 (1 files) gives the nodes: approved with this program" in manifest["chosen"]
+
+
+def test_a_newer_structure_set_goes_before_approved_nodes_and_this_is_told(tmp_path):
+    ct = series()
+    clinical = structure_set(ct_slices(), regions(), StructureSetDate="20270101")
+    [manifest] = run(
+        study(tmp_path / "in", clinical, seg(node_set(ct, APPROVAL), ct)), tmp_path / "store"
+    ).imported
+
+    assert [node["region"] for node in manifest["nodes"]] == ["GTV_N1", "LN 4R"]
+    assert "the nodes approved with this program are older than RTSTRUCT" in manifest["warnings"][0]
+
+
+def test_our_tumor_and_our_nodes_on_one_ct_are_both_taken(tmp_path):
+    ct = series()
+    labels = node_set(ct, APPROVAL)
+    tumor = np.zeros(ct.grid.shape, bool)
+    tumor[8:10, 8:10, 3:6] = True
+    items = [seg(labels, ct), tumor_seg(tumor, ct, APPROVAL)]
+    [manifest] = run(study(tmp_path / "in", *items), tmp_path / "store").imported
+
+    assert manifest["tumor"] == {"regions": ["tumor"], "volume_mm3": 12 * 15.0}
+    assert len(manifest["nodes"]) == 3
 
 
 def test_nodes_of_a_review_in_part_are_no_label_of_another_store(tmp_path):

@@ -68,9 +68,58 @@ def test_keyhole_is_the_same_as_a_hole():
 
 
 def test_contour_that_is_there_twice_counts_once():
-    one = square(1.5, 4.5, 0)[:, :2]
+    one = square(1.5, 4.5, 0)
+    closed, turned = np.concatenate([one, one[:1]]), np.roll(one, 1, axis=0)
+    again = [one.copy(), closed, turned, one + np.array([0.01, 0, 0]), one * 1.0001]
+    for other in again:
+        mask, notes = filled([one, other])
+        assert mask.sum() == 9
+        assert notes == ("1 contours are there twice, the same or nearly the same: they count once",)
+        region = fill_region([one, other], (12, 12, 12), SPACING, even_odd=True)
+        assert region.mask.sum() == 9
 
-    assert fill_even_odd([one, one.copy()], (8, 8)).sum() == 9
+
+def test_a_copy_that_takes_one_more_row_of_voxels_erases_nothing_and_a_closed_wall_stays_one():
+    larger = square(1.5, 4.5, 0)
+    larger[1:3, 0] = 5.2
+    mask, notes = filled([square(1.5, 4.5, 0), larger])
+    assert mask.sum() == 9 and "there twice" in notes[0]
+
+    assert filled([square(1.5, 7.5, 0), square(2.5, 6.5, 0)])[0].sum() == 36 - 16
+
+
+def test_every_thing_of_a_region_is_drawn_also_where_its_planes_lie_off_those_of_another():
+    node = [square(0.5, 3.5, k) for k in (2, 3, 4)]
+    beside = [square(6.5, 9.5, k) for k in (2.4, 3.4)]
+
+    mask, notes = filled([*node, *beside])
+
+    assert mask.sum(axis=(0, 1)).tolist()[2:5] == [18, 18, 9] and notes == ()
+    assert filled([*node, square(6.5, 9.5, 3.4)])[0].sum() == 27 + 9
+
+
+def test_planes_half_way_between_slices_give_as_many_slices():
+    mask, _ = filled([square(1.5, 4.5, k) for k in (2.5, 3.5, 4.5)])
+
+    assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [3, 4, 5]
+
+
+def test_planes_finer_than_the_slices_are_passed_over_and_told():
+    mask, notes = filled([square(1.5, 4.5, k / 3) for k in range(6, 13)])
+
+    assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [2, 3, 4] and mask.sum() == 27
+    assert "4 parts drawn between two slices were left out" in notes[0]
+
+
+@pytest.mark.parametrize(("outline", "hole"), [(0, 0), (0, 0.13), (0.13, 0), (0, -0.13)])
+def test_a_hole_a_bit_off_the_plane_of_its_outline_stays_a_hole(outline, hole):
+    contours = [square(0.5, 10.5, k + outline) for k in (3, 4, 5)]
+    contours += [square(3.5, 7.5, k + hole) for k in (3, 4, 5)]
+
+    mask, notes = filled(contours)
+
+    assert mask.sum(axis=(0, 1)).tolist()[3:6] == [84, 84, 84] and mask.sum() == 3 * 84
+    assert bool(notes) == (outline != hole)
 
 
 def test_separate_contours_of_a_slice_are_separate_parts():

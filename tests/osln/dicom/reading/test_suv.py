@@ -50,12 +50,16 @@ def pet(isotope=None, private=None, **tags) -> Dataset:
     return ds
 
 
+def uncorrected(**tags) -> Dataset:
+    return pet(DecayCorrection="NONE", CorrectedImage=["ATTN"], **tags)
+
+
 @pytest.mark.parametrize(
     ("header", "factor"),
     [
         pytest.param(pet(), START, id="Bq/ml, decay-corrected to the start"),
         pytest.param(pet(DecayCorrection="ADMIN"), ADMIN, id="corrected to the injection"),
-        pytest.param(pet(DecayCorrection="NONE", CorrectedImage=["ATTN"]), START, id="not corrected"),
+        pytest.param(uncorrected(), START, id="not corrected"),
         pytest.param(pet(SeriesTime="110000"), START, id="acquisition before the series time"),
         pytest.param(
             pet(SeriesTime="100000", AcquisitionTime="103000"), START, id="series time before the acquisition"
@@ -64,7 +68,13 @@ def pet(isotope=None, private=None, **tags) -> Dataset:
         pytest.param(pet(AcquisitionTime="000000"), START, id="acquisition time that stands for none"),
         pytest.param(pet(SeriesTime="000000.00"), START, id="series time that stands for none"),
         pytest.param(
-            pet({"RadionuclideHalfLife": ZR_89_S, "RadiopharmaceuticalStartDateTime": "20191229100000"}),
+            pet(
+                {
+                    "RadionuclideHalfLife": ZR_89_S,
+                    "RadiopharmaceuticalStartTime": "100000",
+                    "RadiopharmaceuticalStartDateTime": "20191229100000",
+                }
+            ),
             0.001 * 2 ** (4 * 86400 / ZR_89_S),
             id="zirconium-89, four days before the scan",
         ),
@@ -102,7 +112,10 @@ def pet(isotope=None, private=None, **tags) -> Dataset:
             pet(
                 SeriesTime="003000",
                 AcquisitionTime="003000",
-                isotope={"RadiopharmaceuticalStartDateTime": "20200101233000.00"},
+                isotope={
+                    "RadiopharmaceuticalStartTime": "233000",
+                    "RadiopharmaceuticalStartDateTime": "20200101233000.00",
+                },
             ),
             START,
             id="injected before midnight, with its date",
@@ -194,8 +207,14 @@ def test_factor_is_the_one_worked_out_by_hand(header, factor):
         (pet(SeriesTime=None, AcquisitionTime=None), "neither SeriesTime nor AcquisitionTime"),
         (pet(DecayCorrection="OTHER"), "DecayCorrection of the PET is OTHER"),
         (pet(DecayCorrection=None, CorrectedImage=["ATTN"]), "DecayCorrection of the PET is missing"),
-        (pet(DecayCorrection="NONE", AcquisitionTime=None), "AcquisitionTime is missing"),
-        (pet(DecayCorrection="NONE", AcquisitionTime="000000"), "AcquisitionTime is missing"),
+        (
+            uncorrected(AcquisitionTime=None),
+            "AcquisitionTime is missing",
+        ),
+        (
+            uncorrected(AcquisitionTime="000000"),
+            "AcquisitionTime is missing",
+        ),
         (pet(SeriesTime="000000", AcquisitionTime="000000.000"), "midnight to the second"),
         (pet(isotope={"RadiopharmaceuticalStartTime": "000000"}), "midnight to the second"),
         (pet(isotope={"RadionuclideHalfLife": ZR_89_S}), "does not tell the day of the injection"),
@@ -204,11 +223,50 @@ def test_factor_is_the_one_worked_out_by_hand(header, factor):
             "does not tell the day of the injection",
         ),
         (pet(Units="CNTS", private={0x10: "OTHER VENDOR", 0x1000: "2"}), "private attributes"),
+        (pet(DecayCorrection="NONE"), "DecayCorrection is NONE, but CorrectedImage has DECY"),
+        (uncorrected(DecayFactor="1.2"), "DecayFactor is 1.2"),
+        (pet(isotope={"RadionuclideTotalDose": 12.3}), "0.18 MBq for each of 70 kg.*mCi"),
+        (pet(isotope={"RadionuclideTotalDose": 10}), "it may be mCi"),
+        (
+            pet(isotope={"RadiopharmaceuticalStartDateTime": "20200102070000"}),
+            "two times of the injection that lie 120 min apart",
+        ),
+        (
+            pet(
+                isotope={"RadiopharmaceuticalStartDateTime": "20200102060000"}, TimezoneOffsetFromUTC="+0100"
+            ),
+            "two times of the injection that lie 180 min apart",
+        ),
+        # Corrected to the acquisition by its factor, to half an hour before by SeriesTime: 2 ** -0.5 is lost.
+        (pet(SeriesTime="093000", DecayFactor="1"), "DecayFactor of the PET is 1 and 1.414 by its times"),
     ],
 )
 def test_what_cannot_be_known_is_refused_in_words(header, words):
     with pytest.raises(ValueError, match=words):
         suv_conversion([header])
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pet(DecayFactor="1"),
+        pet(SeriesTime="093000", DecayFactor="1.41421"),
+        # A frame of 10 min at a half-life of an hour: ln 2 / 6 / (1 - 2 ** (-1 / 6)) = 1.0589.
+        pet(ActualFrameDuration=600000, DecayFactor="1.0589"),
+        pet(ActualFrameDuration=600000, DecayFactor="1"),
+        pet(isotope={"RadiopharmaceuticalStartDateTime": "20200102000000"}),
+        pet(isotope={"RadiopharmaceuticalStartDateTime": "20200102090059"}),
+    ],
+)
+def test_what_agrees_with_the_times_is_taken(header):
+    assert suv_conversion([header]).warnings == ()
+
+
+def test_an_injection_in_another_time_zone_is_taken_by_its_local_time_and_this_is_said():
+    conversion = suv_conversion([pet(isotope={"RadiopharmaceuticalStartDateTime": "20200102070000+0000"})])
+
+    assert conversion.factors == pytest.approx([START])
+    assert "of another time zone than the scan (2 h from" in conversion.warnings[0]
 
 
 def test_two_injections_are_refused():
@@ -230,9 +288,14 @@ def test_half_life_of_fdg_is_known_and_said():
 
 def test_slices_without_decay_correction_have_factors_of_their_own_acquisition_and_frame():
     slices = [
-        pet(DecayCorrection="NONE", AcquisitionTime="100000"),
-        pet(DecayCorrection="NONE", AcquisitionTime="110000"),
-        pet(DecayCorrection="NONE", AcquisitionTime="110000", ActualFrameDuration=3600000),
+        uncorrected(AcquisitionTime="100000"),
+        uncorrected(AcquisitionTime="110000"),
+        pet(
+            DecayCorrection="NONE",
+            CorrectedImage=["ATTN"],
+            AcquisitionTime="110000",
+            ActualFrameDuration=3600000,
+        ),
     ]
 
     # Over a frame of one half-life the activity falls from 1 to 1/2: its mean is 1 / (2 ln 2).

@@ -75,6 +75,25 @@ def test_copies_and_localizers_are_left_out_and_told(tmp_path):
     assert "1 localizer" in read.warnings[0] and "1 images" in read.warnings[1]
 
 
+def test_a_projection_in_a_series_is_left_out_and_told(tmp_path):
+    slices = ct_slices()
+    projection = ct_slices(name="mip", ImageType=["DERIVED", "SECONDARY", "MIP"])[0]
+    projection.ImagePositionPatient = [0, 0, 500]
+
+    read = ct_of(tmp_path, [projection, *slices])
+
+    assert read.volume.array.shape == SHAPE
+    assert read.warnings == ("1 localizers or projections in the CT series were left out",)
+
+
+def test_directions_that_differ_by_rounding_alone_are_one(tmp_path):
+    slices = ct_slices()
+    for k, ds in enumerate(slices):
+        ds.ImageOrientationPatient = [1, 0, 0, 0, 1, ("0.0005000001", "0.0004999999")[k % 2]]
+
+    assert ct_of(tmp_path, slices).volume.array.shape == SHAPE
+
+
 def test_one_missing_slice_is_interpolated_and_told(tmp_path):
     slices = ct_slices()
     del slices[6]
@@ -306,6 +325,7 @@ def changed(k, **tags):
         (changed(3, PixelSpacing=[1, 1]), "mixes different images"),
         (changed(3, FrameOfReferenceUID=uid("other")), "frames of reference differ"),
         (changed(3, PatientID="somebody else"), "2 patients"),
+        (changed(3, SOPInstanceUID=uid("ct-4")), "one SOPInstanceUID and lie 3.00 mm apart"),
         (changed(3, ImagePositionPatient=None), "lacks ImagePositionPatient"),
         (changed(3, ImageOrientationPatient=[1, 0, 0]), "lacks ImageOrientationPatient"),
         (ct_slices(RescaleIntercept=None), "lacks RescaleIntercept"),

@@ -46,7 +46,7 @@ class Pacs(Answering):
             and all(str(ds.get(key, "")) == query[key] for key in ("Modality", "PatientID") if key in query)
         ]
         if path.endswith("/metadata"):
-            self.send_json([self.plain(found[0])])
+            self.send_json([self.plain(ds) for ds in found])
         elif path.endswith("/series"):
             unique = {ds.SeriesInstanceUID: ds for ds in found}
             self.send_json(self.page(list(unique.values()), query))
@@ -100,6 +100,17 @@ def test_study_of_a_pacs_becomes_the_same_case_as_from_files(pacs, tmp_path):
     assert read.pet is not None and read.tumor.array.sum() == 4 * 3 * 3 and read.nodes.array.any()
     assert manifest["ct"]["images"] == 12
     np.testing.assert_array_equal(read.ct.array, read.ct.array.astype(np.int16))
+
+
+def test_a_scout_that_the_pacs_lists_first_does_not_speak_for_its_ct(pacs, tmp_path):
+    scout = ct_slices(name="scout", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])[0]
+    scout.SeriesInstanceUID = pacs.datasets[0].SeriesInstanceUID
+    pacs.datasets.insert(0, scout)
+
+    [manifest] = run(pacs, tmp_path / "store").imported
+
+    assert manifest["tumor"]["regions"] == ["GTVp"] and manifest["ct"]["images"] == 13
+    assert "1 localizers or projections in the CT series were left out" in manifest["warnings"]
 
 
 def test_a_segmentation_on_the_pacs_is_read_by_its_names(pacs, tmp_path):

@@ -1,6 +1,7 @@
 """RTSTRUCT: one region per node on the CT's slices, from which the same voxels come back."""
 
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -8,10 +9,12 @@ import pytest
 
 from osln.dicom.nodes import Node, NodeSet
 from osln.dicom.reading.rtstruct import region_voxels, structures_of
+from osln.dicom.reading.slices import Slice
+from osln.dicom.reading.source import ct_series
 from osln.dicom.writing.export import encoded
 from osln.dicom.writing.rtstruct import rtstruct
 from small.contours import regions_of
-from small.dicom import AXIAL, SHAPE
+from small.dicom import AXIAL, SHAPE, ct_slices
 from small.nodes import (
     APPROVAL,
     ORIENTATIONS,
@@ -77,6 +80,19 @@ def test_each_contour_refers_to_the_image_whose_slice_it_lies_on():
         assert np.abs(off).max() < 1e-3
         assert contour.NumberOfContourPoints == len(points)
         assert contour.ContourGeometricType == "CLOSED_PLANAR"
+
+
+def test_a_contour_lies_on_its_image_also_where_images_lie_a_bit_off_their_regular_places():
+    headers = ct_slices()
+    for k, header in enumerate(headers):
+        header.ImagePositionPatient[2] += 0.2 * (k % 2)
+    ct = ct_series([Slice(Path("none"), header) for header in headers])
+    item = stored(rtstruct(node_set(ct), ct)).ROIContourSequence[0]
+
+    places = {header.SOPInstanceUID: float(header.ImagePositionPatient[2]) for header in headers}
+    for contour in item.ContourSequence:
+        image = contour.ContourImageSequence[0].ReferencedSOPInstanceUID
+        assert float(contour.ContourData[2]) == pytest.approx(places[image], abs=1e-4)
 
 
 def test_the_structure_set_refers_to_all_images_and_the_frame_of_reference_of_the_ct():

@@ -6,8 +6,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from osln.dicom.nodes import TUMOR, Author
-from osln.dicom.reading.segmentation import is_ours, read_seg
+from osln.dicom.nodes import TUMOR, Author, own_kind
+from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.source import read_ct_series
 from osln.dicom.writing.export import encoded
 from osln.dicom.writing.tumor_seg import tumor_seg
@@ -41,7 +41,7 @@ def test_object_says_what_it_is_who_drew_it_and_which_revision(tmp_path):
     _, _, dataset = made(tmp_path)
     (segment,) = dataset.SegmentSequence
 
-    assert dataset.ContentLabel == TUMOR and is_ours(dataset)
+    assert dataset.ContentLabel == own_kind(dataset) == TUMOR
     assert (dataset.SeriesInstanceUID, dataset.SOPInstanceUID) == UIDS
     assert dataset.InstanceNumber == 3 and dataset.ContentDate == "20260102"
     assert dataset.ContentCreatorName == "Anna Nadel^"

@@ -176,9 +176,57 @@ def labels_of(regions: Sequence[Drawn], rules: RoiRules, grid: Grid) -> CaseLabe
         labels.warnings.append(
             f"the primary tumor is the union of {len(tumors)} regions: {', '.join(tumors)}"
         )
-    if nodes is not None and tumor is not None and (shared := int((tumor & (nodes > 0)).sum())):
-        labels.warnings.append(f"{shared} voxels lie in the tumor and in a node")
+    labels.warnings.extend(_shared(tumor, nodes))
     return CaseLabels(tumor, nodes, labels.instances, labels.regions, labels.warnings)
+
+
+def combined(found: Sequence[tuple[str, CaseLabels]]) -> CaseLabels:
+    """Tumor and nodes of several objects on one CT.
+
+    Args:
+        found: What an object holds alone ("tumor" or "nodes"; "" for both), and its labels. Of one that holds
+            both, the other objects replace what they hold.
+    """
+    labels = CaseLabels(None, None)
+    taken = {part for part, _ in found} - {""}
+    for part, own in found:
+        if not part and taken:
+            own = _without(own, taken)
+        labels = CaseLabels(
+            own.tumor if labels.tumor is None else labels.tumor,
+            own.nodes if labels.nodes is None else labels.nodes,
+            [*labels.instances, *own.instances],
+            [*labels.regions, *own.regions],
+            [*labels.warnings, *own.warnings],
+        )
+    if len(found) > 1:
+        labels.warnings.extend(_shared(labels.tumor, labels.nodes))
+    return labels
+
+
+def _without(labels: CaseLabels, parts: set[str]) -> CaseLabels:
+    """The same labels without the tumor or the nodes, which come from somewhere else."""
+    kinds = {"tumor" if part == "tumor" else "node": part for part in parts}
+    regions = [
+        {
+            **region,
+            "kind": "other",
+            "reason": f"the {kinds[region['kind']]} approved with this program are newer",
+        }
+        if region["kind"] in kinds
+        else region
+        for region in labels.regions
+    ]
+    tumor = None if "tumor" in parts else labels.tumor
+    nodes, instances = (None, []) if "nodes" in parts else (labels.nodes, labels.instances)
+    warnings = [warning for warning in labels.warnings if warning not in _shared(labels.tumor, labels.nodes)]
+    return CaseLabels(tumor, nodes, instances, regions, warnings)
+
+
+def _shared(tumor: np.ndarray | None, nodes: np.ndarray | None) -> list[str]:
+    if tumor is None or nodes is None or not (shared := int((tumor & (nodes > 0)).sum())):
+        return []
+    return [f"{shared} voxels lie in the tumor and in a node"]
 
 
 def _lacking(region: Region) -> str:
@@ -200,6 +248,11 @@ def _add_instances(
                 f"a part of {region.what} {region.name!r} lies wholly inside nodes contoured before"
             )
             continue
+        if (lost := int(sizes[part] - own.sum())) > 0:
+            labels.warnings.append(
+                f"{lost} of {sizes[part]} voxels of {region.what} {region.name!r} lie inside nodes contoured "
+                "before, and count there only"
+            )
         value = len(labels.instances) + 1
         target[own] = value
         center = grid.index_to_mm(np.argwhere(own).mean(axis=0) + filled.start)

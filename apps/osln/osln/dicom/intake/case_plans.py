@@ -7,25 +7,18 @@ combined across patients, and nothing is taken because of a file's place or name
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
+from pydicom.dataset import Dataset
+
+from osln.dicom.intake.label_choice import NO_LABELS, asked_for, holds, image_of, newest_first, used_labels
 from osln.dicom.intake.patients import patient_keys, two_people
-from osln.dicom.nodes import IN_PART, MANUFACTURER, PREDICTED
-from osln.dicom.reading.files import DAMAGED, Series, text
-from osln.dicom.reading.rtstruct import drawn, referenced
-from osln.dicom.reading.segmentation import is_ours, when_created
+from osln.dicom.nodes import own_kind
+from osln.dicom.reading.files import ALONE, DAMAGED, Series, text
 from osln.dicom.reading.suv import refusal
 from osln.dicom.reading.times import parse_date
 
 DISTANT_DAYS = 60
-CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.2",
-    "1.2.840.10008.5.1.4.1.1.2.1",
-    "1.2.840.10008.5.1.4.1.1.128",
-    "1.2.840.10008.5.1.4.1.1.130",
-)
-"""CT and PET images, single and enhanced; screenshots and dose reports call themselves CT too."""
-NO_IMAGE = ("LOCALIZER", "MIP", "PROJECTION IMAGE")
+ENHANCED = "an enhanced multi-frame file, which is not read: export it as single slices"
 
 
 @dataclass
@@ -35,8 +28,7 @@ class CasePlan:
     Attributes:
         patient: Patient id with its issuer; stays inside the import.
         ct: Planning CT.
-        structures: Structure sets drawn on it, the newest first; only the first is used.
-        segmentations: Those drawn on it, the newest first; the first is used if there is no structure set.
+        structures, segmentations: Those drawn on it that can be used, the newest first.
         pet: PET to be used, or None.
         pet_ct: CT in the PET's frame of reference where that is not the planning CT's, or None.
         chosen: Why these, one sentence each.
@@ -55,9 +47,15 @@ class CasePlan:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def labels(self) -> Series | None:
-        """The structure set or segmentation that tumor and nodes come from."""
-        return next(iter((*self.structures, *self.segmentations)), None)
+    def labels(self) -> tuple[Series, ...]:
+        """What tumor and nodes come from; see `used_labels`."""
+        return used_labels(self.structures, self.segmentations)
+
+    @property
+    def series(self) -> list[Series]:
+        """All of them."""
+        parts = (self.ct, self.pet, self.pet_ct, *self.structures, *self.segmentations)
+        return [item for item in parts if item]
 
     @property
     def registered(self) -> bool:
@@ -75,13 +73,14 @@ class Skipped:
 
 
 def plan_cases(
-    series: Sequence[Series], wanted_cts: Iterable[str] = ()
+    series: Sequence[Series], wanted_cts: Iterable[str] = (), damaged: Sequence[Dataset] = ()
 ) -> tuple[list[CasePlan], list[Skipped]]:
     """Finds the cases among the series of a source.
 
     Args:
         series: All that were found, of any patients.
         wanted_cts: UIDs or numbers of the CT series that are to be cases; all planning CTs if empty.
+        damaged: What is known of files that could not be read.
     """
     skipped: list[Skipped] = []
     patients: dict[str, list[Series]] = {}
@@ -108,140 +107,135 @@ def plan_cases(
             found, left = [], [Skipped(patient, f"patient with {len(own)} series", reason)]
         plans += found
         skipped += left
+    for plan in plans:
+        plan.warnings += _lost_labels(plan, damaged)
     return plans, skipped
+
+
+def _lost_labels(plan: CasePlan, damaged: Sequence[Dataset]) -> list[str]:
+    """What to say of structure sets and segmentations of the patient that could not be read."""
+    return [
+        f"{count} {modality} files of this patient could not be read (truncated or damaged): what was taken "
+        "may not be the newest; copy them again"
+        for modality in ALONE
+        if (
+            count := sum(
+                text(head, "Modality") == modality and text(head, "PatientID") in plan.ct.patients
+                for head in damaged
+            )
+        )
+    ]
 
 
 def _plan_patient(
     patient: str, series: Sequence[Series], owners: Mapping[str, set[str]], wanted: set[str]
 ) -> tuple[list[CasePlan], list[Skipped]]:
     skipped: list[Skipped] = []
-    cts = [item for item in series if item.modality == "CT" and item.count > 1 and not _no_image(item)]
-    pets = [item for item in series if item.modality == "PT" and item.count > 1 and not _no_image(item)]
-    by_uid = {item.uid: item for item in cts}
-    drawn_on: dict[str, dict[str, list[Series]]] = {"RTSTRUCT": {}, "SEG": {}}
-    lost = False
+    cts = [item for item in series if item.modality == "CT" and item.is_volume]
+    pets = [item for item in series if item.modality == "PT" and item.is_volume]
+    drawn_on: dict[str, list[Series]] = {}
+    unplaced: dict[int, str] = {}
     for item in series:
-        if item.modality in drawn_on:
-            ct, reason = _image_of(patient, item, cts, pets, owners)
+        if item.modality in ALONE and own_kind(item.header) not in NO_LABELS:
+            ct, reason = image_of(patient, item, series, owners, wanted)
             if ct is not None:
-                drawn_on[item.modality].setdefault(ct.uid, []).append(item)
+                drawn_on.setdefault(ct.uid, []).append(item)
             else:
-                lost = lost or (item.modality == "RTSTRUCT" and "PET" not in (reason or ""))
-                skipped.append(Skipped(patient, item.name, reason or ""))
-    structures, segmentations = drawn_on.values()
+                unplaced[id(item)] = reason
+                skipped.append(Skipped(patient, item.name, reason))
+    lost = any(item.modality == "RTSTRUCT" and "PET" not in unplaced.get(id(item), "PET") for item in series)
+    with_structures = {
+        uid for uid, items in drawn_on.items() if any(item.modality == "RTSTRUCT" for item in items)
+    }
     if wanted:
-        planning = [ct for ct in cts if ct.uid in wanted or text(ct.header, "SeriesNumber") in wanted]
+        planning = asked_for(cts, wanted)
     else:
-        planning = [by_uid[uid] for uid in (structures or ({} if lost else segmentations))]
-    plans = [
-        _planned(patient, ct, structures.get(ct.uid, []), segmentations.get(ct.uid, []), cts)
-        for ct in planning
-    ]
+        drawn = with_structures or (set() if lost else set(drawn_on))
+        planning = [ct for ct in cts if ct.uid in drawn]
+    plans = [_planned(patient, ct, drawn_on.get(ct.uid, []), cts) for ct in planning]
     if not planning and not wanted:
         if len(cts) == 1 and not lost:
             plans.append(CasePlan(patient, cts[0]))
             plans[0].chosen.append(f"{cts[0].name} is the patient's only CT")
             plans[0].warnings.append("no structure set: contour the primary tumor in the viewer")
         else:
-            skipped.append(Skipped(patient, f"patient with {len(series)} series", _why_none(cts, pets, lost)))
+            what = f"patient with {len(series)} series"
+            skipped.append(Skipped(patient, what, _why_none(series, cts, pets, lost)))
     for plan in plans:
-        _choose_pet(plan, pets, cts)
-        told = {*map(id, (plan.ct, plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations))}
-        told |= {id(pet) for pet in pets if any(pet.name in sentence for sentence in plan.chosen)}
-        plan.left_out += [f"{item.name}: {_why_not(item, plan)}" for item in series if id(item) not in told]
+        _choose_pet(plan, series, cts)
+        told = {*map(id, (plan.ct, plan.pet, plan.pet_ct)), *map(id, drawn_on.get(plan.ct.uid, []))}
+        told |= {
+            id(pet)
+            for pet in series
+            if pet.modality == "PT" and any(pet.name in sentence for sentence in plan.chosen)
+        }
+        plan.left_out += [
+            f"{item.name}: {unplaced.get(id(item)) or _why_not(item, plan)}"
+            for item in series
+            if id(item) not in told
+        ]
     return plans, skipped
 
 
-def _planned(
-    patient: str, ct: Series, structures: list[Series], segmentations: list[Series], cts: Sequence[Series]
-) -> CasePlan:
-    parts = [item for item in (*structures, *segmentations) if _is_part(item)]
+def _planned(patient: str, ct: Series, labels: Sequence[Series], cts: Sequence[Series]) -> CasePlan:
+    """A case with what was drawn on its CT, and why which of it is used."""
+    plan = CasePlan(patient, ct, newest_first([item for item in labels if item.modality == "RTSTRUCT"]))
+    plan.segmentations = newest_first([item for item in labels if item.modality == "SEG"])
+    plan.chosen.append(_why_ct(plan, cts))
     structures, segmentations = (
-        [item for item in items if item not in parts] for items in (structures, segmentations)
+        [item for item in items if not holds(item)] for items in (plan.structures, plan.segmentations)
     )
-    plan = CasePlan(patient, ct, sorted(structures, key=_drawn_at, reverse=True))
-    plan.left_out += [f"{item.name}: nodes of a case that was reviewed in part" for item in parts]
-    plan.chosen.append(_why_ct(ct, plan.structures, segmentations, cts))
-    plan.left_out += [f"{older.name}: a newer structure set lies on this CT" for older in plan.structures[1:]]
-    if len(plan.structures) > 1:
-        plan.warnings.append(f"{len(plan.structures)} structure sets lie on this CT: the newest is used")
-    usable = []
-    for seg in sorted(segmentations, key=_drawn_at, reverse=True):
-        if text(seg.header, "ContentLabel") == PREDICTED and is_ours(seg.header):
-            plan.left_out.append(f"{seg.name}: a prediction of this program, which nobody has reviewed")
-        elif plan.structures:
-            plan.warnings.append(f"{seg.name} was left out: the structure set of this CT goes before it")
+    for what, items in (("structure set", structures), ("segmentation", segmentations)):
+        if structures and items is segmentations:
+            plan.warnings += [
+                f"{seg.name} was left out: the structure set of this CT goes before it" for seg in items
+            ]
+            plan.segmentations = [seg for seg in plan.segmentations if holds(seg)]
+            continue
+        plan.left_out += [f"{older.name}: a newer {what} lies on this CT" for older in items[1:]]
+        if len(items) > 1:
+            plan.warnings.append(f"{len(items)} {what}s lie on this CT: the newest is used")
+    used = plan.labels
+    if used and used[0] in segmentations:
+        plan.chosen.append(f"{used[0].name} gives the labels: no structure set lies on this CT")
+    for item in (item for item in (*plan.structures, *plan.segmentations) if holds(item)):
+        part = holds(item)
+        if item in used:
+            plan.chosen.append(f"{item.name} gives the {part}: approved with this program")
+        elif any(holds(other) == part for other in used):
+            plan.left_out.append(f"{item.name}: the {part} approved with this program are in another object")
         else:
-            usable.append(seg)
-    plan.segmentations = usable
-    plan.left_out += [f"{older.name}: a newer segmentation lies on this CT" for older in usable[1:]]
-    if usable:
-        plan.chosen.append(f"{usable[0].name} gives the labels: no structure set lies on this CT")
-    if len(usable) > 1:
-        plan.warnings.append(f"{len(usable)} segmentations lie on this CT: the newest is used")
+            plan.warnings.append(
+                f"{item.name} was left out: the {part} approved with this program are older than "
+                f"{used[0].name}"
+            )
     return plan
 
 
-def _is_part(series: Series) -> bool:
-    """Whether it is an object of ours that has not all nodes."""
-    named = [text(series.header, name) for name in ("ContentLabel", "StructureSetLabel")]
-    ours = text(series.header, "Manufacturer") == MANUFACTURER
-    return ours and any(name.replace(" ", "_") == IN_PART for name in named)
-
-
 def _why_not(series: Series, plan: CasePlan) -> str:
-    if series.modality not in ("CT", "PT", "RTSTRUCT", "SEG"):
+    if series.modality not in ("CT", "PT", *ALONE):
         return "neither CT, PET, RTSTRUCT nor SEG"
-    if series.modality in ("RTSTRUCT", "SEG"):
-        return "not drawn on this CT"
-    if series.count == 1 or _no_image(series):
+    if series.modality in ALONE:
+        return NO_LABELS.get(own_kind(series.header), "not drawn on this CT")
+    if series.is_enhanced:
+        return ENHANCED
+    if not series.is_volume:
         return "a single image, localizer, projection or derived picture"
     return "another CT is the planning CT" if series.modality == "CT" else "another PET is used"
 
 
-def _image_of(
-    patient: str,
-    structures: Series,
-    cts: Sequence[Series],
-    pets: Sequence[Series],
-    owners: Mapping[str, set[str]],
-) -> tuple[Series | None, str | None]:
-    """The CT that a structure set was drawn on, or why there is none."""
-    uids, frames = _drawn_on(structures)
-    if found := [ct for ct in cts if ct.uid in uids]:
-        return found[0], None
-    if any(pet.uid in uids for pet in pets):
-        return None, "it was drawn on the PET, not on a CT; only structures of the planning CT are used"
-    if any(owners.get(uid, set()) - {patient} for uid in uids):
-        return None, "it refers to images of another patient; correct the patient ids"
-    if uids:
-        return None, "it refers to a CT that is not here; add that series"
-    same = [ct for ct in cts if ct.frame and ct.frame in frames]
-    if len(same) == 1:
-        return same[0], None
-    return None, f"it names no series, and {len(same)} CTs share its frame of reference"
-
-
-def _drawn_on(labels: Series) -> tuple[set[str], set[str]]:
-    """UIDs of the image series and frames of reference that a structure set or segmentation names."""
-    if labels.modality == "RTSTRUCT":
-        uids, _, frames = referenced(labels.header)
-        return uids, frames
-    items = labels.header.get("ReferencedSeriesSequence") or []
-    return {text(item, "SeriesInstanceUID") for item in items} - {""}, {labels.frame} - {""}
-
-
-def _why_ct(
-    ct: Series, structures: Sequence[Series], segmentations: Sequence[Series], cts: Sequence[Series]
-) -> str:
+def _why_ct(plan: CasePlan, cts: Sequence[Series]) -> str:
     others = f" ({len(cts) - 1} other CTs are not)" if len(cts) > 1 else ""
-    why = "a structure set refers to it" if structures else "asked for"
-    if segmentations and not structures:
+    why = "a structure set refers to it" if plan.structures else "asked for"
+    if plan.segmentations and not plan.structures:
         why = "a segmentation refers to it"
-    return f"{ct.name} is the planning CT: {why}{others}"
+    return f"{plan.ct.name} is the planning CT: {why}{others}"
 
 
-def _why_none(cts: Sequence[Series], pets: Sequence[Series], lost: bool) -> str:
+def _why_none(series: Sequence[Series], cts: Sequence[Series], pets: Sequence[Series], lost: bool) -> str:
+    enhanced = [item for item in series if item.modality == "CT" and item.is_enhanced]
+    if enhanced and not cts:
+        return f"there is no CT that can be read: {enhanced[0].name} is {ENHANCED}"
     if not cts:
         return f"there is no CT{' (only a PET)' if pets else ''}; add the planning CT"
     if lost:
@@ -250,10 +244,11 @@ def _why_none(cts: Sequence[Series], pets: Sequence[Series], lost: bool) -> str:
     return f"there is no structure set and {len(cts)} CTs ({told}): say which one is meant with --ct NUMBER"
 
 
-def _choose_pet(plan: CasePlan, pets: Sequence[Series], cts: Sequence[Series]) -> None:
+def _choose_pet(plan: CasePlan, series: Sequence[Series], cts: Sequence[Series]) -> None:
+    pets = [item for item in series if item.modality == "PT" and (item.is_volume or item.is_enhanced)]
     usable = []
     for pet in pets:
-        if reason := refusal(pet.header):
+        if reason := f"it is {ENHANCED}" if pet.is_enhanced else refusal(pet.header):
             plan.chosen.append(f"{pet.name} is not used: {reason}")
         else:
             usable.append(pet)
@@ -293,13 +288,3 @@ def _choose_pet(plan: CasePlan, pets: Sequence[Series], cts: Sequence[Series]) -
 def _days(one: Series, other: Series) -> int | None:
     dates = [parse_date(text(s.header, "SeriesDate") or text(s.header, "StudyDate")) for s in (one, other)]
     return None if dates[0] is None or dates[1] is None else abs((dates[0] - dates[1]).days)
-
-
-def _drawn_at(labels: Series) -> datetime:
-    made = when_created(labels.header) if labels.modality == "SEG" else None
-    return made or drawn(labels.header) or datetime.min
-
-
-def _no_image(series: Series) -> bool:
-    kinds = [str(word).upper() for word in series.header.get("ImageType") or []]
-    return any(word in NO_IMAGE for word in kinds) or text(series.header, "SOPClassUID") not in CLASSES

@@ -16,7 +16,7 @@ from osln.dicom.intake.case_plans import CasePlan, Skipped, plan_cases
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
 from osln.dicom.intake.one_case import CaseImport, Tell, fingerprint
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import import_folder, read_manifest
+from osln.dicom.intake.store_case import import_folder, labels_there, read_manifest
 from osln.dicom.reading.files import DAMAGED, Series, Source, text
 from osln.files.images import write_atomically
 
@@ -84,7 +84,8 @@ def import_studies(
     """Imports every planning CT of a source with its tumor, nodes and PET.
 
     A case that is in the store already is left alone, so that an interrupted import is resumed by running it
-    again. A study that cannot be imported is skipped with its reason; the others go on.
+    again. Where only its images are gone, its labels stay as they are. A study that cannot be imported is
+    skipped with its reason; the others go on.
 
     Args:
         source: Folder, archive or DICOMweb.
@@ -111,7 +112,7 @@ def import_studies(
             report = ImportReport()
             found = source.series(lambda words, done, total: tell(words, 0.1 * done / max(total, 1)))
             report.problems = list(source.problems)
-            plans, skipped = plan_cases(found, options.wanted_cts)
+            plans, skipped = plan_cases(found, options.wanted_cts, source.damaged)
             for item in skipped:
                 _skip(report, deidentifier, item, found)
             cases = _import_plans(plans, source, store, deidentifier, options, report, tell)
@@ -144,13 +145,20 @@ def _import_plans(
         def share(words: str, part: float, number: int = number, case: str = case) -> None:
             tell(f"{case}: {words}", 0.1 + 0.9 * (number + part) / len(plans))
 
-        parts = (plan.ct, plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations)
-        headers = [series.header for series in parts if series]
+        headers = [series.header for series in plan.series]
         try:
             if known := _known(store, case, plan, deidentifier, options):
                 report.present.append({"case": case, "state": known})
                 continue
-            job = CaseImport(plan, case, source, store, deidentifier, options.rules, options.required, share)
+            kept = labels_there(store, case)
+            job = CaseImport(
+                plan, case, source, store, deidentifier, options.rules, options.required, share, kept
+            )
+            if kept:
+                job.warnings.append(
+                    f"the store has a label of the {' and one of the '.join(kept)} of this case: it stayed "
+                    "as it is, and what the study has was not written; move it away to import it"
+                )
             report.imported.append(job.run())
         except AmbiguousNamesError as error:
             report.ambiguous.update(error.names)
@@ -192,6 +200,11 @@ def _skip(report: ImportReport, deidentifier: Deidentifier, item: Skipped, found
     report.skipped.append({"patient": patient, "what": item.what, "reason": reason})
 
 
+def _cell(value: str) -> str:
+    """A cell that no spreadsheet takes for a formula: files come from other hospitals."""
+    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
 def _write_links(path: Path, cases: list[tuple[str, CasePlan]]) -> None:
     out = io.StringIO()
     table = csv.writer(out)
@@ -199,6 +212,6 @@ def _write_links(path: Path, cases: list[tuple[str, CasePlan]]) -> None:
     for case, plan in cases:
         header = plan.ct.header
         keys = ("PatientID", "PatientName", "StudyDate", "SeriesInstanceUID")
-        table.writerow([case, *(text(header, key) for key in keys)])
+        table.writerow([case, *(_cell(text(header, key)) for key in keys)])
     path.touch(mode=0o600)
     path.write_text(out.getvalue(), encoding="utf-8")

@@ -1,22 +1,30 @@
 """One case of an import: its series read, brought together, checked and written."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
-from osln.dicom.intake.case_labels import CaseLabels, case_labels, check_names, segment_labels
+from osln.dicom.intake.case_labels import (
+    CaseLabels,
+    case_labels,
+    check_names,
+    combined,
+    segment_labels,
+)
 from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
+from osln.dicom.intake.label_choice import holds
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import ImportedCase, write_case
-from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, slices_of, text
-from osln.dicom.reading.rtstruct import StructureSet, read_structures
+from osln.dicom.intake.store_case import ImportedCase, noted_images, write_case
+from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, representative, slices_of, text
+from osln.dicom.reading.rtstruct import StructureSet, names_of, read_structures
 from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import ct_series
@@ -76,6 +84,7 @@ class CaseImport:
         self.warnings += plan.warnings
         structures = self._structures()
         ct_slices = self._slices(plan.ct, "CT", 0.0)
+        self._check_same_images(ct_slices)
         read = read_ct(ct_slices, lambda done, total: self.tell("reading the CT", 0.2 + 0.2 * done / total))
         ct = read.volume
         self.warnings += read.warnings
@@ -86,9 +95,8 @@ class CaseImport:
             told = f": {'; '.join(self.warnings)}" if self.warnings else ""
             raise ValueError(f"it has no {' and no '.join(lacking)}, and is required to have it{told}")
         build_study(self.case, ct, pet, _on(ct, labels.tumor), _on(ct, labels.nodes))
-        described = self._described(plan.ct, ct_slices[0].header, len(ct_slices))
-        series = [item for item in (plan.pet, plan.pet_ct, *plan.structures, *plan.segmentations) if item]
-        private = identifying_texts([ct_slices[0].header, *(item.header for item in series)])
+        described = self._described(plan.ct, _header(ct_slices), len(ct_slices))
+        private = identifying_texts([ct_slices[0].header, *(item.header for item in plan.series)])
         manifest = {
             "case": self.case,
             "patient": self.deidentifier.patient(plan.patient),
@@ -110,42 +118,64 @@ class CaseImport:
         write_case(self.store, self.case, content)
         return manifest
 
-    def _structures(self) -> StructureSet | None:
-        """Read first: a name that has to be decided ends the import before pixels are read."""
-        if not self.plan.structures:
-            return None
-        structures = read_structures(self.source.paths(self.plan.structures[0])[0])
-        check_names(structures, self.rules)
-        return structures
+    def _structures(self) -> dict[int, StructureSet]:
+        """Structure sets that are used, by the `id()` of their series.
 
-    def _labels(self, structures: StructureSet | None, ct: Volume, slices: list[Slice]) -> CaseLabels:
-        """Tumor and nodes of the structure set or else of the segmentation.
-
-        A segmentation that does not lie on the CT is left out with a warning: programs write them in many
-        ways, and the CT and the PET are worth having without it.
+        Read first: a name that has to be decided ends the import before pixels are read.
         """
-        used = self.plan.labels
-        if used is None:
+        found = {}
+        for used in self.plan.labels:
+            if used.modality == "RTSTRUCT":
+                found[id(used)] = read_structures(self._file(used))
+                check_names(found[id(used)], self.rules)
+        return found
+
+    def _labels(self, structures: Mapping[int, StructureSet], ct: Volume, slices: list[Slice]) -> CaseLabels:
+        """Tumor and nodes of what the plan says."""
+        if not self.plan.labels:
             return CaseLabels(None, None)
-        self.tell("filling contours" if structures else "reading the segmentation", 0.4)
-        if structures:
-            labels = case_labels(structures, self.rules, ct.grid, self.plan.ct.frame)
-        else:
-            try:
-                drawn_on = ct_series(slices)
-                if not drawn_on.grid.matches(ct.grid):
-                    raise ValueError("the CT was resampled, so that the segmentation has no place on it")
-                seg = read_seg(self.source.paths(used)[0], drawn_on)
-            except (ValueError, *DAMAGED) as error:
-                self.warnings.append(f"{used.name} was left out: {error}")
-                self.plan.chosen = [one for one in self.plan.chosen if not one.startswith(used.name)]
-                return CaseLabels(None, None)
-            labels = segment_labels(seg, self.rules)
+        found = []
+        for used in self.plan.labels:
+            if used.modality == "RTSTRUCT":
+                self.tell("filling contours", 0.4)
+                drawn = case_labels(structures[id(used)], self.rules, ct.grid, self.plan.ct.frame)
+                found.append((holds(used), drawn))
+            elif (segments := self._segments(used, ct, slices)) is not None:
+                found.append((holds(used), segments))
+        labels = combined(found)
         self.warnings += labels.warnings
-        if labels.tumor is None:
+        if found and labels.tumor is None:
             what = "region" if structures else "segment"
             self.warnings.append(f"no {what} is named as the primary tumor: contour it in the viewer")
         return labels
+
+    def _segments(self, used: Series, ct: Volume, slices: list[Slice]) -> CaseLabels | None:
+        """Tumor and nodes of a segmentation; None, with a warning, if it does not lie on the CT.
+
+        Programs write them in many ways, and the CT and the PET are worth having without it.
+        """
+        self.tell("reading the segmentation", 0.4)
+        try:
+            drawn_on = ct_series(slices)
+            if not drawn_on.grid.matches(ct.grid):
+                raise ValueError("the CT was resampled, so that the segmentation has no place on it")
+            seg = read_seg(self._file(used), drawn_on)
+        except (ValueError, *DAMAGED) as error:
+            self.warnings.append(f"{used.name} was left out: {error}")
+            given = f"{used.name} gives the {holds(used) or 'labels'}:"
+            self.plan.chosen = [one for one in self.plan.chosen if not one.startswith(given)]
+            return None
+        return segment_labels(seg, self.rules)
+
+    def _file(self, labels: Series) -> Path:
+        """The file of a structure set or segmentation; refused if there are different ones of one UID."""
+        first, *others = self.source.paths(labels)
+        if any(pydicom.dcmread(other) != pydicom.dcmread(first) for other in others):
+            raise ValueError(
+                f"{len(others) + 1} files of {labels.name} have one SOPInstanceUID and differ: keep the one "
+                "that is meant, and export the other one again if it is needed"
+            )
+        return first
 
     def _slices(self, series: Series, what: str, share: float) -> list[Slice]:
         def progress(words: str, done: int, total: int) -> None:
@@ -155,6 +185,15 @@ class CaseImport:
         if len(paths) < series.count:
             raise ValueError(f"{len(paths)} of {series.count} images of the {what} arrived; try again")
         return slices_of(paths)
+
+    def _check_same_images(self, slices: list[Slice]) -> None:
+        """Refuses to put other images under labels that stay."""
+        noted = noted_images(self.store, self.case) if self.kept else ""
+        if noted and noted != self._instances(slices):
+            raise ValueError(
+                f"the store has labels of case {self.case} that were drawn on other images of this CT: "
+                "import those, or move the labels away"
+            )
 
     def _instances(self, slices: list[Slice]) -> str:
         """Tells whether a series still holds these images, without telling which they are."""
@@ -170,11 +209,10 @@ class CaseImport:
             read = read_pet(slices)
             pet, transform, warned = read.volume, None, list(read.warnings)
             registration: Any = "same frame of reference as the CT: not moved"
-            if self.plan.registered:
-                build_study(self.case, ct, pet)
-            else:
+            if not self.plan.registered:
                 pet, transform, registration, more = self._registered(ct, pet)
                 warned += more
+            build_study(self.case, ct, pet)
             covers = _covered(ct.grid, pet.grid)
         except (ValueError, *DAMAGED) as error:
             reason = str(error).removeprefix(f"case {self.case}: ")
@@ -183,7 +221,7 @@ class CaseImport:
         if covers < LEAST_COVERED:
             warned.append(f"the PET covers {100 * covers:.0f} % of the CT only; outside it the SUV is 0")
         self.warnings += warned
-        about = self._described(series, slices[0].header, len(slices))
+        about = self._described(series, _header(slices), len(slices))
         return pet, transform, {
             **about, "values": read.explanation, "registration": registration, "covers": round(covers, 3)
         }  # fmt: skip
@@ -202,10 +240,11 @@ class CaseImport:
         return result.pet, result.transform, asdict(result.quality), list(result.warnings)
 
     def _about_structures(self, labels: CaseLabels) -> dict[str, Any] | None:
-        used = self.plan.labels
-        if used is None:
+        described = [self._described(used, used.header, used.count) for used in self.plan.labels]
+        if not described:
             return None
-        return {**self._described(used, used.header, used.count), "regions": labels.regions}
+        more = {"approved here": described[1:]} if described[1:] else {}
+        return {**described[0], **more, "regions": labels.regions}
 
     def _described(self, series: Series, header: Dataset, arrived: int) -> dict[str, Any]:
         return {"images": arrived, **self.deidentifier.describe(header, self.plan.patient)}
@@ -213,12 +252,16 @@ class CaseImport:
 
 def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> str:
     """Tells whether a case was made from these series and decisions, without telling which they are."""
-    parts = [f"{name}={kind}" for name, kind in rules.chosen.items()]
-    for series in (plan.ct, plan.pet, plan.pet_ct, plan.labels):
+    parts = rules.decisions(name for series in plan.labels for name in names_of(series.header))
+    for series in (plan.ct, plan.pet, plan.pet_ct, *plan.labels):
         if series is not None:
             instance = text(series.header, "SOPInstanceUID") if series.modality in ALONE else ""
             parts.append(f"{series.uid} {instance} {series.count}")
     return deidentifier.fingerprint(parts)
+
+
+def _header(slices: list[Slice]) -> Dataset:
+    return representative([item.header for item in slices])
 
 
 def _about_tumor(labels: CaseLabels, grid: Grid) -> dict[str, Any] | None:

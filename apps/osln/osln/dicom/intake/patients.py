@@ -26,12 +26,15 @@ def patient_keys(series: Sequence[Series]) -> dict[int, str]:
 
 def two_people(series: Sequence[Series]) -> str | None:
     """Why series of one patient id cannot be of one person; None if they can."""
+    sexes = {text(item.header, "PatientSex").upper() for item in series}
     births = {text(item.header, "PatientBirthDate") for item in series} - {""}
     names = {_letters(text(item.header, "PatientName")) for item in series} - {""}
     if len(births) > 1:
         return f"one patient id stands with {len(births)} birth dates: different people; correct the ids"
     if len(names) > 1 and not births:
         return f"one patient id stands with {len(names)} names and no birth date; correct the ids"
+    if {"M", "F"} <= sexes:
+        return "one patient id stands with both sexes: different people; correct the ids"
     return None
 
 

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ class RoiRules:
                 found[name] = Meaning("ambiguous", reason), True
         return {name: meaning for name, (meaning, _) in found.items()}
 
+    def decisions(self, names: Iterable[str]) -> list[str]:
+        """Where names mean something else than by the built-in rules alone: what was decided about them."""
+        return sorted(
+            f"{_key(name)}={'ignore' if own.kind == 'other' else own.kind}{' alone' * alone}"
+            for name in set(names)
+            for own, alone in [self._match(name)]
+            if (own.kind, alone) != (built_in()._match(name)[0].kind, built_in()._match(name)[1])
+        )
+
     def ignoring(self, names: Iterable[str]) -> "RoiRules":
         """The same rules, but these names mean nothing."""
         return replace(self, chosen={**self.chosen, **{_key(name): "ignore" for name in names}})
@@ -131,6 +141,12 @@ def _latin(name: str) -> str:
     return unicodedata.normalize("NFKD", name.lower().translate(LATIN))
 
 
+@cache
+def built_in() -> RoiRules:
+    """The rules that come with the program."""
+    return RoiRules(*_read(RULES_FILE), {})
+
+
 def load_rules(site_file: str | Path | None = None, choices: Sequence[str] = ()) -> RoiRules:
     """The built-in rules, after those of a site and after single decisions.
 
@@ -141,7 +157,7 @@ def load_rules(site_file: str | Path | None = None, choices: Sequence[str] = ())
     Raises:
         ValueError: A file or a decision that is not understood.
     """
-    built_in, ignored = _read(RULES_FILE)
+    usual = built_in()
     site, site_ignored = _read(Path(site_file)) if site_file else ((), frozenset())
     chosen: dict[str, str] = {}
     for choice in choices:
@@ -155,7 +171,7 @@ def load_rules(site_file: str | Path | None = None, choices: Sequence[str] = ())
             raise ValueError(
                 f"region {name.strip()!r} is decided twice, as {chosen[_key(name)]} and as {kind}"
             )
-    return RoiRules((*site, *built_in), ignored | site_ignored, chosen)
+    return RoiRules((*site, *usual.rules), usual.ignored_words | site_ignored, chosen)
 
 
 def _read(path: Path) -> tuple[tuple[Rule, ...], frozenset[str]]:

@@ -1,6 +1,7 @@
 """One imported case into the store: all of its files or none, the CT last, because the CT makes it a case."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ import SimpleITK as sitk
 
 from osln.imaging.grid import Volume, write_volume
 from osln.store.patients import import_folder, read_manifest
+from osln.store.revisions import label_revisions
+
+TAGS = {"tumor": "gtv", "nodes": "final"}
+"""Label tag by part of an import."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,16 @@ def noted_images(store: Path, case: str) -> str:
     return noted if isinstance(noted, str) else ""
 
 
+def labels_there(store: Path, case: str) -> tuple[str, ...]:
+    """Of "tumor" and "nodes" those that the store has a label of, which no import replaces."""
+    there = []
+    for part, tag in TAGS.items():
+        kept = label_revisions(store, case, tag)
+        if kept.final.is_file() or kept.head() is not None:
+            there.append(part)
+    return tuple(there)
+
+
 def write_case(store: Path, case: str, content: ImportedCase) -> None:
     """Writes a case whole or not at all.
 
@@ -48,24 +63,37 @@ def write_case(store: Path, case: str, content: ImportedCase) -> None:
     the top of the store, hence no case, and the next import writes it again.
 
     Raises:
-        OSError: If the disk is full or not writable; what was moved already is taken away again.
+        OSError: If the disk is full or not writable; everything is as it was before.
     """
     ready = import_folder(store) / f"unfinished-{case}"
     shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir(parents=True)
-    moved: list[Path] = []
+    moved: list[tuple[Path, Path | None]] = []
     try:
         targets = _write_files(ready, store, case, content)
         for source, target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
+            former = _second_name(target, ready / f"former-{len(moved)}") if target.exists() else None
             source.replace(target)
-            moved.append(target)
+            moved.append((target, former))
     except BaseException:
-        for path in moved:
-            path.unlink(missing_ok=True)
+        for target, former in moved:
+            if former is None:
+                target.unlink(missing_ok=True)
+            else:
+                former.replace(target)
         raise
     finally:
         shutil.rmtree(ready, ignore_errors=True)
+
+
+def _second_name(path: Path, other: Path) -> Path:
+    """The same file under another name, too; a copy where the file system has no links."""
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copy2(path, other)
+    return other
 
 
 def _write_files(ready: Path, store: Path, case: str, content: ImportedCase) -> list[tuple[Path, Path]]:

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-ON_SLICE = 0.1
-"""Distance from a slice, in slices, up to which a contour counts as drawn on it."""
+from osln.dicom.reading.contour_planes import Told, filled_slices, planes, things
+
 SLANTED = 0.5
 """Extent through the slices, in slices, from which on a contour is not parallel to them."""
-LONGEST_GAP_MM = 10.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +47,14 @@ def fill_region(
 ) -> FilledRegion:
     """Fills all contours of one region.
 
-    Contours of one plane are combined even-odd: nested ones are holes, separate ones parts, keyholes close
-    by themselves; an exact repetition counts once. Contours that overlap in part are parts of one thing that
-    was drawn in pieces: their union counts, unless the file says even-odd itself. Slices without a contour
-    between two planes that overlap are filled by interpolating the distance to the outline, if only one
-    slice (or what is usual in this region) was skipped and the planes are at most 10 mm apart; wider gaps
-    stay open, for one region can hold several nodes. All of it is told.
+    Contours that overlap each other, seen through the slices, are one thing, and each thing is filled for
+    itself. Contours of one plane are combined even-odd: nested ones are holes, separate ones parts, keyholes
+    close by themselves; a repetition counts once, also one that is not quite the same. Contours that overlap
+    in part were drawn in pieces: their union counts, unless the file says even-odd itself. A plane between
+    the slices belongs to the nearest; of several on one slice the nearer one goes before what it overlaps.
+    Slices without a contour between two planes that overlap are filled by interpolating the distance to the
+    outline, if only one slice (or what is usual in this region) was skipped and the planes are at most 10 mm
+    apart; wider gaps stay open, for one region can hold several nodes. All of it is told.
 
     Args:
         contours: (N, 3) points each; those of fewer than three points are left out.
@@ -82,16 +82,20 @@ def fill_region(
     low = np.clip(np.floor(points.min(axis=0)[across]).astype(int) - 1, 0, None)
     high = np.clip(np.ceil(points.max(axis=0)[across]).astype(int) + 2, None, np.array(shape)[across])
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    places, groups = _planes(contours, axis)
-    planes = [[points[:, across] - low for points in group] for group in groups]
-    if even_odd:
-        masks, crossing = [fill_even_odd(plane, size) for plane in planes], 0
-    else:
-        masks, crossings = map(list, zip(*(fill_plane(plane, size) for plane in planes), strict=True))
-        crossing = sum(crossings)
-    if crossing:
-        notes.append(f"on {crossing} slices contours overlap in part: what any of them encloses counts")
-    slices = _filled_slices(places, masks, shape[axis], spacing_mm[axis], spacing_mm[across], notes)
+    places = np.array([points[:, axis].mean() for points in contours])
+    masks = [fill_even_odd([points[:, across] - low], size) for points in contours]
+    told = Told()
+    drawn = [
+        planes(places[own], [masks[n] for n in own], even_odd, told) for own in map(np.array, things(masks))
+    ]
+    gaps = [gap for thing in drawn for gap in np.diff([plane.place for plane in thing])]
+    usual = float(np.median(gaps)) if gaps else 1.0
+    slices: dict[int, np.ndarray] = {}
+    for thing in drawn:
+        reached = filled_slices(thing, shape[axis], usual, spacing_mm[axis], spacing_mm[across], told)
+        for k, mask in reached.items():
+            slices[k] = slices[k] | mask if k in slices else mask
+    notes += told.sentences()
     if not slices:
         return FilledRegion(np.zeros(3, int), np.zeros((0, 0, 0), bool), (*notes, "it holds no voxel center"))
     first = min(slices)
@@ -113,10 +117,10 @@ def fill_even_odd(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.
     two sides of a keyhole cancel exactly.
 
     Args:
-        polygons: (N, 2) corners each, closed by themselves; an exact repetition counts once.
+        polygons: (N, 2) corners each, closed by themselves.
         shape: Of the result.
     """
-    edges = [np.stack([corners, np.roll(corners, -1, axis=0)], axis=1) for corners in _single(polygons)]
+    edges = [np.stack([corners, np.roll(corners, -1, axis=0)], axis=1) for corners in polygons]
     toggles = np.zeros((shape[0] + 1) * shape[1], np.int64)
     if edges:
         ends = np.concatenate(edges)
@@ -134,43 +138,6 @@ def fill_even_odd(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.
     return parity.astype(bool)
 
 
-def fill_plane(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, bool]:
-    """Pixels inside the contours of one plane: nested ones even-odd, those that cross united.
-
-    Args:
-        polygons: (N, 2) corners each.
-        shape: Of the result.
-
-    Returns:
-        The mask, and whether contours cross: each holds pixel centers that the other does not, and some are
-        in both.
-    """
-    if len(polygons) == 1:
-        return fill_even_odd(polygons, shape), False
-    parts = [fill_even_odd([polygon], shape) for polygon in _single(polygons)]
-    crossing = False
-    mask = np.zeros(shape, bool)
-    while parts:
-        part = parts.pop()
-        # What crosses a part joins it, and the joined part may cross more.
-        while crossed := [i for i, other in enumerate(parts) if _cross(part, other)]:
-            crossing = True
-            part = np.logical_or.reduce([part, *(parts[i] for i in crossed)])
-            parts = [other for i, other in enumerate(parts) if i not in crossed]
-        mask ^= part
-    return mask, crossing
-
-
-def _cross(one: np.ndarray, other: np.ndarray) -> bool:
-    both = one & other
-    return bool(both.any() and (one & ~other).any() and (other & ~one).any())
-
-
-def _single(polygons: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Without exact repetitions."""
-    return list({np.round(np.sort(corners, axis=0), 6).tobytes(): corners for corners in polygons}.values())
-
-
 def _axis(contours: Sequence[np.ndarray]) -> int:
     extents = np.array([np.ptp(points, axis=0) for points in contours])
     axis = int(np.argmin(np.median(extents, axis=0)))
@@ -184,70 +151,3 @@ def _axis(contours: Sequence[np.ndarray]) -> int:
 
 def _touches(points: np.ndarray, shape: tuple[int, ...]) -> bool:
     return bool((points.max(axis=0) > -0.5).all() and (points.min(axis=0) < np.array(shape) - 0.5).all())
-
-
-def _planes(contours: Sequence[np.ndarray], axis: int) -> tuple[list[float], list[list[np.ndarray]]]:
-    """Places along `axis`, ascending, and the contours that lie there."""
-    middles = [float(points[:, axis].mean()) for points in contours]
-    places: list[float] = []
-    groups: list[list[np.ndarray]] = []
-    for at in np.argsort(middles, kind="stable"):
-        if places and middles[at] - places[-1] <= ON_SLICE:
-            groups[-1].append(contours[at])
-        else:
-            places.append(middles[at])
-            groups.append([contours[at]])
-    return places, groups
-
-
-def _filled_slices(
-    places: list[float],
-    masks: list[np.ndarray],
-    count: int,
-    step_mm: float,
-    pixel_mm: np.ndarray,
-    notes: list[str],
-) -> dict[int, np.ndarray]:
-    """Mask of every slice of the image that the region reaches, by its number."""
-    filled: dict[int, np.ndarray] = {}
-    for k in range(
-        max(int(np.ceil(places[0] - 0.5)), 0), min(int(np.floor(places[-1] + 0.5)), count - 1) + 1
-    ):
-        nearest = int(np.argmin(np.abs(np.subtract(places, k))))
-        if abs(places[nearest] - k) <= 0.5:
-            filled[k] = masks[nearest]
-    gaps = np.diff(places)
-    usual = float(np.median(gaps)) if len(gaps) else 1.0
-    limit = min(max(2.0, 1.5 * usual), LONGEST_GAP_MM / step_mm) + ON_SLICE
-    interpolated, left = 0, []
-    for i, gap in enumerate(gaps):
-        between = [
-            k for k in range(int(np.floor(places[i])), int(np.ceil(places[i + 1])) + 1) if 0 <= k < count
-        ]
-        between = [k for k in between if places[i] + ON_SLICE < k < places[i + 1] - ON_SLICE]
-        if not between or not (masks[i] & masks[i + 1]).any():
-            continue
-        if gap > limit:
-            left.append(len(between))
-            continue
-        outlines = [_signed_distance(mask, pixel_mm) for mask in (masks[i], masks[i + 1])]
-        for k in between:
-            share = (k - places[i]) / gap
-            filled[k] = (1 - share) * outlines[0] + share * outlines[1] > 0
-        interpolated += len(between) if gap > 1 + ON_SLICE else 0
-    if interpolated:
-        notes.append(f"{interpolated} slices without a contour were interpolated")
-    if left:
-        notes.append(
-            f"gaps of {', '.join(map(str, left))} slices without a contour were left open; if one structure "
-            "was meant, contour them"
-        )
-    return filled
-
-
-def _signed_distance(mask: np.ndarray, pixel_mm: np.ndarray) -> np.ndarray:
-    """mm to the outline, positive inside; zero would lie half-way between the last pixel in and the next."""
-    padded = np.pad(mask, 1)
-    inside = ndimage.distance_transform_edt(padded, sampling=pixel_mm)
-    outside = ndimage.distance_transform_edt(~padded, sampling=pixel_mm)
-    return (inside - outside)[1:-1, 1:-1]

@@ -5,6 +5,8 @@ import math
 from pydicom.dataset import Dataset
 
 F18_HALF_LIFE_S = 6586.2
+MBQ_PER_KG = (1.0, 30.0)
+"""What patients get: FDG about 2 to 8, Rb-82 up to 30; a dose in mCi is at most 0.8 by its number."""
 F18_CODES = ("C-111A1", "77004003", "C-B1031", "35321007")
 """SNOMED codes of fluorine-18 and of fludeoxyglucose F-18."""
 
@@ -30,10 +32,16 @@ def isotope_of(header: Dataset) -> Dataset:
     return items[0]
 
 
-def dose_bq(isotope: Dataset, warnings: list[str]) -> float:
+def dose_bq(isotope: Dataset, weight: float, warnings: list[str]) -> float:
     """Injected activity in Bq at the time of injection.
 
-    A number between 10 and 2000 can only be MBq, which some scanners write; this adds a warning.
+    A number between 10 and 2000 is MBq, which some scanners write, if a patient of this weight gets so much;
+    this adds a warning. Doses in mCi are numbers of the same size, but much too little as MBq.
+
+    Args:
+        isotope: From `isotope_of`.
+        weight: Of the patient in kg.
+        warnings: Is added to.
 
     Raises:
         ValueError: If it is missing or no activity that a patient gets.
@@ -44,6 +52,13 @@ def dose_bq(isotope: Dataset, warnings: list[str]) -> float:
             "RadionuclideTotalDose is missing in the PET, so there is no SUV; add it to the DICOM files"
         )
     if 10 <= dose <= 2000:
+        low, high = MBQ_PER_KG
+        if not low <= dose / weight <= high:
+            raise ValueError(
+                f"RadionuclideTotalDose is {dose:g}: as MBq it is {dose / weight:.2g} MBq for each of "
+                f"{weight:g} kg, expected {low:g} to {high:g}; it may be mCi (37 MBq). DICOM asks for Bq: "
+                "correct it"
+            )
         warnings.append(f"RadionuclideTotalDose is {dose:g}: taken as MBq, though DICOM asks for Bq")
         return dose * 1e6
     if not 1e6 <= dose <= 5e9:

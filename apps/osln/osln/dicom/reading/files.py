@@ -2,24 +2,27 @@
 
 import shutil
 import tempfile
-import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from osln.dicom.reading.slices import Slice
+from osln.dicom.reading.headers import read_header, start_of
+from osln.dicom.reading.referenced import drawn_on
+from osln.dicom.reading.slices import Slice, is_picture
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+SLICE_CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.128")
+"""CT and PET images; screenshots and dose reports call themselves CT too."""
+ENHANCED_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2",
+    "1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1",
+)  # fmt: skip
+"""CT and PET with all slices in one file."""
 SCANNED: tuple[str | tuple[int, int], ...] = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -50,6 +53,8 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     "StructureSetTime",
     "ReferencedFrameOfReferenceSequence",
     "ReferencedSeriesSequence",
+    "StructureSetROISequence",
+    "SegmentSequence",
     "Manufacturer",
     "ContentLabel",
     "ContentDate",
@@ -58,9 +63,6 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     *((0x7053, (block << 8) + element) for block in (0x10, 0x11, 0x12) for element in (0x00, 0x09)),
 )
 """What tells series apart; the rest of a header is read for the chosen series only, to save memory."""
-
-LARGEST_INFLATED, PART = 2**28, 2**20
-"""Bytes of a deflated file, and bytes that are unpacked at a time."""
 
 DAMAGED = (TypeError, AttributeError, KeyError, IndexError, ArithmeticError)
 """What attributes of the wrong kind or number raise where they are used; told as such, not as a traceback."""
@@ -77,16 +79,20 @@ class Series:
     """One series as a source lists it.
 
     Attributes:
-        header: Attributes of one of its instances, at least those of `SCANNED` that it has.
+        header: Attributes of one of its instances, at least those of `SCANNED` that it has; of images that
+            of a slice, where it has any (`representative`).
         count: Number of instances.
         patients: Patient ids among its instances; more than one means that patients are mixed.
         paths: Its files where they are local already.
+        drawn_on: Of a structure set or segmentation whose head names several series: UIDs of those that its
+            contours or frames name.
     """
 
     header: Dataset
     count: int
     patients: frozenset[str]
     paths: tuple[Path, ...] = ()
+    drawn_on: frozenset[str] = frozenset()
 
     @property
     def uid(self) -> str:
@@ -103,6 +109,16 @@ class Series:
         return text(self.header, "FrameOfReferenceUID")
 
     @property
+    def is_volume(self) -> bool:
+        """Whether it has several images, and slices among them."""
+        return self.count > 1 and is_slice(self.header)
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Whether it has all slices in one file, which is not read."""
+        return text(self.header, "SOPClassUID") in ENHANCED_CLASSES
+
+    @property
     def name(self) -> str:
         """How a message calls the series: nothing in it tells who the patient is."""
         number = text(self.header, "SeriesNumber")
@@ -114,6 +130,8 @@ class Source(Protocol):
 
     problems: list[str]
     """Files that could not be read, in words."""
+    damaged: list[Dataset]
+    """What could be read of them: the attributes of the patient and series."""
 
     def series(self, on_progress: Progress | None = None) -> list[Series]:
         """All series that are there."""
@@ -144,6 +162,7 @@ class LocalSource:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.problems: list[str] = []
+        self.damaged: list[Dataset] = []
         self._unpacked: Path | None = None
         if self.path.is_dir():
             self._folder = self.path
@@ -179,6 +198,7 @@ class LocalSource:
                 header = read_header(path, SCANNED)
             except ValueError as error:
                 self.problems.append(f"{path.relative_to(self._folder)}: {error}")
+                self.damaged += start_of(path)
                 continue
             if text(header, "SOPClassUID") == DIRECTORY_CLASS:
                 continue
@@ -188,15 +208,17 @@ class LocalSource:
             alone = text(header, "Modality") in ALONE
             key = text(header, "SOPInstanceUID" if alone else "SeriesInstanceUID")
             found.setdefault(key, []).append((path, header))
-        return [
-            Series(
-                items[0][1],
-                len(items),
-                frozenset(text(header, "PatientID") for _, header in items),
-                tuple(path for path, _ in items),
-            )
-            for items in found.values()
-        ]
+        return [self._series(items) for items in found.values()]
+
+    def _series(self, items: list[tuple[Path, Dataset]]) -> Series:
+        header = representative([header for _, header in items])
+        patients = frozenset(text(header, "PatientID") for _, header in items)
+        try:
+            named = drawn_on(header, lambda: read_header(items[0][0]))
+        except (ValueError, *DAMAGED):
+            # Told where the file is used.
+            named = frozenset()
+        return Series(header, len(items), patients, tuple(path for path, _ in items), named)
 
     def paths(self, series: Series, on_progress: Progress | None = None) -> list[Path]:
         """The files themselves."""
@@ -206,69 +228,18 @@ class LocalSource:
         """Nothing was fetched."""
 
 
-def read_header(path: Path, tags: Sequence[str | tuple[int, int]] | None = None) -> Dataset:
-    """The attributes of a DICOM file without its pixels.
+def is_slice(header: Dataset) -> bool:
+    """Whether it is one slice of a CT or PET."""
+    return text(header, "SOPClassUID") in SLICE_CLASSES and not is_picture(header)
+
+
+def representative(headers: Sequence[Dataset]) -> Dataset:
+    """The header that speaks for a series: the first of a slice; scouts and projections tell nothing of it.
 
     Args:
-        path: Of the file.
-        tags: Read only these; all if None.
-
-    Raises:
-        ValueError: If it is no DICOM file or is truncated within the header.
+        headers: Of the instances of one series, at least one.
     """
-    try:
-        with path.open("rb") as file:
-            start = file.read(132)
-        # Files without the preamble of Part 10 begin with an attribute of group 8 (or 2).
-        bare = start[:4] in (
-            b"\x08\x00\x00\x00",
-            b"\x08\x00\x05\x00",
-            b"\x08\x00\x08\x00",
-            b"\x08\x00\x16\x00",
-        )
-        if start[128:132] != b"DICM" and not bare:
-            raise InvalidDicomError
-        if not bare:
-            refuse_bomb(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            wanted: Any = list(tags) if tags else None
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=wanted)
-            # Values are decoded when they are first read: do it here, where it can be told.
-            header.walk(lambda _dataset, _element: None)
-            return header
-    except InvalidDicomError:
-        raise ValueError("it is not a DICOM file") from None
-    except OSError as error:
-        raise ValueError(f"it cannot be opened ({error.strerror})") from error
-    except BombError:
-        raise
-    except Exception as error:
-        # Damaged files make the reader raise nearly anything.
-        raise ValueError("it is truncated or damaged; copy it again") from error
-
-
-class BombError(ValueError):
-    """A small file that unpacks to a huge one."""
-
-
-def refuse_bomb(path: Path) -> None:
-    """Raises BombError if a deflated file unpacks to more than `LARGEST_INFLATED`."""
-    meta = read_file_meta_info(path)
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    with path.open("rb") as file:
-        # Behind the preamble: group length (12 bytes) and as many bytes as it says.
-        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
-        size, rest = 0, file.read(PART)
-        while rest:
-            size += len(inflate.decompress(rest, PART))
-            if size > LARGEST_INFLATED:
-                raise BombError(
-                    f"it unpacks to more than {LARGEST_INFLATED >> 20} MiB; export it uncompressed"
-                )
-            rest = inflate.unconsumed_tail or file.read(PART)
+    return next((header for header in headers if is_slice(header)), headers[0])
 
 
 def slices_of(paths: Sequence[Path]) -> list[Slice]:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from osln.dicom.reading.contour_fill import FilledRegion, fill_region
 from osln.dicom.reading.files import DAMAGED, text
+from osln.dicom.reading.referenced import named_series
 from osln.dicom.reading.times import at, parse_date, parse_time
 from osln.imaging.grid import Grid
 
@@ -91,7 +92,8 @@ def structures_of(ds: Dataset) -> StructureSet:
 def _structures(ds: Dataset) -> StructureSet:
     if text(ds, "Modality") != "RTSTRUCT" or "StructureSetROISequence" not in ds:
         raise ValueError("it is no RTSTRUCT, or it is truncated: it has no StructureSetROISequence")
-    series, images, frames = referenced(ds)
+    series, frames = named_series(ds)
+    images = set().union(*series.values()) - {""}
     drawings = _drawings(ds)
     regions = []
     for roi in ds.StructureSetROISequence:
@@ -145,19 +147,10 @@ def _drawings(ds: Dataset) -> dict[int, list[Dataset]]:
     return found
 
 
-def referenced(ds: Dataset) -> tuple[set[str], set[str], set[str]]:
-    """UIDs of the series, images and frames of reference that the head of an RTSTRUCT names."""
-    series, images, frames = set(), set(), set()
-    for frame in ds.get("ReferencedFrameOfReferenceSequence") or []:
-        frames.add(text(frame, "FrameOfReferenceUID"))
-        for study in frame.get("RTReferencedStudySequence") or []:
-            for item in study.get("RTReferencedSeriesSequence") or []:
-                series.add(text(item, "SeriesInstanceUID"))
-                images |= {
-                    text(image, "ReferencedSOPInstanceUID")
-                    for image in item.get("ContourImageSequence") or []
-                }
-    return series - {""}, images - {""}, frames - {""}
+def names_of(ds: Dataset) -> list[str]:
+    """Names of the regions of an RTSTRUCT or the segments of a SEG, as written, from its head."""
+    regions = [text(roi, "ROIName") for roi in ds.get("StructureSetROISequence") or []]
+    return regions + [text(segment, "SegmentLabel") for segment in ds.get("SegmentSequence") or []]
 
 
 def drawn(ds: Dataset) -> datetime | None:

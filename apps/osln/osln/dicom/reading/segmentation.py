@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from osln.dicom.nodes import APPROVED, IN_PART, MANUFACTURER, PREDICTED, TUMOR
+from osln.dicom.nodes import APPROVED, own_kind
 from osln.dicom.reading.files import DAMAGED
 from osln.dicom.reading.seg_frames import Placed, check_frames, place_segments
 from osln.dicom.reading.source import CtSeries
@@ -104,7 +104,8 @@ def read_seg(source: str | Path | Dataset, ct: CtSeries) -> SegFile:
 
 
 def _read(source: Dataset, ct: CtSeries) -> SegFile:
-    check_frames(source, ct, ours=is_ours(source))
+    ours = own_kind(source)
+    check_frames(source, ct, ours=bool(ours))
     placed = place_segments(source, ct)
     segments = tuple(
         Segment(
@@ -117,23 +118,17 @@ def _read(source: Dataset, ct: CtSeries) -> SegFile:
         )
         for item in source.SegmentSequence
     )
-    approved = is_ours(source) and source.get("ContentLabel") == APPROVED
+    approved = ours == APPROVED
     return SegFile(
         segments=segments,
         grid=ct.grid,
-        ours=is_ours(source),
+        ours=bool(ours),
         approved=approved,
         revision=int(source.InstanceNumber) if approved else None,
         created=when_created(source),
         creator=str(source.get("ContentCreatorName") or ""),
         sop_instance_uid=str(source.SOPInstanceUID),
     )
-
-
-def is_ours(dataset: Dataset) -> bool:
-    """Whether this program wrote the object, by its manufacturer and content label."""
-    labels = (APPROVED, IN_PART, PREDICTED, TUMOR)
-    return dataset.get("Manufacturer") == MANUFACTURER and dataset.get("ContentLabel") in labels
 
 
 def when_created(dataset: Dataset) -> datetime | None:

@@ -46,6 +46,9 @@ NEEDED = {
 }
 """Attributes of every slice, with their number of values."""
 
+NO_SLICE = ("LOCALIZER", "MIP", "PROJECTION IMAGE")
+"""Words of ImageType of pictures that belong to no stack of slices."""
+
 
 class Slice(NamedTuple):
     """One image: its file, and its header without pixels."""
@@ -80,11 +83,19 @@ class Stack:
         return float(self.grid.spacing_mm[2])
 
 
+def is_picture(header: Dataset) -> bool:
+    """Whether an image calls itself a localizer or projection: it lies in a series, but is no slice of it."""
+    words = header.get("ImageType") or []
+    return any(
+        str(word).strip().upper() in NO_SLICE for word in ([words] if isinstance(words, str) else words)
+    )
+
+
 def arrange(slices: Sequence[Slice], what: str) -> Stack:
     """Orders the slices of one series and finds their grid.
 
     Args:
-        slices: In any order; copies of one image and localizers are left out.
+        slices: In any order; copies of one image, localizers and projections are left out.
         what: "CT" or "PET", for the messages.
 
     Raises:
@@ -142,7 +153,7 @@ def arrange(slices: Sequence[Slice], what: str) -> Stack:
 
 def _without_copies(slices: Sequence[Slice], what: str, warnings: list[str]) -> list[Slice]:
     seen: dict[str, Slice] = {}
-    localizers = 0
+    pictures = 0
     for item in slices:
         lacking = [
             name
@@ -151,31 +162,48 @@ def _without_copies(slices: Sequence[Slice], what: str, warnings: list[str]) -> 
             or item.header[name].value in (None, "")
             or item.header[name].VM != count
         ]
-        if "LOCALIZER" in [str(word).upper() for word in item.header.get("ImageType") or []]:
-            localizers += 1
+        if is_picture(item.header):
+            pictures += 1
         elif lacking:
             raise ValueError(
                 f"an image of the {what} series lacks {', '.join(lacking)}; export the series again, as "
                 "single slices"
             )
         else:
-            seen.setdefault(str(item.header.SOPInstanceUID), item)
-    if localizers:
-        warnings.append(f"{localizers} localizer images of the {what} series were left out")
-    if copies := len(slices) - localizers - len(seen):
+            first = seen.setdefault(str(item.header.SOPInstanceUID), item)
+            _check_copy(first.header, item.header, what)
+    if pictures:
+        warnings.append(f"{pictures} localizers or projections in the {what} series were left out")
+    if copies := len(slices) - pictures - len(seen):
         warnings.append(f"{copies} images of the {what} series are there twice; the copies were left out")
     if len(seen) < 2:
         raise ValueError(f"the {what} series has {len(seen)} slices; a volume needs at least two")
     return list(seen.values())
 
 
+def _check_copy(one: Dataset, other: Dataset, what: str) -> None:
+    """Refuses two images that claim to be one: left out as a copy, a slice would be lost."""
+    apart = np.subtract(
+        [float(v) for v in one.ImagePositionPatient], [float(v) for v in other.ImagePositionPatient]
+    )
+    if np.linalg.norm(apart) > SAME_PLACE_MM:
+        raise ValueError(
+            f"two images of the {what} series have one SOPInstanceUID and lie {np.linalg.norm(apart):.2f} mm "
+            "apart: they are no copies of each other; export the series again"
+        )
+
+
 def _check_alike(slices: Sequence[Slice], what: str) -> None:
+    directions: list[np.ndarray] = []
+    spacings: list[np.ndarray] = []
+
     def kind(header: Dataset) -> tuple[str, str, str, str]:
-        directions = [round(float(v), 3) + 0.0 for v in header.ImageOrientationPatient]
+        direction = _same(directions, header.ImageOrientationPatient, 1e-3)
+        spacing = _same(spacings, header.PixelSpacing, 1e-4)
         return (
             f"{header.Columns} x {header.Rows} pixels",
-            f"{'/'.join(f'{float(v):.4f}' for v in header.PixelSpacing)} mm",
-            f"direction {'/'.join(f'{v:g}' for v in directions)}",
+            f"{'/'.join(f'{v:.4f}' for v in spacing)} mm",
+            f"direction {'/'.join(f'{round(v, 3) + 0.0:g}' for v in direction)}",
             f"frame of reference {header.get('FrameOfReferenceUID', '')}",
         )
 
@@ -195,6 +223,16 @@ def _check_alike(slices: Sequence[Slice], what: str) -> None:
         raise ValueError(
             f"the {what} series holds images of {len(patients)} patients; remove the foreign ones"
         )
+
+
+def _same(seen: list[np.ndarray], values: Sequence[object], tolerance: float) -> np.ndarray:
+    """The first of `seen` that is the same within the tolerance, to which the values are added otherwise."""
+    own = np.array([float(str(v)) for v in values])
+    for other in seen:
+        if np.abs(other - own).max() <= tolerance:
+            return other
+    seen.append(own)
+    return own
 
 
 def _axes(header: Dataset, what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,21 +7,23 @@ looks like a right one.
 Reference: DICOM PS3.3 C.8.9.1 (PET series), C.8.9.2 (isotope); QIBA FDG-PET/CT profile, SUV computation.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from osln.dicom.reading.dose import dose_bq, half_life_s, isotope_of, number, weight_kg
-from osln.dicom.reading.times import at, last_before, nearest, parse_date, parse_datetime, parse_time
+from osln.dicom.reading.suv_times import (
+    acquired_at,
+    check_decay_factor,
+    frame_average,
+    injected_at,
+    scan_start,
+)
 
-MOST_HALF_LIVES = 8.0
-"""A scan that began later after the injection is taken for a wrong date (F-18: 14.6 hours)."""
-LONG_AFTER = 4.0
-"""Half-lives after the injection from which on a scan is remarked on (F-18: 7.3 hours)."""
+FACTOR_OF_NONE = 0.01
+"""A decay factor of so much more or less than 1 is a correction."""
 PHILIPS, PHILIPS_GROUP = "PHILIPS PET PRIVATE GROUP", 0x7053
 PHILIPS_SUV, PHILIPS_BQML = 0x00, 0x09
 ONE_FOR_ALL = (
@@ -32,8 +34,6 @@ ONE_INJECTION = (
     "RadiopharmaceuticalStartDateTime",
 )  # fmt: skip
 """Attributes on which all slices of a series agree: one of them speaks for all."""
-NO_DATE = date(2000, 1, 2)
-"""Stands for the unknown day of a scan; only differences are used."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def suv_conversion(slices: Sequence[Dataset]) -> SuvConversion:
     warnings: list[str] = []
     weight_g = 1000 * weight_kg(header)
     isotope = isotope_of(header)
-    dose = dose_bq(isotope, warnings)
+    dose = dose_bq(isotope, weight_g / 1000, warnings)
     correction = str(header.get("DecayCorrection") or "").strip().upper()
     if not correction and "DECY" in _words(header.get("CorrectedImage")):
         correction = "START"
@@ -126,11 +126,14 @@ def suv_conversion(slices: Sequence[Dataset]) -> SuvConversion:
         raise ValueError(
             f"DecayCorrection of the PET is {correction or 'missing'}; expected START, ADMIN or NONE"
         )
+    if correction == "NONE":
+        _check_not_corrected(slices)
     half_life = half_life_s(isotope, warnings)
-    acquired = _acquired(slices)
-    start = _scan_start(header, acquired)
-    injected = _injected(header, isotope, start, half_life, warnings)
+    acquired = acquired_at(slices)
+    start = scan_start(header, acquired)
+    injected = injected_at(header, isotope, start, half_life, warnings)
     if correction == "START":
+        check_decay_factor(slices, acquired, start, half_life)
         elapsed = (start - injected).total_seconds()
         left = dose * 2 ** (-elapsed / half_life)
         text = f"{source}, decay-corrected to the scan's start, {elapsed / 60:.1f} min after the injection"
@@ -138,9 +141,21 @@ def suv_conversion(slices: Sequence[Dataset]) -> SuvConversion:
     if any(moment is None for moment in acquired):
         raise ValueError("the PET is not decay-corrected and AcquisitionTime is missing in some slices")
     elapsed_s = np.array([(moment - injected).total_seconds() for moment in acquired if moment])
-    back = 2 ** (elapsed_s / half_life) * [_frame_average(ds, half_life) for ds in slices]
+    back = 2 ** (elapsed_s / half_life) * [frame_average(ds, half_life) for ds in slices]
     text = f"{source}, not decay-corrected: each slice taken back from its own acquisition to the injection"
     return SuvConversion(scale * weight_g / dose * back, text, tuple(warnings))
+
+
+def _check_not_corrected(slices: Sequence[Dataset]) -> None:
+    """Raises ValueError if a series whose DecayCorrection is NONE says elsewhere that it was corrected."""
+    factors = [number(ds.get("DecayFactor")) or 1.0 for ds in slices]
+    said = "CorrectedImage has DECY" if "DECY" in _words(slices[0].get("CorrectedImage")) else ""
+    if worst := max(factors, key=lambda factor: abs(factor - 1)) - 1:
+        said = f"DecayFactor is {worst + 1:g}" if abs(worst) > FACTOR_OF_NONE else said
+    if said:
+        raise ValueError(
+            f"the PET contradicts itself: DecayCorrection is NONE, but {said}; export the series again"
+        )
 
 
 def _check_agreement(slices: Sequence[Dataset]) -> None:
@@ -168,103 +183,11 @@ def _check_agreement(slices: Sequence[Dataset]) -> None:
             )
 
 
-def _time(value: object) -> timedelta | None:
-    """A TM value; None also for midnight to the second, which stands for "not known" in the field."""
-    return parse_time(value) or None
-
-
 def _philips_bqml(slices: Sequence[Dataset]) -> np.ndarray:
     scale = np.array([_private(ds, PHILIPS_BQML) for ds in slices])
     if not scale.all():
         raise ValueError("Philips' factor (7053,1009) is missing in some slices of the PET; export it again")
     return scale
-
-
-def _acquired(slices: Sequence[Dataset]) -> list[datetime | None]:
-    """Acquisition of each slice; without a date on the day that is nearest to the series' time."""
-    header = slices[0]
-    day = parse_date(header.get("SeriesDate"))
-    series = at(day or NO_DATE, _time(header.get("SeriesTime")) or parse_time("12"))  # type: ignore[arg-type]
-    moments: list[datetime | None] = []
-    for ds in slices:
-        time, own_day = _time(ds.get("AcquisitionTime")), parse_date(ds.get("AcquisitionDate"))
-        if time is None:
-            moments.append(None)
-        elif day is not None and own_day is not None:
-            moments.append(at(own_day, time))
-        else:
-            moments.append(nearest(time, series))
-    return moments
-
-
-def _scan_start(header: Dataset, acquired: Sequence[datetime | None]) -> datetime:
-    time = _time(header.get("SeriesTime"))
-    known = [moment for moment in acquired if moment is not None]
-    if time is not None:
-        known.append(at(parse_date(header.get("SeriesDate")) or NO_DATE, time))
-    if not known:
-        raise ValueError(
-            "the PET has neither SeriesTime nor AcquisitionTime (midnight to the second counts as none), "
-            "so its decay cannot be known"
-        )
-    return min(known)
-
-
-def _injected(
-    header: Dataset, isotope: Dataset, start: datetime, half_life: float, warnings: list[str]
-) -> datetime:
-    moment = parse_datetime(
-        isotope.get("RadiopharmaceuticalStartDateTime"), header.get("TimezoneOffsetFromUTC")
-    )
-    latest_s = MOST_HALF_LIVES * half_life
-    dated = parse_date(header.get("SeriesDate")) is not None
-    if moment is not None and dated and 0 <= (start - moment).total_seconds() <= latest_s:
-        _remark_late((start - moment).total_seconds(), half_life, warnings)
-        return moment
-    time = _time(isotope.get("RadiopharmaceuticalStartTime"))
-    if time is None and moment is not None:
-        time = moment - at(moment.date(), parse_time("00")) or None  # type: ignore[arg-type]
-    if time is None:
-        raise ValueError(
-            "the injection time (RadiopharmaceuticalStartTime) is missing in the PET, or midnight to the "
-            "second, which programs write that remove times"
-        )
-    injected = last_before(time, start)
-    hours = (start - injected).total_seconds() / 3600
-    if (hours + 24) * 3600 <= latest_s:
-        raise ValueError(
-            f"the PET does not tell the day of the injection (RadiopharmaceuticalStartDateTime), and with a "
-            f"half-life of {half_life / 3600:.1f} h it may have been {hours:.1f} h or days before the "
-            "scan; add the date to the DICOM files"
-        )
-    if hours * 3600 > latest_s:
-        raise ValueError(
-            f"the scan began {hours:.1f} h after the injection by the times of the PET, more than "
-            f"{MOST_HALF_LIVES:g} half-lives; correct RadiopharmaceuticalStartTime"
-        )
-    _remark_late(hours * 3600, half_life, warnings)
-    if moment is not None and dated:
-        apart = (start - moment).total_seconds() / 3600
-        warnings.append(
-            f"the injection's date lies {apart:.1f} h before the scan, which cannot be: only its time of day "
-            f"was used ({hours:.2f} h before)"
-        )
-    return injected
-
-
-def _remark_late(elapsed_s: float, half_life: float, warnings: list[str]) -> None:
-    if elapsed_s > LONG_AFTER * half_life:
-        warnings.append(
-            f"the scan began {elapsed_s / 3600:.1f} h after the injection ({elapsed_s / half_life:.1f} "
-            "half-lives), which is unusual: check the times before the SUVs are believed"
-        )
-
-
-def _frame_average(ds: Dataset, half_life: float) -> float:
-    """Activity at the start of a frame over its mean during the frame; 1 if its duration is not given."""
-    duration_s = (number(ds.get("ActualFrameDuration")) or 0.0) / 1000
-    decay = math.log(2) / half_life * duration_s
-    return decay / -math.expm1(-decay) if decay > 0 else 1.0
 
 
 def _private(ds: Dataset, element: int) -> float:

@@ -12,7 +12,8 @@ from types import TracebackType
 import pydicom
 from pydicom.dataset import Dataset
 
-from osln.dicom.reading.files import ALONE, Progress, Series, text
+from osln.dicom.reading.files import ALONE, Progress, Series, is_slice, representative, text
+from osln.dicom.reading.referenced import drawn_on
 from osln.dicom.web.client import WebClient
 from osln.dicom.web.errors import AwayError, PacsError
 
@@ -31,6 +32,7 @@ class WebSource:
         self._web = web
         self._filter = {"PatientID": patient} if patient else {}
         self.problems = list(web.warnings)
+        self.damaged: list[Dataset] = []
         self._folder = Path(tempfile.mkdtemp(prefix="osln-dicomweb-"))
 
     def __enter__(self) -> "WebSource":
@@ -107,6 +109,8 @@ class WebSource:
 def series_of(web: WebClient, item: Dataset) -> list[Series]:
     """One series that a search found, with the attributes of one instance; those of `ALONE` one by one.
 
+    Where the first instance is no slice (a scout, say), all are asked about.
+
     Args:
         web: Where it was found.
         item: A result of `WebClient.search_series`.
@@ -124,5 +128,8 @@ def series_of(web: WebClient, item: Dataset) -> list[Series]:
     for instance in instances if alone else instances[:1]:
         header = web.header(study, series, text(instance, "SOPInstanceUID"))
         patients = frozenset({text(header, "PatientID")})
-        found.append(Series(header, 1 if alone else len(instances), patients))
+        if not alone and len(instances) > 1 and not is_slice(header):
+            header = representative([header, *web.headers(study, series)])
+        count = 1 if alone else len(instances)
+        found.append(Series(header, count, patients, drawn_on=drawn_on(header)))
     return found

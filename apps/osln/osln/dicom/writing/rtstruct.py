@@ -255,7 +255,13 @@ def _polygons(mask: np.ndarray, box: tuple[slice, ...], ct: CtSeries) -> Iterato
     for k in range(len(mask)):
         for outline in outlines(mask[k].T):
             index = np.column_stack([outline + first, np.full(len(outline), box[0].start + k)])
-            yield box[0].start + k, ct.file_grid.index_to_mm(index) * LPS_TO_RAS
+            yield box[0].start + k, ct.file_grid.index_to_mm(index) * LPS_TO_RAS + _off(box[0].start + k, ct)
+
+
+def _off(k: int, ct: CtSeries) -> np.ndarray:
+    """(3,) LPS mm from a slice of the regular grid to the image itself, whose spacing may vary a little."""
+    regular = ct.file_grid.index_to_mm(np.array([0.0, 0.0, k])) * LPS_TO_RAS
+    return np.array([float(v) for v in ct.headers[k].ImagePositionPatient]) - regular
 
 
 def _contour(points: np.ndarray, header: Dataset, number: int) -> Dataset:

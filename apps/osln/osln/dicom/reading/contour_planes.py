@@ -1,0 +1,215 @@
+"""The contours of one region as things, planes and slices: which belong together, and what lies between.
+
+Every mask is of one contour's inside, or of one plane, on the voxels of a slice; places are fractions of
+slices.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+ON_SLICE = 0.11
+"""Distance from a slice, in slices, up to which a contour counts as drawn on it: so much images may lie off
+their regular places (`osln.dicom.reading.slices.UNEVEN`), and a little of rounding."""
+ONE_PLANE, NEIGHBORS_AWAY = 0.25, 3.0
+"""Two planes up to so many slices apart, with others so many times as far away, are one: a hole can lie a
+bit off its outline."""
+LONGEST_GAP_MM = 10.0
+TOUCHING = np.ones((3, 3), bool)
+
+
+class Plane(NamedTuple):
+    """What is drawn at one place."""
+
+    place: float
+    mask: np.ndarray
+
+
+@dataclass
+class Told:
+    """What a person should know of a region's filling, counted."""
+
+    crossing: int = 0
+    repeated: int = 0
+    joined: int = 0
+    passed_over: int = 0
+    interpolated: int = 0
+    left: list[int] = field(default_factory=list)
+
+    def sentences(self) -> Iterator[str]:
+        """All of it in words."""
+        if self.repeated:
+            yield f"{self.repeated} contours are there twice, the same or nearly the same: they count once"
+        if self.crossing:
+            yield f"on {self.crossing} slices contours overlap in part: what any of them encloses counts"
+        if self.joined:
+            yield f"{self.joined} planes lie up to {ONE_PLANE} slices off another one and count with it"
+        if self.passed_over:
+            yield (
+                f"{self.passed_over} parts drawn between two slices were left out: another contour of the "
+                "region lies over them and nearer to the slice"
+            )
+        if self.interpolated:
+            yield f"{self.interpolated} slices without a contour were interpolated"
+        if self.left:
+            yield (
+                f"gaps of {', '.join(map(str, self.left))} slices without a contour were left open; if one "
+                "structure was meant, contour them"
+            )
+
+
+def things(masks: Sequence[np.ndarray]) -> list[list[int]]:
+    """Numbers of the contours of each thing: those that overlap, seen through the slices."""
+    owner = np.zeros(masks[0].shape, int)
+    found: dict[int, list[int]] = {}
+    for number, mask in enumerate(masks):
+        first, *others = [int(o) for o in np.unique(owner[mask]) if o] or [number + 1]
+        for other in others:
+            owner[owner == other] = first
+            found[first] += found.pop(other)
+        owner[mask] = first
+        found.setdefault(first, []).append(number)
+    return list(found.values())
+
+
+def planes(places: np.ndarray, masks: Sequence[np.ndarray], even_odd: bool, told: Told) -> list[Plane]:
+    """The planes of one thing, ascending.
+
+    Args:
+        places: (N,) of its contours.
+        masks: Of its contours.
+        even_odd: Combine contours even-odd also where they cross.
+        told: Is added to.
+    """
+    groups: list[list[int]] = []
+    for number in np.argsort(places, kind="stable"):
+        if groups and places[number] - places[groups[-1][0]] <= ON_SLICE:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    i = 0
+    while i + 1 < len(groups):
+        ends = [places[group[0]] for group in groups]
+        gap = ends[i + 1] - ends[i]
+        beside = [ends[i] - ends[i - 1]] * (i > 0) + [b - ends[i + 1] for b in ends[i + 2 : i + 3]]
+        if gap <= ONE_PLANE and all(other >= NEIGHBORS_AWAY * gap for other in beside):
+            groups[i] += groups.pop(i + 1)
+            told.joined += 1
+        i += 1
+    return [
+        Plane(float(places[group].mean()), combined([masks[n] for n in group], even_odd, told))
+        for group in groups
+    ]
+
+
+def combined(masks: Sequence[np.ndarray], even_odd: bool, told: Told) -> np.ndarray:
+    """What the contours of one plane enclose: nested ones even-odd, those that cross united, each once."""
+    parts: list[np.ndarray] = []
+    for mask in masks:
+        if any(_repeats(mask, other) for other in parts):
+            told.repeated += 1
+        elif mask.any():
+            parts.append(mask)
+    crossing = False
+    mask = np.zeros(masks[0].shape, bool)
+    while parts:
+        part = parts.pop()
+        # What crosses a part joins it, and the joined part may cross more.
+        while not even_odd and (crossed := [i for i, other in enumerate(parts) if _cross(part, other)]):
+            crossing = True
+            part = np.logical_or.reduce([part, *(parts[i] for i in crossed)])
+            parts = [other for i, other in enumerate(parts) if i not in crossed]
+        mask ^= part
+    told.crossing += crossing
+    return mask
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> bool:
+    both = one & other
+    return bool(both.any() and (one & ~other).any() and (other & ~one).any())
+
+
+def _repeats(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two contours are one: one lies in the other, and what is between is no wall around a hole.
+
+    A wall is closed, or thicker than a voxel somewhere, or encloses less than half.
+    """
+    small, large = sorted((one, other), key=np.count_nonzero)
+    if (small & ~large).any() or 2 * np.count_nonzero(small) < np.count_nonzero(large) or not small.any():
+        return False
+    between = large & ~small
+    thick = between[1:, 1:] & between[:-1, 1:] & between[1:, :-1] & between[:-1, :-1]
+    return not thick.any() and bool((ndimage.binary_fill_holes(between) == between).all())
+
+
+def filled_slices(
+    drawn: Sequence[Plane], count: int, usual: float, step_mm: float, pixel_mm: np.ndarray, told: Told
+) -> dict[int, np.ndarray]:
+    """Mask of every slice of the image that one thing reaches, by its number.
+
+    Args:
+        drawn: Its planes, ascending.
+        count: Slices of the image.
+        usual: Distance of planes that is usual in the region, in slices.
+        step_mm: Distance of slices.
+        pixel_mm: (2,) size of the masks' voxels.
+        told: Is added to.
+    """
+    on_slices: dict[int, list[Plane]] = {}
+    for plane in drawn:
+        # Half-way between two slices it belongs to the upper one, also where the place is not exact.
+        on_slices.setdefault(int(np.floor(plane.place + 0.5 + 1e-6)), []).append(plane)
+    filled = {k: _nearest(k, own, told) for k, own in on_slices.items() if 0 <= k < count}
+    limit = min(max(2.0, 1.5 * usual), LONGEST_GAP_MM / step_mm) + ON_SLICE
+    for below, above in pairwise(drawn):
+        gap = above.place - below.place
+        first, last = int(np.floor(below.place)), int(np.ceil(above.place))
+        between = [
+            k
+            for k in range(max(first, 0), min(last, count - 1) + 1)
+            if below.place + ON_SLICE < k < above.place - ON_SLICE
+        ]
+        if not between or not (below.mask & above.mask).any():
+            continue
+        if gap > limit:
+            told.left.append(len(between))
+            continue
+        outlines = [_signed_distance(plane.mask, pixel_mm) for plane in (below, above)]
+        for k in between:
+            share = (k - below.place) / gap
+            mask = (1 - share) * outlines[0] + share * outlines[1] > 0
+            filled[k] = _with_lost_parts(mask, filled[k]) if k in filled else mask
+        told.interpolated += len(between) if gap > 1 + ON_SLICE else 0
+    return filled
+
+
+def _nearest(k: int, own: list[Plane], told: Told) -> np.ndarray:
+    """Of planes that belong to one slice the nearest, and what of the others does not lie over it."""
+    first, *others = sorted(own, key=lambda plane: abs(plane.place - k))
+    mask = first.mask
+    for other in others:
+        parts, number = ndimage.label(other.mask, TOUCHING)
+        over = set(np.unique(parts[mask])) - {0}
+        told.passed_over += len(over)
+        if len(over) < number:
+            mask = mask | ((parts > 0) & ~np.isin(parts, list(over)))
+    return mask
+
+
+def _with_lost_parts(mask: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """An interpolated mask, and parts that are drawn on its slice and that it has nothing of."""
+    parts, number = ndimage.label(drawn, TOUCHING)
+    lost = set(range(1, number + 1)) - set(np.unique(parts[mask]))
+    return mask | np.isin(parts, list(lost)) if lost else mask
+
+
+def _signed_distance(mask: np.ndarray, pixel_mm: np.ndarray) -> np.ndarray:
+    """mm to the outline, positive inside; zero would lie half-way between the last pixel in and the next."""
+    padded = np.pad(mask, 1)
+    inside = ndimage.distance_transform_edt(padded, sampling=pixel_mm)
+    outside = ndimage.distance_transform_edt(~padded, sampling=pixel_mm)
+    return (inside - outside)[1:-1, 1:-1]

@@ -1,0 +1,99 @@
+"""The attributes of one DICOM file without its pixels, whatever is wrong with the file."""
+
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+LARGEST_INFLATED, PART = 2**28, 2**20
+"""Bytes of a deflated file, and bytes that are unpacked at a time."""
+LAST_OF_SERIES = 0x00200052
+"""FrameOfReferenceUID: what stands before it tells whose file it is and of what kind."""
+TRUNCATED = "is truncated or damaged; copy it again"
+
+
+def read_header(path: Path, tags: Sequence[str | tuple[int, int]] | None = None) -> Dataset:
+    """The attributes of a DICOM file without its pixels.
+
+    Args:
+        path: Of the file.
+        tags: Read only these; all if None.
+
+    Raises:
+        ValueError: If it is no DICOM file or is truncated within the header.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+        # Files without the preamble of Part 10 begin with an attribute of group 8 (or 2).
+        bare = start[:4] in (
+            b"\x08\x00\x00\x00",
+            b"\x08\x00\x05\x00",
+            b"\x08\x00\x08\x00",
+            b"\x08\x00\x16\x00",
+        )
+        if start[128:132] != b"DICM" and not bare:
+            raise InvalidDicomError
+        if not bare:
+            refuse_bomb(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wanted: Any = list(tags) if tags else None
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=bare, specific_tags=wanted)
+            # Values are decoded when they are first read: do it here, where it can be told.
+            header.walk(lambda _dataset, _element: None)
+            return header
+    except InvalidDicomError:
+        raise ValueError("it is not a DICOM file") from None
+    except OSError as error:
+        # The reader also raises it, without a reason, where a file ends too early.
+        reason = f"cannot be opened ({error.strerror})" if error.strerror else TRUNCATED
+        raise ValueError(f"it {reason}") from error
+    except BombError:
+        raise
+    except Exception as error:
+        # Damaged files make the reader raise nearly anything.
+        raise ValueError(f"it {TRUNCATED}") from error
+
+
+def start_of(path: Path) -> list[Dataset]:
+    """The attributes of patient and series of a damaged file; none if not even they can be read."""
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            refuse_bomb(path)
+            header = read_partial(file, stop_when=lambda tag, vr, length: tag > LAST_OF_SERIES)
+            header.walk(lambda _dataset, _element: None)
+            return [header]
+    except Exception:
+        return []
+
+
+class BombError(ValueError):
+    """A small file that unpacks to a huge one."""
+
+
+def refuse_bomb(path: Path) -> None:
+    """Raises BombError if a deflated file unpacks to more than `LARGEST_INFLATED`."""
+    meta = read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    with path.open("rb") as file:
+        # Behind the preamble: group length (12 bytes) and as many bytes as it says.
+        file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        size, rest = 0, file.read(PART)
+        while rest:
+            size += len(inflate.decompress(rest, PART))
+            if size > LARGEST_INFLATED:
+                raise BombError(
+                    f"it unpacks to more than {LARGEST_INFLATED >> 20} MiB; export it uncompressed"
+                )
+            rest = inflate.unconsumed_tail or file.read(PART)

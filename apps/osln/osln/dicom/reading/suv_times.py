@@ -1,0 +1,181 @@
+"""When the tracer was given and the scan began, from the attributes of a DICOM PET series.
+
+Times that contradict each other are refused in words: which of them is right cannot be known.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from pydicom.dataset import Dataset
+
+from osln.dicom.reading.dose import number
+from osln.dicom.reading.times import at, last_before, nearest, parse_date, parse_datetime, parse_time
+
+MOST_HALF_LIVES = 8.0
+"""A scan that began later after the injection is taken for a wrong date (F-18: 14.6 hours)."""
+LONG_AFTER = 4.0
+"""Half-lives after the injection from which on a scan is remarked on (F-18: 7.3 hours)."""
+ONE_TIME_S = 60.0
+"""Two statements of one moment may differ by so much: some are rounded to minutes."""
+ZONE_S, WIDEST_ZONE_S = 900, 14 * 3600
+"""Time zones lie whole quarters of an hour apart, up to 14 hours from UTC."""
+DECAY_TOLERANCE = 0.05
+"""Share by which a decay factor may be off from that of the times."""
+NO_DATE = date(2000, 1, 2)
+"""Stands for the unknown day of a scan; only differences are used."""
+
+
+def acquired_at(slices: Sequence[Dataset]) -> list[datetime | None]:
+    """Acquisition of each slice; without a date on the day that is nearest to the series' time."""
+    header = slices[0]
+    day = parse_date(header.get("SeriesDate"))
+    series = at(day or NO_DATE, _time(header.get("SeriesTime")) or parse_time("12"))  # type: ignore[arg-type]
+    moments: list[datetime | None] = []
+    for ds in slices:
+        time, own_day = _time(ds.get("AcquisitionTime")), parse_date(ds.get("AcquisitionDate"))
+        if time is None:
+            moments.append(None)
+        elif day is not None and own_day is not None:
+            moments.append(at(own_day, time))
+        else:
+            moments.append(nearest(time, series))
+    return moments
+
+
+def scan_start(header: Dataset, acquired: Sequence[datetime | None]) -> datetime:
+    time = _time(header.get("SeriesTime"))
+    known = [moment for moment in acquired if moment is not None]
+    if time is not None:
+        known.append(at(parse_date(header.get("SeriesDate")) or NO_DATE, time))
+    if not known:
+        raise ValueError(
+            "the PET has neither SeriesTime nor AcquisitionTime (midnight to the second counts as none), "
+            "so its decay cannot be known"
+        )
+    return min(known)
+
+
+def injected_at(
+    header: Dataset, isotope: Dataset, start: datetime, half_life: float, warnings: list[str]
+) -> datetime:
+    """When the tracer was given, from its date and time where that can be, else from the time of day alone.
+
+    Raises:
+        ValueError: If it is missing, absurd, or given twice and not the same.
+    """
+    time = _time(isotope.get("RadiopharmaceuticalStartTime"))
+    moment = _dated_injection(header, isotope, time, warnings)
+    latest_s = MOST_HALF_LIVES * half_life
+    dated = parse_date(header.get("SeriesDate")) is not None
+    if moment is not None and dated and 0 <= (start - moment).total_seconds() <= latest_s:
+        _remark_late((start - moment).total_seconds(), half_life, warnings)
+        return moment
+    if time is None and moment is not None:
+        time = moment - at(moment.date(), parse_time("00")) or None  # type: ignore[arg-type]
+    if time is None:
+        raise ValueError(
+            "the injection time (RadiopharmaceuticalStartTime) is missing in the PET, or midnight to the "
+            "second, which programs write that remove times"
+        )
+    injected = last_before(time, start)
+    hours = (start - injected).total_seconds() / 3600
+    if (hours + 24) * 3600 <= latest_s:
+        raise ValueError(
+            f"the PET does not tell the day of the injection (RadiopharmaceuticalStartDateTime), and with a "
+            f"half-life of {half_life / 3600:.1f} h it may have been {hours:.1f} h or days before the "
+            "scan; add the date to the DICOM files"
+        )
+    if hours * 3600 > latest_s:
+        raise ValueError(
+            f"the scan began {hours:.1f} h after the injection by the times of the PET, more than "
+            f"{MOST_HALF_LIVES:g} half-lives; correct RadiopharmaceuticalStartTime"
+        )
+    _remark_late(hours * 3600, half_life, warnings)
+    if moment is not None and dated:
+        apart = (start - moment).total_seconds() / 3600
+        warnings.append(
+            f"the injection's date lies {apart:.1f} h before the scan, which cannot be: only its time of day "
+            f"was used ({hours:.2f} h before)"
+        )
+    return injected
+
+
+def _dated_injection(
+    header: Dataset, isotope: Dataset, time: timedelta | None, warnings: list[str]
+) -> datetime | None:
+    """RadiopharmaceuticalStartDateTime; None if it is not there, or says less than the time of day does."""
+    value, offset = isotope.get("RadiopharmaceuticalStartDateTime"), header.get("TimezoneOffsetFromUTC")
+    moment = parse_datetime(value, offset)
+    if moment is None or time is None:
+        return moment
+    clock = moment - at(moment.date(), timedelta(0))
+    if not clock:
+        # Midnight to the second stands for "not known".
+        return at(moment.date(), time)
+    apart = abs((clock - time).total_seconds())
+    apart = min(apart, 86400 - apart)
+    if apart <= ONE_TIME_S:
+        return moment
+    zoned = re.search(r"[+-]\d{4}$", str(value).strip()) and not str(offset or "").strip()
+    if zoned and apart % ZONE_S <= ONE_TIME_S and apart <= WIDEST_ZONE_S:
+        warnings.append(
+            "RadiopharmaceuticalStartDateTime is of another time zone than the scan "
+            f"({apart / 3600:g} h from RadiopharmaceuticalStartTime, which was used)"
+        )
+        return None
+    raise ValueError(
+        f"the PET gives two times of the injection that lie {apart / 60:.0f} min apart "
+        f"(RadiopharmaceuticalStartDateTime {value}, RadiopharmaceuticalStartTime "
+        f"{isotope.get('RadiopharmaceuticalStartTime')}): correct the one that is wrong"
+    )
+
+
+def check_decay_factor(
+    slices: Sequence[Dataset], acquired: Sequence[datetime | None], start: datetime, half_life: float
+) -> None:
+    """Refuses a series whose DecayFactor says that it was corrected to another moment than `start`.
+
+    The slice that was acquired first counts, of several the one with the smallest factor: it lies nearest to
+    the moment that all are corrected to.
+
+    Raises:
+        ValueError: If they contradict each other.
+    """
+    known = [
+        (moment, factor, ds)
+        for ds, moment in zip(slices, acquired, strict=True)
+        if moment is not None and (factor := number(ds.get("DecayFactor"))) and factor > 0
+    ]
+    if not known:
+        return
+    moment, factor, ds = min(known, key=lambda one: one[:2])
+    waited = 2 ** ((moment - start).total_seconds() / half_life)
+    off = [math.log(factor / (waited * frame)) for frame in (1.0, frame_average(ds, half_life))]
+    if min(map(abs, off)) > DECAY_TOLERANCE:
+        raise ValueError(
+            f"DecayFactor of the PET is {factor:g} and {waited:.4g} by its times (SeriesTime and "
+            f"AcquisitionTime): the SUVs would be {100 * abs(math.expm1(off[0])):.0f} % off if the factor is "
+            "right; correct the times, or export the series from the scanner again"
+        )
+
+
+def _remark_late(elapsed_s: float, half_life: float, warnings: list[str]) -> None:
+    if elapsed_s > LONG_AFTER * half_life:
+        warnings.append(
+            f"the scan began {elapsed_s / 3600:.1f} h after the injection ({elapsed_s / half_life:.1f} "
+            "half-lives), which is unusual: check the times before the SUVs are believed"
+        )
+
+
+def frame_average(ds: Dataset, half_life: float) -> float:
+    """Activity at the start of a frame over its mean during the frame; 1 if its duration is not given."""
+    duration_s = (number(ds.get("ActualFrameDuration")) or 0.0) / 1000
+    decay = math.log(2) / half_life * duration_s
+    return decay / -math.expm1(-decay) if decay > 0 else 1.0
+
+
+def _time(value: object) -> timedelta | None:
+    """A TM value; None also for midnight to the second, which stands for "not known" in the field."""
+    return parse_time(value) or None

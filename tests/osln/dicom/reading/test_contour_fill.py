@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from osln.dicom.reading import contour_fill
 from osln.dicom.reading.contour_fill import fill_even_odd, fill_region
 
 SPACING = np.array([1.0, 1.0, 1.0])
@@ -211,3 +212,12 @@ def test_regions_without_an_inside_hold_nothing_and_say_so():
     assert filled([square(1, 2, 0)[:2]])[1] == ("it has no closed contour",)
     mask, notes = filled([square(1.1, 1.4, 0)])
     assert not mask.any() and notes == ("it holds no voxel center",)
+
+
+def test_more_contours_than_memory_has_room_for_are_refused(monkeypatch):
+    monkeypatch.setattr(contour_fill, "MOST_PIXELS", 3 * 6 * 6)
+    some = [square(3, 6, k) for k in (1, 2, 3)]
+    assert filled(some)[0].any()
+
+    with pytest.raises(ValueError, match="4 contours over 6 x 6 voxels, more than can be filled"):
+        filled([*some, square(3, 6, 4)])

@@ -15,6 +15,8 @@ from osln.dicom.reading.contour_planes import Told, filled_slices, planes, thing
 
 SLANTED = 0.5
 """Extent through the slices, in slices, from which on a contour is not parallel to them."""
+MOST_PIXELS = 2**31
+"""Of a region's contours, each on the region's field: 8,000 contours of a whole body, about 2 GB."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def fill_region(
         even_odd: Combine contours even-odd also where they cross (CLOSEDPLANAR_XOR).
 
     Raises:
-        ValueError: If the contours are not parallel to one of the grid's planes, or wholly outside.
+        ValueError: If the contours are not parallel to one of the grid's planes, wholly outside, or too many.
     """
     contours = [points for points in contours if len(points) >= 3]
     if not contours:
@@ -82,6 +84,11 @@ def fill_region(
     low = np.clip(np.floor(points.min(axis=0)[across]).astype(int) - 1, 0, None)
     high = np.clip(np.ceil(points.max(axis=0)[across]).astype(int) + 2, None, np.array(shape)[across])
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
+    if len(contours) * size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(
+            f"it has {len(contours)} contours over {size[0]} x {size[1]} voxels, more than can be filled: "
+            "expected some on each slice"
+        )
     places = np.array([points[:, axis].mean() for points in contours])
     masks = [fill_even_odd([points[:, across] - low], size) for points in contours]
     told = Told()

@@ -69,6 +69,8 @@ def main() -> None:
     parser.add_argument("--tiny", type=int, default=200, help="units (%(default)s)")
     parser.add_argument("--patients", type=int, default=12, help="units (%(default)s)")
     options = parser.parse_args()
+    if min(options.tiny, options.patients) < 2:
+        parser.error("--tiny and --patients take at least 2: a further unit is timed after the first one")
     if importlib.util.find_spec("ray") is None:
         parser.error("Ray is not installed: .venv/bin/python -m pip install -r requirements-cluster.txt")
     counts = {"tiny": options.tiny, "patient": options.patients}

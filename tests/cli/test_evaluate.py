@@ -1,6 +1,7 @@
 """./scripts/osln evaluate as a person runs it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -190,3 +191,44 @@ def test_a_case_that_failed_in_the_last_detection_is_not_scored_by_an_older_resu
     # What was half written has no result beside it.
     (folders[0] / "a.json").unlink()
     assert run("maps", *folders) == 1
+
+
+def test_what_is_written_is_one_file_each_and_goes_where_a_link_leads(marks, capsys):
+    real, link, pipe = (marks / name for name in ("real.json", "link.json", "pipe"))
+    real.write_text("old")
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    assert run(*luna16(marks, "--json", link)) == 0
+    assert link.is_symlink() and json.loads(real.read_text())["sets"]
+    capsys.readouterr()
+    for given, words in (
+        (("--json", marks / "a", "--curve", marks / "a"), "is named for two outputs"),
+        (("--json", real, "--curve", link), "is named for two outputs"),
+        (("--json", ""), "argument --json: expected a path, got an empty one"),
+        (("--curve", ""), "argument --curve: expected a path, got an empty one"),
+        (("--compare", ""), "argument --compare: expected a path"),
+        (("--json", pipe), "pipe is a device or a pipe, expected a file"),
+        (("--markdown", pipe), "pipe is a device or a pipe, expected a file"),
+    ):
+        assert run(*luna16(marks, *given)) == 1
+        assert words in capsys.readouterr().err
+    assert not (marks / "a").exists() and pipe.is_fifo()
+
+
+def test_results_of_several_rows_in_one_folder_are_told(tmp_path, capsys):
+    folders = [tmp_path / name for name in ("predictions", "truth")]
+    for folder in folders:
+        folder.mkdir()
+        for case in "abc":
+            write_volume(folder / f"{case}.nii.gz", np.ones((3, 3, 3), np.uint8), Grid((3, 3, 3), np.eye(4)))
+
+    def told(**models: str) -> str:
+        for case, model in models.items():
+            content = {"case": case, "made_from": {"model": model, "weights": {"ct": "1"}}}
+            (folders[0] / f"{case}.json").write_text(json.dumps(content))
+        assert run("maps", *folders) == 0
+        return capsys.readouterr().out
+
+    assert "not all made by one row" not in told(a="osln", b="osln")
+    words = "not all made by one row with the same weights and thresholds: osln in 2 cases (a, ...); ct in 1"
+    assert words in told(c="ct")

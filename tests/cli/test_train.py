@@ -1,3 +1,5 @@
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,22 @@ def test_torchrun_chooses_processes_and_gpus_itself(extra, monkeypatch, tmp_path
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["train", "--store", str(tmp_path), "--model", "ct", *extra]) == 1
     assert "torchrun says how many processes there are: leave --gpus" in capsys.readouterr().err
+
+
+def published_or_killed(options, name, device):
+    """Stands for a whole round; that of "glnet" ends its worker."""
+    if name == "glnet":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return report(name)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_report_and_says_which_networks_are_left(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("osln.cli.train.in_worker", published_or_killed)
+    monkeypatch.setattr("osln.cli.train.SERVED_NETWORKS", ("local-ct", "glnet", "tag"))
+    options = ["--store", str(tmp_path), "--models", str(tmp_path / "models"), "--model", "all"]
+    assert main(["train", *options, "--processes", "1"]) == 1
+    said = capsys.readouterr()
+    assert "local-ct: v1 is published" in said.out
+    assert "done and not to be trained again: local-ct; the others go on" in said.err
+    assert "with --model glnet, then --model tag" in said.err and "same command" not in said.err

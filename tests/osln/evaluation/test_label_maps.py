@@ -294,3 +294,15 @@ def test_a_value_of_an_approved_label_may_be_taken_whole(write):
     folders = MapFolders(predictions, truth, approved={"a": None})
     assert map_cohort(folders, PAPER).scored["a"].n_nodes == 3
     assert map_cohort(replace(folders, whole_truth=True), PAPER).scored["a"].n_nodes == 2
+
+
+def test_a_truth_of_several_values_in_several_parts_is_not_taken_for_as_many_nodes(write):
+    """Four nodes drawn with two values."""
+    predictions = write("predictions", a=rows(*((3 * n, 2, n + 1) for n in range(4))))
+    truth = write("truth", a=rows(*((3 * n, 2, 1 + n % 2) for n in range(4))))
+    with pytest.raises(ValueError, match=r"truth of 1 of 1 cases .* several parts \(a\)"):
+        map_cohort(MapFolders(predictions, truth), PAPER)
+    counts = {}
+    for option in ("split_truth", "whole_truth"):
+        counts[option] = map_cohort(MapFolders(predictions, truth, **{option: True}), PAPER).scored["a"]
+    assert {option: one.n_nodes for option, one in counts.items()} == {"split_truth": 4, "whole_truth": 2}

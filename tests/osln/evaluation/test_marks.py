@@ -155,3 +155,17 @@ def test_bare_lists_that_cannot_be_are_refused_in_words(files, pairs, nodes, wor
     paths = files(pairs="patient,score,hit\n" + pairs, nodes="patient,nodes\n" + nodes)
     with pytest.raises(ValueError, match=words):
         list_cohort(paths["pairs"], paths["nodes"])
+
+
+def test_ids_that_are_written_in_two_ways_are_refused_or_told(files):
+    truth = "patient,x,y,z,radius\n001,0,0,0,5\n002,0,0,0,5\n"
+    header = "patient,x,y,z,radius,score\n"
+    paths = files(truth=truth, other=f"{header}1,0,0,0,5,1\n", some=f"{header}001,0,0,0,5,1\n2,0,0,0,5,1\n",
+                  all=f"{header}001,0,0,0,5,1\n002,0,0,0,5,1\n", none=header)  # fmt: skip
+    paper = CRITERIA["paper"]
+    with pytest.raises(ValueError, match="share no patient: one names '1', the other '001'"):
+        mark_cohort(paths["other"], paths["truth"], paper)
+    told = "patients with predictions and without a node: 1; with nodes and without a prediction: 1"
+    assert mark_cohort(paths["some"], paths["truth"], paper).notes[1].startswith(told)
+    assert len(mark_cohort(paths["all"], paths["truth"], paper).notes) == 1
+    assert "without a prediction: 2" in mark_cohort(paths["none"], paths["truth"], paper).notes[1]

@@ -49,7 +49,7 @@ def test_the_json_holds_every_figure_with_its_interval_and_every_case():
         "neither": 3,
         "overlapped_but_missed": 0,
     }
-    assert content["criterion"]["name"] == "paper" and content["bootstrap"] == {"draws": 50, "seed": 0}
+    assert content["criterion"]["name"] == "paper" and content["bootstrap"]["draws"] == 50
     assert content["difference"] == {} and ours["left_out"] == ["one case"]
 
 
@@ -101,6 +101,32 @@ def test_figures_that_have_no_value_are_words_on_the_screen_and_null_in_the_json
     made = Report({"x": nothing}, PAPER, PAPER_AVERAGING, 10, 0)
     assert "no value" in made.text()
     assert made.content()["sets"]["x"]["figures"]["recall"] == {"value": None, "low": None, "high": None}
+
+
+def test_one_patient_gives_no_interval_and_no_difference():
+    sets = {
+        name: assess(ScoredPatients({"a": scored([0.9, 0.8], hits, 2)}), resamples(1, draws=10))
+        for name, hits in (("x", [1, 1]), ("y", [1, 0]))
+    }
+    made = Report(sets, PAPER, PAPER_AVERAGING, 10, 0)
+    assert "recall, all scores" in made.text() and "1.000 [no interval]" in made.text()
+    assert "+0.500 [no interval]" in made.text()
+    assert "no intervals: one patient says nothing of others" in made.markdown()
+    content = made.content()
+    assert content["difference"]["recall"] == {"value": 0.5, "low": None, "high": None}
+    (told,) = content["bootstrap"]["notes"]
+    assert told.startswith("no intervals: one patient says nothing of others")
+
+
+def test_all_nodes_in_one_patient_are_told():
+    assert "one patient has all nodes: intervals of recall and sensitivity" in report().text()
+
+
+def test_a_name_is_neither_a_formula_nor_two_cells():
+    one = assess(ScoredPatients({"a": scored([0.9], [1], 1)}), resamples(1, draws=10))
+    made = Report({"=a|b": one}, PAPER, PAPER_AVERAGING, 10, 0)
+    assert curve_csv(made.sets).splitlines()[1] == "'=a|b,inf,0.0,0.0"
+    assert "| =a\\|b |" in made.markdown()
 
 
 def test_the_points_of_the_curve_are_a_table():

@@ -127,6 +127,18 @@ def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(raylets,
         run_jobs(jobs, Cluster(raylets.address, 1, [tmp_path, tmp_path / "none"]))
 
 
+def test_a_cluster_without_a_place_is_refused_instead_of_waited_for(require, tmp_path):
+    clusters.need_ray(require)
+    head = Raylets(tmp_path)
+    try:
+        with pytest.raises(ValueError, match="has no CPU and no GPU to work on: start its computers with"):
+            run_jobs(
+                [Artifact("a", (), (), partial(note, tmp_path, "a"))], Cluster(head.address, 1, [tmp_path])
+            )
+    finally:
+        head.end()
+
+
 def test_a_cluster_of_this_computer_asks_for_a_token_and_listens_to_it_alone(require, tmp_path):
     clusters.need_ray(require)
     # In a process of its own: Ray reads once whether there are tokens.

@@ -41,7 +41,8 @@ def test_without_a_token_only_a_cluster_of_this_computer_is_used(monkeypatch):
 def test_a_computer_tells_what_it_does_not_see_and_what_results_depend_on(tmp_path):
     unseen, setting = nodes.looked_at([tmp_path, tmp_path / "none"])
     assert unseen == [str(tmp_path / "none")]
-    assert set(setting) == {"OSLN Label's sources", "python", *nodes.COMPUTING} and setting["torch"] != "none"
+    assert set(setting) == {"OSLN Label's sources", "python", *nodes.COMPUTING, nodes.BFLOAT16}
+    assert setting["torch"] != "none" and setting[nodes.BFLOAT16] in ("yes", "no")
 
 
 @pytest.mark.parametrize("address", ["head", "head:port", ":6379", "ray://head:10001", "auto"])

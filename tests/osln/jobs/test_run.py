@@ -191,3 +191,25 @@ def test_workers_are_processes_of_one_thread_and_a_device_has_its_own(record, ca
 def test_a_killed_worker_is_told_in_words(record):
     with pytest.raises(RuntimeError, match=r"worked on 'killed' was killed.* goes on where it was"):
         run_jobs([artifact(record, end_process, "killed")], Processes(1))
+
+
+class Empty(Losing):
+    """Has no place until it was asked so often."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(0)
+        self.times = times
+
+    def room(self):
+        self.times -= 1
+        return {"cpu": int(self.times < 0)}
+
+
+def test_what_is_waited_for_is_told_once(record, caplog, monkeypatch):
+    wanted = [artifact(record, note, "first", cost=2), artifact(record, note, "second")]
+    run_jobs(wanted, Empty(4))
+    assert not caplog.text
+    monkeypatch.setattr("osln.jobs.run.PATIENCE_SECONDS", 0.0)
+    run_jobs(wanted, Empty(4))
+    assert caplog.text.count("no CPU is free for first, and 1 others wait") == 1
+    assert done(record) == ["first", "second"] * 2

@@ -11,6 +11,7 @@ from osln.metrics.bootstrap import (
     resamples,
 )
 from osln.metrics.definitions import Counts, macro_curves
+from osln.metrics.intervals import interval_cell, plain_interval, verdict
 from small.scored import PATIENTS, f1_at
 
 
@@ -103,3 +104,13 @@ def test_rows_of_candidates_average_their_seeds_each_at_its_own_threshold():
 def test_where_no_resample_has_a_node_there_is_no_interval():
     nothing = distribution([cohort([0, 0], nodes=0)], METRICS["recall"], resamples(2)).interval()
     assert np.isnan([nothing.value, nothing.low, nothing.high]).all()
+
+
+def test_one_patient_says_nothing_of_others():
+    one = distribution([cohort([1])], recall_of, resamples(1, draws=20))
+    assert one.value == 0.5 and np.isnan(one.draws).all() and np.isnan(one.interval().low)
+    found = candidate_distributions([PATIENTS[:1]], [0.5], resamples(1, draws=20))
+    assert all(np.isnan(figure.draws).all() for figure in found.values())
+    entry = plain_interval(one - one)
+    assert verdict(entry) == verdict({"low": None, "high": None}) == "not shown: no interval"
+    assert interval_cell(entry) == "0.000 [no interval] / 0.000"

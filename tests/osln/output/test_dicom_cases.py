@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
 
 from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.source import read_ct_series
@@ -67,6 +68,36 @@ def test_image_files_find_the_dicom_of_their_ct_among_others(tmp_path, bright, p
     other = study(tmp_path / "other")
     [refused] = bright([store], tmp_path / "none", dicom=("seg",), ct_dicom=other)
     assert "does not hold the DICOM images of the CT of case p1" in refused.reason
+
+
+@pytest.mark.slow
+def test_another_copy_of_the_ct_is_another_series_to_refer_to(tmp_path, bright, phantom, phantom_dicom):
+    store, own = tmp_path / "store", phantom_dicom / "phantom-01" / PLANNING
+    store.mkdir()
+    write_volume(store / "p1.nii.gz", phantom.ct_hu, Grid(phantom.ct_hu.shape, phantom.affine))
+    series = generate_uid()
+    for path in own.rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        if header.Modality == "CT":
+            header.SeriesInstanceUID, header.SOPInstanceUID = series, generate_uid()
+            header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+            header.save_as(tmp_path / path.name)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in tmp_path.glob("*.dcm"):
+        path.rename(copy / path.name)
+
+    def state(folder, *forms):
+        return bright([store], tmp_path / "out", dicom=forms, ct_dicom=folder)[0].state
+
+    def referred(form):
+        return pydicom.dcmread(tmp_path / "out" / f"p1.{form}.dcm")
+
+    assert state(own, "seg", "rtstruct") == "done" and state(own, "seg") == state(own) == "present"
+    assert state(copy, "seg") == "done" and state(copy, "seg") == state(copy) == "present"
+    assert referred("seg").ReferencedSeriesSequence[0].SeriesInstanceUID == series
+    # That of the former series does not stay beside it.
+    assert not (tmp_path / "out" / "p1.rtstruct.dcm").exists()
 
 
 def test_nothing_that_is_written_names_the_patient_unless_that_is_asked_for(tmp_path, bright):

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from osln import published
-from osln.output import running
+from osln.output import running, writing
 from osln.output.writing import write_scores
 from small import store as small_store
 from small.geometry import affine_of, turned
@@ -127,6 +127,13 @@ def test_a_finished_case_is_left_alone_until_images_weights_or_options_change(
     assert state(models=models) == "done"
 
 
+def test_a_finished_case_is_done_again_by_other_code(tmp_path, bright, monkeypatch):
+    small_store.make_case(tmp_path / "store", "p1")
+    bright([tmp_path / "store"], tmp_path / "out")
+    monkeypatch.setattr("osln.output.writing.code_key", lambda parts: "another")
+    assert [bright([tmp_path / "store"], tmp_path / "out")[0].state for _ in range(2)] == ["done", "present"]
+
+
 def test_a_run_that_is_stopped_in_the_middle_leaves_a_case_that_is_not_finished(
     tmp_path, bright, monkeypatch
 ):
@@ -243,3 +250,24 @@ def test_a_case_that_failed_has_no_scores_of_an_earlier_run(tmp_path, bright):
     assert [one.state for one in bright([tmp_path / "store"], out, every=True)] == ["present", "present"]
     write_scores(out)
     assert set(json.loads((out / "scores.json").read_text())) == {"a", "b"}
+
+
+def test_scores_of_parts_that_end_together_are_all_there(tmp_path, monkeypatch):
+    def finish(case):
+        content = {"case": case, "made_from": {}, "files": ["scores.json"], "drawn": [1]}
+        candidates = [{"id": 1, "score": 0.5}]
+        (tmp_path / f"{case}.json").write_text(json.dumps({**content, "candidates": candidates}))
+
+    write_json = writing.write_json
+
+    def slow(path, content):
+        if not (tmp_path / "b.json").exists():
+            # Another part ends between reading and writing.
+            finish("b")
+            write_scores(tmp_path)
+        write_json(path, content)
+
+    finish("a")
+    monkeypatch.setattr(writing, "write_json", slow)
+    write_scores(tmp_path)
+    assert set(json.loads((tmp_path / "scores.json").read_text())) == {"a", "b"}

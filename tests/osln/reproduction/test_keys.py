@@ -49,8 +49,9 @@ def test_a_network_depends_on_recipe_seed_and_training_patients_alone(plan, tmp_
     assert len({weights(plan), *others}) == 1 + len(others)
 
 
-def test_what_an_earlier_run_has_kept_is_found(tmp_path):
-    # Names that the first runs of the tables gave: with others everything would be trained again.
+def test_what_an_earlier_run_has_kept_is_found(tmp_path, monkeypatch):
+    # Names that the first runs gave to trainings: with others everything would be trained again.
+    monkeypatch.setattr("osln.reproduction.artifacts.code_key", lambda parts: "code")
     artifacts = Artifacts(replace(make_plan(tmp_path), work=tmp_path))
     found = [
         artifacts.training(NETWORK).path,
@@ -63,13 +64,28 @@ def test_what_an_earlier_run_has_kept_is_found(tmp_path):
     ]
     assert [str(path.relative_to(tmp_path)) for path in found] == [
         "networks/ct-x1-seed0-7091da93247e/weights.pt",
-        "networks/ct-x1-seed0-7091da93247e/maps-of-4-turns/test-0-79e3e185.npz",
-        "settings/lf-stratified-seed0-094c160e9300/candidates-edc02634eb72/test-0-79e3e185.npz",
-        "classifiers/lf-stratified+local-ct-seed0-245f469de225/scores-lf-stratified-seed0-094c160e9300.json",
+        "networks/ct-x1-seed0-7091da93247e/maps-of-4-turns-code/test-0-79e3e185.npz",
+        "settings/lf-stratified-seed0-094c160e9300/candidates-edc02634eb72-code/test-0-79e3e185.npz",
+        "classifiers/lf-stratified+local-ct-seed0-245f469de225/scores-lf-stratified-seed0-094c160e9300-code.json",
         "networks/gated-soft-x1-seed0-509f193e59f7/weights.pt",
         "classifiers/lf-stratified+local-context-seed0-665a7628b456/weights.pt",
         "detectors/mulan-ct-seed0-fb130e5ddf55/weights.pt",
     ]
+
+
+def test_other_code_makes_anew_what_is_no_training(plan, monkeypatch):
+    def named() -> tuple[list[Path], list[Path]]:
+        artifacts = Artifacts(plan)
+        trained = [artifacts.training(NETWORK), artifacts.classifier(GLNET, 0)]
+        trained.append(artifacts.detector(detector_row("mulan-ct"), 0))
+        made = [artifacts.map_path(NETWORK, "test-0"), artifacts.counts(GLNET, 0).path]
+        made += [*candidates(plan, GLNET), *files(artifacts.tags(GLNET, 0, "test"))]
+        made += [artifacts.scores(GLNET, 0).path, artifacts.findings(detector_row("mulan-ct"), 0).path]
+        return [one.path for one in trained], made
+
+    trained, made = named()
+    monkeypatch.setattr("osln.reproduction.artifacts.code_key", lambda parts: "another")
+    assert named()[0] == trained and not set(named()[1]) & set(made)
 
 
 def test_what_is_handed_over_at_another_precision_is_kept_beside_with_the_same_counts(plan):

@@ -65,7 +65,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(tmp_path):
     plan = plan_of(tmp_path)
     killed = training(plan)
     weights = killed.path
-    resume = weights.with_suffix(".resume")
+    resume = weights.with_suffix(f".{killed.make.keywords['code'][:8]}.resume")
     search = os.pathsep.join(str(ROOT / part) for part in ("tests", "apps/osln"))
     environment = {**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, str(tmp_path)]

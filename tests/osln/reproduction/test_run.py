@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,19 @@ def test_some_rows_of_a_table_alone(small, capsys):
     assert [(one["row"], one["minus"]) for one in found["questions"]] == [("ct-x2", "ct")]
     trained = json.loads((small / "out" / "run.json").read_text())["trainings"]
     assert list(trained) == ["network ct seed 0", "network ct x2 seed 0"]
+
+
+def test_a_training_of_other_code_is_kept_and_named(small, monkeypatch):
+    tables = [*arguments(small), "--table", "1b", "--rows", "ct", "ct-x2"]
+    told = "trained by other code than this version's, and kept: network ct seed 0, network ct x2 seed 0"
+    assert main(tables) == 0
+    assert "other code" not in (small / "out" / "table-1b.md").read_text()
+
+    monkeypatch.setattr(run, "code_key", lambda parts: "another")
+    monkeypatch.setattr(stage_one, "train", None)
+    assert main(tables) == 0
+    for name in ("report.md", "table-1b.md", "table-1b.json", "run.json"):
+        assert told in (small / "out" / name).read_text()
 
 
 @pytest.mark.slow
@@ -240,6 +254,26 @@ def test_patients_of_a_split_are_described_by_their_images(tmp_path):
     assert found["50 %"] == pytest.approx(33 * 18.75)
     zones = [value for name, value in found.items() if name.startswith("nodes per patient, ")]
     assert sum(zones) == pytest.approx(4)
+
+
+def test_nodes_outside_the_searched_column_are_counted_as_recall_counts_them(tmp_path, monkeypatch):
+    cohort = TinyCohort(tmp_path, nodes=0)
+    stage_one.prepare_cases(cohort, cohort.cases("test"))
+    column = TinyCohort.column
+    monkeypatch.setattr(TinyCohort, "column", lambda *one: replace(column(*one), outside_mm=(30.0, 150.0)))
+    found = run.describe(cohort, "test")
+    assert found["nodes"] == found["nodes outside the searched column"] == 6
+    assert found["nodes per patient"] == 2 and found["patients without nodes"] == 0
+
+
+def test_a_torn_line_of_the_record_costs_its_time_alone(tmp_path):
+    record = tmp_path / run.RECORD
+    run.append(record, '{"job": "a", "seconds": 1.0}')
+    with record.open("a") as file:
+        file.write('{"job": "b", "sec')
+    run.append(record, '{"job": "c", "seconds": 2.0}')
+    assert run._seconds(record, {"a", "b", "c"}) == {"a": 1.0, "c": 2.0}
+    assert len(record.read_text().splitlines()) == 3
 
 
 def test_the_joint_score_is_the_sum_of_the_log_odds():

@@ -143,27 +143,13 @@ def test_other_code_is_another_run(files, monkeypatch, lane):
     assert next(iter(files.runs(lane).values())).path != one
 
 
-def test_code_is_known_by_its_content(tmp_path, monkeypatch):
-    from osln.simulation import code
-
-    (tmp_path / "active").mkdir()
-    (tmp_path / "active" / "one.py").write_text("a = 1")
-    monkeypatch.setattr(code, "_ROOT", tmp_path)
-    keys = []
-    for path, text in (("two.py", "b = 1"), ("two.py", "b = 2"), ("active/one.py", "a = 3")):
-        (tmp_path / path).write_text(text)
-        code.code_key.cache_clear()
-        keys.append(code.code_key(("active", "two.py")))
-    code.code_key.cache_clear()
-    assert len(set(keys)) == 3
-
-
-def test_the_code_that_a_run_depends_on_is_there():
-    from osln.simulation import code
-
-    for part in {*code.RUN_OF_BOTH, *code.TRAINING}:
-        path = code._ROOT / part
-        assert path.is_file() or list(path.glob("*.py"))
+def test_other_code_that_finds_candidates_makes_them_anew(files, monkeypatch):
+    case = COHORT.cases[0]
+    one = files.case(LANE, case)
+    files.stage_one.__dict__.pop("_key")
+    monkeypatch.setattr("osln.simulation.cases.code_key", lambda parts: "another")
+    assert files.case(LANE, case) != one
+    files.stage_one.__dict__.pop("_key")
 
 
 def test_where_both_stages_learn_the_recipe_of_stage_one_makes_another_run(files):

@@ -7,11 +7,12 @@ Definitions, columns and the layout of the JSON: docs/evaluation.md.
 """
 
 import argparse
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.options import add_json, command, refuse_overwriting, tell
+from osln.cli.options import add_json, command, file_to_write, refuse_overwriting, tell
 from osln.cli.progress import each
 from osln.metrics.criteria import AVERAGINGS, CRITERIA, PAPER, PAPER_AVERAGING
 
@@ -37,8 +38,10 @@ def shared_options() -> argparse.ArgumentParser:
     shared.add_argument("--resamples", type=int, help="of the intervals (default: 1000)")
     shared.add_argument("--seed", type=int, default=0, help="of the resamples (default: %(default)s)")
     add_json(shared)
-    shared.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
-    shared.add_argument("--curve", type=Path, metavar="FILE", help="write the points of the FROC as CSV")
+    shared.add_argument("--markdown", type=file_to_write, metavar="FILE", help="write the table")
+    shared.add_argument(
+        "--curve", type=file_to_write, metavar="FILE", help="write the points of the FROC as CSV"
+    )
     return shared
 
 
@@ -158,6 +161,7 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
         approved(options.truth),
         rejected(predictions),
         failed(predictions),
+        mixed(predictions),
     )
     return map_cohort(folders, criterion, lambda cases: each(cases, predictions.name))
 
@@ -197,6 +201,25 @@ def rejected(predictions: Path) -> dict[str, int]:
     results = {path.stem: read_result(path) for path in predictions.glob("*.json")}
     value = WITH_REJECTED["rejected candidate"]
     return {case: value for case, one in results.items() if one.get("made_from", {}).get("with_rejected")}
+
+
+def mixed(predictions: Path) -> list[str]:
+    """A note if the results that `detect` has left in a folder are not all of one row and its weights."""
+    from osln.output.writing import read_result
+
+    made = {path.stem: read_result(path).get("made_from") for path in sorted(predictions.glob("*.json"))}
+    by: dict[str, list[str]] = {}
+    for case, one in made.items():
+        if one:
+            asked = [one.get(name) for name in ("model", "weights", "tagger", "threshold", "score_threshold")]
+            by.setdefault(json.dumps(asked), []).append(case)
+    if len(by) < 2:
+        return []
+    told = "; ".join(
+        f"{json.loads(asked)[0]} in {len(cases)} cases ({cases[0]}{', ...' if len(cases) > 1 else ''})"
+        for asked, cases in by.items()
+    )
+    return [f"the predictions were not all made by one row with the same weights and thresholds: {told}"]
 
 
 def failed(predictions: Path) -> list[str]:

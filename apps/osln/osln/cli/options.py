@@ -51,6 +51,25 @@ class Parser(argparse.ArgumentParser):
             )
         super()._check_value(action, value)
 
+    def _get_value(self, action: argparse.Action, text: str) -> Any:
+        """An empty path would be the working folder."""
+        if not text and action.type in (Path, file_to_write, json_to_write):
+            raise argparse.ArgumentError(action, "expected a path, got an empty one")
+        return super()._get_value(action, text)
+
+
+def file_to_write(text: str) -> Path:
+    """A file that a command writes; a link to a file stays a link, and the file behind it is written."""
+    path = Path(text)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a device or a pipe, expected a file")
+    return path.resolve() if path.is_symlink() and not path.is_dir() else path
+
+
+def json_to_write(text: str) -> str:
+    """The same, or "-" for the output."""
+    return text if text == "-" else str(file_to_write(text))
+
 
 def meant_by(word: str, choices: Sequence[str]) -> str | None:
     """The choice that somebody probably meant: the longest that the word holds, else the one most like it.
@@ -108,16 +127,25 @@ def add_work(parser: argparse.ArgumentParser) -> None:
 def add_out(parser: Any, meaning: str, *, default: Path | None = None, required: bool = True) -> None:
     """`-o`, `--out`: file or folder to write."""
     parser.add_argument(
-        "-o", "--out", type=Path, default=default, required=required and default is None, help=meaning
+        "-o",
+        "--out",
+        type=file_to_write,
+        default=default,
+        required=required and default is None,
+        help=meaning,
     )
 
 
 def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
-    """Looks whether a command would write over what it reads.
+    """Looks whether a command would write over what it reads, or two things into one file.
 
     Raises:
         ValueError: It would; says which file.
     """
+    written = list(written)
+    places = [path.resolve() for path in written]
+    if twice := [path for path in written if places.count(path.resolve()) > 1]:
+        raise ValueError(f"{twice[0]} is named for two outputs, of which one would be lost: name two files")
     inputs = {path.resolve() for path in read}
     if lost := [path for path in written if path.resolve() in inputs]:
         raise ValueError(f"{lost[0]} is read and would be written over: write elsewhere")
@@ -188,7 +216,7 @@ class _Spacing(argparse.Action):
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`: for machines; `write_json_result` writes it."""
     parser.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE",
+        "--json", nargs="?", const="-", type=json_to_write, metavar="FILE",
         help="write JSON into FILE, or without FILE to the output instead of the words",
     )  # fmt: skip
 

@@ -140,7 +140,8 @@ def lane_of(options: argparse.Namespace) -> Any:
     from osln.simulation.retrained import StageOneRecipe
 
     both, network = options.stages == "both", options.learner == "network"
-    names = options.arms.split(",") if options.arms else ARMS_OF_BOTH if both else list(ARMS)
+    offered = ARMS_OF_BOTH if both else ARMS
+    names = list(dict.fromkeys(options.arms.split(",") if options.arms else offered))
     if unknown := [name for name in names if name not in ARMS]:
         raise ValueError(f"there is no arm {unknown[0]!r}; the arms are: {', '.join(ARMS)}")
     if both and network:

@@ -207,7 +207,7 @@ def run(options: argparse.Namespace) -> int:
         options.tagger,
         options.given,
         detector_steps,
-        tuple(options.rows),
+        tuple(dict.fromkeys(options.rows)),
     )
     shared = [options.work, options.tagger, *([options.store] if options.store else []), *options.background]
     if options.ship_new is not None:

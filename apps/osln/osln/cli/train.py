@@ -9,7 +9,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,12 @@ from osln.cli.progress import steps
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, SERVED_NETWORKS
 
 if TYPE_CHECKING:
+    from osln.jobs.artifact import Made
     from osln.learning.fit import Progress
     from osln.retraining.publishing import RetrainReport
+
+Told = Callable[[str, "RetrainReport | str"], None]
+"""Takes the name of a network and its report, or why there is none."""
 
 
 def add_parser(commands: Any) -> None:
@@ -92,12 +96,16 @@ def run(options: argparse.Namespace) -> int:
 def every_network(options: argparse.Namespace) -> list[str]:
     """Tells the report of each network; returns what went wrong with others."""
     names = SERVED_NETWORKS if options.model == "all" else (options.model,)
-    failed = []
-    for name, outcome in (by_workers if spread(options) else one_by_one)(options, names):
+    failed: list[str] = []
+
+    def tell(name: str, outcome: "RetrainReport | str") -> None:
         if isinstance(outcome, str):
             failed.append(f"{name}: {outcome}")
         else:
             sys.stdout.write(summary(outcome, options.models))
+            sys.stdout.flush()
+
+    (by_workers if spread(options) else one_by_one)(options, names, tell)
     return failed
 
 
@@ -138,22 +146,23 @@ def with_torchrun(options: argparse.Namespace) -> list[str]:
         return every_network(options)
 
 
-def one_by_one(
-    options: argparse.Namespace, names: Sequence[str]
-) -> "Iterator[tuple[str, RetrainReport | str]]":
-    """The report of each network, or why there is none."""
+def one_by_one(options: argparse.Namespace, names: Sequence[str], tell: Told) -> None:
+    """Tells the report of each network, or why there is none."""
     for name in names:
         try:
-            yield name, from_store(options, name)
+            outcome: RetrainReport | str = from_store(options, name)
         except ValueError as error:
-            yield name, str(error)
+            outcome = str(error)
+        tell(name, outcome)
 
 
-def by_workers(
-    options: argparse.Namespace, names: Sequence[str]
-) -> "Iterator[tuple[str, RetrainReport | str]]":
-    """The same from workers, when all are done; the trainings of stage one run at the same time."""
-    from osln.jobs.run import run_jobs
+def by_workers(options: argparse.Namespace, names: Sequence[str], tell: Told) -> None:
+    """The same from workers, each as it comes; the trainings of stage one run at the same time.
+
+    Raises:
+        ValueError: A worker was killed; says which networks are done and how to go on with the others.
+    """
+    from osln.jobs.run import KilledError, run_jobs
     from osln.retraining.judgment import HIGHEST_RISK
     from osln.retraining.settings import Settings
     from osln.retraining.spread import Trainings
@@ -171,14 +180,26 @@ def by_workers(
     )
     told = argparse.Namespace(**{name: value for name, value in vars(options).items() if name != "run"})
     trainings = Trainings(options.store, options.models, settings, partial(in_worker, told))
-    found: dict[str, Any] = {}
+    done: list[str] = []
+
+    def note(name: str, made: "Made") -> None:
+        if name in names:
+            done.append(name)
+            tell(name, made.value)
+
     options.models.mkdir(parents=True, exist_ok=True)
     engine = engine_of(options, [options.models, options.store])
-    failures = run_jobs(
-        trainings.artifacts(names), engine, lambda name, made: found.update({name: made.value})
-    )
+    try:
+        failures = run_jobs(trainings.artifacts(names), engine, note)
+    except KilledError as error:
+        left = ", then ".join(f"--model {name}" for name in names if name not in done)
+        raise ValueError(
+            f"a worker was killed, perhaps for memory ({error.__cause__}); done and not to be trained again: "
+            f"{', '.join(done) or 'no network'}; the others go on from their last states with {left}"
+        ) from error
     for name in names:
-        yield name, found.get(name) or "; ".join(f"{one} failed: {why}" for one, why in failures.items())
+        if name not in done:
+            tell(name, "; ".join(f"{one} failed: {why}" for one, why in failures.items()))
 
 
 def in_worker(options: argparse.Namespace, name: str, device: str) -> "RetrainReport":

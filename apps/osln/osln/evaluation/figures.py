@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from osln.metrics.bootstrap import METRICS, Distribution, distribution, resamples
+from osln.metrics.bootstrap import METRICS, Distribution, distribution, resamples, varied
 from osln.metrics.criteria import PAPER_AVERAGING, Averaging
 from osln.metrics.definitions import Counts, StageOne, macro_curves, stage_one
 from osln.metrics.froc import MFROC_FALSE_POSITIVES, Froc, Ranked, best_f1, froc
@@ -104,7 +104,8 @@ def assess(
         averaging: Row of `AVERAGINGS`.
 
     Returns:
-        The figures; NaN for recalls of a cohort without nodes and precisions of one without predictions.
+        The figures; NaN for recalls of a cohort without nodes and precisions of one without predictions. A
+        single patient gives no intervals.
 
     Raises:
         ValueError: No patient, or numbers of false positives that do not ascend.
@@ -126,7 +127,9 @@ def assess(
         "mfroc": found["mfroc"],
         **{f"froc_{target:g}": found[f"{target:g}"] for target in false_positives},
     }
-    figures = {name: Distribution(float(v[0]), v[1:], v[:1]) for name, v in named.items()}
+    figures = {
+        name: Distribution(float(v[0]), varied(v[1:], len(patients)), v[:1]) for name, v in named.items()
+    }
     of_maps = None
     if cohort.sweeps is not None:
         counts = [Counts.of(list(cohort.sweeps.values()))]

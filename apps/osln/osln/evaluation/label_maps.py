@@ -36,8 +36,8 @@ class MapFolders:
         ignored: Label maps of findings that make a prediction neither true nor false; a case without
             a file has none.
         split_truth: Nodes are the 26-connected components of each value of the truth.
-        whole_truth: One node for each value also where a truth has only one; else several parts of a single
-            value are refused, because nobody knows whether they are nodes.
+        whole_truth: One node for each value; else several parts of a value are refused, because nobody knows
+            whether they are nodes.
         whole_predictions: One prediction for each value; else the 26-connected components of a prediction
             map of a single value are predictions of their own, unless a file has scores by value.
         only_common: Leave cases out that are in one folder only, instead of refusing them.
@@ -46,6 +46,7 @@ class MapFolders:
             or None, so that its parts are nodes, as they are in training.
         rejected: Of cases whose label map also shows what was rejected: the value, which is no prediction.
         failed: Cases whose last detection failed: what lies there is older, or half written.
+        notes: Sentences about the predictions that stand with every figure.
     """
 
     predictions: Path
@@ -62,6 +63,7 @@ class MapFolders:
     approved: Mapping[str, Path | None] = field(default_factory=dict)
     rejected: Mapping[str, int] = field(default_factory=dict)
     failed: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def map_cohort(
@@ -87,7 +89,8 @@ def map_cohort(
         raise ValueError(f"the level of a probability map lies above 0 and up to 1, got {folders.level:g}")
     found, true = case_files(folders.predictions), case_files(folders.truth)
     cases, left_out = _common_cases(folders, found, true)
-    scores, notes = _scores(folders, cases)
+    scores, told = _scores(folders, cases)
+    notes = [*folders.notes, *told]
     if partial := [case for case in cases if case in folders.in_part]:
         left_out = [
             *left_out,
@@ -115,7 +118,7 @@ def map_cohort(
         reference = _read(case, "truth", true[case])
         grid = reference.grid
         nodes = _nodes(case, reference, folders)
-        if case not in folders.approved and _parted(nodes)[1]:
+        if case not in folders.approved and _torn(nodes):
             several.append(case)
         image = _read(case, "prediction", found[case], grid)
         if folders.level is not None:
@@ -132,7 +135,7 @@ def map_cohort(
             if scores is None and not folders.whole_predictions:
                 labels, of_one_value = _parted(labels)
                 parted += of_one_value
-                torn += not of_one_value and single_nodes(labels)[1] > len(np.unique(labels[labels != 0]))
+                torn += not of_one_value and _torn(labels)
             values = (
                 _mean_probabilities(case, labels, maps, grid) if maps else scores_of(case, labels, scores)
             )
@@ -143,7 +146,7 @@ def map_cohort(
             matchings[case] = matchings[case].ignoring(hitting)
     if several and not folders.whole_truth:
         raise ValueError(
-            f"the truth of {len(several)} of {len(cases)} cases holds one value in several parts "
+            f"the truth of {len(several)} of {len(cases)} cases holds a value in several parts "
             f"({', '.join(several[:3])}): --split-truth takes each part of a value for a node, --whole-truth "
             "each value for one"
         )
@@ -272,6 +275,11 @@ def _parted(labels: np.ndarray) -> tuple[np.ndarray, bool]:
         return labels, False
     parts, n = ndimage.label(labels != 0, CONNECTIVITY)
     return (parts, True) if n > 1 else (labels, False)
+
+
+def _torn(labels: np.ndarray) -> bool:
+    """Whether a value of a map lies in several connected parts."""
+    return single_nodes(labels)[1] > len(np.unique(labels[labels != 0]))
 
 
 def _mean_probabilities(case: str, labels: np.ndarray, maps: Mapping[str, Path], grid: Grid) -> np.ndarray:

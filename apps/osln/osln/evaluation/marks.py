@@ -71,6 +71,7 @@ def mark_cohort(
     if patients is None:
         cases = sorted(named)
         notes.append("patients without any mark are not counted: no list of patients was given")
+        notes += _one_sided(marks["predictions"], marks["nodes"], predictions, truth)
     else:
         cases = read_patients(patients)
         for name, found in marks.items():
@@ -199,6 +200,26 @@ def _radius_mm(row: CsvRow, column: str, kind: str) -> float:
     if value <= 0:
         raise ValueError(f"{row.place}: the {column} is {value:g}; expected mm above 0")
     return value / 2 if column == "diameter" else value
+
+
+def _one_sided(found: dict[str, Marks], true: dict[str, Marks], predictions: Path, truth: Path) -> list[str]:
+    """A sentence about patients of one table only.
+
+    Raises:
+        ValueError: The tables share no patient.
+    """
+    if found and true and not found.keys() & true.keys():
+        raise ValueError(
+            f"{predictions.name} and {truth.name} share no patient: one names {min(found)!r}, the other "
+            f"{min(true)!r}; write the ids alike, or name everybody who was looked at (--patients)"
+        )
+    falsely, missed = len(found.keys() - true.keys()), len(true.keys() - found.keys())
+    if not falsely and not missed:
+        return []
+    return [
+        f"patients with predictions and without a node: {falsely}; with nodes and without a prediction: "
+        f"{missed}; if they are more than they should be, look at how the ids are written"
+    ]
 
 
 def _strangers(path: Path, found: dict[str, Marks], listed: set[str], only_common: bool) -> Sequence[str]:

@@ -10,9 +10,10 @@ import numpy as np
 
 from osln.evaluation.figures import RECALL_AT_PRECISION, Evaluation, differences
 from osln.files.arrays import plain
+from osln.files.cells import cell
 from osln.metrics.bootstrap import Distribution
 from osln.metrics.criteria import Averaging, Criterion
-from osln.metrics.intervals import table
+from osln.metrics.intervals import bounds, table
 
 TITLES = {
     "recall": "recall",
@@ -51,7 +52,7 @@ class Report:
             {
                 "criterion": asdict(self.criterion),
                 "averaging": asdict(self.averaging),
-                "bootstrap": {"draws": self.draws, "seed": self.seed},
+                "bootstrap": {"draws": self.draws, "seed": self.seed, "notes": self._intervals()},
                 "sets": {name: _set_content(one) for name, one in self.sets.items()},
                 "difference": {name: _interval(one) for name, one in self._differences().items()},
             }
@@ -105,8 +106,18 @@ class Report:
             rows.append([_title(name, evaluations[0]), *cells, *change])
         return rows
 
+    def _intervals(self) -> list[str]:
+        """What the intervals cannot say of so few patients; the sets have the same ones."""
+        counts = _counts(next(iter(self.sets.values())))
+        with_nodes = counts["patients"] - counts["patients_without_nodes"]
+        if counts["patients"] < 2:
+            return ["no intervals: one patient says nothing of others, nor does a difference on it"]
+        if with_nodes == 1:
+            return ["one patient has all nodes: intervals of recall and sensitivity say nothing of others"]
+        return []
+
     def _remarks(self) -> list[str]:
-        remarks = []
+        remarks = list(self._intervals())
         for name, one in self.sets.items():
             remarks += [f"{name}: {text}" for text in _left_out(one, self.averaging)]
             reached = one.curve.false_positives[-1]
@@ -129,7 +140,7 @@ def curve_csv(sets: Mapping[str, Evaluation]) -> str:
     writer.writerow(["set", "threshold", "false_positives_per_patient", "sensitivity"])
     for name, one in sets.items():
         points = zip(one.curve.thresholds, one.curve.false_positives, one.curve.sensitivity, strict=True)
-        writer.writerows([name, *map(float, point)] for point in points)
+        writer.writerows([cell(name), *map(float, point)] for point in points)
     return buffer.getvalue()
 
 
@@ -210,4 +221,4 @@ def _cell(found: Distribution, sign: str = "") -> str:
     interval = found.interval()
     if np.isnan(interval.value):
         return "no value"
-    return f"{interval.value:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    return f"{interval.value:{sign}.3f} {bounds(interval.low, interval.high, sign)}"

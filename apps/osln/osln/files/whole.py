@@ -18,11 +18,18 @@ ABANDONED_S = 86_400
 def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Temporary file in the same folder, flushed to the disk, then renamed; unlinked on failure.
 
+    A link is replaced by the file, what it leads to stays: a store may be made of links to files of others.
+
     Args:
         path: Of the file.
         data: Its content.
         mode: Its rights, less those that the process gives to none of its files.
+
+    Raises:
+        ValueError: What lies there is a device, a pipe or a folder, in whose place no file may come.
     """
+    if path.exists() and not path.is_symlink() and not path.is_file():
+        raise ValueError(f"{path} is no file that could be written anew: name another one")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

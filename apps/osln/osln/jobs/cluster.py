@@ -87,7 +87,13 @@ class Cluster:
             )
             # Beside this process, which must not lose it with another computer.
             self._told = ray.remote(Told).options(num_cpus=0, scheduling_strategy=here).remote()
-            self._gpus = self._there()[GPU] > 0
+            there = self._there()
+            if not any(there.values()):
+                raise ValueError(
+                    f"the cluster at {self._address} has no CPU and no GPU to work on: start its computers "
+                    "with --num-cpus above 0, or add one"
+                )
+            self._gpus = there[GPU] > 0
         return self
 
     def __exit__(self, *_: object) -> None:

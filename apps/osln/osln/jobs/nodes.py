@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 COMPUTING = ("numpy", "torch", "openvino", "scipy", "numba", "scikit-learn")
 """Packages whose versions decide what comes out."""
+BFLOAT16 = "a processor that multiplies in bfloat16:"
 PATIENCE_SECONDS = 120
 """A first worker of a computer imports torch."""
 
@@ -86,7 +87,7 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
             ]:
                 raise ValueError(
                     f"{host} of the cluster would give other results: it has {'; '.join(other)}: install the "
-                    "same versions there"
+                    "same versions there, and let processors that do and that do not be clusters of their own"
                 )
     finally:
         mark.unlink(missing_ok=True)
@@ -98,13 +99,17 @@ def looked_at(paths: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
 
 
 def setting() -> dict[str, str]:
-    """Versions on this computer of what results depend on."""
+    """Versions on this computer of what results depend on, and whether it multiplies in bfloat16."""
+    import torch
+
     found = {"OSLN Label's sources": sources(), "python": platform.python_version()}
     for name in COMPUTING:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "none"
+    # Networks compute in it where it is multiplied: the last digits differ from those of single precision.
+    found[BFLOAT16] = "yes" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no"
     return found
 
 

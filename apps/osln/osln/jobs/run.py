@@ -4,6 +4,7 @@ Each leaves its files and is not made again if they are there, so that a stopped
 """
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -14,6 +15,13 @@ from osln.jobs.bar import Bar
 from osln.jobs.engine import Engine, LostError
 
 logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 60.0
+"""How long nothing may run before it is told what is waited for; workers take seconds to start."""
+
+
+class KilledError(RuntimeError):
+    """A worker was killed, and what it made is not begun again."""
 
 
 def run_jobs(
@@ -30,7 +38,7 @@ def run_jobs(
         What was raised by artifacts that use networks, by their names. What needs them was not started.
 
     Raises:
-        RuntimeError: A worker was killed; says what to do.
+        KilledError: A worker was killed; says what to do.
         Exception: What another artifact raised; nothing further is started then.
     """
     artifacts = with_needs(wanted)
@@ -42,6 +50,9 @@ def run_jobs(
         while run.waiting or run.running:
             for name in run.start():
                 bar.finish(name)
+            run.tell_of_waiting()
+            if not run.running:
+                time.sleep(0.1)
             finished, _ = wait(run.running, timeout=0.5, return_when=FIRST_COMPLETED)
             for told in engine.told():
                 bar.hear(*told)
@@ -65,6 +76,27 @@ class _Run:
     lost: Counter[str] = field(default_factory=Counter)
     failed: dict[str, Exception] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
+    idle_since: float | None = None
+    told: bool = False
+
+    def tell_of_waiting(self) -> None:
+        """Says once in each pause that there is no place for what waits."""
+        if self.running or not self.waiting:
+            self.idle_since, self.told = None, False
+            return
+        now = time.monotonic()
+        self.idle_since = now if self.idle_since is None else self.idle_since
+        if not self.told and now - self.idle_since >= PATIENCE_SECONDS:
+            self.told = True
+            one = next(iter(self.waiting.values()))
+            logger.warning(
+                "nothing has run for %.0f s: no %s is free for %s, and %d others wait; it goes on as soon "
+                "as one is: add a computer, or end this run",
+                PATIENCE_SECONDS,
+                self.engine.place(one).upper(),
+                one.name,
+                len(self.waiting) - 1,
+            )
 
     def start(self) -> list[str]:
         """Starts what can be made; returns the names of what never can."""
@@ -108,7 +140,7 @@ class _Run:
             self.engine.cancel()
             if not isinstance(error, LostError):
                 raise error
-            raise RuntimeError(
+            raise KilledError(
                 f"the process that worked on {one.name!r} was killed, perhaps for memory: run the same "
                 "command again, it goes on where it was"
             ) from error

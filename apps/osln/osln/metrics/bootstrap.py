@@ -45,6 +45,11 @@ def resamples(n_patients: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     return np.apply_along_axis(np.bincount, 1, picks, minlength=n_patients).astype(np.float64)
 
 
+def varied(draws: np.ndarray, n_patients: int) -> np.ndarray:
+    """Figures on resamples; NaN of fewer than two patients: one drawn again says nothing of others."""
+    return draws if n_patients > 1 else np.full_like(draws, np.nan)
+
+
 @dataclass(frozen=True)
 class Distribution:
     """A row's figure on the cohort and on every resample; subtract two made with the same resamples.
@@ -60,7 +65,10 @@ class Distribution:
     per_seed: np.ndarray
 
     def interval(self) -> Interval:
-        """95 % percentile interval; resamples without any node are left out, NaN if none is left."""
+        """95 % percentile interval; resamples without any node are left out, NaN if none is left.
+
+        NaN also of a single patient, see `varied`.
+        """
         if np.isnan(self.draws).all():
             return Interval(self.value, float("nan"), float("nan"))
         low, high = np.nanpercentile(self.draws, [2.5, 97.5])
@@ -92,7 +100,7 @@ def distribution(
     """
     per_seed = np.array([float(metric(*macro_curves(counts, None, averaging))) for counts in seeds])
     draws = np.mean([metric(*macro_curves(counts, weights, averaging)) for counts in seeds], axis=0)
-    return Distribution(float(per_seed.mean()), draws, per_seed)
+    return Distribution(float(per_seed.mean()), varied(draws, weights.shape[1]), per_seed)
 
 
 CANDIDATE_METRICS = ("f1", "f1_chosen", "mfroc", *(f"{target:g}" for target in MFROC_FALSE_POSITIVES))
@@ -118,5 +126,6 @@ def candidate_distributions(
     found = {}
     for name in CANDIDATE_METRICS:
         per_seed, draws = np.split(np.stack([one[name] for one in figures], axis=1), [1])
-        found[name] = Distribution(float(per_seed.mean()), draws.mean(axis=1), per_seed[0])
+        varying = varied(draws.mean(axis=1), weights.shape[1])
+        found[name] = Distribution(float(per_seed.mean()), varying, per_seed[0])
     return found

@@ -1,5 +1,6 @@
 """What the reports of all experiments share: setting, Markdown tables, cells of intervals."""
 
+import math
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,8 @@ def setting(command: str, **more: Any) -> dict[str, Any]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose first row is the header."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
+    """A Markdown table whose first row is the header; a bar inside a cell parts no cells."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
@@ -37,13 +38,22 @@ def interval_cell(entry: Mapping[str, Any], sign: str = "") -> str:
         entry: The figure.
         sign: "+" for differences.
     """
-    interval = f"[{entry['low']:{sign}.3f}, {entry['high']:{sign}.3f}]"
+    interval = bounds(entry["low"], entry["high"], sign)
     single = " ".join(f"{value:{sign}.3f}" for value in entry["per_seed"])
     return f"{entry['value']:{sign}.3f} {interval}" + (f" / {single}" if single else "")
 
 
+def bounds(low: float | None, high: float | None, sign: str = "") -> str:
+    """An interval as text; None or NaN, as of a single patient, is none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return "[no interval]"
+    return f"[{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
 def verdict(entry: Mapping[str, Any]) -> str:
     """Whether the interval of a difference holds 0."""
+    if entry["low"] is None or math.isnan(entry["low"]):
+        return "not shown: no interval"
     if entry["low"] > 0:
         return "yes, above"
     return "yes, below" if entry["high"] < 0 else "not shown"

@@ -12,7 +12,7 @@ from osln.imaging.grid import Volume
 from osln.imaging.study import Study
 from osln.output.ct_images import images_of
 from osln.rows.experiments import Row
-from osln.store.layout import StorePaths, load_study
+from osln.store.layout import StorePaths, load_study, read_image
 
 Tell = Callable[[str, float], None]
 """Called with what is going on and the share of the case that is done, 0 to 1."""
@@ -39,8 +39,8 @@ class Case(Protocol):
     def files(self, tell: Tell) -> AbstractContextManager[CaseFiles]:
         """The images as files, which may be gone afterwards."""
 
-    def ct_series(self, ct: Volume) -> CtSeries:
-        """The DICOM images of the CT, to which SEG and RTSTRUCT refer."""
+    def ct_series(self, ct: Volume | None) -> CtSeries:
+        """The DICOM images of the CT, to which SEG and RTSTRUCT refer; None: the CT is read if need be."""
 
     def lies_in(self, folder: Path) -> bool:
         """Whether results that are written into this folder would lie among the case's own files."""
@@ -71,7 +71,7 @@ class ImageCase:
     def files(self, tell: Tell) -> Iterator[CaseFiles]:
         yield CaseFiles(self.paths)
 
-    def ct_series(self, ct: Volume) -> CtSeries:
+    def ct_series(self, ct: Volume | None) -> CtSeries:
         """The series among those of `ct_dicom` that the CT was made from.
 
         Raises:
@@ -82,6 +82,7 @@ class ImageCase:
                 "SEG and RTSTRUCT refer to the DICOM images of the CT: say where they are (--ct-dicom)"
             )
         own = self.ct_dicom / self.name
+        ct = read_image(self.name, "CT", self.paths.ct) if ct is None else ct
         return images_of(self.name, ct, own if own.is_dir() else self.ct_dicom)
 
     def lies_in(self, folder: Path) -> bool:
@@ -102,7 +103,7 @@ class UnusableCase:
     def files(self, tell: Tell) -> AbstractContextManager[CaseFiles]:
         raise ValueError(self.reason)
 
-    def ct_series(self, ct: Volume) -> CtSeries:
+    def ct_series(self, ct: Volume | None) -> CtSeries:
         raise ValueError(self.reason)
 
     def lies_in(self, folder: Path) -> bool:

@@ -1,11 +1,20 @@
 """The DICOM images that a CT was made from, found among any DICOM files by geometry and values."""
 
+import hashlib
 from pathlib import Path
 
 from osln.dicom.reading.files import LocalSource, slices_of
 from osln.dicom.reading.source import CT_CLASS, CtSeries, check_same_ct, ct_series
 from osln.dicom.writing.export import on_ct_series
 from osln.imaging.grid import Volume
+
+
+def series_key(series: CtSeries) -> str:
+    """Tells one series from another by all UIDs that SEG and RTSTRUCT take from it, and by the patient."""
+    first = series.headers[0]
+    own = (first.StudyInstanceUID, series.series_uid, series.frame_of_reference_uid)
+    patient = (first.get("PatientID"), first.get("PatientName"))
+    return hashlib.sha256(repr([*map(str, (*own, *patient, *series.slice_of))]).encode()).hexdigest()
 
 
 def images_of(case: str, ct: Volume, folder: Path) -> CtSeries:

@@ -65,7 +65,7 @@ class DicomCase:
                 raise ValueError(_DEIDENTIFIER.clean(reason_of(error), private)) from error
             yield CaseFiles(companions(store, self.name), tuple(manifest["warnings"]))
 
-    def ct_series(self, ct: Volume) -> CtSeries:
+    def ct_series(self, ct: Volume | None) -> CtSeries:
         return ct_series(slices_of(self.source.paths(self.plan.ct)))
 
     def lies_in(self, folder: Path) -> bool:

@@ -4,10 +4,13 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from osln.output.cases import Case, Tell, load_for
+from osln.output.ct_images import series_key
 from osln.output.result import result
 from osln.output.writing import (
+    CT_SERIES,
     Wanted,
     check_place,
     failure_path,
@@ -16,6 +19,7 @@ from osln.output.writing import (
     made_from,
     note_failure,
     read_result,
+    with_former_series,
     write_files,
 )
 from osln.pipeline import Pipeline
@@ -88,8 +92,8 @@ def run_cases(
 
 def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool, tell: Tell) -> Outcome:
     began = time.perf_counter()
-    made = made_from(case, pipeline, wanted)
-    if not overwrite and is_finished(case.name, made, wanted):
+    made = with_former_series(case.name, made_from(case, pipeline, wanted), wanted)
+    if not overwrite and is_finished(case.name, made, wanted) and _same_series(case, made, wanted):
         # Of a run in between, with other images or options.
         failure_path(wanted.out, case.name).unlink(missing_ok=True)
         return Outcome(case.name, PRESENT)
@@ -98,6 +102,8 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
         study, left_out = load_for(pipeline.row, files.paths)
         warnings = [*files.warnings, *left_out]
         series = case.ct_series(study.ct) if wanted.dicom else None
+        if series is not None:
+            made = made | {CT_SERIES: series_key(series)}
         read = time.perf_counter()
         found = pipeline.detect(study)
         detected = time.perf_counter()
@@ -122,6 +128,11 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
         warnings=tuple(finished["warnings"]),
         seconds=done - began,
     )
+
+
+def _same_series(case: Case, made: dict[str, Any], wanted: Wanted) -> bool:
+    """Whether the DICOM objects of a finished case, if any are wanted, refer to the CT that is given now."""
+    return not wanted.dicom or series_key(case.ct_series(None)) == made.get(CT_SERIES)
 
 
 def _note_failure(case: Case, reason: str, wanted: Wanted) -> None:

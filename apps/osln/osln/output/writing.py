@@ -15,6 +15,7 @@ from osln.dicom.reading.source import CtSeries
 from osln.dicom.writing.export import WRITERS, encoded, on_ct_series
 from osln.dicom.writing.from_store import predicted_nodes
 from osln.files.arrays import plain, write_json
+from osln.files.code import code_key
 from osln.files.images import write_atomically
 from osln.imaging.study import Study
 from osln.output.cases import Case
@@ -35,6 +36,28 @@ SCORES = "scores.json"
 """Scores by case and value of the label map."""
 FAILED = ".failed.json"
 """End of the name of the file that says why a case has no result."""
+CODE = (
+    "detection.py",
+    "dicom",
+    "files",
+    "imaging",
+    "metrics",
+    "networks",
+    "output",
+    "pictures.py",
+    "pipeline.py",
+    "published.py",
+    "registration",
+    "rows",
+    "stage_one",
+    "stage_two",
+    "store",
+    "tagging",
+    "weights",
+)
+"""Parts of the code that a result depends on."""
+CT_SERIES = "ct_series"
+"""In `made_from`: a key of the DICOM images that the result's SEG and RTSTRUCT refer to."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +110,16 @@ def failure_path(out: Path, case: str) -> Path:
 
 
 def made_from(case: Case, pipeline: Pipeline, wanted: Wanted) -> dict[str, Any]:
-    """All that a result depends on, as JSON values: who has the same has the same result."""
+    """All that a result depends on, as JSON values: who has the same has the same result.
+
+    Not among them: libraries' versions, the device, and `CT_SERIES`, which joins it once the series is read.
+    """
     second = pipeline.second
     tagger = second.tagger if second else None
     return plain(
         {
             "software": __version__,
+            "code": code_key(CODE),
             "inputs": dict(case.fingerprint()),
             "model": pipeline.row.name,
             "weights": {name: version.sha256 for name, version in pipeline.versions.items()},
@@ -103,6 +130,13 @@ def made_from(case: Case, pipeline: Pipeline, wanted: Wanted) -> dict[str, Any]:
             **({"every": True} if wanted.every else {}),
         }
     )
+
+
+def with_former_series(case: str, made: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
+    """`made_from` with the `CT_SERIES` of the result that is there, if that is of the same origin."""
+    former = read_result(result_path(wanted.out, case)).get("made_from", {})
+    same = made | {CT_SERIES: former.get(CT_SERIES)}
+    return same if former == same else made
 
 
 def is_finished(case: str, made: dict[str, Any], wanted: Wanted) -> bool:
@@ -212,8 +246,19 @@ def note_failure(out: Path, case: str, reason: str, files: Sequence[str] = ()) -
 def write_scores(out: Path) -> None:
     """Writes the scores of the finished cases whose label maps hold every candidate, for `evaluate maps`.
 
-    A case that failed has none, also where the files of an earlier run still lie there.
+    A case that failed has none, also where the files of an earlier run still lie there. Parts of a job array
+    may end together: whoever writes looks again, so that the last one has written what all have left.
     """
+    written = None
+    while (scores := _scores(out)) != written:
+        if scores:
+            write_json(out / SCORES, scores)
+        elif _scores_are_ours(out):
+            (out / SCORES).unlink(missing_ok=True)
+        written = scores
+
+
+def _scores(out: Path) -> dict[str, dict[str, float]]:
     scores = {}
     for path in sorted(out.glob("*.json")):
         content = read_result(path)
@@ -223,10 +268,7 @@ def write_scores(out: Path) -> None:
             scores[path.stem] = {
                 str(one["id"]): one["score"] for one in content["candidates"] if one["id"] in drawn
             }
-    if scores:
-        write_json(out / SCORES, scores)
-    elif _scores_are_ours(out):
-        (out / SCORES).unlink(missing_ok=True)
+    return scores
 
 
 def check_scores(out: Path) -> None:

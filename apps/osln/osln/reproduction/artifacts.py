@@ -1,8 +1,10 @@
 """What a run of the tables keeps: where each thing lies, what it is made from, how, and for how long.
 
 Everything lies under one folder in files whose names hold a key of all that they depend on: the cohort's
-files, the recipe, the seed, and the keys of what they are made from. So tables, runs and later runs with
-other sizes share what is equal, and nothing old is ever taken for new.
+files, the recipe, the seed, the keys of what they are made from, and the code that makes them (`code`). So
+tables, runs and later runs with other sizes share what is equal. Two things are not made anew when their code
+changes: trainings, which the report names then, and prepared patients, whose makers have numbers of their
+own (`GENERATOR_VERSION`, `column_file.FORMAT`).
 """
 
 import hashlib
@@ -13,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from osln.files.code import code_key
 from osln.jobs.artifact import Artifact, with_needs
+from osln.reproduction import code
 from osln.reproduction.end_to_end import detect_nodes, train_end_to_end
 from osln.reproduction.kept_training import keep_training
 from osln.reproduction.plan import EVALUATED, Network, Plan
@@ -31,7 +35,7 @@ from osln.stage_two.candidate_sets import iou_path
 from osln.weights.checkpoint import Checkpoint
 
 FORMAT = 1
-"""Of everything that is kept here; another one makes it anew."""
+"""Of everything that is kept here, trainings among it; another one makes it anew."""
 CHUNK = 16
 """Patients of one artifact."""
 CANDIDATES_PER_PATIENT = 28
@@ -126,8 +130,9 @@ class Artifacts:
 
     def map_path(self, network: Network, case: str, turns: int = 1) -> Path:
         """File of a network's map of a case, or of the mean over so many turned views of it."""
-        folder = "maps" if turns == 1 else f"maps-of-{turns}-turns"
-        return self.training(network).path.parent / folder / f"{self._file_name(case)}.npz"
+        kind = "maps" if turns == 1 else f"maps-of-{turns}-turns"
+        folder = self.training(network).path.parent / f"{kind}-{_code(code.MAPS)}"
+        return folder / f"{self._file_name(case)}.npz"
 
     def maps(self, network: Network, cases: Sequence[str], splits: Sequence[str], turns: int = 1) -> Artifact:
         """A network's maps of these cases of some splits."""
@@ -158,7 +163,8 @@ class Artifacts:
         evaluated = [case for split in EVALUATED for case in cases[split]]
         maps = [self.maps(one, evaluated, EVALUATED, row.turns) for one in self.plan.networks(row, seed)]
         key = _key(self._folders(self.plan.networks(row, seed)), row.turns, *map(self._marks, cases.values()))
-        path = self.plan.work / "settings" / f"{row.key}-seed{seed}-{key}" / "counts.npz"
+        folder = self.plan.work / "settings" / f"{row.key}-seed{seed}-{key}"
+        path = folder / f"counts-{_code(code.COUNTS)}.npz"
         fused = {
             split: {case: self.fused(row, seed, case) for case in asked} for split, asked in cases.items()
         }
@@ -185,7 +191,8 @@ class Artifacts:
             # Candidates that were kept before there was a choice have no mark.
             mark = () if row.handed_at == OPERATING_POINT else (row.handed_at,)
             cut = _key(self._folders(networks), asdict(self.plan.preset.stage_two), *mark)
-            paths[case] = counts.path.parent / f"candidates-{cut}" / f"{self._file_name(case)}.npz"
+            folder = counts.path.parent / f"candidates-{cut}-{_code(code.CANDIDATES)}"
+            paths[case] = folder / f"{self._file_name(case)}.npz"
         taught = split == "stage two"
         maps = [self.maps(network, by, (split,)) for network, by in asked.items()] if taught else []
         fused = {case: self.fused(row, seed, case) for case in cases}
@@ -231,7 +238,7 @@ class Artifacts:
     def _tags(self, candidates: Artifact) -> Artifact:
         # Tags that were kept before there was a choice of voxels have no mark.
         mark = self.cohort.ct_mark and f"-{self.cohort.ct_mark}"
-        ending = f"tags-{self.plan.tagger_sha256[:12]}{mark}.npy"
+        ending = f"tags-{self.plan.tagger_sha256[:12]}{mark}-{_code(code.TAGS)}.npy"
         paths = {path: path.with_name(f"{path.stem}-{ending}") for path in candidates.paths}
         name = candidates.name.replace("candidates", "tags", 1)
         make = partial(make_tags, self.plan.tagger, self.cohort, paths)
@@ -250,7 +257,8 @@ class Artifacts:
         key = _key(
             asdict(classifier),
             asdict(plan.preset.stage_two),
-            [str(path.relative_to(plan.work)) for path in sets],
+            # A training is kept when code changes: its candidates' folder as it is called without.
+            [str(path.relative_to(plan.work)).replace(f"-{_code(code.CANDIDATES)}/", "/") for path in sets],
             plan.tagger_sha256 + self.cohort.ct_mark if classifier.tags else "",
         )
         folder = f"classifiers/{row.setting.key}+{classifier.name}-seed{seed}-{key}"
@@ -268,7 +276,7 @@ class Artifacts:
             return found
         classifier = self.classifier(row, seed)
         setting = self.counts(row, seed).path.parent.name
-        path = classifier.path.with_name(f"scores-{setting}.json")
+        path = classifier.path.with_name(f"scores-{setting}-{_code(code.SCORES)}.json")
         read = {
             split: (self.candidates(row, seed, split), self.tags(row, seed, split)) for split in EVALUATED
         }
@@ -300,7 +308,7 @@ class Artifacts:
     def findings(self, row: Row, seed: int) -> Artifact:
         """What an end-to-end detector finds in the evaluated patients."""
         detector = self.detector(row, seed)
-        path = detector.path.with_name("found.json")
+        path = detector.path.with_name(f"found-{_code(code.FINDINGS)}.json")
         cases = {split: self.cohort.cases(split) for split in EVALUATED}
         needs = (detector, *(one for split in EVALUATED for one in self.patients(split, cases[split])))
         make = partial(detect_nodes, self.cohort, cases, detector.path, path)
@@ -317,7 +325,8 @@ class Artifacts:
         cost: float,
     ) -> Artifact:
         path = self.plan.work / folder / "weights.pt"
-        make = partial(keep_training, path, seed, self.cohort.trained_on, train)
+        learned_by = code_key(code.TRAINED[name.split()[0]])
+        make = partial(keep_training, path, seed, self.cohort.trained_on, train, code=learned_by)
         return self._keep(Artifact(name, (path,), needs, make, cost, True))
 
     def _keep(self, one: Artifact) -> Artifact:
@@ -342,6 +351,10 @@ def files(artifacts: Iterable[Artifact]) -> tuple[Path, ...]:
 
 def _chunks(cases: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(cases[start : start + CHUNK]) for start in range(0, len(cases), CHUNK)]
+
+
+def _code(parts: tuple[str, ...]) -> str:
+    return code_key(parts)[:8]
 
 
 def _key(*content: Any) -> str:

@@ -71,7 +71,8 @@ class Content:
     """Everything that a report tells, as JSON values.
 
     Attributes:
-        about: Of `intervals.setting`, with cohort, hardware and recipe.
+        about: Of `intervals.setting`, with cohort, hardware and recipe; `former_code` names trainings that
+            other code has made.
         tables: From `figures.table_figures`, in order.
         cohort: Figures of the patients by split.
         classes: For `cells.class_cells`.
@@ -169,6 +170,8 @@ def _about_lines(about: Mapping[str, Any]) -> Iterable[str]:
     yield shown
     yield about["tagger"]
     yield about["hardware"]
+    if "former_code" in about:
+        yield about["former_code"]
 
 
 def _run_blocks(content: Content) -> Iterable[Block]:

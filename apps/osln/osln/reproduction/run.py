@@ -1,8 +1,9 @@
 """Runs the tables on a cohort and writes the report."""
 
 import json
+import os
 import platform
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from osln.cohorts.approved_cases import StoreCohort
 from osln.cohorts.cohort import SPLITS, Cohort
 from osln.cohorts.phantoms import KINDS, PLANTED_EVERY, PLANTED_SPLITS, Background, PhantomCohort
 from osln.files.arrays import write_json
+from osln.files.code import code_key
 from osln.files.images import write_atomically
 from osln.jobs.artifact import Artifact, Made, with_needs
 from osln.jobs.engine import Engine
@@ -20,10 +22,12 @@ from osln.jobs.processes import available_gpus
 from osln.jobs.run import run_jobs
 from osln.metrics.intervals import setting
 from osln.reproduction.artifacts import Artifacts
-from osln.reproduction.classes import node_classes, node_volumes_mm3
+from osln.reproduction.classes import OUTSIDE, node_classes, node_volumes_mm3
+from osln.reproduction.code import TRAINED
 from osln.reproduction.figures import Result, all_figures, table_figures
 from osln.reproduction.gallery import draw_all
 from osln.reproduction.html import page
+from osln.reproduction.kept_training import CODE
 from osln.reproduction.plan import EVALUATED, Plan
 from osln.reproduction.reading import read_candidates, read_result
 from osln.reproduction.report import Content, blocks, markdown, write_tables
@@ -112,14 +116,22 @@ def make_all(work: Path, wanted: Iterable[Artifact], engine: Engine) -> dict[str
     work.mkdir(parents=True, exist_ok=True)
 
     def note(name: str, made: Made) -> None:
-        with (work / RECORD).open("a") as file:
-            file.write(json.dumps({"job": name, "seconds": round(made.seconds, 2)}) + "\n")
+        append(work / RECORD, json.dumps({"job": name, "seconds": round(made.seconds, 2)}))
 
     try:
         with FileLock(work / "lock", timeout=0):
             return run_jobs(wanted, engine, note)
     except Timeout as error:
         raise ValueError(f"another run works in {work}: wait for it or give another --work") from error
+
+
+def append(record: Path, line: str) -> None:
+    """Adds a line; the last one may have been torn by a full disk."""
+    with record.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else f"\n{line}"
+        file.write(f"{line}\n".encode())
 
 
 def write_report(artifacts: Artifacts, content: Content, results: dict[Row, Result], output: Path) -> None:
@@ -148,8 +160,15 @@ def collect(
     figures = all_figures(results, len(cohort.cases("test")))
     settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and not row.detector)
     titles = {line.row: line.title for name in plan.tables for line in TABLES[name].lines}
+    trainings = _trainings(artifacts, results)
+    about = _about(plan)
+    if former := _by_former_code(trainings):
+        about["former_code"] = (
+            f"trained by other code than this version's, and kept: {', '.join(former)}; another --work "
+            "trains anew"
+        )
     return Content(
-        about=_about(plan),
+        about=about,
         tables=[one for name in plan.tables if (one := table_figures(TABLES[name], figures))["lines"]],
         cohort={split: describe(cohort, split) for split in SPLITS if cohort.cases(split)},
         classes={
@@ -158,7 +177,7 @@ def collect(
             if row.kind == "recall"
         },
         candidates={row.key: _candidates(artifacts, row) for row in settings},
-        trainings=_trainings(artifacts, results),
+        trainings={name: record for name, (record, _) in trainings.items()},
         left_out=cohort.left_out_cases,
         missing={titles[row]: reason for row, reason in missing.items()},
         seconds=seconds,
@@ -166,15 +185,22 @@ def collect(
 
 
 def describe(cohort: Cohort, split: str) -> dict[str, float]:
-    """Figures of a split's patients."""
+    """Figures of a split's patients; volumes and zones are of the nodes in the searched column."""
     columns = [cohort.column(case) for case in cohort.cases(split) if cohort.path(case).is_file()]
     volumes = np.concatenate([node_volumes_mm3(column) for column in columns] or [np.zeros(0)])
     classes = [words for column in columns for words in node_classes(column).values()]
+    # In every figure they are missed.
+    outside = [column.nodes_outside() for column in columns]
+    nodes = len(volumes) + sum(outside)
     found = {
         "patients": len(columns),
-        "nodes": len(volumes),
-        "nodes per patient": len(volumes) / max(len(columns), 1),
-        "patients without nodes": sum(not column.nodes.any() for column in columns),  # type: ignore[union-attr]
+        "nodes": nodes,
+        **({f"nodes {OUTSIDE}": sum(outside)} if any(outside) else {}),
+        "nodes per patient": nodes / max(len(columns), 1),
+        "patients without nodes": sum(
+            not column.nodes.any() and not beyond  # type: ignore[union-attr]
+            for column, beyond in zip(columns, outside, strict=True)
+        ),
     }
     if len(volumes):
         low, middle, high = np.percentile(volumes, [25, 50, 75])
@@ -200,8 +226,8 @@ def _candidates(artifacts: Artifacts, row: Row) -> dict[str, dict[str, float]]:
     return found
 
 
-def _trainings(artifacts: Artifacts, rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
-    """Records of these rows' trainings by name."""
+def _trainings(artifacts: Artifacts, rows: Iterable[Row]) -> dict[str, tuple[dict[str, Any], str]]:
+    """Records of these rows' trainings by name, each with its kind of `code.TRAINED`."""
     found: dict[str, Artifact] = {}
     for seed in range(artifacts.plan.seeds):
         for row in rows:
@@ -211,7 +237,14 @@ def _trainings(artifacts: Artifacts, rows: Iterable[Row]) -> dict[str, dict[str,
             found |= {one.name: artifacts.training(one) for one in artifacts.plan.networks(row, seed)}
             if row.classifier:
                 found[f"{row.teacher.key} seed {seed}"] = artifacts.classifier(row, seed)
-    return {name: dict(load_checkpoint(one.path).metadata) for name, one in found.items()}
+    return {
+        name: (dict(load_checkpoint(one.path).metadata), one.name.split()[0]) for name, one in found.items()
+    }
+
+
+def _by_former_code(trainings: Mapping[str, tuple[Mapping[str, Any], str]]) -> list[str]:
+    """Names of the trainings of which it is not known that the present code would give the same."""
+    return [name for name, (record, kind) in trainings.items() if record.get(CODE) != code_key(TRAINED[kind])]
 
 
 def _about(plan: Plan) -> dict[str, Any]:
@@ -260,8 +293,6 @@ def _about(plan: Plan) -> dict[str, Any]:
 
 def hardware() -> str:
     """Processor, usable cores and GPUs in words."""
-    import os
-
     import torch
 
     name = platform.processor() or platform.machine()
@@ -281,8 +312,12 @@ def hardware() -> str:
 def _seconds(record: Path, names: Container[str]) -> dict[str, float]:
     """Time that each of these took when it was made last; nothing for one that an earlier record lacks."""
     found: dict[str, float] = {}
-    for line in record.read_text().splitlines() if record.is_file() else []:
-        entry = json.loads(line)
+    for line in record.read_text(errors="replace").splitlines() if record.is_file() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            # Torn; that artifact's time is not known.
+            continue
         if entry["job"] in names:
             found[entry["job"]] = entry["seconds"]
     return found

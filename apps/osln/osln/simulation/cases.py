@@ -14,11 +14,13 @@ from osln.active.evidence import CaseEvidence
 from osln.active.gathering import case_evidence
 from osln.cohorts.phantoms import make_patient
 from osln.files.arrays import write_arrays, write_json
+from osln.files.code import code_key
 from osln.imaging.lung_column import LungColumn
 from osln.jobs.worker import tell
 from osln.metrics.matching import Overlaps, Scored
 from osln.phantom import GENERATOR_VERSION, PhantomParameters
 from osln.rows.experiments import PRESETS, ROWS, Preset
+from osln.simulation.code import CANDIDATES
 from osln.simulation.cohorts import Site
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import late_fusion, stream_means
@@ -68,7 +70,7 @@ class StageOne:
 
     @cached_property
     def _key(self) -> list[str]:
-        return [GENERATOR_VERSION, str(FORMAT), *map(sha256_of, self.weights.values())]
+        return [GENERATOR_VERSION, str(FORMAT), code_key(CANDIDATES), *map(sha256_of, self.weights.values())]
 
     def path(self, work: Path, parameters: PhantomParameters, precision: str, case: str) -> Path:
         """File of a patient's candidates at an operating point; its name depends on all they are made of."""

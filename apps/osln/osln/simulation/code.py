@@ -1,11 +1,13 @@
-"""What the code of a run was, so that files of former code are not taken for those of the present one."""
+"""Parts of the code that a simulation's files depend on (`osln.files.code`)."""
 
-import hashlib
-from functools import cache
-from pathlib import Path
+from osln.reproduction import code
 
-_ROOT = Path(__file__).resolve().parents[1]
-
+CANDIDATES = (
+    *code.CANDIDATES,
+    "active",
+    "simulation/cases.py",
+)
+"""What finds candidates and tells of them what a simulation asks."""
 RUN = (
     "active",
     "metrics/froc.py",
@@ -20,18 +22,3 @@ RUN_OF_BOTH = (*RUN, "simulation/both.py", "simulation/retrained.py", "simulatio
 """The same where both stages learn."""
 TRAINING = ("learning", "networks", "stage_one")
 """What trains a network of stage one."""
-
-
-@cache
-def code_key(parts: tuple[str, ...]) -> str:
-    """Of the source files of some parts of `osln`.
-
-    Args:
-        parts: Packages and files, as paths below the package.
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        path = _ROOT / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(str(file.relative_to(_ROOT)).encode() + file.read_bytes())
-    return digest.hexdigest()[:16]

@@ -10,6 +10,7 @@ from filelock import FileLock
 from scipy import ndimage
 
 from osln.active.gathering import case_evidence
+from osln.files.code import code_key
 from osln.imaging.lung_column import LungColumn
 from osln.imaging.reviewed_part import DECIDED, UNKNOWN
 from osln.jobs.worker import device, tell_training
@@ -19,7 +20,7 @@ from osln.retraining.matched_points import MOST_CASES, matched
 from osln.retraining.round import TUNING_LEARNING_RATE
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.simulation.cases import Case
-from osln.simulation.code import TRAINING, code_key
+from osln.simulation.code import TRAINING
 from osln.simulation.reviews import Review
 from osln.stage_one.candidates import Candidate, Detections, find_candidates
 from osln.stage_one.fusion import stream_means

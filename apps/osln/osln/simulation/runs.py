@@ -12,6 +12,7 @@ import numpy as np
 
 from osln.cohorts.phantoms import PhantomCohort
 from osln.files.arrays import write_arrays
+from osln.files.code import code_key
 from osln.imaging.column_file import load_column
 from osln.jobs.artifact import Artifact
 from osln.jobs.worker import tell
@@ -19,7 +20,7 @@ from osln.metrics.matching import Scored
 from osln.simulation.arms import Arm
 from osln.simulation.both import run_both
 from osln.simulation.cases import DEMO, FORMAT, Case, StageOne, make_cases, read_case
-from osln.simulation.code import RUN, RUN_OF_BOTH, TRAINING, code_key
+from osln.simulation.code import RUN, RUN_OF_BOTH, TRAINING
 from osln.simulation.cohorts import Site
 from osln.simulation.cycle import Point, Schedule, run
 from osln.simulation.lanes import FULL, Lane

@@ -18,6 +18,7 @@ from osln.dicom.intake.one_case import CaseImport, Tell, fingerprint
 from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.intake.store_case import import_folder, labels_there, read_manifest
 from osln.dicom.reading.files import DAMAGED, Series, Source, text
+from osln.files.cells import cell
 from osln.files.images import write_atomically
 
 
@@ -200,11 +201,6 @@ def _skip(report: ImportReport, deidentifier: Deidentifier, item: Skipped, found
     report.skipped.append({"patient": patient, "what": item.what, "reason": reason})
 
 
-def _cell(value: str) -> str:
-    """A cell that no spreadsheet takes for a formula: files come from other hospitals."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
 def _write_links(path: Path, cases: list[tuple[str, CasePlan]]) -> None:
     out = io.StringIO()
     table = csv.writer(out)
@@ -212,6 +208,6 @@ def _write_links(path: Path, cases: list[tuple[str, CasePlan]]) -> None:
     for case, plan in cases:
         header = plan.ct.header
         keys = ("PatientID", "PatientName", "StudyDate", "SeriesInstanceUID")
-        table.writerow([case, *(_cell(text(header, key)) for key in keys)])
+        table.writerow([case, *(cell(text(header, key)) for key in keys)])
     path.touch(mode=0o600)
     path.write_text(out.getvalue(), encoding="utf-8")

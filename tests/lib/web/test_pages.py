@@ -78,7 +78,7 @@ def test_the_state_says_cases_weights_notes_and_what_was_left_out(client):
     found = client.get("/osln/state").json()
 
     assert found["cases"] == {"total": 1, "approved": 0, "predicted": 0, "with a tumor contour": 1}
-    assert found["left_out"][0].startswith("two words.nii.gz cannot be a case id")
+    assert found["left_out"][0].startswith("two words.nii.gz cannot be a case, rename it")
     assert found["weights"] == {"ct": None} and found["training"] is None
     assert found["notes"][0] == f"{DEFAULT_ROW} has a remark" and "ct has a remark" not in found["notes"]
 

@@ -41,7 +41,7 @@ def test_the_block_says_version_app_studies_cases_models_and_weights(tmp_path):
         "app      /app",
         f"studies  {tmp_path / 'store'}",
         "cases    2: 0 approved, 0 predicted, 1 with a tumor contour",
-        "left out two words.nii.gz cannot be a case id",
+        "left out two words.nii.gz cannot be a case, rename it",
         "models   osln, ct",
         "tagger   none",
         "note     glnet reads tags and there is no tagger: convert the public LesaNet",

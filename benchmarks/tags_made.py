@@ -14,7 +14,7 @@ from osln.phantom.findings.findings import Deposit
 from osln.phantom.patient.plan import plan_patient
 from osln.rows.experiments import CLASSIFIERS
 from osln.rows.tagger_recipe import TaggerRecipe
-from osln.rows.tags import TAG_INDEX, TAG_NAMES
+from osln.rows.tags import TAG_CLASSES, TAG_INDEX, TAG_NAMES
 from osln.simulation.cases import DEMO
 from osln.stage_two.candidate_sets import CandidateSet, load_set
 from osln.stage_two.scoring import CandidateScorer
@@ -104,6 +104,18 @@ def write_true(paths: Mapping[Path, Path]) -> None:
         content = load_set(candidates)
         plan = plan_patient(seed_of(content), PhantomParameters())
         write_array(path, true_tags(content.lesions, [*plan.nodes, *plan.mimics, *plan.spots]))
+
+
+def write_partly_true(paths: Mapping[Path, tuple[Path, Path]], kind: str) -> None:
+    """A tagger's tags with the true ones of one kind in place of its own.
+
+    Args:
+        paths: By the file to write: the files of the tagger's tags and of the true ones.
+        kind: A value of `TAG_CLASSES`.
+    """
+    columns = np.array([TAG_CLASSES[name] == kind for name in TAG_NAMES])
+    for path, (said, true) in paths.items():
+        write_array(path, np.where(columns, np.load(true), np.load(said)))
 
 
 def true_tags(lesions: np.ndarray, deposits: Sequence[Deposit]) -> np.ndarray:

@@ -20,6 +20,7 @@ from benchmarks.tags_made import (
     learn_tagger,
     score,
     write_lesions,
+    write_partly_true,
     write_tags,
     write_true,
 )
@@ -46,6 +47,8 @@ CHUNK = 8
 SECONDS = {"candidates": 3.0, "lesions": 5.0, "tags": 6.0, "epoch": 600.0, "glnet": 150.0}
 """About what one core takes for a patient, a tagger and a training; for the bar alone."""
 TRUE, NONE = "true tags", "no tags"
+PARTLY = {f"true {kind}": kind for kind in ("body part", "type", "attribute")}
+"""The shipped tagger's tags with those of one kind taken from the phantom, by what a line calls them."""
 SIZES = {"stage two": 240, "test": 96, "learned": 140, "judged": 20}
 """Patients that teach and test stage two, phantoms that teach a tagger and judge it."""
 TAUGHT = {
@@ -61,6 +64,9 @@ LINES = {
     ("longer", "working"): "... learned three times as long",
     ("fine", "fine"): "learned and asked on fine voxels",
     ("fine, longer", "fine"): "... three times as long",
+    ("true body part", ""): "the shipped tagger's, with true body parts",
+    ("true type", ""): "... with true types",
+    ("true attribute", ""): "... with true attributes",
     (TRUE, ""): "the phantom's true tags",
     (NONE, ""): "no tags",
 }
@@ -149,9 +155,8 @@ class Experiment:
         name, grid = line
         if name == NONE:
             return ()
-        return tuple(
-            (self._true if name == TRUE else partial(self._tags, grid))(one) for one in self.candidates[split]
-        )
+        made = partial(self._partly, name) if name in PARTLY else partial(self._tags, grid)
+        return tuple((self._true if name == TRUE else made)(one) for one in self.candidates[split])
 
     def tag_paths(self, line: Line, split: str) -> tuple[Path, ...]:
         """The files of these."""
@@ -161,6 +166,8 @@ class Experiment:
         name, grid = line
         if name == TRUE:
             about = [TRUE, *TAGGED]
+        elif name in PARTLY:
+            about = [name, *TAGGED, Tagger.checksum(self.tagger), GRIDS[FIRST[1]]]
         else:
             tagger = self.tagger_path(name)
             about = [Tagger.checksum(tagger) if TAUGHT[name] is None else tagger.name, GRIDS[grid]]
@@ -170,6 +177,15 @@ class Experiment:
         paths = {path: self._tag_path((TRUE, ""), path) for path in candidates.paths}
         name = candidates.name.replace("candidates", TRUE, 1)
         return self._keep(Artifact(name, tuple(paths.values()), (candidates,), partial(write_true, paths)))
+
+    def _partly(self, name: str, candidates: Artifact) -> Artifact:
+        read = {
+            self._tag_path((name, ""), path): (self._tag_path(FIRST, path), self._tag_path((TRUE, ""), path))
+            for path in candidates.paths
+        }
+        needs = (self._tags(FIRST[1], candidates), self._true(candidates))
+        make = partial(write_partly_true, read, PARTLY[name])
+        return self._keep(Artifact(candidates.name.replace("candidates", name, 1), tuple(read), needs, make))
 
     def _tags(self, grid: str, candidates: Artifact) -> Artifact:
         asked = [name for name, on in LINES if on == grid and name in self.taggers]
@@ -202,7 +218,7 @@ class Experiment:
     @cached_property
     def lines(self) -> list[tuple[str, Line]]:
         """Network of stage two, and what it reads."""
-        read = [line for line in LINES if line[0] in (*self.taggers, TRUE)]
+        read = [line for line in LINES if line[0] in (*self.taggers, *PARTLY, TRUE)]
         return [
             *((classifier, line) for classifier in CLASSIFIERS_ASKED for line in read),
             (WITHOUT, (NONE, "")),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from benchmarks import tags, tags_plan
-from benchmarks.tags_made import NEAR_MM, true_tags
+from benchmarks.tags_made import NEAR_MM, true_tags, write_partly_true
 from benchmarks.tags_plan import TAUGHT, Experiment
 from osln.cli.options import SHIPPED, SHIPPED_TAGGER
 from osln.jobs import processes
 from osln.phantom.findings.findings import Deposit
-from osln.rows.tags import TAG_INDEX
+from osln.rows.tags import TAG_CLASSES, TAG_INDEX, TAG_NAMES
 from osln.simulation.cases import StageOne
 
 
@@ -31,6 +31,19 @@ def test_true_tags_are_those_of_the_nearest_finding_by_its_surface():
     assert found.sum() == 3 and found.shape == (4, 171)
     # A slender one reaches as far as its short axis is long.
     assert true_tags(np.array([(9.0, 9.0, 0, 0, 0)]), [deposit((0, 0, 0), 4, 60, "muscle")]).sum() == 0
+
+
+def test_of_partly_true_tags_one_kind_is_true_and_the_rest_the_taggers(tmp_path):
+    said, true, found = (tmp_path / f"{name}.npy" for name in ("said", "true", "found"))
+    np.save(said, np.full((2, len(TAG_NAMES)), 0.5, np.float16))
+    np.save(true, np.eye(2, len(TAG_NAMES), dtype=np.float16))
+    write_partly_true({found: (said, true)}, "attribute")
+
+    kinds = np.array([TAG_CLASSES[name] for name in TAG_NAMES])
+    tags = np.load(found)
+    assert tags.dtype == np.float16 and (kinds == "attribute").any()
+    np.testing.assert_array_equal(tags[:, kinds != "attribute"], 0.5)
+    np.testing.assert_array_equal(tags[:, kinds == "attribute"], np.load(true)[:, kinds == "attribute"])
 
 
 def experiment(work, taggers):
@@ -74,14 +87,16 @@ def test_the_command_compares_taggers_and_a_second_run_makes_nothing(tmp_path, m
     assert tags.main(given) == 0
     told = json.loads((tmp_path / "out" / "tags.json").read_text())
     named = [(one["classifier"], *one["line"]) for one in told["lines"]]
-    read = [("shipped", "working"), ("shipped", "fine"), ("fine", "fine"), ("true tags", "")]
+    read = [("shipped", "working"), ("shipped", "fine"), ("fine", "fine")]
+    read += [(name, "") for name in ("true body part", "true type", "true attribute", "true tags")]
     read_by = [(network, *line) for network in ("tag", "glnet") for line in read]
     assert named == [*read_by, ("local-ct-pet", "no tags", "")]
     assert told["taggers"]["shipped"]["all"] == pytest.approx(0.943, abs=1e-3)
     assert told["nodes"] > 0 and told["lines"][0]["minus"]["mfroc"]["value"] == 0
     assert "| the phantom's true tags |" in (tmp_path / "out" / "tags.md").read_text()
 
-    for name in ("make_cases", "write_lesions", "learn_tagger", "write_tags", "write_true", "score"):
+    making = ("make_cases", "write_lesions", "learn_tagger", "write_tags", "write_true", "write_partly_true")
+    for name in (*making, "score"):
         monkeypatch.setattr(tags_plan, name, made_again)
     assert tags.main(given) == 0
 

@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.archives import unpack
 from benchmarks.experiment import WORK
 from benchmarks.planted_drawing import draw
 from benchmarks.planted_figures import (
@@ -137,8 +137,7 @@ def read_lung1(data: Path) -> RealCt:
             "(docs/real-images.md tells where it comes from)"
         )
     with tempfile.TemporaryDirectory(prefix="osln-planted-") as folder:
-        with tarfile.open(archives[0]) as archive:
-            archive.extractall(folder, filter="data")
+        unpack(archives[0], folder)
         image = next(Path(folder).rglob("image"))
         structures = next(next(Path(folder).rglob("mask_rtstruct")).glob("*.dcm"))
         return survey(*read_ct_and_tumor(image, f"{structures}:{TUMOR}"))

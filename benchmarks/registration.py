@@ -10,7 +10,6 @@ import argparse
 import json
 import platform
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from benchmarks import registration_pairs as pairs
+from benchmarks.archives import unpack
 from benchmarks.registration_report import report
 from osln.imaging.grid import read_volume
 from osln.pictures import save_picture
@@ -145,8 +145,7 @@ def contour_shift_mm(folder: Path) -> float:
 
 def lung_ct(data: Path, unpacked: Path) -> Path:
     """Folder with the DICOM slices of LUNG1-001."""
-    with tarfile.open(next((data / "lung1-001").glob("*.tar.xz"))) as archive:
-        archive.extractall(unpacked, filter="data")
+    unpack(next((data / "lung1-001").glob("*.tar.xz")), unpacked)
     return unpacked / "LUNG1-001" / "image"
 
 

@@ -1,10 +1,9 @@
 """Import of real studies, compared with what others made of them: a planning CT, and a PET/CT pair."""
 
-import tarfile
-
 import numpy as np
 import pytest
 
+from benchmarks.archives import unpack
 from osln.dicom.reading.files import LocalSource, slices_of
 from osln.dicom.reading.volume import read_pet
 from osln.imaging.grid import read_volume
@@ -15,9 +14,7 @@ from small.study import run
 
 @pytest.mark.slow
 def test_planning_ct_of_lung1_with_its_tumor(tmp_path):
-    archive = reference_folder("lung1-001") / "LUNG1-001_dicom_ct_rtstruct.tar.xz"
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path / "in", filter="data")
+    unpack(reference_folder("lung1-001") / "LUNG1-001_dicom_ct_rtstruct.tar.xz", tmp_path / "in")
 
     undecided = run(tmp_path / "in", tmp_path / "store")
     assert undecided.imported == [] and undecided.ambiguous == {"GTV-1": 1}

@@ -1,10 +1,9 @@
 """Export on a real planning CT: its own contours go out and come back, and dciodvfy agrees."""
 
-import tarfile
-
 import numpy as np
 import pytest
 
+from benchmarks.archives import unpack
 from osln.dicom.nodes import Node, NodeSet
 from osln.dicom.reading.rtstruct import read_structures, region_mask
 from osln.dicom.reading.segmentation import read_seg
@@ -19,8 +18,7 @@ pytestmark = pytest.mark.slow
 
 def test_contours_of_a_real_ct_come_back_voxel_by_voxel(reference_data, tmp_path, require):
     (archive,) = (reference_data / "lung1-001").glob("*.tar.xz")
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
+    unpack(archive, tmp_path)
     ct = read_ct_series(tmp_path)
     (drawn,) = tmp_path.rglob("mask_rtstruct/*")
     labels = np.zeros(ct.grid.shape, dtype=np.uint16, order="F")

@@ -1,12 +1,12 @@
 """Planting: only mediastinal fat changes, and everything comes back in the CT's own coordinates."""
 
-import tarfile
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.archives import unpack
 from osln.__main__ import main
 from osln.imaging.grid import Grid, Volume
 from osln.phantom import Phantom
@@ -204,8 +204,7 @@ def test_a_ct_with_hardly_any_fat_is_refused_with_the_number_of_places() -> None
 
 @pytest.mark.slow
 def test_the_command_line_plants_into_a_real_planning_ct_with_its_contour(tmp_path: Path) -> None:
-    with tarfile.open(next(reference_folder("lung1-001").glob("*.tar.xz"))) as archive:
-        archive.extractall(tmp_path / "in", filter="data")
+    unpack(next(reference_folder("lung1-001").glob("*.tar.xz")), tmp_path / "in")
     ct = next((tmp_path / "in").rglob("image"))
     structures = next(next((tmp_path / "in").rglob("mask_rtstruct")).glob("*.dcm"))
     arguments = ["--cases", "1", "--ct", str(ct), "--ct-tumor", f"{structures}:GTV-1", "--no-misregistration"]

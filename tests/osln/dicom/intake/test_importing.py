@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -193,6 +194,17 @@ def test_labels_that_are_there_stay_where_only_the_images_are_gone(tmp_path):
     assert "drawn on other images of this CT" in report.skipped[0]["reason"]
 
 
+def fill_the_disk_at_the_ct(monkeypatch):
+    original = Path.replace
+
+    def replace(self, target):
+        if self.name == "ct.nii.gz":
+            raise OSError(28, "No space left on device")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
 def test_a_write_that_fails_puts_back_what_was_there(tmp_path, monkeypatch):
     folder, store = study(tmp_path / "in"), tmp_path / "store"
     [manifest] = run(folder, store).imported
@@ -200,14 +212,7 @@ def test_a_write_that_fails_puts_back_what_was_there(tmp_path, monkeypatch):
     (store / name).unlink()
     (store / "pet" / name).write_bytes(b"former")
     before = {path: path.read_bytes() for path in store.rglob(f"{manifest['case']}*") if path.is_file()}
-    original = type(store).replace
-
-    def fail_on_the_ct(self, target):
-        if self.name == "ct.nii.gz":
-            raise OSError(28, "No space left on device")
-        return original(self, target)
-
-    monkeypatch.setattr(type(store), "replace", fail_on_the_ct)
+    fill_the_disk_at_the_ct(monkeypatch)
     run(folder, store)
     monkeypatch.undo()
 
@@ -216,14 +221,7 @@ def test_a_write_that_fails_puts_back_what_was_there(tmp_path, monkeypatch):
 
 def test_interrupted_writing_leaves_no_case_and_is_made_good(tmp_path, monkeypatch):
     folder, store = study(tmp_path / "in"), tmp_path / "store"
-    original = type(store).replace
-
-    def fail_on_the_ct(self, target):
-        if self.name == "ct.nii.gz":
-            raise OSError(28, "No space left on device")
-        return original(self, target)
-
-    monkeypatch.setattr(type(store), "replace", fail_on_the_ct)
+    fill_the_disk_at_the_ct(monkeypatch)
     report = run(folder, store)
     monkeypatch.undo()
 

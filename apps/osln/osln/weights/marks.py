@@ -1,5 +1,6 @@
 """What a comparison found against weights in use: that stage one alone finds more than they do."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,12 @@ if TYPE_CHECKING:
     from osln.weights.model_store import Version
 
 
-class Marks(Measurements):
+class Marks(Measurements, ABC):
     """Marks of a store of weights: kept as operating points are, with the checksums they were found with."""
 
+    @abstractmethod
     def published(self, network: str) -> "Version | None":
-        """The version in use; of `ModelStore`."""
-        raise NotImplementedError
+        """The version in use, None without any."""
 
     def worse_than_none(self, network: str) -> str | None:
         """Why the version in use of a network is worse than stage one alone; None if it is not.

@@ -1,15 +1,17 @@
 """What the patients that a network learns from are worth, on phantoms and on nodes planted into a real CT.
 
-One network of stage one (demo preset) learns from patients of each kind, equally many, by equally many steps.
+One network of stage one learns from patients of each kind, equally many, by equally many steps.
 Each is asked about the same default phantoms and about the same patients planted into LUNG1-001, which no
 network learns from. Its threshold is that for precision .10 on the same default validation phantoms. All
 planted patients share one CT, and their PET is synthetic: the figures compare kinds, they are none of
-patients. With --seeds each network learns several times, and their mean (of the log odds) is asked too. What
-was made is kept in --work, and a stopped run goes on.
+patients. With --seeds each network learns several times, and their mean (of the log odds) is asked too. As a
+control, the kind CT-of-the-test learns from patients planted into LUNG1-001 itself by other seeds: how far a
+network comes that knows the anatomy. What was made is kept in --work, and a stopped run goes on.
 
     ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
     ./benchmarks/run training_patients --data FOLDER --kinds default mixed --steps 2400
     ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz --also CT-B.nii.gz --seeds 2
+    ./benchmarks/run training_patients --data FOLDER --kinds CT-of-the-test --train 240 --steps 3200
 """
 
 import argparse
@@ -28,6 +30,7 @@ from benchmarks.planted import FIRST_SEED, as_study, ct_key, read_lung1
 from osln.cli.engines import cores
 from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
 from osln.imaging.column_file import load_column, save_column
+from osln.imaging.grid import write_volume
 from osln.imaging.lung_column import LungColumn, compact, prepare, zone_of
 from osln.jobs.processes import Processes
 from osln.metrics.bootstrap import resamples
@@ -45,13 +48,14 @@ from osln.stage_one.learned_fusion import log_odds
 from osln.stage_one.validation import inside_zone
 from osln.weights.checkpoint import Checkpoint
 
-DEMO = PRESETS["demo"]
 PRECISION = "0.10"
 """Operating point of the candidates: enough of them for 16 false ones per patient."""
 DRAWS = 300
 PHANTOM_KINDS = ("default", "realistic", "mixed")
 WITH_REAL = "mixed-and-real-CTs"
 WITH_MORE = "mixed-and-more-real-CTs"
+OWN = "CT-of-the-test"
+"""A control: it has learned the very anatomy that it is asked about."""
 PLANTED = "planted into LUNG1-001"
 
 
@@ -75,20 +79,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--kinds",
         nargs="+",
-        choices=(*PHANTOM_KINDS, WITH_REAL, WITH_MORE),
+        choices=(*PHANTOM_KINDS, WITH_REAL, WITH_MORE, OWN),
         metavar="KIND",
-        help="of patients to learn from (default: all, the last two with --background and --also)",
+        help="of patients to learn from: %(choices)s (default: all but the control, two with "
+        "--background and --also alone)",
     )
     parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
+    parser.add_argument("--preset", choices=PRESETS, default="demo", help="(%(default)s)")
     parser.add_argument("--train", type=int, default=120, help="patients to learn from (%(default)s)")
     parser.add_argument("--validation", type=int, default=30, help="to set the threshold by (%(default)s)")
     parser.add_argument("--test", type=int, default=48, help="test phantoms (%(default)s)")
     parser.add_argument("--planted", type=int, default=30, help="test patients planted (%(default)s)")
-    parser.add_argument("--steps", type=int, default=DEMO.iterations, help="(%(default)s)")
+    parser.add_argument("--steps", type=int, help="(default: the preset's)")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each kind (%(default)s)")
     parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
+    options.steps = options.steps or PRESETS[options.preset].iterations
     for kind, given, option in (
         (WITH_REAL, options.background, "--background"),
         (WITH_MORE, options.also, "--also"),
@@ -108,10 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         several = [one for name, one in learned.items() if name.rpartition(" ")[0] == kind]
         if len(several) > 1:
             asked[f"{kind}, mean of {len(several)}"] = several
-    cohort = PhantomCohort(options.work, DEMO, sizes=sizes_of(options))
+    preset = PRESETS[options.preset]
+    cohort = PhantomCohort(options.work, preset, sizes=sizes_of(options))
     tests = {
         "default phantoms": [cohort.column(case) for case in cohort.cases("test")],
-        PLANTED: list(planted(options.data, options.work, DEMO, options.planted)),
+        PLANTED: list(planted(options.data, options.work, preset, options.planted)),
     }
     watched = [cohort.column(case) for case in cohort.cases("validation")]
     networks = {name: (one, threshold(one, watched)) for name, one in asked.items()}
@@ -127,8 +135,9 @@ def sizes_of(options: argparse.Namespace) -> dict[str, int]:
 
 def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTraining]:
     """By kind of patients and seed."""
+    preset = PRESETS[options.preset]
     cohorts = {
-        kind: PhantomCohort(options.work, DEMO, KINDS[kind], sizes_of(options)) for kind in PHANTOM_KINDS
+        kind: PhantomCohort(options.work, preset, KINDS[kind], sizes_of(options)) for kind in PHANTOM_KINDS
     }
     if options.background:
         real = tuple(Background(path.absolute()) for path in options.background)
@@ -136,12 +145,25 @@ def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTrain
     if options.also:
         more = tuple(Background(path.absolute()) for path in (*options.background, *options.also))
         cohorts[WITH_MORE] = replace(cohorts["mixed"], backgrounds=more)
+    if OWN in (options.kinds or ()):
+        itself = (Background(ct_of_the_test(options.data, options.work)),)
+        cohorts[OWN] = replace(cohorts["default"], backgrounds=itself, planted_every=1)
     return {
-        (kind, seed): KeptTraining(cohort, DEMO, options.network, options.steps, seed)
+        (kind, seed): KeptTraining(cohort, preset, options.network, options.steps, seed)
         for kind, cohort in cohorts.items()
         if kind in (options.kinds or cohorts)
         for seed in range(options.seeds)
     }
+
+
+def ct_of_the_test(data: Path, work: Path) -> Path:
+    """The CT of LUNG1-001 as an image file in the folder that keeps what was made."""
+    path = work / "lung1-001.nii.gz"
+    if not path.is_file():
+        work.mkdir(parents=True, exist_ok=True)
+        ct = read_lung1(data).ct
+        write_volume(path, ct.array, ct.grid)
+    return path
 
 
 def planted(data: Path, work: Path, preset: Preset, count: int) -> Iterator[LungColumn]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.training_patients import (
+    OWN,
     PHANTOM_KINDS,
     WITH_MORE,
     WITH_REAL,
@@ -13,6 +14,7 @@ from benchmarks.training_patients import (
     sizes_of,
     trainings_of,
 )
+from osln.cohorts.phantoms import Background
 from osln.stage_one.inference import Predictor
 from small.store import untrained
 
@@ -61,6 +63,17 @@ def test_further_real_cts_are_a_kind_of_their_own(tmp_path):
     assert [one.path.name for one in more.backgrounds] == ["liver.nii.gz", "chest.nii.gz"]
 
 
+def test_as_a_control_all_patients_are_planted_into_the_ct_of_the_test(tmp_path):
+    (tmp_path / "lung1-001.nii.gz").write_bytes(b"the CT")
+    trainings = trainings_of(_options(tmp_path, kinds=["default", OWN]))
+    plain, own = trainings["default", 0].cohort, trainings[OWN, 0].cohort
+    assert [own.background(seed) for seed in (100_000, 100_001)] == [
+        Background(tmp_path / "lung1-001.nii.gz")
+    ] * 2
+    assert all(plain.path(case) != own.path(case) for case in own.cases("train"))
+    assert all(plain.path(case) == own.path(case) for case in own.cases("validation"))
+
+
 def test_trainings_are_asked_together_by_the_mean_of_their_log_odds(monkeypatch):
     said = iter([0.5, 0.9, 0.9])
     monkeypatch.setattr(
@@ -74,7 +87,9 @@ def test_trainings_are_asked_together_by_the_mean_of_their_log_odds(monkeypatch)
 
 
 def _options(folder, *, train=8, steps=7, seeds=1, background=(), also=(), kinds=None):
-    options = Namespace(work=folder, network="ef", train=train, validation=2, test=2)
+    options = Namespace(
+        work=folder, data=None, preset="demo", network="ef", train=train, validation=2, test=2
+    )
     vars(options).update(steps=steps, seeds=seeds, background=background, also=also, kinds=kinds)
     assert sizes_of(options) == {"train": train, "validation": 2, "test": 2}
     return options

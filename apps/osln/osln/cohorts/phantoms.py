@@ -44,7 +44,7 @@ KINDS: Mapping[str, tuple[PhantomParameters, ...]] = {
 PLANTED_SPLITS = ("train", "stage two")
 """Splits of which some patients are planted into real CTs, where such are given; no figure is of these."""
 PLANTED_EVERY = 4
-"""Of these splits, each so-manieth patient is."""
+"""Of these splits, each so-manieth patient is, unless said."""
 Spacing = tuple[float, float, float]
 SECONDS = 1.5
 """One core for one phantom of the demo preset's grid."""
@@ -177,9 +177,10 @@ class PhantomCohort:
         preset: Gives the working grid.
         kinds: The phantom's numbers; of several, patients take turns by their seeds.
         sizes: Number of patients of each split.
-        backgrounds: Real CTs by turns for each fourth patient of `PLANTED_SPLITS`.
+        backgrounds: Real CTs by turns for some patients of `PLANTED_SPLITS`.
         ct_spacing_mm: Voxels of the CT that the tagger looks at, as a scanner would give it; the column's
             own if omitted. It is made whenever it is asked for.
+        planted_every: Of `PLANTED_SPLITS`, each so-manieth patient is planted.
 
     Raises:
         ValueError: There is no kind.
@@ -191,6 +192,7 @@ class PhantomCohort:
     sizes: Mapping[str, int] = field(default_factory=dict)
     backgrounds: tuple[Background, ...] = ()
     ct_spacing_mm: Spacing | None = None
+    planted_every: int = PLANTED_EVERY
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -223,7 +225,7 @@ class PhantomCohort:
 
     def background(self, seed: int) -> Background | None:
         """The real CT that the patient of a seed is planted into; None for a phantom."""
-        turn, rest = divmod(seed, PLANTED_EVERY)
+        turn, rest = divmod(seed, self.planted_every)
         if not self.backgrounds or rest or _split_of(seed) not in PLANTED_SPLITS:
             return None
         return self.backgrounds[turn % len(self.backgrounds)]

@@ -129,7 +129,10 @@ def _training(found: dict[str, Any]) -> list[list[str]]:
     blocks = []
     if "learned" in found:
         made = f"{found['phantom_seconds']:.0f} s"
-        words = f"Learned from {found['learned']} phantoms, judged on others; making them all took {made}."
+        words = (
+            f"Learned from {found['learned']} phantoms, default and realistic by turns, judged on others; "
+            f"making them all took {made}."
+        )
         blocks.append([words])
     if found.get("trained"):
         rows = (

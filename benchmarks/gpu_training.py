@@ -1,4 +1,8 @@
-"""The part of `gpu.py` that trains the `standard` preset on phantoms within the minutes that are left."""
+"""The part of `gpu.py` that trains the `standard` preset on randomized phantoms within what time is left.
+
+The patients are of the kinds that the shipped weights have learned from: default and realistic ones by turns,
+whose noise, contrast, texture, scanner and look-alikes are drawn for each (docs/phantom-realism.md).
+"""
 
 import os
 import tempfile
@@ -10,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu_part import MODEL, Part
-from osln.cohorts.phantoms import PhantomCohort, split_seeds
+from osln.cohorts.phantoms import KINDS, PhantomCohort, split_seeds
 from osln.imaging.lung_column import LungColumn
 from osln.metrics.definitions import Counts, operating_thresholds, stage_one
 from osln.metrics.sweep import Sweep, sweep
@@ -44,8 +48,7 @@ def training(part: Part) -> None:
     whole = part.left
     sizes = {"train": 3, "test": 1} if part.toy else PHANTOMS
     with tempfile.TemporaryDirectory(prefix="osln-gpu-") as folder:
-        presets = PRESETS["standard"], PRESETS[DEFAULT_PRESET]
-        standard, usual = (PhantomCohort(Path(folder), preset) for preset in presets)
+        standard, usual = cohorts(Path(folder))
         seeds = {split: split_seeds(split, size) for split, size in sizes.items()}
         # Parted alike where the time ends before all are made.
         order = [
@@ -74,6 +77,15 @@ def training(part: Part) -> None:
         store = ModelStore(MODEL)
         shipped = {name: store.load(name) for name in NAMES}
         part.tell(shipped=judge(shipped, columns["shipped"], part.device, 0.8 * part.left)[0])
+
+
+def cohorts(folder: Path) -> tuple[PhantomCohort, PhantomCohort]:
+    """The same patients for the networks that learn here and for the shipped ones, each on their grid."""
+    learning, shipped = (
+        PhantomCohort(folder, preset, KINDS["mixed"])
+        for preset in (PRESETS["standard"], PRESETS[DEFAULT_PRESET])
+    )
+    return learning, shipped
 
 
 def _is_there(cohort: PhantomCohort, seed: int) -> bool:

@@ -11,6 +11,9 @@ import pytest
 from benchmarks import gpu
 from benchmarks.gpu_part import MODULES
 from benchmarks.gpu_table import TITLES, markdown
+from benchmarks.gpu_training import cohorts
+from osln.cohorts.phantoms import KINDS
+from osln.phantom import RealisticParameters
 from osln.rows.presets import DEFAULT_PRESET
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,6 +166,13 @@ def test_the_table_has_as_many_cells_in_every_row():
         found
     )
     assert "| ct-distal | 10 of 20 | 3 | 1.500; 0.750 |" in markdown(found)
+
+
+def test_it_learns_from_the_kinds_of_phantoms_that_the_shipped_weights_have_learned_from(tmp_path):
+    learning, shipped = cohorts(tmp_path)
+    assert (learning.preset.name, shipped.preset.name) == ("standard", DEFAULT_PRESET)
+    assert learning.kinds == shipped.kinds == KINDS["mixed"]
+    assert any(isinstance(one, RealisticParameters) for one in learning.kinds)
 
 
 @pytest.mark.slow

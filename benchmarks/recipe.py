@@ -31,7 +31,7 @@ from osln.rows.presets import PRESETS, Preset
 from osln.stage_one.validation import sweeps
 from osln.weights.checkpoint import Checkpoint
 
-DEMO, PAPER = PRESETS["demo"], PRESETS["paper"]
+DEMO, PAPER, FAST = PRESETS["demo"], PRESETS["paper"], PRESETS["paper-fast"]
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,20 @@ class Recipe:
 
     Attributes:
         words: What differs.
-        taken: Fields of the preset `paper` that replace those of `demo`.
+        taken: Fields of another preset that replace those of `demo`.
         long: It has as many steps as the run is asked for; otherwise demo's own number.
+        of: That preset.
     """
 
     words: str
     taken: tuple[str, ...]
     long: bool = True
+    of: Preset = PAPER
 
     @property
     def preset(self) -> Preset:
-        """The demo preset with these numbers of the paper's."""
-        return replace(DEMO, **{name: getattr(PAPER, name) for name in self.taken})
+        """The demo preset with these numbers of the other one."""
+        return replace(DEMO, **{name: getattr(self.of, name) for name in self.taken})
 
 
 _ALL = ("learning_rate", "betas", "weight_decay", "positive_weight", "output_bias")
@@ -59,6 +61,9 @@ RECIPES = {
     "demo": Recipe("demo", (), long=False),
     "demo-long": Recipe("demo, as many steps as the paper's", ()),
     "paper": Recipe("paper", _ALL),
+    "paper-fast": Recipe(
+        f"paper-fast: rate {FAST.learning_rate:g}, last bias starts at {FAST.output_bias:g}", _ALL, of=FAST
+    ),
     **{
         f"paper-but-{name.replace('_', '-')}": Recipe(
             f"paper, but {words}", tuple(other for other in _ALL if other != name)

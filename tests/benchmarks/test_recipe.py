@@ -1,5 +1,7 @@
 """The experiment on the paper's recipe: what is trained, what is kept, what is said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,11 @@ def test_the_papers_recipe_on_the_demo_networks():
         DEMO.batch,
     )
     assert RECIPES["demo"].preset == RECIPES["demo-long"].preset == DEMO
+
+
+def test_the_fast_one_is_the_papers_but_for_rate_and_last_bias():
+    paper, fast = RECIPES["paper"].preset, RECIPES["paper-fast"].preset
+    assert fast == replace(paper, learning_rate=0.001, output_bias=-4.0)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("paper-but-")])

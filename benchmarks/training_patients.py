@@ -12,6 +12,7 @@ network comes that knows the anatomy. What was made is kept in --work, and a sto
     ./benchmarks/run training_patients --data FOLDER --kinds default mixed --steps 2400
     ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz --also CT-B.nii.gz --seeds 2
     ./benchmarks/run training_patients --data FOLDER --kinds CT-of-the-test --train 240 --steps 3200
+    ./benchmarks/run training_patients --data FOLDER --background CT-A.nii.gz --prefilter
 """
 
 import argparse
@@ -86,6 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--network", choices=SEGMENTERS, default="ef", help="(%(default)s)")
     parser.add_argument("--preset", choices=PRESETS, default="demo", help="(%(default)s)")
+    parser.add_argument(
+        "--prefilter", action="store_true", help="blur images before they come onto larger voxels, everywhere"
+    )
     parser.add_argument("--train", type=int, default=120, help="patients to learn from (%(default)s)")
     parser.add_argument("--validation", type=int, default=30, help="to set the threshold by (%(default)s)")
     parser.add_argument("--test", type=int, default=48, help="test phantoms (%(default)s)")
@@ -95,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
-    options.steps = options.steps or PRESETS[options.preset].iterations
+    preset = preset_of(options)
+    options.steps = options.steps or preset.iterations
     for kind, given, option in (
         (WITH_REAL, options.background, "--background"),
         (WITH_MORE, options.also, "--also"),
@@ -115,7 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         several = [one for name, one in learned.items() if name.rpartition(" ")[0] == kind]
         if len(several) > 1:
             asked[f"{kind}, mean of {len(several)}"] = several
-    preset = PRESETS[options.preset]
     cohort = PhantomCohort(options.work, preset, sizes=sizes_of(options))
     tests = {
         "default phantoms": [cohort.column(case) for case in cohort.cases("test")],
@@ -128,6 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
+def preset_of(options: argparse.Namespace) -> Preset:
+    """Size and recipe of every network, and whether patients are prepared with the filter."""
+    return replace(PRESETS[options.preset], prefilter=options.prefilter)
+
+
 def sizes_of(options: argparse.Namespace) -> dict[str, int]:
     """Patients of each split."""
     return {"train": options.train, "validation": options.validation, "test": options.test}
@@ -135,7 +144,7 @@ def sizes_of(options: argparse.Namespace) -> dict[str, int]:
 
 def trainings_of(options: argparse.Namespace) -> dict[tuple[str, int], KeptTraining]:
     """By kind of patients and seed."""
-    preset = PRESETS[options.preset]
+    preset = preset_of(options)
     cohorts = {
         kind: PhantomCohort(options.work, preset, KINDS[kind], sizes_of(options)) for kind in PHANTOM_KINDS
     }

@@ -46,6 +46,15 @@ def test_a_network_is_kept_by_its_patients_and_its_recipe(tmp_path):
     assert len({one.path for one in (first, fewer, longer)}) == 3
 
 
+def test_with_the_filter_networks_and_patients_are_kept_apart_from_those_without(tmp_path):
+    options = _options(tmp_path)
+    plain = trainings_of(options)["default", 0]
+    options.prefilter = True
+    filtered = trainings_of(options)["default", 0]
+    assert filtered.preset.prefilter and not plain.preset.prefilter
+    assert filtered.cohort.folders != plain.cohort.folders and filtered.path != plain.path
+
+
 def test_only_the_kinds_asked_for_are_learned_from(tmp_path):
     ct = tmp_path / "ct.nii.gz"
     ct.write_bytes(b"one CT")
@@ -88,7 +97,14 @@ def test_trainings_are_asked_together_by_the_mean_of_their_log_odds(monkeypatch)
 
 def _options(folder, *, train=8, steps=7, seeds=1, background=(), also=(), kinds=None):
     options = Namespace(
-        work=folder, data=None, preset="demo", network="ef", train=train, validation=2, test=2
+        work=folder,
+        data=None,
+        preset="demo",
+        prefilter=False,
+        network="ef",
+        train=train,
+        validation=2,
+        test=2,
     )
     vars(options).update(steps=steps, seeds=seeds, background=background, also=also, kinds=kinds)
     assert sizes_of(options) == {"train": train, "validation": 2, "test": 2}

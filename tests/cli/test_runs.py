@@ -3,12 +3,15 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from osln.__main__ import main
+from osln.__main__ import command_line, main
 from osln.cli import findings
 from osln.cli.options import MODELS, SAMPLES
+from osln.cli.tables import preset_of
+from osln.rows.presets import PRESETS
 from small import export as small_export
 from small.export import store as store
 
@@ -51,6 +54,16 @@ def test_register_never_writes_over_the_pet_that_it_reads(tmp_path, capsys):
     assert main(["register", *images, "--out", str(tmp_path)]) == 1
     assert "pet.nii.gz is read and would be written over" in capsys.readouterr().err
     assert (tmp_path / "pet.nii.gz").read_bytes() == before
+
+
+def test_tables_take_the_preset_with_what_is_asked_for_besides():
+    def chosen(*given):
+        return preset_of(command_line().parse_args(["tables", "--table", "1b", "--phantoms", *given]))
+
+    assert chosen() == PRESETS["demo"]
+    changed = chosen("--preset", "wide", "--iterations", "7", "--epochs", "2", "--prefilter")
+    second = replace(PRESETS["wide"].stage_two, epochs=2)
+    assert changed == replace(PRESETS["wide"], iterations=7, prefilter=True, stage_two=second)
 
 
 def test_serve_hands_everything_over(capfd):

@@ -99,6 +99,11 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--iterations", type=positive, help="training steps of a network (default: the preset's)"
     )
+    parser.add_argument(
+        "--prefilter",
+        action="store_true",
+        help="blur CT and PET before they come onto larger voxels, in training and for good (docs/method.md)",
+    )
     parser.add_argument("--detector-iterations", type=positive, help="the same of an end-to-end detector")
     parser.add_argument("--epochs", type=positive, help="passes of a classifier (default: the preset's)")
     parser.add_argument(
@@ -141,6 +146,18 @@ def cohort_sizes(text: str) -> CohortSizes:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def preset_of(options: argparse.Namespace) -> "Preset":
+    """Size and recipe, with what was asked for besides."""
+    preset = PRESETS[options.preset]
+    second = replace(preset.stage_two, epochs=options.epochs or preset.stage_two.epochs)
+    return replace(
+        preset,
+        iterations=options.iterations or preset.iterations,
+        prefilter=options.prefilter,
+        stage_two=second,
+    )
+
+
 def make_folder(folder: Path) -> None:
     """Made before anything is computed.
 
@@ -161,11 +178,7 @@ def run(options: argparse.Namespace) -> int:
 
     began = time.monotonic()
     make_absolute(options)
-    preset = PRESETS[options.preset]
-    if options.iterations is not None:
-        preset = replace(preset, iterations=options.iterations)
-    if options.epochs is not None:
-        preset = replace(preset, stage_two=replace(preset.stage_two, epochs=options.epochs))
+    preset = preset_of(options)
     if not options.tagger.is_file():
         raise ValueError(f"no tagger at {options.tagger}: make one with ./scripts/osln train-tagger")
     sizes = options.phantoms or COHORT_SIZES[options.preset]

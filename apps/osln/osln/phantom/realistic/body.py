@@ -13,13 +13,11 @@ from osln.phantom.body.background import ShapeBackground
 from osln.phantom.body.shapes import Shape, capsule, ellipsoid, stack, tube
 from osln.phantom.realistic.look import Look
 from osln.phantom.realistic.parameters import RealisticParameters
+from osln.phantom.realistic.ranges import ADDED, STOOL_HU, Box
 
 _CARTILAGE_HU = 90.0
 _HEART_HU = (41.0, organs.HEART_MUSCLE_HU)
 _METAL_HU = 2600.0
-_STOOL_HU = -60.0
-# Corners of the box before the great vessels that holds the middle of every loop of bowel.
-_BOWEL_MM = np.array([[-98.0, 22.0, -18.0], [72.0, 64.0, 36.0]])
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,10 @@ def realistic_anatomy(
     lungs = _of(anatomy.lungs(rng), "blood")
     abdomen = organs.abdomen(rng)
     spine = anatomy.spine()
-    crura = _of(anatomy.deep_muscles(more.uniform(*ranges.crus_thickness), more.uniform(0.6, 2.0)), "muscle")
+    crura = _of(
+        anatomy.deep_muscles(more.uniform(*ranges.crus_thickness), more.uniform(*ADDED.crus_rough_mm)),
+        "muscle",
+    )
     heart = organs.heart(rng)
     neck = organs.neck(rng)
     great = _of(vessels.great_vessels(rng), "blood")
@@ -70,6 +71,11 @@ def realistic_anatomy(
 def _of(shapes: Iterable[Shape], tissue: str) -> list[Shape]:
     """Soft shapes made of a tissue, unless they are of another already; fat, bone and air stay."""
     return [s.of(tissue) if not s.tissue and 25.0 < s.hu < 70.0 else s for s in shapes]
+
+
+def _within(rng: np.random.Generator, box: Box) -> np.ndarray:
+    """A point drawn evenly from a box, or three lengths from their ranges."""
+    return np.array([rng.uniform(*side) for side in box])
 
 
 def _table_and_arms(look: Look) -> list[Shape]:
@@ -100,7 +106,7 @@ def _shoulder_muscles(rng: np.random.Generator, ranges: RealisticParameters) -> 
             ((88, -20, 262), (24, 10, 12)),
         ):  # fmt: skip
             size = rng.uniform(*ranges.shoulder_muscles)
-            at = np.multiply(center, (side, 1, 1)) + rng.normal(0, 4, 3)
+            at = np.multiply(center, (side, 1, 1)) + rng.normal(0, ADDED.shoulder_shift_mm, 3)
             shapes.append(ellipsoid(at, size * np.array(radii), MUSCLE_HU, MUSCLE_SUV, rough_mm=1.5))
     return shapes
 
@@ -114,13 +120,13 @@ def _thymus(rng: np.random.Generator, ranges: RealisticParameters) -> list[Shape
     """Two lobes before the great vessels, between fat and soft tissue."""
     if rng.random() >= ranges.thymus_share:
         return []
-    hu, suv = rng.uniform(-70, 30), rng.uniform(0.8, 1.8)
+    hu, suv = rng.uniform(*ADDED.thymus_hu), rng.uniform(*ADDED.thymus_suv)
     shapes = []
     for side in (1, -1):
-        center = np.array([side * rng.uniform(6, 12), rng.uniform(44, 52), rng.uniform(195, 215)])
-        tilt = side * rng.uniform(0.1, 0.5)
+        center = _within(rng, ADDED.thymus_mm) * (side, 1, 1)
+        tilt = side * rng.uniform(*ADDED.thymus_tilt)
         axes = np.array([[np.cos(tilt), np.sin(tilt), 0], [-np.sin(tilt), np.cos(tilt), 0], [0, 0, 1.0]])
-        radii = (rng.uniform(5, 11), rng.uniform(3, 6), rng.uniform(14, 26))
+        radii = _within(rng, ADDED.thymus_radii_mm)
         shapes.append(ellipsoid(center, radii, hu, suv, axes=axes, rough_mm=1.2))
     return shapes
 
@@ -129,10 +135,11 @@ def _liver_vessels(rng: np.random.Generator, ranges: RealisticParameters) -> lis
     """Branches from the porta and from the vena cava into the liver."""
     shapes: list[Shape] = []
     for _ in range(int(rng.uniform(*ranges.liver_vessels))):
-        root = np.array([(34, 10, 56), (26, -4, 96)][int(rng.integers(2))]) + rng.normal(0, 4, 3)
-        tip = np.array([rng.uniform(45, 105), rng.uniform(-45, 50), rng.uniform(15, 105)])
-        middle = 0.5 * (root + tip) + rng.normal(0, 8, 3)
-        radius = rng.uniform(1.6, 4.0)
+        place = np.array([(34, 10, 56), (26, -4, 96)][int(rng.integers(2))])
+        root = place + rng.normal(0, ADDED.liver_root_mm, 3)
+        tip = _within(rng, ADDED.liver_tip_mm)
+        middle = 0.5 * (root + tip) + rng.normal(0, ADDED.liver_bend_mm, 3)
+        radius = rng.uniform(*ADDED.liver_vessel_radius_mm)
         shapes += tube([root, middle, tip], [radius, 0.75 * radius, 0.6], 40.0, 1.6)
     return [s.of("blood") for s in shapes]
 
@@ -140,21 +147,23 @@ def _liver_vessels(rng: np.random.Generator, ranges: RealisticParameters) -> lis
 def _bowel(rng: np.random.Generator, ranges: RealisticParameters) -> list[Shape]:
     """Winding loops: wall, then fluid, stool, contrast medium or gas."""
     shapes: list[Shape] = []
+    corners = np.transpose(ADDED.loop_mm)
     for _ in range(int(rng.uniform(*ranges.bowel_loops))):
-        at = rng.uniform(*_BOWEL_MM)
+        at = _within(rng, ADDED.loop_mm)
         way = rng.standard_normal(3) * (1.0, 0.6, 0.5)
         course = [at]
-        for _ in range(int(rng.integers(2, 6))):
+        for _ in range(int(rng.integers(*ADDED.loop_pieces))):
             way = way + 0.8 * rng.standard_normal(3) * (1.0, 0.6, 0.5)
             following = course[-1] + 13.0 * way / np.linalg.norm(way)
-            course.append(np.clip(following, *_BOWEL_MM))
-        radius = rng.uniform(7.0, 17.0)
-        widths = radius * rng.uniform(0.8, 1.15, len(course))
-        suv = rng.uniform(0.9, 2.6)
+            course.append(np.clip(following, *corners))
+        radius = rng.uniform(*ADDED.loop_radius_mm)
+        widths = radius * rng.uniform(*ADDED.loop_width, len(course))
+        suv = rng.uniform(*ADDED.loop_suv)
         shapes += [s.of("gut") for s in tube(course, widths, 36.0, suv, rough_mm=1.2)]
-        lumen = (14.0, 5.0, _STOOL_HU, 220.0, -880.0)[int(rng.choice(5, p=(0.3, 0.2, 0.15, 0.05, 0.3)))]
-        inner = tube(course, np.maximum(widths - rng.uniform(2.0, 5.0), 1.5), lumen, 0.8, rough_mm=1.2)
-        shapes += [s.of("stool") for s in inner] if lumen == _STOOL_HU else inner
+        lumen = ADDED.lumen_hu[int(rng.choice(len(ADDED.lumen_hu), p=ADDED.lumen_share))]
+        inside = np.maximum(widths - rng.uniform(*ADDED.loop_wall_mm), 1.5)
+        inner = tube(course, inside, lumen, 0.8, rough_mm=1.2)
+        shapes += [s.of("stool") for s in inner] if lumen == STOOL_HU else inner
     return shapes
 
 
@@ -164,10 +173,11 @@ def _plaques(rng: np.random.Generator, ranges: RealisticParameters) -> list[Shap
     z = [row[2] for row in wall][::-1]
     shapes = []
     for _ in range(int(rng.uniform(*ranges.plaques))):
-        height, turn = rng.uniform(-10, 214), rng.uniform(0, 2 * np.pi)
+        height, turn = rng.uniform(*ADDED.plaque_z_mm), rng.uniform(0, 2 * np.pi)
         x, y, r = (float(np.interp(height, z, [row[i] for row in wall][::-1])) for i in (0, 1, 3))
         center = (x + r * np.cos(turn), y + r * np.sin(turn), height)
-        shapes.append(ellipsoid(center, rng.uniform(0.8, 2.6, 3), rng.uniform(250, 800), 1.5))
+        radii = rng.uniform(*ADDED.plaque_radius_mm, 3)
+        shapes.append(ellipsoid(center, radii, rng.uniform(*ADDED.plaque_hu), 1.5))
     return shapes
 
 
@@ -176,10 +186,10 @@ def _lines(rng: np.random.Generator, ranges: RealisticParameters, look: Look) ->
     shapes: list[Shape] = []
     if rng.random() < ranges.catheter_share:
         course = [(72, 72, 236), (60, 30, 262), (34, 24, 258), (25, 22, 236), (24, 21, 186)]
-        shapes += tube(course, 1.1, rng.uniform(250, 700), 1.5)
+        shapes += tube(course, 1.1, rng.uniform(*ADDED.catheter_hu), 1.5)
     if rng.random() < ranges.feeding_tube_share:
         course = list(organs.esophagus_at(np.arange(330.0, 80.0, -12.0)))
-        hu = rng.uniform(120, 500)
+        hu = rng.uniform(*ADDED.feeding_tube_hu)
         shapes += tube(course, 2.2, hu, 0.8) + tube(course, 1.2, -600.0, 0.8)
     if look.metal_mm is not None:
         radii = (10.0, 5.0, 10.0) if look.metal_mm[1] > 60 else (1.5, 1.5, 3.0)
@@ -192,13 +202,13 @@ def _small_vessels(rng: np.random.Generator, ranges: RealisticParameters) -> lis
     shapes: list[Shape] = []
     bends: list[np.ndarray] = []
     for _ in range(int(rng.uniform(*ranges.small_vessels))):
-        if bends and rng.random() < 0.5:
+        if bends and rng.random() < ADDED.branch_share:
             at = bends[int(rng.integers(len(bends)))]
         else:
-            at = np.array([rng.uniform(-100, 100), rng.uniform(-70, 75), rng.uniform(0, 312)])
+            at = _within(rng, ADDED.small_vessel_mm)
         way = rng.standard_normal(3)
-        radius = rng.uniform(0.6, 1.8)
-        for _ in range(int(rng.integers(2, 7))):
+        radius = rng.uniform(*ADDED.small_vessel_radius_mm)
+        for _ in range(int(rng.integers(*ADDED.small_vessel_pieces))):
             way = way / np.linalg.norm(way) + 0.5 * rng.standard_normal(3)
             end = at + 9.0 * way / np.linalg.norm(way)
             shapes.append(replace(capsule(at, end, radius, 0.9 * radius, 40.0, 1.4), tissue="blood"))

@@ -14,6 +14,7 @@ from osln.phantom.patient.fields import random_field
 from osln.phantom.realistic.body import RealisticBackground
 from osln.phantom.realistic.look import Look
 from osln.phantom.realistic.parameters import RealisticParameters
+from osln.phantom.realistic.ranges import ADDED
 from osln.phantom.realistic.tissue import FAT, LUNG, add_texture, tissue_map
 
 PADDING_HU = -1024.0
@@ -144,7 +145,7 @@ def metal_streaks(
     dx, dy, dz = (points_mm[d] - metal_mm[d] for d in range(3))
     angle = np.arctan2(dy, dx)
     rays = np.zeros(dx.shape, np.float32)
-    orders = rng.integers(2, 24, 8)
+    orders = rng.integers(*ADDED.streak_orders, ADDED.streak_waves)
     for order, phase in zip(orders, rng.uniform(0, 2 * np.pi, len(orders)), strict=True):
         rays += 0.5 * np.cos(order * angle + phase)
     fade = 20.0 / (10.0 + np.hypot(dx, dy)) * np.exp(-0.5 * (dz / _METAL_REACH_MM) ** 2)

@@ -160,6 +160,19 @@ def test_half_a_file_becomes_no_revision_and_is_kept_aside_when_a_label_comes(ke
     assert f"{name} lay there and is no label; it is kept as {name}.unreadable" in kept.remarks[0]
 
 
+def test_what_is_no_label_is_kept_aside_however_often_it_comes(kept):
+    submit(kept, ONE)
+    for half in (b"half", b"other", b"third"):
+        kept.final.write_bytes(half)
+        submit(kept, TWO)
+    there = {path.name: path.read_bytes() for path in kept.final.parent.glob("*.unreadable*")}
+    assert there == {
+        "case.nii.gz.unreadable": b"half",
+        "case.nii.gz.unreadable-2": b"other",
+        "case.nii.gz.unreadable-3": b"third",
+    }
+
+
 @pytest.mark.parametrize("content", ["[1, 2]", "{}", '{"candidates": 1}', "{"])
 def test_a_damaged_review_is_an_error_that_names_its_file(kept, content):
     submit(kept, ONE, review=REVIEW)
@@ -276,6 +289,29 @@ def test_of_twin_files_both_are_kept_and_the_compressed_one_stays_final(kept):
     assert [r.source for r in kept.history()] == ["external", "external", "submission"]
     assert gzip.decompress(kept.path(2).read_bytes()) == PLAIN
     assert kept.final.read_bytes() == ONE
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_twin_takes_nothing_from_the_head_that_stays(kept, numbered):
+    sent = {"label_info": [{"name": "node", "idx": 1}], "counts": {"nodes": 2}, "images": "of the CT"}
+    before = submit(kept, ONE, node_map=THREE, numbered=numbered, review=REVIEW, **sent)
+    kept.final.with_name("case.nii").write_bytes(PLAIN)
+    with kept.lock():
+        kept.settle()
+    head = kept.head()
+    assert (head.revision, head.base, head.restored_from, head.by, head.source) == (
+        3,
+        2,
+        1,
+        "unknown",
+        "external",
+    )
+    assert (head.complete, head.seconds, head.counts) == (False, 7.5, {"nodes": 2, "undecided": 0})
+    assert (head.label_info, head.images, head.sha256) == (sent["label_info"], "of the CT", before.sha256)
+    assert kept.review(3) == REVIEW
+    assert kept.node_map(3).read_bytes() == THREE
+    assert kept.node_map(3).name.split(".", 1)[1] == kept.node_map(1).name.split(".", 1)[1]
+    assert (kept.review(2), kept.node_map(2), kept.history()[1].complete) == (None, None, None)
 
 
 def test_removing_the_final_file_keeps_the_revisions(kept):

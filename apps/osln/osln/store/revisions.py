@@ -18,7 +18,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,6 @@ class Revisions:
         counts: Mapping[str, int] | None = None,
         reference: str = "",
         changes: Mapping[str, int] | None = None,
-        restored_from: int | None = None,
         at: datetime | None = None,
         images: str = "",
     ) -> Revision:
@@ -170,7 +169,6 @@ class Revisions:
             counts: Numbers to keep beside it.
             reference: What it was read from.
             changes: Numbers of nodes that were added, removed, changed and unchanged.
-            restored_from: The older revision that is stored again.
             at: When it was made, if that was not now.
             images: Tells which images of the CT it was drawn on; "" if that is not known.
 
@@ -183,7 +181,7 @@ class Revisions:
         revision = Revision(
             revision=self._next_number(),
             by=by,
-            at=(at or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds"),
+            at=_in_words(at),
             base=head.revision if head else None,
             sha256=hashlib.sha256(data).hexdigest(),
             source=source,
@@ -193,7 +191,6 @@ class Revisions:
             changes=None if changes is None else dict(changes),
             complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
-            restored_from=restored_from,
             images=images,
         )
         beside = {}
@@ -201,6 +198,33 @@ class Revisions:
             beside[NUMBERS if numbered else NODES] = node_map
         if review is not None:
             beside[REVIEW] = json.dumps(review, indent=1, allow_nan=False).encode()
+        return self._store(revision, data, beside)
+
+    def submit_again(self, older: Revision, **differs: Any) -> Revision:
+        """Stores a revision again as the new head, with all that belongs to it. Call it inside `lock()`.
+
+        Args:
+            older: The revision.
+            differs: Attributes of the new one that are not the older one's.
+
+        Raises:
+            DiskFullError: If there is no space; nothing has changed.
+        """
+        head, data = self.head(), self._file(older.revision, ".nii.gz").read_bytes()
+        revision = replace(
+            older,
+            revision=self._next_number(),
+            at=_in_words(None),
+            base=head.revision if head else None,
+            sha256=hashlib.sha256(data).hexdigest(),
+            restored_from=older.revision,
+            **differs,
+        )
+        files = {suffix: self._file(older.revision, suffix) for suffix in (NUMBERS, NODES, REVIEW)}
+        beside = {suffix: path.read_bytes() for suffix, path in files.items() if path.is_file()}
+        return self._store(revision, data, beside)
+
+    def _store(self, revision: Revision, data: bytes, beside: Mapping[str, bytes]) -> Revision:
         self._write(revision, data, beside)
         try:
             self._publish()
@@ -271,13 +295,14 @@ class Revisions:
             self._publish()
         elif not pending:
             prepared.unlink(missing_ok=True)
-        if plain is not None and final is None and head is not None and self.final.is_file():
-            # Of twins the compressed one stays the head: it is the one that others read.
-            final = self._file(head.revision, ".nii.gz").read_bytes()
+        # Of twins the compressed one stays the head: it is the one that others read.
+        stays = head if plain is not None and final is None and self.final.is_file() else None
         adopted = None
         for data in (plain, final):
             if data is not None:
                 adopted = self.submit(data, by="unknown", source="external")
+        if stays is not None:
+            adopted = self.submit_again(stays, by="unknown", source="external", changes=None)
         if self.final.is_file():
             self._copy.remove_plain()
         return adopted
@@ -302,6 +327,11 @@ def label_revisions(root: Path, case: str, tag: str) -> Revisions:
     """The revisions of a case's approved nodes ("final") or tumor ("gtv") in a store."""
     folder = root / ".osln" / case
     return Revisions(folder / tag if tag == "gtv" else folder, root / "labels" / tag / f"{case}.nii.gz")
+
+
+def _in_words(at: datetime | None) -> str:
+    """A time, now if it is None, as a revision tells it."""
+    return (at or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
 def _of_a_part(review: Mapping[str, Any] | None) -> dict[str, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from osln.store import revisions as revisions_module
+from osln.store.layout import label_file
 from osln.store.revisions import ConflictError, DiskFullError, Revisions
 from osln.store.settling import settle_interrupted
 
@@ -122,6 +123,18 @@ def test_a_copy_that_was_not_put_in_place_is_told_and_is_put_there_at_the_start(
     assert settle_interrupted(root) == [("case", "final", pending.head())]
     assert pending.final.read_bytes() == TWO
     assert settle_interrupted(root) == []
+
+
+def test_readers_take_the_heads_own_file_while_its_copy_waits(pending):
+    root, folder = pending.folder.parents[1], pending.final.parent
+    for tag, expected in (("final", pending.path(2)), ("gtv", None)):
+        assert label_file(root, "case", tag) == expected
+    # What somebody has put there is the label.
+    pending.final.write_bytes(THREE)
+    assert pending.waiting() is None and label_file(root, "case", "final") == folder / "case.nii.gz"
+    pending.final.write_bytes(ONE)
+    settle_interrupted(root)
+    assert pending.waiting() is None and label_file(root, "case", "final") == folder / "case.nii.gz"
 
 
 def test_a_start_goes_on_although_one_label_cannot_be_settled(pending):

@@ -26,22 +26,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
-from osln.store.final_copy import FinalCopy
+from osln.store.kept_revisions import NODES as NODES
+from osln.store.kept_revisions import NUMBERS as NUMBERS
+from osln.store.kept_revisions import REVIEW, KeptRevisions
 from osln.store.reviews import in_part, undecided_count
 from osln.store.revision import Revision as Revision
-from osln.store.revision import read_revision
 
 logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60.0
-NUMBERS = ".numbers.nii.gz"
-"""A map of single nodes whose values are the numbers that the nodes have elsewhere."""
-NODES = ".nodes.nii.gz"
-"""A map of single nodes."""
 OF_ANNOTATORS = ("submission", "restored")
 """What sources of revisions begin with that annotators stored here."""
-REVIEW = ".review.json"
-"""What was decided about each candidate."""
 
 
 class ConflictError(ValueError):
@@ -52,7 +47,7 @@ class DiskFullError(OSError):
     """Nothing was stored, because the disk is full."""
 
 
-class Revisions:
+class Revisions(KeptRevisions):
     """The revisions of one label of one case.
 
     Args:
@@ -64,10 +59,8 @@ class Revisions:
     """
 
     def __init__(self, folder: str | Path, final: str | Path) -> None:
-        self.folder = Path(folder)
-        self.final = Path(final)
+        super().__init__(folder, final)
         self.remarks: list[str] = []
-        self._copy = FinalCopy(self.final)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -82,61 +75,6 @@ class Revisions:
                 yield
         except Timeout as error:
             raise ConflictError(f"somebody else is writing to {self.folder.name}; try again later") from error
-
-    def head(self) -> Revision | None:
-        """The newest revision, None before the first."""
-        return read_revision(self.folder / "head.json")
-
-    def history(self) -> list[Revision]:
-        """Newest first, along the base revisions; a write that was interrupted is not part of it."""
-        chain = []
-        revision = self.head()
-        while revision is not None:
-            chain.append(revision)
-            base = revision.base
-            revision = None if base is None else read_revision(self._file(base, ".json"))
-        return chain
-
-    def path(self, number: int) -> Path:
-        """File of a revision.
-
-        Raises:
-            LookupError: If there is no such revision; the message lists those there are.
-        """
-        known = {revision.revision for revision in self.history()}
-        if number not in known:
-            there = sorted(known) or "none"
-            raise LookupError(f"no revision {number} in {self.folder.name}; there are {there}")
-        return self._file(number, ".nii.gz")
-
-    def node_map(self, number: int) -> Path | None:
-        """The map of a revision's single nodes; None for a tumor, and where none was stored."""
-        found = (self._file(number, suffix) for suffix in (NUMBERS, NODES))
-        return next((path for path in found if path.is_file()), None)
-
-    def review_stamp(self, number: int) -> int | None:
-        """Changes with the file of a revision's review; None if there is none."""
-        try:
-            return self._file(number, REVIEW).stat().st_mtime_ns
-        except FileNotFoundError:
-            return None
-
-    def review(self, number: int) -> dict[str, Any] | None:
-        """What was decided about the candidates of a revision; None if nothing was told.
-
-        Raises:
-            ValueError: If the file is damaged.
-        """
-        path = self._file(number, REVIEW)
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict) or not isinstance(found.get("candidates"), list):
-                raise ValueError("expected an object with a list of candidates")
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise ValueError(f"{path} is not a review ({error}); restore it from a backup") from error
-        return found
 
     def submit(
         self,
@@ -285,11 +223,10 @@ class Revisions:
         """
         head, prepared = self.head(), self._copy.prepared
         ours = {head.sha256} if head else set()
-        pending = prepared.exists() and _sha256(prepared) in ours
-        if pending and head is not None and head.base is not None:
+        pending = head is not None and self._is_pending(head)
+        if pending and head is not None and (before := self._before(head)) is not None:
             # The copy of the head was not put in place: the one before it may still lie there.
-            before = read_revision(self._file(head.base, ".json"))
-            ours |= {before.sha256} if before else set()
+            ours.add(before.sha256)
         plain, final = self._copy.found(ours)
         if pending and final is None:
             self._publish()
@@ -314,9 +251,6 @@ class Revisions:
     def _publish(self) -> None:
         self.remarks += self._copy.publish()
 
-    def _file(self, number: int, suffix: str) -> Path:
-        return self.folder / f"{number:04d}{suffix}"
-
     def _next_number(self) -> int:
         # A number is never used twice, not even one whose write was interrupted.
         names = (path.name.split(".")[0] for path in self.folder.glob("[0-9]*.*"))
@@ -337,10 +271,6 @@ def _in_words(at: datetime | None) -> str:
 def _of_a_part(review: Mapping[str, Any] | None) -> dict[str, int]:
     """What the counts of a case in part hold besides: how many candidates are undecided."""
     return {} if review is None or not in_part(review) else {"undecided": undecided_count(review)}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _conflict(expected: int, head: Revision | None) -> str:

@@ -248,7 +248,7 @@ def judge_index(place: Path, old: Path, new: Path) -> list[str]:
     wrong = (
         [] if store.get_label_info(CASE, "gtv").get("note") in notes else ["the note is neither old nor new"]
     )
-    unreadable = list((place / "studies").glob("*.unreadable"))
+    unreadable = list((place / "studies").glob("*.unreadable*"))
     return wrong + ["the index was unreadable"] * len(unreadable)
 
 

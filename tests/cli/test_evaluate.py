@@ -1,5 +1,6 @@
 """./scripts/osln evaluate as a person runs it."""
 
+import gzip
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 from osln.__main__ import main
 from osln.imaging.grid import Grid, write_volume
+from osln.store.revisions import label_revisions
 from small.parts import submit_in_part
 from small.studies import add_case
 
@@ -132,6 +134,21 @@ def test_the_labels_of_a_store_are_judged_by_where_they_are_complete(tmp_path, c
     found = shutil.copytree(labels, tmp_path / "found")
     assert run("maps", found, labels, "--split-truth", "--resamples", "50") == 0
     assert "left out: cases that were submitted in part: f; complete their review" in capsys.readouterr().out
+
+
+def test_a_former_label_of_a_store_is_no_truth(tmp_path, capsys, monkeypatch):
+    add_case(tmp_path / "store", "d")
+    labels = tmp_path / "store" / "labels" / "final"
+    found = shutil.copytree(labels, tmp_path / "found")
+    kept = label_revisions(tmp_path / "store", "d", "final")
+    label = kept.final.read_bytes()
+    with kept.lock():
+        kept.settle()
+        # The next one, whose copy is not put in place.
+        monkeypatch.setattr(kept, "_publish", lambda: None)
+        kept.submit(gzip.compress(gzip.decompress(label), 1), by="anna", source="submission")
+    assert run("maps", found, labels, "--split-truth") == 1
+    assert "the label of case d in" in capsys.readouterr().err
 
 
 def test_nothing_that_is_read_is_written_over(marks, tmp_path, capsys):

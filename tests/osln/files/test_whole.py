@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from osln.files.whole import write_atomically
+from osln.files.whole import name_before, put_aside, write_atomically
 
 
 def test_a_file_does_not_come_in_the_place_of_a_pipe(tmp_path):
@@ -20,3 +20,14 @@ def test_what_a_link_leads_to_stays(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "real").read_bytes() == b"old" and (tmp_path / "link").read_bytes() == b"new"
+
+
+def test_what_was_put_aside_stays_and_tells_its_former_name(tmp_path):
+    named = []
+    for content in (b"one", b"two"):
+        (tmp_path / "p1.nii").write_bytes(content)
+        named.append(put_aside(tmp_path / "p1.nii"))
+    assert [path.name for path in named] == ["p1.nii.unreadable", "p1.nii.unreadable-2"]
+    assert [path.read_bytes() for path in named] == [b"one", b"two"]
+    assert {name_before(path.name) for path in named} == {"p1.nii"}
+    assert name_before("p1.unreadable.nii") == "p1.unreadable.nii"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from osln.store import revisions as revisions_module
+from osln.store.layout import label_file
 from osln.store.revisions import ConflictError, DiskFullError, Revisions
 from osln.store.settling import settle_interrupted
 
@@ -124,6 +125,18 @@ def test_a_copy_that_was_not_put_in_place_is_told_and_is_put_there_at_the_start(
     assert settle_interrupted(root) == []
 
 
+def test_readers_take_the_heads_own_file_while_its_copy_waits(pending):
+    root, folder = pending.folder.parents[1], pending.final.parent
+    for tag, expected in (("final", pending.path(2)), ("gtv", None)):
+        assert label_file(root, "case", tag) == expected
+    # What somebody has put there is the label.
+    pending.final.write_bytes(THREE)
+    assert pending.waiting() is None and label_file(root, "case", "final") == folder / "case.nii.gz"
+    pending.final.write_bytes(ONE)
+    settle_interrupted(root)
+    assert pending.waiting() is None and label_file(root, "case", "final") == folder / "case.nii.gz"
+
+
 def test_a_start_goes_on_although_one_label_cannot_be_settled(pending):
     (pending.folder / "head.json").write_text("[1, 2]")
     assert settle_interrupted(pending.folder.parents[1]) == []
@@ -158,6 +171,19 @@ def test_half_a_file_becomes_no_revision_and_is_kept_aside_when_a_label_comes(ke
     assert kept.final.read_bytes() == TWO
     assert kept.final.with_name(f"{name}.unreadable").read_bytes() == half
     assert f"{name} lay there and is no label; it is kept as {name}.unreadable" in kept.remarks[0]
+
+
+def test_what_is_no_label_is_kept_aside_however_often_it_comes(kept):
+    submit(kept, ONE)
+    for half in (b"half", b"other", b"third"):
+        kept.final.write_bytes(half)
+        submit(kept, TWO)
+    there = {path.name: path.read_bytes() for path in kept.final.parent.glob("*.unreadable*")}
+    assert there == {
+        "case.nii.gz.unreadable": b"half",
+        "case.nii.gz.unreadable-2": b"other",
+        "case.nii.gz.unreadable-3": b"third",
+    }
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "{}", '{"candidates": 1}', "{"])
@@ -276,6 +302,29 @@ def test_of_twin_files_both_are_kept_and_the_compressed_one_stays_final(kept):
     assert [r.source for r in kept.history()] == ["external", "external", "submission"]
     assert gzip.decompress(kept.path(2).read_bytes()) == PLAIN
     assert kept.final.read_bytes() == ONE
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_a_twin_takes_nothing_from_the_head_that_stays(kept, numbered):
+    sent = {"label_info": [{"name": "node", "idx": 1}], "counts": {"nodes": 2}, "images": "of the CT"}
+    before = submit(kept, ONE, node_map=THREE, numbered=numbered, review=REVIEW, **sent)
+    kept.final.with_name("case.nii").write_bytes(PLAIN)
+    with kept.lock():
+        kept.settle()
+    head = kept.head()
+    assert (head.revision, head.base, head.restored_from, head.by, head.source) == (
+        3,
+        2,
+        1,
+        "unknown",
+        "external",
+    )
+    assert (head.complete, head.seconds, head.counts) == (False, 7.5, {"nodes": 2, "undecided": 0})
+    assert (head.label_info, head.images, head.sha256) == (sent["label_info"], "of the CT", before.sha256)
+    assert kept.review(3) == REVIEW
+    assert kept.node_map(3).read_bytes() == THREE
+    assert kept.node_map(3).name.split(".", 1)[1] == kept.node_map(1).name.split(".", 1)[1]
+    assert (kept.review(2), kept.node_map(2), kept.history()[1].complete) == (None, None, None)
 
 
 def test_removing_the_final_file_keeps_the_revisions(kept):

@@ -13,8 +13,8 @@ from lib.store.cases import UPLOAD_SUFFIXES, read_ct
 from lib.store.shelf import Shelf
 from osln.dicom.served.uids import UID_ROOT
 from osln.files.images import split_suffix, twins, write_atomically
+from osln.files.whole import name_before
 from osln.imaging.grid import Volume, read_volume, write_volume
-from osln.store.final_copy import UNREADABLE
 from osln.store.layout import check_case
 from osln.store.revisions import label_revisions
 
@@ -108,7 +108,7 @@ def _finish(root: Path, archive: Path) -> None:
         for folder in COMPANIONS:
             for path in (root / folder).glob(f"{case}.*"):
                 # Beside the images the JSON of a prediction; "p1.json.nii.gz" is of the case "p1.json".
-                its = split_suffix(Path(path.name.removesuffix(UNREADABLE)))[0] == case
+                its = split_suffix(name_before(path.name))[0] == case
                 if its or path.name == f"{case}.json":
                     _move(path, archive / folder / path.name)
         # The lock stays: whoever waits for it must not find another one.

@@ -10,7 +10,7 @@ from lib.store.shown_labels import find_revision, settled_head
 from lib.store.submitted import about
 from lib.who import author
 from osln.imaging.node_changes import compare_values, pair_nodes
-from osln.store.revisions import NUMBERS, Revision, Revisions
+from osln.store.revisions import Revision, Revisions
 from osln.store.stored_nodes import stored_nodes
 
 
@@ -105,29 +105,14 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
         if former is not None and number == base:
             stored = Stored(changes, None, None, former=older)
         else:
-            stored = Stored(changes, _again(kept, older, changes, annotator), None, restored_from=number)
-            notes = {"restored_from": number, "label_info": older.label_info}
-            store.register_label(case, "final", notes | about(stored.nodes))
+            # It goes to the PACS as an object of its own, whatever the older one was read from.
+            by, of = author({"client_id": annotator}), asdict(changes)
+            new = kept.submit_again(older, by=by, source="restored", reference="", changes=of)
+            stored = Stored(changes, new, None, restored_from=number)
+            store.register_label(case, "final", {"label_info": older.label_info} | about(new))
     report = told_restored(replace(stored, remarks=tuple(kept.remarks)))
     remember(case, report)
     return report
-
-
-def _again(kept: Revisions, older: Revision, changes: Any, annotator: Any) -> Revision:
-    nodes = kept.node_map(older.revision)
-    return kept.submit(
-        kept.path(older.revision).read_bytes(),
-        by=author({"client_id": annotator}),
-        source="restored",
-        node_map=None if nodes is None else nodes.read_bytes(),
-        numbered=nodes is not None and nodes.name.endswith(NUMBERS),
-        review=kept.review(older.revision),
-        label_info=older.label_info,
-        counts=older.counts,
-        changes=asdict(changes),
-        restored_from=older.revision,
-        images=older.images,
-    )
 
 
 def _revision(kept: Revisions, number: int) -> Revision:

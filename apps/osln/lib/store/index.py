@@ -20,6 +20,7 @@ from monailabel.datastore.local import LocalDatastore, LocalDatastoreModel
 
 from lib.errors import StoreGoneError
 from osln.files.images import write_atomically
+from osln.files.whole import put_aside
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +135,7 @@ class StoreIndex(LocalDatastore):
         except FileNotFoundError:
             return
         except ValueError as error:
-            aside = path.with_name(f"{path.name}.unreadable")
-            path.replace(aside)
+            aside = put_aside(path)
             logger.error(
                 "The index of the store cannot be read and was moved to %s; it is made anew from the files, "
                 "notes about cases are lost: %s",

@@ -46,7 +46,9 @@ def notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
 
 def about(revision: Revision) -> dict[str, Any]:
     """What the index says of any label."""
-    return {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    known = {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    # Whose work it is, its older revision tells.
+    return known | ({"restored_from": revision.restored_from} if revision.restored_from else {})
 
 
 def rejected_values(info: dict[str, Any]) -> list[int]:

@@ -5,6 +5,7 @@ import glob
 import json
 import math
 import os
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 ABANDONED_S = 86_400
 """Age from which on a temporary file is nobody's."""
+_UNREADABLE = ".unreadable"
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
@@ -53,6 +55,24 @@ def sweep(folder: Path, name: str = "") -> None:
         with contextlib.suppress(OSError):
             if path.is_file() and time.time() - path.stat().st_mtime > ABANDONED_S:
                 path.unlink()
+
+
+def put_aside(path: Path) -> Path:
+    """Renames a file that cannot be read: its name and ".unreadable", "-2" for the second one and so on.
+
+    Returns:
+        What it is called now; no other file had that name.
+    """
+    aside, number = path.with_name(path.name + _UNREADABLE), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}{_UNREADABLE}-{number}")
+    return path.rename(aside)
+
+
+def name_before(name: str) -> str:
+    """The name of a file before it was `put_aside`; that of any other as it is."""
+    return re.sub(rf"{re.escape(_UNREADABLE)}(-\d+)?$", "", name)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -4,10 +4,23 @@ What is computed in minutes is made anew when its code changes. A training, whic
 kept, and the report names it. Networks' own code belongs to trainings: who changes it trains anew.
 """
 
-_MATCHING = ("metrics/assignment.py", "metrics/criteria.py", "metrics/matching.py")
-MAPS = (
+SEEN = (
+    "imaging/distance.py",
+    "imaging/grid.py",
+    "imaging/instances.py",
+    "imaging/lung_column.py",
+    "imaging/lungs.py",
+    "imaging/resampling.py",
+    "imaging/reviewed_part.py",
+    "imaging/study.py",
     "imaging/transforms.py",
     "imaging/turns.py",
+    "rows/constants.py",
+)
+"""What is seen of a patient, and as what: everything depends on it."""
+_MATCHING = ("metrics/assignment.py", "metrics/criteria.py", "metrics/matching.py")
+MAPS = (
+    *SEEN,
     "reproduction/stage_one.py",
     "stage_one/inference.py",
     "stage_one/windows.py",
@@ -16,13 +29,12 @@ MAPS = (
 COUNTS = (
     *MAPS,
     *_MATCHING,
-    "imaging/instances.py",
-    "imaging/lung_column.py",
     "metrics/definitions.py",
     "metrics/sweep.py",
     "reproduction/classes.py",
     "stage_one/candidates.py",
     "stage_one/fusion.py",
+    "stage_one/learned_fusion.py",
 )
 """What fuses maps and counts what they find."""
 CANDIDATES = (
@@ -32,18 +44,37 @@ CANDIDATES = (
     "stage_two/context.py",
     "stage_two/numbers.py",
     "stage_two/patches.py",
+    "tagging/lesion_patch.py",
 )
 """What makes candidates of fused maps, with all that stage two reads of them."""
-TAGS = ("networks/lesanet.py", "reproduction/stage_two.py", "tagging/lesion_patch.py", "tagging/tagger.py")
+TAGS = (
+    *SEEN,
+    "networks/lesanet.py",
+    "networks/roi_pool.py",
+    "reproduction/stage_two.py",
+    "rows/tags.py",
+    "tagging/lesion_patch.py",
+    "tagging/tagger.py",
+)
 """What tags candidates."""
 SCORES = (*CANDIDATES, *TAGS, "stage_two/scoring.py")
 """What a trained classifier scores them with."""
-FINDINGS = (*_MATCHING, "mulan", "reproduction/end_to_end.py")
+FINDINGS = (*SEEN, *_MATCHING, "mulan", "reproduction/end_to_end.py", "rows/tags.py", "tagging/node_tags.py")
 """What a trained detector finds nodes with."""
 
 TRAINED = {
-    "network": ("learning", "networks", "reproduction/stage_one.py", "stage_one"),
-    "classifier": (*SCORES, "learning", "networks", "stage_two"),
-    "detector": (*FINDINGS, "learning", "networks", "tagging/node_tags.py"),
+    "network": (
+        *SEEN,
+        *_MATCHING,
+        "learning",
+        "metrics/definitions.py",
+        "metrics/sweep.py",
+        "networks",
+        "reproduction/stage_one.py",
+        "rows/tags.py",
+        "stage_one",
+    ),
+    "classifier": (*SCORES, "learning", "metrics/froc.py", "networks", "stage_two"),
+    "detector": (*FINDINGS, "learning", "networks"),
 }
 """What a training learned by, by the first word of its name."""

@@ -19,16 +19,13 @@ from osln.retraining.eligible import eligible
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
 from osln.retraining.seen import unseen_parts
 from osln.retraining.settings import Settings, preset_in_use
+from osln.rows.constants import TUNING_LEARNING_RATE
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import phantoms
 from osln.store.patients import patient_of
 from osln.weights.checkpoint import Checkpoint, trained_on
 from osln.weights.model_store import ModelStore, Version
-
-TUNING_LEARNING_RATE = 0.25
-"""Learning rate when going on from published weights, as a share of the preset's."""
-
 
 Patients = Sequence[Any]
 """What a stage learns from and is compared on, one for each `case`: columns, or candidates."""

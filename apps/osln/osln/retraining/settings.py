@@ -18,7 +18,7 @@ class Settings:
         preset: Row of `PRESETS`; by default that of the weights in use, else `DEFAULT_PRESET`.
         length: Steps of stage one, passes through the candidates of stage two; by default the preset's, or
             `Round.tuning_length` of them from published weights.
-        learning_rate: By default the preset's, or `round.TUNING_LEARNING_RATE` of it from published
+        learning_rate: By default the preset's, or `TUNING_LEARNING_RATE` of it from published
             weights.
         from_scratch: Start from random weights.
         seed: Of first weights, and of patches or batches.

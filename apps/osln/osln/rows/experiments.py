@@ -3,39 +3,27 @@
 A row's name is the same string in the results table, on the command line, in file names and in the
 viewer's menu. A new experiment is one line here. A changed hyper-parameter for a single run is
 `dataclasses.replace(row, ...)`, never a subclass. Only the standard library is imported, so that
-command lines can show their choices at once. Sizes and recipes lie in `presets`.
+command lines can show their choices at once. Sizes and recipes lie in `presets`,
+numbers that hold for every row in `constants`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from osln.rows.constants import CONTEXT as CONTEXT
+from osln.rows.constants import CONTEXT_INPUTS as CONTEXT_INPUTS
+from osln.rows.constants import NUMBER_INPUTS as NUMBER_INPUTS
+from osln.rows.constants import OFFERED_FALSE_POSITIVES as OFFERED_FALSE_POSITIVES
+from osln.rows.constants import OFFERED_PRECISIONS as OFFERED_PRECISIONS
+from osln.rows.constants import OPERATING_POINT as OPERATING_POINT
+from osln.rows.constants import OPERATING_PRECISION as OPERATING_PRECISION
+from osln.rows.constants import PROXIMAL_MM as PROXIMAL_MM
+from osln.rows.constants import UNMEASURED as UNMEASURED
 from osln.rows.presets import DEFAULT_PRESET as DEFAULT_PRESET
 from osln.rows.presets import PRESETS as PRESETS
 from osln.rows.presets import Preset as Preset
 from osln.rows.presets import StageTwo as StageTwo
-
-OFFERED_FALSE_POSITIVES = ("0.5", "1", "2", "3", "4", "6")
-"""Per patient, in words as they are stored and shown; 3 is what is used unless asked otherwise."""
-
-CONTEXT = ("stage_one_score", "distance_mm", "radius_mm", "x_mm", "y_mm", "z_mm")
-"""Columns of a context: mean probability, signed distance to the tumor, radius, place seen from the tumor."""
-CONTEXT_INPUTS = len(CONTEXT) + 1
-"""Numbers that a network is given: the zone besides."""
-NUMBER_INPUTS = CONTEXT_INPUTS + 32
-"""Of a network that is given numbers in place of images."""
-
-PROXIMAL_MM = 70.0
-"""Largest distance to the tumor boundary that is tumor-proximal (paper, section 4.2)."""
-
-OPERATING_PRECISION = 0.15
-"""Precision of the fused map at which stage one hands its candidates over in the paper (section 4.3)."""
-OPERATING_POINT = f"{OPERATING_PRECISION:.2f}"
-"""That precision in words as it is stored and shown."""
-UNMEASURED = 0.5
-"""Threshold and score where no operating point was measured."""
-OFFERED_PRECISIONS = {f"{value:.2f}": value for value in (0.10, OPERATING_PRECISION, 0.20, 0.30)}
-"""Precisions that a threshold is measured for, by the words in which they are stored and shown."""
 
 CT = ("ct",)
 EARLY_FUSION = ("ct", "pet", "distance")

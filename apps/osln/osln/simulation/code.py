@@ -5,20 +5,29 @@ from osln.reproduction import code
 CANDIDATES = (
     *code.CANDIDATES,
     "active",
+    "networks",
+    "rows/presets.py",
     "simulation/cases.py",
 )
-"""What finds candidates and tells of them what a simulation asks."""
+"""What finds candidates with the shipped weights and tells of them what a simulation asks."""
 RUN = (
-    "active",
+    *CANDIDATES,
+    "learning",
     "metrics/froc.py",
-    "metrics/matching.py",
     "simulation/arms.py",
     "simulation/cycle.py",
     "simulation/learners.py",
     "stage_two",
 )
 """What chooses, answers, learns and judges where stage two alone learns."""
-RUN_OF_BOTH = (*RUN, "simulation/both.py", "simulation/retrained.py", "simulation/reviews.py", "stage_one")
-"""The same where both stages learn."""
-TRAINING = ("learning", "networks", "stage_one")
+TRAINING = code.TRAINED["network"]
 """What trains a network of stage one."""
+RUN_OF_BOTH = (
+    *RUN,
+    *TRAINING,
+    "retraining/matched_points.py",
+    "simulation/both.py",
+    "simulation/retrained.py",
+    "simulation/reviews.py",
+)
+"""The same where both stages learn."""

@@ -17,7 +17,7 @@ from osln.jobs.worker import device, tell_training
 from osln.learning.state import fingerprint
 from osln.metrics.sweep import THRESHOLDS, sweep
 from osln.retraining.matched_points import MOST_CASES, matched
-from osln.retraining.round import TUNING_LEARNING_RATE
+from osln.rows.constants import TUNING_LEARNING_RATE
 from osln.rows.experiments import SEGMENTERS, Preset
 from osln.simulation.cases import Case
 from osln.simulation.code import TRAINING

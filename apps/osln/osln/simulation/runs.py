@@ -20,7 +20,7 @@ from osln.metrics.matching import Scored
 from osln.simulation.arms import Arm
 from osln.simulation.both import run_both
 from osln.simulation.cases import DEMO, FORMAT, Case, StageOne, make_cases, read_case
-from osln.simulation.code import RUN, RUN_OF_BOTH, TRAINING
+from osln.simulation.code import RUN, RUN_OF_BOTH
 from osln.simulation.cohorts import Site
 from osln.simulation.cycle import Point, Schedule, run
 from osln.simulation.lanes import FULL, Lane
@@ -87,7 +87,7 @@ class Files:
         pool, test = lane.cohort.dealt(seed)
         paths = tuple(one.path for one in needs)
         read = sorted(str(path.relative_to(self.work)) for path in paths)
-        code = code_key(RUN_OF_BOTH), code_key(TRAINING)
+        code = code_key(RUN_OF_BOTH)
         about = repr((FORMAT, code, arm, schedule, recipe, learner_key(lane), read, pool, test))
         key = hashlib.sha256(about.encode()).hexdigest()[:12]
         path = self.work / "runs" / lane.name / f"{arm.name}-seed{seed}-{key}.npz"

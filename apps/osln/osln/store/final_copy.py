@@ -8,14 +8,13 @@ from pathlib import Path
 
 from isal import igzip
 
+from osln.files.whole import put_aside
 from osln.imaging.grid import read_volume
 
 logger = logging.getLogger(__name__)
 
 NEXT = ".next"
 """Ends the name of a copy that is written and not yet put in place."""
-UNREADABLE = ".unreadable"
-"""Ends the name of what lay in the place of a copy and is no image."""
 
 
 class FinalCopy:
@@ -85,7 +84,7 @@ class FinalCopy:
         told = []
         for path, reason in self._unreadable.items():
             if path.is_file():
-                path.replace(aside := path.with_name(path.name + UNREADABLE))
+                aside = put_aside(path)
                 told.append(f"{path.name} lay there and is no label; it is kept as {aside.name}: {reason}.")
         self._unreadable = {}
         return told

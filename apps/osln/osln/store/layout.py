@@ -83,8 +83,8 @@ def companions(root: str | Path, case: str) -> StorePaths:
         case=case,
         ct=ct,
         pet=one_file(root / "pet", case),
-        tumor=one_file(root / "labels" / "gtv", case),
-        nodes=one_file(root / "labels" / "final", case),
+        tumor=label_file(root, case, "gtv"),
+        nodes=label_file(root, case, "final"),
         truth=one_file(root / "truth", case),
     )
 
@@ -146,6 +146,15 @@ def load_study(paths: StorePaths, *, use_truth: bool = False) -> Study:
         tumor = pool.submit(_read_if, paths.case, "tumor mask", paths.tumor)
         nodes = pool.submit(_read_if, paths.case, "node label", nodes_path)
         return build_study(paths.case, ct.result(), pet.result(), tumor.result(), nodes.result())
+
+
+def label_file(root: Path, case: str, tag: str) -> Path | None:
+    """The approved nodes ("final") or the tumor ("gtv") of a case; None if there are none.
+
+    Raises:
+        ValueError: If there are several, or what is known of a revision that waits is damaged.
+    """
+    return label_revisions(root, case, tag).waiting() or one_file(root / "labels" / tag, case)
 
 
 def one_file(folder: Path, name: str) -> Path | None:

@@ -44,7 +44,7 @@ def partial_review(root: Path, case: str, revision: Revision | None = None) -> d
     if asked is None or asked.complete is not False:
         return None
     review = kept.review(asked.revision)
-    if not in_part(review) or (revision is None and not _is_of(asked, kept.final)):
+    if not in_part(review) or (revision is None and not _is_of(asked, kept.waiting() or kept.final)):
         return None
     return review
 

@@ -18,7 +18,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
-from osln.store.final_copy import FinalCopy
+from osln.store.kept_revisions import NODES as NODES
+from osln.store.kept_revisions import NUMBERS as NUMBERS
+from osln.store.kept_revisions import REVIEW, KeptRevisions
 from osln.store.reviews import in_part, undecided_count
 from osln.store.revision import Revision as Revision
-from osln.store.revision import read_revision
 
 logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60.0
-NUMBERS = ".numbers.nii.gz"
-"""A map of single nodes whose values are the numbers that the nodes have elsewhere."""
-NODES = ".nodes.nii.gz"
-"""A map of single nodes."""
 OF_ANNOTATORS = ("submission", "restored")
 """What sources of revisions begin with that annotators stored here."""
-REVIEW = ".review.json"
-"""What was decided about each candidate."""
 
 
 class ConflictError(ValueError):
@@ -52,7 +47,7 @@ class DiskFullError(OSError):
     """Nothing was stored, because the disk is full."""
 
 
-class Revisions:
+class Revisions(KeptRevisions):
     """The revisions of one label of one case.
 
     Args:
@@ -64,10 +59,8 @@ class Revisions:
     """
 
     def __init__(self, folder: str | Path, final: str | Path) -> None:
-        self.folder = Path(folder)
-        self.final = Path(final)
+        super().__init__(folder, final)
         self.remarks: list[str] = []
-        self._copy = FinalCopy(self.final)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -83,61 +76,6 @@ class Revisions:
         except Timeout as error:
             raise ConflictError(f"somebody else is writing to {self.folder.name}; try again later") from error
 
-    def head(self) -> Revision | None:
-        """The newest revision, None before the first."""
-        return read_revision(self.folder / "head.json")
-
-    def history(self) -> list[Revision]:
-        """Newest first, along the base revisions; a write that was interrupted is not part of it."""
-        chain = []
-        revision = self.head()
-        while revision is not None:
-            chain.append(revision)
-            base = revision.base
-            revision = None if base is None else read_revision(self._file(base, ".json"))
-        return chain
-
-    def path(self, number: int) -> Path:
-        """File of a revision.
-
-        Raises:
-            LookupError: If there is no such revision; the message lists those there are.
-        """
-        known = {revision.revision for revision in self.history()}
-        if number not in known:
-            there = sorted(known) or "none"
-            raise LookupError(f"no revision {number} in {self.folder.name}; there are {there}")
-        return self._file(number, ".nii.gz")
-
-    def node_map(self, number: int) -> Path | None:
-        """The map of a revision's single nodes; None for a tumor, and where none was stored."""
-        found = (self._file(number, suffix) for suffix in (NUMBERS, NODES))
-        return next((path for path in found if path.is_file()), None)
-
-    def review_stamp(self, number: int) -> int | None:
-        """Changes with the file of a revision's review; None if there is none."""
-        try:
-            return self._file(number, REVIEW).stat().st_mtime_ns
-        except FileNotFoundError:
-            return None
-
-    def review(self, number: int) -> dict[str, Any] | None:
-        """What was decided about the candidates of a revision; None if nothing was told.
-
-        Raises:
-            ValueError: If the file is damaged.
-        """
-        path = self._file(number, REVIEW)
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict) or not isinstance(found.get("candidates"), list):
-                raise ValueError("expected an object with a list of candidates")
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise ValueError(f"{path} is not a review ({error}); restore it from a backup") from error
-        return found
-
     def submit(
         self,
         data: bytes,
@@ -152,7 +90,6 @@ class Revisions:
         counts: Mapping[str, int] | None = None,
         reference: str = "",
         changes: Mapping[str, int] | None = None,
-        restored_from: int | None = None,
         at: datetime | None = None,
         images: str = "",
     ) -> Revision:
@@ -170,7 +107,6 @@ class Revisions:
             counts: Numbers to keep beside it.
             reference: What it was read from.
             changes: Numbers of nodes that were added, removed, changed and unchanged.
-            restored_from: The older revision that is stored again.
             at: When it was made, if that was not now.
             images: Tells which images of the CT it was drawn on; "" if that is not known.
 
@@ -183,7 +119,7 @@ class Revisions:
         revision = Revision(
             revision=self._next_number(),
             by=by,
-            at=(at or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds"),
+            at=_in_words(at),
             base=head.revision if head else None,
             sha256=hashlib.sha256(data).hexdigest(),
             source=source,
@@ -193,7 +129,6 @@ class Revisions:
             changes=None if changes is None else dict(changes),
             complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
-            restored_from=restored_from,
             images=images,
         )
         beside = {}
@@ -201,6 +136,33 @@ class Revisions:
             beside[NUMBERS if numbered else NODES] = node_map
         if review is not None:
             beside[REVIEW] = json.dumps(review, indent=1, allow_nan=False).encode()
+        return self._store(revision, data, beside)
+
+    def submit_again(self, older: Revision, **differs: Any) -> Revision:
+        """Stores a revision again as the new head, with all that belongs to it. Call it inside `lock()`.
+
+        Args:
+            older: The revision.
+            differs: Attributes of the new one that are not the older one's.
+
+        Raises:
+            DiskFullError: If there is no space; nothing has changed.
+        """
+        head, data = self.head(), self._file(older.revision, ".nii.gz").read_bytes()
+        revision = replace(
+            older,
+            revision=self._next_number(),
+            at=_in_words(None),
+            base=head.revision if head else None,
+            sha256=hashlib.sha256(data).hexdigest(),
+            restored_from=older.revision,
+            **differs,
+        )
+        files = {suffix: self._file(older.revision, suffix) for suffix in (NUMBERS, NODES, REVIEW)}
+        beside = {suffix: path.read_bytes() for suffix, path in files.items() if path.is_file()}
+        return self._store(revision, data, beside)
+
+    def _store(self, revision: Revision, data: bytes, beside: Mapping[str, bytes]) -> Revision:
         self._write(revision, data, beside)
         try:
             self._publish()
@@ -261,23 +223,23 @@ class Revisions:
         """
         head, prepared = self.head(), self._copy.prepared
         ours = {head.sha256} if head else set()
-        pending = prepared.exists() and _sha256(prepared) in ours
-        if pending and head is not None and head.base is not None:
+        pending = head is not None and self._is_pending(head)
+        if pending and head is not None and (before := self._before(head)) is not None:
             # The copy of the head was not put in place: the one before it may still lie there.
-            before = read_revision(self._file(head.base, ".json"))
-            ours |= {before.sha256} if before else set()
+            ours.add(before.sha256)
         plain, final = self._copy.found(ours)
         if pending and final is None:
             self._publish()
         elif not pending:
             prepared.unlink(missing_ok=True)
-        if plain is not None and final is None and head is not None and self.final.is_file():
-            # Of twins the compressed one stays the head: it is the one that others read.
-            final = self._file(head.revision, ".nii.gz").read_bytes()
+        # Of twins the compressed one stays the head: it is the one that others read.
+        stays = head if plain is not None and final is None and self.final.is_file() else None
         adopted = None
         for data in (plain, final):
             if data is not None:
                 adopted = self.submit(data, by="unknown", source="external")
+        if stays is not None:
+            adopted = self.submit_again(stays, by="unknown", source="external", changes=None)
         if self.final.is_file():
             self._copy.remove_plain()
         return adopted
@@ -288,9 +250,6 @@ class Revisions:
 
     def _publish(self) -> None:
         self.remarks += self._copy.publish()
-
-    def _file(self, number: int, suffix: str) -> Path:
-        return self.folder / f"{number:04d}{suffix}"
 
     def _next_number(self) -> int:
         # A number is never used twice, not even one whose write was interrupted.
@@ -304,13 +263,14 @@ def label_revisions(root: Path, case: str, tag: str) -> Revisions:
     return Revisions(folder / tag if tag == "gtv" else folder, root / "labels" / tag / f"{case}.nii.gz")
 
 
+def _in_words(at: datetime | None) -> str:
+    """A time, now if it is None, as a revision tells it."""
+    return (at or datetime.now(timezone.utc)).astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
 def _of_a_part(review: Mapping[str, Any] | None) -> dict[str, int]:
     """What the counts of a case in part hold besides: how many candidates are undecided."""
     return {} if review is None or not in_part(review) else {"undecided": undecided_count(review)}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _conflict(expected: int, head: Revision | None) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from osln.imaging.grid import Grid
 from osln.imaging.labelmaps import read_label_map
 from osln.imaging.single_nodes import as_stored
-from osln.store.layout import node_map, one_file
+from osln.store.layout import label_file, node_map
 from osln.store.revisions import label_revisions
 
 
@@ -28,7 +28,7 @@ def stored_nodes(root: Path, case: str, ct: Grid, revision: int | None = None) -
         ValueError: If the label cannot be read, or lies on another grid.
     """
     if revision is None:
-        path = one_file(root / "labels" / "final", case)
+        path = label_file(root, case, "final")
     else:
         path = label_revisions(root, case, "final").path(revision)
     if path is None:

@@ -27,7 +27,7 @@ from osln.imaging.grid import Grid
 from osln.imaging.labelmaps import read_label_map
 from osln.imaging.single_nodes import nodes_of
 from osln.rows.experiments import PROXIMAL_MM
-from osln.store.layout import node_map, one_file
+from osln.store.layout import label_file, node_map
 from osln.store.parts import partial_review
 from osln.store.predictions import read_prediction
 from osln.store.reviews import undecided_count
@@ -101,7 +101,7 @@ def approved(
     """
     revisions = label_revisions(store, case, "final")
     chain = revisions.history()
-    path = one_file(store / "labels" / "final", case) if revision is None else revisions.path(revision)
+    path = label_file(store, case, "final") if revision is None else revisions.path(revision)
     if path is None:
         raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
     if revision is not None:
@@ -129,7 +129,7 @@ def approved(
     history.append(_told_apart(path, node_map(store, case, revision), grid))
     numbered = [position for position, (_, has_numbers) in enumerate(history) if has_numbers]
     labels = stable_numbers((label for label, _ in history), numbered)
-    zones = _zones(labels, grid, one_file(store / "labels" / "gtv", case))
+    zones = _zones(labels, grid, label_file(store, case, "gtv"))
     found, prediction = _former_prediction(store, case, grid, warnings)
     nodes = []
     for number in sorted(values_of(labels)):

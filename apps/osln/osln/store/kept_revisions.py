@@ -1,0 +1,111 @@
+"""Reading what `osln.store.revisions` has stored."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from osln.store.final_copy import FinalCopy
+from osln.store.revision import Revision, read_revision
+
+NUMBERS = ".numbers.nii.gz"
+"""A map of single nodes whose values are the numbers that the nodes have elsewhere."""
+NODES = ".nodes.nii.gz"
+"""A map of single nodes."""
+REVIEW = ".review.json"
+"""What was decided about each candidate."""
+
+
+class KeptRevisions:
+    """The revisions of one label of one case, as `Revisions`, which writes them."""
+
+    def __init__(self, folder: str | Path, final: str | Path) -> None:
+        self.folder = Path(folder)
+        self.final = Path(final)
+        self._copy = FinalCopy(self.final)
+
+    def head(self) -> Revision | None:
+        """The newest revision, None before the first."""
+        return read_revision(self.folder / "head.json")
+
+    def waiting(self) -> Path | None:
+        """The head's own file, where its copy waits to be put in place and the former label lies there.
+
+        So it is after a kill in the last step of a submission until the case is settled: readers take this
+        file. None in all other cases, also if somebody else has put a label there.
+        """
+        if not self._copy.prepared.is_file() or not self.final.is_file():
+            return None
+        head = self.head()
+        # A server that is putting it in place right now may be faster.
+        if head is None or not self._is_pending(head) or (former := self._before(head)) is None:
+            return None
+        return self._file(head.revision, ".nii.gz") if sha256_of(self.final) == former.sha256 else None
+
+    def history(self) -> list[Revision]:
+        """Newest first, along the base revisions; a write that was interrupted is not part of it."""
+        chain = []
+        revision = self.head()
+        while revision is not None:
+            chain.append(revision)
+            revision = self._before(revision)
+        return chain
+
+    def path(self, number: int) -> Path:
+        """File of a revision.
+
+        Raises:
+            LookupError: If there is no such revision; the message lists those there are.
+        """
+        known = {revision.revision for revision in self.history()}
+        if number not in known:
+            there = sorted(known) or "none"
+            raise LookupError(f"no revision {number} in {self.folder.name}; there are {there}")
+        return self._file(number, ".nii.gz")
+
+    def node_map(self, number: int) -> Path | None:
+        """The map of a revision's single nodes; None for a tumor, and where none was stored."""
+        found = (self._file(number, suffix) for suffix in (NUMBERS, NODES))
+        return next((path for path in found if path.is_file()), None)
+
+    def review_stamp(self, number: int) -> int | None:
+        """Changes with the file of a revision's review; None if there is none."""
+        try:
+            return self._file(number, REVIEW).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def review(self, number: int) -> dict[str, Any] | None:
+        """What was decided about the candidates of a revision; None if nothing was told.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        path = self._file(number, REVIEW)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict) or not isinstance(found.get("candidates"), list):
+                raise ValueError("expected an object with a list of candidates")
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ValueError(f"{path} is not a review ({error}); restore it from a backup") from error
+        return found
+
+    def _is_pending(self, head: Revision) -> bool:
+        """Whether the copy of the head is written and not yet in place."""
+        try:
+            return sha256_of(self._copy.prepared) == head.sha256
+        except FileNotFoundError:
+            return False
+
+    def _before(self, revision: Revision) -> Revision | None:
+        return None if revision.base is None else read_revision(self._file(revision.base, ".json"))
+
+    def _file(self, number: int, suffix: str) -> Path:
+        return self.folder / f"{number:04d}{suffix}"
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -15,7 +15,7 @@ from osln.__main__ import main
 from osln.imaging.grid import Grid, write_volume
 from osln.store.revisions import label_revisions
 from small.parts import submit_in_part
-from small.studies import add_case
+from small.studies import add_case, of_patient
 
 
 def run(*arguments: str | Path) -> int:
@@ -149,6 +149,21 @@ def test_a_former_label_of_a_store_is_no_truth(tmp_path, capsys, monkeypatch):
         kept.submit(gzip.compress(gzip.decompress(label), 1), by="anna", source="submission")
     assert run("maps", found, labels, "--split-truth") == 1
     assert "the label of case d in" in capsys.readouterr().err
+
+
+def test_cases_of_one_patient_of_a_store_are_drawn_together(tmp_path, capsys):
+    store = tmp_path / "store"
+    for case in "df":
+        add_case(store, case)
+    labels = store / "labels" / "final"
+    found = shutil.copytree(labels, tmp_path / "found")
+    call = ("maps", found, labels, "--split-truth", "--resamples", "50")
+    assert run(*call) == 0 and "no interval" not in capsys.readouterr().out
+    of_patient(store, "P1", "d", "f")
+    assert run(*call) == 0
+    told = capsys.readouterr().out
+    assert "[no interval]" in told
+    assert "found: 2 cases of 1 patients: intervals are over patients, figures over cases" in told
 
 
 def test_nothing_that_is_read_is_written_over(marks, tmp_path, capsys):

@@ -58,6 +58,9 @@ class TinyCohort:
         split = "train" if self.folds and split == "stage two" else split
         return tuple(f"{split.replace(' ', '-')}-{index}" for index in range(self.sizes[split]))
 
+    def patients_of(self, split: str) -> tuple[str, ...]:
+        return self.cases(split)
+
     def path(self, case: str) -> Path:
         return self.folder / "columns" / case
 

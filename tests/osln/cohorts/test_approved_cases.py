@@ -11,6 +11,7 @@ from osln.rows.experiments import PRESETS
 from osln.store.splits import folds
 from small import store as small_store
 from small.cohort import make_store
+from small.studies import of_patient
 
 PRESET = PRESETS["demo"]
 
@@ -44,6 +45,18 @@ def test_the_networks_asked_for_a_training_patient_have_not_seen_its_fold(opened
     parts = {opened.unseen_part(case) for case in opened.cases("train")}
     assert sorted(map(list, parts)) == sorted(folds(opened.root, opened.cases("train")))
     assert all(case in opened.unseen_part(case) for case in opened.cases("train"))
+
+
+def test_the_folds_are_dealt_once_for_all_rows_and_seeds(opened, monkeypatch):
+    first = opened.unseen_part("train-0")
+    monkeypatch.setattr("osln.cohorts.approved_cases.folds", None)
+    assert opened.unseen_part("train-0") == first
+
+
+def test_cases_of_one_patient_have_his_name(opened):
+    assert opened.patients_of("test") == ("test-0", "test-1")
+    of_patient(opened.root, "P1", "test-0", "test-1")
+    assert opened.patients_of("test") == ("P1", "P1")
 
 
 def test_a_corrected_label_is_another_fingerprint_of_that_case_alone(opened, store, tmp_path):
@@ -109,9 +122,16 @@ def test_one_ct_in_two_splits_is_refused(store, tmp_path):
         StoreCohort.open(store, tmp_path / "work", PRESET)
 
 
-def test_one_ct_twice_in_one_split_is_nobody_s_test(store, tmp_path):
-    shutil.copy(store / "train-0.nii.gz", store / "train-1.nii.gz")
-    assert StoreCohort.open(store, tmp_path / "work", PRESET).cases("test")
+def test_one_ct_under_two_ids_is_one_patient_in_one_fold(store, tmp_path):
+    for folder in ("", "pet", "labels/gtv", "labels/final"):
+        shutil.copy(store / folder / "train-0.nii.gz", store / folder / "more.nii.gz")
+    opened = StoreCohort.open(store, tmp_path / "work", PRESET)
+    assert "more" in opened.cases("train") and len(set(opened.patients_of("train"))) == 4
+    assert set(opened.unseen_part("more")) == set(opened.unseen_part("train-0")) == {"more", "train-0"}
+    # He does not make up for one who is lacking.
+    (store / "labels" / "final" / "train-1.nii.gz").unlink()
+    with pytest.raises(ValueError, match=r"3 train \(at least 4\)"):
+        StoreCohort.open(store, tmp_path / "work", PRESET)
 
 
 def test_a_label_without_a_ct_and_two_files_of_one_id_are_refused(store, tmp_path):

@@ -114,3 +114,18 @@ def test_one_patient_says_nothing_of_others():
     entry = plain_interval(one - one)
     assert verdict(entry) == verdict({"low": None, "high": None}) == "not shown: no interval"
     assert interval_cell(entry) == "0.000 [no interval] / 0.000"
+
+
+def test_cases_of_one_patient_are_drawn_together():
+    weights = resamples(["a", "b", "a", "c"], draws=50)
+    assert np.array_equal(weights, resamples(3, draws=50)[:, [0, 1, 0, 2]])
+    assert np.array_equal(resamples(["z", "a", "k"], draws=50), resamples(3, draws=50))
+    counts = cohort([0, 1, 2, 2])
+    drawn = distribution([counts], recall_of, weights).draws
+    for row, value in zip(weights, drawn, strict=True):
+        assert value == pytest.approx(np.average([0, 0.5, 1, 1], weights=row))
+
+
+def test_several_cases_of_one_patient_say_nothing_of_others():
+    one = distribution([cohort([0, 1, 2])], recall_of, resamples(["a"] * 3, draws=20))
+    assert one.value == pytest.approx(0.5) and np.isnan(one.draws).all()

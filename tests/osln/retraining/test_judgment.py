@@ -67,3 +67,16 @@ def test_stage_one_is_judged_by_mean_recall():
 def test_other_patients_are_refused():
     with pytest.raises(ValueError, match="same ones"):
         judge([finds(0.5)], [])
+
+
+def test_cases_of_one_patient_are_one_patient():
+    one = judge([finds(0.9)] * 3, [finds(0.1)] * 3, ["p"] * 3)
+    assert (one.patients, one.nodes, one.risk) == (1, 30, None) and not one.passes(0.5)
+    # A second case that says the same says nothing new.
+    new, rival = [finds(0.8), finds(0.4)] * 2, [finds(0.4), finds(0.7)] * 2
+    once, twice = judge(new, rival), judge(new * 2, rival * 2, list("abcd") * 2)
+    assert twice.nodes == 2 * once.nodes
+    for name in ("patients", "difference", "low", "high", "risk", "patients_to_tell"):
+        assert getattr(twice, name) == pytest.approx(getattr(once, name)), name
+    # The case of a patient without a node does not make him another one.
+    assert judge([*new, finds(None)], [*rival, finds(None)], list("abcda")).risk == pytest.approx(once.risk)

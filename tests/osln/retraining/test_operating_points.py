@@ -95,3 +95,12 @@ def test_with_few_validation_patients_the_former_points_stay(tmp_path):
     models.publish("ct", models.add(untrained("ct")).name)
     assert renew_operating_points(models, "ct", [small_column(0)] * 9)[1]["ct"] == 9
     assert models.thresholds("ct") == {}
+
+
+def test_cases_of_one_patient_count_once(tmp_path):
+    models = ModelStore(tmp_path)
+    models.publish("ct", models.add(untrained("ct")).name)
+    columns, patients = [small_column(0)] * 10, ["p", *"pbcdefghi"]
+    assert renew_operating_points(models, "ct", columns, patients=patients)[1]["ct"] == 9
+    measured = operating_points({"ct": untrained("ct")}, columns[:2], patients=patients[:2])
+    assert measured["ct"][1] == 1

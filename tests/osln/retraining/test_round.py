@@ -13,6 +13,7 @@ from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.weights.model_store import ModelStore
 from small.scored import finds, shares
 from small.store import untrained
+from small.studies import of_patient, published
 
 
 @dataclass(frozen=True)
@@ -248,3 +249,16 @@ def test_an_interrupted_cross_fit_goes_on_and_leaves_no_state(idle, models, few)
     assert len(list((models.root / "training").glob("ct-part-*.resume"))) == 1
     idle().run()
     assert not list((models.root / "training").glob("*.resume"))
+
+
+def test_two_cases_of_one_patient_cannot_tell_more_than_one(idle, models, tmp_path, monkeypatch):
+    splits = {"a": "validation", "b": "validation", "d": "train", "f": "train"}
+    monkeypatch.setattr(rounds, "eligible", lambda root, store, judges: Eligible(splits, frozenset(), {}))
+    published(models, untrained("ct"), seed=0, train_cases=[])
+    of_patient(tmp_path, "P1", "a", "b")
+    report = idle(cross_fit=False).run()
+    assert not report.published and "one patient with nodes cannot tell" in report.sentence
+    assert "on 1 patients with 20 nodes" in report.sentence
+    # Two patients ask for cross-fitting where two are needed, two cases of one do not make up for them.
+    monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 2)
+    assert set(idle().run().validation_cases) == {"a", "b", "d", "f"}

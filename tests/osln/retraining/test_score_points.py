@@ -156,3 +156,13 @@ def test_the_scores_of_a_classifier_of_another_tagger_are_kept(cohort):
     said = renew_score_thresholds(models, root, "ct-distal", ["a"])
     assert "score thresholds of glnet are kept: it learned from the tags of another tagger" in said
     assert models.thresholds("glnet") == {}
+
+
+def test_cases_of_one_patient_are_one_patient_for_the_score_threshold(tmp_path):
+    models, cases = ModelStore(tmp_path), [scored([0.5], [True])] * 10
+    patients = ["p", *"pbcdefghi"]
+    assert operating_curve(cases, patients) == [] and operating_curve(cases) != []
+    said = set_score_thresholds(models, "glnet", cases, patients)
+    assert "were set on 9 validation patients, which are few" in said
+    said = set_score_thresholds(models, "glnet", cases, patients)
+    assert "9 validation patients with nodes are too few" in said

@@ -184,6 +184,16 @@ def test_what_has_seen_another_case_of_the_patient_has_seen_the_patient(tmp_path
     assert unseen_parts(root, used, store.versions("ct"), ["d", "h", "f"]) == [(used, ["f"])]
 
 
+def test_what_has_seen_the_ct_under_another_id_has_seen_the_patient(tmp_path, store):
+    root = tmp_path / "studies"
+    root.mkdir()
+    for case, content in {"d": b"1", "x": b"1", "f": b"2"}.items():
+        (root / f"{case}.nii.gz").write_bytes(content)
+    used = published(store, untrained("ct"), train_cases=["d"])
+    assert set(newest_unseen(root, store, "ct", DEMO, ["x", "f"])) == {"f"}
+    assert unseen_parts(root, used, store.versions("ct"), ["d", "x", "f"]) == [(used, ["f"])]
+
+
 def test_a_new_case_is_judged_by_what_was_trained_without_its_patient(tmp_path, store):
     root = tmp_path / "studies"
     of_patient(root, "P1", "d", "h")

@@ -3,7 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
+from osln.store import patients
 from osln.store.splits import SHARES, assign, folds, next_split, split_of, stored_splits
 from osln.store.strata import Strata, strata_of
 from small.columns import small_column
@@ -164,3 +166,42 @@ def test_all_cases_of_a_patient_are_in_one_fold(tmp_path):
     assert sorted(len(part) for part in parts) == [2, 2, 2, 4]
     assert [set(part) >= {"case-1", "case-4", "case-7"} for part in parts].count(True) == 1
     assert sorted(case for part in parts for case in part) == cases and folds(tmp_path, cases[::-1]) == parts
+
+
+def test_the_same_ct_under_two_ids_goes_where_it_is_and_into_one_fold(tmp_path):
+    cases = [f"case-{number}" for number in range(9)]
+    for case in cases:
+        (tmp_path / f"{case}.nii.gz").write_bytes(case.encode())
+    (tmp_path / "twin.nii.gz").write_bytes(b"case-3")
+    assign(tmp_path, ["case-3"], wanted={"case-3": "test"})
+    assert split_of(tmp_path, "twin") == "test"
+    parts = folds(tmp_path, [*cases, "twin"])
+    assert [{"case-3", "twin"} & set(part) for part in parts].count({"case-3", "twin"}) == 1
+    # The nine patients are dealt as without the twin.
+    assert [[case for case in part if case != "twin"] for part in parts] == folds(tmp_path, cases)
+
+
+def test_cases_of_one_patient_are_one_in_the_balance(tmp_path):
+    of_patient(tmp_path, "P1", "a", "b", "c", "d")
+    assert set(assign(tmp_path, "abcd").values()) == {"train"}
+    # Counted by cases the fifth would be the first that is neither of the first three nor validates.
+    given = assign(tmp_path, "abcdfg", nodes_of=lambda root, case: None)
+    assert [given[case] for case in "fg"] == ["train", "train"]
+    assert {case: assign(tmp_path, [*"abcdfg", case])[case] for case in "h"} == {"h": "validation"}
+
+
+def test_the_notes_of_the_import_are_read_once_and_before_the_lock(tmp_path, monkeypatch):
+    read = []
+
+    def counted(store, case):
+        read.append(case)
+        # Whoever submits a label meanwhile does not wait for it.
+        with FileLock(str(tmp_path / ".osln" / "splits.json.lock"), timeout=0):
+            return None
+
+    assign(tmp_path, "abc")
+    monkeypatch.setattr(patients, "read_manifest", counted)
+    assign(tmp_path, "defghij")
+    assert sorted(read) == list("abcdefghij")
+    assign(tmp_path, "abcdefghij")
+    assert len(read) == 10

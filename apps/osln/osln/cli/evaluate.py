@@ -9,6 +9,8 @@ Definitions, columns and the layout of the JSON: docs/evaluation.md.
 import argparse
 import json
 import math
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +243,14 @@ def failed(predictions: Path) -> list[str]:
     return [path.name.removesuffix(FAILED) for path in notes if "failed" in read_result(path)]
 
 
+def patients(options: argparse.Namespace, cases: Collection[str]) -> list[str]:
+    """The patient of each case: a store knows who has several, else each is another one."""
+    from osln.store.patients import patients_of
+
+    store = store_of(options.truth) if options.kind == "maps" else None
+    return list(patients_of(store, cases).values()) if store else list(cases)
+
+
 def report(options: argparse.Namespace) -> "Report":
     """Evaluates one set or two."""
     from osln.evaluation.figures import ALL_SCORES, assess, refuse_unpaired
@@ -266,7 +276,11 @@ def report(options: argparse.Namespace) -> "Report":
             raise ValueError(
                 f"--threshold {threshold:g} leaves no prediction of {name}: the highest score is {highest:g}"
             )
-    weights = resamples(len(cohorts[0].scored), draws, options.seed)
+    whose = patients(options, cohorts[0].scored)
+    if (number := len(set(whose))) < len(whose):
+        note = f"{len(whose)} cases of {number} patients: intervals are over patients, figures over cases"
+        cohorts = [replace(one, notes=(*one.notes, note)) for one in cohorts]
+    weights = resamples(whose, draws, options.seed)
     sets = {
         name: assess(cohort, weights, threshold, tuple(options.at or MFROC_FALSE_POSITIVES), averaging)
         for name, cohort in zip(names, cohorts, strict=True)

@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
     first, *others = (one.preparation for one in checkpoints.values())
     if not all(map(first.prepares_as, others)):
         raise ValueError("the networks in use are of presets with other voxels: train all of them with one")
-    columns = patients(options, first)
+    columns, whose = patients(options, first)
     fusions = {name: fit_fusion(row, checkpoints, columns, options.device) for name, row in LEARNED.items()}
-    measured = operating_points(checkpoints, columns, options.device, fusions)
+    measured = operating_points(checkpoints, columns, options.device, fusions, patients=whose)
     for name in LEARNED:
         points, number = measured.get(name, ({}, 0))
         if number < FEWEST_PATIENTS:
@@ -59,22 +59,24 @@ def run(options: argparse.Namespace) -> int:
                 f"{name}, {zone}: {told}, distance {fit['distance']:.3f} per 100 mm, "
                 f"offset {fit['offset']:.3f}\n"
             )
-    sys.stdout.write(f"fitted on {len(columns)} validation patients\n")
+    sys.stdout.write(f"fitted on {len(set(whose))} validation patients\n")
     return 0
 
 
-def patients(options: argparse.Namespace, preset: "Preset") -> "list[LungColumn]":
-    """Prepared validation patients."""
+def patients(options: argparse.Namespace, preset: "Preset") -> "tuple[list[LungColumn], list[str]]":
+    """Prepared cases of the validation patients, and the patient of each."""
     from osln.cohorts.phantoms import PhantomCohort, split_seeds
     from osln.rows.experiments import SEGMENTERS
     from osln.store.approved import approved_cases, load_columns, with_ct
+    from osln.store.patients import patients_of
     from osln.store.splits import assign
     from osln.store.twins import learned_too
 
     if options.phantoms:
         cohort = PhantomCohort(options.work, preset)
         seeds = each(split_seeds("validation", options.phantoms), "phantoms")
-        return [patient.column for patient in cohort.patients(seeds)]
+        columns = [patient.column for patient in cohort.patients(seeds)]
+        return columns, [column.case for column in columns]
     cases, lacking = with_ct(options.store, approved_cases(options.store))
     splits = assign(options.store, cases)
     lacking |= learned_too(options.store, splits)
@@ -87,4 +89,4 @@ def patients(options: argparse.Namespace, preset: "Preset") -> "list[LungColumn]
             f"{options.store} has no approved validation patient with PET and tumor: approve more cases, or "
             "use --phantoms 30"
         )
-    return columns
+    return columns, list(patients_of(options.store, [column.case for column in columns]).values())

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from osln.rows.experiments import Preset
 from osln.store.approved import approved_cases, approved_study
 from osln.store.layout import StorePaths, companions, file_marks, read_image
 from osln.store.parts import partial_cases
-from osln.store.patients import by_patient
+from osln.store.patients import by_patient, patients_of
 from osln.store.splits import FOLDS, assign, folds
 from osln.store.twins import apart
 from osln.weights.checkpoint import trained_on
@@ -99,8 +100,12 @@ class StoreCohort:
         return 10.0
 
     def cases(self, split: str) -> tuple[str, ...]:
-        """Ids of a split's patients; stage two learns from the training patients too."""
+        """Ids of a split's cases; stage two learns from the training patients too."""
         return self.splits["train" if split == "stage two" else split]
+
+    def patients_of(self, split: str) -> tuple[str, ...]:
+        """The patient of each case."""
+        return tuple(patients_of(self.root, self.cases(split)).values())
 
     def path(self, case: str) -> Path:
         """File of a case's column."""
@@ -134,7 +139,12 @@ class StoreCohort:
 
     def unseen_part(self, case: str) -> tuple[str, ...]:
         """The case's fold."""
-        return next(tuple(part) for part in folds(self.root, self.splits["train"]) if case in part)
+        return self._fold_of[case]
+
+    @cached_property
+    def _fold_of(self) -> dict[str, tuple[str, ...]]:
+        # Every row and seed asks for every case.
+        return {case: tuple(part) for part in folds(self.root, self.splits["train"]) for case in part}
 
 
 def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapping[str, StorePaths]) -> None:

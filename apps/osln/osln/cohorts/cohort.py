@@ -29,6 +29,9 @@ class Cohort(Protocol):
     def cases(self, split: str) -> Sequence[str]:
         """Case ids of one of `SPLITS`."""
 
+    def patients_of(self, split: str) -> Sequence[str]:
+        """The patient of each of these cases."""
+
     def path(self, case: str) -> Path:
         """File of the prepared column."""
 

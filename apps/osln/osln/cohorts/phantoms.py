@@ -261,6 +261,10 @@ class PhantomCohort:
         """Ids of a split's patients; those of "stage two" are no training patients of stage one."""
         return tuple(f"phantom-{seed}" for seed in split_seeds(split, self.sizes.get(split, 0)))
 
+    def patients_of(self, split: str) -> tuple[str, ...]:
+        """The patient of each case: another one each."""
+        return self.cases(split)
+
     def path(self, case: str) -> Path:
         """File of a case's column."""
         return self._path(_seed(case))

@@ -98,7 +98,7 @@ def assess(
 
     Args:
         cohort: Matched patients.
-        weights: (D, P) from `bootstrap.resamples`, the same for sets that are compared; made if omitted.
+        weights: (D, C) from `bootstrap.resamples`, the same for sets that are compared; made if omitted.
         threshold: Score, best chosen on other patients.
         false_positives: Per patient, ascending; mFROC is the mean over them.
         averaging: Row of `AVERAGINGS`.
@@ -127,9 +127,7 @@ def assess(
         "mfroc": found["mfroc"],
         **{f"froc_{target:g}": found[f"{target:g}"] for target in false_positives},
     }
-    figures = {
-        name: Distribution(float(v[0]), varied(v[1:], len(patients)), v[:1]) for name, v in named.items()
-    }
+    figures = {name: Distribution(float(v[0]), varied(v[1:], weights), v[:1]) for name, v in named.items()}
     of_maps = None
     if cohort.sweeps is not None:
         counts = [Counts.of(list(cohort.sweeps.values()))]

@@ -1,6 +1,6 @@
 """Confidence intervals by resampling patients, paired between rows and averaged over seeds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,18 +36,38 @@ def recall_at_operating_precision(recall: np.ndarray, precision: np.ndarray) -> 
 METRICS: dict[str, Metric] = {"recall": recall_at_operating_precision, "mean_recall": mean_recall}
 
 
-def resamples(n_patients: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """(draws, n_patients) how often each patient is in each resample; every row sums to n_patients."""
-    if n_patients < 1:
+def resamples(patients: int | Sequence[Hashable], draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """How often each of C cases is in each resample of the patients; all cases of a patient go together.
+
+    Args:
+        patients: The patient of each case; a number stands for so many patients of one case each.
+        draws: How many resamples.
+        seed: Of the draws.
+
+    Returns:
+        (draws, C); every row draws as many patients as there are.
+
+    Raises:
+        ValueError: No patient.
+    """
+    cases = range(patients) if isinstance(patients, int) else patients
+    places = {patient: place for place, patient in enumerate(dict.fromkeys(cases))}
+    if not places:
         raise ValueError("no patient to resample: give at least one")
     rng = np.random.default_rng(seed)
-    picks = rng.integers(n_patients, size=(draws, n_patients))
-    return np.apply_along_axis(np.bincount, 1, picks, minlength=n_patients).astype(np.float64)
+    picks = rng.integers(len(places), size=(draws, len(places)))
+    drawn = np.apply_along_axis(np.bincount, 1, picks, minlength=len(places)).astype(np.float64)
+    return drawn[:, [places[patient] for patient in cases]]
 
 
-def varied(draws: np.ndarray, n_patients: int) -> np.ndarray:
-    """Figures on resamples; NaN of fewer than two patients: one drawn again says nothing of others."""
-    return draws if n_patients > 1 else np.full_like(draws, np.nan)
+def varied(draws: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Figures on resamples; NaN of a single patient: one drawn again says nothing of others.
+
+    Args:
+        draws: (D,) figures.
+        weights: (D, C) from `resamples`; all cases of one patient are drawn together.
+    """
+    return np.full_like(draws, np.nan) if (weights == weights[:, :1]).all() else draws
 
 
 @dataclass(frozen=True)
@@ -95,12 +115,12 @@ def distribution(
     Args:
         seeds: Counts of the same patients in the same order, one for each training seed.
         metric: Figure of (recall, precision) curves, for instance `mean_recall`.
-        weights: (D, P) from `resamples`; the same array for rows that are compared.
+        weights: (D, C) from `resamples`; the same array for rows that are compared.
         averaging: Of the precision.
     """
     per_seed = np.array([float(metric(*macro_curves(counts, None, averaging))) for counts in seeds])
     draws = np.mean([metric(*macro_curves(counts, weights, averaging)) for counts in seeds], axis=0)
-    return Distribution(float(per_seed.mean()), varied(draws, weights.shape[1]), per_seed)
+    return Distribution(float(per_seed.mean()), varied(draws, weights), per_seed)
 
 
 CANDIDATE_METRICS = ("f1", "f1_chosen", "mfroc", *(f"{target:g}" for target in MFROC_FALSE_POSITIVES))
@@ -115,7 +135,7 @@ def candidate_distributions(
     Args:
         seeds: (score, hit) pairs of the same patients in the same order, for each training seed.
         thresholds: Score threshold of each seed, chosen on other patients; NaN keeps no candidate.
-        weights: (D, P) from `resamples`; the same array for rows that are compared.
+        weights: (D, C) from `resamples`; the same array for rows that are compared.
     """
     # The first line is the cohort itself.
     lines = np.vstack([np.ones(weights.shape[1]), weights])
@@ -126,6 +146,6 @@ def candidate_distributions(
     found = {}
     for name in CANDIDATE_METRICS:
         per_seed, draws = np.split(np.stack([one[name] for one in figures], axis=1), [1])
-        varying = varied(draws.mean(axis=1), weights.shape[1])
+        varying = varied(draws.mean(axis=1), weights)
         found[name] = Distribution(float(per_seed.mean()), varying, per_seed[0])
     return found

@@ -1,6 +1,6 @@
 """Figures of every row and answers to every question, from the files of finished jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +132,7 @@ def table_figures(table: Table, figures: Mapping[Row, Figures]) -> dict[str, Any
     return {"name": table.name, "title": table.title, "lines": lines, "questions": questions}
 
 
-def all_figures(results: Mapping[Row, Result], patients: int) -> dict[Row, Figures]:
-    """Figures of all rows, from one set of resamples of the test patients."""
+def all_figures(results: Mapping[Row, Result], patients: int | Sequence[Hashable]) -> dict[Row, Figures]:
+    """Figures of all rows, from one set of resamples of the test patients (as of `resamples`)."""
     weights = resamples(patients)
     return {row: row_figures(result, weights) for row, result in results.items()}

@@ -157,7 +157,7 @@ def collect(
 ) -> Content:
     """Everything that the report tells."""
     plan, cohort = artifacts.plan, artifacts.cohort
-    figures = all_figures(results, len(cohort.cases("test")))
+    figures = all_figures(results, cohort.patients_of("test"))
     settings = dict.fromkeys(row.setting for row in results if row.kind == "froc" and not row.detector)
     titles = {line.row: line.title for name in plan.tables for line in TABLES[name].lines}
     trainings = _trainings(artifacts, results)
@@ -186,27 +186,33 @@ def collect(
 
 def describe(cohort: Cohort, split: str) -> dict[str, float]:
     """Figures of a split's patients; volumes and zones are of the nodes in the searched column."""
-    columns = [cohort.column(case) for case in cohort.cases(split) if cohort.path(case).is_file()]
+    patient_of = dict(zip(cohort.cases(split), cohort.patients_of(split), strict=True))
+    patient_of = {case: patient for case, patient in patient_of.items() if cohort.path(case).is_file()}
+    columns = [cohort.column(case) for case in patient_of]
     volumes = np.concatenate([node_volumes_mm3(column) for column in columns] or [np.zeros(0)])
     classes = [words for column in columns for words in node_classes(column).values()]
     # In every figure they are missed.
     outside = [column.nodes_outside() for column in columns]
     nodes = len(volumes) + sum(outside)
+    with_nodes = {
+        patient
+        for patient, column, beyond in zip(patient_of.values(), columns, outside, strict=True)
+        if beyond or column.nodes.any()  # type: ignore[union-attr]
+    }
+    patients = len(set(patient_of.values()))
     found = {
-        "patients": len(columns),
+        "patients": patients,
+        **({"cases": len(columns)} if len(columns) > patients else {}),
         "nodes": nodes,
         **({f"nodes {OUTSIDE}": sum(outside)} if any(outside) else {}),
-        "nodes per patient": nodes / max(len(columns), 1),
-        "patients without nodes": sum(
-            not column.nodes.any() and not beyond  # type: ignore[union-attr]
-            for column, beyond in zip(columns, outside, strict=True)
-        ),
+        "nodes per patient": nodes / max(patients, 1),
+        "patients without nodes": patients - len(with_nodes),
     }
     if len(volumes):
         low, middle, high = np.percentile(volumes, [25, 50, 75])
         found |= {"volume, mm3: 25 %": low, "50 %": middle, "75 %": high}
     for name in sorted({zone for zone, _ in classes}):
-        found[f"nodes per patient, {name}"] = sum(zone == name for zone, _ in classes) / len(columns)
+        found[f"nodes per patient, {name}"] = sum(zone == name for zone, _ in classes) / patients
     return {name: float(value) for name, value in found.items()}
 
 

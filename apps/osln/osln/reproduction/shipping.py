@@ -64,9 +64,10 @@ def ship(plan: Plan, folder: Path) -> None:
             classifiers[row.classifier] = replace(
                 learned, metadata={**learned.metadata, HANDED: row.teacher.setting.key}
             )
-            patients = row_patients(artifacts, row, 0, "validation")
-            scores[row.classifier] = score_thresholds(patients)
-            curves[row.classifier] = (row.networks, operating_curve(patients))
+            scored = row_patients(artifacts, row, 0, "validation")
+            scores[row.classifier] = score_thresholds(scored)
+            patients = plan.cohort.patients_of("validation")
+            curves[row.classifier] = (row.networks, operating_curve(scored, patients))
     columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]
     # As the run's maps were made: its stage two has learned, and was measured, at these very thresholds.
     fusions = {name: fit_fusion(row, networks, columns, number_format="f32") for name, row in LEARNED.items()}

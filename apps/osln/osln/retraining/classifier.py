@@ -14,11 +14,11 @@ import numpy as np
 from osln.learning.fit import Progress
 from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
-from osln.retraining.judgment import HIGHEST_RISK
+from osln.retraining.judgment import HIGHEST_RISK, patients_with_nodes
 from osln.retraining.matched_points import unlabeled_cases
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
-from osln.retraining.score_points import match_score_thresholds, set_score_thresholds, with_nodes
+from osln.retraining.score_points import match_score_thresholds, set_score_thresholds
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, unseen_versions
 from osln.rows.experiments import CLASSIFIERS, HANDED, PRESETS, ROWS, Preset, Row
@@ -223,11 +223,12 @@ class _ClassifierRound(Round):
     def renew(self, store: ModelStore, checkpoint: Checkpoint, compared: Sequence[_Candidates]) -> str:
         # Candidates of the stage one that was there: whatever replaces it has no part in these points.
         weights = {**(self.made_of or {}), self.name: store.checksum(self.name) or ""}
-        patients = self.found(checkpoint, compared)
-        if with_nodes(patients) < FEWEST_PATIENTS and self.comparable and store.thresholds(self.name):
+        scored, patients = self.found(checkpoint, compared), self.patients(compared)
+        number = patients_with_nodes((one.n_nodes for one in scored), patients)
+        if number < FEWEST_PATIENTS and self.comparable and store.thresholds(self.name):
             if told := self._matched_points(store, checkpoint, weights):
                 return told
-        return set_score_thresholds(store, self.name, patients, weights)
+        return set_score_thresholds(store, self.name, scored, patients, weights)
 
     def _matched_points(self, store: ModelStore, checkpoint: Checkpoint, weights: Mapping[str, str]) -> str:
         """With few validation patients: as many candidates of unlabeled cases are kept as before."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from osln.retraining.seen import cases_known_seen
+from osln.retraining.seen import cases_known_seen, patients_with_seen
 from osln.store.approved import approved_cases, with_ct
 from osln.store.parts import partial_cases
 from osln.store.splits import assign
@@ -49,7 +49,9 @@ def eligible(root: Path, store: ModelStore, judges: Iterable[Version]) -> Eligib
                 "submitted in part, and only complete cases are judged on (validation): complete its review"
             )
     for version in judges:
-        for case in cases_known_seen(root, version, store.versions(version.network), validation):
+        versions = store.versions(version.network)
+        patient_of = patients_with_seen(root, versions, validation)
+        for case in cases_known_seen(patient_of, version, versions, validation):
             left_out.setdefault(
                 case,
                 f"{version.network} in use ({version.name}) has learned from this patient, so nothing is "

@@ -5,7 +5,7 @@ network is worse, from the spread of the paired difference over patients, and th
 patients and nodes it rests on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ MOST_PATIENTS = 1000
 """Where the search ends for how many patients would tell."""
 
 Found = Sequence[Sweep] | Sequence[Scored]
-"""What a network finds, patient by patient: sweeps of stage one, scored candidates of stage two."""
+"""What a network finds, case by case: sweeps of stage one, scored candidates of stage two."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,22 @@ class Judgment:
         return self.risk is not None and self.risk < highest_risk
 
 
-def judge(new: Found, rival: Found, highest_risk: float = HIGHEST_RISK) -> Judgment:
-    """Compares two networks on the same patients in the same order.
+def patients_with_nodes(nodes: Iterable[int], patients: Iterable[Hashable] | None = None) -> int:
+    """How many patients have a node: so many say something about a network.
+
+    Args:
+        nodes: Of each case.
+        patients: The patient of each case; None if each is of another one.
+    """
+    if patients is None:
+        return sum(number > 0 for number in nodes)
+    return len({patient for number, patient in zip(nodes, patients, strict=True) if number > 0})
+
+
+def judge(
+    new: Found, rival: Found, patients: Sequence[Hashable] | None = None, highest_risk: float = HIGHEST_RISK
+) -> Judgment:
+    """Compares two networks on the same cases in the same order.
 
     The spread is that of the paired difference over resamples of the patients. Resamples of n patients vary
     too little by the factor of sqrt((n - 1) / n), which weighs with few; it is made good, and the
@@ -63,38 +77,39 @@ def judge(new: Found, rival: Found, highest_risk: float = HIGHEST_RISK) -> Judgm
     Args:
         new: Of the new network.
         rival: Of what is in use.
+        patients: The patient of each case; None if each is of another one.
         highest_risk: For `patients_to_tell`.
 
     Returns:
-        The judgment. Two networks that find the same in every patient have a risk of .5: nothing tells
+        The judgment. Two networks that find the same in every case have a risk of .5: nothing tells
         them apart.
 
     Raises:
         ValueError: The lists differ in length.
     """
-    with_nodes = [one.n_nodes > 0 for one in new]
     if len(new) != len(rival):
-        raise ValueError(f"{len(new)} patients beside {len(rival)}: compare two networks on the same ones")
-    nodes, count = sum(one.n_nodes for one in new), sum(with_nodes)
+        raise ValueError(f"{len(new)} cases beside {len(rival)}: compare two networks on the same ones")
+    cases = range(len(new)) if patients is None else patients
+    number, nodes = len(set(cases)), sum(one.n_nodes for one in new)
     if not nodes:
-        return Judgment(len(new), 0, None)
-    weights = resamples(len(new))
+        return Judgment(number, 0, None)
+    weights, count = resamples(cases), patients_with_nodes((one.n_nodes for one in new), cases)
     (value, draws), (other_value, other_draws) = _figure(new, weights), _figure(rival, weights)
     difference = value - other_value
     if count < 2:
-        return Judgment(len(new), nodes, difference)
+        return Judgment(number, nodes, difference)
     spread = float(np.nanstd(draws - other_draws) * np.sqrt(count / (count - 1)))
     if spread < ROUNDING:
         spread = 0.0
     half = float(stdtrit(count - 1, 0.975)) * spread
     return Judgment(
-        len(new),
+        number,
         nodes,
         difference,
         difference - half,
         difference + half,
         _risk(difference, spread, count),
-        _patients_to_tell(difference, spread, count, len(new), highest_risk),
+        _patients_to_tell(difference, spread, count, number, highest_risk),
     )
 
 

@@ -1,6 +1,6 @@
 """Operating points of stage one: a threshold of the fused map for each precision on validation patients."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from osln.imaging.lung_column import LungColumn, reason_not_usable, zone_of
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.sweep import Sweep, sweep
 from osln.retraining.fusing import fit_fusions
+from osln.retraining.judgment import patients_with_nodes
 from osln.rows.experiments import ROWS, SEGMENTERS, Row
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
@@ -24,6 +25,7 @@ def operating_points(
     device: str = "cpu",
     fusions: Mapping[str, LearnedFusion] | None = None,
     number_format: str | None = None,
+    patients: Sequence[Hashable] | None = None,
 ) -> dict[str, tuple[dict[str, float], int]]:
     """Thresholds of the fused map at the offered precisions, for every row of stage one that can be made.
 
@@ -36,6 +38,7 @@ def operating_points(
         device: Where to run.
         fusions: What was fitted for rows with learned fusion, which are left out otherwise.
         number_format: As of `Predictor`.
+        patients: The patient of each column; None if each is of another one.
 
     Returns:
         {row: ({"0.15": threshold, ...}, patients with a node that they are of)}; a row without such a patient
@@ -57,7 +60,9 @@ def operating_points(
         and (row.fusion != "learned" or row.name in fusions)
     }
     sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
-    for column in columns:
+    whose: dict[str, list[Hashable]] = {name: [] for name in rows}
+    of_each = range(len(columns)) if patients is None else patients
+    for patient, column in zip(of_each, columns, strict=True):
         maps = {
             name: predictor.probability(column)
             for name, predictor in predictors.items()
@@ -75,7 +80,11 @@ def operating_points(
             else:
                 zone, found = "all", sweep(prob, nodes)
             sweeps[name].append(found.with_missed(column.nodes_outside(zone)))
-    with_nodes = {name: sum(one.n_nodes > 0 for one in found) for name, found in sweeps.items()}
+            whose[name].append(patient)
+    with_nodes = {
+        name: patients_with_nodes((one.n_nodes for one in found), whose[name])
+        for name, found in sweeps.items()
+    }
     return {
         name: (operating_thresholds(Counts.of(found)), with_nodes[name])
         for name, found in sweeps.items()
@@ -84,7 +93,11 @@ def operating_points(
 
 
 def renew_operating_points(
-    models: ModelStore, segmenter: str, columns: Sequence[LungColumn], device: str = "cpu"
+    models: ModelStore,
+    segmenter: str,
+    columns: Sequence[LungColumn],
+    device: str = "cpu",
+    patients: Sequence[Hashable] | None = None,
 ) -> tuple[str, dict[str, int]]:
     """Sets the operating points of every row that asks a new network and has enough patients.
 
@@ -95,6 +108,7 @@ def renew_operating_points(
         segmenter: The network whose version has changed.
         columns: Validation patients, on the grid of that network's preset.
         device: Where to run.
+        patients: The patient of each column; None if each is of another one.
 
     Returns:
         A sentence that says what was set, "" if nothing, and for each row whose points could not be set how
@@ -102,7 +116,7 @@ def renew_operating_points(
     """
     rows = {name: row for name, row in ROWS.items() if row.stage_one == name and segmenter in row.segmenters}
     asking = {name: row for name, row in rows.items() if all(map(models.published, row.segmenters))}
-    enough = {name: patients_of(row, columns) for name, row in asking.items()}
+    enough = {name: _usable_patients(row, columns, patients) for name, row in asking.items()}
     few = {name: number for name, number in enough.items() if number < FEWEST_PATIENTS}
     wanted = {name for row in asking.values() if row.name not in few for name in row.segmenters}
     used = {name: models.load(name) for name in wanted | {segmenter}}
@@ -113,31 +127,29 @@ def renew_operating_points(
     told: list[str] = []
     if wanted:
         fusions, told = fit_fusions(models, segmenter, columns, device)
-        for name, (points, patients) in operating_points(alike, columns, device, fusions).items():
+        found = operating_points(alike, columns, device, fusions, patients=patients)
+        for name, (points, number) in found.items():
             if name not in enough or name in few:
                 continue
             if name in fusions:
                 models.set_fusion(name, fusions[name].to_json())
             models.set_thresholds(name, points)
-            measured.setdefault(patients, []).append(name)
+            measured.setdefault(number, []).append(name)
     said = [
-        f"operating points of {', '.join(names)} were set on {patients} validation patients with nodes"
-        for patients, names in measured.items()
+        f"operating points of {', '.join(names)} were set on {number} validation patients with nodes"
+        for number, names in measured.items()
     ]
     return "; ".join([*said, *told]), few
 
 
-def patients_of(row: Row, columns: Sequence[LungColumn]) -> int:
+def _usable_patients(row: Row, columns: Sequence[LungColumn], patients: Sequence[Hashable] | None) -> int:
     """How many patients have a node and all images that a row of stage one needs."""
-    usable = (
-        column
+    usable = [
+        all(reason_not_usable(column, SEGMENTERS[name]) is None for name in row.segmenters)
+        and ((column.nodes is not None and bool(column.nodes.any())) or column.nodes_outside() > 0)
         for column in columns
-        if all(reason_not_usable(column, SEGMENTERS[name]) is None for name in row.segmenters)
-    )
-    return sum(
-        (column.nodes is not None and bool(column.nodes.any())) or column.nodes_outside() > 0
-        for column in usable
-    )
+    ]
+    return patients_with_nodes(usable, patients)
 
 
 def points_kept(few: Mapping[str, int]) -> str:

@@ -67,30 +67,34 @@ class RetrainReport:
 
 @dataclass(frozen=True)
 class Compared:
-    """What is found in the same patients, in the same order, which none of those asked has learned from.
+    """What is found in the same cases in the same order; of whose patients none of those asked has learned.
 
     Attributes:
-        patients: The patients, each with its `case`.
-        new: Of the new network, for each patient.
+        cases: Each with its id as `case`.
+        patients: The patient of each.
+        new: Of the new network, for each case.
         earlier: Of what is in use; None if nothing is that can be used.
         without: Where no network of this kind is asked (the candidates under stage one's scores); None if
             nothing is found without it.
     """
 
-    patients: tuple[Any, ...]
+    cases: tuple[Any, ...]
+    patients: tuple[str, ...]
     new: tuple[Any, ...]
     earlier: tuple[Any, ...] | None
     without: Sequence[Any] | None = None
 
     def also(
         self,
-        patients: Sequence[Any],
+        cases: Sequence[Any],
+        patients: Sequence[str],
         new: Sequence[Any],
         earlier: Sequence[Any],
         without: Sequence[Any] | None,
     ) -> "Compared":
-        """With further patients."""
+        """With further cases."""
         return Compared(
+            (*self.cases, *cases),
             (*self.patients, *patients),
             (*self.new, *new),
             (*(self.earlier or ()), *earlier),
@@ -108,7 +112,7 @@ class Trained:
         train_cases: What was learned from.
         skipped: Approved cases that were left out, with the reason.
         compared: What it and its rival find.
-        figures: From patients and what was found in them to figures; "metric" decides.
+        figures: From cases and what was found in them to figures; "metric" decides.
         rival: Version that `compared.earlier` is of; None if nothing can be compared with.
         made_of: Of stage two, what the compared candidates were made of: `ModelStore.weights_of` its network.
         note: A sentence about the training that belongs into the report; "" for none.
@@ -128,8 +132,8 @@ class Trained:
     folds: tuple[Checkpoint, ...] = ()
 
     def of(self, found: Sequence[Any] | None) -> dict[str, Any]:
-        """The figures of what was found in the compared patients; {} without patients."""
-        return self.figures(self.compared.patients, found) if self.compared.patients and found else {}
+        """The figures of what was found in the compared cases; {} without any."""
+        return self.figures(self.compared.cases, found) if self.compared.cases and found else {}
 
     def outdated(self, store: ModelStore) -> bool:
         """Whether the candidates that were compared on would be made of something else by now."""
@@ -187,7 +191,7 @@ def conclude(
     metric, metric_before = after.get("metric"), earlier.get("metric")
     # Weights that were trained from scratch have nothing of the version that they replace.
     base = before.name if before is not None and trained.initial else None
-    judged_on = [one.case for one in compared.patients]
+    judged_on = [one.case for one in compared.cases]
     metadata = {**trained.checkpoint.metadata, "base_version": base, "judged_on": judged_on}
     version = store.add(replace(trained.checkpoint, metadata=metadata), metric)
     for fold in trained.folds:
@@ -301,7 +305,7 @@ def _worse_than_none(store: ModelStore, trained: Trained, highest_risk: float) -
         return None
     if (now := store.published(used.network)) is None or now.sha256 != used.sha256:
         return None
-    judged = judge(compared.earlier, compared.without, highest_risk)
+    judged = judge(compared.earlier, compared.without, compared.patients, highest_risk)
     if judged.risk is None:
         return store.worse_than_none(used.network)
     why = None
@@ -318,9 +322,9 @@ def _judgments(compared: Compared, highest_risk: float) -> dict[str, Judgment]:
     """The new network against what is in use, and against no network of its kind."""
     rivals = {IN_USE: compared.earlier, WITHOUT: compared.without}
     return {
-        against: judge(compared.new, rival, highest_risk)
+        against: judge(compared.new, rival, compared.patients, highest_risk)
         for against, rival in rivals.items()
-        if rival is not None and compared.patients
+        if rival is not None and compared.cases
     }
 
 

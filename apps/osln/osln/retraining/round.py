@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from osln.learning.errors import NothingToLearnError
 from osln.retraining.eligible import eligible
+from osln.retraining.judgment import patients_with_nodes
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
 from osln.retraining.seen import unseen_parts
 from osln.retraining.settings import Settings, preset_in_use
@@ -23,7 +24,7 @@ from osln.rows.constants import TUNING_LEARNING_RATE
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import phantoms
-from osln.store.patients import patient_of
+from osln.store.patients import patients_of
 from osln.weights.checkpoint import Checkpoint, trained_on
 from osln.weights.model_store import ModelStore, Version
 
@@ -47,6 +48,7 @@ class Round(ABC):
         former: Its network, or None.
         preset_name: That of the settings, or of the weights in use.
         partial: Approved cases that were submitted in part, once `run` has looked.
+        patient_of: The patient of each case, once `run` has looked.
         made_of: `Trained.made_of`, once `gather` has looked.
 
     Raises:
@@ -71,6 +73,7 @@ class Round(ABC):
         self.former = self.store.load(name, self.before) if self.before else None
         self.preset_name = settings.preset or preset_in_use(self.store, name)
         self.partial: frozenset[str] = frozenset()
+        self.patient_of: Mapping[str, str] = {}
         self.made_of: Mapping[str, str] | None = None
 
     @property
@@ -207,7 +210,8 @@ class Round(ABC):
         if part == 0:
             self._train(recipe, learned, compared, folder)
             return
-        if not self.settings.cross_fit or self.rival is None or len(compared) >= FEWEST_PATIENTS:
+        enough = len(set(self.patients(compared))) >= FEWEST_PATIENTS
+        if not self.settings.cross_fit or self.rival is None or enough:
             return
         parts = self._parts([one.case for one in learned if one.case not in self.partial])
         for version, cases in parts[part - 1 : part]:
@@ -228,8 +232,8 @@ class Round(ABC):
     ) -> Checkpoint | None:
         """A network of cross-fitting, which goes on from a version; None if nothing is left to learn from."""
         # All of a patient's cases are left out, also those in part, which nobody can be judged on.
-        patients = {patient_of(self.root, case) for case in part}
-        others = [one for one in learned if patient_of(self.root, one.case) not in patients]
+        patients = {self.patient_of[case] for case in part}
+        others = [one for one in learned if self.patient_of[one.case] not in patients]
         if not part or not others:
             return None
         # The state's name holds what is left out: another part must not go on from it.
@@ -245,7 +249,13 @@ class Round(ABC):
         """Splits of the approved cases, and why others are left out."""
         found = eligible(self.root, self.store, self.judges())
         self.partial = found.partial
+        # Two cases may be one patient's by way of a third one that is left out.
+        self.patient_of = patients_of(self.root, [*found.splits, *found.left_out])
         return found.splits, dict(found.left_out)
+
+    def patients(self, cases: Patients) -> tuple[str, ...]:
+        """The patient of each of the cases."""
+        return tuple(self.patient_of[one.case] for one in cases)
 
     @contextmanager
     def _resume_files(self) -> Iterator[Path]:
@@ -286,6 +296,7 @@ class Round(ABC):
             skipped=skipped,
             compared=Compared(
                 tuple(compared),
+                self.patients(compared),
                 tuple(new),
                 None if rival is None else tuple(self.found(rival, compared)),
                 self.without(compared),
@@ -298,7 +309,9 @@ class Round(ABC):
 
     def _asks_more(self, trained: Trained, learned: Patients) -> bool:
         """Whether there are too few validation patients, and others that can be judged on."""
-        few = sum(one.n_nodes > 0 for one in trained.compared.new) < FEWEST_PATIENTS
+        compared = trained.compared
+        number = patients_with_nodes((one.n_nodes for one in compared.new), compared.patients)
+        few = number < FEWEST_PATIENTS
         return self.settings.cross_fit and self.rival is not None and few and len(learned) > 1
 
     def _cross_fitted(
@@ -321,7 +334,11 @@ class Round(ABC):
             rival = self.store.load(self.name, version)
             asked = [by_case[case] for case in part]
             compared_also = trained.compared.also(
-                asked, self.found(fold, asked), self.found(rival, asked), self.without(asked)
+                asked,
+                self.patients(asked),
+                self.found(fold, asked),
+                self.found(rival, asked),
+                self.without(asked),
             )
             base = version.name if self.initial is not None else None
             fold = replace(fold, metadata={**fold.metadata, "left_out": part, "base_version": base})

@@ -1,6 +1,6 @@
 """Operating points of stage two: a score for each number of false positives per validation patient."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,13 @@ import numpy as np
 from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
+from osln.retraining.judgment import patients_with_nodes
 from osln.retraining.matched_points import matched_score
 from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS
 from osln.stage_two.answering import reason_not_answering
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.stage_two.validation import scored_patients
+from osln.store.patients import patients_of
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore
 
@@ -73,39 +75,38 @@ def match_score_thresholds(
     )
 
 
-def operating_curve(patients: Sequence[Scored]) -> list[dict[str, float]]:
+def operating_curve(
+    cases: Sequence[Scored], patients: Sequence[Hashable] | None = None
+) -> list[dict[str, float]]:
     """Sensitivity and score at each offered number of false positives per patient.
 
     Args:
-        patients: Validation patients under the classifier's scores.
+        cases: Of validation patients, under the classifier's scores.
+        patients: The patient of each case; None if each is of another one.
 
     Returns:
         `fp_per_patient`, `threshold` (as `score_thresholds`) and `sensitivity` (share of the nodes found from
         that score on), by rising `fp_per_patient`; [] with fewer than `FEWEST_PATIENTS` patients that have a
         node, where a share would say nothing.
     """
-    nodes = sum(patient.n_nodes for patient in patients)
-    if with_nodes(patients) < FEWEST_PATIENTS:
+    nodes = sum(one.n_nodes for one in cases)
+    if patients_with_nodes((one.n_nodes for one in cases), patients) < FEWEST_PATIENTS:
         return []
     return [
         {
             "fp_per_patient": float(name),
             "threshold": score,
-            "sensitivity": sum(int((one.hits & (one.scores >= score)).sum()) for one in patients) / nodes,
+            "sensitivity": sum(int((one.hits & (one.scores >= score)).sum()) for one in cases) / nodes,
         }
-        for name, score in score_thresholds(patients).items()
+        for name, score in score_thresholds(cases).items()
     ]
-
-
-def with_nodes(patients: Sequence[Scored]) -> int:
-    """How many patients have a node: so many say something about a network."""
-    return sum(patient.n_nodes > 0 for patient in patients)
 
 
 def set_score_thresholds(
     models: ModelStore,
     classifier: str,
-    patients: Sequence[Scored],
+    cases: Sequence[Scored],
+    patients: Sequence[Hashable] | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> str:
     """Stores the score thresholds of a classifier that was published, or keeps the former ones.
@@ -113,7 +114,8 @@ def set_score_thresholds(
     Args:
         models: Store of the weights.
         classifier: Row of `CLASSIFIERS`.
-        patients: Validation patients under its scores.
+        cases: Of validation patients, under its scores.
+        patients: The patient of each case; None if each is of another one.
         weights: As of `ModelStore.set_thresholds`.
 
     Returns:
@@ -121,13 +123,14 @@ def set_score_thresholds(
         thresholds stay; if there are none, those of the few are better than none.
     """
     known = set(OFFERED_FALSE_POSITIVES) <= models.thresholds(classifier).keys()
-    number = with_nodes(patients)
-    if number < FEWEST_PATIENTS and (known or not patients):
+    number = patients_with_nodes((one.n_nodes for one in cases), patients)
+    if number < FEWEST_PATIENTS and (known or not cases):
         return _kept(classifier, f"{number} validation patients with nodes")
-    points, curve = score_thresholds(patients), operating_curve(patients)
-    models.set_thresholds(classifier, points, curve, patients=len(patients), weights=weights)
+    points, curve = score_thresholds(cases), operating_curve(cases, patients)
+    measured = len(cases) if patients is None else len(set(patients))
+    models.set_thresholds(classifier, points, curve, patients=measured, weights=weights)
     few = f", which are few: {FEWEST_PATIENTS} with nodes are needed" if number < FEWEST_PATIENTS else ""
-    return f"score thresholds of {classifier} were set on {len(patients)} validation patients{few}"
+    return f"score thresholds of {classifier} were set on {measured} validation patients{few}"
 
 
 def renew_score_thresholds(
@@ -159,9 +162,11 @@ def renew_score_thresholds(
         and segmenter in row.segmenters
         and all(map(models.published, row.networks))
     ]
-    if rows and len(cases) < FEWEST_PATIENTS:
+    patient_of = patients_of(root, cases) if rows else {}
+    number = len(set(patient_of.values()))
+    if rows and number < FEWEST_PATIENTS:
         names = ", ".join(str(row.classifier) for row in rows)
-        return _kept(names, f"{len(cases)} validation patients")
+        return _kept(names, f"{number} validation patients")
     said = []
     for row in rows:
         checkpoint = models.load(str(row.classifier))
@@ -176,8 +181,9 @@ def renew_score_thresholds(
         weights = models.weights_of(checkpoint.name)
         cache = CandidateCache(root, models, row.name, preset, tagger, device)
         sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
-        patients = scored_patients(checkpoint, sets, tags, device=device)
-        said.append(set_score_thresholds(models, checkpoint.name, patients, weights))
+        scored = scored_patients(checkpoint, sets, tags, device=device)
+        patients = [patient_of[one.case] for one in sets]
+        said.append(set_score_thresholds(models, checkpoint.name, scored, patients, weights))
     return "; ".join(said)
 
 

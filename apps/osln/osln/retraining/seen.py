@@ -1,10 +1,10 @@
 """Which patients a version of the weights has learned from, and who can be judged on without it."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from osln.store.patients import by_patient, patient_of
+from osln.store.patients import patients_of
 from osln.store.splits import folds
 from osln.weights.model_store import Version
 
@@ -23,21 +23,37 @@ def cases_seen(version: Version, versions: Iterable[Version]) -> frozenset[str] 
     return frozenset(seen) if whole else None
 
 
+def patients_with_seen(root: Path, versions: Iterable[Version], cases: Iterable[str]) -> dict[str, str]:
+    """The patient (`patients_of`) of each of the cases and of all that any of the versions learned from."""
+    seen = (case for one in versions for case in one.metadata.get("train_cases", ()))
+    return patients_of(root, dict.fromkeys([*cases, *seen]))
+
+
 def cases_not_seen(
-    root: Path, version: Version, versions: Iterable[Version], cases: Iterable[str]
+    patient_of: Mapping[str, str], version: Version, versions: Iterable[Version], cases: Iterable[str]
 ) -> list[str]:
-    """Those of the cases of whose patients a version has seen no case; none where nobody can tell."""
+    """Those of the cases of whose patients a version has seen no case; none where nobody can tell.
+
+    Args:
+        patient_of: From `patients_with_seen`.
+        version: The version asked about.
+        versions: All of the same network.
+        cases: Case ids.
+    """
     seen, whole = _chain(version, versions)
-    patients = {patient_of(root, case) for case in seen}
-    return [case for case in cases if patient_of(root, case) not in patients] if whole else []
+    patients = {patient_of[case] for case in seen}
+    return [case for case in cases if patient_of[case] not in patients] if whole else []
 
 
 def cases_known_seen(
-    root: Path, version: Version, versions: Iterable[Version], cases: Iterable[str]
+    patient_of: Mapping[str, str], version: Version, versions: Iterable[Version], cases: Iterable[str]
 ) -> list[str]:
-    """Those of the cases of whose patients a version has seen a case, as far as its records go back."""
-    patients = {patient_of(root, case) for case in _chain(version, versions)[0]}
-    return [case for case in cases if patient_of(root, case) in patients]
+    """Those of the cases of whose patients a version has seen a case, as far as its records go back.
+
+    Arguments as in `cases_not_seen`.
+    """
+    patients = {patient_of[case] for case in _chain(version, versions)[0]}
+    return [case for case in cases if patient_of[case] in patients]
 
 
 def _chain(version: Version, versions: Iterable[Version]) -> tuple[set[str], bool]:
@@ -69,16 +85,17 @@ def unseen_parts(
         versions: All of its network.
         cases: Of the patients.
     """
-    fresh = cases_not_seen(root, used, versions, cases)
     stands = [one for one in versions if one.metadata.get("stands_for") == used.name]
+    own = [one.metadata["left_out"] for one in stands]
+    patient_of = patients_with_seen(root, versions, [*cases, *(case for part in own for case in part)])
+    fresh = cases_not_seen(patient_of, used, versions, cases)
     if not stands:
         return [(used, part) for part in folds(root, fresh)]
-    left_out = [by_patient(root, one.metadata["left_out"]).keys() for one in stands]
-    dealt: list[set[str]] = [set(patients) for patients in left_out]
-    for patient in by_patient(root, fresh).keys() - set().union(*left_out):
+    dealt = [{patient_of[case] for case in part} for part in own]
+    for patient in {patient_of[case] for case in fresh} - set().union(*dealt):
         digest = hashlib.sha256(f"part:{patient}".encode()).digest()
         dealt[digest[0] % len(stands)].add(patient)
     return [
-        (one, [case for case in cases_not_seen(root, one, versions, cases) if patient_of(root, case) in mine])
+        (one, [case for case in cases_not_seen(patient_of, one, versions, cases) if patient_of[case] in mine])
         for one, mine in zip(stands, dealt, strict=True)
     ]

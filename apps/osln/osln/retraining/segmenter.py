@@ -125,7 +125,8 @@ class SegmenterRound(Round):
     def _points(self, store: ModelStore, compared: Sequence[LungColumn]) -> str:
         """Measures the operating points; of rows with few validation patients keeps how much is found."""
         device, former = self.settings.device, self.former
-        said, few = renew_operating_points(store, self.name, compared, device)
+        patients = self.patients(compared)
+        said, few = renew_operating_points(store, self.name, compared, device, patients)
         told, moved = [said], set[str]()
         if few and former is not None and former.preparation.prepares_as(self.preset):
             columns = unlabeled_columns(self.root, self.name, self.recipe())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from osln.retraining.seen import cases_not_seen
+from osln.retraining.seen import cases_not_seen, patients_with_seen
 from osln.retraining.settings import Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
@@ -69,8 +69,10 @@ def newest_unseen(
     ]
     found: dict[str, Version] = {}
     wanted = list(cases)
+    patient_of = patients_with_seen(root, versions, wanted)
     for version in fitting:
-        unseen = cases_not_seen(root, version, versions, [case for case in wanted if case not in found])
+        rest = [case for case in wanted if case not in found]
+        unseen = cases_not_seen(patient_of, version, versions, rest)
         found |= dict.fromkeys(unseen, version)
     return {case: found[case] for case in wanted if case in found}
 

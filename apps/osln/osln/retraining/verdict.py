@@ -141,7 +141,7 @@ class Verdict:
         if judged.patients_to_tell is None:
             return "approve further cases and train again"
         further = judged.patients_to_tell - judged.patients
-        return f"about {further} more cases to judge by would tell, if they are like these"
+        return f"about {further} more patients to judge by would tell, if they are like these"
 
     def _figures(self) -> str:
         told = f"{metric_name(self.version.network)} {self.metric:.3f}"

@@ -6,7 +6,8 @@ carries a patient from test to training.
 The rule: the first three patients train and the fourth validates, because a young cohort has to learn before
 it can be judged. From then on each patient goes where the shares of patients, of proximal and of distal nodes
 come closest to the paper's (minimization), so that validation and test grow with the cohort. Patients that
-arrive at once are taken in the order of a hash of their ids. Several cases of one patient are in one split.
+arrive at once are taken in the order of a hash of their ids. Several cases of one patient are in one split
+and count as one patient.
 
 References:
     Pocock and Simon, Sequential treatment assignment with balancing for prognostic factors, Biometrics 1975.
@@ -15,7 +16,7 @@ References:
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from filelock import FileLock
 
 from osln.files.images import write_atomically
 from osln.store.approved import approved_cases
-from osln.store.patients import by_patient, patient_of
+from osln.store.patients import by_patient, patients_of
 from osln.store.strata import Strata, strata_of
 
 FOLDS = 4
@@ -52,10 +53,11 @@ def next_split(decided: Iterable[tuple[str, Strata | None]], strata: Strata | No
     decided = list(decided)
     if len(decided) < len(FIRST):
         return FIRST[len(decided)]
-    counts = {split: np.zeros(3) for split in SHARES}
-    for split, known in decided:
-        counts[split] += _features(known)
-    new = _features(strata)
+    counts = {
+        split: np.array([_features(known) for name, known in decided if name == split] or [(0.0,) * 3]).sum(0)
+        for split in SHARES
+    }
+    new = np.array(_features(strata))
     total = sum(counts.values()) + new
 
     def imbalance(chosen: str) -> float:
@@ -68,8 +70,8 @@ def next_split(decided: Iterable[tuple[str, Strata | None]], strata: Strata | No
     return min(SHARES, key=lambda split: round(imbalance(split), 9))
 
 
-def _features(strata: Strata | None) -> np.ndarray:
-    return np.array([1, 0, 0] if strata is None else [1, strata.proximal, strata.distal], dtype=float)
+def _features(strata: Strata | None) -> tuple[float, float, float]:
+    return (1.0, 0.0, 0.0) if strata is None else (1.0, float(strata.proximal), float(strata.distal))
 
 
 def assign(
@@ -81,8 +83,8 @@ def assign(
 ) -> dict[str, str]:
     """Splits of the cases, deciding and storing those that have none yet.
 
-    A case of a patient of whom another case has a split gets that one. In the balance count the approved
-    cases and those asked: what has a split and no label (any more) takes no place.
+    A case of a patient of whom another case has a split gets that one. In the balance count the patients of
+    approved cases and of those asked: what has a split and no label (any more) takes no place.
 
     Args:
         root: Folder of the studies; the table is `<root>/.osln/splits.json`.
@@ -103,24 +105,67 @@ def assign(
     path = _table_path(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     cases = list(dict.fromkeys(cases))
-    # Images are read before the lock is taken.
+    # Images and manifests are read before the lock is taken.
     known = _table(path, seed)["cases"]
     found = {case: nodes_of(root, case) for case in cases if case not in known}
+    patient_of = patients_of(root, [*known, *found]) if found else {}
     counted = {*approved_cases(root), *cases}
     with FileLock(str(path) + ".lock"):
         table = _table(path, seed)
-        new = [case for case in found if case not in table["cases"]]
-        for case in sorted(new, key=lambda case: _hash(table["seed"], case)):
-            nodes, splits = table.get("nodes", {}), table["cases"]
-            decided = [(split, _strata(nodes.get(name))) for name, split in splits.items() if name in counted]
-            splits[case] = (
-                wanted.get(case) or _of_patient(root, case, splits) or next_split(decided, found[case])
-            )
-            if (strata := found[case]) is not None:
-                table["nodes"] = nodes | {case: [strata.proximal, strata.distal]}
-        if new:
+        splits = table["cases"]
+        if new := {case: strata for case, strata in found.items() if case not in splits}:
+            if not splits.keys() <= patient_of.keys():
+                # Others came meanwhile.
+                patient_of = patients_of(root, [*splits, *new])
+            _decide(table, new, patient_of, counted, wanted)
             write_atomically(path, (json.dumps(table, indent=1, sort_keys=True) + "\n").encode())
-    return {case: table["cases"][case] for case in cases}
+    return {case: splits[case] for case in cases}
+
+
+def _decide(
+    table: dict[str, Any],
+    new: Mapping[str, Strata | None],
+    patient_of: Mapping[str, str],
+    counted: Collection[str],
+    wanted: Mapping[str, str],
+) -> None:
+    """Adds the splits of new cases, whose nodes are given, to a table of all others."""
+    splits, nodes = table["cases"], table.get("nodes", {})
+    sofar = _SoFar(patient_of)
+    for case in sorted(splits):
+        sofar.add(case, splits[case], _strata(nodes.get(case)), counts=case in counted)
+    for case in sorted(new, key=lambda case: _hash(table["seed"], case)):
+        strata = new[case]
+        splits[case] = wanted.get(case) or sofar.split_of(case) or next_split(sofar.decided, strata)
+        sofar.add(case, splits[case], strata, counts=True)
+        if strata is not None:
+            table["nodes"] = nodes = nodes | {case: [strata.proximal, strata.distal]}
+
+
+class _SoFar:
+    """The patients who have a split, while those of further cases are decided."""
+
+    def __init__(self, patient_of: Mapping[str, str]) -> None:
+        self._patient_of = patient_of
+        self._splits: dict[str, str] = {}
+        self._counted: dict[str, Strata | None] = {}
+
+    @property
+    def decided(self) -> list[tuple[str, Strata | None]]:
+        """As `next_split` takes them: split and nodes of each patient who counts."""
+        return [(self._splits[patient], strata) for patient, strata in self._counted.items()]
+
+    def split_of(self, case: str) -> str | None:
+        """The split that other cases of the patient have; None if there is none."""
+        return self._splits.get(self._patient_of[case])
+
+    def add(self, case: str, split: str, strata: Strata | None, *, counts: bool) -> None:
+        """A case with its split; the nodes of a patient are those of all cases that count."""
+        patient = self._patient_of[case]
+        self._splits.setdefault(patient, split)
+        if counts:
+            before = self._counted.get(patient)
+            self._counted[patient] = strata if before is None else before + strata
 
 
 def stored_splits(root: str | Path) -> dict[str, str]:
@@ -132,14 +177,6 @@ def stored_splits(root: str | Path) -> dict[str, str]:
 def split_of(root: str | Path, case: str) -> str:
     """Stored split of a case; decided and stored now if it has none."""
     return assign(root, [case])[case]
-
-
-def _of_patient(root: Path, case: str, splits: Mapping[str, str]) -> str | None:
-    """The split that other cases of the patient have; None if there is none."""
-    patient = patient_of(root, case)
-    if patient == case:
-        return None
-    return next((splits[other] for other in sorted(splits) if patient_of(root, other) == patient), None)
 
 
 def _hash(seed: int, case: str) -> str:

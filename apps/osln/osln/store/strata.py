@@ -27,6 +27,9 @@ class Strata:
     proximal: int
     distal: int
 
+    def __add__(self, other: "Strata | None") -> "Strata":
+        return self if other is None else Strata(self.proximal + other.proximal, self.distal + other.distal)
+
 
 def strata_of(root: Path, case: str) -> Strata | None:
     """The approved nodes of a case by zone; None without a label or a tumor, where a file cannot be read, and

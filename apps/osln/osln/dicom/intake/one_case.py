@@ -28,7 +28,7 @@ from osln.dicom.reading.rtstruct import StructureSet, names_of, read_structures
 from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import ct_series
-from osln.dicom.reading.volume import read_ct, read_pet
+from osln.dicom.reading.volume import SeriesVolume, read_ct, read_pet
 from osln.imaging.grid import Grid, Volume
 from osln.imaging.study import build_study
 
@@ -88,7 +88,7 @@ class CaseImport:
         read = read_ct(ct_slices, lambda done, total: self.tell("reading the CT", 0.2 + 0.2 * done / total))
         ct = read.volume
         self.warnings += read.warnings
-        labels = self._labels(structures, ct, ct_slices)
+        labels = self._labels(structures, read, ct_slices)
         pet, transform, about_pet = self._pet(ct)
         have = {"pet": pet, "tumor": labels.tumor, "nodes": labels.nodes}
         if lacking := [part for part in self.required if have[part] is None]:
@@ -130,7 +130,9 @@ class CaseImport:
                 check_names(found[id(used)], self.rules)
         return found
 
-    def _labels(self, structures: Mapping[int, StructureSet], ct: Volume, slices: list[Slice]) -> CaseLabels:
+    def _labels(
+        self, structures: Mapping[int, StructureSet], read: SeriesVolume, slices: list[Slice]
+    ) -> CaseLabels:
         """Tumor and nodes of what the plan says."""
         if not self.plan.labels:
             return CaseLabels(None, None)
@@ -138,9 +140,11 @@ class CaseImport:
         for used in self.plan.labels:
             if used.modality == "RTSTRUCT":
                 self.tell("filling contours", 0.4)
-                drawn = case_labels(structures[id(used)], self.rules, ct.grid, self.plan.ct.frame)
+                drawn = case_labels(
+                    structures[id(used)], self.rules, read.volume.grid, self.plan.ct.frame, read.images
+                )
                 found.append((holds(used), drawn))
-            elif (segments := self._segments(used, ct, slices)) is not None:
+            elif (segments := self._segments(used, read.volume, slices)) is not None:
                 found.append((holds(used), segments))
         labels = combined(found)
         self.warnings += labels.warnings

@@ -18,6 +18,7 @@ from osln.store.layout import companions, load_study
 from osln.store.splits import split_of
 from small.dicom import (
     AXIAL,
+    FLIP,
     IDENTITY,
     OBLIQUE,
     SHAPE,
@@ -25,6 +26,7 @@ from small.dicom import (
     box_contours,
     ct_slices,
     structure_set,
+    to_mm,
     uid,
     write_dicom,
 )
@@ -49,6 +51,21 @@ def test_folder_with_ct_pet_and_structures_becomes_a_case(tmp_path, affine):
     hot = read.pet.grid.index_to_mm(np.array(np.unravel_index(read.pet.array.argmax(), read.pet.array.shape)))
     assert hot == pytest.approx((affine @ [12, 4, 2, 1])[:3])
     assert report.skipped == [] and report.problems == []
+
+
+@pytest.mark.parametrize("affine", [AXIAL, np.diag([-1, 1, -1, 1]) @ AXIAL], ids=["head first", "feet first"])
+def test_a_node_on_every_image_of_an_uneven_ct_is_one_node(tmp_path, affine):
+    places = [0, 1, 2, 4, 6, 8, 10]
+    ct = ct_slices(body((20, 16, 7)), affine)
+    for ds, place in zip(ct, places, strict=True):
+        ds.ImagePositionPatient = (to_mm(affine, [(0, 0, place)])[0] * FLIP).tolist()
+    write_dicom(tmp_path / "in", ct)
+    contours = box_contours(affine, (12, 15), (4, 6), places[1:])
+    write_dicom(tmp_path / "in", [structure_set(ct, {"LN 4R": contours})], "rs")
+    [manifest] = run(tmp_path / "in", tmp_path / "store").imported
+
+    assert [node["voxels"] for node in manifest["nodes"]] == [10 * 6]
+    assert not any("without a contour" in warning for warning in manifest["warnings"])
 
 
 def test_node_contours_become_instances_with_a_name_and_a_place(tmp_path):

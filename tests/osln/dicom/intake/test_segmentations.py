@@ -172,6 +172,68 @@ def test_a_newer_structure_set_goes_before_approved_nodes_and_this_is_told(tmp_p
     assert "the nodes approved with this program are older than RTSTRUCT" in manifest["warnings"][0]
 
 
+ORGANS = ("Heart", "Lung", "Spleen")
+OHIF = {"ContentLabel": "SEGMENTATION", "SoftwareVersions": "0", "DeviceSerialNumber": "1"}
+
+
+@pytest.mark.parametrize(
+    ("names", "tags", "reason"),
+    [
+        (ORGANS, {"SegmentationType": "FRACTIONAL"}, "is of type FRACTIONAL"),
+        (("GTVp", "LN 4R", "Heart"), OHIF, "exported by OHIF"),
+        (ORGANS, {}, "it has neither tumor nor node"),
+        (("GTVp", "Heart", "Lung"), {}, None),
+    ],
+)
+def test_a_newer_set_displaces_no_approved_nodes_if_it_has_none(tmp_path, names, tags, reason):
+    ct = series()
+    newer = foreign(*names, ContentDate="20270101", **tags)
+    [manifest] = run(study(tmp_path / "in", seg(node_set(ct, APPROVAL), ct), newer), tmp_path / "s").imported
+
+    regions = [node["region"] for node in manifest["nodes"]]
+    assert regions == ["lymph node 1", "lymph node 2", "lymph node 4"]
+    assert "SEG series 9002 (1 files) gives the nodes: approved with this program" in manifest["chosen"]
+    assert bool(manifest["tumor"]) == (reason is None)
+    gives = "SEG series 7 (1 files) gives the labels: no structure set lies on this CT"
+    assert (gives in manifest["chosen"]) == (reason is None)
+    left = [told for told in manifest["warnings"] if told.startswith("SEG series 7 (1 files) was left out: ")]
+    assert len(left) == (reason is not None) and all(reason in told for told in left)
+
+
+@pytest.mark.parametrize("unusable", [{"SegmentationType": "FRACTIONAL"}, OHIF, {}])
+def test_an_older_set_is_used_where_newer_ones_have_nothing_to_use(tmp_path, unusable):
+    older = foreign("GTVp", "LN 4R", "Heart", name="old", ContentDate="20190101")
+    newer = foreign(*ORGANS, ContentDate="20270101", SeriesNumber=8, **unusable)
+    folder = study(tmp_path / "in", older, newer)
+    [manifest] = run(folder, tmp_path / "store").imported
+
+    assert manifest["tumor"]["regions"] == ["GTVp"] and len(manifest["nodes"]) == 1
+    assert "SEG series 7 (1 files) gives the labels: no structure set lies on this CT" in manifest["chosen"]
+    assert any(told.startswith("SEG series 8 (1 files) was left out: ") for told in manifest["warnings"])
+    assert [item["state"] for item in run(folder, tmp_path / "store").present] == ["imported before"]
+
+
+def test_a_structure_set_of_organs_alone_displaces_nothing(tmp_path):
+    ct, lung = ct_slices(), {"Lung": regions()["GTVp"]}
+    organs = structure_set(ct, lung, name="organs", StructureSetDate="20270101", SeriesNumber=3)
+    clinical = structure_set(ct, regions())
+    [manifest] = run(study(tmp_path / "a", organs, clinical), tmp_path / "a store").imported
+    assert manifest["tumor"]["regions"] == ["GTVp"] and len(manifest["nodes"]) == 2
+    told = "RTSTRUCT series 3 (1 files) was left out: it has neither tumor nor node"
+    assert told in manifest["warnings"]
+
+    [manifest] = run(
+        study(tmp_path / "b", organs, foreign("GTVp", "LN 4R", "Heart")), tmp_path / "b store"
+    ).imported
+    assert len(manifest["nodes"]) == 1 and told in manifest["warnings"]
+    assert (
+        "SEG series 7 (1 files) gives the labels: no structure set has tumor or nodes" in manifest["chosen"]
+    )
+
+    [manifest] = run(study(tmp_path / "c", organs), tmp_path / "c store").imported
+    assert manifest["tumor"] is None and [r["name"] for r in manifest["structures"]["regions"]] == ["Lung"]
+
+
 def test_our_tumor_and_our_nodes_on_one_ct_are_both_taken(tmp_path):
     ct = series()
     labels = node_set(ct, APPROVAL)

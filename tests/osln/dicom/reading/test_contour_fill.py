@@ -13,8 +13,8 @@ def square(low, high, k):
     return np.array([(low, low, k), (high, low, k), (high, high, k), (low, high, k)], float)
 
 
-def filled(contours, shape=(12, 12, 12), spacing=SPACING):
-    region = fill_region(contours, shape, np.asarray(spacing, float))
+def filled(contours, shape=(12, 12, 12), spacing=SPACING, **options):
+    region = fill_region(contours, shape, np.asarray(spacing, float), **options)
     mask = np.zeros(shape, bool)
     region.paste(mask, True)
     return mask, region.notes
@@ -179,6 +179,69 @@ def test_slices_further_apart_than_ten_mm_are_not_joined():
     assert mask.sum() == 3 * 25 and "gaps of 2, 2 slices" in notes[0]
 
 
+EVERY = np.arange(12.0)
+UNEVEN = np.array([0, 1, 2, 3, 7, 11.0])
+
+
+def images_at(places, axis=2):
+    return [places if a == axis else EVERY for a in range(3)]
+
+
+def test_contours_on_every_image_of_an_uneven_ct_skip_nothing():
+    contours = [square(1.5, 4.5, k) for k in (1, 2, 3, 7, 11)]
+    mask, notes = filled(contours, images=images_at(UNEVEN))
+
+    assert mask.sum(axis=(0, 1)).tolist() == [0] + 11 * [9] and notes == ()
+    # In planes across the images every voxel is one.
+    turned = [np.roll(points, 1, axis=1) for points in contours]
+    assert "gaps of 3, 3 slices" in filled(turned, images=images_at(UNEVEN))[1][0]
+
+
+def test_a_contour_reaches_half_way_to_the_next_image():
+    mask, notes = filled([square(1.5, 4.5, 7)], images=images_at(UNEVEN))
+
+    # Half-way between two images a slice belongs to the upper one, as everywhere.
+    assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [5, 6, 7, 8] and notes == ()
+
+
+def test_skipped_images_are_counted_and_not_the_slices_of_the_grid():
+    one = [square(1.5, 4.5, k) for k in (1, 2, 3, 11)]
+    mask, notes = filled(one, images=images_at(UNEVEN))
+    assert mask.sum() == 11 * 9 and notes == ("1 slices without a contour were interpolated",)
+
+    mask, notes = filled(one, images=images_at(UNEVEN), spacing=(1, 1, 1.3))
+    assert not mask[:, :, 5:9].any() and "gaps of 1 slices without a contour were left open" in notes[0]
+
+
+BRANCHES = [square(0.5, 10.5, 2), *[square(1.5, 4.5, k) for k in (3, 4, 5, 6)]]
+
+
+@pytest.mark.parametrize("lacking", [3, 4, 5])
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_a_slice_that_one_of_two_joined_nodes_skips_is_interpolated_and_told(lacking, upside_down):
+    contours = BRANCHES + [square(6.5, 9.5, k) for k in (3, 4, 5, 6) if k != lacking]
+    if upside_down:
+        contours = [points * [1, 1, -1] + [0, 0, 11] for points in contours]
+    mask, notes = filled(contours)
+
+    sizes = mask.sum(axis=(0, 1))[:: -1 if upside_down else 1]
+    assert sizes.tolist() == [0, 0, 100, 18, 18, 18, 18, 0, 0, 0, 0, 0]
+    assert notes == ("1 slices without a contour were interpolated",)
+
+
+def test_a_wider_gap_of_one_of_two_joined_nodes_stays_open_and_is_told():
+    mask, notes = filled(BRANCHES + [square(6.5, 9.5, k) for k in (3, 6)])
+
+    assert mask.sum(axis=(0, 1)).tolist()[2:7] == [100, 18, 9, 9, 18]
+    assert "gaps of 2 slices without a contour were left open" in notes[0]
+
+
+def test_contours_that_alternate_around_their_slices_skip_none():
+    mask, notes = filled([square(1.5, 4.5, k + (0.3 if k % 2 else -0.3)) for k in range(2, 9)])
+
+    assert mask.sum(axis=(0, 1)).tolist() == [0, 0] + 7 * [9] + [0, 0, 0] and notes == ()
+
+
 def test_contours_between_the_slices_reach_the_slices_within_half_a_step():
     mask, _ = filled([square(1.5, 4.5, 3.4), square(1.5, 4.5, 4.4)])
 
@@ -209,7 +272,6 @@ def test_slanted_contours_are_refused():
 
 def test_regions_without_an_inside_hold_nothing_and_say_so():
     assert filled([])[1] == ("it has no closed contour",)
-    assert filled([square(1, 2, 0)[:2]])[1] == ("it has no closed contour",)
     mask, notes = filled([square(1.1, 1.4, 0)])
     assert not mask.any() and notes == ("it holds no voxel center",)
 

@@ -58,9 +58,11 @@ def test_it_tells_what_it_was_drawn_on_and_when():
     ]
 
 
-def test_points_and_open_contours_have_no_inside():
+@pytest.mark.parametrize("tags", [{"ContourGeometricType": "OPEN_PLANAR"}, {"ContourData": [1, 2, 3] * 2}])
+def test_points_and_open_contours_have_no_inside(tags):
     ds = structure_set(ct_slices(), {"GTVp": box_contours(AXIAL, *BOX)})
-    ds.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
+    for keyword, value in tags.items():
+        setattr(ds.ROIContourSequence[0].ContourSequence[0], keyword, value)
 
     mask, notes = voxels(structures_of(ds).regions[0], AXIAL)
 

@@ -256,10 +256,30 @@ def test_what_cannot_be_known_is_refused_in_words(header, words):
         pet(ActualFrameDuration=600000, DecayFactor="1"),
         pet(isotope={"RadiopharmaceuticalStartDateTime": "20200102000000"}),
         pet(isotope={"RadiopharmaceuticalStartDateTime": "20200102090059"}),
+        pet(isotope={"RadiopharmaceuticalStartDateTime": "2020010209"}),
     ],
 )
 def test_what_agrees_with_the_times_is_taken(header):
     assert suv_conversion([header]).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("time", "moment", "seconds"),
+    [
+        ("093000", "2020010209", 1800),
+        ("093000", "2020010208+0000", 1800),
+        ("09", "20200102093000", 1800),
+        ("0930", "20200102093030", 1830),
+        ("093059", "202001020930", 1859),
+    ],
+)
+def test_two_statements_of_the_injection_are_compared_as_exactly_as_they_are_given(time, moment, seconds):
+    isotope = {"RadiopharmaceuticalStartTime": time, "RadiopharmaceuticalStartDateTime": moment}
+    conversion = suv_conversion([pet(isotope=isotope, TimezoneOffsetFromUTC="+0100")])
+
+    # After 09:00; an hour before the scan it is 0.002.
+    assert conversion.factors == pytest.approx([START * 2 ** (-seconds / 3600)])
+    assert conversion.warnings == ()
 
 
 def test_an_injection_in_another_time_zone_is_taken_by_its_local_time_and_this_is_said():
@@ -347,6 +367,11 @@ def test_a_scan_long_after_the_injection_is_remarked_on():
         (
             pet(isotope={"RadiopharmaceuticalStartDateTime": "20191201090000"}),
             "only its time of day was used",
+        ),
+        # An hour at a half-life of an hour.
+        (
+            pet(isotope={"RadiopharmaceuticalStartTime": "09"}),
+            "to the hour only: the SUVs may be up to 100 % too high",
         ),
     ],
 )

@@ -115,6 +115,8 @@ def test_a_thinner_part_keeps_all_its_slices(tmp_path):
     assert read.volume.grid.spacing_mm[2] == pytest.approx(3) and read.volume.array.shape[2] == 11
     # Values are 40 + slice: the slices at 0, 3 and 6 mm stand as they are.
     assert read.volume.array[10, 8].tolist() == [40, 41, 42, 42, 43, 44, 44, 44, 45, 46, 46]
+    assert [len(places) for places in read.images[:2]] == [20, 16]
+    assert read.images[2].tolist() == pytest.approx([0, 1, 2, 4, 6, 8, 10])
     assert "3.00 to 6.00 mm apart: interpolated to 3.00 mm" in read.warnings[0]
 
 

@@ -88,7 +88,13 @@ class Drawn:
     voxels: Callable[[], FilledRegion]
 
 
-def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: str) -> CaseLabels:
+def case_labels(
+    structures: StructureSet,
+    rules: RoiRules,
+    grid: Grid,
+    frame: str,
+    images: Sequence[np.ndarray] | None = None,
+) -> CaseLabels:
     """Tumor and nodes of a structure set.
 
     Each part of a node region that is connected by faces, edges or corners is a node of its own; so are
@@ -99,6 +105,7 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
         rules: What the names mean.
         grid: Of the CT.
         frame: Frame of reference UID of the CT.
+        images: Where the CT's images lie along each axis of the grid; on every slice if not given.
 
     Raises:
         AmbiguousNamesError: From `check_names`.
@@ -110,7 +117,7 @@ def case_labels(structures: StructureSet, rules: RoiRules, grid: Grid, frame: st
             region.name,
             {"contours": len(region.contours)},
             "" if region.contours else _lacking(region),
-            partial(region_voxels, region, grid, frame),
+            partial(region_voxels, region, grid, frame, images),
         )
         for region in structures.regions
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from osln.dicom.intake.label_choice import NO_LABELS, asked_for, holds, image_of, newest_first, used_labels
+from osln.dicom.intake.label_choice import KINDS, NO_LABELS, asked_for, holds, image_of, newest_first
 from osln.dicom.intake.patients import patient_keys, two_people
 from osln.dicom.nodes import own_kind
 from osln.dicom.reading.files import ALONE, DAMAGED, Series, text
@@ -28,7 +28,7 @@ class CasePlan:
     Attributes:
         patient: Patient id with its issuer; stays inside the import.
         ct: Planning CT.
-        structures, segmentations: Those drawn on it that can be used, the newest first.
+        structures, segmentations: Those drawn on it, the newest first.
         pet: PET to be used, or None.
         pet_ct: CT in the PET's frame of reference where that is not the planning CT's, or None.
         chosen: Why these, one sentence each.
@@ -47,14 +47,14 @@ class CasePlan:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def labels(self) -> tuple[Series, ...]:
-        """What tumor and nodes come from; see `used_labels`."""
-        return used_labels(self.structures, self.segmentations)
+    def drawn(self) -> tuple[Series, ...]:
+        """What tumor and nodes may come from, in the order in which it counts for other programs' sets."""
+        return (*self.structures, *self.segmentations)
 
     @property
     def series(self) -> list[Series]:
         """All of them."""
-        parts = (self.ct, self.pet, self.pet_ct, *self.structures, *self.segmentations)
+        parts = (self.ct, self.pet, self.pet_ct, *self.drawn)
         return [item for item in parts if item]
 
     @property
@@ -178,37 +178,15 @@ def _plan_patient(
 
 
 def _planned(patient: str, ct: Series, labels: Sequence[Series], cts: Sequence[Series]) -> CasePlan:
-    """A case with what was drawn on its CT, and why which of it is used."""
+    """A case with what was drawn on its CT."""
     plan = CasePlan(patient, ct, newest_first([item for item in labels if item.modality == "RTSTRUCT"]))
     plan.segmentations = newest_first([item for item in labels if item.modality == "SEG"])
     plan.chosen.append(_why_ct(plan, cts))
-    structures, segmentations = (
-        [item for item in items if not holds(item)] for items in (plan.structures, plan.segmentations)
-    )
-    for what, items in (("structure set", structures), ("segmentation", segmentations)):
-        if structures and items is segmentations:
-            plan.warnings += [
-                f"{seg.name} was left out: the structure set of this CT goes before it" for seg in items
-            ]
-            plan.segmentations = [seg for seg in plan.segmentations if holds(seg)]
-            continue
-        plan.left_out += [f"{older.name}: a newer {what} lies on this CT" for older in items[1:]]
-        if len(items) > 1:
-            plan.warnings.append(f"{len(items)} {what}s lie on this CT: the newest is used")
-    used = plan.labels
-    if used and used[0] in segmentations:
-        plan.chosen.append(f"{used[0].name} gives the labels: no structure set lies on this CT")
-    for item in (item for item in (*plan.structures, *plan.segmentations) if holds(item)):
-        part = holds(item)
-        if item in used:
-            plan.chosen.append(f"{item.name} gives the {part}: approved with this program")
-        elif any(holds(other) == part for other in used):
-            plan.left_out.append(f"{item.name}: the {part} approved with this program are in another object")
-        else:
-            plan.warnings.append(
-                f"{item.name} was left out: the {part} approved with this program are older than "
-                f"{used[0].name}"
-            )
+    foreign = [item.modality for item in plan.drawn if not holds(item)]
+    for modality, what in KINDS.items():
+        if (count := foreign.count(modality)) > 1:
+            told = f"{count} {what}s lie on this CT: the newest that has tumor or nodes is used"
+            plan.warnings.append(told)
     return plan
 
 

@@ -1,7 +1,6 @@
-"""Which CT a structure set or segmentation was drawn on, and which of them give tumor and nodes of a CT.
+"""Which CT a structure set or segmentation was drawn on, when it was made, and what it holds.
 
-Those of other programs have both: the newest structure set counts, without any the newest segmentation. Ours
-hold one thing each, approved by a person: nodes or the tumor, which go before those of an older set.
+Those of other programs may have tumor and nodes; ours hold one thing each, approved by a person.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ NO_LABELS = {
     IN_PART: "nodes of a case that was reviewed in part",
 }
 """Why objects of ours are no labels, by their kind."""
+KINDS = {"RTSTRUCT": "structure set", "SEG": "segmentation"}
 HOLDS = {TUMOR: "tumor", APPROVED: "nodes"}
 """What the others hold."""
 
@@ -82,18 +82,3 @@ def made_at(labels: Series) -> datetime:
 def holds(labels: Series) -> str:
     """What an object of ours holds, "tumor" or "nodes"; "" for another program's, which may hold both."""
     return HOLDS.get(own_kind(labels.header), "")
-
-
-def used_labels(structures: Sequence[Series], segmentations: Sequence[Series]) -> tuple[Series, ...]:
-    """What gives tumor and nodes of one CT: at most one set of another program, and then ours.
-
-    Args:
-        structures, segmentations: Drawn on the CT, the newest first; none of `NO_LABELS`.
-    """
-    others = [item for item in structures if not holds(item)] or [s for s in segmentations if not holds(s)]
-    used = others[:1]
-    for part in HOLDS.values():
-        ours = newest_first([item for item in (*structures, *segmentations) if holds(item) == part])
-        if ours and (not others or made_at(ours[0]) >= made_at(others[0])):
-            used.append(ours[0])
-    return tuple(used)

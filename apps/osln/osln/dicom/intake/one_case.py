@@ -1,7 +1,7 @@
 """One case of an import: its series read, brought together, checked and written."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,15 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
 
-from osln.dicom.intake.case_labels import (
-    CaseLabels,
-    case_labels,
-    check_names,
-    combined,
-    segment_labels,
-)
+from osln.dicom.intake.case_labels import CaseLabels
 from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
-from osln.dicom.intake.label_choice import holds
+from osln.dicom.intake.drawn_labels import DrawnLabels
 from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.intake.store_case import ImportedCase, noted_images, write_case
 from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, representative, slices_of, text
-from osln.dicom.reading.rtstruct import StructureSet, names_of, read_structures
-from osln.dicom.reading.segmentation import read_seg
+from osln.dicom.reading.rtstruct import names_of
 from osln.dicom.reading.slices import Slice
-from osln.dicom.reading.source import ct_series
 from osln.dicom.reading.volume import read_ct, read_pet
 from osln.imaging.grid import Grid, Volume
 from osln.imaging.study import build_study
@@ -82,13 +74,14 @@ class CaseImport:
         begun = time.perf_counter()
         plan = self.plan
         self.warnings += plan.warnings
-        structures = self._structures()
+        drawn = DrawnLabels(plan, self.rules, self._file, lambda words: self.tell(words, 0.4), self.warnings)
+        drawn.check_names()
         ct_slices = self._slices(plan.ct, "CT", 0.0)
         self._check_same_images(ct_slices)
         read = read_ct(ct_slices, lambda done, total: self.tell("reading the CT", 0.2 + 0.2 * done / total))
         ct = read.volume
         self.warnings += read.warnings
-        labels = self._labels(structures, ct, ct_slices)
+        labels = drawn.read(read, ct_slices)
         pet, transform, about_pet = self._pet(ct)
         have = {"pet": pet, "tumor": labels.tumor, "nodes": labels.nodes}
         if lacking := [part for part in self.required if have[part] is None]:
@@ -102,7 +95,7 @@ class CaseImport:
             "patient": self.deidentifier.patient(plan.patient),
             "ct": {**described, "values": read.explanation, "instances": self._instances(ct_slices)},
             "pet": about_pet,
-            "structures": self._about_structures(labels),
+            "structures": self._about_structures(drawn.used, labels),
             "tumor": _about_tumor(labels, ct.grid),
             "nodes": labels.instances,
             "chosen": [self.deidentifier.clean(sentence, private) for sentence in plan.chosen],
@@ -117,55 +110,6 @@ class CaseImport:
         content = ImportedCase(ct, pet, tumor, nodes, transform, manifest)
         write_case(self.store, self.case, content)
         return manifest
-
-    def _structures(self) -> dict[int, StructureSet]:
-        """Structure sets that are used, by the `id()` of their series.
-
-        Read first: a name that has to be decided ends the import before pixels are read.
-        """
-        found = {}
-        for used in self.plan.labels:
-            if used.modality == "RTSTRUCT":
-                found[id(used)] = read_structures(self._file(used))
-                check_names(found[id(used)], self.rules)
-        return found
-
-    def _labels(self, structures: Mapping[int, StructureSet], ct: Volume, slices: list[Slice]) -> CaseLabels:
-        """Tumor and nodes of what the plan says."""
-        if not self.plan.labels:
-            return CaseLabels(None, None)
-        found = []
-        for used in self.plan.labels:
-            if used.modality == "RTSTRUCT":
-                self.tell("filling contours", 0.4)
-                drawn = case_labels(structures[id(used)], self.rules, ct.grid, self.plan.ct.frame)
-                found.append((holds(used), drawn))
-            elif (segments := self._segments(used, ct, slices)) is not None:
-                found.append((holds(used), segments))
-        labels = combined(found)
-        self.warnings += labels.warnings
-        if found and labels.tumor is None:
-            what = "region" if structures else "segment"
-            self.warnings.append(f"no {what} is named as the primary tumor: contour it in the viewer")
-        return labels
-
-    def _segments(self, used: Series, ct: Volume, slices: list[Slice]) -> CaseLabels | None:
-        """Tumor and nodes of a segmentation; None, with a warning, if it does not lie on the CT.
-
-        Programs write them in many ways, and the CT and the PET are worth having without it.
-        """
-        self.tell("reading the segmentation", 0.4)
-        try:
-            drawn_on = ct_series(slices)
-            if not drawn_on.grid.matches(ct.grid):
-                raise ValueError("the CT was resampled, so that the segmentation has no place on it")
-            seg = read_seg(self._file(used), drawn_on)
-        except (ValueError, *DAMAGED) as error:
-            self.warnings.append(f"{used.name} was left out: {error}")
-            given = f"{used.name} gives the {holds(used) or 'labels'}:"
-            self.plan.chosen = [one for one in self.plan.chosen if not one.startswith(given)]
-            return None
-        return segment_labels(seg, self.rules)
 
     def _file(self, labels: Series) -> Path:
         """The file of a structure set or segmentation; refused if there are different ones of one UID."""
@@ -239,8 +183,8 @@ class CaseImport:
         )
         return result.pet, result.transform, asdict(result.quality), list(result.warnings)
 
-    def _about_structures(self, labels: CaseLabels) -> dict[str, Any] | None:
-        described = [self._described(used, used.header, used.count) for used in self.plan.labels]
+    def _about_structures(self, used: list[Series], labels: CaseLabels) -> dict[str, Any] | None:
+        described = [self._described(item, item.header, item.count) for item in used]
         if not described:
             return None
         more = {"approved here": described[1:]} if described[1:] else {}
@@ -251,9 +195,12 @@ class CaseImport:
 
 
 def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> str:
-    """Tells whether a case was made from these series and decisions, without telling which they are."""
-    parts = rules.decisions(name for series in plan.labels for name in names_of(series.header))
-    for series in (plan.ct, plan.pet, plan.pet_ct, *plan.labels):
+    """Tells whether a case was made from these series and decisions, without telling which they are.
+
+    All that was drawn on the CT counts: which of it is used shows when it is read.
+    """
+    parts = rules.decisions(name for series in plan.drawn for name in names_of(series.header))
+    for series in (plan.ct, plan.pet, plan.pet_ct, *plan.drawn):
         if series is not None:
             instance = text(series.header, "SOPInstanceUID") if series.modality in ALONE else ""
             parts.append(f"{series.uid} {instance} {series.count}")

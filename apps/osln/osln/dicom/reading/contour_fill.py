@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.dicom.reading.contour_planes import Told, filled_slices, planes, things
+from osln.dicom.reading.contour_planes import Images, Told, filled_slices, planes, things
 
 SLANTED = 0.5
 """Extent through the slices, in slices, from which on a contour is not parallel to them."""
@@ -46,6 +46,7 @@ def fill_region(
     spacing_mm: np.ndarray,
     *,
     even_odd: bool = False,
+    images: Sequence[np.ndarray] | None = None,
 ) -> FilledRegion:
     """Fills all contours of one region.
 
@@ -55,19 +56,20 @@ def fill_region(
     in part were drawn in pieces: their union counts, unless the file says even-odd itself. A plane between
     the slices belongs to the nearest; of several on one slice the nearer one goes before what it overlaps.
     Slices without a contour between two planes that overlap are filled by interpolating the distance to the
-    outline, if only one slice (or what is usual in this region) was skipped and the planes are at most 10 mm
-    apart; wider gaps stay open, for one region can hold several nodes. All of it is told.
+    outline, if no image, only one or as many as is usual in this region were skipped, and the planes are at
+    most 10 mm apart where one was; wider gaps stay open, for one region can hold several nodes. So are
+    single parts that lack on planes between two others. All of it is told.
 
     Args:
-        contours: (N, 3) points each; those of fewer than three points are left out.
+        contours: (N, 3) points each.
         shape: Of the grid.
         spacing_mm: (3,) of the grid.
         even_odd: Combine contours even-odd also where they cross (CLOSEDPLANAR_XOR).
+        images: Where the images lie along each of the three axes; on every slice if not given.
 
     Raises:
         ValueError: If the contours are not parallel to one of the grid's planes, wholly outside, or too many.
     """
-    contours = [points for points in contours if len(points) >= 3]
     if not contours:
         return FilledRegion(np.zeros(3, int), np.zeros((0, 0, 0), bool), ("it has no closed contour",))
     axis = _axis(contours)
@@ -95,11 +97,12 @@ def fill_region(
     drawn = [
         planes(places[own], [masks[n] for n in own], even_odd, told) for own in map(np.array, things(masks))
     ]
-    gaps = [gap for thing in drawn for gap in np.diff([plane.place for plane in thing])]
+    stack = Images(np.arange(shape[axis]) if images is None else images[axis], shape[axis], spacing_mm[axis])
+    gaps = [gap for thing in drawn for gap in np.diff(stack.numbers([plane.place for plane in thing]))]
     usual = float(np.median(gaps)) if gaps else 1.0
     slices: dict[int, np.ndarray] = {}
     for thing in drawn:
-        reached = filled_slices(thing, shape[axis], usual, spacing_mm[axis], spacing_mm[across], told)
+        reached = filled_slices(thing, stack, usual, spacing_mm[across], told)
         for k, mask in reached.items():
             slices[k] = slices[k] | mask if k in slices else mask
     notes += told.sentences()

@@ -1,11 +1,13 @@
 """The contours of one region as things, planes and slices: which belong together, and what lies between.
 
 Every mask is of one contour's inside, or of one plane, on the voxels of a slice; places are fractions of
-slices.
+slices. Slices are those of the grid; images are what contours are drawn on, and lie further apart where the
+grid was made finer than them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,12 +23,48 @@ bit off its outline."""
 LONGEST_GAP_MM = 10.0
 TOUCHING = np.ones((3, 3), bool)
 
+Merge = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Makes one mask of what is interpolated and what is drawn on a slice."""
+
 
 class Plane(NamedTuple):
     """What is drawn at one place."""
 
     place: float
     mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images of a volume among the slices of its grid.
+
+    Attributes:
+        places: (M,) ascending; 0, 1, ... unless they lie unevenly.
+        slices: Number of the grid's slices.
+        step_mm: Distance of the grid's slices.
+    """
+
+    places: np.ndarray
+    slices: int
+    step_mm: float
+
+    def numbers(self, places: np.ndarray | Sequence[float]) -> np.ndarray:
+        """The same places in fractions of images; beyond the images a slice counts as one."""
+        inside = np.clip(places, *self.places[[0, -1]])
+        return np.interp(inside, self.places, np.arange(len(self.places))) + (places - inside)
+
+    @cached_property
+    def nearest(self) -> np.ndarray:
+        """Number of the image that is nearest to each slice."""
+        return _nearest_whole(self.numbers(np.arange(self.slices)))
+
+    def skipped(self, below: float, above: float) -> int:
+        """Number of images between two places that neither of them is nearest to."""
+        low, high = self.numbers([below, above])
+        between = np.arange(len(self.places))
+        between = between[(between > low + ON_SLICE) & (between < high - ON_SLICE)]
+        own = _nearest_whole(np.array([low, high]))
+        return len(np.setdiff1d(between, own)) if high - low > 1 + ON_SLICE else 0
 
 
 @dataclass
@@ -147,44 +185,85 @@ def _repeats(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def filled_slices(
-    drawn: Sequence[Plane], count: int, usual: float, step_mm: float, pixel_mm: np.ndarray, told: Told
+    drawn: Sequence[Plane], images: Images, usual: float, pixel_mm: np.ndarray, told: Told
 ) -> dict[int, np.ndarray]:
-    """Mask of every slice of the image that one thing reaches, by its number.
+    """Mask of every slice of the grid that one thing reaches, by its number.
 
     Args:
         drawn: Its planes, ascending.
-        count: Slices of the image.
-        usual: Distance of planes that is usual in the region, in slices.
-        step_mm: Distance of slices.
+        images: That it may be drawn on.
+        usual: Distance of planes that is usual in the region, in images.
         pixel_mm: (2,) size of the masks' voxels.
         told: Is added to.
     """
-    on_slices: dict[int, list[Plane]] = {}
-    for plane in drawn:
-        # Half-way between two slices it belongs to the upper one, also where the place is not exact.
-        on_slices.setdefault(int(np.floor(plane.place + 0.5 + 1e-6)), []).append(plane)
-    filled = {k: _nearest(k, own, told) for k, own in on_slices.items() if 0 <= k < count}
-    limit = min(max(2.0, 1.5 * usual), LONGEST_GAP_MM / step_mm) + ON_SLICE
-    for below, above in pairwise(drawn):
+    filled = _drawn_slices(drawn, images, told)
+    limit = max(2.0, 1.5 * usual) + ON_SLICE
+    steps: list[tuple[Plane, Plane, Merge]] = [(*step, _with_lost_parts) for step in pairwise(drawn)]
+    steps += [(*step, np.logical_or) for step in lacking_parts(drawn)]
+    for below, above, merge in steps:
         gap = above.place - below.place
         first, last = int(np.floor(below.place)), int(np.ceil(above.place))
         between = [
             k
-            for k in range(max(first, 0), min(last, count - 1) + 1)
+            for k in range(max(first, 0), min(last, images.slices - 1) + 1)
             if below.place + ON_SLICE < k < above.place - ON_SLICE
         ]
         if not between or not (below.mask & above.mask).any():
             continue
-        if gap > limit:
-            told.left.append(len(between))
+        skipped = images.skipped(below.place, above.place)
+        wide = (gap - ON_SLICE) * images.step_mm > LONGEST_GAP_MM
+        if skipped and (wide or np.ptp(images.numbers([below.place, above.place])) > limit):
+            told.left.append(skipped)
             continue
         outlines = [_signed_distance(plane.mask, pixel_mm) for plane in (below, above)]
         for k in between:
             share = (k - below.place) / gap
             mask = (1 - share) * outlines[0] + share * outlines[1] > 0
-            filled[k] = _with_lost_parts(mask, filled[k]) if k in filled else mask
-        told.interpolated += len(between) if gap > 1 + ON_SLICE else 0
+            filled[k] = merge(mask, filled[k]) if k in filled else mask
+        told.interpolated += skipped
     return filled
+
+
+def _drawn_slices(drawn: Sequence[Plane], images: Images, told: Told) -> dict[int, np.ndarray]:
+    """What is drawn on each slice, or on the image that is nearest to it."""
+    on_slices: dict[int, list[Plane]] = {}
+    on_images: dict[int, list[Plane]] = {}
+    places = np.array([plane.place for plane in drawn])
+    numbers = _nearest_whole(places), _nearest_whole(images.numbers(places))
+    for plane, k, image in zip(drawn, *numbers, strict=True):
+        on_slices.setdefault(int(k), []).append(plane)
+        on_images.setdefault(int(image), []).append(plane)
+    filled = {k: _nearest(k, own, told) for k, own in on_slices.items() if 0 <= k < images.slices}
+    for k in np.flatnonzero(np.isin(images.nearest, list(on_images))):
+        if k not in filled:
+            # What is passed over has been told where it lies.
+            filled[int(k)] = _nearest(k, on_images[images.nearest[k]], Told())
+    return filled
+
+
+def lacking_parts(drawn: Sequence[Plane]) -> list[tuple[Plane, Plane]]:
+    """Parts that lack on planes between two others: what both have of them, as planes.
+
+    Of a node that grows together with another one a contour may lack where the other one has its own.
+    """
+    lone: dict[tuple[int, int], np.ndarray] = {}
+    for order in (range(len(drawn)), range(len(drawn))[::-1]):
+        last = np.full(drawn[0].mask.shape, -1)
+        for before, number in pairwise(order):
+            last[drawn[before].mask] = before
+            parts, count = ndimage.label(drawn[number].mask, TOUCHING)
+            for part in set(range(1, count + 1)) - set(np.unique(parts[drawn[before].mask])):
+                found = last[parts == part]
+                if (found >= 0).any():
+                    # Of those before in this order, the nearest.
+                    other = int(found.max() if number > before else found[found >= 0].min())
+                    pair = min(number, other), max(number, other)
+                    lone[pair] = lone.get(pair, False) | (parts == part)
+    return [
+        (Plane(below.place, below.mask & mask), Plane(above.place, above.mask & mask))
+        for (low, high), mask in sorted(lone.items())
+        for below, above in [(drawn[low], drawn[high])]
+    ]
 
 
 def _nearest(k: int, own: list[Plane], told: Told) -> np.ndarray:
@@ -205,6 +284,11 @@ def _with_lost_parts(mask: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     parts, number = ndimage.label(drawn, TOUCHING)
     lost = set(range(1, number + 1)) - set(np.unique(parts[mask]))
     return mask | np.isin(parts, list(lost)) if lost else mask
+
+
+def _nearest_whole(places: np.ndarray) -> np.ndarray:
+    # Half-way between two it is the upper one, also where the place is not exact.
+    return np.floor(places + 0.5 + 1e-6).astype(int)
 
 
 def _signed_distance(mask: np.ndarray, pixel_mm: np.ndarray) -> np.ndarray:

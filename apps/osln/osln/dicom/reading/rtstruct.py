@@ -1,6 +1,7 @@
 """Reading of RTSTRUCT: which image it was drawn on, its regions, and their voxels on a CT's grid."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 EVEN_ODD = ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 CLOSED = ("CLOSED_PLANAR", "INTERPOLATED_PLANAR", *EVEN_ODD)
 """Types of contours that have an inside; those between drawn slices are planar and closed as well."""
+FEWEST_POINTS = 3
+"""Of a contour that has an inside."""
 DAMAGED_WORDS = "the RTSTRUCT is truncated or damaged; copy it again"
 
 
@@ -31,7 +34,7 @@ class Region:
         name: ROIName, as written.
         frame: Frame of reference UID; "" if not given.
         contours: Closed planar contours, (N, 3) RAS mm each.
-        others: Number of points and open contours, which have no inside.
+        others: Number of points, open contours and those of less than three points, which have no inside.
         even_odd: Whether the contours say themselves that they combine even-odd where they cross.
     """
 
@@ -104,8 +107,8 @@ def _structures(ds: Dataset) -> StructureSet:
                 text(item, "ReferencedSOPInstanceUID") for item in contour.get("ContourImageSequence") or []
             }
             kinds.append(text(contour, "ContourGeometricType").upper())
-            if kinds[-1] in CLOSED:
-                contours.append(_points(contour, name))
+            if kinds[-1] in CLOSED and len(points := _points(contour, name)) >= FEWEST_POINTS:
+                contours.append(points)
         frame, others = text(roi, "ReferencedFrameOfReferenceUID"), len(kinds) - len(contours)
         even_odd = any(kind in EVEN_ODD for kind in kinds)
         regions.append(Region(number, name, frame, tuple(contours), others, even_odd))
@@ -162,13 +165,16 @@ def drawn(ds: Dataset) -> datetime | None:
     return None
 
 
-def region_voxels(region: Region, grid: Grid, frame: str) -> FilledRegion:
+def region_voxels(
+    region: Region, grid: Grid, frame: str, images: Sequence[np.ndarray] | None = None
+) -> FilledRegion:
     """Voxels of a region on a CT's grid.
 
     Args:
         region: With contours in patient coordinates.
         grid: Of the CT, in closest-RAS order; may be oblique.
         frame: Frame of reference UID of the CT; "" if it has none.
+        images: Where the CT's images lie along each axis of the grid; on every slice if not given.
 
     Raises:
         ValueError: If region and CT have different frames of reference, or from `fill_region`.
@@ -180,7 +186,7 @@ def region_voxels(region: Region, grid: Grid, frame: str) -> FilledRegion:
         )
     contours = [grid.mm_to_index(points) for points in region.contours]
     try:
-        filled = fill_region(contours, grid.shape, grid.spacing_mm, even_odd=region.even_odd)
+        filled = fill_region(contours, grid.shape, grid.spacing_mm, even_odd=region.even_odd, images=images)
     except ValueError as error:
         raise ValueError(f"region {region.name!r}: {error}") from error
     notes = filled.notes

@@ -11,7 +11,17 @@ from datetime import date, datetime, timedelta
 from pydicom.dataset import Dataset
 
 from osln.dicom.reading.dose import number
-from osln.dicom.reading.times import at, last_before, nearest, parse_date, parse_datetime, parse_time
+from osln.dicom.reading.times import (
+    DAY,
+    HOUR,
+    at,
+    last_before,
+    left_open,
+    nearest,
+    parse_date,
+    parse_datetime,
+    parse_time,
+)
 
 MOST_HALF_LIVES = 8.0
 """A scan that began later after the injection is taken for a wrong date (F-18: 14.6 hours)."""
@@ -67,6 +77,12 @@ def injected_at(
     """
     time = _time(isotope.get("RadiopharmaceuticalStartTime"))
     moment = _dated_injection(header, isotope, time, warnings)
+    stated = [isotope.get(f"RadiopharmaceuticalStart{name}") for name in ("Time", "DateTime")]
+    if all(left_open(value) == HOUR for value in stated if value):
+        most = 100 * (2 ** (HOUR.total_seconds() / half_life) - 1)
+        warnings.append(
+            f"the injection's time is given to the hour only: the SUVs may be up to {most:.0f} % too high"
+        )
     latest_s = MOST_HALF_LIVES * half_life
     dated = parse_date(header.get("SeriesDate")) is not None
     if moment is not None and dated and 0 <= (start - moment).total_seconds() <= latest_s:
@@ -114,9 +130,11 @@ def _dated_injection(
     if not clock:
         # Midnight to the second stands for "not known".
         return at(moment.date(), time)
-    apart = abs((clock - time).total_seconds())
-    apart = min(apart, 86400 - apart)
-    if apart <= ONE_TIME_S:
+    later = (time - clock) % DAY
+    if later < left_open(value):
+        return moment + later
+    apart = min(later, DAY - later).total_seconds()
+    if apart <= ONE_TIME_S or DAY - later < left_open(isotope.get("RadiopharmaceuticalStartTime")):
         return moment
     zoned = re.search(r"[+-]\d{4}$", str(value).strip()) and not str(offset or "").strip()
     if zoned and apart % ZONE_S <= ONE_TIME_S and apart <= WIDEST_ZONE_S:

@@ -3,7 +3,7 @@
 import re
 from datetime import date, datetime, timedelta, timezone
 
-DAY = timedelta(days=1)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
 def parse_date(value: object) -> date | None:
@@ -28,6 +28,12 @@ def parse_time(value: object) -> timedelta | None:
     if hours > 23 or minutes > 59 or seconds >= 61:
         return None
     return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def left_open(value: object) -> timedelta:
+    """What a TM or DT value leaves open: an hour if it has no minutes, a minute if it has no seconds."""
+    digits = re.sub(r"[+-]\d{4}$", "", str(value or "").strip()).replace(":", "").partition(".")[0]
+    return {2: HOUR, 4: MINUTE}.get(len(digits) - 8 if len(digits) > 6 else len(digits), timedelta(0))
 
 
 def parse_datetime(value: object, local_offset: object = None) -> datetime | None:

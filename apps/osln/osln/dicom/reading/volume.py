@@ -10,7 +10,7 @@ from scipy import ndimage
 from osln.dicom.reading.pixels import rescaled_pixels
 from osln.dicom.reading.slices import Slice, Stack, arrange
 from osln.dicom.reading.suv import suv_conversion
-from osln.imaging.grid import Volume, canonical
+from osln.imaging.grid import Grid, Volume, canonical
 
 AIR_HU = -1024
 HIGHEST_HU = 32767
@@ -30,11 +30,14 @@ class SeriesVolume:
             indexed (column, row, slice) with slices along their normal.
         explanation: How the values came about, one sentence.
         warnings: What was put right or assumed.
+        images: Where the images lie along each axis of the volume, in voxels: ascending, and on every one
+            unless the slices were interpolated.
     """
 
     volume: Volume
     explanation: str
     warnings: tuple[str, ...]
+    images: tuple[np.ndarray, ...]
 
 
 def read_ct(slices: Sequence[Slice], on_progress: Progress | None = None) -> SeriesVolume:
@@ -55,7 +58,8 @@ def read_ct(slices: Sequence[Slice], on_progress: Progress | None = None) -> Ser
     whole = all(_is_whole(item.header) for item in stack.slices)
     planes, warnings = _planes(stack, "CT", np.dtype(np.int16 if whole else np.float32), on_progress, None)
     volume = _volume(stack, planes, float(AIR_HU))
-    return SeriesVolume(volume, "HU by RescaleSlope and RescaleIntercept", stack.warnings + warnings)
+    told = "HU by RescaleSlope and RescaleIntercept"
+    return SeriesVolume(volume, told, stack.warnings + warnings, _images(stack, volume.grid))
 
 
 def read_pet(slices: Sequence[Slice], on_progress: Progress | None = None) -> SeriesVolume:
@@ -68,7 +72,8 @@ def read_pet(slices: Sequence[Slice], on_progress: Progress | None = None) -> Se
     conversion = suv_conversion([item.header for item in stack.slices])
     planes, warnings = _planes(stack, "PET", np.dtype(np.float32), on_progress, conversion.factors)
     volume = _volume(stack, planes, 0.0)
-    return SeriesVolume(volume, conversion.explanation, stack.warnings + conversion.warnings + warnings)
+    told = stack.warnings + conversion.warnings + warnings
+    return SeriesVolume(volume, conversion.explanation, told, _images(stack, volume.grid))
 
 
 def _planes(
@@ -125,6 +130,19 @@ def _volume(stack: Stack, planes: np.ndarray, fill: float) -> Volume:
     if not stack.even:
         planes = _evenly_spaced(planes, stack)
     return canonical(planes, stack.grid)
+
+
+def _images(stack: Stack, grid: Grid) -> tuple[np.ndarray, ...]:
+    """Where the images lie along each axis of the volume's grid, in voxels."""
+    everywhere = [np.arange(count, dtype=float) for count in grid.shape]
+    if stack.even:
+        return tuple(everywhere)
+    through = np.zeros((len(stack.slices), 3))
+    through[:, 2] = stack.positions_mm / stack.step_mm
+    places = grid.mm_to_index(stack.grid.index_to_mm(through))
+    axis = int(np.argmax(np.ptp(places, axis=0)))
+    everywhere[axis] = np.sort(places[:, axis])
+    return tuple(everywhere)
 
 
 def _straightened(planes: np.ndarray, stack: Stack, fill: float) -> np.ndarray:

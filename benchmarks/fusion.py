@@ -11,6 +11,7 @@ is a variant too. Columns and maps are kept in --work, so that an interrupted ru
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ from osln.stage_one.candidates import find_candidates
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
 from osln.stage_one.learned_fusion import FusionLesson, LearnedFusion
-from osln.store.layout import companions, load_study
+from osln.store.layout import StorePaths, companions, load_study
 from osln.weights.model_store import ModelStore
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,27 +108,32 @@ class Maps:
         self._networks = {name: Predictor(one, number_format="f32") for name, one in checkpoints.items()}
         self.preset = next(iter(self._networks.values())).preset
         self.work = work
+        self._weights = short_key([models.checksum(name) for name in NAMES])
 
     def phantoms(self, seeds: Sequence[int]) -> Iterator[Patient]:
         """Generated patients."""
         cohort = PhantomCohort(self.work, self.preset)
         for seed in seeds:
-            yield self._patient(f"{seed}", cohort.patient(seed).column)
+            case = f"phantom-{seed}"
+            yield self._patient(f"{seed}-{short_key(cohort.fingerprint(case))}", cohort.patient(seed).column)
 
     def stored(self, root: Path) -> Iterator[Patient]:
         """The cases of a store with the truth."""
         for path in sorted(root.glob("*.nii.gz")):
             case = path.name.removesuffix(".nii.gz")
-            kept = self.work / "planted" / f"{case}.npz"
+            paths = companions(root, case)
+            # Stores have cases of the same names.
+            name = f"{case}-{short_key(marks(paths))}"
+            kept = self.work / "planted" / f"{name}.npz"
             if not kept.is_file():
-                study = load_study(companions(root, case), use_truth=True)
+                study = load_study(paths, use_truth=True)
                 column = compact(prepare(study, self.preset))
                 save_column(kept, column, {"base_mm": lung_base_mm(study.ct)})
             column, more = load_column(kept)
-            yield self._patient(case, column, more["base_mm"])
+            yield self._patient(name, column, more["base_mm"])
 
-    def _patient(self, case: str, column: LungColumn, base_mm: float | None = None) -> Patient:
-        path = self.work / f"maps-{case}.npz"
+    def _patient(self, name: str, column: LungColumn, base_mm: float | None = None) -> Patient:
+        path = self.work / f"maps-{self._weights}-{name}.npz"
         if not path.is_file():
             near = zone_mask(column.distance_mm, "proximal")  # type: ignore[arg-type]
             maps = {}
@@ -138,6 +144,17 @@ class Maps:
         with np.load(path) as stored:
             maps = {name: stored[stream] for stream, names in STREAMS.items() for name in names}
         return Patient(column, maps, base_mm)
+
+
+def marks(paths: StorePaths) -> list[tuple[str, int, int]]:
+    """What changes when a file that a case is prepared from is another one: name, size and time of each."""
+    files = [one for one in (paths.ct, paths.pet, paths.tumor, paths.truth) if one is not None]
+    return [(str(one.resolve()), one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+
+
+def short_key(content: object) -> str:
+    """Of all that something kept was made from."""
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 
 def lung_base_mm(ct: Volume) -> float:

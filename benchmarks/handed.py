@@ -17,12 +17,13 @@ from pathlib import Path
 from benchmarks.experiment import WORK
 from benchmarks.fusion import froc_figures, fused_by, interval, print_table
 from benchmarks.training_patients import planted
-from osln.cli.engines import cores, positive
+from osln.cli.engines import positive
 from osln.cli.options import SHIPPED, add_preset
 from osln.cli.tables import cohort_sizes
 from osln.cohorts.phantoms import KINDS, PhantomCohort
 from osln.imaging.lung_column import LungColumn
 from osln.jobs.processes import Processes
+from osln.learning.cores import usable_cores
 from osln.metrics.bootstrap import Distribution, resamples
 from osln.metrics.definitions import operating_thresholds
 from osln.metrics.matching import Scored
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--iterations", type=positive, help="(default: the preset's)")
     parser.add_argument("--planted", type=positive, default=30, help="test patients planted (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
-    parser.add_argument("--processes", type=positive, default=cores(), help="(%(default)s)")
+    parser.add_argument("--processes", type=positive, default=usable_cores(), help="(%(default)s)")
     options = parser.parse_args(arguments)
     if SHIPPED is None:
         parser.error("there is no checkout around this installation: run it in one")

@@ -22,10 +22,11 @@ from statistics import median
 from benchmarks.experiment import WORK
 from benchmarks.kept_networks import KeptTraining, made
 from benchmarks.training_patients import PLANTED, found, planted, report, threshold
-from osln.cli.engines import cores, positive
+from osln.cli.engines import positive
 from osln.cohorts.phantoms import KINDS, Background, PhantomCohort
 from osln.imaging.lung_column import LungColumn
 from osln.jobs.processes import Processes
+from osln.learning.cores import usable_cores
 from osln.metrics.intervals import table
 from osln.reproduction.run import hardware, make_all
 from osln.rows.experiments import SEGMENTERS
@@ -91,7 +92,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         ("--test", 48, "test phantoms"),
         ("--planted", 30, "test patients planted"),
         ("--steps", 2000, "of a training"),
-        ("--processes", cores(), "trainings at once"),
+        ("--processes", usable_cores(), "trainings at once"),
     ):
         parser.add_argument(name, type=positive, default=usual, help=f"{words} (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SEARCH = os.pathsep.join(str(ROOT / part) for part in ("apps/osln", "tests", "."))
 HEAD = "127.0.0.2"
-"""Each computer has an address of its own in 127/8; for 127.0.0.1 Ray takes the outer address."""
+"""Each computer has an address of its own in 127/8; with any but 127.0.0.1 Ray listens outside, too."""
 TRIES = 3
 STORE_BYTES = 80 * 2**20
 """Hardly more than the least that Ray takes."""
@@ -21,11 +22,15 @@ STORE_BYTES = 80 * 2**20
 class Raylets:
     """Each computer is a process group of `ray start --block`, which can be killed without grace.
 
+    All ask for a token, which is that of this process, too, from then on: Ray reads it once.
+
     Attributes:
         address: Of the head.
     """
 
     def __init__(self, folder: Path) -> None:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         with socket.socket() as free:
             free.bind((HEAD, 0))
             port = free.getsockname()[1]

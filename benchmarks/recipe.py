@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.experiment import WORK
 from benchmarks.kept_networks import KeptTraining, made, watched
-from osln.cli.engines import cores
 from osln.cohorts.phantoms import PhantomCohort
 from osln.files.whole import write_json
 from osln.jobs.processes import Processes
+from osln.learning.cores import usable_cores
 from osln.metrics.bootstrap import Distribution, distribution, resamples
 from osln.metrics.definitions import Counts, mean_recall
 from osln.reproduction.run import make_all
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--phantoms", default="80,24,48", help="to train, to watch and to test with (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
+    parser.add_argument("--processes", type=int, default=usable_cores(), help="at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps patients and networks")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to draw the curves (PNG)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every figure")

@@ -39,10 +39,11 @@ from benchmarks.set_gain_networks import (
     regression_scores,
     train_matched,
 )
-from osln.cli.engines import add_engine, cores, make_absolute, positive
+from osln.cli.engines import add_engine, make_absolute, positive
 from osln.cli.options import SHIPPED_TAGGER, add_preset
 from osln.cli.tables import cohort_sizes, make_folder
 from osln.jobs.artifact import Artifact
+from osln.learning.cores import usable_cores
 from osln.metrics.bootstrap import Distribution, resamples
 from osln.metrics.intervals import setting, table, verdict
 from osln.metrics.matching import Scored
@@ -211,7 +212,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=positive, default=3, help="trainings of each network (%(default)s)")
     parser.add_argument("--steps", type=positive, default=STEPS, help="of each of them (%(default)s)")
     parser.add_argument("--iterations", type=positive, help="steps of stage one (default: the preset's)")
-    add_engine(parser, cores())
+    add_engine(parser, usable_cores())
     return parser.parse_args(arguments)
 
 

@@ -24,13 +24,14 @@ import numpy as np
 
 from benchmarks.experiment import experiment_parser, make_or_stop, write_report
 from benchmarks.strata_need import BANDS, needs
-from osln.cli.engines import add_engine, cores, make_absolute, positive
+from osln.cli.engines import add_engine, make_absolute, positive
 from osln.cli.options import SHIPPED_TAGGER, add_preset
 from osln.cli.tables import cohort_sizes, make_folder
 from osln.cohorts.phantoms import KINDS
 from osln.files.arrays import write_json
 from osln.jobs.artifact import Artifact
 from osln.jobs.worker import tell
+from osln.learning.cores import usable_cores
 from osln.metrics.bootstrap import Distribution, distribution, resamples
 from osln.metrics.definitions import Counts, macro_curves, mean_recall
 from osln.metrics.intervals import plain_interval, setting, table, verdict
@@ -122,7 +123,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--iterations", type=positive, help="steps of a network (default: the preset's)")
     parser.add_argument("--count", type=positive, default=60, help="phantoms counted (%(default)s)")
     parser.add_argument("--count-only", action="store_true", help="count, and train nothing")
-    add_engine(parser, cores())
+    add_engine(parser, usable_cores())
     return parser.parse_args(arguments)
 
 

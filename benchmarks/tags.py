@@ -17,9 +17,10 @@ from typing import Any
 from benchmarks.candidate_figures import SHOWN, cells
 from benchmarks.experiment import experiment_parser, make_or_stop, write_report
 from benchmarks.tags_plan import CLASSIFIERS_ASKED, FIRST, LINES, SIZES, TAUGHT, Experiment, base
-from osln.cli.engines import add_engine, cores, make_absolute, positive
+from osln.cli.engines import add_engine, make_absolute, positive
 from osln.cli.options import SHIPPED, SHIPPED_TAGGER
 from osln.cli.tables import make_folder
+from osln.learning.cores import usable_cores
 from osln.metrics.intervals import setting, table, verdict
 from osln.reproduction.cells import figure_cell
 from osln.reproduction.run import hardware
@@ -74,7 +75,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help=f"of {', '.join(TAUGHT)} (default: shipped fine); shipped is what the others are compared with",
     )
-    add_engine(parser, cores())
+    add_engine(parser, usable_cores())
     return parser.parse_args(arguments)
 
 

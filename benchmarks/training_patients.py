@@ -28,12 +28,12 @@ from benchmarks.experiment import WORK
 from benchmarks.fusion import froc_figures, interval, print_table
 from benchmarks.kept_networks import KeptTraining, made
 from benchmarks.planted import FIRST_SEED, as_study, ct_key, read_lung1
-from osln.cli.engines import cores
 from osln.cohorts.phantoms import KINDS, Background, PhantomCohort, cohort_key
 from osln.imaging.column_file import load_column, save_column
 from osln.imaging.grid import write_volume
 from osln.imaging.lung_column import LungColumn, compact, prepare, zone_of
 from osln.jobs.processes import Processes
+from osln.learning.cores import usable_cores
 from osln.metrics.bootstrap import resamples
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.matching import Scored, match
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--planted", type=int, default=30, help="test patients planted (%(default)s)")
     parser.add_argument("--steps", type=int, help="(default: the preset's)")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each kind (%(default)s)")
-    parser.add_argument("--processes", type=int, default=cores(), help="trainings at once (%(default)s)")
+    parser.add_argument("--processes", type=int, default=usable_cores(), help="at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
     preset = preset_of(options)

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from benchmarks.training_peers import Batches, monai_batches, nnunet_batches
-from osln.cli.engines import cores, positive
+from osln.cli.engines import positive
 from osln.cohorts.phantoms import make_patient, split_seeds
 from osln.imaging.lung_column import LungColumn
+from osln.learning.cores import usable_cores
 from osln.learning.fit import cpu_threads
 from osln.learning.losses import masked_loss
 from osln.metrics.intervals import table
@@ -69,7 +70,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--patients", type=positive, default=8, help="phantoms to learn from (%(default)s)")
     parser.add_argument("--rounds", type=positive, default=5, help="turns of each side (%(default)s)")
     parser.add_argument("--steps", type=positive, default=10, help="timed in each turn (%(default)s)")
-    parser.add_argument("--threads", type=positive, default=cores(), help="of torch (%(default)s)")
+    parser.add_argument("--threads", type=positive, default=usable_cores(), help="of torch (%(default)s)")
     return parser.parse_args(arguments)
 
 

@@ -26,12 +26,13 @@ from benchmarks.fusion import froc_figures, interval, print_table
 from benchmarks.planted import read_lung1
 from benchmarks.training_patients import planted_files
 from benchmarks.voices_made import DEMO, Load, find, learn, measure_thresholds, read_column
-from osln.cli.engines import cores, positive
+from osln.cli.engines import positive
 from osln.cli.options import SHIPPED
 from osln.cli.phantoms import read_ct_and_tumor
 from osln.cohorts.phantoms import KINDS, Background, PhantomCohort
 from osln.jobs.artifact import Artifact
 from osln.jobs.processes import Processes
+from osln.learning.cores import usable_cores
 from osln.metrics.bootstrap import Distribution, resamples
 from osln.metrics.matching import Scored
 from osln.phantom.planted.real_ct import survey
@@ -101,7 +102,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--test", type=positive, default=96, help="test phantoms (%(default)s)")
     parser.add_argument("--planted", type=positive, default=30, help="patients planted (%(default)s)")
     parser.add_argument("--seeds", type=positive, default=3, help="trainings of each network (%(default)s)")
-    parser.add_argument("--processes", type=positive, default=cores(), help="(%(default)s)")
+    parser.add_argument("--processes", type=positive, default=usable_cores(), help="(%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
     options = parser.parse_args(arguments)
     if min(options.planted, options.test) < 2:

@@ -1,7 +1,6 @@
 """A Ray cluster of several computers on this one: a head without a place, and raylets of one place each."""
 
 import importlib.util
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -21,7 +20,6 @@ def need_ray(require) -> None:
 def raylets(require, tmp_path_factory) -> Iterator[Raylets]:
     """A head with one raylet for all tests of a file; they end with them."""
     need_ray(require)
-    os.environ.pop("RAY_AUTH_MODE", None)
     started = Raylets(tmp_path_factory.mktemp("raylets"))
     try:
         started.add()

@@ -26,10 +26,15 @@ from osln.jobs.worker import device, tell
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.plan import Network
 from osln.rows.experiments import PRESETS
+from osln.simulation.cases import StageOne
+from osln.simulation.cohorts import COHORTS
+from osln.simulation.lanes import Lane
+from osln.simulation.runs import Files
 from osln.weights.checkpoint import load_checkpoint
 from small import clusters
 from small import cohort as small_cohort
 from small.clusters import raylets as raylets
+from small.kept_cases import COHORT, keep
 
 pytestmark = pytest.mark.cluster
 STEPS = 100
@@ -69,6 +74,17 @@ def note(record: Path, name: str) -> tuple[int, int, str]:
 
 def fail(name: str) -> None:
     raise ValueError(f"{name} cannot be done")
+
+
+class OfTwoError(Exception):
+    """Is pickled, and cannot be unpickled: it would be made of one argument."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+
+
+def raise_of_two(name: str) -> None:
+    raise OfTwoError(name, "no disk")
 
 
 def end_process(record: Path) -> str:
@@ -114,11 +130,15 @@ def test_workers_keep_what_they_loaded_and_errors_are_those_of_the_work(raylets,
     made = {}
     jobs = [Artifact(name, (), (), partial(note, tmp_path, name)) for name in "abcd"]
     bad = Artifact("bad", (), (), partial(fail, "bad"), uses_network=True)
+    odd = Artifact("odd", (), (), partial(raise_of_two, "odd"), uses_network=True)
     ended = Artifact("ended", (), (), partial(end_process, tmp_path))
     engine = Cluster(raylets.address, 1, [tmp_path])
-    failures = run_jobs([*jobs, bad, ended], engine, lambda name, one: made.update({name: one.value}))
-    assert {name: str(error) for name, error in failures.items()} == {"bad": "bad cannot be done"}
-    assert type(failures["bad"]) is ValueError
+    failures = run_jobs([*jobs, bad, odd, ended], engine, lambda name, one: made.update({name: one.value}))
+    assert {name: str(error) for name, error in failures.items()} == {
+        "bad": "bad cannot be done",
+        "odd": "OfTwoError: odd: no disk",
+    }
+    assert type(failures["bad"]) is ValueError and type(failures["odd"]) is RuntimeError
     assert made.pop("ended") == "made"
     # One process for all, as far as it was not ended.
     assert len({pid for pid, _, _ in made.values()}) <= 2
@@ -172,6 +192,47 @@ def test_detection_and_training_by_a_cluster_are_those_of_processes(raylets, rep
     assert trained[0].metadata["losses"] == trained[1].metadata["losses"]
     for name, value in trained[0].state_dict.items():
         assert torch.equal(value, trained[1].state_dict[name])
+
+
+def tables(folder: Path, monkeypatch) -> list[str]:
+    """A row of few steps on tiny patients."""
+    cohort = small_cohort.TinyCohort(folder, {"train": 2, "validation": 1, "test": 2})
+    monkeypatch.setattr("osln.reproduction.run.open_cohort", lambda *_: cohort)
+    return ["--table", "1a", "--rows", "ct-hrnet", "--phantoms", "--iterations", "4"]
+
+
+def simulate(folder: Path, monkeypatch) -> list[str]:
+    """A round of a seed on tiny patients whose candidates are there."""
+    monkeypatch.setitem(COHORTS, "alike", COHORT)
+    weights = folder / "weights"
+    weights.mkdir()
+    files = Files(folder / "work", StageOne({"ct": weights / "ct.pt"}, {"0.10": 0.3}))
+    files.stage_one.weights["ct"].write_bytes(b"no network is asked")
+    monkeypatch.setattr(StageOne, "shipped", lambda *_: files.stage_one)
+    for seed, case in enumerate(COHORT.cases):
+        keep(files.case(Lane(COHORT), case), seed)
+    return ["--weights", str(weights), "--arms", "random", "--seeds", "1", "--rounds", "1", "--budget", "6"]
+
+
+@pytest.mark.parametrize("command", [tables, simulate])
+def test_tables_and_simulations_by_a_cluster_are_those_of_processes(raylets, tmp_path, monkeypatch, command):
+    """Files that were made and figures of the report, for the same folder's name: it stands in keys."""
+    found = []
+    for engine in (["--processes", "1"], ["--cluster", raylets.address]):
+        folder = tmp_path / "all"
+        folder.mkdir()
+        given = command(folder, monkeypatch)
+        places = ["--work", str(folder / "work"), "--out", str(folder / "out")]
+        assert main([command.__name__, *given, *places, *engine]) == 0
+        made = sorted((folder / "work").rglob("*.npz"))
+        (told,) = (path for path in (folder / "out").glob("*.json") if path.name != "run.json")
+        figures = json.loads(told.read_text())
+        found.append(({path.relative_to(folder): path.read_bytes() for path in made}, figures))
+        shutil.move(folder, tmp_path / engine[0])
+    (one, figures), (other, figures_there) = found
+    assert one and one == other
+    differing = {name for name in figures if figures[name] != figures_there.get(name)}
+    assert differing <= {"about"}, differing
 
 
 def tell_mode() -> tuple[list[str], str]:

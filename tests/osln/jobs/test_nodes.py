@@ -24,18 +24,43 @@ def test_what_means_this_computer_alone(host, expected):
     assert nodes.is_loopback(host) is expected
 
 
-def test_without_a_token_only_a_cluster_of_this_computer_is_used(monkeypatch):
+def test_without_a_token_only_a_cluster_that_is_heard_here_alone_is_used(monkeypatch):
+    monkeypatch.setattr(nodes, "asks_for_token", lambda address: pytest.fail("nobody has to be asked"))
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    nodes.check_token(ray_of("127.0.0.1", "127.0.0.2", "10.0.0.9"), "127.0.0.1:6379")
-    reached = ray_of("127.0.0.1", "10.0.0.9", "10.0.0.8")
-    told = "the cluster at h:1 asks for no token, and whoever reaches 10.0.0.9 can run programs there"
-    with pytest.raises(ValueError, match=re.escape(told) + ".*set RAY_AUTH_MODE=token"):
-        nodes.check_token(reached, "h:1")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with pytest.raises(ValueError, match="asks for no token"):
-        nodes.check_token(reached, "h:1")
+    nodes.check_token(ray_of("127.0.0.1", "::1", "10.0.0.9"), "127.0.0.1:6379")
+    for mode in (None, "disabled"):
+        if mode is not None:
+            monkeypatch.setenv("RAY_AUTH_MODE", mode)
+        # On 127.0.0.2, too, Ray listens to the computer's outer address.
+        for reached in ("10.0.0.9", "127.0.0.2"):
+            told = f"the cluster at h:1 asks for no token, and whoever reaches {reached} can run"
+            with pytest.raises(ValueError, match=re.escape(told) + ".*set RAY_AUTH_MODE=token"):
+                nodes.check_token(ray_of("127.0.0.1", reached, "10.0.0.8"), "h:1")
+
+
+def test_a_token_of_the_command_does_not_speak_for_the_cluster(monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    reached = ray_of("10.0.0.9", "10.0.0.8")
+    asked = []
+    monkeypatch.setattr(nodes, "asks_for_token", lambda address: bool(asked.append(address)))
+    with pytest.raises(ValueError, match="the cluster at h:1 asks for no token"):
+        nodes.check_token(reached, "h:1")
+    assert asked == ["h:1"]
+    monkeypatch.setattr(nodes, "asks_for_token", lambda address: True)
     nodes.check_token(reached, "h:1")
+
+
+@pytest.mark.parametrize(("code", "asks"), [(nodes.TURNED_AWAY, True), (0, False), (1, None)])
+def test_a_cluster_is_asked_by_a_stranger(monkeypatch, code, asks):
+    """One that neither answers nor turns away is not believed to ask."""
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "ours")
+    program = f"import os, sys; assert os.environ['RAY_AUTH_TOKEN'] != 'ours'; sys.exit({code} or None)"
+    monkeypatch.setattr(nodes, "STRANGER", program.replace("sys.exit(1 or", "sys.exit('no route' or"))
+    if asks is None:
+        with pytest.raises(ValueError, match=r"h:1 could not be asked .* not used: .*\(no route\)"):
+            nodes.asks_for_token("h:1")
+    else:
+        assert nodes.asks_for_token("h:1") is asks
 
 
 def test_a_computer_tells_what_it_does_not_see_and_what_results_depend_on(tmp_path):
@@ -56,6 +81,16 @@ def test_without_ray_it_is_said_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"--cluster needs the package ray: .*requirements-cluster.txt"):
         Cluster("local", 1, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "feeding", "places"),
+    [(8, 0, 0, 8), (16, 1, 4, 12), (16, 2, 4, 8), (6, 2, 2, 2), (3, 4, 0, 3), (1, 1, 0, 1), (0, 2, 0, 0)],
+)
+def test_a_gpu_has_cores_for_its_batches_and_one_is_left_for_other_work(cpus, gpus, feeding, places):
+    resources = {"CPU": float(cpus), "GPU": float(gpus)} if gpus else {"CPU": float(cpus)}
+    assert cluster.feeding_cores(resources) == feeding
+    assert cluster.places(resources) == {"cpu": places, "gpu": gpus}
 
 
 class GoneError(Exception):

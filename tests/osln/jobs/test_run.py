@@ -1,7 +1,9 @@
 """Artifacts are made when what they need is there; an error ends what needs them, or all."""
 
 import os
+import pickle
 import signal
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from osln.jobs.engine import LostError
 from osln.jobs.processes import Processes
 from osln.jobs.run import run_jobs
 from osln.jobs.worker import device, tell
+from osln.learning.cores import usable_cores
 
 
 def note(record: Path, name: str) -> None:
@@ -26,7 +29,7 @@ def note(record: Path, name: str) -> None:
 
 
 def note_worker(record: Path, name: str) -> None:
-    note(record, f"{name} {os.getpid()} {torch.get_num_threads()} {device()}")
+    note(record, f"{name} {os.getpid()} {torch.get_num_threads()} {device()} {usable_cores()}")
 
 
 def leave(record: Path, name: str) -> None:
@@ -41,6 +44,25 @@ def end_process(record: Path, name: str) -> None:
 
 def fail(record: Path, name: str) -> None:
     raise ValueError(f"{name} cannot be done")
+
+
+class OfTwoError(Exception):
+    """Is pickled, and cannot be unpickled: it would be made of one argument."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+
+
+class HoldingError(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.lock = threading.Lock()
+
+
+def raise_of_two(record: Path, name: str) -> None:
+    raise OfTwoError(name, "no disk")
 
 
 @pytest.fixture
@@ -121,6 +143,22 @@ def test_shares_are_told_in_a_worker_and_nowhere_else(monkeypatch):
     assert told == [("classifier", 0.25, "loss 1")] and made.value == "value"
 
 
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [(OfTwoError("a", "b"), RuntimeError, "OfTwoError: a: b"),
+     (HoldingError("a"), RuntimeError, "HoldingError: a"),
+     (FileNotFoundError(2, "none", "a"), FileNotFoundError, "[Errno 2] none: 'a'")],
+)  # fmt: skip
+def test_an_error_that_cannot_be_sent_is_told_by_its_name_and_words(error, kind, said):
+    def work():
+        raise error
+
+    with pytest.raises(kind) as found:
+        worker.make("a", work)
+    assert type(found.value) is kind and str(found.value) == said
+    assert str(pickle.loads(pickle.dumps(found.value))) == said
+
+
 def test_the_bar_counts_the_cost_of_what_is_done(capfd):
     with Bar({"long": 30.0, "short": 10.0}) as bar:
         for told in (("long", 0.5, "loss 1"), ("long", 0.4, ""), ("foreign", 1.0, "")):
@@ -182,8 +220,11 @@ def test_workers_are_processes_of_one_thread_and_a_device_has_its_own(record, ca
     wanted = [artifact(record, note_worker, name, uses_network=name == "c") for name in ("a", "b", "c")]
     run_jobs(wanted, Processes(2, ("cuda:7",)))
     lines = [line.split() for line in done(record)]
-    assert {name: place for name, _, _, place in lines} == {"a": "cpu", "b": "cpu", "c": "cuda:7"}
-    assert all(int(pid) != os.getpid() and threads == "1" for _, pid, threads, _ in lines)
+    assert {name: place for name, _, _, place, _ in lines} == {"a": "cpu", "b": "cpu", "c": "cuda:7"}
+    assert all(int(pid) != os.getpid() and threads == "1" for _, pid, threads, *_ in lines)
+    # Threads of the GPU's worker make batches: it keeps the cores that this process may use.
+    if hasattr(os, "sched_getaffinity"):
+        assert {name: int(cores) for name, *_, cores in lines} == {"a": 1, "b": 1, "c": usable_cores()}
     assert "100%" in capfd.readouterr().err
 
 
@@ -191,6 +232,12 @@ def test_workers_are_processes_of_one_thread_and_a_device_has_its_own(record, ca
 def test_a_killed_worker_is_told_in_words(record):
     with pytest.raises(RuntimeError, match=r"worked on 'killed' was killed.* goes on where it was"):
         run_jobs([artifact(record, end_process, "killed")], Processes(1))
+
+
+@pytest.mark.slow
+def test_an_error_that_cannot_be_sent_is_no_kill(record):
+    with pytest.raises(RuntimeError, match=r"^OfTwoError: bad: no disk$"):
+        run_jobs([artifact(record, raise_of_two, "bad")], Processes(1))
 
 
 class Empty(Losing):

@@ -9,8 +9,7 @@ import pytest
 from osln.jobs.processes import Processes
 from osln.metrics.matching import Scored
 from osln.simulation.arms import ARMS
-from osln.simulation.cases import DEMO, StageOne, is_kept, keep_case, read_case
-from osln.simulation.cohorts import SimulatedCohort
+from osln.simulation.cases import StageOne, is_kept, read_case
 from osln.simulation.cycle import Point, Schedule
 from osln.simulation.figures import Prices, lane_figures
 from osln.simulation.lanes import FULL, Lane
@@ -20,24 +19,9 @@ from osln.simulation.retrained import StageOneRecipe
 from osln.simulation.runs import Files, keep_points, read_points
 from osln.simulation.simulate import plan, simulate
 from osln.stage_two.candidate_sets import LEFT_OUT
-from small import columns as small_columns
+from small.kept_cases import COHORT, keep
 
-COHORT = SimulatedCohort("tiny", "balls", range(900_000, 900_008), 5)
 LANE = Lane(COHORT, arms=(ARMS["likeliest-5"],), seeds=2, schedule=Schedule(2, 2, 6))
-
-
-def keep(path, seed: int) -> None:
-    """Four true balls, of which the map lacks one, and as many false ones beside them."""
-    column = replace(small_columns.small_column(seed), case=path.stem)
-    rng = np.random.default_rng(seed)
-    truth = column.nodes > 0
-    prob = np.where(truth & (column.nodes != 1), 0.8, 0.0).astype(np.float32)
-    for _ in range(6):
-        x, y, z = rng.integers((2, 2, 2), np.array(truth.shape) - 5)
-        box = (slice(x, x + 3), slice(y, y + 3), slice(z, z + 3))
-        if not truth[box].any() and not prob[box].any():
-            prob[box] = rng.uniform(0.4, 0.9)
-    keep_case(path, column, {"ct": prob}, prob, 0.3, DEMO)
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,15 @@ def test_a_training_that_is_stopped_in_the_middle_of_an_epoch_loses_that_step_al
     assert same(whole, resumed) and resumed.metadata["losses"] == whole.metadata["losses"]
 
 
+@pytest.mark.parametrize(("cores", "threads"), [(2, 2), (64, 4)])
+def test_no_more_threads_make_batches_than_there_are_cores_to_use(monkeypatch, cores, threads):
+    monkeypatch.setattr(
+        "osln.learning.cores.os.sched_getaffinity", lambda pid: set(range(cores)), raising=False
+    )
+    assert training.feeding_threads(torch.device("cuda", 0)) == threads
+    assert training.feeding_threads(torch.device("cpu")) == 0
+
+
 @pytest.mark.parametrize("name", ["ef-distal", "ct"])
 def test_batches_made_ahead_are_the_same_and_end_with_the_training(columns, monkeypatch, name):
     whole, before = quick(columns, name), set(threading.enumerate())

@@ -1,10 +1,11 @@
 """Where a command's work is done: processes of this computer, a Ray cluster, or a part of a job array."""
 
 import argparse
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from osln.learning.cores import usable_cores
 
 if TYPE_CHECKING:
     from osln.jobs.engine import Engine
@@ -15,11 +16,6 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
     return int(text)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_engine(parser: Any, processes: int | None) -> None:
@@ -71,8 +67,8 @@ def engine_of(options: argparse.Namespace, shared: Iterable[Path]) -> "Engine":
     from osln.jobs.processes import Processes, available_gpus
 
     if options.cluster is None:
-        return Processes(options.processes or cores(), available_gpus())
-    return Cluster(options.cluster, options.processes or cores(), [path.absolute() for path in shared])
+        return Processes(options.processes or usable_cores(), available_gpus())
+    return Cluster(options.cluster, options.processes or usable_cores(), [path.absolute() for path in shared])
 
 
 def make_absolute(options: argparse.Namespace) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from osln.cli.options import CHECKOUT
+from osln.learning.cores import usable_cores
 from osln.rows.experiments import SERVED_NETWORKS, TAGGER
 
 PYTHONS = ((3, 10), (3, 13))
@@ -111,8 +111,8 @@ def devices() -> Iterator[Finding]:
     except (ImportError, OSError) as error:
         yield Finding("PyTorch", "wrong", str(error), "delete .venv and start ./scripts/serve", needed=True)
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("processor", "ok", f"{cores} cores; fast: {_formats(bf16_is_fast(torch.device('cpu')))}")
+    fast = _formats(bf16_is_fast(torch.device("cpu")))
+    yield Finding("processor", "ok", f"{usable_cores()} cores; fast: {fast}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         remedy = "networks run on the processor; docs/install.md, 'GPU'"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osln.cli.engines import add_engine, cores, engine_of, make_absolute, positive
+from osln.cli.engines import add_engine, engine_of, make_absolute, positive
 from osln.cli.options import (
     CHECKOUT,
     SHIPPED,
@@ -24,6 +24,7 @@ from osln.cli.options import (
     add_work,
     command,
 )
+from osln.learning.cores import usable_cores
 from osln.rows.paper import ALL, COHORT_KINDS, COHORT_SIZES, TABLES, CohortSizes, rows_of
 from osln.rows.presets import PRESETS
 
@@ -95,7 +96,7 @@ def add_parser(commands: Any) -> None:
         required=False,
     )
     add_path(parser, "--tagger", SHIPPED_TAGGER, "LesaNet's weights")
-    add_engine(parser, cores())
+    add_engine(parser, usable_cores())
     parser.add_argument(
         "--iterations", type=positive, help="training steps of a network (default: the preset's)"
     )

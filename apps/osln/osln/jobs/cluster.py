@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from osln.jobs.engine import CPU, GPU, LostError
 from osln.jobs.nodes import check_nodes, check_token, is_loopback
 from osln.jobs.processes import told_lost
 from osln.jobs.told import Told
+from osln.learning.cores import FEEDING_CORES
 
 LOCAL = "local"
 """Instead of an address: a cluster of this computer alone, for as long as the command runs."""
@@ -82,18 +83,16 @@ class Cluster:
             ray.init(**self._how(), log_to_driver=False, logging_level=logging.ERROR)
             check_token(ray, self._address)
             check_nodes(ray, self._shared)
-            here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-                ray.get_runtime_context().get_node_id(), soft=False
-            )
             # Beside this process, which must not lose it with another computer.
+            here = self._on(ray.get_runtime_context().get_node_id())
             self._told = ray.remote(Told).options(num_cpus=0, scheduling_strategy=here).remote()
-            there = self._there()
-            if not any(there.values()):
+            there = [places(resources) for resources in self._alive().values()]
+            if not any(any(each.values()) for each in there):
                 raise ValueError(
                     f"the cluster at {self._address} has no CPU and no GPU to work on: start its computers "
                     "with --num-cpus above 0, or add one"
                 )
-            self._gpus = there[GPU] > 0
+            self._gpus = any(each[GPU] for each in there)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,34 +115,43 @@ class Cluster:
         return GPU if one.uses_network and self._gpus else CPU
 
     def room(self) -> Mapping[str, int]:
-        """Only workers that have started count; lost ones are replaced where the cluster has room."""
-        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        """Only workers that have started count; lost ones are replaced while their computer is there."""
+        alive = self._alive()
         self._workers = [one for one in self._workers if not self._is_lost(one, alive)]
-        for place, count in self._there().items():
-            for _ in range(count - sum(one.place == place for one in self._workers)):
-                self._workers.append(self._new(place))
+        there = Counter((one.node, one.place) for one in self._workers)
+        for node, resources in alive.items():
+            for place, count in places(resources).items():
+                for _ in range(count - there[node, place]):
+                    self._workers.append(self._new(node, place, feeding_cores(resources)))
         return Counter(one.place for one in self._workers if one.is_free)
 
-    def _there(self) -> dict[str, int]:
-        there = self._ray.cluster_resources()
-        return {CPU: int(there.get("CPU", 0)), GPU: int(there.get("GPU", 0))}
+    def _alive(self) -> dict[str, Mapping[str, float]]:
+        """What each computer offers, by its name in Ray."""
+        return {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
 
-    def _is_lost(self, one: "_Worker", alive: Set[str]) -> bool:
-        if one.node.done() and one.node.exception() is not None:
+    def _is_lost(self, one: "_Worker", alive: Container[str]) -> bool:
+        if one.is_idle and one.node not in alive:
+            return True
+        if one.started.done() and one.started.exception() is not None:
             self._refused += 1
             if self._refused > TRIES * (len(self._workers) + 1):
-                raise RuntimeError(f"the cluster starts no worker: {one.node.exception()}")
+                raise RuntimeError(f"the cluster starts no worker: {one.started.exception()}")
             return True
         ended = one.asked is not None and one.asked.done() and isinstance(one.asked.exception(), LostError)
         if ended:
             # It may live on behind a broken connection.
             self._ray.kill(one.actor)
-        return ended or (one.is_free and one.node.result() not in alive)
+        return ended
 
-    def _new(self, place: str) -> "_Worker":
-        needs = {"num_cpus": 0, "num_gpus": 1} if place == GPU else {"num_cpus": 1}
-        actor = self._ray.remote(_Actor).options(**needs).remote(self._told, place)
-        return _Worker(place, actor, actor.node.remote().future())
+    def _new(self, node: str, place: str, feeding: int) -> "_Worker":
+        needs = {"num_cpus": feeding, "num_gpus": 1} if place == GPU else {"num_cpus": 1}
+        kind = self._ray.remote(_Actor).options(**needs, scheduling_strategy=self._on(node))
+        actor = kind.remote(self._told, place)
+        return _Worker(place, node, actor, actor.start.remote().future())
+
+    def _on(self, node: str) -> Any:
+        """Has Ray start something on this computer and no other."""
+        return self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
 
     def submit(self, one: Artifact) -> "Future[Made]":
         place = self.place(one)
@@ -164,6 +172,18 @@ class Cluster:
 
     def cancel(self) -> None:
         """Leaving the context ends what runs."""
+
+
+def places(resources: Mapping[str, float]) -> dict[str, int]:
+    """Workers of a computer of the cluster, by kind of place."""
+    gpus = int(resources.get("GPU", 0))
+    return {CPU: int(resources.get("CPU", 0)) - gpus * feeding_cores(resources), GPU: gpus}
+
+
+def feeding_cores(resources: Mapping[str, float]) -> int:
+    """CPUs of it that each worker with a GPU has for its batches; one is left for work without networks."""
+    gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    return min(FEEDING_CORES, max(cpus - 1, 0) // gpus) if gpus else 0
 
 
 @contextlib.contextmanager
@@ -205,14 +225,15 @@ class _Actor:
     """
 
     def __init__(self, told: Any, place: str) -> None:
-        # Ray shows a worker no GPU but its own.
-        worker.start(told.add.remote, "cuda:0" if place == GPU else "cpu", core_to_keep())
+        self._tell, self._place = told.add.remote, place
 
-    def node(self) -> str:
-        """On which computer it runs."""
-        import ray
-
-        return str(ray.get_runtime_context().get_node_id())
+    def start(self) -> None:
+        """Before it is given work; comes back when it is ready for it."""
+        if self._place == GPU:
+            # Ray shows a worker no GPU but its own. Threads make batches for it: they need more than a core.
+            worker.start(self._tell, "cuda:0", None)
+        else:
+            worker.start(self._tell, "cpu", core_to_keep())
 
     def make(self, name: str, work: Callable[[], Any]) -> Made:
         return worker.make(name, work)
@@ -224,17 +245,22 @@ class _Worker:
 
     Attributes:
         place: Kind of place.
+        node: Its computer.
         actor: The process.
-        node: Its computer, known once it has started.
+        started: Done once it can be given work.
         asked: What it was given last.
     """
 
     place: str
+    node: str
     actor: Any
-    node: "Future[str]"
+    started: "Future[None]"
     asked: "Future[Made] | None" = None
 
     @property
+    def is_idle(self) -> bool:
+        return self.asked is None or self.asked.done()
+
+    @property
     def is_free(self) -> bool:
-        started = self.node.done() and self.node.exception() is None
-        return started and (self.asked is None or self.asked.done())
+        return self.is_idle and self.started.done() and self.started.exception() is None

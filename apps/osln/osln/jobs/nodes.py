@@ -6,6 +6,9 @@ import ipaddress
 import logging
 import os
 import platform
+import secrets
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,18 +23,34 @@ COMPUTING = ("numpy", "torch", "openvino", "scipy", "numba", "scikit-learn")
 BFLOAT16 = "a processor that multiplies in bfloat16:"
 PATIENCE_SECONDS = 120
 """A first worker of a computer imports torch."""
+HEARD_HERE_ALONE = ("127.0.0.1", "::1", "localhost")
+"""For any other address, 127.0.0.2 too, Ray listens on all that the computer has."""
+TURNED_AWAY = 3
+STRANGER = f"""
+import sys
+from ray._raylet import GcsClient
+from ray.exceptions import AuthenticationError
+try:
+    GcsClient(address=sys.argv[1]).internal_kv_keys(b"", b"session", timeout=30)
+except AuthenticationError:
+    sys.exit({TURNED_AWAY})
+"""
+"""A program that reads from the head of a cluster, and ends with `TURNED_AWAY` if it may not."""
 
 
 def check_token(ray: Any, address: str) -> None:
     """Refuses a cluster that others can reach and that asks nobody for a token.
 
+    Args:
+        ray: The module, connected.
+        address: HOST:PORT of the head, or "local".
+
     Raises:
         ValueError: Says what to do.
     """
-    if os.environ.get("RAY_AUTH_MODE") == "token":
-        return
-    open_to_others = [node["NodeManagerAddress"] for node in _alive(ray) if not is_loopback(_host(node))]
-    if open_to_others:
+    open_to_others = [host for host in map(_host, _alive(ray)) if host not in HEARD_HERE_ALONE]
+    # Who speaks without a token was let in without one; whether one that is sent is looked at is asked.
+    if open_to_others and not (os.environ.get("RAY_AUTH_MODE") == "token" and asks_for_token(address)):
         raise ValueError(
             f"the cluster at {address} asks for no token, and whoever reaches {open_to_others[0]} can run "
             "programs there: stop it, set RAY_AUTH_MODE=token and the same token on every computer, and "
@@ -39,8 +58,32 @@ def check_token(ray: Any, address: str) -> None:
         )
 
 
+def asks_for_token(address: str) -> bool:
+    """Whether the head of a cluster turns away a stranger, who sends a token of their own.
+
+    Raises:
+        ValueError: It neither answers nor turns away.
+    """
+    # In a process of its own: Ray reads once which token it sends.
+    command = [sys.executable, "-c", STRANGER, address]
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    try:
+        ended = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
+        code, said = ended.returncode, ended.stderr
+    except subprocess.TimeoutExpired:
+        code, said = None, f"no answer in {PATIENCE_SECONDS} s"
+    if code not in (0, TURNED_AWAY):
+        raise ValueError(
+            f"the cluster at {address} could not be asked whether it wants a token, so it is not used: run "
+            f"the command again, with one of the versions of Ray in requirements-cluster.txt ({said.strip()})"
+        )
+    return code == TURNED_AWAY
+
+
 def is_loopback(host: str) -> bool:
-    """Whether an address means this computer alone."""
+    """Whether an address is one of this computer that only it can name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -103,7 +103,11 @@ def told_lost(asked: "Future[Made]", *lost: type[BaseException]) -> "Future[Made
 
 def _start(channel: Any, devices: Any) -> None:
     """Makes the process a worker that ends with the main process."""
-    worker.start(channel.put, "cpu" if devices is None else devices.get(), core_to_keep())
+    if devices is None:
+        worker.start(channel.put, "cpu", core_to_keep())
+    else:
+        # Not kept to one core: threads of its own make batches while the GPU learns.
+        worker.start(channel.put, devices.get(), None)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

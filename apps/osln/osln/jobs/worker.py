@@ -1,6 +1,7 @@
 """The process that makes an artifact: where it computes, and how it tells how far it is."""
 
 import os
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -55,9 +56,27 @@ def start(teller: Tell, place: str, core: int | None) -> None:
 
 
 def make(name: str, work: Callable[[], Any]) -> Made:
-    """Makes an artifact in this worker."""
+    """Makes an artifact in this worker.
+
+    Raises:
+        Exception: What `work` raised; `RuntimeError` with its name and words if that could not be sent.
+    """
     global _name
     _name = name
     began = time.monotonic()
-    value = work()
+    try:
+        value = work()
+    except Exception as error:
+        if _can_be_sent(error):
+            raise
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
     return Made(time.monotonic() - began, value)
+
+
+def _can_be_sent(error: Exception) -> bool:
+    """Whether another process gets it: one that fails as it is unpacked there reads as a killed worker."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True

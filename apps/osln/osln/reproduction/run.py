@@ -20,6 +20,7 @@ from osln.jobs.artifact import Artifact, Made, with_needs
 from osln.jobs.engine import Engine
 from osln.jobs.processes import available_gpus
 from osln.jobs.run import run_jobs
+from osln.learning.cores import usable_cores
 from osln.metrics.intervals import setting
 from osln.reproduction.artifacts import Artifacts
 from osln.reproduction.classes import OUTSIDE, node_classes, node_volumes_mm3
@@ -310,9 +311,8 @@ def hardware() -> str:
             if line.startswith("model name")
         ]
         name = models[0] if models else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpus = [torch.cuda.get_device_name(index) for index in range(len(available_gpus()))]
-    return f"{name}, {cores} cores, {', '.join(gpus) or 'no GPU'}"
+    return f"{name}, {usable_cores()} cores, {', '.join(gpus) or 'no GPU'}"
 
 
 def _seconds(record: Path, names: Container[str]) -> dict[str, float]:

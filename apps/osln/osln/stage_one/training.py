@@ -4,7 +4,6 @@ The loss is batch Dice plus cross-entropy on the sigmoid, counted inside the net
 patient who was reviewed in part, only where it is known what is there.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -16,6 +15,7 @@ from torch import nn
 
 from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling
+from osln.learning.cores import FEEDING_CORES, usable_cores
 from osln.learning.feeding import Ahead
 from osln.learning.fit import Lesson, Progress, weights_of
 from osln.learning.losses import masked_loss
@@ -31,8 +31,6 @@ from osln.weights.devices import bf16_is_sound
 
 EPOCH_STEPS = 50
 """Steps between two reports; a small cohort has no natural epoch."""
-FEEDING_THREADS = 4
-"""At most, beside a GPU; a CPU has its cores at work already."""
 SEEDS_APART = 1000
 """Of the trainings of one network: more than anybody repeats a run."""
 VALIDATIONS = 5
@@ -209,7 +207,7 @@ class SegmenterLesson(Lesson[nn.Module]):
 
 def feeding_threads(device: torch.device) -> int:
     """Threads that make batches while the device learns."""
-    return 0 if device.type == "cpu" else min(FEEDING_THREADS, os.cpu_count() or 1)
+    return 0 if device.type == "cpu" else min(FEEDING_CORES, usable_cores())
 
 
 def _check_initial(initial: Checkpoint, segmenter: Segmenter, preset: Preset) -> None:

@@ -56,9 +56,14 @@ def test_every_candidate_and_its_score_are_what_evaluate_reads(command, tmp_path
     truth.mkdir()
     for case in "ab":
         shutil.copy(tmp_path / "out" / f"{case}.nii.gz", truth)
-    assert (
-        main(["evaluate", "maps", str(tmp_path / "out"), str(truth), "--json", str(tmp_path / "e.json")]) == 0
-    )
+    figures = []
+    for _ in range(2):
+        to = ["--json", str(tmp_path / "e.json"), "--resamples", "10"]
+        assert main(["evaluate", "maps", str(tmp_path / "out"), str(truth), *to]) == 0
+        figures.append(json.loads((tmp_path / "e.json").read_text())["sets"]["out"]["figures"])
+        # As a run leaves it that was stopped: the results have the scores, too.
+        (tmp_path / "out" / "scores.json").unlink(missing_ok=True)
+    assert figures[0] == figures[1]
     # Asked otherwise the label maps are made anew, and scores of former ones do not stay.
     assert command() == 0 and set(read_volume(tmp_path / "out" / "b.nii.gz").array.ravel()) == {0, 1}
     assert not (tmp_path / "out" / "scores.json").exists()

@@ -90,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
 
     from osln.jobs.memory import few_heaps
     from osln.output.running import run_cases
-    from osln.output.writing import Wanted, check_scores
+    from osln.output.scores import check_scores
+    from osln.output.writing import Wanted
     from osln.weights.devices import devices
 
     few_heaps()
@@ -201,7 +202,6 @@ def _run(
     """Tells what becomes of the cases; 1 if any failed."""
     from osln.output.overview import write_overview
     from osln.output.running import DONE, FAILED
-    from osln.output.writing import write_scores
 
     def say(line: str) -> None:
         bar.write(line, file=sys.stderr if options.json else sys.stdout)
@@ -218,8 +218,6 @@ def _run(
         for warning in outcome.warnings:
             if warning not in pipeline.warnings:
                 say(f"  note: {warning}")
-    if wanted.every:
-        write_scores(wanted.out)
     states = [outcome.state for outcome in outcomes]
     failed = states.count(FAILED)
     if options.overview:

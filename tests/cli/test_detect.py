@@ -105,6 +105,7 @@ def test_a_machine_reads_what_became_of_the_cases(command, capsys):
         (["--parts", "3/2"], "expected K/N with K from 1 to N, like 2/8, got 3/2"),
         (["--processes", "1", "--device", "cpu"], "--device is for one process"),
         (["--model", "osln"], "no weights for"),
+        (["--seg"], "stores, imported ones too, do not have (2 of 2 cases: a, b): say where they are with"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_sentence(command, capsys, options, sentence):

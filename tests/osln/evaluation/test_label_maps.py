@@ -186,6 +186,8 @@ def test_folders_with_other_cases_are_refused_or_left_out_and_told(two, write):
         map_cohort(two, PAPER)
     cohort = map_cohort(MapFolders(two.predictions, two.truth, only_common=True), PAPER)
     assert list(cohort.scored) == ["a", "b"] and len(cohort.left_out) == 2
+    assert "d (1 of 3), with their predictions, all false ones where there is no node" in cohort.left_out[0]
+    assert "c (1 of 3), with their nodes, all missed ones where nothing was" in cohort.left_out[1]
 
 
 def test_folders_without_a_common_case_are_refused(write):

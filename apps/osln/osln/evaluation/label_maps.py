@@ -196,20 +196,35 @@ def _common_cases(
     folders: MapFolders, found: Mapping[str, Path], true: Mapping[str, Path]
 ) -> tuple[list[str], list[str]]:
     """Cases of both folders, and sentences about the others where they may be left out."""
-    left_out = []
-    for here, there, folder, lacking in (
-        (found, true, folders.predictions, folders.truth),
-        (true, found, folders.truth, folders.predictions),
+    left_out, without = [], []
+    for here, there, folder, lacking, what in (
+        (
+            found,
+            true,
+            folders.predictions,
+            folders.truth,
+            "predictions, all false ones where there is no node",
+        ),
+        (
+            true,
+            found,
+            folders.truth,
+            folders.predictions,
+            "nodes, all missed ones where nothing was predicted",
+        ),
     ):
         alone = sorted(set(here) - set(there))
         if alone:
             named = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
             left_out.append(f"cases of {folder} that {lacking} lacks: {named} ({len(alone)} of {len(here)})")
+            without.append(what)
     if left_out and not folders.only_common:
         raise ValueError(
             f"the folders hold other cases: {'; '.join(left_out)}. Where nothing was predicted, or where "
-            "there is no node, an empty label map says so; to leave these cases out use --only-common"
+            "there is no node, an empty label map says so (in a store: submit the case without nodes); "
+            f"--only-common leaves these cases out, and with them their {' and their '.join(without)}"
         )
+    left_out = [f"{one}, with their {what}" for one, what in zip(left_out, without, strict=True)]
     cases = sorted(set(found) & set(true))
     if not cases:
         raise ValueError(f"{folders.predictions} and {folders.truth} have no case in common")

@@ -56,9 +56,14 @@ def test_every_candidate_and_its_score_are_what_evaluate_reads(command, tmp_path
     truth.mkdir()
     for case in "ab":
         shutil.copy(tmp_path / "out" / f"{case}.nii.gz", truth)
-    assert (
-        main(["evaluate", "maps", str(tmp_path / "out"), str(truth), "--json", str(tmp_path / "e.json")]) == 0
-    )
+    figures = []
+    for _ in range(2):
+        to = ["--json", str(tmp_path / "e.json"), "--resamples", "10"]
+        assert main(["evaluate", "maps", str(tmp_path / "out"), str(truth), *to]) == 0
+        figures.append(json.loads((tmp_path / "e.json").read_text())["sets"]["out"]["figures"])
+        # As a run leaves it that was stopped: the results have the scores, too.
+        (tmp_path / "out" / "scores.json").unlink(missing_ok=True)
+    assert figures[0] == figures[1]
     # Asked otherwise the label maps are made anew, and scores of former ones do not stay.
     assert command() == 0 and set(read_volume(tmp_path / "out" / "b.nii.gz").array.ravel()) == {0, 1}
     assert not (tmp_path / "out" / "scores.json").exists()
@@ -100,6 +105,7 @@ def test_a_machine_reads_what_became_of_the_cases(command, capsys):
         (["--parts", "3/2"], "expected K/N with K from 1 to N, like 2/8, got 3/2"),
         (["--processes", "1", "--device", "cpu"], "--device is for one process"),
         (["--model", "osln"], "no weights for"),
+        (["--seg"], "stores, imported ones too, do not have (2 of 2 cases: a, b): say where they are with"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_one_sentence(command, capsys, options, sentence):

@@ -16,6 +16,24 @@ def test_a_folder_is_imported_and_told(tmp_path, capsys):
     assert "left alone case-" in capsys.readouterr().out
 
 
+def test_a_case_without_contoured_nodes_is_told_to_be_unapproved(tmp_path, capsys):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+
+    assert main(["import", str(folder), str(store), "--roi", "GTV_N1=ignore", "--roi", "LN 4R=ignore"]) == 0
+
+    out = capsys.readouterr().out
+    assert "nodes: none contoured: the case is not approved (a patient without nodes is approved in" in out
+    assert not list((store / "labels").glob("final/*"))
+    # A label that is in the store already stays, and approves.
+    [ct] = store.glob("*.nii.gz")
+    (store / "labels" / "final").mkdir()
+    (store / "labels" / "gtv" / ct.name).rename(store / "labels" / "final" / ct.name)
+    ct.unlink()
+    assert main(["import", str(folder), str(store), "--roi", "GTV_N1=ignore", "--roi", "LN 4R=ignore"]) == 0
+    out = capsys.readouterr().out
+    assert "the store has a label of the nodes of this case" in out and "not approved" not in out
+
+
 def test_nothing_imported_is_an_exit_status_and_a_reason(tmp_path, capsys):
     folder = study(tmp_path / "in")
     for path in (folder / "a").iterdir():

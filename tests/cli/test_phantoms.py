@@ -1,7 +1,9 @@
 """Realistic phantoms from the command line."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from osln.__main__ import main
@@ -75,6 +77,19 @@ def test_the_tumor_of_a_structure_set_needs_its_region(phantom_dicom, tmp_path, 
     given = ["--ct", str(patient / "planning-ct"), "--ct-tumor", tumor.format(structures)]
     assert main(["phantoms", "--out", str(tmp_path), "--cases", "1", *given]) == 1
     assert told.format(structures) in capsys.readouterr().err
+
+
+def test_patients_whom_the_import_will_not_approve_are_named(tmp_path, capsys, monkeypatch):
+    def make(seed):
+        nodes = np.full((2, 2, 2), seed % 2)
+        return SimpleNamespace(nodes=nodes, patient=SimpleNamespace(nodes=[1] * (seed % 2), refused={}))
+
+    monkeypatch.setattr("osln.cli.phantoms.phantom_maker", lambda options: (make, {}))
+    monkeypatch.setattr("osln.phantom.written.dicom_study.write_dicom_case", lambda *a, **b: None)
+    command = ["phantoms", "--out", str(tmp_path), "--cases", "4", "--dicom"]
+    assert main([*command, "--approve", "2"]) == 0
+    assert "no nodes to contour: phantom-01: import does not approve" in capsys.readouterr().out
+    assert main(command) == 0 and "no nodes to contour" not in capsys.readouterr().out
 
 
 def test_a_folder_with_two_cts_says_what_to_do(phantom_dicom, tmp_path, capsys):

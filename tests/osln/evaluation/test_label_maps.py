@@ -72,6 +72,35 @@ def test_scores_may_be_json_and_named(two, tmp_path):
     assert cohort.scored["a"].scores.tolist() == [0.2, 0.3]
 
 
+def test_scores_that_a_stopped_run_has_not_gathered_are_those_of_its_results(two):
+    (two.predictions / "scores.csv").unlink()
+    folders = replace(two, results={"a": {1: 0.5, 4: 0.75, 9: 0.25}, "b": {}})
+    gathered = two.predictions / "scores.json"
+    for content in (None, "{}", '{"a": {"1": 0.5, "4": 0.75, "9": 0.25}}'):
+        if content is not None:
+            gathered.write_text(content)
+        cohort = map_cohort(folders, PAPER)
+        assert cohort.scored["a"].scores.tolist() == [0.75, 0.25]
+        told = any("scores.json lacks 1 cases (a): the results" in note for note in cohort.notes)
+        assert told == (content in (None, "{}"))
+    gathered.write_text('{"a": {"1": 0.5, "4": 0.75, "9": 0.5}}')
+    with pytest.raises(ValueError, match=r"other scores of case a than its result a\.json"):
+        map_cohort(folders, PAPER)
+    # What a person names or writes as a table is meant.
+    assert map_cohort(replace(folders, scores=gathered), PAPER).scored["a"].scores.tolist() == [0.75, 0.5]
+    gathered.unlink()
+    (two.predictions / "scores.csv").write_text("case,label,score\na,1,0.5\na,4,0.75\na,9,0.125\n")
+    assert map_cohort(folders, PAPER).scored["a"].scores.tolist() == [0.75, 0.125]
+
+
+def test_label_maps_of_every_candidate_and_of_what_was_kept_are_not_judged_together(two):
+    with pytest.raises(ValueError, match=r"case a shows every candidate, those of 1 other cases \(b\) what"):
+        map_cohort(replace(two, results={"a": {1: 0.5, 4: 0.75, 9: 0.25}, "b": None, "z": None}), PAPER)
+    assert map_cohort(replace(two, results={"a": None, "b": None}), PAPER).scored["a"].scores.tolist() == [
+        0.75, 0.25
+    ]  # fmt: skip
+
+
 def test_without_scores_all_predictions_count_alike_and_a_note_says_so(two):
     (two.predictions / "scores.csv").unlink()
     cohort = map_cohort(two, PAPER)
@@ -157,6 +186,8 @@ def test_folders_with_other_cases_are_refused_or_left_out_and_told(two, write):
         map_cohort(two, PAPER)
     cohort = map_cohort(MapFolders(two.predictions, two.truth, only_common=True), PAPER)
     assert list(cohort.scored) == ["a", "b"] and len(cohort.left_out) == 2
+    assert "d (1 of 3), with their predictions, all false ones where there is no node" in cohort.left_out[0]
+    assert "c (1 of 3), with their nodes, all missed ones where nothing was" in cohort.left_out[1]
 
 
 def test_folders_without_a_common_case_are_refused(write):

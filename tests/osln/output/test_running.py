@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from osln import published
-from osln.output import running, writing
-from osln.output.writing import write_scores
+from osln.output import running, scores
+from osln.output.scores import write_scores
 from small import store as small_store
 from small.geometry import affine_of, turned
 
@@ -235,21 +235,41 @@ def test_a_case_that_failed_has_no_scores_of_an_earlier_run(tmp_path, bright):
         small_store.make_case(tmp_path / "store", name)
     out = tmp_path / "out"
     bright([tmp_path / "store"], out, every=True)
-    write_scores(out)
     assert set(json.loads((out / "scores.json").read_text())) == {"a", "b"}
     (tmp_path / "store" / "b.nii.gz").write_bytes(b"no image")
     bright([tmp_path / "store"], out, every=True)
-    write_scores(out)
     assert set(json.loads((out / "scores.json").read_text())) == {"a"} and (out / "b.nii.gz").is_file()
     (tmp_path / "store" / "a.nii.gz").write_bytes(b"no image")
     bright([tmp_path / "store"], out, every=True)
-    write_scores(out)
     assert not (out / "scores.json").exists()
     for name in ("a", "b"):
         small_store.make_case(tmp_path / "store", name)
     assert [one.state for one in bright([tmp_path / "store"], out, every=True)] == ["present", "present"]
-    write_scores(out)
     assert set(json.loads((out / "scores.json").read_text())) == {"a", "b"}
+
+
+def test_a_run_that_is_stopped_leaves_the_scores_of_what_it_has_done(tmp_path, bright, monkeypatch):
+    for name in ("a", "b", "c"):
+        small_store.make_case(tmp_path / "store", name)
+    out = tmp_path / "out"
+    run_case = running._run_case
+
+    def stopped(case, *arguments, **options):
+        if case.name == "c":
+            raise KeyboardInterrupt
+        return run_case(case, *arguments, **options)
+
+    monkeypatch.setattr(running, "_run_case", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        bright([tmp_path / "store"], out, every=True)
+    assert set(json.loads((out / "scores.json").read_text())) == {"a", "b"}
+    # The results say what a file that is gone or older does not; one of another kind says that it has none.
+    (out / "scores.json").unlink()
+    (out / "z.json").write_text(json.dumps({"case": "z", "made_from": {}, "files": ["z.nii.gz"]}))
+    [score] = [one["score"] for one in json.loads((out / "a.json").read_text())["candidates"]]
+    assert scores.result_scores(out) == {"a": {1: score}, "b": {1: score}, "z": None}
+    (out / "a.json").write_text((out / "a.json").read_text().replace(f'"score": {score}', '"score": 0.125'))
+    assert scores.result_scores(out)["a"] == {1: 0.125}
 
 
 def test_scores_of_parts_that_end_together_are_all_there(tmp_path, monkeypatch):
@@ -258,7 +278,7 @@ def test_scores_of_parts_that_end_together_are_all_there(tmp_path, monkeypatch):
         candidates = [{"id": 1, "score": 0.5}]
         (tmp_path / f"{case}.json").write_text(json.dumps({**content, "candidates": candidates}))
 
-    write_json = writing.write_json
+    write_json = scores.write_json
 
     def slow(path, content):
         if not (tmp_path / "b.json").exists():
@@ -268,6 +288,6 @@ def test_scores_of_parts_that_end_together_are_all_there(tmp_path, monkeypatch):
         write_json(path, content)
 
     finish("a")
-    monkeypatch.setattr(writing, "write_json", slow)
+    monkeypatch.setattr(scores, "write_json", slow)
     write_scores(tmp_path)
     assert set(json.loads((tmp_path / "scores.json").read_text())) == {"a", "b"}

@@ -69,7 +69,9 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     files.add_argument("--seg", action="store_true", help="DICOM SEG too")
     files.add_argument("--rtstruct", action="store_true", help="DICOM RTSTRUCT too")
-    files.add_argument("--ct-dicom", type=Path, metavar="FOLDER", help="DICOM of the CT, for image files")
+    files.add_argument(
+        "--ct-dicom", type=Path, metavar="FOLDER", help="DICOM of the CTs, for image files and stores"
+    )
     files.add_argument("--pictures", action="store_true", help="a PNG of each case")
     files.add_argument("--overview", action="store_true", help="index.html of all cases, with pictures")
     dicom = parser.add_argument_group("DICOM studies")
@@ -90,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
 
     from osln.jobs.memory import few_heaps
     from osln.output.running import run_cases
-    from osln.output.writing import Wanted, check_scores
+    from osln.output.scores import check_scores
+    from osln.output.writing import Wanted
     from osln.weights.devices import devices
 
     few_heaps()
@@ -129,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
 def _cases(options: argparse.Namespace, stack: ExitStack, bar: tqdm) -> list[Case]:
     """The cases of this part; refuses a folder for results that would mix them with the images."""
     from osln.dicom.intake.roi_names import load_rules
+    from osln.output.cases import ImageCase
     from osln.output.inputs import Reading, chosen_cases, find_cases, part_of
     from osln.store.layout import store_around
 
@@ -143,6 +147,13 @@ def _cases(options: argparse.Namespace, stack: ExitStack, bar: tqdm) -> list[Cas
         bar.set_description_str(f"{words} {done}/{total}")
 
     cases = chosen_cases(find_cases(options.inputs, reading, stack, progress), options.cases)
+    images = [case.name for case in cases if isinstance(case, ImageCase)]
+    if images and options.ct_dicom is None and (options.seg or options.rtstruct):
+        raise ValueError(
+            "--seg and --rtstruct refer to the DICOM images of the CT, which image files and stores, "
+            f"imported ones too, do not have ({len(images)} of {len(cases)} cases: {', '.join(images[:3])}): "
+            "say where they are with --ct-dicom FOLDER, or give the DICOM studies in place of the store"
+        )
     if any(case.lies_in(options.out) for case in cases):
         raise ValueError(f"the results would lie among the images in {options.out}: choose another folder")
     if store := store_around(options.out):
@@ -201,7 +212,6 @@ def _run(
     """Tells what becomes of the cases; 1 if any failed."""
     from osln.output.overview import write_overview
     from osln.output.running import DONE, FAILED
-    from osln.output.writing import write_scores
 
     def say(line: str) -> None:
         bar.write(line, file=sys.stderr if options.json else sys.stdout)
@@ -218,8 +228,6 @@ def _run(
         for warning in outcome.warnings:
             if warning not in pipeline.warnings:
                 say(f"  note: {warning}")
-    if wanted.every:
-        write_scores(wanted.out)
     states = [outcome.state for outcome in outcomes]
     failed = states.count(FAILED)
     if options.overview:

@@ -140,6 +140,7 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
     """The matched cohort of one set of predictions."""
     from osln.evaluation.label_maps import MapFolders, map_cohort
     from osln.evaluation.marks import list_cohort, mark_cohort
+    from osln.output.scores import result_scores
 
     if options.kind == "lists":
         return list_cohort(predictions, options.truth)
@@ -164,6 +165,7 @@ def read(options: argparse.Namespace, predictions: Path) -> "ScoredPatients":
         rejected(predictions),
         failed(predictions),
         mixed(predictions),
+        result_scores(predictions),
     )
     return map_cohort(folders, criterion, lambda cases: each(cases, predictions.name))
 

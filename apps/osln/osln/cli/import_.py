@@ -69,7 +69,13 @@ def taken(case: dict[str, Any]) -> Iterator[str]:
     else:
         yield "tumor: none"
     sizes = ", ".join(f"{node['region']} {node['volume_mm3'] / 1000:.2f}" for node in case["nodes"])
-    yield f"nodes: {len(case['nodes'])}{f' (ml: {sizes})' if sizes else ''}"
+    if case["approved"]:
+        yield f"nodes: {len(case['nodes'])}{f' (ml: {sizes})' if sizes else ''}"
+    else:
+        yield (
+            "nodes: none contoured: the case is not approved (a patient without nodes is approved in a "
+            "viewer: reject what is offered and submit)"
+        )
     for sentence in case["chosen"]:
         yield f"taken: {sentence}"
     for reason, names in case["regions left out"].items():

@@ -243,6 +243,7 @@ def make_cases(options: argparse.Namespace) -> None:
     make, made_from = phantom_maker(options)
     refuse_others(out, cases, options.seed, made_from)
     made, placed, refused = 0, 0, Counter[str]()
+    bare = []
     start = time.perf_counter()
     for i, case in enumerate(each(cases, "phantoms")):
         if not options.dicom and is_whole(out, case, approve=i < approved):
@@ -250,6 +251,7 @@ def make_cases(options: argparse.Namespace) -> None:
         phantom = make(options.seed + i)
         if options.dicom:
             write_dicom_case(out, case, phantom, approve=i < approved)
+            bare += [case] if i < approved and not phantom.nodes.any() else []
         else:
             write_case(out, case, phantom, approve=i < approved, made_from=made_from)
         made += 1
@@ -263,6 +265,11 @@ def make_cases(options: argparse.Namespace) -> None:
     if made:
         sys.stdout.write(f"{placed + refused.total()} nodes drawn, {placed} placed")
         sys.stdout.write("".join(f", {count} {why}" for why, count in sorted(refused.items())) + "\n")
+    if bare:
+        sys.stdout.write(
+            f"no nodes to contour: {', '.join(bare)}: import does not approve a patient without contoured "
+            "nodes; docs/dicom-import.md says how to\n"
+        )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from osln.evaluation.figures import ScoredPatients
-from osln.evaluation.scores import Scores, read_scores, scores_of
+from osln.evaluation.scores import Scores, file_beside, own_scores, read_scores, scores_of, with_own
 from osln.files.images import split_suffix
 from osln.imaging.grid import Grid, Volume, read_volume
 from osln.imaging.instances import CONNECTIVITY, instances
@@ -17,9 +17,6 @@ from osln.imaging.single_nodes import as_stored, single_nodes
 from osln.metrics.criteria import Criterion
 from osln.metrics.matching import Matching, find_overlaps, match
 from osln.metrics.sweep import Sweep, sweep
-
-SCORE_FILES = ("scores.csv", "scores.json")
-"""Names under which scores are found beside the predictions."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,8 @@ class MapFolders:
         rejected: Of cases whose label map also shows what was rejected: the value, which is no prediction.
         failed: Cases whose last detection failed: what lies there is older, or half written.
         notes: Sentences about the predictions that stand with every figure.
+        results: Of cases that have a result of `detect` beside them: the scores in it, by value of the label
+            map; None where that shows what was kept alone. They count as scores beside the predictions do.
     """
 
     predictions: Path
@@ -64,6 +63,7 @@ class MapFolders:
     rejected: Mapping[str, int] = field(default_factory=dict)
     failed: Sequence[str] = ()
     notes: Sequence[str] = ()
+    results: Mapping[str, Mapping[int, float] | None] = field(default_factory=dict)
 
 
 def map_cohort(
@@ -196,20 +196,35 @@ def _common_cases(
     folders: MapFolders, found: Mapping[str, Path], true: Mapping[str, Path]
 ) -> tuple[list[str], list[str]]:
     """Cases of both folders, and sentences about the others where they may be left out."""
-    left_out = []
-    for here, there, folder, lacking in (
-        (found, true, folders.predictions, folders.truth),
-        (true, found, folders.truth, folders.predictions),
+    left_out, without = [], []
+    for here, there, folder, lacking, what in (
+        (
+            found,
+            true,
+            folders.predictions,
+            folders.truth,
+            "predictions, all false ones where there is no node",
+        ),
+        (
+            true,
+            found,
+            folders.truth,
+            folders.predictions,
+            "nodes, all missed ones where nothing was predicted",
+        ),
     ):
         alone = sorted(set(here) - set(there))
         if alone:
             named = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
             left_out.append(f"cases of {folder} that {lacking} lacks: {named} ({len(alone)} of {len(here)})")
+            without.append(what)
     if left_out and not folders.only_common:
         raise ValueError(
             f"the folders hold other cases: {'; '.join(left_out)}. Where nothing was predicted, or where "
-            "there is no node, an empty label map says so; to leave these cases out use --only-common"
+            "there is no node, an empty label map says so (in a store: submit the case without nodes); "
+            f"--only-common leaves these cases out, and with them their {' and their '.join(without)}"
         )
+    left_out = [f"{one}, with their {what}" for one, what in zip(left_out, without, strict=True)]
     cases = sorted(set(found) & set(true))
     if not cases:
         raise ValueError(f"{folders.predictions} and {folders.truth} have no case in common")
@@ -222,19 +237,19 @@ def _scores(folders: MapFolders, cases: list[str]) -> tuple[Scores | None, list[
         raise ValueError(
             "scores come from a file, from probability maps, or by a level: give one of the three"
         )
+    own = own_scores(folders.results, cases)
     if folders.level is not None or folders.probabilities is not None:
         return None, []
-    beside = [folders.predictions / name for name in SCORE_FILES if (folders.predictions / name).is_file()]
-    if folders.scores is None and len(beside) > 1:
-        raise ValueError(f"{folders.predictions} holds {' and '.join(SCORE_FILES)}: keep one or name it")
-    path = folders.scores or (beside[0] if beside else None)
-    if path is None:
+    path = folders.scores or file_beside(folders.predictions)
+    if path is None and not own:
         return None, ["no scores were given: all predictions count alike, so the curve has a single point"]
-    scores = read_scores(path)
+    scores = read_scores(path) if path else {}
     strangers = sorted(set(scores) - set(cases))
-    if strangers and not folders.only_common:
+    if path and strangers and not folders.only_common:
         raise ValueError(f"{path.name} has scores of cases without a label map: {', '.join(strangers[:5])}")
-    return scores, []
+    if path and (folders.scores or path.suffix != ".json"):
+        return scores, []
+    return with_own(scores, own)
 
 
 def _read(case: str, what: str, path: Path, grid: Grid | None = None) -> Volume:

@@ -9,6 +9,7 @@ from typing import Any
 from osln.output.cases import Case, Tell, load_for
 from osln.output.ct_images import series_key
 from osln.output.result import result
+from osln.output.scores import write_scores
 from osln.output.writing import (
     CT_SERIES,
     Wanted,
@@ -70,6 +71,8 @@ def run_cases(
 ) -> Iterator[Outcome]:
     """Finds the nodes of each case and writes its files; a case that fails does not stop the others.
 
+    With every candidate, the scores of all cases are written after each of them: a run may be stopped.
+
     Args:
         cases: In this order.
         pipeline: Loaded once for all.
@@ -80,14 +83,17 @@ def run_cases(
     for case in cases:
         began = time.perf_counter()
         try:
-            yield _run_case(case, pipeline, wanted, overwrite=overwrite, tell=tell)
+            outcome = _run_case(case, pipeline, wanted, overwrite=overwrite, tell=tell)
         except Exception as error:
             # ValueError and OSError say themselves what is wrong; others are accidents, told with their kind.
             logger.debug("case %s failed", case.name, exc_info=True)
             expected = isinstance(error, (ValueError, OSError))
             reason = str(error) if expected else f"{type(error).__name__}: {error}"
             _note_failure(case, reason, wanted)
-            yield Outcome(case.name, FAILED, reason, seconds=time.perf_counter() - began)
+            outcome = Outcome(case.name, FAILED, reason, seconds=time.perf_counter() - began)
+        if wanted.every:
+            _write_scores(wanted)
+        yield outcome
 
 
 def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool, tell: Tell) -> Outcome:
@@ -144,3 +150,11 @@ def _note_failure(case: Case, reason: str, wanted: Wanted) -> None:
             note_failure(wanted.out, case.name, reason, former.get("files", []))
     except OSError as error:
         logger.warning("the failure of case %s could not be written down: %s", case.name, error)
+
+
+def _write_scores(wanted: Wanted) -> None:
+    try:
+        write_scores(wanted.out)
+    except OSError as error:
+        # The results have them, too.
+        logger.warning("the scores of all cases could not be written: %s", error)

@@ -243,48 +243,6 @@ def note_failure(out: Path, case: str, reason: str, files: Sequence[str] = ()) -
     write_json(failure_path(out, case), {"case": case, "failed": reason, "files": list(files)})
 
 
-def write_scores(out: Path) -> None:
-    """Writes the scores of the finished cases whose label maps hold every candidate, for `evaluate maps`.
-
-    A case that failed has none, also where the files of an earlier run still lie there. Parts of a job array
-    may end together: whoever writes looks again, so that the last one has written what all have left.
-    """
-    written = None
-    while (scores := _scores(out)) != written:
-        if scores:
-            write_json(out / SCORES, scores)
-        elif _scores_are_ours(out):
-            (out / SCORES).unlink(missing_ok=True)
-        written = scores
-
-
-def _scores(out: Path) -> dict[str, dict[str, float]]:
-    scores = {}
-    for path in sorted(out.glob("*.json")):
-        content = read_result(path)
-        lasts = "failed" not in content and not failure_path(out, path.stem).is_file()
-        if lasts and SCORES in content.get("files", []):
-            drawn = set(content["drawn"])
-            scores[path.stem] = {
-                str(one["id"]): one["score"] for one in content["candidates"] if one["id"] in drawn
-            }
-    return scores
-
-
-def check_scores(out: Path) -> None:
-    """Refuses a folder whose file of scores is somebody else's.
-
-    Raises:
-        ValueError: No result in the folder says that it is of these commands.
-    """
-    if (out / SCORES).exists() and not _scores_are_ours(out):
-        raise ValueError(f"{out / SCORES} was not written by this command: choose another folder")
-
-
-def _scores_are_ours(out: Path) -> bool:
-    return any(SCORES in read_result(path).get("files", []) for path in out.glob("*.json"))
-
-
 def finish(case: str, content: dict[str, Any], names: list[str], wanted: Wanted) -> None:
     """Writes the JSON that makes a case a finished one, with the names of its files."""
     write_json(result_path(wanted.out, case), content | {"files": names})

@@ -63,7 +63,7 @@ class ImportReport:
 
     def as_json(self) -> dict[str, Any]:
         """What is written into the store: unreadable files are counted only, for paths can be names."""
-        told = ("case", "tumor", "nodes", "chosen", "left out", "warnings")
+        told = ("case", "tumor", "nodes", "approved", "chosen", "left out", "warnings")
         reasons = Counter(problem.rpartition(": ")[2] for problem in self.problems)
         values = {**asdict(self), "problems": dict(reasons), "ambiguous": dict(self.ambiguous)}
         cases = [{key: manifest[key] for key in told} | _regions(manifest) for manifest in self.imported]

@@ -105,7 +105,9 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
         if former is not None and number == base:
             stored = Stored(changes, None, None, former=older)
         else:
-            stored = Stored(changes, _again(kept, older, changes, annotator), None, restored_from=number)
+            again_stored = _again(kept, older, changes, annotator)
+            against = None if former is None else f"revision {base}"
+            stored = Stored(changes, again_stored, None, restored_from=number, against=against)
             notes = {"restored_from": number, "label_info": older.label_info}
             store.register_label(case, "final", notes | about(stored.nodes))
     report = told_restored(replace(stored, remarks=tuple(kept.remarks)))

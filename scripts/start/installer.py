@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,8 @@ LOG = "osln-install.log"
 # a second torch for the build alone, and tries to compile a CUDA extension that MONAI Label does not need.
 BUILD = {"SAM2_BUILD_CUDA": "0"}
 PIP_OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar", "off")
+SECONDS_BETWEEN_LINES = 60.0
+"""Where no terminal shows what the installer is at."""
 BUILD_FAILED = r"subprocess-exited-with-error|Failed to build|Cannot import .setuptools"
 FIRST = ("setuptools", "torch", "torchvision", "numpy")
 EXPLANATIONS = (
@@ -123,6 +126,25 @@ def explain(output: str) -> str:
     return "The end of the installer's output:\n" + "\n".join(output.splitlines()[-15:])
 
 
+def tell_meanwhile(done: threading.Event, output: list[str]) -> None:
+    """Say how long it has lasted and what came last: in a terminal each second, elsewhere each minute.
+
+    Args:
+        done: set when it is over.
+        output: the installer's lines so far.
+    """
+    started, live = time.monotonic(), sys.stdout.isatty()
+    while not done.wait(1.0 if live else SECONDS_BETWEEN_LINES):
+        line = f"  {time.monotonic() - started:4.0f} s  {output[-1].strip()[:90] if output else ''}"
+        if live:
+            sys.stdout.write(f"\r\033[K{line}")
+            sys.stdout.flush()
+        else:
+            say(line.rstrip())
+    if live:
+        sys.stdout.write("\r\033[K")
+
+
 def run_installer(command: list[str], log: Path, title: str) -> None:
     """Run pip or uv, keep all it prints in a log, and show what it is at.
 
@@ -135,8 +157,9 @@ def run_installer(command: list[str], log: Path, title: str) -> None:
         InstallError: if it fails; the message says why and what to do. BuildError where it failed in a build.
     """
     started = time.monotonic()
-    live = sys.stdout.isatty()
     output: list[str] = []
+    done = threading.Event()
+    clock = threading.Thread(target=tell_meanwhile, args=(done, output), daemon=True)
     say(f"{title} (everything it says: {log})")
     with log.open("a", encoding="utf-8") as copy:
         process = subprocess.Popen(
@@ -147,21 +170,18 @@ def run_installer(command: list[str], log: Path, title: str) -> None:
             errors="replace",
             env={**os.environ, **BUILD},
         )
+        clock.start()
         try:
             for line in process.stdout or ():
                 copy.write(line)
                 output.append(line)
-                if live:
-                    seconds = time.monotonic() - started
-                    sys.stdout.write(f"\r\033[K  {seconds:4.0f} s  {line.strip()[:90]}")
-                    sys.stdout.flush()
         except BaseException:
             process.kill()
             raise
         finally:
             process.wait()
-    if live:
-        sys.stdout.write("\r\033[K")
+            done.set()
+            clock.join()
     if process.returncode:
         end = "".join(output[-200:])
         kind = BuildError if re.search(BUILD_FAILED, end) else InstallError

@@ -111,7 +111,8 @@ def test_a_case_goes_from_sample_to_prediction_to_approved_label(build):
     )
     reply = app.on_save_label("p1", label)
     assert reply["nodes"] == {"added": 0, "removed": 0, "changed": 0, "unchanged": 1}
-    assert "1 unchanged" in reply["message"]
+    told = "1 node; compared with the prediction: 0 new, 0 left out, 0 changed, 1 unchanged."
+    assert told in reply["message"]
     assert app.next_sample({"strategy": "first"}) == {}
     assert app.info()["datastore"] == {
         "total": 1,

@@ -261,12 +261,15 @@ def in_file_order(read, kind, shape, affine) -> np.ndarray:
 
 
 @contextmanager
-def chromium() -> Iterator:
-    """Debian's Chromium as Playwright's browser; Playwright downloads none."""
+def chromium(hide_scrollbars: bool = True) -> Iterator:
+    """Debian's Chromium as Playwright's browser, which downloads none and has no scrollbars by itself."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        shown = [] if hide_scrollbars else ["--hide-scrollbars"]
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=list(FLAGS), ignore_default_args=shown
+        )
         try:
             yield browser
         finally:

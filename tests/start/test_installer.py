@@ -57,6 +57,16 @@ def test_what_the_installer_says_is_turned_into_advice(output, advice):
     assert advice in installer.explain(output)
 
 
+def test_where_no_terminal_is_a_line_tells_now_and_then_how_long_it_lasts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(installer, "SECONDS_BETWEEN_LINES", 0.2)
+    code = "import time; print('Collecting torch', flush=True); time.sleep(2)"
+    installer.run_installer([sys.executable, "-c", code], tmp_path / "log", "Installing")
+
+    first, *between, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("Installing (everything it says") and last.startswith("  done in")
+    assert any(line.endswith(" s  Collecting torch") for line in between)
+
+
 def test_a_failing_installer_is_reported_with_its_log(tmp_path):
     code = "print('OSError: [Errno 28] No space left on device'); raise SystemExit(2)"
     with pytest.raises(installer.InstallError, match=r"Installing failed\. The disk is full"):

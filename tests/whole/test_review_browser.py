@@ -116,7 +116,10 @@ def test_five_accepted_five_rejected_one_added_submitted_and_restored(server, br
     for number, key in enumerate("aaaaarrrrr"):
         assert viewer.selected() == first[number], "the next undecided one comes by itself"
         viewer.key(key)
-    assert viewer.said() == "All 10 proposed are decided: that is enough here."
+    told = (
+        f"All 10 proposed are decided, {len(every) - 10} others are not: submit in part, or decide them too."
+    )
+    assert viewer.said() == told
     expected = dict.fromkeys(first[:5], "accepted") | dict.fromkeys(first[5:], "rejected")
     assert {name: viewer.candidates()[name] for name in first} == expected
     for _ in range(10):

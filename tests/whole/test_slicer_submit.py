@@ -125,7 +125,8 @@ def test_the_reply_tells_the_annotator_what_was_understood(server, slicer, case)
     reply = slicer.submit()
     assert reply["nodes"] == {"added": 0, "removed": 1, "changed": 0, "unchanged": 1}
     assert reply["message"] == (
-        f"Stored as revision {reply['revision']}. Nodes: 0 added, 1 removed, 0 changed, 1 unchanged."
+        f"Stored as revision {reply['revision']}. 1 node; compared with revision {reply['revision'] - 1}: "
+        "0 new, 1 left out, 0 changed, 1 unchanged."
     )
     info = slicer.client.datastore()["objects"][case]["labels"]["final"]["info"]
     assert info["client_id"] == "anna" and info["revision"] == reply["revision"]

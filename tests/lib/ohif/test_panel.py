@@ -86,6 +86,8 @@ def run(script):
 STORING = """
   const panel = made(map(1), [node('c1', 1, 'accepted')]);
   await takePlace(panel);
+  panel.keep();
+  await panel.drafts.writing;
   panel.unsaved = true;
   server.answered = async () => {{
     {meanwhile}
@@ -95,7 +97,8 @@ STORING = """
   const draft = Object.values(kept)[0];
   panel.drafts.stop();
   return [server.stored.values.includes(2), panel.unsaved, panel.revision, draft ? draft.base_revision : null,
-    draft ? unpacked(draft.runs, 800).includes(2) : null, told.at(-1)[0]];
+    draft ? unpacked(draft.runs, 800).includes(2) : null, told.at(-1)[0],
+    panel.parts.kept.textContent.slice(0, 5)];
 """
 
 
@@ -107,11 +110,12 @@ def test_what_is_drawn_while_the_label_is_being_stored_stays_unsaved_and_kept():
         1,
         True,
         "Stored. What you drew meanwhile is not in it: submit again.",
+        "draft",
     ]
 
 
 def test_without_a_stroke_meanwhile_nothing_is_unsaved_and_the_draft_is_gone():
-    assert run(STORING.format(meanwhile="")) == [False, False, 1, None, None, "Stored."]
+    assert run(STORING.format(meanwhile="")) == [False, False, 1, None, None, "Stored.", ""]
 
 
 def test_the_stored_tumor_is_what_was_sent_not_what_was_drawn_since():
@@ -309,7 +313,10 @@ def test_all_candidates_of_a_run_come_also_where_the_label_map_is_full():
         fresh.review.threshold];
     """)
 
-    assert told == ["254 candidates, 3 with the lowest scores left out, there is no room for them.", "good"]
+    assert told == [
+        "254 candidates, 105 shown, 3 with the lowest scores left out, there is no room for them.",
+        "good",
+    ]
     assert (candidates, unsaved, kept, threshold) == (254, True, 254, 0.5)
 
 
@@ -336,6 +343,44 @@ def test_where_no_room_can_be_made_the_brush_is_put_away_and_it_is_said():
       panel.aimAnew();
       return [first, tools.active, told.map(([, kind]) => kind), panel.aimed, panel.labels.painted];
     """) == ["WindowLevel", "WindowLevel", ["error"], None, None]
+
+
+def test_what_is_said_of_the_proposed_ones_tells_what_is_left_and_goes_with_the_next_decision():
+    assert run("""
+      const panel = made(map(), ['c1', 'c2', 'c3', 'c4'].map(id => node(id, null, 'undecided')));
+      panel.tell = (text, kind) => { told.push(text); panel.parts.said.textContent = text; };
+      panel.review.threshold = 0.95;
+      panel.review.proposed = ['c1', 'c2'];
+      panel.refresh();
+      const left = [panel.parts.left.textContent];
+      for (const id of ['c1', 'c2', 'c3']) {
+        panel.selected = id;
+        decide(panel, 'rejected');
+        left.push(panel.parts.left.textContent);
+      }
+      return [told, left];
+    """) == [
+        ["All 2 proposed are decided, 2 others are not: submit in part, or decide them too.", ""],
+        [
+            "2 hidden, 2 of 2 to decide, 2 proposed",
+            "2 hidden, 1 of 2 to decide, 1 proposed",
+            "2 hidden, 0 of 2 to decide, 0 proposed",
+            "1 hidden, 0 of 3 to decide, 0 proposed",
+        ],
+    ]
+
+
+def test_what_else_was_said_stays_when_something_is_decided():
+    assert (
+        run("""
+      const panel = made(map(), [node('c1', null, 'undecided'), node('c2', null, 'undecided')]);
+      panel.parts.said.textContent = '2 candidates. There is no PET.';
+      panel.selected = 'c1';
+      decide(panel, 'rejected');
+      return told;
+    """)
+        == []
+    )
 
 
 def test_two_pages_that_keep_one_draft_are_told_both():

@@ -27,7 +27,7 @@ def test_the_first_submission_is_stored_on_the_cts_grid_and_counted(store, tmp_p
     assert report["nodes"] == {"added": 2, "removed": 0, "changed": 0, "unchanged": 0}
     assert report["revision"] == report["nodes_revision"] == 1
     assert report["tumor"] == "absent"
-    assert report["message"].startswith("Stored as revision 1. Nodes: 2 added")
+    assert report["message"] == "Stored as revision 1. 2 nodes.", "there is nothing to compare them with"
     image = nib.load(store.get_label_uri("one", "final"))
     assert image.get_data_dtype() == np.uint8
     np.testing.assert_allclose(image.affine, AFFINE_LPS)
@@ -39,6 +39,10 @@ def test_a_correction_is_compared_with_the_former_label_and_keeps_it(store, tmp_
     grown = (slice(10, 15), *NODE[1:])
     report = submit(store, tmp_path, nodes(grown), ["lymph node"], client_id="ben")
     assert report["nodes"] == {"added": 0, "removed": 1, "changed": 1, "unchanged": 0}
+    told = (
+        "Stored as revision 2. 1 node; compared with revision 1: 0 new, 1 left out, 1 changed, 0 unchanged."
+    )
+    assert report["message"] == told
     history = store.revisions("one", "final").history()
     assert [(r.revision, r.by, r.base, r.counts["nodes"]) for r in history] == [
         (2, "ben", 1, 1),
@@ -50,6 +54,8 @@ def test_without_an_approved_label_the_prediction_is_what_was_corrected(store, t
     submit(store, tmp_path, nodes(NODE, OTHER), tag="original", label_names={"lymph node": 1})
     report = submit(store, tmp_path, nodes(NODE), ["lymph node"])
     assert report["nodes"] == {"added": 0, "removed": 1, "changed": 0, "unchanged": 1}
+    compared = "1 node; compared with the prediction: 0 new, 1 left out, 0 changed, 1 unchanged."
+    assert report["message"] == f"Stored as revision 1. {compared}"
 
 
 def test_values_that_slicer_renumbered_are_read_by_name(store, tmp_path):

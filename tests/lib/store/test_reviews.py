@@ -254,7 +254,7 @@ def test_a_case_in_part_is_told_in_reply_history_and_index_and_restored_as_one(s
     part = review(*decided, *left, complete=False, undecided="unknown")
     reply = send(store, tmp_path, review=part)
     assert reply["message"].startswith(
-        "Stored as revision 1 in part: 2 undecided and all that was not found stay unknown. Nodes: 2 added"
+        "Stored as revision 1 in part: 2 undecided and all that was not found stay unknown. 2 nodes."
     )
     assert partial_cases(store.root, ["one"]) == ["one"]
     whole = send(store, tmp_path, base_revision=1, review=review(*decided))

@@ -1,6 +1,7 @@
 """GET /osln/models and /osln/quality, publishing and rolling back."""
 
 import json
+from datetime import datetime
 
 import pytest
 from fastapi.testclient import TestClient
@@ -114,6 +115,24 @@ def test_every_state_of_a_training_is_told_in_words(client, app, monkeypatch, st
     assert told["curve"] == [{"epoch": 1, "loss": 2.0, "metric": None}]
     assert (told["next_step"] is None) == (shown in ("waiting", "running") or state["status"] == "failed")
     assert "curve" not in app._trainers["ct"].stats(), "3D Slicer asks for the state every five seconds"
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence", "began", "curve"),
+    [(1, "the program starts, 90 s since it was asked for", 1000, []), (1000, "reading cases", 1000, [1])],
+)
+def test_a_training_that_has_not_written_yet_tells_how_long_it_has_been_starting(
+    client, app, monkeypatch, written, sentence, began, curve
+):
+    record(app, "ct", start_ts=written, status="preparing", step="reading cases", curve=curve)
+    asked = datetime.fromtimestamp(1000).strftime("%Y-%m-%d %H:%M:%S")
+    task = {"status": "RUNNING", "request": {"model": "ct"}, "start_ts": asked}
+    monkeypatch.setattr(overview, "tasks", lambda method: [task])
+    monkeypatch.setattr(overview.time, "time", lambda: 1090.0)
+
+    told = network(client, "ct")["training"]
+    assert (told["state"], told["sentence"], told["began"]) == ("running", sentence, began)
+    assert told["curve"] == curve, "none of the training before"
 
 
 def test_losses_of_both_stages_are_pairs():

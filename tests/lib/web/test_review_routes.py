@@ -151,7 +151,10 @@ def test_an_older_revision_is_restored_as_a_new_one_with_its_nodes_and_decisions
     told = reply.json()
     assert (told["revision"], told["nodes_revision"], told["label"]) == (3, 3, "one")
     assert told["nodes"] == {"added": 1, "removed": 0, "changed": 0, "unchanged": 1}
-    assert told["message"].startswith("Revision 1 is restored. Stored as revision 3.")
+    assert told["message"] == (
+        "Revision 1 is restored. Stored as revision 3. 2 nodes; compared with revision 2: 1 new, 0 left out, "
+        "0 changed, 1 unchanged."
+    )
     newest = client.get("/osln/history?image=one").json()["revisions"][0]
     assert (newest["by"], newest["source"], newest["restored_from"], newest["base"]) == (
         "rea",

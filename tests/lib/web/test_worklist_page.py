@@ -9,7 +9,7 @@ from lib.models import jobs, overview
 from lib.models.jobs import JobFiles, Report
 from lib.store import reviews
 from lib.store.found import in_short
-from lib.web import worklist_routes
+from lib.web import model_routes, worklist_routes
 from lib.web.door import Door, House
 from lib.web.logins import Logins
 from osln.accounts.users import UsersFile
@@ -155,11 +155,20 @@ def test_search_sort_and_states_narrow_the_list(page):
 def test_the_next_case_is_the_one_that_the_strategy_names(page, app):
     page.fill("#annotator", "Bert")
     page.press("#annotator", "Tab")
-    page.locator(".scroll").focus()
     page.keyboard.press("n")
     page.wait_for_selector("#told:has-text('Next: p10')")
     assert app.posted == [("first", {"client_id": "Bert"})]
     assert "Enter opens it" in page.inner_text("#told") and chosen(page) == "p10"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ohif/osln?StudyInstanceUIDs=2.25.*")
+
+
+def test_enter_opens_the_next_case_also_after_the_button(page, app):
+    page.click("button:text-is('Next case')")
+    page.wait_for_selector("#told:has-text('Enter opens it')")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ohif/osln?StudyInstanceUIDs=2.25.*")
+    assert len(app.posted) == 1
 
 
 def test_a_case_in_part_says_what_is_left_and_the_list_how_far_retraining_is(page, app):
@@ -322,9 +331,9 @@ def test_models_show_a_live_curve_and_publish_and_roll_back(page, app, monkeypat
     assert page.locator(".chart polyline").count() == 2
     assert page.locator("button:text-is('Start training')").is_disabled()
 
-    # Names are shown with hyphens that no line is broken at.
-    shown = second.replace("-", "\u2011")
-    page.click(f"tr:has-text('{shown}') button:text-is('Publish')")
+    # A name that is copied from here is typed into a command: its hyphens are the real ones.
+    assert second in page.evaluate("document.querySelector('.detail').textContent")
+    page.click(f"tr:has-text('{second}') button:text-is('Publish')")
     page.click("dialog[open] button:text-is('Publish')")
     page.wait_for_selector(f"#told:has-text('ct now uses {second}.')")
     assert store.published("ct").name == second
@@ -332,6 +341,22 @@ def test_models_show_a_live_curve_and_publish_and_roll_back(page, app, monkeypat
     page.click("dialog[open] button:text-is('Roll back')")
     page.wait_for_selector(f"#told:has-text('ct is back to {first}.')")
     assert store.published("ct").name == first
+
+
+def test_models_open_on_the_network_of_the_default_model_and_the_choice_stays_in_sight(
+    page, app, monkeypatch
+):
+    monkeypatch.setattr(overview, "tasks", lambda method: [])
+    monkeypatch.setattr(model_routes, "DEFAULT_ROW", "osln-local-ct")
+    # So low that the list has room for one of both.
+    page.set_viewport_size({"width": 1000, "height": 160})
+    page.keyboard.press("2")
+    for name, key in (("local-ct", "ArrowUp"), ("ct", "ArrowDown"), ("local-ct", "ArrowUp")):
+        page.wait_for_selector(f".entry.chosen b span:text-is('{name}')")
+        inside, place = (page.locator(one).bounding_box() for one in (".list", ".entry.chosen"))
+        assert place["y"] >= inside["y"] - 1
+        assert place["y"] + place["height"] <= inside["y"] + inside["height"] + 1
+        page.keyboard.press(key)
 
 
 JUDGED = {"difference": 0.052, "low": 0.01, "high": 0.094, "risk": 0.012, "patients": 12, "nodes": 43}
@@ -352,7 +377,7 @@ def test_each_version_shows_how_it_was_judged_with_the_interval_drawn(page, app)
     (trainer.reports / f"{before}.json").write_text(json.dumps(few))
 
     page.keyboard.press("2")
-    row = page.locator(f"tr:has-text('{version.replace('-', chr(0x2011))}')").first
+    row = page.locator(f"tr:has-text('{version}')").first
     row.locator(".interval.better").wait_for()
     better, open_ = (text.split("\n") for text in row.locator(".judgment > div").all_inner_texts())
     assert better[:2] == ["+0.052 [+0.010, +0.094] against what was in use", "12 patients, 43 nodes"]

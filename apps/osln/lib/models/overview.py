@@ -1,7 +1,9 @@
 """Every network with its versions, its trainings and what they were compared with, as JSON values."""
 
 import json
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +108,28 @@ def training_of(trainer: NetworkTrainer) -> dict[str, Any] | None:
     waits = task is not None and task["status"] == "SUBMITTED"
     if not stats and task is None:
         return None
+    asked = _asked(task) if task is not None and task["status"] in ("SUBMITTED", "RUNNING") else None
+    curve = trainer.curve()
+    if asked is not None and (stats.get("start_ts") or 0) < asked:
+        # The record is of the training before: this one has not written yet.
+        stats, curve = {}, []
     state, sentence, remedy = _waiting() if waits else _outcome(stats, task)
     keys = ("epoch", "total_epochs", "seconds_left", "total_time", "step")
-    about = {key: stats.get(key) for key in keys} | {"began": stats.get("start_ts")}
-    return {"state": state, "sentence": sentence, "next_step": remedy, **about, "curve": trainer.curve()}
+    about = {key: stats.get(key) for key in keys} | {"began": stats.get("start_ts") or asked}
+    return {"state": state, "sentence": sentence, "next_step": remedy, **about, "curve": curve}
+
+
+def _asked(task: Mapping[str, Any]) -> int | None:
+    """When a training was asked for (seconds since the epoch), as MONAI Label notes it."""
+    try:
+        return int(datetime.strptime(task["start_ts"], "%Y-%m-%d %H:%M:%S").timestamp())
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _starts(task: Mapping[str, Any]) -> str:
+    asked = _asked(task)
+    return "the program starts" + (f", {time.time() - asked:.0f} s since it was asked for" if asked else "")
 
 
 def _waiting() -> tuple[str, str, None]:
@@ -123,7 +143,7 @@ def _outcome(stats: Mapping[str, Any], task: Mapping[str, Any] | None) -> tuple[
             "preparing": "reads cases and weights",
             "running": f"epoch {stats.get('epoch')} of {stats.get('total_epochs')}",
         }
-        return "running", stats.get("step") or steps.get(str(status), "the program starts"), None
+        return "running", stats.get("step") or steps.get(str(status)) or _starts(task), None
     if status == "failed":
         return "failed", str(stats.get("error")), None
     if status == "done":

@@ -8,6 +8,23 @@ const STRATEGY_KEY = 'osln-strategy';
 
 const isOpen = ({ state }) => state === 'undecided';
 
+/** What is said when the last proposed one is decided. */
+function proposedDone({ proposed, candidates }) {
+  const others = candidates.filter(isOpen).length;
+  const all = `All ${proposed.length} proposed are decided`;
+  if (!others) return `${all}, and so are all others. Ctrl+Enter submits.`;
+  return others === 1
+    ? `${all}, 1 other is not: submit in part, or decide it too.`
+    : `${all}, ${others} others are not: submit in part, or decide them too.`;
+}
+
+/** Says how far the decisions are; what was said of that at the decision before holds no longer. */
+function tellHowFar(panel, text) {
+  if (text) panel.tell(text, 'good');
+  else if (panel.howFar && panel.parts.said.textContent === panel.howFar) panel.tell('');
+  panel.howFar = text;
+}
+
 /** Goes to the next or former candidate. */
 function move(panel, step) {
   const next = panel.review.neighbor(panel.selected, step, panel.order);
@@ -33,10 +50,9 @@ function decide(panel, state) {
   if (follows) panel.selected = next.id;
   const before = review.proposedLeft().length;
   const isNews = review.decide(selected, state);
-  if (before && !review.proposedLeft().length)
-    panel.tell(`All ${review.proposed.length} proposed are decided: that is enough here.`, 'good');
+  if (before && !review.proposedLeft().length) tellHowFar(panel, proposedDone(review));
+  else tellHowFar(panel, goesOn && !follows ? 'All that is shown is decided. Ctrl+Enter submits.' : '');
   if (follows) panel.select(next.id, undefined, isNews);
-  else if (goesOn) panel.tell('All that is shown is decided. Ctrl+Enter submits.', 'good');
 }
 
 function step(panel, way, none) {
@@ -64,13 +80,15 @@ async function find(panel) {
       operating_point: result.operating_point,
     };
     const { fresh, kept, left } = mergeRun(panel.review, result.candidates, found, model, { curve });
+    await readProposed(panel);
+    const shown = panel.review.shown(panel.order);
     const told = [
       `${fresh} candidates`,
       kept && `${kept} more that were decided before`,
+      shown.length < panel.review.candidates.length && `${shown.length} shown`,
       left && `${left} with the lowest scores left out, there is no room for them`,
     ];
-    await readProposed(panel);
-    panel.select(panel.review.shown(panel.order).find(isOpen)?.id ?? null);
+    panel.select(shown.find(isOpen)?.id ?? null);
     // Last: who reads it presses the next key, which means nothing before the panel is idle.
     panel.tell([`${told.filter(Boolean).join(', ')}.`, ...result.warnings].join(' '), 'good');
   } catch (error) {

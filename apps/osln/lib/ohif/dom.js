@@ -65,7 +65,9 @@ function question(place, title, body, answers) {
       (event.shiftKey ? stops[stops.length - 1] : stops[0]).focus();
     });
     place.append(shade);
-    buttons[0]?.focus();
+    // What is asked is read from its beginning, also where the answers lie below it.
+    place.scrollTop = 0;
+    buttons[0]?.focus({ preventScroll: true });
   });
 }
 

@@ -46,7 +46,7 @@ class Drafts {
    * @param image How the server knows the CT.
    * @param place What the drawing belongs to: case and series, whose UID changes with the image.
    * @param annotator Name.
-   * @param tell Called with (kept, sentence): where the draft is, or why it is not.
+   * @param tell Called with (kept, sentence): where the draft is, or why it is not; (null) once there is none.
    */
   constructor(image, place, annotator, tell) {
     Object.assign(this, { image, annotator, tell });
@@ -122,6 +122,7 @@ class Drafts {
     // In turn with the writing: what is drawn meanwhile is kept after it.
     this.writing = this.writing.then(() => inBrowser('readwrite', store => store.delete(this.key)).catch(() => {}));
     await this.writing;
+    this.tell(null);
     if (this.annotator) await dropDraft(this.image, this.annotator);
   }
 

@@ -83,12 +83,12 @@ function layout(place, act, list) {
                 ['place', 'by place'],
                 ['doubt', 'by doubt'],
               ],
-              { 'aria-label': 'order' }
+              { 'aria-label': 'order', className: 'osln-wide' }
             )
           ),
-          part('left', element('span', { className: 'osln-small', 'aria-live': 'polite' })),
           button('?', 'help', { 'aria-label': 'keys', className: 'osln-narrow' })
         ),
+        part('left', element('div', { className: 'osln-small', 'aria-live': 'polite' })),
         list.head,
         list.box,
         row(button('Accept', 'accept'), button('Reject', 'reject'), button('Undo', 'undo'), button('Redo', 'redo')),

@@ -95,7 +95,6 @@ class NodesPanel {
 
   tell(text, kind = '') {
     this.parts.said.replaceChildren(element('div', { className: `told ${kind}`, textContent: text }));
-    this.parts.said.scrollIntoView({ block: 'nearest' });
   }
 
   /** An error in words; a login that has ended is asked for, without leaving the page. */
@@ -162,9 +161,12 @@ class NodesPanel {
     const below = shown.filter(one => one.state === 'undecided' && !review.isOffered(one)).map(({ id }) => id);
     this.list.show(shown, this.selected, this.detailed, review.proposed, below);
     const hidden = review.candidates.length - shown.length;
-    const more = hidden ? `, ${hidden} hidden` : '';
-    const first = review.proposed.length ? `, ${review.proposedLeft().length} of ${review.proposed.length} proposed` : '';
-    parts.left.textContent = `${review.left().length} of ${shown.length} to decide${first}${more}`;
+    const told = [
+      hidden && `${hidden} hidden`,
+      `${review.left().length} of ${shown.length} to decide`,
+      review.proposed.length && `${review.proposedLeft().length} proposed`,
+    ];
+    parts.left.textContent = told.filter(Boolean).join(', ');
     this.labels.color(review.candidates, candidate => review.isShown(candidate), this.selected);
     markOnMip(shown.map(one => this.onMip(one)));
     this.showPoint();

@@ -10,15 +10,15 @@ function revisionLine({ revision, by, at, nodes, changes, complete, undecided, s
   const changed =
     changes &&
     [
-      changes.added && `${changes.added} added`,
-      changes.removed && `${changes.removed} removed`,
+      changes.added && `${changes.added} new`,
+      changes.removed && `${changes.removed} left out`,
       changes.changed && `${changes.changed} changed`,
     ]
       .filter(Boolean)
       .join(', ');
   const when = new Date(at).toLocaleString();
   const parts = [
-    `${nodes} nodes`,
+    nodes === 1 ? '1 node' : `${nodes} nodes`,
     changed,
     complete === false && `in part, ${undecided ?? 'some'} undecided`,
     from && `revision ${from} restored`,
@@ -46,14 +46,21 @@ async function showPast(panel) {
     { className: 'osln-past' },
     ...revisions.map(one => element('li', { textContent: revisionLine(one) }))
   );
+  const against = 'Changes are counted against the revision before, those of the first against the prediction.';
+  // The only one is compared with nothing, and is the newest already.
+  const several = revisions.length > 1;
   const answer = await question(
     panel.place,
     'History',
-    [list, element('div', { className: 'osln-row' }, first, second)],
+    [list, against, ...(several ? [element('div', { className: 'osln-row' }, first, second)] : [])],
     [
       [null, 'Close'],
-      ['compare', 'Compare both'],
-      ['restore', 'Restore the first'],
+      ...(several
+        ? [
+            ['compare', 'Compare both'],
+            ['restore', 'Restore the first'],
+          ]
+        : []),
     ]
   );
   const [a, b] = [Number(first.value), Number(second.value)];

@@ -2,7 +2,7 @@
 // Uses none of the other files.
 
 const STYLE = `
-.osln { position: relative; color: #eee; font: 12px/1.35 system-ui, sans-serif; padding: 6px 8px; height: 100%;
+.osln { position: relative; color-scheme: dark; scrollbar-width: thin; color: #eee; font: 12px/1.35 system-ui, sans-serif; padding: 6px 8px; height: 100%;
   display: flex;
   flex-direction: column; gap: 2px; overflow: hidden auto; }
 .osln > * { flex: none; }
@@ -30,14 +30,17 @@ const STYLE = `
   outline: 2px solid #ffc400; outline-offset: 1px; }
 .osln .osln-row { display: flex; gap: 4px; align-items: center; }
 .osln .osln-row > .osln-small { flex: 1; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.osln .osln-said { position: sticky; bottom: 0; }
 .osln .told { padding: 3px 6px; border-left: 3px solid #4573b5; background: #0c1630; max-height: 84px;
   overflow-y: auto; }
 .osln .told.error { border-color: #e0505c; }
 .osln .told.good { border-color: #4cb26a; }
-.osln .osln-list { flex: 1 0 302px; min-height: 302px; overflow-y: auto; border: 1px solid #24365a; }
-.osln-line { display: grid; grid-template-columns: 14px 36px 36px 36px 34px 1fr; gap: 4px; height: 20px;
-  align-items: center;
-  padding: 0 4px; text-align: right; cursor: pointer; }
+.osln .osln-list { flex: 1 0 302px; min-height: 302px; overflow: hidden auto;
+  scrollbar-width: thin; border: 1px solid #24365a; }
+@media (max-height: 700px) { .osln .osln-list { flex-basis: 162px; min-height: 162px; } }
+.osln-line { display: grid; grid-template-columns: 14px 34px 37px 30px 35px 1fr; gap: 3px; height: 20px;
+  align-items: center; white-space: nowrap;
+  border-left: 3px solid transparent; padding: 0 4px 0 1px; text-align: right; cursor: pointer; }
 .osln-line > :first-child { text-align: center; }
 .osln-line > :last-child { text-align: left; padding-left: 4px; }
 .osln-head { color: #9bd; height: 16px; cursor: default; padding-right: 12px; }
@@ -46,7 +49,7 @@ const STYLE = `
 .osln-list .undecided { color: #ffd24a; }
 .osln-list .accepted { color: #7fe0a0; }
 .osln-list .edited, .osln-list .added { color: #8ad0ff; }
-.osln-list [data-proposed] .osln-line { border-left: 3px solid #6ab7ff; }
+.osln-list [data-proposed] .osln-line { border-left-color: #6ab7ff; }
 .osln-list [data-below] .osln-line { opacity: 0.65; }
 .osln-list .rejected { color: #99a; text-decoration: line-through; }
 .osln-details { padding: 0 6px 4px 22px; color: #cde; font-size: 11px; text-decoration: none; }

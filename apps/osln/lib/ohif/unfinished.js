@@ -41,8 +41,8 @@ function draftsOf(panel) {
     panel.parts.kept.textContent = kept
       ? `draft ${new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`
       : '';
-    panel.parts.kept.title = sentence;
-    if (!kept) panel.trouble(Object.assign(new Error(sentence), { status: error?.status }));
+    panel.parts.kept.title = sentence ?? '';
+    if (kept === false) panel.trouble(Object.assign(new Error(sentence), { status: error?.status }));
   });
 }
 

@@ -108,7 +108,8 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
             # It goes to the PACS as an object of its own, whatever the older one was read from.
             by, of = author({"client_id": annotator}), asdict(changes)
             new = kept.submit_again(older, by=by, source="restored", reference="", changes=of)
-            stored = Stored(changes, new, None, restored_from=number)
+            against = None if former is None else f"revision {base}"
+            stored = Stored(changes, new, None, restored_from=number, against=against)
             store.register_label(case, "final", {"label_info": older.label_info} | about(new))
     report = told_restored(replace(stored, remarks=tuple(kept.remarks)))
     remember(case, report)

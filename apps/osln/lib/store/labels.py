@@ -168,9 +168,9 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
     else:
         # Each segment is a node that was decided about, whatever parts it lies in.
         nodes = sent.nodes
-    before = _predicted_nodes(store, case, ct) if former is None else former
-    changes = compare_values(before, nodes)
     head = kept.head()
+    before, against = _compared_with(store, submission, former, head)
+    changes = compare_values(before, nodes)
     # What others have put there is not yet the label of an annotator, who now says that it holds.
     own = head is not None and head.source.startswith(OF_ANNOTATORS)
     if head and own and former is not None and not if_same and changes.nothing:
@@ -194,7 +194,18 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
     )
     store.register_label(case, "final", notes(submission.params, revision))
     completed = head if head is not None and review is None else None
-    return Stored(changes, revision, None, redrawn, completed=completed)
+    return Stored(changes, revision, None, redrawn, against=against, completed=completed)
+
+
+def _compared_with(
+    store: Shelf, submission: _Submission, former: np.ndarray | None, head: Revision | None
+) -> tuple[np.ndarray, str | None]:
+    """The nodes that changes are counted against, and what they are called; empty and None without any."""
+    if former is not None:
+        return former, f"revision {head.revision}" if head else "the label before"
+    if (predicted := _predicted_nodes(store, submission.case, submission.ct)) is not None:
+        return predicted, "the prediction"
+    return np.zeros(submission.ct.grid.shape, dtype=np.uint8, order="F"), None
 
 
 def _review_of(kept: Revisions, head: Revision) -> dict[str, Any] | None:
@@ -261,11 +272,11 @@ def approved_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
     return as_stored(label, None if kept is None else _stored(case, "final", kept, ct))
 
 
-def _predicted_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray:
-    """Map of the prediction's nodes, empty if there are none."""
+def _predicted_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
+    """Map of the prediction's nodes; None if there is no prediction that can be read."""
     label = _stored(case, "original", store.label_path(case, "original"), ct)
     if label is None:
-        return np.zeros(ct.grid.shape, dtype=np.uint8, order="F")
+        return None
     others = _other_values(store.get_label_info(case, "original"))
     return single_nodes(np.where(np.isin(label, others), 0, label) if others else label)[0]
 

@@ -58,6 +58,7 @@ class Stored:
         redrawn: Nodes that touch, were redrawn in one segment and stay apart.
         former: The newest revision of the nodes, if it holds all that was sent, so that nothing was stored.
         restored_from: The older revision that was stored again.
+        against: What the changes are counted against ("revision 2", "the prediction"); None without any.
         completed: The revision before, if this one says nothing of what that one left undecided.
         remarks: What else a person should know of the writing.
     """
@@ -68,6 +69,7 @@ class Stored:
     redrawn: int = 0
     former: Revision | None = None
     restored_from: int | None = None
+    against: str | None = None
     completed: Revision | None = None
     remarks: tuple[str, ...] = ()
 
@@ -98,7 +100,7 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
         revision=newest.revision if newest else None,
         nodes_revision=nodes.revision if nodes else None,
         tumor=state,
-        message=" ".join([_sentence(tag, stored.changes, nodes, state), *warnings]),
+        message=" ".join([_sentence(tag, stored, state), *warnings]),
         warnings=warnings,
     )
 
@@ -108,9 +110,7 @@ def told_restored(stored: Stored) -> SubmissionReport:
     nodes = stored.nodes
     if nodes is None:
         return _nothing_new(stored, "absent")
-    message = (
-        f"Revision {stored.restored_from} is restored. {_sentence('final', stored.changes, nodes, 'absent')}"
-    )
+    message = f"Revision {stored.restored_from} is restored. {_sentence('final', stored, 'absent')}"
     return SubmissionReport(
         nodes=stored.changes,
         revision=nodes.revision,
@@ -179,7 +179,8 @@ def _completed(before: Revision | None) -> list[str]:
     ]
 
 
-def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, tumor: str) -> str:
+def _sentence(tag: str, stored: Stored, tumor: str) -> str:
+    changes, revision = stored.changes, stored.nodes
     if changes is None or revision is None:
         told = {"updated": "The tumor was stored", "unchanged": "The tumor was stored already"}[tumor]
         if tag == "gtv":
@@ -188,9 +189,6 @@ def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, 
             f"{told}; no node was drawn, so the approved nodes are as before. If the patient has no nodes, "
             "submit again with an empty segment 'lymph node'."
         )
-    parts = [(changes.added, "added"), (changes.removed, "removed"), (changes.changed, "changed")]
-    parts.append((changes.unchanged, "unchanged"))
-    counted = ", ".join(f"{number} {what}" for number, what in parts)
     end = {"updated": " The tumor was updated.", "unchanged": "", "absent": ""}[tumor]
     undecided = revision.counts.get("undecided")
     part = (
@@ -198,4 +196,15 @@ def _sentence(tag: str, changes: NodeChanges | None, revision: Revision | None, 
         if undecided is None
         else f" in part: {undecided} undecided and all that was not found stay unknown"
     )
-    return f"Stored as revision {revision.revision}{part}. Nodes: {counted}.{end}"
+    return f"Stored as revision {revision.revision}{part}. {_counted(changes, stored.against)}.{end}"
+
+
+def _counted(changes: NodeChanges, against: str | None) -> str:
+    """How many nodes were stored, and what is different from what they are compared with."""
+    number = changes.added + changes.changed + changes.unchanged
+    nodes = {0: "No node", 1: "1 node"}.get(number, f"{number} nodes")
+    if against is None:
+        return nodes
+    parts = [(changes.added, "new"), (changes.removed, "left out"), (changes.changed, "changed")]
+    parts.append((changes.unchanged, "unchanged"))
+    return f"{nodes}; compared with {against}: {', '.join(f'{count} {what}' for count, what in parts)}"

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lib.models.overview import networks, newest_curve
 from lib.store.quality import reviewed_cases, summary
+from osln.rows.experiments import DEFAULT_ROW, ROWS
 
 router = APIRouter(prefix="/osln", tags=["OSLN"])
 USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
@@ -35,6 +36,7 @@ async def models(user: User = USER) -> dict[str, Any]:
     store = app.published.store
     return {
         "networks": networks(store, app._trainers),
+        "default_network": ROWS[DEFAULT_ROW].classifier,
         "tagger": app.published.tagger.describe(),
         "folder": str(store.root),
         "damaged": store.damage(),

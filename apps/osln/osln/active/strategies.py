@@ -97,7 +97,7 @@ def _likeliest(asked: Asked) -> list[Query]:
     for one in [one for one in asked.by_chance if one.case in known][: asked.count]:
         best = sorted(one.open, key=lambda each: -each.probability)[: asked.k]
         value = sum(each.probability for each in best)
-        why = f"{_chosen(usable)}the scores of its {_likely(best)} add up to {value:.1f}"
+        why = f"{_chosen(usable)}its {_likely(best)} asked"
         found.append(Query(one.case, _numbers(best), (), value, why))
     return found + _by_chance_instead(asked, left)
 
@@ -107,7 +107,7 @@ def _chosen(usable: Sequence[Waiting]) -> str:
 
 
 def _likely(best: Sequence[CandidateEvidence]) -> str:
-    return "likeliest candidate" if len(best) == 1 else f"{len(best)} likeliest candidates"
+    return "likeliest candidate is" if len(best) == 1 else f"{len(best)} likeliest candidates are"
 
 
 def _numbers(candidates: Sequence[CandidateEvidence]) -> tuple[int, ...]:
@@ -123,8 +123,8 @@ def _mixed(asked: Asked) -> list[Query]:
         chosen = _mix(one, asked)
         value = sum(each.probability for each in chosen)
         why = (
-            f"{_chosen(usable)}{len(chosen)} of its {len(one.open)} open candidates "
-            f"are asked, whose scores add up to {value:.1f}"
+            f"{_chosen(usable)}{len(chosen)} of its {len(one.open)} open candidates are asked: "
+            "the likeliest, some in doubt, some by chance"
         )
         found.append(Query(one.case, _numbers(chosen), (), value, why))
     return found + _by_chance_instead(asked, left)

@@ -148,7 +148,8 @@ class Verdict:
         if self.metric_before is not None:
             told += f", {self.rival or (self.before and self.before.name)} has {self.metric_before:.3f}"
         if judged := self.judgments.get(IN_USE) or self.judgments.get(WITHOUT):
-            told += f" on {judged.patients} patients with {judged.nodes} nodes"
+            patients = "1 patient" if judged.patients == 1 else f"{judged.patients} patients"
+            told += f" on {patients} with {'1 node' if judged.nodes == 1 else f'{judged.nodes} nodes'}"
         if (judged := self.judgments.get(IN_USE)) and judged.low is not None:
             told += f"; difference {judged.difference:+.3f} [{judged.low:+.3f}, {judged.high:+.3f}]"
         without = self.judgments.get(WITHOUT)

@@ -1,7 +1,7 @@
 // Curves as SVG of our own: axes with round numbers, lines and dots.
 
 const SVG = 'http://www.w3.org/2000/svg';
-const LEFT = 44, RIGHT = 12, TOP = 10, BOTTOM = 34;
+const LEFT = 44, RIGHT = 12, TOP = 26, BOTTOM = 34;
 
 function draw(tag, attributes = {}, text = '') {
   const made = document.createElementNS(SVG, tag);
@@ -48,7 +48,7 @@ export function chart(series, { title, x, y, low, high, xLow, xHigh, whole = fal
     svg.append(draw('text', { x: across(value), y: height - BOTTOM + 15, 'text-anchor': 'middle' }, String(value)));
   }
   svg.append(draw('text', { x: width - RIGHT, y: height - 4, 'text-anchor': 'end', class: 'axis' }, x));
-  svg.append(draw('text', { x: LEFT, y: height - 4, class: 'axis' }, y));
+  svg.append(draw('text', { x: 4, y: 12, class: 'axis' }, y));
   for (const { points: own, dots, kind = 'a' } of series) {
     if (dots || own.length === 1) {
       for (const [a, b] of own) svg.append(draw('circle', { cx: across(a), cy: up(b), r: dots ? 2 : 3, class: kind }));

@@ -39,8 +39,11 @@ export function duration(seconds) {
 /** '1 case', '3 cases'. */
 export const counted = (count, what) => `${count} ${what}${count === 1 ? '' : 's'}`;
 
-/** A name that may be broken where it has a hyphen stays on one line. */
-export const unbroken = text => text.replaceAll('-', '\u2011');
+/** A name with hyphens that no line is broken at; copied, it is the name. */
+export const unbroken = text => make('span', { className: 'unbroken', textContent: text });
+
+/** Parts, texts or elements, with a comma between them. */
+export const listed = parts => parts.flatMap((part, n) => (n ? [', ', part] : [part]));
 
 /** Puts text on the clipboard, also where the browser keeps its own way for pages with TLS. */
 export async function copy(text) {

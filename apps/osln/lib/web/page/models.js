@@ -1,7 +1,7 @@
 // Networks: trainings with live curves, versions, comparisons, publish and roll back.
 
 import { chart, interval, signed, ticks } from './chart.js';
-import { button, counted, duration, make, number, question, time, unbroken } from './dom.js';
+import { button, counted, duration, listed, make, number, question, time, unbroken } from './dom.js';
 import { ask } from './server.js';
 
 const LIVE_MS = 2000;
@@ -28,9 +28,16 @@ export class Models {
       this.timer = setTimeout(() => this.app.shows('models') && this.show().catch(error => this.app.tell(error.message, 'error')),
         live ? LIVE_MS : AGAIN_MS);
     }
-    const newest = [...this.networks].sort((a, b) => (b.training?.began || 0) - (a.training?.began || 0))[0];
-    this.chosen ??= newest?.name ?? null;
-    this.draw();
+    if (this.chosen === null) this.choose(this.opening());
+    else this.draw();
+  }
+
+  /** The network that the page opens on: that is being trained, the last that was, or the one of the default model. */
+  opening() {
+    const live = this.networks.find(one => AT_WORK.includes(one.training?.state));
+    const trained = this.networks.filter(one => one.training?.began).sort((a, b) => b.training.began - a.training.began);
+    const usual = this.networks.find(one => one.name === this.default_network);
+    return (live ?? trained[0] ?? usual ?? this.networks[0])?.name ?? null;
   }
 
   draw() {
@@ -53,24 +60,25 @@ export class Models {
 
   entry(network) {
     const used = network.versions.find(one => one.in_use), state = network.training?.state;
-    const about = used ? `${unbroken(used.version)}, ${used.trained_on}` : 'no weights: train it first';
+    const about = used ? [unbroken(used.version), `, ${used.trained_on}`] : ['no weights: train it first'];
     return make('div', { className: `entry${network.name === this.chosen ? ' chosen' : ''}`, role: 'option',
       'aria-selected': String(network.name === this.chosen), onclick: () => this.choose(network.name) },
-      make('b', { textContent: unbroken(network.name) }),
+      make('b', {}, unbroken(network.name)),
       AT_WORK.includes(state) || state === 'failed' ? make('span', { className: `chip ${state}`, textContent: state }) : null,
-      make('small', { textContent: about }));
+      make('small', {}, ...about));
   }
 
   choose(name) {
     this.chosen = name;
     this.draw();
+    this.list.querySelector('.chosen')?.scrollIntoView({ block: 'nearest' });
   }
 
   heading(network) {
-    const used = network.used_by.length ? `Used by ${network.used_by.map(unbroken).join(', ')}.` : '';
+    const used = network.used_by.length ? ['Used by ', ...listed(network.used_by.map(unbroken)), '. '] : [];
     return [
-      make('h2', { textContent: unbroken(network.name) }),
-      make('p', { className: 'faint', textContent: `${network.about}. ${used} Weights lie in ${this.folder}.` }),
+      make('h2', {}, unbroken(network.name)),
+      make('p', { className: 'faint' }, `${network.about}. `, ...used, `Weights lie in ${this.folder}.`),
       ...this.damaged.map(textContent => make('p', { className: 'error', textContent })),
     ];
   }
@@ -135,7 +143,7 @@ export class Models {
     if (!shown.length) return [make('p', { className: 'empty', textContent: 'There is no version yet.' })];
     const titles = ['Version', network.metric_name, 'Weights from', 'Learned from', 'Compared', ''];
     const back = network.back_to && this.app.who.may('reviewer')
-      ? button(`Roll back to ${unbroken(network.back_to)}`, () => this.rollback(network)) : null;
+      ? button(`Roll back to ${network.back_to}`, () => this.rollback(network), { className: 'unbroken' }) : null;
     return [
       make('h3', { textContent: 'Versions' }),
       make('table', {}, make('thead', {}, make('tr', {}, ...titles.map(textContent => make('th', { textContent })))),
@@ -148,11 +156,11 @@ export class Models {
   version(network, version, reach) {
     const cell = (...content) => make('td', {}, ...content);
     const name = make('span', {}, unbroken(version.version), version.in_use ? make('span', { className: 'chip approved', textContent: 'in use' }) : '');
-    const origin = [version.origin, `trained on ${version.trained_on}`, version.base_version && `from ${unbroken(version.base_version)}`,
-      version.created && time(version.created)].filter(Boolean).join(', ');
+    const base = version.base_version && make('span', {}, 'from ', unbroken(version.base_version));
+    const origin = listed([version.origin, `trained on ${version.trained_on}`, base, version.created && time(version.created)].filter(Boolean));
     const learned = version.train_cases ? `${counted(version.train_cases, 'case')}${version.seconds ? ` in ${duration(version.seconds)}` : ''}` : 'not noted';
     const publish = !version.in_use && this.app.who.may('reviewer') ? button('Publish', () => this.publish(network, version)) : '';
-    return make('tr', {}, cell(name), cell(number(version.metric, 3) || 'none'), cell(origin), cell(learned),
+    return make('tr', {}, cell(name), cell(number(version.metric, 3) || 'none'), cell(...origin), cell(learned),
       cell(...compared(version.report, reach)), cell(publish));
   }
 
@@ -190,11 +198,11 @@ export class Models {
 /** What a version was compared with, on how many patients, and what came out. */
 function compared(report, reach) {
   if (!report) return [make('span', { className: 'faint', textContent: 'not noted here' })];
-  const than = report.version_before ? ` with ${unbroken(report.version_before)}` : '';
+  const than = report.version_before ? ['compared with ', unbroken(report.version_before)] : ['nothing to compare with'];
   const figures = typeof report.metric_before === 'number' && typeof report.metric === 'number'
     ? `: ${number(report.metric, 3)} against ${number(report.metric_before, 3)}` : '';
   return [
-    make('span', { textContent: `${than ? 'compared' + than : 'nothing to compare with'} on ${counted(report.patients, 'patient')}${figures}` }),
+    make('span', {}, ...than, ` on ${counted(report.patients, 'patient')}${figures}`),
     ...Object.entries(report.judgments || {}).map(([rival, judged]) => judgment(rival, judged, reach)).filter(Boolean),
     make('small', { textContent: report.sentence }),
   ];
@@ -240,10 +248,10 @@ function pastCurve({ training, versions }) {
   const used = versions.find(one => one.in_use);
   if (training || !used?.losses.length) return [];
   const svg = chart([{ points: used.losses }], { title: 'Loss', x: 'steps or epochs', y: 'loss', low: 0, xLow: 0 });
-  return [make('div', { className: 'charts' }, figure(`Loss of ${unbroken(used.version)}, in use`, svg))];
+  return [make('div', { className: 'charts' }, figure(['Loss of ', unbroken(used.version), ', in use'], svg))];
 }
 
-const figure = (text, svg) => make('figure', {}, make('figcaption', { textContent: text }), svg);
+const figure = (text, svg) => make('figure', {}, make('figcaption', {}, ...[text].flat()), svg);
 
 const spaced = name => name.replaceAll('_', ' ');
 

@@ -99,8 +99,8 @@ function froc(curve) {
   const known = typeof curve.patients === 'number' ? `, ${counted(curve.patients, 'validation patient')}` : '';
   const patients = curve.shipped ? ', as shipped: on generated phantoms, not on patients' : known;
   const most = Math.max(...curve.points.map(point => point[0]));
-  return [title, figure(`${unbroken(curve.network)} ${unbroken(curve.version)}${patients}`,
+  return [title, figure([unbroken(curve.network), ' ', unbroken(curve.version), patients],
     chart([{ points: curve.points }, { points: curve.points, dots: true }], { title: 'FROC', x: 'false positives per patient', y: 'sensitivity', low: 0, high: 1, xLow: 0, xHigh: most }))];
 }
 
-const figure = (text, svg) => make('figure', {}, make('figcaption', { textContent: text }), svg);
+const figure = (text, svg) => make('figure', {}, make('figcaption', {}, ...[text].flat()), svg);

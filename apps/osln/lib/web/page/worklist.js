@@ -226,6 +226,7 @@ export class Worklist {
   async next() {
     await this.app.attempt(async () => {
       this.app.tell('Asking for the next case ...');
+      const from = document.activeElement;
       const body = { client_id: this.app.who.name };
       const found = await ask(`activelearning/${encodeURIComponent(this.strategy.value)}`, { method: 'POST', body });
       if (!found?.id) {
@@ -237,6 +238,8 @@ export class Worklist {
       this.search.value = '';
       await this.load();
       this.table.choose(found.id);
+      // Enter opens it now, whatever asked; who went into a field meanwhile types on there.
+      if ([from, document.body].includes(document.activeElement)) this.table.view.focus({ preventScroll: true });
       this.app.tell(`Next: ${found.PatientID || found.id}, ${found.why}. Enter opens it.`);
     });
   }

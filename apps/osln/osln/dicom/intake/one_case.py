@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,9 @@ class CaseImport:
             elif (segments := self._segments(used, ct, slices)) is not None:
                 found.append((holds(used), segments))
         labels = combined(found)
+        if labels.nodes is None and any(part == "nodes" and own.is_empty for part, own in found):
+            # Ours, which a person has approved.
+            labels = replace(labels, nodes=np.zeros(ct.grid.shape, np.uint16, order="F"))
         self.warnings += labels.warnings
         if found and labels.tumor is None:
             what = "region" if structures else "segment"

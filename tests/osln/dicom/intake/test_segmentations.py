@@ -17,7 +17,7 @@ from osln.store.approved import approved_study
 from osln.store.layout import companions
 from small.dicom import ct_slices, structure_set, uid, write_dicom
 from small.foreign_seg import foreign
-from small.nodes import APPROVAL, node_set, series
+from small.nodes import APPROVAL, empty_set, node_set, series
 from small.study import pet, regions, run
 
 
@@ -244,6 +244,25 @@ def test_our_tumor_and_our_nodes_on_one_ct_are_both_taken(tmp_path):
 
     assert manifest["tumor"] == {"regions": ["tumor"], "volume_mm3": 12 * 15.0}
     assert len(manifest["nodes"]) == 3
+
+
+@pytest.mark.parametrize("written", [seg, rtstruct])
+def test_a_patient_whom_a_person_has_approved_without_nodes_is_approved_without_nodes(tmp_path, written):
+    ct = series()
+    clinical = structure_set(ct_slices(), regions())
+    report = run(study(tmp_path / "in", clinical, written(empty_set(ct), ct)), tmp_path / "store")
+
+    [manifest] = report.imported
+    assert manifest["approved"] and manifest["nodes"] == [] and manifest["tumor"]["regions"] == ["GTVp"]
+    assert not voxels(tmp_path / "store", "labels/final", manifest["case"]).any()
+    assert "nodes: 0" in told(report, tmp_path)
+    # Decided to be something else, its nodes are none that anybody has approved.
+    other = run(
+        study(tmp_path / "other", written(node_set(ct, APPROVAL), ct)),
+        tmp_path / "else",
+        *(f"lymph node {number}=ignore" for number in (1, 2, 4)),
+    )
+    assert not other.imported[0]["approved"]
 
 
 def test_nodes_of_a_review_in_part_are_no_label_of_another_store(tmp_path):

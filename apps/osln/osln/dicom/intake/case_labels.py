@@ -51,6 +51,11 @@ class CaseLabels:
     regions: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all was drawn, whatever the names mean."""
+        return not any(region.get("contours") or region.get("voxels") for region in self.regions)
+
 
 def check_names(structures: StructureSet, rules: RoiRules) -> dict[str, Meaning]:
     """What the contoured regions mean, by name.

@@ -5,8 +5,10 @@ gives way to the next. Which was taken, and why the others were not, is told.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from osln.dicom.intake.case_labels import CaseLabels, case_labels, check_names, combined, segment_labels
 from osln.dicom.intake.case_plans import CasePlan
@@ -75,6 +77,9 @@ class DrawnLabels:
             if (own := self._approved(part, newer_than, ct, slices)) is not None:
                 found.append((part, own))
         labels = combined(found)
+        if labels.nodes is None and any(part == "nodes" and own.is_empty for part, own in found):
+            # A person has approved that there are none.
+            labels = replace(labels, nodes=np.zeros(ct.volume.grid.shape, np.uint16, order="F"))
         self.warnings += labels.warnings
         if found and labels.tumor is None:
             what = "region" if any(item.modality == "RTSTRUCT" for item in self.used) else "segment"

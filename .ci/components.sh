@@ -5,16 +5,15 @@
 #   dciodvfy       dicom3tools  DICOM files written here are checked by somebody else's program
 #   Orthanc        orthanc      a real PACS; its DICOMweb service is the package orthanc-dicomweb
 #   chromium       chromium     OHIF in a real browser
-#   slurmctld      slurm-wlm    a job array of a real Slurm
 set -euo pipefail
 
-PROGRAMS=(dciodvfy Orthanc chromium slurmctld)
-PACKAGES=(dicom3tools "orthanc orthanc-dicomweb" chromium "slurm-wlm munge")
+PROGRAMS=(dciodvfy Orthanc chromium)
+PACKAGES=(dicom3tools "orthanc orthanc-dicomweb" chromium)
 
 lacking=()
 for i in "${!PROGRAMS[@]}"; do
     # shellcheck disable=SC2206 # several packages for one program are several words
-    PATH=$PATH:/usr/sbin command -v "${PROGRAMS[$i]}" > /dev/null || lacking+=(${PACKAGES[$i]})
+    command -v "${PROGRAMS[$i]}" > /dev/null || lacking+=(${PACKAGES[$i]})
 done
 if [ ${#lacking[@]} -eq 0 ]; then
     exit 0

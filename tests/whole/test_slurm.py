@@ -20,9 +20,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: gzip.decompress(path.read_bytes()) for path in folder.glob("*.nii.gz")}
 
 
-def test_the_parts_of_a_job_array_are_the_whole(require, repository, tmp_path):
+def test_the_parts_of_a_job_array_are_the_whole(repository, tmp_path):
     if not slurm.is_installed():
-        require("Slurm", slurm.INSTALL)
+        # Not even where all components must be there: a batch system wants a computer of its own.
+        pytest.skip(f"Slurm is not on this computer: {slurm.INSTALL}")
     store = str(repository / "sample-datastore")
     given = ["--model", "ct", "--cases", *CASES]
     assert main(["detect", store, "-o", str(tmp_path / "alone"), *given]) == 0

@@ -258,7 +258,7 @@ def test_two_cases_of_one_patient_cannot_tell_more_than_one(idle, models, tmp_pa
     of_patient(tmp_path, "P1", "a", "b")
     report = idle(cross_fit=False).run()
     assert not report.published and "one patient with nodes cannot tell" in report.sentence
-    assert "on 1 patients with 20 nodes" in report.sentence
+    assert "on 1 patient with 20 nodes" in report.sentence
     # Two patients ask for cross-fitting where two are needed, two cases of one do not make up for them.
     monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 2)
     assert set(idle().run().validation_cases) == {"a", "b", "d", "f"}

@@ -196,7 +196,7 @@ def test_detection_and_training_by_a_cluster_are_those_of_processes(raylets, rep
 
 def tables(folder: Path, monkeypatch) -> list[str]:
     """A row of few steps on tiny patients."""
-    cohort = small_cohort.TinyCohort(folder, {"train": 2, "validation": 1, "test": 2})
+    cohort = small_cohort.TinyCohort(folder, {"train": 2, "validation": 2, "test": 2, "stage two": 1})
     monkeypatch.setattr("osln.reproduction.run.open_cohort", lambda *_: cohort)
     return ["--table", "1a", "--rows", "ct-hrnet", "--phantoms", "--iterations", "4"]
 

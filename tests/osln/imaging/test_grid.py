@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from osln.imaging.grid import (
     Grid,
+    as_stored,
     canonical,
     grid_in_file_order,
     in_file_order,
@@ -219,6 +220,29 @@ def test_a_mask_box_is_first_and_past_the_last_voxel():
     assert (start.tolist(), stop.tolist()) == ([1, 4, 2], [4, 6, 8])
     with pytest.raises(ValueError, match="empty mask"):
         mask_box(np.zeros((2, 2, 2), dtype=bool))
+
+
+@pytest.mark.parametrize("flips", [(0,), (1, 2), (0, 1, 2)])
+def test_a_mask_box_is_that_of_the_array_whatever_its_order_in_memory(flips):
+    mask = np.zeros((5, 6, 7), dtype=bool, order="F")
+    mask[1:3, 2:3, 3:7] = True
+
+    seen = np.flip(mask, flips).transpose(2, 0, 1)
+
+    start, stop = mask_box(seen)
+    alike_start, alike_stop = mask_box(np.ascontiguousarray(seen))
+    np.testing.assert_array_equal(start, alike_start)
+    np.testing.assert_array_equal(stop, alike_stop)
+    assert seen[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))].all()
+
+
+def test_an_image_as_it_is_stored_runs_forward_in_memory():
+    stored = voxels()
+
+    found = as_stored(stored[::-1, :, ::-1])
+
+    assert np.shares_memory(found, stored)
+    np.testing.assert_array_equal(found, stored)
 
 
 def test_the_filter_has_the_width_that_makes_small_voxels_large_ones():

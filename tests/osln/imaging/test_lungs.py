@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from osln.imaging.grid import Grid, canonical, read_volume
-from osln.imaging.lungs import find_lung_center
+from osln.imaging.grid import Grid, canonical, mask_box, read_volume
+from osln.imaging.lungs import IN_SLICE, find_lung_center, lungs_in
 from small.body import BODY_MM, LUNGS_MM, ball, body_hu, millimeters, on_file
 from small.reference_data import reference_folder
 
@@ -150,6 +150,38 @@ def test_lungs_that_are_open_to_the_outside_through_the_mouth_are_found():
 
     assert found.from_lungs
     np.testing.assert_allclose(found.center_mm[:2], CENTER[:2], atol=6)
+
+
+@pytest.mark.parametrize("open_to_the_side", [False, True])
+@pytest.mark.parametrize("outside", [0, 1, 7])
+def test_however_much_air_lies_around_the_patient_lungs_are_what_a_flood_from_the_sides_leaves(
+    outside, open_to_the_side
+):
+    hu = body_hu(Grid(SHAPE, STRAIGHT))
+    if open_to_the_side:
+        hu[:24, 20:24, 14:16] = -1000
+    first, past = mask_box(hu > -400)
+    body = hu[first[0] : past[0], first[1] : past[1]]
+    field = np.pad(body, [(outside, outside), (outside, outside), (0, 0)], constant_values=-1000)
+
+    found = lungs_in(field < -400, field, Grid(field.shape, STRAIGHT))
+
+    assert found.any()
+    np.testing.assert_array_equal(found, _by_flooding(field))
+
+
+def _by_flooding(hu):
+    """Large pieces of air that no flood from the sides reaches; where there are none, in the slices alone."""
+    air = hu < -400
+    for neighbors in (ndimage.generate_binary_structure(3, 1), IN_SLICE):
+        sides = np.zeros(air.shape, dtype=bool)
+        sides[[0, -1]] = sides[:, [0, -1]] = True
+        left = air & ~ndimage.binary_propagation(sides & air, neighbors, mask=air)
+        parts, count = ndimage.label(left)
+        large = [n for n in range(1, count + 1) if (parts == n).sum() * 216 >= 1e5]
+        if large:
+            return np.isin(parts, large)
+    return np.zeros(air.shape, dtype=bool)
 
 
 def test_a_field_of_air_alone_gives_its_own_center():

@@ -7,15 +7,14 @@ import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
 from isal import igzip
 
+from osln.files.unpacking import unpack
+
 MICRON, METER = 3, 1
-PART = 2**24
-"""Bytes that are unpacked at a time."""
 TYPES = {
     2: "u1",
     4: "i2",
@@ -75,18 +74,11 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with _opened(path) as file:
         head = _read(file, 540)
         header = _header(head)
-        # One byte more than promised: what goes on there is not this image. Memory is taken as it is filled.
-        data = np.empty(max(header.stop + 1, len(head)), np.uint8).data
-        data[: len(head)] = head
-        filled = len(head)
-        while filled < len(data) and (part := _read(file, min(len(data) - filled, PART))):
-            data[filled : filled + len(part)] = part
-            filled += len(part)
-    if filled != header.stop:
-        more = "goes on behind its voxels" if filled > header.stop else f"holds {filled} bytes"
+        data = unpack(file, header.stop, head)
+    if len(data) != header.stop:
+        more = "goes on behind its voxels" if len(data) > header.stop else f"holds {len(data)} bytes"
         raise ValueError(f"it {more} where its header promises {header.stop} bytes; export it again")
-    data = data[: header.stop]
-    kind, parsed = _placed(data, header)
+    kind, parsed = _placed(data.data, header)
     slope, inter = parsed.get_slope_inter()
     if header.dtype.str[1:] != "f8" and (slope or 1.0, inter or 0.0) == (1.0, 0.0):
         array = np.frombuffer(data, header.dtype, offset=header.start).reshape(header.shape, order="F")
@@ -120,13 +112,13 @@ def _placed(
     return kind, parsed
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> io.BufferedIOBase:
     if path.name.lower().endswith(".gz"):
         return igzip.open(path, "rb")
     return path.open("rb")
 
 
-def _read(file: BinaryIO, count: int) -> bytes:
+def _read(file: io.BufferedIOBase, count: int) -> bytes:
     try:
         return file.read(count)
     except Exception as error:

@@ -15,6 +15,8 @@ from typing import BinaryIO
 import numpy as np
 from isal import igzip
 
+from osln.files.unpacking import unpack
+
 LONGEST_HEADER = 2**22
 """Bytes; a segmentation of thousands of segments has less."""
 TYPES = {
@@ -87,11 +89,7 @@ def read(path: Path) -> tuple[list[np.ndarray], NrrdHeader]:
     with path.open("rb") as file:
         header = _header(file)
         source = igzip.GzipFile(fileobj=file, mode="rb") if header.gzip else file
-        try:
-            data = source.read(header.size + 1)
-        except Exception as error:
-            # A damaged file can make the decoder raise nearly anything.
-            raise ValueError(f"it is damaged ({error}); copy it again") from error
+        data = unpack(source, header.size)
     if len(data) != header.size:
         more = "goes on behind its voxels" if len(data) > header.size else f"holds {len(data)} bytes"
         raise ValueError(f"it {more} where its header promises {header.size} bytes; export it again")

@@ -123,6 +123,15 @@ def canonical(array: np.ndarray, file_grid: Grid) -> Volume:
     return Volume(turned, Grid(turned.shape, affine), file_grid)
 
 
+def as_stored(array: np.ndarray) -> np.ndarray:
+    """The same voxels, flipped so that they run forward in memory: to look at all of them is faster there.
+
+    >>> as_stored(np.arange(3)[::-1]).tolist()
+    [0, 1, 2]
+    """
+    return array[tuple(slice(None, None, -1 if stride < 0 else 1) for stride in array.strides)]
+
+
 def in_file_order(array: np.ndarray, grid: Grid, file_grid: Grid) -> np.ndarray:
     """Voxels of `grid` in the axes order of `file_grid`; both must describe the same voxels.
 
@@ -184,11 +193,14 @@ def mask_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: If the mask is empty.
     """
-    flat = mask.any(axis=2)
-    lines = [np.flatnonzero(line) for line in (flat.any(axis=1), flat.any(axis=0), mask.any(axis=(0, 1)))]
+    flat = as_stored(mask)
+    plane = flat.any(axis=2)
+    lines = [np.flatnonzero(line) for line in (plane.any(axis=1), plane.any(axis=0), flat.any(axis=(0, 1)))]
     if not len(lines[0]):
         raise ValueError("an empty mask has no bounding box")
-    return np.array([line[0] for line in lines]), np.array([line[-1] + 1 for line in lines])
+    first, past = np.array([line[0] for line in lines]), np.array([line[-1] + 1 for line in lines])
+    flipped = np.array(mask.strides) < 0
+    return np.where(flipped, mask.shape - past, first), np.where(flipped, mask.shape - first, past)
 
 
 def _corners(shape: tuple[int, ...]) -> np.ndarray:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from osln.imaging.grid import Grid, Volume
+from osln.imaging.grid import Grid, Volume, mask_box
 
 BELOW_TISSUE_HU = -400.0
 SMALLEST_LUNG_MM3 = 1e5
@@ -48,7 +48,7 @@ def find_lung_center(ct: Volume) -> LungCenter:
         The lungs' center; without lungs in the field that of the tissue, without tissue the field's.
     """
     step = np.maximum(np.floor(SEARCH_SPACING_MM / ct.grid.spacing_mm).astype(int), 1)
-    hu = np.ascontiguousarray(ct.array[tuple(slice(None, None, n) for n in step)])
+    hu = np.asfortranarray(ct.array[tuple(slice(None, None, n) for n in step)])
     air = hu < BELOW_TISSUE_HU
     affine = ct.grid.affine.copy()
     affine[:3, :3] = affine[:3, :3] * step
@@ -68,8 +68,18 @@ def lungs_in(air: np.ndarray, hu: np.ndarray, grid: Grid) -> np.ndarray:
         hu: The CT on the same grid.
         grid: Of both.
     """
-    lungs = _lungs(inside_air(air, ndimage.generate_binary_structure(3, 1)), hu, grid)
-    return lungs if lungs.any() else _lungs(inside_air(air, IN_SLICE), hu, grid)
+    lungs = np.zeros(air.shape, dtype=bool)
+    if air.all():
+        return lungs
+    # All air beyond the tissue's box, and what that leads into, reaches the sides: a layer of it is enough.
+    layer = np.array([1, 1, 0])
+    first, past = mask_box(~air)
+    low, high = np.maximum(first - layer, 0), past + layer
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    air, hu = np.ascontiguousarray(air[box]), np.ascontiguousarray(hu[box])
+    found = _lungs(inside_air(air, ndimage.generate_binary_structure(3, 1)), hu, grid)
+    lungs[box] = found if found.any() else _lungs(inside_air(air, IN_SLICE), hu, grid)
+    return lungs
 
 
 def inside_air(air: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
@@ -95,4 +105,4 @@ def _lungs(air: np.ndarray, hu: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _center_mm(mask: np.ndarray, grid: Grid) -> np.ndarray:
-    return grid.index_to_mm(np.array(ndimage.center_of_mass(mask)))
+    return grid.index_to_mm(np.argwhere(mask).mean(axis=0))

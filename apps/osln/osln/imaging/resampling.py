@@ -145,9 +145,9 @@ def _largest(share: np.ndarray, count: int) -> np.ndarray:
 def _for_itk(array: np.ndarray) -> np.ndarray:
     """The array in a type that ITK knows: processor's byte order, no bool, no half or long floats."""
     kind, size = array.dtype.kind, array.dtype.itemsize
-    wanted = array.dtype.newbyteorder("=")
     if kind == "b":
-        wanted = np.dtype(np.uint8)
-    elif kind == "f" and size not in (4, 8):
+        return array.view(np.uint8)
+    wanted = array.dtype.newbyteorder("=")
+    if kind == "f" and size not in (4, 8):
         wanted = np.dtype(np.float32)
     return array.astype(wanted, copy=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.imaging.grid import Grid, Volume
+from osln.imaging.grid import Grid, Volume, as_stored, mask_box
 from osln.imaging.labelmaps import map_exactly
 from osln.imaging.resampling import resample
 from osln.imaging.reviewed_part import ReviewedPart
@@ -60,12 +60,12 @@ def build_study(
         _check_suv_of_body(case, ct, pet)
     if tumor is not None:
         tumor = _on_ct(case, "tumor mask", ct, tumor)
-        if not tumor.array.any():
+        if not as_stored(tumor.array).any():
             raise ValueError(
                 f"case {case}: the tumor mask is empty; contour the primary tumor (segment 'tumor') and "
                 "submit it"
             )
-        tumor = Volume(tumor.array != 0, tumor.grid, tumor.file_grid)
+        tumor = Volume(_as_mask(tumor.array), tumor.grid, tumor.file_grid)
     if nodes is not None:
         nodes = _on_its_voxels(case, ct, nodes)
     return Study(case, ct, pet, tumor, nodes)
@@ -79,7 +79,7 @@ def check_ct(case: str, ct: Volume) -> None:
     """
     _check_extent(case, ct)
     _check_values(case, "CT", ct)
-    if ct.array.min() >= 0:
+    if as_stored(ct.array).min() >= 0:
         raise ValueError(
             f"case {case}: the lowest value of the CT is {ct.array.min():g}, a CT in HU has air at -1000: is "
             "it a PET or another image, or stored without its offset (RescaleIntercept)? 3D Slicer sends the "
@@ -137,10 +137,11 @@ def _check_extent(case: str, ct: Volume) -> None:
 
 
 def _check_values(case: str, what: str, volume: Volume) -> None:
-    if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
+    voxels = as_stored(volume.array)
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels).all():
         raise ValueError(f"case {case}: the {what} holds NaN or infinite values; export it again")
-    sample = volume.array[::4, ::4, ::2]
-    if sample.min() == sample.max() and volume.array.min() == volume.array.max():
+    sample = voxels[::4, ::4, ::2]
+    if sample.min() == sample.max() and voxels.min() == voxels.max():
         raise ValueError(
             f"case {case}: every voxel of the {what} is {sample.flat[0]}; it is not an image of a patient"
         )
@@ -196,6 +197,14 @@ def _on_its_voxels(case: str, ct: Volume, nodes: Volume) -> Volume:
     except ValueError as error:
         raise ValueError(f"case {case}, node label: {error}") from error
     return Volume(labels, ct.grid, ct.file_grid)
+
+
+def _as_mask(label: np.ndarray) -> np.ndarray:
+    """Bool, where a label with a voxel that is not 0 is not 0; memory is filled in its box alone."""
+    box = tuple(slice(a, b) for a, b in zip(*mask_box(label), strict=True))
+    mask = np.zeros(label.shape, dtype=bool, order="F")
+    mask[box] = label[box] != 0
+    return mask
 
 
 def _whole_numbers(case: str, what: str, label: Volume) -> Volume:

@@ -98,7 +98,10 @@ def prepare(study: Study, preset: Preset) -> LungColumn:
     _check_room(study.case, "the searched column", size)
     grid = working.crop(start, size)
 
-    ct_hu = resample(study.ct.array, study.ct.grid, grid, fill=-1000.0, prefilter=preset.prefilter)
+    # In the order in which the networks read them, so that each network's input is a plain copy.
+    ct_hu = np.ascontiguousarray(
+        resample(study.ct.array, study.ct.grid, grid, fill=-1000.0, prefilter=preset.prefilter)
+    )
     pet_suv = None
     if study.pet is not None:
         covered_low, covered_high = grid.box_of(study.pet.grid)
@@ -108,7 +111,10 @@ def prepare(study: Study, preset: Preset) -> LungColumn:
             )
         if (covered_high - covered_low < size - 1).any():
             warnings.append("the PET does not cover the whole column: outside it counts as SUV 0")
-        pet_suv = np.maximum(resample(study.pet.array, study.pet.grid, grid, prefilter=preset.prefilter), 0.0)
+        pet_suv = np.ascontiguousarray(
+            resample(study.pet.array, study.pet.grid, grid, prefilter=preset.prefilter)
+        )
+        np.maximum(pet_suv, 0.0, out=pet_suv)
     tumor, distance_mm = _tumor_and_distance(study, working, start, size)
     nodes, outside_mm = _nodes_and_outside(study, grid)
     known = None if study.part is None or nodes is None else known_voxels(study.part, nodes, grid)
@@ -178,7 +184,7 @@ def _tumor_and_distance(
         mask[tuple(np.clip(np.round(middle).astype(int), 0, np.asarray(mask.shape) - 1))] = True
     distance = tumor_distance_mm(mask, around.spacing_mm)
     part = tuple(slice(a, a + n) for a, n in zip(start - low, size, strict=True))
-    return mask[part], np.asfortranarray(distance[part])
+    return np.ascontiguousarray(mask[part]), np.ascontiguousarray(distance[part])
 
 
 def compact(column: LungColumn) -> LungColumn:

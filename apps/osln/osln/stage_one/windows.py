@@ -1,6 +1,7 @@
 """Inference windows along the column, blended (paper, section 4.2; decision to weigh them by a Gaussian)."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def predict_windows(
     starts = plan_windows(needed, window)
     if len(starts) == 1 and needed.shape == tuple(window):
         return predict(images)[tuple(slice(n) for n in field)]
-    weight = _gaussian(window)
+    weight = _gaussian(tuple(window))
     total = np.zeros(needed.shape, dtype=np.float32)
     weights = np.zeros(needed.shape, dtype=np.float32)
     for start in starts:
@@ -80,10 +81,13 @@ def _starts(field: int, window: int) -> list[int]:
     return [min(i * step, field - window) for i in range(count)]
 
 
+@lru_cache(maxsize=4)
 def _gaussian(window: tuple[int, ...]) -> np.ndarray:
     lines = []
     for size in window:
         position = np.arange(size) - (size - 1) / 2
         lines.append(np.exp(-0.5 * (position / (SIGMA * size)) ** 2))
     weight = lines[0][:, None, None] * lines[1][None, :, None] * lines[2][None, None, :]
-    return np.maximum(weight, weight.max() * 1e-3).astype(np.float32)
+    weight = np.maximum(weight, weight.max() * 1e-3).astype(np.float32)
+    weight.flags.writeable = False
+    return weight

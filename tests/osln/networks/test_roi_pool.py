@@ -35,6 +35,22 @@ def test_each_image_has_its_own_box(scale):
     assert torch.equal(together, roi_pool(features, boxes, 5, scale))
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_any_box_is_pooled_as_the_package_does_it(seed):
+    generator = torch.Generator().manual_seed(seed)
+    count, rows, columns = (int(torch.randint(1, 20, (), generator=generator)) for _ in range(3))
+    scale = 0.5 ** (seed % 4)
+    features = torch.randn((count, 2, rows, columns), generator=generator)
+    # Beyond the features, reversed, and between two pixels.
+    boxes = (
+        (torch.rand((count, 4), generator=generator) * 1.6 - 0.3) * torch.tensor([columns, rows] * 2) / scale
+    )
+    boxes = (boxes * 2).round() / 2 if seed % 3 == 0 else boxes
+    with torch.no_grad():
+        found = roi_pool(features.to(memory_format=torch.channels_last), boxes, 5, scale)
+    assert torch.equal(found, roi_pool(features, boxes, 5, scale))
+
+
 def test_the_gradient_reaches_the_largest():
     features = FEATURES.clone().requires_grad_()
     roi_pool(features, WHOLE, 2, 1.0).sum().backward()

@@ -95,6 +95,6 @@ class LesaNet(nn.Module):
                 features = getattr(self, f"conv{block}_{layer}")(features)
                 features = F.relu(getattr(self, f"bn{block}_{layer}")(features), inplace=True)
             region = lesion if block <= LESION_BLOCKS else whole
-            pooled = roi_pool(features.float(), region, POOLED, 0.5 ** (block - 1))
+            pooled = roi_pool(features, region, POOLED, 0.5 ** (block - 1))
             regions.append(pooled.flatten(1))
         return regions

@@ -13,22 +13,36 @@ def roi_pool(features: torch.Tensor, boxes: torch.Tensor, size: int, scale: floa
     """The largest features in each of `size` x `size` bins of a box, one box for each image.
 
     Args:
-        features: (N, C, rows, columns).
+        features: (N, C, rows, columns), of any precision.
         boxes: (N, 4) x1, y1, x2, y2 in pixels of the image, last pixel included; rounded to whole pixels.
         size: Bins along each side.
         scale: Pixels of the features per pixel of the image.
 
     Returns:
-        (N, C, size, size); 0 in a bin that lies outside the features.
+        (N, C, size, size) float32; 0 in a bin that lies outside the features.
     """
-    index = torch.arange(len(features), device=boxes.device, dtype=features.dtype)[:, None]
-    regions = torch.cat([index, boxes.to(features.dtype)], dim=1)
+    boxes = boxes.float()
     if torch.is_grad_enabled():
         # The package brings the operator's gradient.
         from torchvision import ops
 
-        return ops.roi_pool(features, regions, size, scale)
-    return _operator()(features, regions, scale, size, size)[0]
+        return ops.roi_pool(features.float(), _of_images(boxes), size, scale)
+    # The operator copies all features that it is given into its own order: it gets those around the boxes.
+    rounded = torch.sign(boxes) * torch.floor(boxes.abs() * scale + 0.5)
+    field = rounded.new_tensor([features.shape[3], features.shape[2]])
+    corners = rounded.reshape(-1, 2)  # A reversed box is a pixel at its first corner.
+    low = torch.minimum(corners.amin(dim=0).clamp(min=0), field - 1)
+    high = torch.maximum(torch.minimum(corners.amax(dim=0) + 1, field), low + 1)
+    (left, top), (right, bottom) = low.int().tolist(), high.int().tolist()
+    regions = _of_images(rounded - low.repeat(2))
+    return _operator()(features[:, :, top:bottom, left:right].float(), regions, 1.0, size, size)[0]
+
+
+def _of_images(boxes: torch.Tensor) -> torch.Tensor:
+    """(N, 5) boxes behind the numbers of their images."""
+    return torch.cat(
+        [torch.arange(len(boxes), device=boxes.device, dtype=boxes.dtype)[:, None], boxes], dim=1
+    )
 
 
 @cache

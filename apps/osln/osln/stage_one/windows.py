@@ -64,13 +64,15 @@ def predict_windows(
         return predict(images)[tuple(slice(n) for n in field)]
     weight = _gaussian(tuple(window))
     total = np.zeros(needed.shape, dtype=np.float32)
-    weights = np.zeros(needed.shape, dtype=np.float32)
     for start in starts:
-        part = tuple(slice(a, a + w) for a, w in zip(start, window, strict=True))
+        part = _part(start, window)
         total[part] += weight * predict(np.stack([image[part] for image in images]))
-        weights[part] += weight
-    np.divide(total, weights, out=total, where=weights > 0)
+    total /= _weights(needed.shape, tuple(window), tuple(starts))
     return total[tuple(slice(n) for n in field)]
+
+
+def _part(start: tuple[int, ...], window: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(a, a + w) for a, w in zip(start, window, strict=True))
 
 
 def _starts(field: int, window: int) -> list[int]:
@@ -79,6 +81,19 @@ def _starts(field: int, window: int) -> list[int]:
     step = max(int(window * (1 - OVERLAP)), 1)
     count = -(-(field - window) // step) + 1
     return [min(i * step, field - window) for i in range(count)]
+
+
+@lru_cache(maxsize=2)
+def _weights(
+    field: tuple[int, ...], window: tuple[int, ...], starts: tuple[tuple[int, ...], ...]
+) -> np.ndarray:
+    """What the windows of a voxel count together, 1 where there is none: a patient's networks share it."""
+    weights = np.zeros(field, dtype=np.float32)
+    for start in starts:
+        weights[_part(start, window)] += _gaussian(window)
+    weights[weights == 0] = 1.0
+    weights.flags.writeable = False
+    return weights
 
 
 @lru_cache(maxsize=4)

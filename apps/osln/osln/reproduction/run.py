@@ -262,10 +262,10 @@ def _about(plan: Plan) -> dict[str, Any]:
         kind = plan.cohort.name
         source = "generated phantoms" if kind == "default" else f"generated phantoms of the kind {kind}"
         if names := [background.path.name for background in plan.cohort.backgrounds]:
+            source += f", some planted into {', '.join(names)}"
             for split in PLANTED_SPLITS:
                 parts = sorted(plan.cohort.parts(split).items())
-                source += f"; {split}: " + ", ".join(f"{number} {kind}" for kind, number in parts)
-            source += f" (into {', '.join(names)})"
+                words += f"; of {split} " + ", ".join(f"{number} {kind}" for kind, number in parts)
     else:
         source = "the cases of a store"
     about = {"cohort": f"{source} ({words})"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.presets import SIZES, asking_seconds, parsed, step_seconds, training
+from benchmarks.presets import SIZES, asking_seconds, learned_weights, parsed, step_seconds, training
 from small.columns import small_column, tiny_preset
 from small.store import untrained
 
@@ -26,6 +26,13 @@ def test_intervals_need_two_patients(tmp_path, capsys):
     with pytest.raises(SystemExit):
         parsed(["--data", str(tmp_path), "--test", "1"])
     assert "--planted and --test must be at least 2" in capsys.readouterr().err
+
+
+def test_weights_are_what_is_learned():
+    kept = untrained("ef").state_dict
+    running = ("running_mean", "running_var", "num_batches_tracked")
+    learned = [one.numel() for name, one in kept.items() if not name.endswith(running)]
+    assert learned_weights(untrained("ef")) == sum(learned) < sum(one.numel() for one in kept.values())
 
 
 @pytest.mark.slow

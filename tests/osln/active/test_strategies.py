@@ -189,6 +189,24 @@ def test_mixed_asks_the_likeliest_then_one_in_doubt_and_one_by_chance():
     assert ten[9] in (8, 10, 12)
 
 
+@pytest.mark.parametrize(
+    ("k", "told"),
+    [
+        (1, "1 likeliest"),
+        (2, "2 likeliest"),
+        (3, "2 likeliest, 1 in doubt"),
+        (5, "4 likeliest, 1 in doubt"),
+        (6, "4 likeliest, 1 in doubt, 1 by chance"),
+        (10, "7 likeliest, 2 in doubt, 1 by chance"),
+        (15, "10 likeliest, 3 in doubt, 2 by chance"),
+    ],
+)
+def test_mixed_tells_the_parts_that_it_has_taken(k, told):
+    (found,) = propose("mixed", Pool([waiting("a", [0.5] * 20)]), count=1, k=k, **LAST)
+
+    assert found.why == f"of its 20 open candidates asked: {told}"
+
+
 def test_mixed_asks_all_of_a_case_with_fewer_candidates():
     found = propose("mixed", POOL, count=3, k=10, **LAST)
 

@@ -187,6 +187,16 @@ def test_each_fourth_training_patient_is_planted_into_real_cts_by_turns(tmp_path
         assert not any(map(cohort.background, split_seeds(split, 8)))
 
 
+def test_of_mixed_kinds_planted_patients_take_the_place_of_default_ones_alone(tmp_path):
+    sizes = {"train": 240, "stage two": 240, "test": 96}
+    real = (Background(_file(tmp_path / "a.nii.gz", "one CT")),)
+    cohort = PhantomCohort(tmp_path, PRESET, KINDS["mixed"], sizes, real)
+    for split in ("train", "stage two"):
+        assert cohort.parts(split) == {"default": 60, "realistic": 120, "planted": 60}
+    assert cohort.parts("test") == {"default": 48, "realistic": 48}
+    assert replace(cohort, planted_every=2).parts("train") == {"realistic": 120, "planted": 120}
+
+
 def test_planted_patients_have_folders_of_their_own_and_the_others_keep_theirs(tmp_path):
     plain = PhantomCohort(tmp_path, PRESET, KINDS["mixed"])
     given = _file(tmp_path / "a.nii.gz", "one CT")

@@ -67,6 +67,27 @@ def test_averages_over_patients_tell_whom_they_leave_out():
     assert "macro precision 0 without" in everybody.text()
 
 
+def test_a_patient_whose_predictions_are_neither_true_nor_false_is_not_without_predictions():
+    found = {
+        "a": scored([0.9], [1], 1),
+        "b": scored([], [], 1),
+        "c": scored([], [], 0),
+        "d": scored([], [], 0),
+    }
+    cohort = ScoredPatients(found, neither={"a": 1, "b": 2, "c": 1, "d": 0})
+    one = assess(cohort, resamples(4, draws=10))
+    told = Report({"x": one}, PAPER, PAPER_AVERAGING, 10, 0)
+    assert "x: 4 patients (2 without nodes, 1 without predictions)" in told.text()
+    assert "macro precision 3 without a prediction that counts" in told.text()
+    content = told.content()["sets"]["x"]
+    assert content["patients_without_predictions"] == 1
+    assert content["patients_without_predictions_at_threshold"] == 3
+    # The precision of b, who has a node, is 0; c and d, who have none, have 1.
+    everybody = assess(cohort, resamples(4, draws=10), averaging=AVERAGINGS["all-patients"])
+    assert one.figures["macro_precision"].value == 1.0
+    assert everybody.figures["macro_precision"].value == 3 / 4
+
+
 def test_stage_one_tells_where_its_precision_is_read_and_whom_it_leaves_out():
     high = np.arange(len(THRESHOLDS)) >= 60
     none = np.zeros(len(THRESHOLDS), dtype=int)
@@ -75,7 +96,8 @@ def test_stage_one_tells_where_its_precision_is_read_and_whom_it_leaves_out():
     cohort = ScoredPatients({case: scored([0.5], [1], 1) for case in "ab"}, sweeps)
     made = Report({"x": assess(cohort, resamples(2, draws=10))}, PAPER, PAPER_AVERAGING, 10, 0)
     words = (
-        f"precision .15 at the voxel threshold {float(THRESHOLDS[-1])!r}, 0 false positives per patient; the "
+        f"precision at least .15 (1.000) at the voxel threshold {float(THRESHOLDS[-1])!r}, "
+        "0 false positives per patient; the "
     )
     assert words + "precision leaves 1 patients without predictions out" in made.text()
     found = made.content()["sets"]["x"]["stage_one"]

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from osln.metrics.criteria import CRITERIA, PAPER
+from osln.metrics.definitions import Counts, macro_curves
 from osln.metrics.matching import match
 from osln.metrics.sweep import THRESHOLDS, sweep
 
@@ -24,6 +25,17 @@ def test_counts_at_three_thresholds_of_two_objects_by_hand():
     assert found.false_predictions.tolist() == [1, 0, 0]
     assert found.hit_nodes.tolist() == [1, 1, 0]
     assert found.n_nodes == 1
+
+
+def test_a_prediction_over_two_nodes_is_one_true_one():
+    prob = np.zeros((14, 1, 1), dtype=np.float32)
+    prob[:5] = prob[10:12] = 0.9
+    nodes = np.zeros(prob.shape, dtype=np.int32)
+    nodes[:2], nodes[3:5] = 1, 2
+    found = sweep(prob, nodes, np.array([0.5]))
+    # 5 voxels against 2 and 2: radius ratio 1.36. Over scores the precision would be 2/3.
+    assert (found.true_predictions, found.false_predictions, found.hit_nodes) == (1, 1, 2)
+    assert macro_curves(Counts.of([found], np.array([0.5])))[1].tolist() == [0.5]
 
 
 def test_a_prediction_that_outgrows_its_node_loses_it():

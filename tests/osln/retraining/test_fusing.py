@@ -55,10 +55,9 @@ def test_the_stream_that_tells_is_listened_to():
 @pytest.mark.slow
 def test_publishing_a_network_fits_its_fusion_and_sets_the_points_of_the_row(models):
     said, few = renew_operating_points(models, "ef-distal", COLUMNS)
-    assert few == {} and "lf-learned, " in said
-    assert said.startswith("operating points of ") and said.endswith(
-        "were set on 10 validation patients with nodes"
-    )
+    assert few == {} and said.startswith("operating points of ")
+    assert "lf-learned were set on 10 validation patients with nodes; " in said
+    assert said.endswith("operating points of ef-distal were set on 10 validation patients with distal nodes")
     stored = models.fusion("lf-learned")
     assert stored["weights"] == {name: models.published(name).sha256 for name in ROW.segmenters}
     assert 0.1 < models.thresholds("lf-learned")["0.15"] <= 1

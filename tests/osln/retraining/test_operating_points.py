@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,28 @@ def test_cases_of_one_patient_count_once(tmp_path):
     assert renew_operating_points(models, "ct", columns, patients=patients)[1]["ct"] == 9
     measured = operating_points({"ct": untrained("ct")}, columns[:2], patients=patients[:2])
     assert measured["ct"][1] == 1
+
+
+def test_a_row_of_one_zone_counts_the_patients_with_a_node_of_that_zone(tmp_path):
+    models = ModelStore(tmp_path)
+    models.publish("ct-distal", models.add(untrained("ct-distal")).name)
+    models.set_thresholds("ct-distal", {"0.15": 0.4})
+    both, near = small_column(0), [small_column(seed, nodes=0) for seed in range(1, 10)]
+    for column in near:
+        column.nodes[10:13, 10:13, 6:9] = 1
+    # A node outside the column counts by its distance: one of 30 mm is none of the distal zone.
+    outside = [replace(column, outside_mm=(30.0,)) for column in near]
+
+    sentence, few = renew_operating_points(models, "ct-distal", [both, *outside])
+
+    assert sentence == "" and few["ct-distal"] == 1 and models.thresholds("ct-distal") == {"0.15": 0.4}
+    assert points_kept({"ct-distal": 1, "lf": 1}) == (
+        "operating points of ct-distal are kept: 1 validation patients with distal nodes are too few to set "
+        "them, 10 are needed; operating points of lf are kept: 1 validation patients with nodes are too few "
+        "to set them, 10 are needed"
+    )
+    assert renew_operating_points(models, "ct-distal", near)[1]["ct-distal"] == 0
+    far = [replace(column, outside_mm=(90.0,)) for column in near]
+    sentence, few = renew_operating_points(models, "ct-distal", [both, *far])
+    assert sentence == "operating points of ct-distal were set on 10 validation patients with distal nodes"
+    assert "ct-distal" not in few and models.thresholds("ct-distal")["0.15"] != 0.4

@@ -32,7 +32,7 @@ Keys = Callable[[], Container[str]]
 ROUND_CASES, ROUNDS = 6, 6
 """Labeled cases after which chance plays a smaller part, and how many times it does: as simulated."""
 ABOUT = {
-    "mixed": "Case by chance; its likeliest candidates first, some in doubt, one by chance",
+    "mixed": "Case by chance; mostly its likeliest candidates",
     "likeliest": "Case by chance; its likeliest candidates alone",
     "doubt": "Where candidates of every zone and size, and places outside them, are most in doubt",
     "disagreement": "Where the networks disagree most about candidates",

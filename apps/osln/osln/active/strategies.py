@@ -115,31 +115,34 @@ def _numbers(candidates: Sequence[CandidateEvidence]) -> tuple[int, ...]:
 
 
 def _mixed(asked: Asked) -> list[Query]:
-    """In cases by chance the likeliest, some in doubt, some by chance; the value is the sum of scores."""
+    """In cases by chance mostly the likeliest, see `_mix`; the value is the sum of scores."""
     usable, left = _scored(asked)
     known = {one.case for one in usable}
     found = []
     for one in [one for one in asked.by_chance if one.case in known][: asked.count]:
-        chosen = _mix(one, asked)
+        parts = _mix(one, asked)
+        chosen = [each for part in parts.values() for each in part]
         value = sum(each.probability for each in chosen)
-        why = (
-            f"{_chosen(usable)}{len(chosen)} of its {len(one.open)} open candidates are asked: "
-            "the likeliest, some in doubt, some by chance"
-        )
+        told = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part)
+        why = f"{_chosen(usable)}of its {len(one.open)} open candidates asked: {told}"
         found.append(Query(one.case, _numbers(chosen), (), value, why))
     return found + _by_chance_instead(asked, left)
 
 
-def _mix(one: Waiting, asked: Asked) -> list[CandidateEvidence]:
-    """At most k candidates of a case in the order to be asked: likeliest, in doubt, by chance."""
+def _mix(one: Waiting, asked: Asked) -> dict[str, list[CandidateEvidence]]:
+    """At most k candidates of a case by why they are asked, in that order; a small k leaves parts empty."""
     by_doubt, by_chance = round(asked.k * DOUBT_SHARE), round(asked.k * CHANCE_SHARE)
     left = sorted(one.open, key=lambda each: -each.probability)
-    chosen = left[: asked.k - by_doubt - by_chance]
+    likeliest = left[: asked.k - by_doubt - by_chance]
     doubted = dict(zip(_numbers(left), asked.noised(one, [doubt(each) for each in left]), strict=True))
-    rest = sorted(left[len(chosen) :], key=lambda each: -doubted[each.candidate])
-    chosen, rest = chosen + rest[:by_doubt], rest[by_doubt:]
+    rest = sorted(left[len(likeliest) :], key=lambda each: -doubted[each.candidate])
+    doubtful, rest = rest[:by_doubt], rest[by_doubt:]
     order = asked.chance(one).permutation(len(rest))[:by_chance]
-    return chosen + [rest[index] for index in order]
+    return {
+        "likeliest": likeliest,
+        "in doubt": doubtful,
+        "by chance": [rest[index] for index in order],
+    }
 
 
 def _disagreement(asked: Asked) -> list[Query]:

@@ -84,7 +84,7 @@ def add_parser(commands: Any) -> None:
         default=[],
         metavar="CT",
         help="real CTs (image files in HU) into which each fourth phantom to train with and of stage two is "
-        "planted (docs/phantom-realism.md)",
+        "planted, of mixed ones always a default one (docs/phantom-realism.md)",
     )
     add_ct_spacing(parser, "voxel size in mm of the phantoms' CT")
     add_preset(parser)

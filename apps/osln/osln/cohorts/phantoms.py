@@ -1,6 +1,7 @@
 """Phantom patients as training columns, kept in folders so that they are made once."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -44,7 +45,7 @@ KINDS: Mapping[str, tuple[PhantomParameters, ...]] = {
 PLANTED_SPLITS = ("train", "stage two")
 """Splits of which some patients are planted into real CTs, where such are given; no figure is of these."""
 PLANTED_EVERY = 4
-"""Of these splits, each so-manieth patient is, unless said."""
+"""Of these splits, each so-manieth patient is, unless said: of mixed kinds always a default one."""
 Spacing = tuple[float, float, float]
 SECONDS = 1.5
 """One core for one phantom of the demo preset's grid."""
@@ -175,12 +176,14 @@ class PhantomCohort:
     Args:
         root: Folder of these folders; a column has about 6 MB.
         preset: Gives the working grid.
-        kinds: The phantom's numbers; of several, patients take turns by their seeds.
+        kinds: The phantom's numbers; of several, patients take turns by their seeds, planted ones included.
         sizes: Number of patients of each split.
         backgrounds: Real CTs by turns for some patients of `PLANTED_SPLITS`.
         ct_spacing_mm: Voxels of the CT that the tagger looks at, as a scanner would give it; the column's
             own if omitted. It is made whenever it is asked for.
-        planted_every: Of `PLANTED_SPLITS`, each so-manieth patient is planted.
+        planted_every: Of `PLANTED_SPLITS`, each so-manieth patient is planted. It takes the place of the
+            phantom of that seed: of two kinds, an even number replaces the first alone. Of mixed ones with 4
+            half are realistic, a quarter default and a quarter planted; with 2 none is default.
 
     Raises:
         ValueError: There is no kind.
@@ -201,7 +204,12 @@ class PhantomCohort:
     @property
     def name(self) -> str:
         """Of the kinds: a key of `KINDS`, or "other"."""
-        return next((name for name, kinds in KINDS.items() if kinds == self.kinds), "other")
+        return _name(self.kinds)
+
+    def parts(self, split: str) -> Counter[str]:
+        """How many of a split's patients are phantoms of each kind, by its name, and "planted"."""
+        seeds = split_seeds(split, self.sizes.get(split, 0))
+        return Counter("planted" if self.background(seed) else _name((self._kind(seed),)) for seed in seeds)
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:
@@ -302,6 +310,10 @@ class PhantomCohort:
     def unseen_part(self, case: str) -> tuple[str, ...]:
         """Nobody: no network of stage one learns from the patients of stage two."""
         return ()
+
+
+def _name(kinds: tuple[PhantomParameters, ...]) -> str:
+    return next((name for name, those in KINDS.items() if those == kinds), "other")
 
 
 def _split_of(seed: int) -> str | None:

@@ -71,8 +71,8 @@ class Evaluation:
         stage_one: What stage one's figures leave out and where they are read; None without probability maps.
         curve: FROC.
         threshold: Score threshold that was given, minus infinity for all predictions.
-        silent: Patients without a prediction from this threshold on, left out of macro precision unless the
-            averaging counts them.
+        silent: Patients without a prediction that counts (is true or false) from this threshold on, left out
+            of macro precision unless the averaging counts them.
         best_threshold: The one of the best F1.
         false_positives: Per patient, at which the FROC is read.
     """

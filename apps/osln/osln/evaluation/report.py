@@ -175,7 +175,7 @@ def _left_out(one: Evaluation, averaging: Averaging) -> list[str]:
     predicting = averaging.precision == "predicting"
     told = [
         f"macro recall leaves {without_nodes} patients without nodes out, macro precision "
-        f"{one.silent if predicting else 0} without predictions"
+        f"{one.silent if predicting else 0} without a prediction that counts"
     ]
     if one.stage_one is None:
         return told
@@ -183,22 +183,25 @@ def _left_out(one: Evaluation, averaging: Averaging) -> list[str]:
         return [*told, "stage one: no voxel threshold has a precision of .15"]
     return [
         *told,
-        f"stage one: precision .15 at the voxel threshold {float(one.stage_one.threshold)!r}, "
+        f"stage one: precision at least .15 ({one.stage_one.precision:.3f}) at the voxel threshold "
+        f"{float(one.stage_one.threshold)!r}, "
         f"{one.stage_one.false_positives:.3g} false positives per patient; the precision leaves "
         f"{one.stage_one.without_predictions if predicting else 0} patients without predictions out",
     ]
 
 
 def _counts(one: Evaluation) -> dict[str, int]:
-    patients = list(one.cohort.scored.values())
+    patients, neither = list(one.cohort.scored.values()), one.cohort.neither
     return {
         "patients": len(patients),
         "patients_without_nodes": sum(scored.n_nodes == 0 for scored in patients),
-        "patients_without_predictions": sum(len(scored.scores) == 0 for scored in patients),
+        "patients_without_predictions": sum(
+            len(scored.scores) == 0 and not neither.get(case) for case, scored in one.cohort.scored.items()
+        ),
         "nodes": sum(scored.n_nodes for scored in patients),
         "found": int(sum(scored.hits.sum() for scored in patients)),
         "false": int(sum((~scored.hits).sum() for scored in patients)),
-        "neither": sum(one.cohort.neither.values()),
+        "neither": sum(neither.values()),
     }
 
 

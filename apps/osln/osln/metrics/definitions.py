@@ -16,7 +16,7 @@ brackets: a row of `criteria.CRITERIA` or of `criteria.AVERAGINGS`.
 - *recall, precision of stage one*: the voxel threshold of the fused map is swept, components are
   recomputed, and both figures are averaged over patients: recall over patients with nodes, precision
   over patients with predictions [`all-patients`]. How many were left out is part of the result. Every
-  prediction that finds a node counts once in the precision.
+  prediction that finds a node counts once in this precision; in those over scores each found node counts.
 - *recall at precision p*: the highest recall among the thresholds whose precision is at least p; 0 if
   no threshold is that precise. *mRecall*: its mean over p = .10, .11, ... .20.
 - *FROC*: pooled sensitivity [`macro-froc`: mean of the patients' sensitivities] against mean false

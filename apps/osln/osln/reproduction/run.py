@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from osln.cohorts.approved_cases import StoreCohort
 from osln.cohorts.cohort import SPLITS, Cohort
-from osln.cohorts.phantoms import KINDS, PLANTED_EVERY, PLANTED_SPLITS, Background, PhantomCohort
+from osln.cohorts.phantoms import KINDS, PLANTED_SPLITS, Background, PhantomCohort
 from osln.files.arrays import write_json
 from osln.files.code import code_key
 from osln.files.images import write_atomically
@@ -262,9 +262,10 @@ def _about(plan: Plan) -> dict[str, Any]:
         kind = plan.cohort.name
         source = "generated phantoms" if kind == "default" else f"generated phantoms of the kind {kind}"
         if names := [background.path.name for background in plan.cohort.backgrounds]:
-            source += (
-                f"; each {PLANTED_EVERY}th of {' and '.join(PLANTED_SPLITS)} planted into {', '.join(names)}"
-            )
+            source += f", some planted into {', '.join(names)}"
+            for split in PLANTED_SPLITS:
+                parts = sorted(plan.cohort.parts(split).items())
+                words += f"; of {split} " + ", ".join(f"{number} {kind}" for kind, number in parts)
     else:
         source = "the cases of a store"
     about = {"cohort": f"{source} ({words})"}

@@ -13,7 +13,7 @@ from osln.rows.experiments import ROWS, SEGMENTERS, Row
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
 from osln.stage_one.learned_fusion import LearnedFusion
-from osln.stage_one.validation import inside_zone
+from osln.stage_one.validation import inside_zone, nodes_asked_for
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
@@ -41,8 +41,8 @@ def operating_points(
         patients: The patient of each column; None if each is of another one.
 
     Returns:
-        {row: ({"0.15": threshold, ...}, patients with a node that they are of)}; a row without such a patient
-        is left out.
+        {row: ({"0.15": threshold, ...}, patients with a node that they are of: of a row that is judged inside
+        its zone with a node of that zone)}; a row without such a patient is left out.
 
     Reference:
         The paper, section 4.3: precision .15 is the operating point.
@@ -60,9 +60,7 @@ def operating_points(
         and (row.fusion != "learned" or row.name in fusions)
     }
     sweeps: dict[str, list[Sweep]] = {name: [] for name in rows}
-    whose: dict[str, list[Hashable]] = {name: [] for name in rows}
-    of_each = range(len(columns)) if patients is None else patients
-    for patient, column in zip(of_each, columns, strict=True):
+    for column in columns:
         maps = {
             name: predictor.probability(column)
             for name, predictor in predictors.items()
@@ -74,17 +72,9 @@ def operating_points(
                 continue
             asked = {segmenter: maps[segmenter] for segmenter in row.segmenters}
             prob = fused_map(row, asked, column.distance_mm, fusions.get(name))
-            if len(row.segmenters) == 1:
-                zone = SEGMENTERS[row.segmenters[0]].zone
-                found = sweep(*inside_zone(prob, nodes, zone_of(column, zone)))
-            else:
-                zone, found = "all", sweep(prob, nodes)
-            sweeps[name].append(found.with_missed(column.nodes_outside(zone)))
-            whose[name].append(patient)
-    with_nodes = {
-        name: patients_with_nodes((one.n_nodes for one in found), whose[name])
-        for name, found in sweeps.items()
-    }
+            found = sweep(*inside_zone(prob, nodes, zone_of(column, _zone(row))))
+            sweeps[name].append(found.with_missed(column.nodes_outside(_zone(row))))
+    with_nodes = {name: _usable_patients(row, columns, patients) for name, row in rows.items()}
     return {
         name: (operating_thresholds(Counts.of(found)), with_nodes[name])
         for name, found in sweeps.items()
@@ -112,7 +102,8 @@ def renew_operating_points(
 
     Returns:
         A sentence that says what was set, "" if nothing, and for each row whose points could not be set how
-        many patients it has: fewer than `FEWEST_PATIENTS` with a node and all images.
+        many patients it has: fewer than `FEWEST_PATIENTS` with a node (of its zone, if it asks one zone's
+        network) and all images.
     """
     rows = {name: row for name, row in ROWS.items() if row.stage_one == name and segmenter in row.segmenters}
     asking = {name: row for name, row in rows.items() if all(map(models.published, row.segmenters))}
@@ -123,7 +114,7 @@ def renew_operating_points(
     alike = {
         name: one for name, one in used.items() if one.preparation.prepares_as(used[segmenter].preparation)
     }
-    measured: dict[int, list[str]] = {}
+    measured: dict[str, int] = {}
     told: list[str] = []
     if wanted:
         fusions, told = fit_fusions(models, segmenter, columns, device)
@@ -134,19 +125,21 @@ def renew_operating_points(
             if name in fusions:
                 models.set_fusion(name, fusions[name].to_json())
             models.set_thresholds(name, points)
-            measured.setdefault(number, []).append(name)
-    said = [
-        f"operating points of {', '.join(names)} were set on {number} validation patients with nodes"
-        for number, names in measured.items()
-    ]
+            measured[name] = number
+    said = [f"operating points of {names} were set on {those}" for names, those in _by_patients(measured)]
     return "; ".join([*said, *told]), few
 
 
+def _zone(row: Row) -> str:
+    """Where a row of stage one is judged."""
+    return SEGMENTERS[row.segmenters[0]].zone if len(row.segmenters) == 1 else "all"
+
+
 def _usable_patients(row: Row, columns: Sequence[LungColumn], patients: Sequence[Hashable] | None) -> int:
-    """How many patients have a node and all images that a row of stage one needs."""
+    """How many patients have a node that a row of stage one is judged by, and all images that it needs."""
     usable = [
         all(reason_not_usable(column, SEGMENTERS[name]) is None for name in row.segmenters)
-        and ((column.nodes is not None and bool(column.nodes.any())) or column.nodes_outside() > 0)
+        and nodes_asked_for(column, _zone(row)) > 0
         for column in columns
     ]
     return patients_with_nodes(usable, patients)
@@ -154,11 +147,17 @@ def _usable_patients(row: Row, columns: Sequence[LungColumn], patients: Sequence
 
 def points_kept(few: Mapping[str, int]) -> str:
     """A sentence about rows whose points stay because so many patients are too few; "" for none."""
-    by_number: dict[int, list[str]] = {}
-    for name, patients in few.items():
-        by_number.setdefault(patients, []).append(name)
     return "; ".join(
-        f"operating points of {', '.join(names)} are kept: {patients} validation patients with nodes are "
-        f"too few to set them, {FEWEST_PATIENTS} are needed"
-        for patients, names in by_number.items()
+        f"operating points of {names} are kept: {those} are too few to set them, {FEWEST_PATIENTS} are needed"
+        for names, those in _by_patients(few)
     )
+
+
+def _by_patients(numbers: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Names of the rows that so many patients with such nodes say something about, and these patients."""
+    rows: dict[str, list[str]] = {}
+    for name, number in numbers.items():
+        zone = _zone(ROWS[name])
+        nodes = "nodes" if zone == "all" else f"{zone} nodes"
+        rows.setdefault(f"{number} validation patients with {nodes}", []).append(name)
+    return [(", ".join(names), those) for those, names in rows.items()]

@@ -30,12 +30,30 @@ def inside_zone(prob: np.ndarray, nodes: np.ndarray, zone: np.ndarray) -> tuple[
     Returns:
         Probability and instances, both 0 where the network does not answer.
     """
-    whole = np.bincount(nodes.ravel())
-    within = np.bincount(nodes[zone], minlength=len(whole))
-    own = 2 * within >= whole
-    own[0] = False
+    own = _of_zone(nodes, zone)
     foreign = ~own[nodes] & (nodes != 0)
     return np.where(zone & ~foreign, prob, 0.0).astype(np.float32), np.where(zone & own[nodes], nodes, 0)
+
+
+def nodes_asked_for(column: LungColumn, zone: str) -> int:
+    """How many nodes of a patient a network of a zone is judged by: its own in the column and outside.
+
+    Raises:
+        ValueError: A zone is asked for and the patient has no tumor contour.
+    """
+    outside = column.nodes_outside(zone)
+    if column.nodes is None:
+        return outside
+    return int(_of_zone(column.nodes, zone_of(column, zone)).sum()) + outside
+
+
+def _of_zone(nodes: np.ndarray, zone: np.ndarray) -> np.ndarray:
+    """By label, whether it is a node of which the zone holds most."""
+    whole = np.bincount(nodes.ravel())
+    within = np.bincount(nodes[zone], minlength=len(whole))
+    own = (2 * within >= whole) & (whole > 0)
+    own[0] = False
+    return own
 
 
 def evaluate(checkpoint: Checkpoint, columns: Sequence[LungColumn], device: str = "cpu") -> dict[str, Any]:

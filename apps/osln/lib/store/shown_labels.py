@@ -2,6 +2,7 @@
 
 import errno
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -33,6 +34,11 @@ class ShownLabel:
     values: np.ndarray | None
     tumor: int
     revision: Revision | None
+
+
+def stored_file(store: Shelf, case: str, tag: str) -> Path:
+    """Where the newest label of a case lies, if there is one: the copy, or its revision while that waits."""
+    return store.revisions(case, tag).waiting() or store.label_path(case, tag)
 
 
 def settled_head(kept: Revisions) -> Revision | None:
@@ -86,7 +92,7 @@ def shown_label(
     dtype = np.dtype(np.uint8 if highest <= LAST_OF_A_BYTE else np.uint16)
     tumor = int(np.iinfo(dtype).max) if instances else TUMOR
     values = np.zeros(ct.grid.shape, dtype=dtype)
-    contour = store.label_path(case, "gtv")
+    contour = stored_file(store, case, "gtv")
     if contour.is_file():
         values[read_label_map(contour, ct.grid) != 0] = tumor
     elif nodes is None:

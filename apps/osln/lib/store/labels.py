@@ -155,7 +155,10 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
         if new_tumor:
             stored = replace(stored, tumor=_store_tumor(store, submission, tumor_kept, stored.nodes))
         if stored.nodes or stored.former:
-            tidy_after(store.root, case, author(submission.params), submission.base)
+            # Where nothing was stored, a draft of the head holds what was not sent; one of an older revision
+            # is that of a submission whose answer was lost.
+            held = stored.former is not None and submission.base == stored.former.revision
+            tidy_after(store.root, case, author(submission.params), None if held else submission.base)
     return replace(stored, remarks=(*nodes_kept.remarks, *tumor_kept.remarks))
 
 

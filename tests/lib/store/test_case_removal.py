@@ -27,6 +27,7 @@ def files(folder):
 def made(folder):
     """A store of one case with everything that a case can have."""
     make_case(folder, "one")
+    of_patient(folder, "P1", "one")
     store = OslnDatastore(folder)
     label = np.zeros(SHAPE, np.uint8)
     label[NODE] = 1

@@ -198,6 +198,7 @@ def test_a_label_that_was_not_put_in_place_is_told_and_taken_up_by_the_next_star
     with monkeypatch.context() as patch:
         patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
         report = submit(store, tmp_path, nodes(OTHER), ["lymph node"])
+        np.testing.assert_array_equal(stored(store) > 0, nodes(OTHER) > 0)
         # The nodes of revision 1, which lie there still, are news to the newest label.
         back = submit(store, tmp_path, nodes(NODE), ["lymph node"])
         assert (back["revision"], back["nodes"]["added"], back["nodes"]["removed"]) == (3, 1, 1)

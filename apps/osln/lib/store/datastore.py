@@ -203,7 +203,10 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        return super().get_label_uri(self.known(label_id), checked_tag(label_tag))
+        """Path of a label, "" if there is none; of an approved one, the newest also while its copy waits."""
+        case, tag = self.known(label_id), checked_tag(label_tag)
+        waiting = None if tag == "original" else self.revisions(case, tag).waiting()
+        return str(waiting or super().get_label_uri(case, tag))
 
     @translated()
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:

@@ -308,6 +308,9 @@ def test_a_label_from_a_backup_is_the_annotators_who_confirms_it_with_its_decisi
     copied = kept.final.read_bytes()
     send(store, tmp_path, nodes(OTHER), [{"name": "lymph node", "idx": 1}], review=None)
     kept.final.write_bytes(copied)
+    assert stored_review(store, "one")["revision"] == 3
+    (row,) = worklist(store)
+    assert (row["state"], row["undecided"], row["by"]) == ("partly", 1, "unknown")
 
     mask = (touching() > 0).astype(np.uint8)
     reply = send(store, tmp_path, mask, [{"name": "lymph node", "idx": 1}], review=None)

@@ -18,7 +18,7 @@ from lib.store.found import in_short
 from lib.store.reports import Stored, SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
 from lib.store.shelf import Shelf
-from lib.store.shown_labels import stored_file
+from lib.store.shown_labels import settle, stored_file
 from lib.store.submitted import base_revision, notes, rejected_values, sent_review
 from lib.store.work import tidy_after
 from lib.who import author
@@ -146,7 +146,7 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
     with nodes_kept.lock(), tumor_kept.lock():
         for tag, kept in (("final", nodes_kept), ("gtv", tumor_kept)):
             store.announce(case, tag)
-            kept.settle()
+            settle(store, kept, case, tag)
         new_tumor = _is_new_tumor(stored_file(store, case, "gtv"), submission)
         stored = Stored(None, None, None)
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".

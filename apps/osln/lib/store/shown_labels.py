@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.store.shelf import Shelf
+from lib.store.submitted import about
 from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import read_label_map
 from osln.store.revisions import Revision, Revisions
@@ -41,11 +42,19 @@ def stored_file(store: Shelf, case: str, tag: str) -> Path:
     return store.revisions(case, tag).waiting() or store.label_path(case, tag)
 
 
-def settled_head(kept: Revisions) -> Revision | None:
+def settle(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
+    """Settles a label inside its lock; the index, too, says which revision came back from a backup."""
+    adopted = kept.settle()
+    if adopted is not None and adopted.restored_from is not None:
+        store.register_label(case, tag, about(adopted) | {"label_info": adopted.label_info})
+
+
+def settled_head(store: Shelf, case: str) -> Revision | None:
     """The newest revision, after an interrupted write was finished where the folder can be written."""
+    kept = store.revisions(case, "final")
     try:
         with kept.lock():
-            kept.settle()
+            settle(store, kept, case, "final")
             return kept.head()
     except OSError as error:
         if error.errno not in NOT_WRITABLE:
@@ -53,15 +62,16 @@ def settled_head(kept: Revisions) -> Revision | None:
         return kept.head()
 
 
-def find_revision(kept: Revisions, number: int | None) -> Revision | None:
+def find_revision(store: Shelf, case: str, number: int | None) -> Revision | None:
     """The revision of a number, the newest one if it is None; None before the first.
 
     Raises:
         LookupError: If there is no such revision.
     """
-    head = settled_head(kept)
+    head = settled_head(store, case)
     if number is None or (head is not None and head.revision == number):
         return head
+    kept = store.revisions(case, "final")
     kept.path(number)
     return next(one for one in kept.history() if one.revision == number)
 
@@ -83,7 +93,7 @@ def shown_label(
         ValueError: If a stored label cannot be read.
     """
     # The number is read before the label: an older label must not get a newer number and be let through.
-    found = find_revision(store.revisions(case, "final"), revision)
+    found = find_revision(store, case, revision)
     ct = store.ct(case)
     nodes = None
     if revision is not None or store.label_path(case, "final").is_file():

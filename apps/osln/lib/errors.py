@@ -48,6 +48,10 @@ class StoreGoneError(Exception):
     """The folder of the cases is not there, or another one lies in its place."""
 
 
+class UnfinishedError(Exception):
+    """Something was done, and a part of it is left; the sentence says which and who ends it."""
+
+
 class UnknownCaseError(LookupError):
     """The store has no such case, or refuses to serve it."""
 
@@ -58,7 +62,7 @@ def translated() -> Iterator[None]:
 
     404 unknown case, label, model or revision; 409 conflict, or something is not there yet; 422 anything else
     that the request got wrong; 502 the PACS does not do its part; 503 the store is gone or cannot be written,
-    or the memory is used up; 507 disk full.
+    also in the middle of the work, or the memory is used up; 507 disk full.
     """
     try:
         yield
@@ -72,7 +76,7 @@ def translated() -> Iterator[None]:
         if (status := _status_of(error)) is None:
             raise
         raise HTTPException(status, error.msg) from error
-    except StoreGoneError as error:
+    except (StoreGoneError, UnfinishedError) as error:
         raise HTTPException(503, str(error)) from error
     except MemoryError as error:
         raise HTTPException(503, "the memory of this computer is used up: try again later") from error

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 from lib.store import index
 from lib.store.datastore import OslnDatastore
 from osln.store import revisions
+from osln.store.final_copy import FinalCopy
 from small.store import NODE, SHAPE, make_case, write
 
 
@@ -61,7 +62,7 @@ def test_a_label_that_is_the_head_is_stored_although_its_copy_could_not_be_put_i
     store, upload, monkeypatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(revisions.Revisions, "_publish", lambda _: failing(errno.EIO)("labels"))
+        patch.setattr(FinalCopy, "publish", lambda _: failing(errno.EIO)("labels"))
         store.save_label("one", upload, "final", {})
     assert store.about_label("one")["revision"] == 1
     kept = store.revisions("one", "final")

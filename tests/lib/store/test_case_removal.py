@@ -9,7 +9,12 @@ import pytest
 from fastapi import HTTPException
 
 from lib.store.datastore import OslnDatastore
+from osln.dicom.intake.store_case import noted_images
+from osln.store import removals
+from osln.store.patients import import_folder, patients_of
 from small.store import NODE, SHAPE, ct, make_case, write
+from small.studies import of_patient
+from small.study import run, study
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.move", "open")
 KILLED = 77
@@ -22,6 +27,7 @@ def files(folder):
 def made(folder):
     """A store of one case with everything that a case can have."""
     make_case(folder, "one")
+    of_patient(folder, "P1", "one")
     store = OslnDatastore(folder)
     label = np.zeros(SHAPE, np.uint8)
     label[NODE] = 1
@@ -124,13 +130,66 @@ def test_a_label_that_waits_while_its_case_is_removed_is_refused_and_leaves_noth
     assert not (root / "labels" / "final" / "one.nii.gz").exists()
 
 
+def interrupted(store, case, monkeypatch):
+    """Removes a case of which nothing but the CT can be moved; returns what is told."""
+    with monkeypatch.context() as patch:
+        patch.setattr(removals, "_move", lambda *_: (_ for _ in ()).throw(OSError(13, "Permission denied")))
+        with pytest.raises(HTTPException) as caught:
+            store.remove_image(case)
+    assert caught.value.status_code == 503
+    return caught.value.detail
+
+
+def test_a_removal_that_failed_in_the_middle_says_that_the_case_is_removed(tmp_path, monkeypatch):
+    told = interrupted(made(tmp_path / "store"), "one", monkeypatch)
+    assert told.startswith(
+        "case one is removed, but not all that belongs to it could be moved to .osln/.removed/"
+    )
+    assert "(Permission denied)" in told and "the next start moves the rest" in told
+
+
+def test_a_case_that_is_imported_again_after_a_removal_that_failed_is_new_and_stays(tmp_path, monkeypatch):
+    root = tmp_path / "store"
+    (manifest,) = run(study(tmp_path / "study"), root).imported
+    case = manifest["case"]
+    interrupted(OslnDatastore(root), case, monkeypatch)
+    (again,) = run(tmp_path / "study", root).imported
+    assert not any("stayed" in warning for warning in again["warnings"])
+    (archive,) = (root / ".osln" / ".removed").iterdir()
+    assert {f"labels/final/{case}.nii.gz", f"pet/{case}.nii.gz", f"import/{case}.json"} <= set(files(archive))
+    before = files(root)
+    store = OslnDatastore(root)
+    assert store.get_labeled_images() == [case] and set(before) <= set(files(root))
+
+
+def test_what_lies_beside_a_ct_that_came_back_by_hand_stays_and_is_told(tmp_path, monkeypatch, caplog):
+    root = tmp_path / "store"
+    interrupted(made(root), "one", monkeypatch)
+    make_case(root, "one")
+    again = OslnDatastore(root)
+    assert again.revisions("one", "final").head().by == "anna" and (root / "pet" / "one.nii.gz").exists()
+    assert "The removal of case one was interrupted, and a CT of that id came since" in caplog.text
+
+
+def test_a_later_ct_of_a_removed_cases_id_is_not_of_its_patient(tmp_path):
+    store = made(tmp_path / "store")
+    of_patient(store.root, "P1", "one", "two")
+    folder = import_folder(store.root)
+    for name in ("one.tfm", "report.json", "report.tfm"):
+        (folder / name).write_text("{}")
+    make_case(store.root, "report")
+    store.refresh()
+    for case in ("one", "report"):
+        store.remove_image(case)
+    assert files(folder) == ["report.json", "two.json"]
+    store.add_image("one", str(write(tmp_path / "one.nii.gz", ct(faint=True))), {})
+    assert patients_of(store.root, ["one"]) == {"one": "one"} and noted_images(store.root, "one") == ""
+
+
 def test_a_removal_that_failed_in_the_middle_is_ended_before_a_ct_of_the_same_id_comes(tmp_path, monkeypatch):
     root = tmp_path / "store"
     store = made(root)
-    with monkeypatch.context() as patch:
-        patch.setattr("lib.store.case_files._move", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error")))
-        with pytest.raises(OSError, match="I/O"):
-            store.remove_image("one")
+    interrupted(store, "one", monkeypatch)
     assert store.list_images() == []
     assert (root / "pet" / "one.nii.gz").exists()
     store.add_image("one", str(write(tmp_path / "one.nii.gz", ct())), {})

@@ -8,9 +8,10 @@ import pytest
 from fastapi import HTTPException
 
 from lib.store.datastore import OslnDatastore
+from lib.store.history import history
 from lib.store.labels import report_for
 from osln.imaging.grid import read_volume
-from osln.store.revisions import Revisions
+from osln.store.final_copy import FinalCopy
 from small.segmentation import segmentation
 from small.store import AFFINE_LPS, NODE, SHAPE, make_case, tumor, write
 from small.submissions import OTHER, nodes, refused, stored, submit
@@ -195,15 +196,21 @@ def test_a_label_that_was_not_put_in_place_is_told_and_taken_up_by_the_next_star
 ):
     submit(store, tmp_path, nodes(NODE), ["lymph node"])
     with monkeypatch.context() as patch:
-        patch.setattr(Revisions, "_publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
         report = submit(store, tmp_path, nodes(OTHER), ["lymph node"])
+        np.testing.assert_array_equal(stored(store) > 0, nodes(OTHER) > 0)
+        # The nodes of revision 1, which lie there still, are news to the newest label.
+        back = submit(store, tmp_path, nodes(NODE), ["lymph node"])
+        assert (back["revision"], back["nodes"]["added"], back["nodes"]["removed"]) == (3, 1, 1)
+        assert [one["revision"] for one in history(store, "one")] == [3, 2, 1]
+        submit(store, tmp_path, nodes(OTHER), ["lymph node"])
     assert report["revision"] == 2 and "could not be replaced (I/O error)" in report["warnings"][-1]
     assert report["warnings"][-1] in report["message"]
     again = OslnDatastore(store.root)
     np.testing.assert_array_equal(
         nib.load(again.label_path("one", "final")).get_fdata() > 0, nodes(OTHER) > 0
     )
-    assert again.get_label_info("one", "final")["revision"] == 2
+    assert again.get_label_info("one", "final")["revision"] == 4
 
 
 def test_voxels_of_two_nodes_are_told(store, tmp_path):

@@ -301,6 +301,26 @@ def test_a_label_without_decisions_after_one_in_part_says_that_the_case_is_compl
     assert "complete now" not in send(store, tmp_path, without, NAMES[:1], review=None)["message"]
 
 
+def test_a_label_from_a_backup_is_the_annotators_who_confirms_it_with_its_decisions(store, tmp_path):
+    left = candidate("c4", "undecided")
+    send(store, tmp_path, review=review(*review()["candidates"], left, complete=False, undecided="unknown"))
+    kept = store.revisions("one", "final")
+    copied = kept.final.read_bytes()
+    send(store, tmp_path, nodes(OTHER), [{"name": "lymph node", "idx": 1}], review=None)
+    kept.final.write_bytes(copied)
+    assert stored_review(store, "one")["revision"] == 3
+    (row,) = worklist(store)
+    assert (row["state"], row["undecided"], row["by"]) == ("partly", 1, "unknown")
+
+    mask = (touching() > 0).astype(np.uint8)
+    reply = send(store, tmp_path, mask, [{"name": "lymph node", "idx": 1}], review=None)
+
+    assert reply["revision"] == 4 and "unchanged" not in reply
+    told = [(one["by"], one["source"], one["complete"], one["nodes"]) for one in history(store, "one")]
+    assert told[:2] == [("anna", "submission", False, 2), ("unknown", "external", False, 2)]
+    assert partial_cases(store.root, ["one"]) == ["one"]
+
+
 def test_a_tumor_that_is_sent_with_the_same_nodes_completes_no_case_in_part(store, tmp_path):
     label, names = np.zeros_like(touching()), [{"name": "lymph node 1", "idx": 1}]
     label[1:3, 1:3, 1:3] = 1

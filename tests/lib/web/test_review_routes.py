@@ -258,6 +258,16 @@ def test_a_submission_ends_the_draft_that_it_was_made_of_and_no_other(client, st
     assert client.get("/osln/draft?image=one&annotator=anna").status_code == 204
 
 
+@pytest.mark.parametrize(("base", "status"), [(1, 200), (0, 204)], ids=["of the head", "answer was lost"])
+def test_a_submission_that_stores_nothing_leaves_the_draft_of_the_newest_revision(
+    client, store, tmp_path, base, status
+):
+    send(store, tmp_path, base_revision=0)
+    client.put("/osln/draft?image=one&annotator=anna", json={**DRAFT, "base_revision": base})
+    assert send(store, tmp_path, base_revision=base)["unchanged"] is True
+    assert client.get("/osln/draft?image=one&annotator=anna").status_code == status
+
+
 def test_a_submission_that_is_refused_leaves_the_draft(client, store, tmp_path):
     client.put("/osln/draft?image=one&annotator=anna", json=DRAFT)
     with pytest.raises(Exception, match=r"409|422"):

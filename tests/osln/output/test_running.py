@@ -230,6 +230,40 @@ def test_a_file_that_is_not_of_a_run_is_never_replaced(tmp_path, bright):
     assert (out / "p1.failed.json").read_text() == "[]"
 
 
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("p1.failed", "p1.failed.json, where is written why the case p1 has no result"),
+        ("P1.FAILED", "P1.FAILED.json, where is written why the case P1 has no result"),
+        ("scores", "scores.json, where the scores of all cases lie"),
+    ],
+)
+def test_a_name_whose_result_would_be_a_file_of_the_command_is_refused(tmp_path, bright, name, why, every):
+    small_store.make_case(tmp_path / "store", name)
+    out = tmp_path / "out"
+    [outcome] = bright([tmp_path / "store"], out, every=every)
+    assert (outcome.state, outcome.reason) == (
+        "failed",
+        f"its result would be the file {why}: call the case otherwise",
+    )
+    assert [path.name for path in out.iterdir()] == [f"{name}.failed.json"]
+
+
+def test_the_result_of_a_former_version_that_is_called_as_a_failure_stays(tmp_path, bright):
+    small_store.make_case(tmp_path / "store", "p1")
+    out = tmp_path / "out"
+    bright([tmp_path / "store"], out)
+    former = out / "p1.failed.json"
+    former.write_text(json.dumps({"case": "p1.failed", "made_from": {}, "files": ["p1.failed.nii.gz"]}))
+    (out / "p1.failed.nii.gz").write_bytes(b"former")
+    assert [one.state for one in bright([tmp_path / "store"], out)] == ["present"]
+    assert scores.result_scores(out).keys() == {"p1", "p1.failed"}
+    [outcome] = bright([tmp_path / "store"], out, with_rejected=True)
+    assert outcome.state == "failed" and "p1.failed.json in" in outcome.reason
+    assert json.loads(former.read_text())["case"] == "p1.failed" and (out / "p1.failed.nii.gz").exists()
+
+
 def test_a_case_that_failed_has_no_scores_of_an_earlier_run(tmp_path, bright):
     for name in ("a", "b"):
         small_store.make_case(tmp_path / "store", name)

@@ -1,11 +1,14 @@
 """Which cases were submitted in part, and what is told of them."""
 
+import gzip
 import json
 
 import numpy as np
 import pytest
 
 from osln.cohorts.approved_cases import LEAST, StoreCohort
+from osln.imaging.grid import Grid
+from osln.imaging.labelmaps import packed_labels
 from osln.imaging.reviewed_part import DECIDED, UNKNOWN
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.store.approved import load_columns
@@ -18,6 +21,7 @@ from small.parts import box_of, partial_review, submit_in_part
 from small.studies import add_case, write
 
 BOX = [[0.0, 0.0, 30.0], [6.0, 6.0, 39.0]]
+GRID = Grid((24, 24, 72), np.eye(4))
 OTHER = [[20.0, 20.0, 60.0], [26.0, 26.0, 69.0]]
 
 
@@ -51,6 +55,27 @@ def test_a_later_complete_label_and_one_put_there_past_the_server_are_complete(r
     assert part_of(root, "d") is not None
     submit_in_part(root, "d", complete=True)
     assert part_of(root, "d") is None
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_label_in_part_from_a_backup_is_in_part_before_and_after_it_is_taken_up(root, packed):
+    kept = label_revisions(root, "d", "final")
+    label, empty = (packed_labels(np.full(GRID.shape, of), GRID, GRID) for of in (True, False))
+    kept.final.write_bytes(label)
+    submit_in_part(root, "d", undecided=[OTHER])
+    with kept.lock():
+        kept.submit(empty, by="anna", source="submission")
+    assert part_of(root, "d") is None
+    kept.final.unlink()
+    if packed:
+        kept.final.write_bytes(label)
+    else:
+        kept.final.with_name("d.nii").write_bytes(gzip.decompress(label))
+    for _ in range(2):
+        assert part_of(root, "d").undecided.tolist() == [OTHER]
+        with kept.lock():
+            kept.settle()
+    assert kept.head().revision == 3
 
 
 def test_without_a_box_a_candidate_is_the_cube_around_its_radius(root):

@@ -8,8 +8,10 @@ import threading
 import nibabel as nib
 import numpy as np
 import pytest
+from isal import igzip
 
 from osln.store import revisions as revisions_module
+from osln.store.final_copy import FinalCopy
 from osln.store.layout import label_file
 from osln.store.revisions import ConflictError, DiskFullError, Revisions
 from osln.store.settling import settle_interrupted
@@ -110,7 +112,7 @@ def pending(kept, monkeypatch):
     """Revision 2 is stored, and its copy was not put in place."""
     submit(kept, ONE)
     with monkeypatch.context() as patch:
-        patch.setattr(Revisions, "_publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
         submit(kept, TWO)
     assert kept.final.read_bytes() == ONE
     return kept
@@ -118,11 +120,37 @@ def pending(kept, monkeypatch):
 
 def test_a_copy_that_was_not_put_in_place_is_told_and_is_put_there_at_the_start(pending):
     (told,) = pending.remarks
-    assert told.startswith("Revision 2 is stored, but final/case.nii.gz, which trainings read, could not be")
+    assert told.startswith(
+        "The newest label is stored, but final/case.nii.gz could not be replaced (I/O error)"
+    )
     root = pending.folder.parents[1]
     assert settle_interrupted(root) == [("case", "final", pending.head())]
     assert pending.final.read_bytes() == TWO
     assert settle_interrupted(root) == []
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """No copy can be put in place."""
+    monkeypatch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+
+
+def test_where_no_copy_can_be_put_in_place_labels_are_stored_and_read_all_the_same(pending, refusing):
+    submit(pending, THREE)
+    with pending.lock():
+        assert pending.settle() is None
+    assert len(pending.remarks) == 1
+    # The label of revision 1, two before the head, is nobody else's.
+    assert pending.final.read_bytes() == ONE
+    assert [one.revision for one in pending.history()] == [3, 2, 1]
+    assert label_file(pending.folder.parents[1], "case", "final") == pending.path(3)
+
+
+def test_a_label_that_waits_is_taken_away_with_the_one_that_lies_there(pending, refusing):
+    with pending.lock():
+        pending.settle()
+        pending.remove_final()
+    assert list(pending.final.parent.iterdir()) == [] and pending.lying() is None
 
 
 def test_readers_take_the_heads_own_file_while_its_copy_waits(pending):
@@ -325,6 +353,40 @@ def test_a_twin_takes_nothing_from_the_head_that_stays(kept, numbered):
     assert kept.node_map(3).read_bytes() == THREE
     assert kept.node_map(3).name.split(".", 1)[1] == kept.node_map(1).name.split(".", 1)[1]
     assert (kept.review(2), kept.node_map(2), kept.history()[1].complete) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["case.nii.gz", "case.nii"])
+def test_a_label_from_a_backup_comes_back_with_all_that_belongs_to_it(kept, name):
+    plain = name.endswith(".nii")
+    first = igzip.compress(PLAIN)
+    submit(kept, first, node_map=THREE, review=REVIEW, counts={"nodes": 2})
+    submit(kept, TWO, node_map=ONE, review=REVIEW | {"complete": True, "undecided": "rejected"})
+    kept.final.unlink()
+    kept.final.with_name(name).write_bytes(PLAIN if plain else first)
+    assert kept.lying().revision == 1
+    with kept.lock():
+        assert kept.settle() == kept.head()
+    head = kept.head()
+    assert (head.revision, head.base, head.restored_from, head.source, head.by) == (
+        3,
+        2,
+        1,
+        "external",
+        "unknown",
+    )
+    assert (head.complete, head.counts, kept.lying()) == (False, {"nodes": 2, "undecided": 0}, head)
+    assert (kept.review(3), kept.node_map(3).read_bytes()) == (REVIEW, THREE)
+    assert kept.final.read_bytes() == first
+
+
+def test_a_label_from_a_backup_is_what_it_is_although_its_revision_was_damaged(kept):
+    submit(kept, ONE)
+    submit(kept, TWO)
+    kept.path(1).write_bytes(b"damaged")
+    kept.final.write_bytes(ONE)
+    with kept.lock():
+        kept.settle()
+    assert kept.final.read_bytes() == kept.path(3).read_bytes() == ONE
 
 
 def test_removing_the_final_file_keeps_the_revisions(kept):

@@ -1,25 +1,19 @@
 """Taking a CT into a store as a case, and taking a case out of it."""
 
-import uuid
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lib.errors import NotReadyError, UnknownCaseError
+from lib.errors import NotReadyError, UnfinishedError, UnknownCaseError
 from lib.options import listed
 from lib.store.cases import UPLOAD_SUFFIXES, read_ct
 from lib.store.shelf import Shelf
 from osln.dicom.served.uids import UID_ROOT
 from osln.files.images import split_suffix, twins, write_atomically
-from osln.files.whole import name_before
 from osln.imaging.grid import Volume, read_volume, write_volume
 from osln.store.layout import check_case
-from osln.store.revisions import label_revisions
-
-REMOVED = Path(".osln", ".removed")
-COMPANIONS = ("pet", "truth", "nodes", "labels/gtv", "labels/final", "labels/original")
+from osln.store.removals import REMOVED, begin_removal, end_removal, settle_removed
 
 
 def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str, Any]) -> str:
@@ -73,63 +67,29 @@ def put_away(store: Shelf, case: str, ct: Path) -> None:
     """Takes a case out of the store; its companions and revisions are moved to `.osln/.removed`.
 
     They must not stay in place: a CT stored later under the same id would get another patient's PET. The CT
-    goes first, by one rename, which decides: killed before it, the case is whole; killed after it, there is
-    no case, and `settle_removed` moves what is left.
+    goes first: killed before that, the case is whole; killed after it, there is no case, and `settle_removed`
+    moves what is left.
+
+    Raises:
+        UnknownCaseError: If somebody else has removed it meanwhile.
+        UnfinishedError: If the case is removed, and something of it could not be moved yet.
     """
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
-    archive = _free(store.root / REMOVED / f"{case}-{stamp}")
     nodes, tumor = store.revisions(case, "final"), store.revisions(case, "gtv")
     with nodes.lock(), tumor.lock():
         nodes.settle()
         tumor.settle()
         if not ct.is_file():
             raise UnknownCaseError(f"case {case} was removed from the store meanwhile")
-        archive.mkdir(parents=True)
-        ct.replace(archive / ct.name)
-        store.refresh()
-        _finish(store.root, archive)
-
-
-def settle_removed(root: Path) -> None:
-    """Ends the removals that were interrupted: those whose archive still holds the CT.
-
-    Args:
-        root: Folder of the store.
-    """
-    for archive in sorted((root / REMOVED).glob("*/")):
-        for ct in _images(archive):
-            with label_revisions(root, split_suffix(ct)[0], "final").lock():
-                _finish(root, archive)
-
-
-def _finish(root: Path, archive: Path) -> None:
-    for ct in _images(archive):
-        case = split_suffix(ct)[0]
-        for folder in COMPANIONS:
-            for path in (root / folder).glob(f"{case}.*"):
-                # Beside the images the JSON of a prediction; "p1.json.nii.gz" is of the case "p1.json".
-                its = split_suffix(name_before(path.name))[0] == case
-                if its or path.name == f"{case}.json":
-                    _move(path, archive / folder / path.name)
-        # The lock stays: whoever waits for it must not find another one.
-        for path in (root / ".osln" / case).glob("*"):
-            if path.name != ".lock":
-                _move(path, archive / "revisions" / path.name)
-        ct.unlink()
-
-
-def _images(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if split_suffix(path)[1] and path.is_file()]
-
-
-def _move(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source.rename(_free(target))
-
-
-def _free(path: Path) -> Path:
-    """The path, or one that nothing has yet: a clock that was set back makes the same stamp twice."""
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}") if path.exists() else path
+        archive = begin_removal(store.root, case, ct)
+        try:
+            store.refresh()
+            end_removal(store.root, archive)
+        except OSError as error:
+            raise UnfinishedError(
+                f"case {case} is removed, but not all that belongs to it could be moved to "
+                f"{REMOVED}/{archive.name} ({error.strerror}): make sure that the server may write to the "
+                "folder of its files; the next start moves the rest, and so does the next CT or import"
+            ) from error
 
 
 def _same_image(one: Volume, other: Volume) -> bool:

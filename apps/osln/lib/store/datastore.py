@@ -17,7 +17,7 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, UnknownCaseError, translated
-from lib.store.case_files import put_away, settle_removed, take_ct
+from lib.store.case_files import put_away, take_ct
 from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence, remove_evidence
 from lib.store.labels import accept_prediction, accept_submission, report_for
@@ -30,6 +30,7 @@ from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.leases import leases
 from osln.store.predictions import read_prediction, remove_prediction
+from osln.store.removals import settle_removed
 from osln.store.revisions import Revisions, label_revisions
 from osln.store.settling import settle_interrupted
 from osln.store.skips import skipped
@@ -202,7 +203,10 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        return super().get_label_uri(self.known(label_id), checked_tag(label_tag))
+        """Path of a label, "" if there is none; of an approved one, the newest also while its copy waits."""
+        case, tag = self.known(label_id), checked_tag(label_tag)
+        waiting = None if tag == "original" else self.revisions(case, tag).waiting()
+        return str(waiting or super().get_label_uri(case, tag))
 
     @translated()
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from osln.store.stored_nodes import stored_nodes
 
 def history(store: Shelf, case: str) -> list[dict[str, Any]]:
     """The revisions of the nodes of a case as JSON values, newest first; [] before the first."""
-    kept = store.revisions(case, "final")
-    settled_head(kept)
+    settled_head(store, case)
     return [
         {
             "revision": one.revision,
@@ -32,7 +31,7 @@ def history(store: Shelf, case: str) -> list[dict[str, Any]]:
             "seconds": one.seconds,
             "restored_from": one.restored_from,
         }
-        for one in kept.history()
+        for one in store.revisions(case, "final").history()
     ]
 
 
@@ -43,15 +42,14 @@ def stored_review(store: Shelf, case: str, revision: int | None = None) -> dict[
         LookupError: If there is no such revision.
         ValueError: If the file is damaged.
     """
-    kept = store.revisions(case, "final")
-    found = find_revision(kept, revision)
+    found = find_revision(store, case, revision)
     return {
         "case": case,
         "revision": found.revision if found else 0,
         "by": found.by if found else "",
         "at": found.at if found else None,
         "label_sha256": found.sha256 if found else None,
-        "review": kept.review(found.revision) if found else None,
+        "review": store.revisions(case, "final").review(found.revision) if found else None,
     }
 
 
@@ -61,7 +59,7 @@ def compared(store: Shelf, case: str, a: int, b: int) -> list[dict[str, Any]]:
     Raises:
         LookupError: If there is no such revision.
     """
-    settled_head(store.revisions(case, "final"))
+    settled_head(store, case)
     grid = store.ct(case).grid
     one, other = (stored_nodes(store.root, case, grid, revision) for revision in (a, b))
     return [

@@ -18,6 +18,7 @@ from lib.store.found import in_short
 from lib.store.reports import Stored, SubmissionReport, told
 from lib.store.segments import NAMES, Segments, split_segments
 from lib.store.shelf import Shelf
+from lib.store.shown_labels import settle, stored_file
 from lib.store.submitted import base_revision, notes, rejected_values, sent_review
 from lib.store.work import tidy_after
 from lib.who import author
@@ -83,7 +84,7 @@ def accept_submission(
 
 def _tumor(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
     """The stored contour; None if there is none that can be read."""
-    path = store.label_path(case, "gtv")
+    path = stored_file(store, case, "gtv")
     try:
         return read_label_map(path, ct.grid) if path.is_file() else None
     except ValueError:
@@ -145,8 +146,8 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
     with nodes_kept.lock(), tumor_kept.lock():
         for tag, kept in (("final", nodes_kept), ("gtv", tumor_kept)):
             store.announce(case, tag)
-            kept.settle()
-        new_tumor = _is_new_tumor(tumor_kept.final, submission)
+            settle(store, kept, case, tag)
+        new_tumor = _is_new_tumor(stored_file(store, case, "gtv"), submission)
         stored = Stored(None, None, None)
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
         if sent.nodes is not None and (not new_tumor or sent.nodes.any() or submission.review is not None):
@@ -154,7 +155,10 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
         if new_tumor:
             stored = replace(stored, tumor=_store_tumor(store, submission, tumor_kept, stored.nodes))
         if stored.nodes or stored.former:
-            tidy_after(store.root, case, author(submission.params), submission.base)
+            # Where nothing was stored, a draft of the head holds what was not sent; one of an older revision
+            # is that of a submission whose answer was lost.
+            held = stored.former is not None and submission.base == stored.former.revision
+            tidy_after(store.root, case, author(submission.params), None if held else submission.base)
     return replace(stored, remarks=(*nodes_kept.remarks, *tumor_kept.remarks))
 
 
@@ -177,7 +181,7 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
         if submission.review is None or same_decisions(submission.review, _review_of(kept, head)):
             return Stored(changes, None, None, former=head)
     review = submission.review
-    if review is None and own and former is not None and changes.nothing:
+    if review is None and head and former is not None and changes.nothing:
         # The same nodes, sent along with a tumor: what was decided about them holds, also what was not.
         review = _review_of(kept, head)
     counts = {"nodes": len(np.unique(nodes[nodes > 0])), "voxels": int(np.count_nonzero(nodes))}
@@ -265,7 +269,7 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
 
 def approved_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
     """Map of the approved nodes as they are stored; None if there are none or they cannot be read."""
-    label = _stored(case, "final", store.label_path(case, "final"), ct)
+    label = _stored(case, "final", stored_file(store, case, "final"), ct)
     if label is None:
         return None
     kept = node_map(store.root, case)

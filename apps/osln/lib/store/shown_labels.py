@@ -2,10 +2,12 @@
 
 import errno
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from lib.store.shelf import Shelf
+from lib.store.submitted import about
 from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import read_label_map
 from osln.store.revisions import Revision, Revisions
@@ -35,11 +37,24 @@ class ShownLabel:
     revision: Revision | None
 
 
-def settled_head(kept: Revisions) -> Revision | None:
+def stored_file(store: Shelf, case: str, tag: str) -> Path:
+    """Where the newest label of a case lies, if there is one: the copy, or its revision while that waits."""
+    return store.revisions(case, tag).waiting() or store.label_path(case, tag)
+
+
+def settle(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
+    """Settles a label inside its lock; the index, too, says which revision came back from a backup."""
+    adopted = kept.settle()
+    if adopted is not None and adopted.restored_from is not None:
+        store.register_label(case, tag, about(adopted) | {"label_info": adopted.label_info})
+
+
+def settled_head(store: Shelf, case: str) -> Revision | None:
     """The newest revision, after an interrupted write was finished where the folder can be written."""
+    kept = store.revisions(case, "final")
     try:
         with kept.lock():
-            kept.settle()
+            settle(store, kept, case, "final")
             return kept.head()
     except OSError as error:
         if error.errno not in NOT_WRITABLE:
@@ -47,15 +62,16 @@ def settled_head(kept: Revisions) -> Revision | None:
         return kept.head()
 
 
-def find_revision(kept: Revisions, number: int | None) -> Revision | None:
+def find_revision(store: Shelf, case: str, number: int | None) -> Revision | None:
     """The revision of a number, the newest one if it is None; None before the first.
 
     Raises:
         LookupError: If there is no such revision.
     """
-    head = settled_head(kept)
+    head = settled_head(store, case)
     if number is None or (head is not None and head.revision == number):
         return head
+    kept = store.revisions(case, "final")
     kept.path(number)
     return next(one for one in kept.history() if one.revision == number)
 
@@ -77,7 +93,7 @@ def shown_label(
         ValueError: If a stored label cannot be read.
     """
     # The number is read before the label: an older label must not get a newer number and be let through.
-    found = find_revision(store.revisions(case, "final"), revision)
+    found = find_revision(store, case, revision)
     ct = store.ct(case)
     nodes = None
     if revision is not None or store.label_path(case, "final").is_file():
@@ -86,7 +102,7 @@ def shown_label(
     dtype = np.dtype(np.uint8 if highest <= LAST_OF_A_BYTE else np.uint16)
     tumor = int(np.iinfo(dtype).max) if instances else TUMOR
     values = np.zeros(ct.grid.shape, dtype=dtype)
-    contour = store.label_path(case, "gtv")
+    contour = stored_file(store, case, "gtv")
     if contour.is_file():
         values[read_label_map(contour, ct.grid) != 0] = tumor
     elif nodes is None:

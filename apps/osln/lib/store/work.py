@@ -97,7 +97,7 @@ def tidy_after(root: Path, case: str, annotator: str, base: int | None) -> None:
         root: Folder of the store.
         case: Id of the case; call it inside the lock of its revisions.
         annotator: Who submitted.
-        base: Revision that was edited, None if that was not said.
+        base: Revision whose draft ends, None if none does.
     """
     try:
         draft = kept_draft(root, case, annotator)

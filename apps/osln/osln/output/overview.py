@@ -10,7 +10,7 @@ from urllib.parse import quote
 from osln.files.images import write_atomically
 from osln.imaging.distance import LIMIT_MM
 from osln.output.result import NOTE
-from osln.output.writing import failure_path, read_result
+from osln.output.writing import read_failure, read_result
 
 PAGE = "index.html"
 STYLE = """
@@ -46,7 +46,7 @@ def write_overview(out: Path) -> Path:
         for path in sorted(out.glob("*.json"))
         if (content := read_result(path)) and isinstance(content.get("case"), str)
         # A failed case keeps the result of an earlier run; what counts is the failure.
-        if "failed" in content or not failure_path(out, content["case"]).is_file()
+        if "failed" in content or not read_failure(out, content["case"])
     }
     path = out / PAGE
     write_atomically(path, page(results, out).encode())

@@ -13,13 +13,15 @@ from osln.output.scores import write_scores
 from osln.output.writing import (
     CT_SERIES,
     Wanted,
+    check_name,
     check_place,
     failure_path,
     finish,
+    forget_failure,
     is_finished,
     made_from,
     note_failure,
-    read_result,
+    read_failure,
     with_former_series,
     write_files,
 )
@@ -98,10 +100,11 @@ def run_cases(
 
 def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool, tell: Tell) -> Outcome:
     began = time.perf_counter()
+    check_name(case.name)
     made = with_former_series(case.name, made_from(case, pipeline, wanted), wanted)
     if not overwrite and is_finished(case.name, made, wanted) and _same_series(case, made, wanted):
         # Of a run in between, with other images or options.
-        failure_path(wanted.out, case.name).unlink(missing_ok=True)
+        forget_failure(wanted.out, case.name)
         return Outcome(case.name, PRESENT)
     check_place(case, made, wanted, overwrite=overwrite)
     with case.files(tell) as files:
@@ -144,9 +147,8 @@ def _same_series(case: Case, made: dict[str, Any], wanted: Wanted) -> bool:
 def _note_failure(case: Case, reason: str, wanted: Wanted) -> None:
     try:
         # What a stopped run left is known by this file; one of somebody else's stays.
-        place = failure_path(wanted.out, case.name)
-        former = read_result(place)
-        if former or not place.exists():
+        former = read_failure(wanted.out, case.name)
+        if former or not failure_path(wanted.out, case.name).exists():
             note_failure(wanted.out, case.name, reason, former.get("files", []))
     except OSError as error:
         logger.warning("the failure of case %s could not be written down: %s", case.name, error)

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from osln.files.arrays import write_json
-from osln.output.writing import SCORES, failure_path, read_result
+from osln.output.writing import SCORES, read_failure, read_result
 
 CaseScores = dict[int, float]
 """Score by value of a case's label map."""
@@ -23,7 +23,7 @@ def result_scores(out: Path) -> dict[str, CaseScores | None]:
             # Another part of a job array does this case again.
             continue
         about = _result(path, (seen.st_ino, seen.st_mtime_ns, seen.st_size))
-        if about is not None and not failure_path(out, path.stem).is_file():
+        if about is not None and not read_failure(out, path.stem):
             (scores[path.stem],) = about
     return scores
 

@@ -166,10 +166,6 @@ def write_files(
         ValueError: If the CT's voxels are not those of the series; nothing is written then.
     """
     case = study.case
-    if wanted.every and case == Path(SCORES).stem:
-        raise ValueError(
-            f"its result would lie where the scores of all cases lie ({SCORES}): call it otherwise"
-        )
     objects = _dicom(found, study, about, wanted, series) if series is not None else {}
     path = result_path(wanted.out, case)
     former = _replaceable(case, wanted)
@@ -202,6 +198,22 @@ def write_files(
     return list(dict.fromkeys([*names, *(path.name for path in wanted.files(case)), *scores]))
 
 
+def check_name(case: str) -> None:
+    """Refuses a name whose result would lie where this command writes something else.
+
+    Raises:
+        ValueError: The result would be the scores of all cases or the failure of another case, in small
+            letters or large ones: file systems may not tell them apart.
+    """
+    name, told = result_path(Path(), case).name, None
+    if name.lower() == SCORES:
+        told = "the scores of all cases lie"
+    elif name.lower().endswith(FAILED):
+        told = f"is written why the case {name[: -len(FAILED)]} has no result"
+    if told:
+        raise ValueError(f"its result would be the file {name}, where {told}: call the case otherwise")
+
+
 def check_place(case: Case, made: dict[str, Any], wanted: Wanted, *, overwrite: bool) -> None:
     """Refuses to put the result of a case in the place of something else.
 
@@ -225,11 +237,12 @@ def check_place(case: Case, made: dict[str, Any], wanted: Wanted, *, overwrite: 
 
 def _replaceable(case: str, wanted: Wanted) -> dict[str, Any]:
     """The former result of a case, or what a stopped run left of one; {} if there is none."""
-    former = read_result(result_path(wanted.out, case)) or read_result(failure_path(wanted.out, case))
+    finished, failed = read_result(result_path(wanted.out, case)), read_failure(wanted.out, case)
+    former = finished or failed
     ours = {Path(name).name for name in former.get("files", [])}
     strange = [one.name for one in wanted.files(case) if one.exists() and one.name not in ours]
-    told = (result_path(wanted.out, case), failure_path(wanted.out, case))
-    strange += [one.name for one in told if one.exists() and not read_result(one)]
+    told = ((result_path(wanted.out, case), finished), (failure_path(wanted.out, case), failed))
+    strange += [path.name for path, content in told if path.exists() and not content]
     if strange:
         raise ValueError(
             f"{', '.join(strange)} in {wanted.out} was not written by this command: choose another folder, "
@@ -246,7 +259,19 @@ def note_failure(out: Path, case: str, reason: str, files: Sequence[str] = ()) -
 def finish(case: str, content: dict[str, Any], names: list[str], wanted: Wanted) -> None:
     """Writes the JSON that makes a case a finished one, with the names of its files."""
     write_json(result_path(wanted.out, case), content | {"files": names})
-    failure_path(wanted.out, case).unlink(missing_ok=True)
+    forget_failure(wanted.out, case)
+
+
+def read_failure(out: Path, case: str) -> dict[str, Any]:
+    """Why a case has no result, as `note_failure` wrote it; {} if there is no such file."""
+    found = read_result(failure_path(out, case))
+    return found if "failed" in found else {}
+
+
+def forget_failure(out: Path, case: str) -> None:
+    """Takes away what was noted of a failure; a file of that name that is something else stays."""
+    if read_failure(out, case):
+        failure_path(out, case).unlink(missing_ok=True)
 
 
 def read_result(path: Path) -> dict[str, Any]:

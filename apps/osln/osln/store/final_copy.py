@@ -45,6 +45,10 @@ class FinalCopy:
         self._unreadable = {}
         return self._foreign(self._plain, ours), self._foreign(self.path, ours)
 
+    def content(self) -> bytes | None:
+        """The label that lies there, compressed; None if there is none."""
+        return next((self._packed(path) for path in (self.path, self._plain) if path.is_file()), None)
+
     def publish(self) -> list[str]:
         """Puts the prepared copy in place; what could not be read there is kept under another name.
 
@@ -58,6 +62,8 @@ class FinalCopy:
     def remove(self) -> list[str]:
         """Takes the label away, whose content is a revision; returns sentences as `publish`."""
         told = self._set_aside()
+        # One that waits would be put in place by the next visit.
+        self.prepared.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
         self._plain.unlink(missing_ok=True)
         return told
@@ -70,8 +76,7 @@ class FinalCopy:
     def _foreign(self, path: Path, ours: Collection[str]) -> bytes | None:
         if not path.is_file():
             return None
-        data = path.read_bytes()
-        data = data if path == self.path else igzip.compress(data)
+        data = self._packed(path)
         if hashlib.sha256(data).hexdigest() in ours:
             return None
         if reason := _reason_against(data):
@@ -79,6 +84,10 @@ class FinalCopy:
             logger.warning("%s is no label and left where it is: %s", path, reason)
             return None
         return data
+
+    def _packed(self, path: Path) -> bytes:
+        data = path.read_bytes()
+        return data if path == self.path else igzip.compress(data)
 
     def _set_aside(self) -> list[str]:
         told = []

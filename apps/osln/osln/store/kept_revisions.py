@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +30,41 @@ class KeptRevisions:
         return read_revision(self.folder / "head.json")
 
     def waiting(self) -> Path | None:
-        """The head's own file, where its copy waits to be put in place and the former label lies there.
+        """The head's own file, where its copy waits to be put in place and an older label lies there.
 
-        So it is after a kill in the last step of a submission until the case is settled: readers take this
-        file. None in all other cases, also if somebody else has put a label there.
+        So it is after a kill in the last step of a submission, and where the disk refuses that step, until
+        the case is settled: readers take this file. None in all other cases, also if somebody else has put a
+        label there.
         """
         if not self._copy.prepared.is_file() or not self.final.is_file():
             return None
         head = self.head()
         # A server that is putting it in place right now may be faster.
-        if head is None or not self._is_pending(head) or (former := self._before(head)) is None:
+        if head is None or not self._is_pending(head) or self.revision_of(self.final.read_bytes()) is None:
             return None
-        return self._file(head.revision, ".nii.gz") if sha256_of(self.final) == former.sha256 else None
+        return self._file(head.revision, ".nii.gz")
+
+    def lying(self) -> Revision | None:
+        """The revision of the label that lies in the store, be it the head or an older one from a backup.
+
+        None if no label lies there, or one that is no revision's: somebody has put it there.
+
+        Raises:
+            ValueError: If the description of a revision is damaged.
+        """
+        if self.waiting() is not None:
+            return self.head()
+        content = self._copy.content()
+        return None if content is None else self.revision_of(content)
+
+    def revision_of(self, label: bytes) -> Revision | None:
+        """The newest revision whose label is this .nii.gz file; None if there is none."""
+        content = hashlib.sha256(label).hexdigest()
+        return next((one for one in self._chain() if one.sha256 == content), None)
 
     def history(self) -> list[Revision]:
         """Newest first, along the base revisions; a write that was interrupted is not part of it."""
-        chain = []
-        revision = self.head()
-        while revision is not None:
-            chain.append(revision)
-            revision = self._before(revision)
-        return chain
+        return list(self._chain())
 
     def path(self, number: int) -> Path:
         """File of a revision.
@@ -99,8 +114,12 @@ class KeptRevisions:
         except FileNotFoundError:
             return False
 
-    def _before(self, revision: Revision) -> Revision | None:
-        return None if revision.base is None else read_revision(self._file(revision.base, ".json"))
+    def _chain(self) -> Iterator[Revision]:
+        revision = self.head()
+        while revision is not None:
+            yield revision
+            base = revision.base
+            revision = None if base is None else read_revision(self._file(base, ".json"))
 
     def _file(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:04d}{suffix}"

@@ -97,14 +97,15 @@ def node_map(root: Path, case: str, revision: int | None = None) -> Path | None:
     Args:
         root: Folder of the store.
         case: Id of the case.
-        revision: Number; None: of the newest one.
+        revision: Number; None: of the label that lies in the store, or of the newest one if that is no
+            revision's.
 
     Returns:
         The file; None for labels of former versions, whose nodes are told apart by gaps.
     """
     kept = label_revisions(root, case, "final")
-    if revision is None and (head := kept.head()) is not None:
-        revision = head.revision
+    if revision is None and (found := kept.lying() or kept.head()) is not None:
+        revision = found.revision
     own = None if revision is None else kept.node_map(revision)
     return own or one_file(root / "nodes", case)
 

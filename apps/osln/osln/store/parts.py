@@ -1,6 +1,5 @@
 """Cases that were submitted in part: which they are, and where in them nothing was decided."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ def part_of(root: Path, case: str) -> ReviewedPart | None:
     """Where the candidates of a case lie that are no nodes of its approved label.
 
     Returns:
-        None for a complete case: also one whose label has no review, or was put there past the server.
+        None for a complete case: also one whose label has no review, or is no revision's because it was put
+        there past the server.
 
     Raises:
         ValueError: If the review is damaged.
@@ -39,24 +39,17 @@ def partial_review(root: Path, case: str, revision: Revision | None = None) -> d
         ValueError: If the review is damaged.
     """
     kept = label_revisions(root, case, "final")
-    asked = revision or kept.head()
+    asked = revision or kept.lying()
     # Most cases are complete: their reviews, which may be long, are not read.
     if asked is None or asked.complete is not False:
         return None
     review = kept.review(asked.revision)
-    if not in_part(review) or (revision is None and not _is_of(asked, kept.waiting() or kept.final)):
-        return None
-    return review
+    return review if in_part(review) else None
 
 
 def partial_cases(root: Path, cases: Iterable[str]) -> list[str]:
     """Those of the cases that were submitted in part, in their order; errors as in `part_of`."""
     return [case for case in cases if partial_review(root, case) is not None]
-
-
-def _is_of(revision: Revision, label: Path) -> bool:
-    """Whether the label that lies in the store is a revision's, and was not put there past the server."""
-    return label.is_file() and hashlib.sha256(label.read_bytes()).hexdigest() == revision.sha256
 
 
 def _boxes(review: dict[str, Any], state: str) -> np.ndarray:

@@ -138,17 +138,19 @@ class Revisions(KeptRevisions):
             beside[REVIEW] = json.dumps(review, indent=1, allow_nan=False).encode()
         return self._store(revision, data, beside)
 
-    def submit_again(self, older: Revision, **differs: Any) -> Revision:
+    def submit_again(self, older: Revision, data: bytes | None = None, **differs: Any) -> Revision:
         """Stores a revision again as the new head, with all that belongs to it. Call it inside `lock()`.
 
         Args:
             older: The revision.
+            data: Its label, where that is at hand; read from its file if None.
             differs: Attributes of the new one that are not the older one's.
 
         Raises:
             DiskFullError: If there is no space; nothing has changed.
         """
-        head, data = self.head(), self._file(older.revision, ".nii.gz").read_bytes()
+        head = self.head()
+        data = self._file(older.revision, ".nii.gz").read_bytes() if data is None else data
         revision = replace(
             older,
             revision=self._next_number(),
@@ -164,17 +166,7 @@ class Revisions(KeptRevisions):
 
     def _store(self, revision: Revision, data: bytes, beside: Mapping[str, bytes]) -> Revision:
         self._write(revision, data, beside)
-        try:
-            self._publish()
-        except OSError as error:
-            # The head decides: this revision is stored, and `settle` ends what is left.
-            logger.warning("%s holds revision %d, its copy is old: %s", self.folder, revision.revision, error)
-            name = f"{self.final.parent.name}/{self.final.name}"
-            self.remarks.append(
-                f"Revision {revision.revision} is stored, but {name}, which "
-                f"trainings read, could not be replaced ({error.strerror}): it is the former label until the "
-                "case is submitted again or the server starts again."
-            )
+        self._publish()
         return revision
 
     def check_base(self, expected: int | None) -> None:
@@ -214,20 +206,19 @@ class Revisions(KeptRevisions):
         """Finishes an interrupted write and adopts a final file that somebody else put there.
 
         A final file whose checksum is not the head's was changed past the server (copied by hand, or stored
-        before there were revisions). It becomes a revision of its own, so that it is never lost. One that is
-        no image (half of a copy, for instance) does not: it stays, and is kept aside when a label takes its
-        place. Call it inside `lock()`, before anything is written.
+        before there were revisions). It becomes a revision of its own, so that it is never lost: that of an
+        older revision (from a backup, for instance) with all that belongs to that one. One that is no image
+        (half of a copy, for instance) does not: it stays, and is kept aside when a label takes its place.
+        Call it inside `lock()`, before anything is written.
 
         Returns:
             The adopted revision, None if nothing had to be adopted.
         """
         head, prepared = self.head(), self._copy.prepared
-        ours = {head.sha256} if head else set()
         pending = head is not None and self._is_pending(head)
-        if pending and head is not None and (before := self._before(head)) is not None:
-            # The copy of the head was not put in place: the one before it may still lie there.
-            ours.add(before.sha256)
-        plain, final = self._copy.found(ours)
+        # While the copy of the head waits, one of those before it still lies there.
+        ours = self.history() if pending else [head] if head else []
+        plain, final = self._copy.found({one.sha256 for one in ours})
         if pending and final is None:
             self._publish()
         elif not pending:
@@ -237,9 +228,14 @@ class Revisions(KeptRevisions):
         adopted = None
         for data in (plain, final):
             if data is not None:
-                adopted = self.submit(data, by="unknown", source="external")
+                known = self.revision_of(data)
+                adopted = (
+                    self.submit(data, by="unknown", source="external")
+                    if known is None
+                    else self._adopt_again(known, data)
+                )
         if stays is not None:
-            adopted = self.submit_again(stays, by="unknown", source="external", changes=None)
+            adopted = self._adopt_again(stays)
         if self.final.is_file():
             self._copy.remove_plain()
         return adopted
@@ -248,8 +244,25 @@ class Revisions(KeptRevisions):
         """Takes the final file away; the revisions stay. Call it inside `lock()`, after `settle()`."""
         self.remarks += self._copy.remove()
 
+    def _adopt_again(self, known: Revision, data: bytes | None = None) -> Revision:
+        return self.submit_again(known, data, by="unknown", source="external", changes=None)
+
     def _publish(self) -> None:
-        self.remarks += self._copy.publish()
+        """Puts the prepared copy in place.
+
+        Where the disk refuses, this is a remark: the head decides, it is stored, readers take its own file,
+        and `settle` tries again.
+        """
+        try:
+            self.remarks += self._copy.publish()
+        except OSError as error:
+            logger.warning("%s could not be replaced by its newest revision: %s", self.final, error)
+            remark = (
+                f"The newest label is stored, but {self.final.parent.name}/{self.final.name} could not be "
+                f"replaced ({error.strerror}): programs that read the folder itself see the former one until "
+                "the case is opened or submitted again or the server starts again."
+            )
+            self.remarks += [] if remark in self.remarks else [remark]
 
     def _next_number(self) -> int:
         # A number is never used twice, not even one whose write was interrupted.

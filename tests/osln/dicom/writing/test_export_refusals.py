@@ -7,8 +7,9 @@ import pydicom
 import pytest
 
 from osln.dicom.writing.export import export_case
+from osln.store.revisions import label_revisions
 from small.dicom import AXIAL, OBLIQUE, body, ct_slices, uid, write_dicom
-from small.export import FEET, RESULT, export, mask_of, result, seg_of, store, submit, write
+from small.export import FEET, HEAD, RESULT, export, mask_of, result, seg_of, store, submit, write
 from small.parts import submit_in_part
 
 __all__ = ["store"]
@@ -122,3 +123,12 @@ def test_a_case_in_part_is_refused_unless_asked_for_and_then_marked_everywhere(s
 
     submit_in_part(store, "p1", complete=True)
     assert export(store).paths[0].name == "p1-final.seg.dcm"
+
+
+def test_a_label_in_part_that_came_back_from_a_backup_is_refused_too(store):
+    part = submit(store, mask_of(FEET))
+    submit_in_part(store, "p1", undecided=[[[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]])
+    submit(store, mask_of(HEAD))
+    kept = label_revisions(store, "p1", "final")
+    kept.final.write_bytes(kept.path(part.revision).read_bytes())
+    refused(store, "p1 was reviewed in part, 1 candidates are undecided")

@@ -20,6 +20,7 @@ from osln.dicom.intake.store_case import import_folder, labels_there, read_manif
 from osln.dicom.reading.files import DAMAGED, Series, Source, text
 from osln.files.cells import cell
 from osln.files.images import write_atomically
+from osln.store.removals import settle_removed
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def import_studies(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(str(folder / "lock"), timeout=0):
+            # What an interrupted removal has left must not be taken for the case that comes now.
+            settle_removed(store)
             report = ImportReport()
             found = source.series(lambda words, done, total: tell(words, 0.1 * done / max(total, 1)))
             report.problems = list(source.problems)

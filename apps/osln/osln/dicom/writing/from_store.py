@@ -109,8 +109,6 @@ def approved(
     if chain and hashlib.sha256(path.read_bytes()).hexdigest() == chain[0].sha256:
         head, former = chain[0], chain[:0:-1]
         author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
-        if (review := partial_review(store, case, head)) is not None:
-            author = _in_part(case, author, undecided_count(review), also_in_part)
     else:
         author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
         former = chain[::-1]
@@ -119,6 +117,9 @@ def approved(
                 f"{path.name} in labels/final is not revision {chain[0].revision} of {chain[0].by}, the "
                 "newest one: something else has written it since, and nobody is named as its author"
             )
+    asked = None if revision is None else chain[0]
+    if (review := partial_review(store, case, asked)) is not None:
+        author = _in_part(case, author, undecided_count(review), also_in_part)
     history = []
     for one in former:
         label = revisions.path(one.revision)

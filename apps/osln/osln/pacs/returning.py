@@ -17,10 +17,11 @@ from osln.dicom.reading.segmentation import SegFile, read_seg
 from osln.dicom.writing.from_store import local_time
 from osln.imaging.labelmaps import packed_labels
 from osln.imaging.single_nodes import single_nodes
-from osln.pacs.delivery import label_uids, series_on_pacs
+from osln.pacs.delivery import series_on_pacs
 from osln.pacs.fetching import images_of
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
+from osln.pacs.outbox import label_uids
 from osln.store.revisions import Revision, label_revisions
 
 logger = logging.getLogger(__name__)

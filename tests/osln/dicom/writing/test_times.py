@@ -8,7 +8,7 @@ import pytest
 
 from osln.dicom.reading.rtstruct import drawn
 from osln.dicom.reading.segmentation import when_created
-from osln.dicom.reading.times import EARLIEST, instant
+from osln.dicom.reading.times import EARLIEST, instant, parse_datetime
 from osln.dicom.writing.from_store import local_time
 from osln.dicom.writing.rtstruct import rtstruct
 from osln.dicom.writing.segmentation import seg
@@ -62,6 +62,11 @@ def test_time_without_a_zone_is_written_as_it_is_and_read_as_local_time(what):
         written, read = made(what, AT)
         assert written == ("20260102", "030405", None) and read == AT
         assert instant(read) == datetime(2026, 1, 2, 2, 4, 5, tzinfo=timezone.utc)
+
+
+def test_offset_that_no_zone_has_makes_no_time_of_a_value():
+    assert parse_datetime("20260702120000+0000", "+0200") == datetime(2026, 7, 2, 14)
+    assert parse_datetime("20260702120000+9900", "+0200") is None
 
 
 @pytest.mark.parametrize("zone", [UTC, BERLIN])

@@ -56,8 +56,10 @@ def parse_datetime(value: object, local_offset: object = None) -> datetime | Non
     if day is None or time is None:
         return None
     moment = at(day, time)
-    its, local = _zone(offset), _zone(local_offset)
-    if its and local:
+    local = _zone(local_offset)
+    if offset and local:
+        if (its := _zone(offset)) is None:
+            return None
         return moment.replace(tzinfo=its).astimezone(local).replace(tzinfo=None)
     return moment
 

@@ -1,5 +1,7 @@
 """The outbox: what waits follows from the revisions, and nothing is lost by a crash in between."""
 
+import shutil
+
 import pytest
 from isal import igzip
 
@@ -13,11 +15,11 @@ def outbox(tmp_path):
     return Outbox(tmp_path)
 
 
-def submit(outbox, source="submission"):
+def submit(outbox, source="submission", content=b"label"):
     kept = label_revisions(outbox.root, "p1", "final")
     with kept.lock():
         outbox.announce("p1", "final")
-        return kept.submit(igzip.compress(b"label"), by="anna", source=source)
+        return kept.submit(igzip.compress(content), by="anna", source=source)
 
 
 def entry(outbox):
@@ -29,11 +31,11 @@ def test_submitted_revisions_wait_in_order_until_they_are_delivered(outbox):
     first, second = submit(outbox), submit(outbox)
     assert outbox.waiting(entry(outbox)) == [first, second]
 
-    outbox.delivered(entry(outbox), first, "1.2.3")
+    outbox.delivered(entry(outbox), first)
     assert outbox.waiting(entry(outbox)) == [second]
     outbox.close(entry(outbox))
     assert outbox.waiting(entry(outbox)) == [second], "an entry with something to send stays open"
-    outbox.delivered(entry(outbox), second, "1.2.4")
+    outbox.delivered(entry(outbox), second)
     outbox.close(entry(outbox))
     assert outbox.entries() == []
 
@@ -73,7 +75,7 @@ def test_pauses_grow_and_a_success_forgets_them(outbox, monkeypatch):
     assert entry(outbox).error == "the PACS is away"
     outbox.hurry()
     assert entry(outbox).next_try == 0.0 and entry(outbox).tries == len(PAUSES_S) + 1
-    outbox.delivered(entry(outbox), revision, "1.2.3")
+    outbox.delivered(entry(outbox), revision)
     assert (entry(outbox).tries, entry(outbox).error) == (0, "")
 
 
@@ -93,6 +95,7 @@ def test_next_program_knows_what_waits(outbox):
         '{"case": "p2", "tag": "final"}',
         '{"case": "p1", "tag": "final", "next_try": "now"}',
         '{"case": "p1", "tag": "final", "given_up": 1}',
+        '{"case": "p1", "tag": "final", "given_up": ["1"]}',
     ],
 )
 def test_damaged_entry_is_told_by_its_file_and_holds_up_no_other_one(outbox, content):
@@ -107,7 +110,7 @@ def test_damaged_entry_is_told_by_its_file_and_holds_up_no_other_one(outbox, con
 
 def test_submission_mends_a_damaged_entry_and_all_its_revisions_wait_again(outbox):
     first = submit(outbox)
-    outbox.delivered(entry(outbox), first, "1.2.3")
+    outbox.delivered(entry(outbox), first)
     (outbox.root / ".osln" / "outbox" / "p1.final.json").write_text("{")
     second = submit(outbox)
 
@@ -123,6 +126,35 @@ def test_revision_that_was_given_up_does_not_come_back_with_the_next_one(outbox)
     second = submit(outbox)
 
     assert outbox.waiting(entry(outbox)) == [second]
+
+
+def test_number_that_is_used_again_after_a_restore_says_nothing_of_the_new_revision(outbox, tmp_path):
+    for content in (b"one", b"two", b"three"):
+        revision = submit(outbox, content=content)
+        outbox.delivered(entry(outbox), revision)
+        if content == b"one":
+            shutil.copytree(tmp_path / ".osln" / "p1", tmp_path / "backup")
+    outbox.close(entry(outbox))
+    shutil.rmtree(tmp_path / ".osln" / "p1")
+    shutil.copytree(tmp_path / "backup", tmp_path / ".osln" / "p1")
+    again = submit(outbox, content=b"new")
+
+    assert again.revision == 2 and outbox.waiting(entry(outbox)) == [again]
+    assert not entry(outbox).has_sent(again)
+    outbox.delivered(entry(outbox), again)
+    assert outbox.waiting(entry(outbox)) == [] and entry(outbox).has_sent(again)
+
+
+def test_number_that_was_given_up_is_sent_if_it_is_used_again(outbox, tmp_path):
+    submit(outbox)
+    path = tmp_path / ".osln" / "outbox" / "p1.final.json"
+    path.write_text(path.read_text().replace('"given_up": []', '"given_up": [1, 2]'))
+    again = submit(outbox, content=b"new")
+    assert outbox.waiting(entry(outbox)) == [again] and entry(outbox).given_up == [1]
+
+    shutil.rmtree(tmp_path / ".osln" / "p1")
+    again = submit(outbox)
+    assert again.revision == 1 and outbox.waiting(entry(outbox)) == [again]
 
 
 def test_entry_of_a_former_version_is_read(outbox):

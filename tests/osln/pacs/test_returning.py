@@ -1,6 +1,7 @@
 """Which segmentations on a real PACS count: ours, and of them the latest."""
 
 import time
+from datetime import datetime, timezone
 from io import BytesIO
 
 import nibabel as nib
@@ -15,6 +16,7 @@ from osln.store.revisions import label_revisions
 from small.deliveries import NODES, of, segs, send, submit
 from small.dicom import uid
 from small.pacs import CASE, empty, fresh_store, store, store_study
+from small.zones import BERLIN, local_zone
 
 pytestmark = pytest.mark.pacs
 
@@ -66,6 +68,26 @@ def test_latest_approval_counts_whichever_came_first(pacs, approved, tmp_path):
     (head,) = label_revisions(fresh.root, CASE, "final").history()
     assert (head.by, head.reference) == ("Berta", uid("later"))
     assert head.at.startswith(("2099-01-01", "2098-12-31"))
+
+
+def test_later_approval_of_a_server_in_another_zone_is_taken(pacs, approved, tmp_path):
+    """Of 10:00 UTC; in summer a clock in Berlin shows 12:00 then."""
+    empty(pacs)
+    store_study(pacs, tmp_path / "again")
+    when = {"ContentDate": "20260706", "ContentTime": "100000", "TimezoneOffsetFromUTC": "+0000"}
+    store(pacs, tmp_path / "others", [another(approved, "of a container", **when)])
+    with local_zone(BERLIN):
+        for hour, wanted in ((9, 1), (11, 0)):
+            fresh = fresh_store(pacs, tmp_path / f"fresh {hour}")
+            kept = label_revisions(fresh.root, CASE, "final")
+            with kept.lock():
+                at = datetime(2026, 7, 6, hour, tzinfo=timezone.utc)
+                kept.submit(b"label", by="Berta", source="submission", at=at)
+            found = [stored.created for _, _, stored in wanted_labels(fresh.mirror)]
+            assert found == ["2026-07-06T10:00:00+00:00"] * wanted
+        fresh_store(pacs, tmp_path / "fresh").take_labels()
+    (head,) = label_revisions(tmp_path / "fresh", CASE, "final").history()
+    assert head.at == "2026-07-06T10:00:00+00:00"
 
 
 def test_nodes_keep_their_numbers_on_a_mirror_that_was_made_anew(pacs, tmp_path):
@@ -141,3 +163,6 @@ def test_newest_is_by_date_then_by_number():
         seg("", 10),
     ]
     assert newest(segs) == segs[1] and newest([]) is None
+    # An hour later by the clock on the wall, an hour earlier in truth.
+    zoned = [seg("2026-01-02T10:00:00+00:00", 1), seg("2026-01-02T11:00:00+02:00", 2), seg("", 3)]
+    assert newest(zoned) == zoned[0]

@@ -56,7 +56,7 @@ def _about_label(outbox: Outbox, case: str, tag: str) -> tuple[int, str, str]:
     # The newest first: that an older one cannot be sent says nothing about it.
     if tag == "final" and partial_review(outbox.root, case) is not None:
         sentence = "A case in part is kept here; it goes to the PACS when it is complete."
-    elif str(head.revision) in entry.delivered or head.source == "pacs":
+    elif entry.has_sent(head) or head.source == "pacs":
         sentence = ON_THE_PACS
     elif head.revision in entry.given_up:
         sentence = "The label is kept here; sending it to the PACS was given up."

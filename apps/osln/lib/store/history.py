@@ -91,12 +91,13 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
         DiskFullError: Nothing was stored.
     """
     kept = store.revisions(case, "final")
+    # A PACS fetches what is not here, and writes it inside the same lock.
+    ct = store.ct(case)
     with kept.lock():
         store.announce(case, "final")
         kept.settle()
         kept.check_base(base)
         older = _revision(kept, number)
-        ct = store.ct(case)
         former = approved_nodes(store, case, ct)
         again = stored_nodes(store.root, case, ct.grid, number)
         changes = compare_values(again if former is None else former, again)

@@ -77,7 +77,7 @@ class Author:
 
     Attributes:
         approved: A person's label, or a prediction that nobody has looked at.
-        at: When.
+        at: When, with its zone; without one the object does not say it.
         algorithm: Name of the network or row that found them; "" for a label drawn by hand.
         version: Of the algorithm.
         person: Name of the annotator; "" for a prediction.

@@ -1,7 +1,6 @@
 """Approved labels of the mirror to the PACS, as DICOM Segmentations on the CT as the PACS has it now."""
 
 import logging
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from osln.dicom.writing.tumor_seg import tumor_seg
 from osln.imaging.labelmaps import read_label_map
 from osln.pacs.fetching import images_of
 from osln.pacs.mirror import PacsMirror
-from osln.pacs.outbox import Entry, Outbox
+from osln.pacs.outbox import Entry, Outbox, label_uids
 from osln.pacs.stow import store_object
 from osln.store.revisions import Revision, label_revisions
 
@@ -61,13 +60,6 @@ def deliver(mirror: PacsMirror, outbox: Outbox, now: float) -> int:
     except Timeout:
         pass
     return sent
-
-
-def label_uids(case: str, tag: str, revision: Revision) -> tuple[str, str]:
-    """UIDs of the series and the object that a revision becomes: the same however often it is sent."""
-    made = f"osln/{case}/{tag}/{revision.revision}/{revision.at}/{revision.sha256}"
-    series, instance = (uuid.uuid5(uuid.NAMESPACE_OID, f"{made}/{what}") for what in ("series", "instance"))
-    return f"2.25.{series.int}", f"2.25.{instance.int}"
 
 
 def series_on_pacs(mirror: PacsMirror, case: str, drawn_on: str = "") -> CtSeries:
@@ -133,7 +125,7 @@ def _sending(mirror: PacsMirror, outbox: Outbox, entry: Entry) -> Iterator[Revis
             logger.warning("Cannot be sent: %s: %s", name, error, exc_info=slip)
             first = first or error
             continue
-        outbox.delivered(entry, revision, str(item.SOPInstanceUID))
+        outbox.delivered(entry, revision)
         logger.info(
             "Revision %d of label %s of case %s is on the PACS", revision.revision, entry.tag, entry.case
         )

@@ -14,13 +14,13 @@ from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier
 from osln.dicom.intake.one_case import CaseImport, Tell, fingerprint
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import noted_images
+from osln.dicom.intake.store_case import labeled_images
 from osln.dicom.reading.files import text
 from osln.dicom.web.client import PacsError, WebClient
 from osln.dicom.web.source import WebSource
 from osln.files.images import write_atomically
 from osln.imaging.grid import Grid, Volume, canonical, read_volume
-from osln.store.revisions import label_revisions
+from osln.store.revisions import ConflictError
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,6 @@ def ever_fetched(root: Path) -> set[str]:
 def images_of(headers: Sequence[Dataset], deidentifier: Deidentifier) -> str:
     """Tells which images these are, as manifests and revisions note it."""
     return deidentifier.fingerprint(text(header, "SOPInstanceUID") for header in headers)
-
-
-def labeled_images(root: Path, case: str) -> str:
-    """The images that the labels of a case were drawn on, as `images_of`; "" if that is not known.
-
-    Once there is a label, the images of a case are never exchanged: those that are noted for one of its
-    labels, or for what was fetched last, are those of all.
-    """
-    heads = (label_revisions(root, case, tag).head() for tag in ("final", "gtv"))
-    return next((head.images for head in heads if head and head.images), noted_images(root, case))
 
 
 def check_unchanged(
@@ -163,7 +153,7 @@ def _as_much_as_can_be_used(
     """The manifest of the first import that succeeds: with less and less of the structure set."""
     try:
         return attempt(plan, rules)
-    except PacsError:
+    except (PacsError, ConflictError):
         raise
     except AmbiguousNamesError as error:
         told = (

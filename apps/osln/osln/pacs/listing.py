@@ -18,13 +18,14 @@ from pydicom.dataset import Dataset
 from osln.dicom.nodes import own_kind
 from osln.dicom.reading.files import SCANNED, Progress, Series, text
 from osln.dicom.reading.segmentation import when_created
+from osln.dicom.reading.times import EARLIEST, instant
 from osln.dicom.web.client import WebClient
 from osln.dicom.web.errors import AwayError, PacsError
 from osln.dicom.web.source import MODALITIES, series_of
 from osln.files.images import write_atomically
 
 KEPT = (*SCANNED, "StudyTime")
-FORMAT = 2
+FORMAT = 3
 """Of the file; another one is listed anew."""
 SAVED_S = 10.0
 """So often a list is kept while it is made."""
@@ -40,7 +41,7 @@ class StoredSeg:
         ct: Series of the CT that it was drawn on.
         study, series, instance: Its UIDs.
         content: one of `osln.dicom.nodes.OWN_KINDS`.
-        created: ISO 8601, local time of whoever made it; "" if it does not say.
+        created: ISO 8601, without an offset local time of whoever made it; "" if it does not say.
         number: Of the revision.
         by: Annotator.
     """
@@ -210,7 +211,7 @@ def newest(segs: list[StoredSeg]) -> StoredSeg | None:
     """The one made last; None if there is none."""
 
     def age(seg: StoredSeg) -> tuple[datetime, int, str]:
-        created = datetime.fromisoformat(seg.created) if seg.created else datetime.min
+        created = instant(datetime.fromisoformat(seg.created)) if seg.created else EARLIEST
         return created, seg.number, seg.instance
 
     return max(segs, key=age, default=None)

@@ -7,6 +7,7 @@ stored; what exactly then follows from the label's revisions, so that a crash be
 import json
 import logging
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -34,7 +35,8 @@ class Entry:
     Attributes:
         case, tag: Which label: "final" (nodes) or "gtv" (tumor).
         open: Whether there may be revisions to send.
-        delivered: SOP Instance UID by revision number, as text.
+        delivered: SOP Instance UID by revision number, as text. The number alone says nothing: it is used
+            again after the revisions of a case were restored from a backup or removed.
         tries: Since the last success.
         error: Why the last try failed; "" if it did not.
         next_try: Seconds since the epoch before which nothing is tried.
@@ -49,6 +51,17 @@ class Entry:
     error: str = ""
     next_try: float = 0.0
     given_up: list[int] = field(default_factory=list)
+
+    def has_sent(self, revision: Revision) -> bool:
+        """Whether the PACS has this very revision."""
+        return self.delivered.get(str(revision.revision)) == label_uids(self.case, self.tag, revision)[1]
+
+
+def label_uids(case: str, tag: str, revision: Revision) -> tuple[str, str]:
+    """UIDs of the series and the object that a revision becomes: the same however often it is sent."""
+    made = f"osln/{case}/{tag}/{revision.revision}/{revision.at}/{revision.sha256}"
+    series, instance = (uuid.uuid5(uuid.NAMESPACE_OID, f"{made}/{what}") for what in ("series", "instance"))
+    return f"2.25.{series.int}", f"2.25.{instance.int}"
 
 
 class Outbox:
@@ -65,8 +78,11 @@ class Outbox:
 
     def announce(self, case: str, tag: str) -> None:
         """Notes that a revision may follow; call it inside the lock of its revisions."""
+        to_come = label_revisions(self.root, case, tag).next_number()
         with self._change(case, tag) as (entry, write):
-            write(replace(entry, open=True, next_try=0.0))
+            # A number that is to come anew was given up for a revision that is gone.
+            given_up = [number for number in entry.given_up if number < to_come]
+            write(replace(entry, open=True, next_try=0.0, given_up=given_up))
 
     def entries(self) -> list[Entry]:
         """Labels that may have something to send, the longest untried first; damaged files are left out."""
@@ -98,13 +114,14 @@ class Outbox:
             revision
             for revision in reversed(history)
             if revision.source.startswith(OF_ANNOTATORS)
-            and str(revision.revision) not in entry.delivered
+            and not entry.has_sent(revision)
             and revision.revision not in entry.given_up
             and not self._is_part(entry.case, revision)
         ]
 
-    def delivered(self, entry: Entry, revision: Revision, uid: str) -> None:
+    def delivered(self, entry: Entry, revision: Revision) -> None:
         """Notes that the PACS has a revision."""
+        uid = label_uids(entry.case, entry.tag, revision)[1]
         with self._change(entry.case, entry.tag) as (now, write):
             done = now.delivered | {str(revision.revision): uid}
             write(replace(now, delivered=done, tries=0, error="", next_try=0.0))
@@ -174,6 +191,8 @@ class Outbox:
             for name, kinds in KINDS.items():
                 if not isinstance(getattr(entry, name), kinds):
                     raise ValueError(f"{name} is {getattr(entry, name)!r}")
+            if not all(isinstance(number, int) for number in entry.given_up):
+                raise ValueError(f"given_up is {entry.given_up!r}, expected numbers of revisions")
             return entry
         except FileNotFoundError:
             return None

@@ -14,13 +14,14 @@ import numpy as np
 
 from osln.dicom.nodes import APPROVED, NAME, TUMOR
 from osln.dicom.reading.segmentation import SegFile, read_seg
-from osln.dicom.writing.from_store import local_time
+from osln.dicom.reading.times import instant
 from osln.imaging.labelmaps import packed_labels
 from osln.imaging.single_nodes import single_nodes
-from osln.pacs.delivery import label_uids, series_on_pacs
+from osln.pacs.delivery import series_on_pacs
 from osln.pacs.fetching import images_of
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
+from osln.pacs.outbox import label_uids
 from osln.store.revisions import Revision, label_revisions
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Re
             numbers = _numbered(read)
             counts["nodes"] = single_nodes(numbers)[1]
             node_map = packed_labels(numbers, ct.grid, ct.file_grid)
-        created = datetime.fromisoformat(stored.created).astimezone() if stored.created else None
+        created = instant(datetime.fromisoformat(stored.created)) if stored.created else None
         revision = kept.submit(
             packed_labels(mask, ct.grid, ct.file_grid),
             by=stored.by or "unknown",
@@ -107,4 +108,4 @@ def _is_newer(root: Path, case: str, tag: str, stored: StoredSeg) -> bool:
     known = {revision.reference or label_uids(case, tag, revision)[1] for revision in history}
     if stored.instance in known or not stored.created:
         return False
-    return datetime.fromisoformat(stored.created) > local_time(history[0].at)
+    return instant(datetime.fromisoformat(stored.created)) > instant(datetime.fromisoformat(history[0].at))

@@ -40,7 +40,8 @@ def settle_removed(root: Path) -> None:
     for archive in sorted((root / REMOVED).glob("*/")):
         for ct in _images(archive):
             case, again = split_suffix(ct)[0], root / ct.name
-            with label_revisions(root, case, "final").lock():
+            nodes, tumor = (label_revisions(root, case, tag) for tag in ("final", "gtv"))
+            with nodes.lock(), tumor.lock():
                 if again.exists() or twins(again):
                     logger.warning(
                         "The removal of case %s was interrupted, and a CT of that id came since: its PET and "

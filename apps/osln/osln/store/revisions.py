@@ -117,7 +117,7 @@ class Revisions(KeptRevisions):
         head = self.head()
         self.check_base(expected)
         revision = Revision(
-            revision=self._next_number(),
+            revision=self.next_number(),
             by=by,
             at=_in_words(at),
             base=head.revision if head else None,
@@ -153,7 +153,7 @@ class Revisions(KeptRevisions):
         data = self._file(older.revision, ".nii.gz").read_bytes() if data is None else data
         revision = replace(
             older,
-            revision=self._next_number(),
+            revision=self.next_number(),
             at=_in_words(None),
             base=head.revision if head else None,
             sha256=hashlib.sha256(data).hexdigest(),
@@ -264,8 +264,8 @@ class Revisions(KeptRevisions):
             )
             self.remarks += [] if remark in self.remarks else [remark]
 
-    def _next_number(self) -> int:
-        # A number is never used twice, not even one whose write was interrupted.
+    def next_number(self) -> int:
+        """Of the revision that is stored next: one that no file has, not even of an interrupted write."""
         names = (path.name.split(".")[0] for path in self.folder.glob("[0-9]*.*"))
         return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
 

@@ -10,6 +10,7 @@ from osln.cli.import_ import words
 from osln.dicom.intake.case_plans import plan_cases
 from osln.dicom.nodes import NodeSet
 from osln.dicom.reading.files import LocalSource
+from osln.dicom.writing.from_store import local_time
 from osln.dicom.writing.rtstruct import rtstruct
 from osln.dicom.writing.segmentation import seg
 from osln.dicom.writing.tumor_seg import tumor_seg
@@ -19,6 +20,7 @@ from small.dicom import ct_slices, structure_set, uid, write_dicom
 from small.foreign_seg import foreign
 from small.nodes import APPROVAL, empty_set, node_set, series
 from small.study import pet, regions, run
+from small.zones import BERLIN, UTC, local_zone
 
 
 def study(folder, *items):
@@ -170,6 +172,22 @@ def test_a_newer_structure_set_goes_before_approved_nodes_and_this_is_told(tmp_p
 
     assert [node["region"] for node in manifest["nodes"]] == ["GTV_N1", "LN 4R"]
     assert "the nodes approved with this program are older than RTSTRUCT" in manifest["warnings"][0]
+
+
+@pytest.mark.parametrize("zone", [UTC, BERLIN])
+@pytest.mark.parametrize(("hour", "regions_taken"), [(10, 3), (8, 2)])
+def test_newer_is_what_was_made_at_the_later_instant_whatever_the_zones(tmp_path, zone, hour, regions_taken):
+    """The structure set is of 11:00 in a zone two hours before UTC, the approved nodes of `hour` UTC."""
+    tags = {"StructureSetDate": "20260706", "StructureSetTime": "110000", "TimezoneOffsetFromUTC": "+0200"}
+    clinical, ct = structure_set(ct_slices(), regions(), **tags), series()
+    with local_zone(zone):
+        author = replace(APPROVAL, at=local_time(f"2026-07-06T{hour:02}:00:00+00:00"))
+        ours = seg(node_set(ct, author), ct)
+        [manifest] = run(study(tmp_path / "in", clinical, ours), tmp_path / "store").imported
+
+    assert len(manifest["nodes"]) == regions_taken
+    older = [told for told in manifest["warnings"] if "approved with this program are older" in told]
+    assert len(older) == (hour == 8)
 
 
 ORGANS = ("Heart", "Lung", "Spleen")

@@ -19,7 +19,7 @@ from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.intake.store_case import import_folder, labels_there, read_manifest
 from osln.dicom.reading.files import DAMAGED, Series, Source, text
 from osln.files.cells import cell
-from osln.files.images import write_atomically
+from osln.files.images import twins, write_atomically
 from osln.store.removals import settle_removed
 
 
@@ -180,7 +180,8 @@ def _known(
     store: Path, case: str, plan: CasePlan, deidentifier: Deidentifier, options: ImportOptions
 ) -> str | None:
     """What to say about a case that is in the store already; None if it has to be imported."""
-    if not (store / f"{case}.nii.gz").exists():
+    ct = store / f"{case}.nii.gz"
+    if not ct.exists() and not twins(ct):
         return None
     manifest = read_manifest(store, case)
     if manifest and manifest.get("source") == fingerprint(plan, deidentifier, options.rules):

@@ -11,6 +11,7 @@ from osln.dicom.reading.files import Series, text
 from osln.dicom.reading.referenced import named_series
 from osln.dicom.reading.rtstruct import drawn
 from osln.dicom.reading.segmentation import when_created
+from osln.dicom.reading.times import EARLIEST, instant
 
 NO_LABELS = {
     PREDICTED: "a prediction of this program, which nobody has reviewed",
@@ -74,9 +75,10 @@ def newest_first(labels: Sequence[Series]) -> list[Series]:
 
 
 def made_at(labels: Series) -> datetime:
-    """When it was made; the earliest time there is if it does not say."""
+    """When it was made, in UTC; the earliest time there is if it does not say. Without a zone: local time."""
     made = when_created(labels.header) if labels.modality == "SEG" else None
-    return made or drawn(labels.header) or datetime.min
+    made = made or drawn(labels.header)
+    return EARLIEST if made is None else instant(made)
 
 
 def holds(labels: Series) -> str:

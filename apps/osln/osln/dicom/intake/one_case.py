@@ -16,7 +16,7 @@ from osln.dicom.intake.case_plans import CasePlan
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
 from osln.dicom.intake.drawn_labels import DrawnLabels
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import ImportedCase, noted_images, write_case
+from osln.dicom.intake.store_case import ImportedCase, check_same_images, write_case
 from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, representative, slices_of, text
 from osln.dicom.reading.rtstruct import names_of
 from osln.dicom.reading.slices import Slice
@@ -77,7 +77,8 @@ class CaseImport:
         drawn = DrawnLabels(plan, self.rules, self._file, lambda words: self.tell(words, 0.4), self.warnings)
         drawn.check_names()
         ct_slices = self._slices(plan.ct, "CT", 0.0)
-        self._check_same_images(ct_slices)
+        # Before pixels are read; once more before the case is written.
+        check_same_images(self.store, self.case, self._instances(ct_slices))
         read = read_ct(ct_slices, lambda done, total: self.tell("reading the CT", 0.2 + 0.2 * done / total))
         ct = read.volume
         self.warnings += read.warnings
@@ -109,8 +110,7 @@ class CaseImport:
         tumor = None if "tumor" in self.kept else labels.tumor
         nodes = None if "nodes" in self.kept else labels.nodes
         content = ImportedCase(ct, pet, tumor, nodes, transform, manifest)
-        write_case(self.store, self.case, content)
-        return manifest
+        return write_case(self.store, self.case, content)
 
     def _file(self, labels: Series) -> Path:
         """The file of a structure set or segmentation; refused if there are different ones of one UID."""
@@ -130,15 +130,6 @@ class CaseImport:
         if len(paths) < series.count:
             raise ValueError(f"{len(paths)} of {series.count} images of the {what} arrived; try again")
         return slices_of(paths)
-
-    def _check_same_images(self, slices: list[Slice]) -> None:
-        """Refuses to put other images under labels that stay."""
-        noted = noted_images(self.store, self.case) if self.kept else ""
-        if noted and noted != self._instances(slices):
-            raise ValueError(
-                f"the store has labels of case {self.case} that were drawn on other images of this CT: "
-                "import those, or move the labels away"
-            )
 
     def _instances(self, slices: list[Slice]) -> str:
         """Tells whether a series still holds these images, without telling which they are."""

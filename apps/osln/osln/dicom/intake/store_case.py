@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
 from osln.store.patients import import_folder, read_manifest
 from osln.store.revisions import label_revisions
@@ -47,31 +50,112 @@ def noted_images(store: Path, case: str) -> str:
 
 
 def labels_there(store: Path, case: str) -> tuple[str, ...]:
-    """Of "tumor" and "nodes" those that the store has a label of, which no import replaces."""
+    """Of "tumor" and "nodes" those that the store has a label of, in any format, which no import replaces."""
     there = []
     for part, tag in TAGS.items():
         kept = label_revisions(store, case, tag)
-        if kept.final.is_file() or kept.head() is not None:
+        if kept.final.is_file() or twins(kept.final) or kept.head() is not None:
             there.append(part)
     return tuple(there)
 
 
-def write_case(store: Path, case: str, content: ImportedCase) -> None:
+def labeled_images(store: Path, case: str) -> str:
+    """The images of the CT that the labels of a case were drawn on, as `noted_images`; "" if not known.
+
+    Once there is a label, the images of a case are never exchanged: those that are noted for one of its
+    labels, or for what was imported last, are those of all.
+    """
+    heads = (label_revisions(store, case, tag).head() for tag in TAGS.values())
+    return next((head.images for head in heads if head and head.images), noted_images(store, case))
+
+
+def check_same_images(store: Path, case: str, instances: str) -> None:
+    """Refuses to put other images under labels that stay.
+
+    Args:
+        store: Folder of the store.
+        case: Id of the case.
+        instances: Tells which images are to be written, as `noted_images`.
+
+    Raises:
+        ValueError: If there are labels that were drawn on other images.
+    """
+    noted = labeled_images(store, case) if labels_there(store, case) else ""
+    if noted and noted != instances:
+        raise ValueError(
+            f"the store has labels of case {case} that were drawn on other images of this CT: import those, "
+            "or move the labels away"
+        )
+
+
+def write_case(store: Path, case: str, content: ImportedCase) -> dict[str, Any]:
     """Writes a case whole or not at all.
 
     Everything is written beside its place first, then moved there. A process that is killed leaves no CT at
-    the top of the store, hence no case, and the next import writes it again.
+    the top of the store, hence no case, and the next import writes it again. A label that somebody has
+    stored meanwhile stays, which the manifest says.
+
+    Returns:
+        The manifest as it was written.
 
     Raises:
         OSError: If the disk is full or not writable; everything is as it was before.
+        ValueError: If an image lies there in another format, or a label that was drawn on other images, or
+            somebody else is writing a label for long; everything is as it was before.
     """
     ready = import_folder(store) / f"unfinished-{case}"
     shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir(parents=True)
+    try:
+        files = _write_files(ready, store, case, content)
+        # From here on no label can come that was not looked at.
+        with _label_locks(store, case):
+            check_same_images(store, case, content.manifest["ct"]["instances"])
+            there = labels_there(store, case)
+            manifest = _with_labels_there(content, there)
+            noted = ready / "manifest.json"
+            noted.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            moves = [(noted, import_folder(store) / f"{case}.json")]
+            moves += [(source, target) for part, source, target in files if part not in there]
+            _move_all(moves, ready)
+    finally:
+        shutil.rmtree(ready, ignore_errors=True)
+    return manifest
+
+
+@contextmanager
+def _label_locks(store: Path, case: str) -> Iterator[None]:
+    """Those of the nodes and of the tumor, in the order in which submissions take them."""
+    with ExitStack() as held:
+        for tag in ("final", "gtv"):
+            held.enter_context(label_revisions(store, case, tag).lock())
+        yield
+
+
+def _with_labels_there(content: ImportedCase, there: tuple[str, ...]) -> dict[str, Any]:
+    """The manifest of a case whose labels in `there` stay; tells of those that came during the import."""
+    manifest = dict(content.manifest)
+    manifest["approved"] = manifest["approved"] or "nodes" in there
+    if came := [part for part in there if getattr(content, part) is not None]:
+        told = (
+            f"a label of the {' and one of the '.join(came)} was stored while this case was imported: it "
+            "stayed as it is, and what the study has was not written"
+        )
+        manifest["warnings"] = [*manifest["warnings"], told]
+    return manifest
+
+
+def _move_all(moves: list[tuple[Path, Path]], ready: Path) -> None:
+    """Moves files to their places, or none of them; what lies there is kept in `ready` meanwhile."""
+    for _, target in moves:
+        if others := twins(target):
+            raise ValueError(
+                f"{others[0].name} would lie beside {target.name} in {target.parent.name}, and programs "
+                "confuse the two: move it away and import again"
+            )
     moved: list[tuple[Path, Path | None]] = []
     try:
-        targets = _write_files(ready, store, case, content)
-        for source, target in targets:
+        for source, target in moves:
             target.parent.mkdir(parents=True, exist_ok=True)
             former = _second_name(target, ready / f"former-{len(moved)}") if target.exists() else None
             source.replace(target)
@@ -83,8 +167,6 @@ def write_case(store: Path, case: str, content: ImportedCase) -> None:
             else:
                 former.replace(target)
         raise
-    finally:
-        shutil.rmtree(ready, ignore_errors=True)
 
 
 def _second_name(path: Path, other: Path) -> Path:
@@ -96,32 +178,25 @@ def _second_name(path: Path, other: Path) -> Path:
     return other
 
 
-def _write_files(ready: Path, store: Path, case: str, content: ImportedCase) -> list[tuple[Path, Path]]:
-    ct = content.ct
+def _write_files(ready: Path, store: Path, case: str, content: ImportedCase) -> list[tuple[str, Path, Path]]:
+    """Which part of the case each written file is of, the file, and where it is to lie; the CT last."""
+    ct, nodes = content.ct, content.nodes
     name = f"{case}.nii.gz"
     images: list[tuple[str, np.ndarray | None, Volume, Path]] = [
         ("pet", content.pet.array if content.pet else None, content.pet or ct, store / "pet" / name),
         ("tumor", content.tumor, ct, store / "labels" / "gtv" / name),
-        ("nodes", content.nodes, ct, store / "nodes" / name),
-        (
-            "final",
-            None if content.nodes is None else content.nodes > 0,
-            ct,
-            store / "labels" / "final" / name,
-        ),
+        ("nodes", nodes, ct, store / "nodes" / name),
+        ("final", None if nodes is None else nodes > 0, ct, store / "labels" / "final" / name),
         ("ct", ct.array, ct, store / name),
     ]
-    targets = []
+    files = []
+    if content.transform is not None:
+        path = ready / "registration.tfm"
+        sitk.WriteTransform(content.transform, str(path))
+        files.append(("pet", path, import_folder(store) / f"{case}.tfm"))
     for what, array, volume, target in images:
         if array is not None:
             path = ready / f"{what}.nii.gz"
             write_volume(path, array, volume.grid, volume.file_grid)
-            targets.append((path, target))
-    if content.transform is not None:
-        path = ready / "registration.tfm"
-        sitk.WriteTransform(content.transform, str(path))
-        targets.insert(0, (path, import_folder(store) / f"{case}.tfm"))
-    manifest = ready / "manifest.json"
-    manifest.write_text(json.dumps(content.manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    targets.insert(0, (manifest, import_folder(store) / f"{case}.json"))
-    return targets
+            files.append(("nodes" if what == "final" else what, path, target))
+    return files

@@ -59,6 +59,7 @@ SCANNED: tuple[str | tuple[int, int], ...] = (
     "ContentLabel",
     "ContentDate",
     "ContentTime",
+    "TimezoneOffsetFromUTC",
     *((0x7053, block) for block in (0x10, 0x11, 0x12)),
     *((0x7053, (block << 8) + element) for block in (0x10, 0x11, 0x12) for element in (0x00, 0x09)),
 )

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from osln.dicom.reading.contour_fill import FilledRegion, fill_region
 from osln.dicom.reading.files import DAMAGED, text
 from osln.dicom.reading.referenced import named_series
-from osln.dicom.reading.times import at, parse_date, parse_time
+from osln.dicom.reading.times import at, parse_date, parse_time, zone_of
 from osln.imaging.grid import Grid
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
@@ -55,7 +55,7 @@ class StructureSet:
         series: UIDs of the image series that it was drawn on.
         images: SOP instance UIDs of the images that it names.
         frames: Frame of reference UIDs that it names.
-        drawn: When; None if not known.
+        drawn: When, as `drawn`.
         regions: In the order of the file.
     """
 
@@ -157,11 +157,12 @@ def names_of(ds: Dataset) -> list[str]:
 
 
 def drawn(ds: Dataset) -> datetime | None:
-    """When a structure set was made; None if it does not say."""
+    """When a structure set was made, with its zone if it has one; None if it does not say."""
     for prefix in ("StructureSet", "Series"):
         day = parse_date(ds.get(f"{prefix}Date"))
         if day is not None:
-            return at(day, parse_time(ds.get(f"{prefix}Time")) or timedelta(0))
+            made = at(day, parse_time(ds.get(f"{prefix}Time")) or timedelta(0))
+            return made.replace(tzinfo=zone_of(ds))
     return None
 
 

@@ -17,6 +17,7 @@ from osln.dicom.nodes import APPROVED, own_kind
 from osln.dicom.reading.files import DAMAGED
 from osln.dicom.reading.seg_frames import Placed, check_frames, place_segments
 from osln.dicom.reading.source import CtSeries
+from osln.dicom.reading.times import zone_of
 from osln.imaging.grid import Grid
 
 
@@ -50,7 +51,7 @@ class SegFile:
         ours: Written by this program.
         approved: An approved label of ours.
         revision: Its number; None for anything but an approved label of ours.
-        created: Date and time of the content, None if they are missing.
+        created: As `when_created`.
         creator: Name of the annotator, "" if there is none.
         sop_instance_uid: Of the object.
     """
@@ -132,9 +133,9 @@ def _read(source: Dataset, ct: CtSeries) -> SegFile:
 
 
 def when_created(dataset: Dataset) -> datetime | None:
-    """Date and time of the content, local time; None if they are missing."""
+    """Date and time of the content, with their zone if they have one; None if they are missing."""
     text = f"{dataset.get('ContentDate', '')}{str(dataset.get('ContentTime', ''))[:6]}"
     try:
-        return datetime.strptime(text, "%Y%m%d%H%M%S")
+        return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=zone_of(dataset))
     except ValueError:
         return None

@@ -3,6 +3,11 @@
 import re
 from datetime import date, datetime, timedelta, timezone
 
+from pydicom.dataset import Dataset
+
+OFFSET = "TimezoneOffsetFromUTC"
+EARLIEST = datetime.min.replace(tzinfo=timezone.utc)
+"""Stands for a time that is not known; can be compared with what `instant` returns."""
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
@@ -51,11 +56,26 @@ def parse_datetime(value: object, local_offset: object = None) -> datetime | Non
     if day is None or time is None:
         return None
     moment = at(day, time)
-    local = str(local_offset or "").strip()
-    if offset and re.fullmatch(r"[+-]\d{4}", local):
-        zoned = moment.replace(tzinfo=_zone(offset))
-        return zoned.astimezone(_zone(local)).replace(tzinfo=None)
+    local = _zone(local_offset)
+    if offset and local:
+        if (its := _zone(offset)) is None:
+            return None
+        return moment.replace(tzinfo=its).astimezone(local).replace(tzinfo=None)
     return moment
+
+
+def zone_of(header: Dataset) -> timezone | None:
+    """The zone of all times of a data set; None if it does not say."""
+    return _zone(header.get(OFFSET))
+
+
+def instant(moment: datetime) -> datetime:
+    """The moment in UTC, so that different zones can be compared; one without a zone is local time."""
+    try:
+        return moment.astimezone(timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        # Dates that stand for "unknown", such as the first of all.
+        return moment.replace(tzinfo=timezone.utc)
 
 
 def at(day: date, time: timedelta) -> datetime:
@@ -75,6 +95,10 @@ def last_before(time: timedelta, moment: datetime) -> datetime:
     return same_day if same_day <= moment else same_day - DAY
 
 
-def _zone(offset: str) -> timezone:
-    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+def _zone(offset: object) -> timezone | None:
+    """Of an offset &ZZXX; None if it is empty or none (PS3.5, 6.2: -1200 to +1400)."""
+    found = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", str(offset or "").strip())
+    if not found or int(found[2]) > 14:
+        return None
+    away = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    return timezone(-away if found[1] == "-" else away)

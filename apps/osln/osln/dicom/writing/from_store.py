@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def predicted(grid: Grid, label_map: str | Path, result: Mapping[str, Any]) -> N
     path = Path(label_map)
     if not path.is_file():
         raise ValueError(f"there is no label map {path}; store a prediction first, or say where it lies")
-    at = datetime.fromtimestamp(path.stat().st_mtime)
+    at = _written(path)
     return predicted_nodes(read_label_map(path, grid), grid, result, at)
 
 
@@ -110,7 +110,7 @@ def approved(
         head, former = chain[0], chain[:0:-1]
         author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
     else:
-        author = Author(True, datetime.fromtimestamp(path.stat().st_mtime), note=NOTE)
+        author = Author(True, _written(path), note=NOTE)
         former = chain[::-1]
         if chain:
             warnings.append(
@@ -243,6 +243,9 @@ def _told_apart(label: Path, kept: Path | None, grid: Grid) -> tuple[np.ndarray,
 
 
 def local_time(at: str) -> datetime:
-    """The time of a revision as DICOM objects have it."""
-    # DICOM dates and times without an offset are local ones.
-    return datetime.fromisoformat(at).astimezone().replace(tzinfo=None)
+    """The time of a revision in the local zone, with the offset of that moment."""
+    return datetime.fromisoformat(at).astimezone()
+
+
+def _written(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).astimezone()

@@ -20,6 +20,7 @@ from osln.dicom.reading.source import CtSeries
 from osln.dicom.reading.times import parse_date, parse_time
 from osln.dicom.writing.character_set import declare_character_set
 from osln.dicom.writing.contours import outlines
+from osln.dicom.writing.times import write_times
 from osln.imaging.grid import Grid
 
 RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -70,7 +71,7 @@ class Heading:
     Attributes:
         title: Description of the series and name of the structure set, at most 64 characters.
         label: StructureSetLabel, at most 16 characters.
-        at: When it was drawn.
+        at: When it was drawn, as `write_times` takes it.
         person: Who drew it; "" for nobody.
         note: What a reader has to know.
         number: InstanceNumber.
@@ -164,10 +165,7 @@ def _header(ct: CtSeries, heading: Heading) -> FileDataset:
     dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, "osln"
     dataset.SoftwareVersions = __version__
     dataset.OperatorsName = heading.person
-    date, time = heading.at.strftime("%Y%m%d"), heading.at.strftime("%H%M%S")
-    dataset.InstanceCreationDate, dataset.InstanceCreationTime = date, time
-    dataset.SeriesDate, dataset.SeriesTime = date, time
-    dataset.StructureSetDate, dataset.StructureSetTime = date, time
+    write_times(dataset, heading.at, ct, "InstanceCreation", "Series", "StructureSet")
     dataset.StructureSetLabel = heading.label
     dataset.StructureSetName = heading.title
     if heading.note:

@@ -29,6 +29,7 @@ from osln.dicom.nodes import (
 from osln.dicom.reading.source import CtSeries
 from osln.dicom.writing.character_set import declare_character_set
 from osln.dicom.writing.rtstruct import COPIED, restore_identity
+from osln.dicom.writing.times import write_times
 
 
 def segmentation(
@@ -79,14 +80,7 @@ def segmentation(
         series_description=description,
     )
     restore_identity(dataset, ct)
-    date, time = author.at.strftime("%Y%m%d"), author.at.strftime("%H%M%S")
-    for keyword, value in (
-        ("ContentDate", date),
-        ("ContentTime", time),
-        ("SeriesDate", date),
-        ("SeriesTime", time),
-    ):
-        setattr(dataset, keyword, value)
+    write_times(dataset, author.at, ct, "InstanceCreation", "Content", "Series")
     declare_character_set(dataset, ct.headers[0])
     return dataset
 

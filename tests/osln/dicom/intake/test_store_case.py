@@ -1,0 +1,99 @@
+"""What an import finds in the store: labels in any format, and those that come while it works, stay."""
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from osln.dicom.intake import store_case
+from osln.store.patients import read_manifest
+from osln.store.revisions import label_revisions
+from small.dicom import AXIAL, box_contours, ct_slices, structure_set, write_dicom
+from small.study import NODE, TUMOR, mask_of, run, study
+
+
+@pytest.fixture
+def of_anna(tmp_path, monkeypatch):
+    """Has Anna submit nodes while the import writes its files; what she submits. `images`: those she saw."""
+    data = gzip.compress(nib.Nifti1Image(mask_of(NODE).astype(np.uint8), AXIAL).to_bytes())
+
+    def comes(images=""):
+        write = store_case.write_volume
+
+        def write_volume(path, *args):
+            if path.name == "ct.nii.gz":
+                case = path.parent.name.removeprefix("unfinished-")
+                kept = label_revisions(tmp_path / "store", case, "final")
+                with kept.lock():
+                    kept.submit(data, by="Anna", source="submission", images=images)
+            return write(path, *args)
+
+        monkeypatch.setattr(store_case, "write_volume", write_volume)
+        return data
+
+    return comes
+
+
+def test_label_that_comes_during_the_import_stays_and_this_is_told(tmp_path, of_anna):
+    store, data = tmp_path / "store", of_anna()
+    [manifest] = run(study(tmp_path / "in"), store).imported
+
+    name, kept = f"{manifest['case']}.nii.gz", label_revisions(store, manifest["case"], "final")
+    assert kept.final.read_bytes() == data and not (store / "nodes" / name).exists()
+    assert (store / "labels" / "gtv" / name).is_file() and (store / name).is_file()
+    assert "a label of the nodes was stored while this case was imported" in manifest["warnings"][-1]
+    assert read_manifest(store, manifest["case"]) == manifest
+    with kept.lock():
+        assert kept.settle() is None
+    assert [revision.by for revision in kept.history()] == ["Anna"]
+
+
+def test_case_of_a_study_without_nodes_is_approved_by_such_a_label(tmp_path, of_anna):
+    ct = ct_slices()
+    write_dicom(tmp_path / "in", [*ct, structure_set(ct, {"GTVp": box_contours(AXIAL, *TUMOR)})])
+    of_anna()
+    [manifest] = run(tmp_path / "in", tmp_path / "store").imported
+
+    assert manifest["approved"] and not any("was stored while" in one for one in manifest["warnings"])
+
+
+def test_other_images_than_those_of_such_a_label_are_not_put_under_it(tmp_path, of_anna):
+    store = tmp_path / "store"
+    of_anna(images="others")
+    report = run(study(tmp_path / "in"), store)
+
+    assert "drawn on other images of this CT" in report.skipped[0]["reason"]
+    assert not list(store.glob("*.nii.gz")) and not list(store.glob("pet/*"))
+
+
+@pytest.mark.parametrize("suffixes", [(".nii",), (".nrrd",), (".mha",), (".nii.gz", ".nrrd")])
+def test_label_in_another_format_stays_and_gets_no_twin(tmp_path, suffixes):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    case, final = manifest["case"], store / "labels" / "final"
+    (final / f"{case}.nii.gz").unlink()
+    names = [f"{case}{suffix}" for suffix in suffixes]
+    for name in names:
+        (final / name).write_bytes(b"of an annotator")
+    (store / f"{case}.nii.gz").unlink()
+
+    [again] = run(folder, store).imported
+
+    assert sorted(path.name for path in final.iterdir()) == names and again["approved"]
+    assert all((final / name).read_bytes() == b"of an annotator" for name in names)
+    assert "a label of the tumor and one of the nodes of this case: it stayed" in again["warnings"][0]
+
+
+def test_image_in_another_format_gets_no_twin(tmp_path):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    case = manifest["case"]
+    (store / f"{case}.nii.gz").rename(store / f"{case}.nii")
+    assert [item["case"] for item in run(folder, store).present] == [case]
+
+    (store / f"{case}.nii").unlink()
+    (store / "pet" / f"{case}.nii.gz").rename(store / "pet" / f"{case}.nii")
+    [skipped] = run(folder, store).skipped
+    assert f"{case}.nii would lie beside {case}.nii.gz" in skipped["reason"]
+    assert [path.name for path in store.glob("pet/*")] == [f"{case}.nii"] and not list(store.glob("*.nii*"))

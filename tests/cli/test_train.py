@@ -132,3 +132,14 @@ def test_a_killed_worker_costs_no_report_and_says_which_networks_are_left(tmp_pa
     assert "local-ct: v1 is published" in said.out
     assert "done and not to be trained again: local-ct; the others go on" in said.err
     assert "with --model glnet, then --model tag" in said.err and "same command" not in said.err
+
+
+def test_a_cluster_has_to_see_all_that_is_read_the_tagger_too(tmp_path, monkeypatch, capsys):
+    def refuse(options, shared):
+        raise ValueError(f"looks at {[path.name for path in shared]}")
+
+    monkeypatch.setattr("osln.cli.train.engine_of", refuse)
+    options = ["--store", str(tmp_path / "s"), "--models", str(tmp_path / "m"), "--model", "ct"]
+    options += ["--tagger", str(tmp_path / "t"), "--cluster", "head:6379"]
+    assert main(["train", *options]) == 1
+    assert "looks at ['m', 's', 't']" in capsys.readouterr().err

@@ -188,7 +188,8 @@ def by_workers(options: argparse.Namespace, names: Sequence[str], tell: Told) ->
             tell(name, made.value)
 
     options.models.mkdir(parents=True, exist_ok=True)
-    engine = engine_of(options, [options.models, options.store])
+    shared = [options.models, options.store, *([options.tagger] if options.tagger else [])]
+    engine = engine_of(options, shared)
     try:
         failures = run_jobs(trainings.artifacts(names), engine, note)
     except KilledError as error:

@@ -40,7 +40,7 @@ class Cluster:
         address: "local", or HOST:PORT of the head of a cluster to which this computer belongs.
         processes: Places on the CPU of "local".
         shared: Folders and files that every computer of the cluster has to see; the first is a folder that
-            can be written.
+            is written, the others may be copies of equal content.
 
     Raises:
         ValueError: Ray is not installed, or the address is none.

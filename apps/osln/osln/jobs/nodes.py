@@ -9,12 +9,13 @@ import platform
 import secrets
 import subprocess
 import sys
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import osln
+from osln.jobs.shared import SAME, content, marked, seen
 
 logger = logging.getLogger(__name__)
 
@@ -100,21 +101,19 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
     Raises:
         ValueError: Says which computer, and what to do.
     """
-    mark = shared[0] / f".seen-{uuid.uuid4().hex}"
-    mark.touch()
-    try:
+    with marked(shared) as marks:
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         look = ray.remote(looked_at)
-        asked = {
-            _host(node): look.options(
-                num_cpus=0, scheduling_strategy=strategy(node["NodeID"], soft=False)
-            ).remote([mark, *shared])
-            for node in _alive(ray)
-        }
-        here = setting()
-        for host, answer in asked.items():
+        # Several raylets may have one address, and each its own view of the files.
+        asked = []
+        for node in _alive(ray):
+            there_alone = strategy(node["NodeID"], soft=False)
+            answer = look.options(num_cpus=0, scheduling_strategy=there_alone).remote(marks)
+            asked.append((_host(node), answer))
+        here, content_here = setting(), cache(content)
+        for host, answer in asked:
             try:
-                unseen, there = ray.get(answer, timeout=PATIENCE_SECONDS)
+                found, there = ray.get(answer, timeout=PATIENCE_SECONDS)
             except ray.exceptions.TaskUnschedulableError:
                 # It asks for no room, so it can only be gone; what it would have been given goes elsewhere.
                 logger.warning("%s has left the cluster", host)
@@ -123,8 +122,7 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
                 raise ValueError(
                     f"{host} of the cluster could not be asked: install the same OSLN Label there ({error})"
                 ) from error
-            if unseen:
-                raise ValueError(f"{host} of the cluster does not see {unseen[0]}: mount it under that name")
+            _check_files(host, found, shared[0], content_here)
             if other := [
                 f"{name} {there[name]}, not {here[name]}" for name in here if there[name] != here[name]
             ]:
@@ -132,13 +130,30 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
                     f"{host} of the cluster would give other results: it has {'; '.join(other)}: install the "
                     "same versions there, and let processors that do and that do not be clusters of their own"
                 )
-    finally:
-        mark.unlink(missing_ok=True)
 
 
-def looked_at(paths: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
-    """Those of the paths that this computer does not see, and its `setting`."""
-    return [str(path) for path in paths if not path.exists()], setting()
+def _check_files(
+    host: str,
+    found: Mapping[Path, str | None],
+    written: Path,
+    content_here: Callable[[Path], str | None],
+) -> None:
+    """Refuses a computer that has others; what is written has to lie in the same folder, not in a copy."""
+    for path, there in found.items():
+        if there is None or (path == written and there != SAME):
+            raise ValueError(
+                f"{host} of the cluster does not see {path} of this computer: mount it under that name"
+            )
+        if there not in (SAME, content_here(path)):
+            raise ValueError(
+                f"{host} of the cluster would give other results: it has something else at {path} than this "
+                "computer: mount the same there, or a copy of all of it"
+            )
+
+
+def looked_at(marks: Mapping[Path, Path | None]) -> tuple[dict[Path, str | None], dict[str, str]]:
+    """What this computer has at the paths (`shared.seen`), and its `setting`."""
+    return seen(marks), setting()
 
 
 def setting() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Which computers are given work."""
 
 import re
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -62,6 +63,35 @@ def test_a_cluster_is_asked_by_a_stranger(monkeypatch, code, asks):
             nodes.asks_for_token("h:1")
     else:
         assert nodes.asks_for_token("h:1") is asks
+
+
+@pytest.mark.parametrize(
+    ("mode", "listens", "away", "told"),
+    [
+        (None, True, True, "asks for its token, and this command sends none: set RAY_AUTH_MODE=token"),
+        ("token", True, True, "asks for its token, and this command sends another one: set"),
+        (None, True, False, r"no cluster answers at .* run `ray start --address .*\(odd\)"),
+        (None, True, None, "no cluster answers at"),
+        (None, False, True, "no cluster answers at"),
+    ],
+)
+def test_why_a_cluster_was_not_joined_is_said_as_far_as_it_is_known(monkeypatch, mode, listens, away, told):
+    def turned_away(address):
+        if away is None:
+            raise ValueError("another program")
+        return away
+
+    monkeypatch.setattr(nodes, "_turned_away", turned_away)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        if listens:
+            there.listen()
+        said = nodes.why_not_joined(f"127.0.0.1:{there.getsockname()[1]}", ConnectionError("odd"))
+    assert re.search(told, said)
+    assert nodes.why_not_joined("local", ConnectionError("odd")).startswith("no cluster answers at local")
 
 
 def test_a_computer_tells_what_it_sees_and_what_results_depend_on(tmp_path):

@@ -20,7 +20,7 @@ from osln.jobs import worker
 from osln.jobs.artifact import Artifact, Made
 from osln.jobs.cores import core_to_keep
 from osln.jobs.engine import CPU, GPU, LostError
-from osln.jobs.nodes import check_nodes, check_token, is_loopback
+from osln.jobs.nodes import check_nodes, check_token, is_loopback, why_not_joined
 from osln.jobs.processes import told_lost
 from osln.jobs.told import Told
 from osln.learning.cores import FEEDING_CORES
@@ -194,10 +194,7 @@ def _only_this_context(cluster: Cluster) -> Iterator[None]:
     except BaseException as error:
         cluster.__exit__()
         if isinstance(error, ConnectionError):
-            raise ValueError(
-                f"no cluster answers at {cluster._address}, or this computer does not belong to it: run "
-                f"`ray start --address {cluster._address}` here first ({error})"
-            ) from error
+            raise ValueError(why_not_joined(cluster._address, error)) from error
         raise
 
 

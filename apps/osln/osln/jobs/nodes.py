@@ -1,5 +1,6 @@
 """What has to hold of every computer of a cluster before it is given work."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import ipaddress
@@ -7,6 +8,7 @@ import logging
 import os
 import platform
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -65,12 +67,20 @@ def asks_for_token(address: str) -> bool:
     Raises:
         ValueError: It neither answers nor turns away.
     """
+    return _turned_away(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+
+
+def _turned_away(address: str, **environment: str) -> bool:
+    """Whether a head turns away a program of this environment; errors as of `asks_for_token`."""
     # In a process of its own: Ray reads once which token it sends.
     command = [sys.executable, "-c", STRANGER, address]
-    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         ended = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+            command,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
         )
         code, said = ended.returncode, ended.stderr
     except subprocess.TimeoutExpired:
@@ -81,6 +91,25 @@ def asks_for_token(address: str) -> bool:
             f"the command again, with one of the versions of Ray in requirements-cluster.txt ({said.strip()})"
         )
     return code == TURNED_AWAY
+
+
+def why_not_joined(address: str, error: ConnectionError) -> str:
+    """Why Ray did not join a cluster, and what to do: it has one error for all that goes wrong."""
+    host, _, port = address.rpartition(":")
+    # OSError: nobody listens, for whom Ray would wait longest. ValueError: "local", or another program there.
+    with contextlib.suppress(OSError, ValueError):
+        socket.create_connection((host, int(port)), timeout=5).close()
+        if _turned_away(address):
+            sent = "another one" if os.environ.get("RAY_AUTH_MODE") == "token" else "none"
+            return (
+                f"the cluster at {address} asks for its token, and this command sends {sent}: set "
+                "RAY_AUTH_MODE=token, copy ~/.ray/auth_token from the head, and run it again "
+                "(docs/scaling.md)"
+            )
+    return (
+        f"no cluster answers at {address}, or this computer does not belong to it: run "
+        f"`ray start --address {address}` here first ({error})"
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -205,6 +205,6 @@ def test_what_is_read_may_be_a_copy_and_what_is_written_may_not(tmp_path):
     with pytest.raises(ValueError, match=r"10\.0\.0\.1 .*: it has something else at .*models than"):
         nodes.check_nodes(ray, [out, models])
     elsewhere = {out: copy}
-    with pytest.raises(ValueError, match=r"does not see .*out of this computer: mount it"):
+    with pytest.raises(ValueError, match=r"has a folder of its own at .*out, and .*: mount that"):
         nodes.check_nodes(ray, [out, models])
     assert not list(out.iterdir())

@@ -169,9 +169,12 @@ def _check_files(
 ) -> None:
     """Refuses a computer that has others; what is written has to lie in the same folder, not in a copy."""
     for path, there in found.items():
-        if there is None or (path == written and there != SAME):
+        if there is None:
+            raise ValueError(f"{host} of the cluster does not see {path}: mount it under that name")
+        if path == written and there != SAME:
             raise ValueError(
-                f"{host} of the cluster does not see {path} of this computer: mount it under that name"
+                f"{host} of the cluster has a folder of its own at {path}, and what it writes would stay "
+                "there: mount that of this computer under that name"
             )
         if there not in (SAME, content_here(path)):
             raise ValueError(

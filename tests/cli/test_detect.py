@@ -128,3 +128,17 @@ def test_results_are_never_written_among_the_images(command, tmp_path, capsys):
     assert [one for one in sorted((tmp_path / "store").rglob("*")) if one.is_file()] == [
         one for one in before if one.is_file()
     ]
+
+
+def test_a_cluster_has_to_see_all_that_is_read_the_dicom_of_the_cts_too(
+    bright_models, tmp_path, monkeypatch, capsys
+):
+    def refuse(options, shared):
+        raise ValueError(f"looks at {[path.name for path in shared]}")
+
+    monkeypatch.setattr("osln.cli.detect.engine_of", refuse)
+    small_store.make_case(tmp_path / "store", "a")
+    named = {"-o": "out", "--models": bright_models, "--ct-dicom": "dicom"}
+    given = [str(one) for name, path in named.items() for one in (name, tmp_path / path)]
+    assert main(["detect", str(tmp_path / "store"), *given, "--model", "ct", "--cluster", "head:6379"]) == 1
+    assert f"looks at ['out', '{bright_models.name}', 'dicom', 'store']" in capsys.readouterr().err

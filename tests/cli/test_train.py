@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from osln.__main__ import main
+from osln.jobs.artifact import Made
 from osln.learning.fit import Progress
 from osln.retraining import classifier, segmenter
 from osln.retraining.publishing import RetrainReport
 from osln.rows.experiments import SERVED_NETWORKS
+from osln.weights.model_store import BusyError
 from small import store as small_store
 
 
@@ -132,3 +134,44 @@ def test_a_killed_worker_costs_no_report_and_says_which_networks_are_left(tmp_pa
     assert "local-ct: v1 is published" in said.out
     assert "done and not to be trained again: local-ct; the others go on" in said.err
     assert "with --model glnet, then --model tag" in said.err and "same command" not in said.err
+
+
+def test_a_cluster_has_to_see_all_that_is_read_the_tagger_too(tmp_path, monkeypatch, capsys):
+    def refuse(options, shared):
+        raise ValueError(f"looks at {[path.name for path in shared]}")
+
+    monkeypatch.setattr("osln.cli.train.engine_of", refuse)
+    options = ["--store", str(tmp_path / "s"), "--models", str(tmp_path / "m"), "--model", "ct"]
+    options += ["--tagger", str(tmp_path / "t"), "--cluster", "head:6379"]
+    assert main(["train", *options]) == 1
+    assert "looks at ['m', 's', 't']" in capsys.readouterr().err
+
+
+def test_workers_are_not_started_for_a_network_that_is_being_trained_already(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("osln.weights.model_store.END_SECONDS", 0.1)
+    monkeypatch.setattr("osln.jobs.run.run_jobs", lambda *_: pytest.fail("they would train for nothing"))
+    options = ["--store", str(tmp_path), "--models", str(tmp_path), "--processes", "1"]
+    monkeypatch.setattr("osln.cli.train.SERVED_NETWORKS", ("local-ct", "ct"))
+    with small_store.trained_elsewhere(tmp_path, "ct"):
+        for model in ("ct", "all"):
+            assert main(["train", *options, "--model", model]) == 1
+            assert f"ct is being trained for {tmp_path} already" in capsys.readouterr().err
+
+
+def test_the_command_holds_the_locks_of_what_its_workers_train(calls, tmp_path, monkeypatch):
+    monkeypatch.setattr("osln.weights.model_store.END_SECONDS", 0.1)
+
+    def run_jobs(artifacts, engine, note):
+        with pytest.raises(BusyError), small_store.trained_elsewhere(tmp_path, "ct"):
+            pass
+        note("ct", Made(0.0, artifacts[-1].make()))
+        return {}
+
+    monkeypatch.setattr("osln.jobs.run.run_jobs", run_jobs)
+    monkeypatch.setattr("osln.retraining.spread.device", lambda: "cpu")
+    options = ["--store", str(tmp_path), "--models", str(tmp_path), "--processes", "1"]
+    assert main(["train", *options, "--model", "ct"]) == 0
+    assert main(["train", *options[:-2], "--model", "ct"]) == 0
+    assert [given["held"] for _, given in calls] == [True, False]
+    with small_store.trained_elsewhere(tmp_path, "ct"):
+        pass

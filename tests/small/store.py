@@ -1,7 +1,9 @@
 """A store of two tiny patients and a model store of untrained networks and taggers, for tests of the app."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -110,6 +112,18 @@ def ship_untrained_tagger(models: Path) -> Path:
     tagger = make_tagger(models / "shipped" / "lesanet.safetensors")
     ship_tagger(tagger.parent, tagger, Tagger.load(tagger).describe())
     return tagger
+
+
+@contextmanager
+def trained_elsewhere(models: Path, network: str) -> Iterator[None]:
+    """Another thread holds the lock of a network's training; BusyError if somebody else does."""
+    training = ModelStore(models).training(network)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(training.__enter__).result()
+        try:
+            yield
+        finally:
+            other.submit(training.__exit__, None, None, None).result()
 
 
 class BrightVoxels:

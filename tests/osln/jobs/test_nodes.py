@@ -1,12 +1,14 @@
 """Which computers are given work."""
 
 import re
+import socket
 from types import SimpleNamespace
 
 import pytest
 
 from osln.jobs import cluster, nodes
 from osln.jobs.cluster import Cluster
+from osln.jobs.shared import SAME, content, marked
 
 
 def ray_of(*hosts: str) -> SimpleNamespace:
@@ -63,9 +65,39 @@ def test_a_cluster_is_asked_by_a_stranger(monkeypatch, code, asks):
         assert nodes.asks_for_token("h:1") is asks
 
 
-def test_a_computer_tells_what_it_does_not_see_and_what_results_depend_on(tmp_path):
-    unseen, setting = nodes.looked_at([tmp_path, tmp_path / "none"])
-    assert unseen == [str(tmp_path / "none")]
+@pytest.mark.parametrize(
+    ("mode", "listens", "away", "told"),
+    [
+        (None, True, True, "asks for its token, and this command sends none: set RAY_AUTH_MODE=token"),
+        ("token", True, True, "asks for its token, and this command sends another one: set"),
+        (None, True, False, r"no cluster answers at .* run `ray start --address .*\(odd\)"),
+        (None, True, None, "no cluster answers at"),
+        (None, False, True, "no cluster answers at"),
+    ],
+)
+def test_why_a_cluster_was_not_joined_is_said_as_far_as_it_is_known(monkeypatch, mode, listens, away, told):
+    def turned_away(address):
+        if away is None:
+            raise ValueError("another program")
+        return away
+
+    monkeypatch.setattr(nodes, "_turned_away", turned_away)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        if listens:
+            there.listen()
+        said = nodes.why_not_joined(f"127.0.0.1:{there.getsockname()[1]}", ConnectionError("odd"))
+    assert re.search(told, said)
+    assert nodes.why_not_joined("local", ConnectionError("odd")).startswith("no cluster answers at local")
+
+
+def test_a_computer_tells_what_it_sees_and_what_results_depend_on(tmp_path):
+    with marked([tmp_path, tmp_path / "none"]) as marks:
+        found, setting = nodes.looked_at(marks)
+    assert found == {tmp_path: SAME, tmp_path / "none": None}
     assert set(setting) == {"OSLN Label's sources", "python", *nodes.COMPUTING, nodes.BFLOAT16}
     assert setting["torch"] != "none" and setting[nodes.BFLOAT16] in ("yes", "no")
 
@@ -97,32 +129,41 @@ class GoneError(Exception):
     """Stands in for Ray's errors."""
 
 
+def ray_that_asks(hosts: list[tuple[str, str]], answer) -> SimpleNamespace:
+    """Stands in for the module, connected to computers of these names in Ray and addresses.
+
+    Args:
+        hosts: Name in Ray and address of each.
+        answer: Takes the name and what is asked for, and says what a computer finds.
+    """
+    there = [{"Alive": True, "NodeID": name, "NodeManagerAddress": host} for name, host in hosts]
+
+    def options(num_cpus, scheduling_strategy):
+        return SimpleNamespace(remote=lambda marks: (scheduling_strategy, marks))
+
+    return SimpleNamespace(
+        nodes=lambda: there,
+        remote=lambda work: SimpleNamespace(options=options),
+        get=lambda asked, timeout: answer(*asked),
+        exceptions=SimpleNamespace(TaskUnschedulableError=GoneError, RayError=OSError),
+        util=SimpleNamespace(
+            scheduling_strategies=SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: node)
+        ),
+    )
+
+
 @pytest.mark.parametrize(
     ("first", "refused"), [(GoneError("unschedulable"), False), (OSError("no package"), True), (None, False)]
 )
 def test_a_computer_that_has_just_left_is_passed_over_and_one_that_cannot_answer_is_not(
     tmp_path, caplog, first, refused
 ):
-    there = [{"Alive": True, "NodeID": host, "NodeManagerAddress": host} for host in ("10.0.0.1", "10.0.0.2")]
-
-    def options(num_cpus, scheduling_strategy):
-        return SimpleNamespace(remote=lambda paths: (scheduling_strategy, paths))
-
-    def get(answer, timeout):
-        host, paths = answer
-        if host == "10.0.0.1" and first is not None:
+    def answer(name, marks):
+        if name == "a" and first is not None:
             raise first
-        return nodes.looked_at(paths)
+        return nodes.looked_at(marks)
 
-    ray = SimpleNamespace(
-        nodes=lambda: there,
-        remote=lambda work: SimpleNamespace(options=options),
-        get=get,
-        exceptions=SimpleNamespace(TaskUnschedulableError=GoneError, RayError=OSError),
-        util=SimpleNamespace(
-            scheduling_strategies=SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: node)
-        ),
-    )
+    ray = ray_that_asks([("a", "10.0.0.1"), ("b", "10.0.0.2")], answer)
     if refused:
         with pytest.raises(ValueError, match=r"10\.0\.0\.1 of the cluster could not be asked"):
             nodes.check_nodes(ray, [tmp_path])
@@ -130,3 +171,40 @@ def test_a_computer_that_has_just_left_is_passed_over_and_one_that_cannot_answer
         nodes.check_nodes(ray, [tmp_path])
     assert ("10.0.0.1 has left the cluster" in caplog.text) == isinstance(first, GoneError)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("blind", ["a", "b"])
+def test_each_of_two_raylets_of_one_address_is_looked_at(tmp_path, blind):
+    def answer(name, marks):
+        found, setting = nodes.looked_at(marks)
+        return ({tmp_path: None} if name == blind else found), setting
+
+    ray = ray_that_asks([("a", "127.0.0.2"), ("b", "127.0.0.2")], answer)
+    with pytest.raises(ValueError, match=r"127\.0\.0\.2 of the cluster does not see .* mount it"):
+        nodes.check_nodes(ray, [tmp_path])
+
+
+def test_what_is_read_may_be_a_copy_and_what_is_written_may_not(tmp_path):
+    """Each computer has its own checkout, in which the default store of weights lies."""
+    out, models, copy = (tmp_path / name for name in ("out", "models", "copy"))
+    for folder in (out, models, copy):
+        folder.mkdir()
+    for folder in (models, copy):
+        (folder / "published.json").write_text('{"ct": "a"}')
+    elsewhere = {}
+
+    def answer(name, marks):
+        found, setting = nodes.looked_at(marks)
+        return found | {path: content(there) for path, there in elsewhere.items()}, setting
+
+    ray = ray_that_asks([("a", "10.0.0.1")], answer)
+    elsewhere[models] = copy
+    nodes.check_nodes(ray, [out, models])
+    # As many bytes in a file of the same name.
+    (copy / "published.json").write_text('{"ct": "b"}')
+    with pytest.raises(ValueError, match=r"10\.0\.0\.1 .*: it has something else at .*models than"):
+        nodes.check_nodes(ray, [out, models])
+    elsewhere = {out: copy}
+    with pytest.raises(ValueError, match=r"has a folder of its own at .*out, and .*: mount that"):
+        nodes.check_nodes(ray, [out, models])
+    assert not list(out.iterdir())

@@ -8,14 +8,32 @@ from osln.learning import state as training_state
 from osln.learning.state import StateFile, fingerprint, load_state, save_state
 
 
-def test_what_is_saved_under_a_key_is_loaded_under_it_alone(tmp_path):
+def test_what_is_saved_under_a_key_is_loaded_under_it_alone(tmp_path, caplog):
     path = tmp_path / "folder" / "state"
-    save_state(path, "key", {"epoch": 3, "network": {"a": torch.arange(4.0)}})
-    state = load_state(path, "key")
+    StateFile(path, "key", "2 processes").save(lambda: {"epoch": 3, "network": {"a": torch.arange(4.0)}})
+    state = StateFile(path, "key", "2 processes").load(["epoch"])
     assert state["epoch"] == 3 and state["network"]["a"].tolist() == [0, 1, 2, 3]
-    assert load_state(path, "other") is None
-    assert load_state(tmp_path / "none", "key") is None
-    assert [one.name for one in path.parent.iterdir()] == ["state"]
+    assert StateFile(tmp_path / "none", "key").load() is None
+    assert not caplog.records and [one.name for one in path.parent.iterdir()] == ["state"]
+
+
+@pytest.mark.parametrize(
+    ("other", "needed", "told"),
+    [
+        (("other", "1 process"), [], "training, of 2 processes and not of 1 process, and not gone on from"),
+        (("other", "2 processes"), [], "state is the state of another training and not gone on from: this"),
+        # Of a former version of the software.
+        (("key", "2 processes"), ["step"], "state is the state of another training and not gone on from"),
+    ],
+)
+def test_a_state_of_another_training_is_told_before_it_is_written_over(tmp_path, caplog, other, needed, told):
+    path = tmp_path / "state"
+    StateFile(path, "key", "2 processes").save(lambda: {"epoch": 3})
+    assert StateFile(path, *other).load(needed) is None
+    assert len(caplog.records) == 1 and told in caplog.text
+    # Of a version that wrote no words.
+    save_state(path, "key", {"epoch": 3})
+    assert StateFile(path, *other).load(["step"]) is None and " of another training and" in caplog.text
 
 
 def test_a_state_that_cannot_be_written_leaves_the_former_one(tmp_path):
@@ -23,7 +41,7 @@ def test_a_state_that_cannot_be_written_leaves_the_former_one(tmp_path):
     save_state(path, "key", {"epoch": 1})
     with pytest.raises((AttributeError, RuntimeError, TypeError, ValueError)):
         save_state(path, "key", {"epoch": (one for one in ())})
-    assert load_state(path, "key")["epoch"] == 1
+    assert load_state(path)["epoch"] == 1
     assert [one.name for one in tmp_path.iterdir()] == ["state"]
 
 
@@ -34,13 +52,13 @@ def test_a_file_that_cannot_be_read_is_told_with_the_way_out(tmp_path):
     for damaged in (whole[: len(whole) // 2], b"", b"state"):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"state cannot be read \(.*\): delete it to train from the sta"):
-            load_state(path, "key")
+            load_state(path)
 
 
 def test_a_state_that_would_execute_something_is_not_loaded(tmp_path):
     torch.save({"key": "key", "epoch": print}, tmp_path / "state")
     with pytest.raises(ValueError, match="cannot be read"):
-        load_state(tmp_path / "state", "key")
+        load_state(tmp_path / "state")
 
 
 def test_the_state_is_written_as_often_as_a_share_of_the_time_allows(tmp_path, monkeypatch):

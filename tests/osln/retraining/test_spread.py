@@ -3,8 +3,11 @@
 import pytest
 
 from osln.retraining import spread
+from osln.retraining.publishing import alone
 from osln.retraining.settings import Settings
 from osln.retraining.spread import Trainings, learn, whole_round
+from osln.weights.model_store import BusyError
+from small import store as small_store
 
 
 def broken(name, device):
@@ -39,3 +42,12 @@ def test_each_round_waits_for_its_trainings_and_for_the_round_before(tmp_path):
     )
     assert [one.name for one in first.needs] == ["training ct"]
     assert second.needs == (first,)
+
+
+def test_a_round_trains_under_its_own_lock_or_under_that_of_whoever_asks(tmp_path, monkeypatch):
+    monkeypatch.setattr("osln.weights.model_store.END_SECONDS", 0.1)
+    work = alone(lambda root, store, network, **options: (network, options))
+    with small_store.trained_elsewhere(tmp_path, "ct"):
+        with pytest.raises(BusyError, match="ct is being trained for"):
+            work(tmp_path, tmp_path, "ct", seed=1)
+        assert work(tmp_path, tmp_path, "ct", seed=1, held=True) == ("ct", {"seed": 1})

@@ -191,8 +191,8 @@ def _spread(
 
     if options.device is not None:
         raise ValueError("--device is for one process: workers take the GPUs that there are, else the CPU")
-    shared = [options.out, options.models, *([options.tagger] if options.tagger else [])]
-    shared += [Path(one) for one in options.inputs if one != NONE]
+    named = [one for one in (options.tagger, options.ct_dicom) if one]
+    shared = [options.out, options.models, *named, *(Path(one) for one in options.inputs if one != NONE)]
     found: list[Outcome] = []
     artifacts = case_artifacts(cases, networks, wanted, overwrite=options.overwrite)
     failures = run_jobs(artifacts, engine_of(options, shared), lambda name, made: found.append(made.value))

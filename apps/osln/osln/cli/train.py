@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,12 +161,14 @@ def by_workers(options: argparse.Namespace, names: Sequence[str], tell: Told) ->
     """The same from workers, each as it comes; the trainings of stage one run at the same time.
 
     Raises:
-        ValueError: A worker was killed; says which networks are done and how to go on with the others.
+        ValueError: One of the networks is being trained already, or a worker was killed; says which networks
+            are done and how to go on with the others.
     """
     from osln.jobs.run import KilledError, run_jobs
     from osln.retraining.judgment import HIGHEST_RISK
     from osln.retraining.settings import Settings
     from osln.retraining.spread import Trainings
+    from osln.weights.model_store import ModelStore
 
     if options.device != "cpu":
         raise ValueError("--device is for one process: workers take the GPUs that there are, else the CPU")
@@ -188,9 +191,15 @@ def by_workers(options: argparse.Namespace, names: Sequence[str], tell: Told) ->
             tell(name, made.value)
 
     options.models.mkdir(parents=True, exist_ok=True)
-    engine = engine_of(options, [options.models, options.store])
+    shared = [options.models, options.store, *([options.tagger] if options.tagger else [])]
+    engine = engine_of(options, shared)
+    store = ModelStore(options.models)
     try:
-        failures = run_jobs(trainings.artifacts(names), engine, note)
+        with ExitStack() as held:
+            # Before any work, and of all: their trainings do not wait for their rounds.
+            for name in names:
+                held.enter_context(store.training(name))
+            failures = run_jobs(trainings.artifacts(names), engine, note)
     except KilledError as error:
         left = ", then ".join(f"--model {name}" for name in names if name not in done)
         raise ValueError(
@@ -230,6 +239,8 @@ def from_store(options: argparse.Namespace, name: str) -> "RetrainReport":
             "publish": not options.no_publish,
             "cross_fit": not options.no_cross_fit,
             **({} if options.highest_risk is None else {"highest_risk": options.highest_risk}),
+            # `by_workers` holds the lock for its workers.
+            "held": spread(options),
             "tagger_path": tagger,
             "on_step": lambda sentence: tqdm.write(f"{name}: {sentence}", file=sys.stderr),
             "on_progress": show,

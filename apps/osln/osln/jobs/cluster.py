@@ -20,7 +20,7 @@ from osln.jobs import worker
 from osln.jobs.artifact import Artifact, Made
 from osln.jobs.cores import core_to_keep
 from osln.jobs.engine import CPU, GPU, LostError
-from osln.jobs.nodes import check_nodes, check_token, is_loopback
+from osln.jobs.nodes import check_nodes, check_token, is_loopback, why_not_joined
 from osln.jobs.processes import told_lost
 from osln.jobs.told import Told
 from osln.learning.cores import FEEDING_CORES
@@ -40,7 +40,7 @@ class Cluster:
         address: "local", or HOST:PORT of the head of a cluster to which this computer belongs.
         processes: Places on the CPU of "local".
         shared: Folders and files that every computer of the cluster has to see; the first is a folder that
-            can be written.
+            is written, the others may be copies of equal content.
 
     Raises:
         ValueError: Ray is not installed, or the address is none.
@@ -194,10 +194,7 @@ def _only_this_context(cluster: Cluster) -> Iterator[None]:
     except BaseException as error:
         cluster.__exit__()
         if isinstance(error, ConnectionError):
-            raise ValueError(
-                f"no cluster answers at {cluster._address}, or this computer does not belong to it: run "
-                f"`ray start --address {cluster._address}` here first ({error})"
-            ) from error
+            raise ValueError(why_not_joined(cluster._address, error)) from error
         raise
 
 

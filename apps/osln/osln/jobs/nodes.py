@@ -1,5 +1,6 @@
 """What has to hold of every computer of a cluster before it is given work."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import ipaddress
@@ -7,14 +8,16 @@ import logging
 import os
 import platform
 import secrets
+import socket
 import subprocess
 import sys
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import osln
+from osln.jobs.shared import SAME, content, marked, seen
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +67,20 @@ def asks_for_token(address: str) -> bool:
     Raises:
         ValueError: It neither answers nor turns away.
     """
+    return _turned_away(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+
+
+def _turned_away(address: str, **environment: str) -> bool:
+    """Whether a head turns away a program of this environment; errors as of `asks_for_token`."""
     # In a process of its own: Ray reads once which token it sends.
     command = [sys.executable, "-c", STRANGER, address]
-    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
         ended = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+            command,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
         )
         code, said = ended.returncode, ended.stderr
     except subprocess.TimeoutExpired:
@@ -80,6 +91,25 @@ def asks_for_token(address: str) -> bool:
             f"the command again, with one of the versions of Ray in requirements-cluster.txt ({said.strip()})"
         )
     return code == TURNED_AWAY
+
+
+def why_not_joined(address: str, error: ConnectionError) -> str:
+    """Why Ray did not join a cluster, and what to do: it has one error for all that goes wrong."""
+    host, _, port = address.rpartition(":")
+    # OSError: nobody listens, for whom Ray would wait longest. ValueError: "local", or another program there.
+    with contextlib.suppress(OSError, ValueError):
+        socket.create_connection((host, int(port)), timeout=5).close()
+        if _turned_away(address):
+            sent = "another one" if os.environ.get("RAY_AUTH_MODE") == "token" else "none"
+            return (
+                f"the cluster at {address} asks for its token, and this command sends {sent}: set "
+                "RAY_AUTH_MODE=token, copy ~/.ray/auth_token from the head, and run it again "
+                "(docs/scaling.md)"
+            )
+    return (
+        f"no cluster answers at {address}, or this computer does not belong to it: run "
+        f"`ray start --address {address}` here first ({error})"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -100,21 +130,19 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
     Raises:
         ValueError: Says which computer, and what to do.
     """
-    mark = shared[0] / f".seen-{uuid.uuid4().hex}"
-    mark.touch()
-    try:
+    with marked(shared) as marks:
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         look = ray.remote(looked_at)
-        asked = {
-            _host(node): look.options(
-                num_cpus=0, scheduling_strategy=strategy(node["NodeID"], soft=False)
-            ).remote([mark, *shared])
-            for node in _alive(ray)
-        }
-        here = setting()
-        for host, answer in asked.items():
+        # Several raylets may have one address, and each its own view of the files.
+        asked = []
+        for node in _alive(ray):
+            there_alone = strategy(node["NodeID"], soft=False)
+            answer = look.options(num_cpus=0, scheduling_strategy=there_alone).remote(marks)
+            asked.append((_host(node), answer))
+        here, content_here = setting(), cache(content)
+        for host, answer in asked:
             try:
-                unseen, there = ray.get(answer, timeout=PATIENCE_SECONDS)
+                found, there = ray.get(answer, timeout=PATIENCE_SECONDS)
             except ray.exceptions.TaskUnschedulableError:
                 # It asks for no room, so it can only be gone; what it would have been given goes elsewhere.
                 logger.warning("%s has left the cluster", host)
@@ -123,8 +151,7 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
                 raise ValueError(
                     f"{host} of the cluster could not be asked: install the same OSLN Label there ({error})"
                 ) from error
-            if unseen:
-                raise ValueError(f"{host} of the cluster does not see {unseen[0]}: mount it under that name")
+            _check_files(host, found, shared[0], content_here)
             if other := [
                 f"{name} {there[name]}, not {here[name]}" for name in here if there[name] != here[name]
             ]:
@@ -132,13 +159,33 @@ def check_nodes(ray: Any, shared: Sequence[Path]) -> None:
                     f"{host} of the cluster would give other results: it has {'; '.join(other)}: install the "
                     "same versions there, and let processors that do and that do not be clusters of their own"
                 )
-    finally:
-        mark.unlink(missing_ok=True)
 
 
-def looked_at(paths: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
-    """Those of the paths that this computer does not see, and its `setting`."""
-    return [str(path) for path in paths if not path.exists()], setting()
+def _check_files(
+    host: str,
+    found: Mapping[Path, str | None],
+    written: Path,
+    content_here: Callable[[Path], str | None],
+) -> None:
+    """Refuses a computer that has others; what is written has to lie in the same folder, not in a copy."""
+    for path, there in found.items():
+        if there is None:
+            raise ValueError(f"{host} of the cluster does not see {path}: mount it under that name")
+        if path == written and there != SAME:
+            raise ValueError(
+                f"{host} of the cluster has a folder of its own at {path}, and what it writes would stay "
+                "there: mount that of this computer under that name"
+            )
+        if there not in (SAME, content_here(path)):
+            raise ValueError(
+                f"{host} of the cluster would give other results: it has something else at {path} than this "
+                "computer: mount the same there, or a copy of all of it"
+            )
+
+
+def looked_at(marks: Mapping[Path, Path | None]) -> tuple[dict[Path, str | None], dict[str, str]]:
+    """What this computer has at the paths (`shared.seen`), and its `setting`."""
+    return seen(marks), setting()
 
 
 def setting() -> dict[str, str]:

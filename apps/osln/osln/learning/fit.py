@@ -161,9 +161,9 @@ def fit(
     Args:
         lesson: What is learned, and how.
         threads: CPU threads during the training; as they are if None.
-        resume_path: File of the state (`StateFile`). Gone on from if it belongs to exactly
-            this training, with the same result as without the interruption; written over if not. It is left
-            in place: whoever stores the weights removes it. None keeps nothing.
+        resume_path: File of the state (`StateFile`). Gone on from if it belongs to exactly this training,
+            with the same result as without the interruption; if not, that is told and it is written over.
+            It is left in place: whoever stores the weights removes it. None keeps nothing.
         on_progress: Called after each report.
 
     Raises:
@@ -214,11 +214,12 @@ class _Run(Generic[N]):
         first_weights = chain.from_iterable(self.network.state_dict().items())
         key = fingerprint(sorted(self.record.items()), *parts, *first_weights)
         path = None if resume_path is None or lesson.team.rank else Path(resume_path)
-        self.file = StateFile(path, key)
+        count = lesson.team.size
+        self.file = StateFile(path, key, f"{count} process{'es' if count > 1 else ''}")
         self.at = _Position()
-        state = lesson.team.handed(self.file.load())
         # The state of a former version of the software may hold other things: the training starts anew.
-        if state is not None and self._content().keys() <= state.keys():
+        state = lesson.team.handed(self.file.load(self._content()))
+        if state is not None:
             self.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.at = _Position(**{name: state[name] for name in vars(self.at)})

@@ -1,9 +1,10 @@
 """State of a training on disk, so that an interrupted one goes on with the same result."""
 
 import hashlib
+import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 
 from osln.files.whole import sweep
+
+logger = logging.getLogger(__name__)
 
 LARGEST_SHARE = 0.02
 """Of the time of a training that writing its state may take."""
@@ -27,10 +30,11 @@ class StateFile:
     Args:
         path: The file; None keeps no state.
         key: Identity of the training; a file of another one is not gone on from.
+        about: Words of it for whoever finds its file and does another training.
     """
 
-    def __init__(self, path: Path | None, key: str) -> None:
-        self.path, self.key = path, key
+    def __init__(self, path: Path | None, key: str, about: str = "") -> None:
+        self.path, self.key, self.about = path, key, about
         self._not_before = 0.0
 
     def save(self, state: Callable[[], dict[str, Any]], *, at_once: bool = False) -> None:
@@ -38,16 +42,27 @@ class StateFile:
         began = time.monotonic()
         if self.path is None or (began < self._not_before and not at_once):
             return
-        save_state(self.path, self.key, state())
+        save_state(self.path, self.key, {"about": self.about, **state()})
         ended = time.monotonic()
         self._not_before = ended + min((ended - began) / LARGEST_SHARE, LONGEST_PAUSE)
 
-    def load(self) -> dict[str, Any] | None:
-        """As `load_state`; what a killed training was writing goes."""
+    def load(self, needed: Collection[str] = ()) -> dict[str, Any] | None:
+        """As `load_state`, and told if there is one without what is `needed`; what was being written goes."""
         if self.path is None:
             return None
         sweep(self.path.parent, self.path.name)
-        return load_state(self.path, self.key)
+        state = load_state(self.path)
+        if state is None or (state.get("key") == self.key and set(needed) <= state.keys()):
+            return state
+        other = state.get("about")
+        differs = f", of {other} and not of {self.about}," if other and other != self.about else ""
+        logger.warning(
+            "%s is the state of another training%s and not gone on from: this one begins anew and writes "
+            "over it",
+            self.path,
+            differs,
+        )
+        return None
 
 
 def save_state(path: Path, key: str, state: dict[str, Any]) -> None:
@@ -63,8 +78,8 @@ def save_state(path: Path, key: str, state: dict[str, Any]) -> None:
         raise
 
 
-def load_state(path: Path, key: str) -> dict[str, Any] | None:
-    """The state to go on from, on the CPU; None if there is none or it is of another training.
+def load_state(path: Path) -> dict[str, Any] | None:
+    """The state in a file, with the "key" of its training, on the CPU; None if there is no file.
 
     Raises:
         ValueError: The file cannot be read.
@@ -76,7 +91,7 @@ def load_state(path: Path, key: str) -> dict[str, Any] | None:
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ValueError(f"{path} cannot be read ({reason}): delete it to train from the start") from error
-    return state if isinstance(state, dict) and state.get("key") == key else None
+    return state if isinstance(state, dict) else {}
 
 
 def fingerprint(*parts: object) -> str:

@@ -150,15 +150,21 @@ class Trained:
 def alone(work: Callable[..., RetrainReport]) -> Callable[..., RetrainReport]:
     """A retraining that nobody else does for the same network of the same model store meanwhile.
 
-    Two would publish after each other, the second without a look at the first.
+    Two would publish after each other, the second without a look at the first. With `held` whoever asks for
+    it holds the lock of the network already (`ModelStore.training`), in another process.
     """
 
     @wraps(work)
     def guarded(
-        root: str | Path, models: ModelStore | str | Path, network: str, **options: Any
+        root: str | Path,
+        models: ModelStore | str | Path,
+        network: str,
+        *,
+        held: bool = False,
+        **options: Any,
     ) -> RetrainReport:
         store = models if isinstance(models, ModelStore) else ModelStore(models)
-        with store.training(network) if network in VERSIONED else nullcontext():
+        with nullcontext() if held or network not in VERSIONED else store.training(network):
             return work(root, store, network, **options)
 
     return guarded

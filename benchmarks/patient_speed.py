@@ -2,9 +2,9 @@
 
 Each side lives in a process of its own with the same number of threads, warm: each timed run follows an
 untimed one. The parent asks them in turn (peer, product, next peer, product, ...), so that whatever else the
-computer does falls on all of them. A run begins with the files on disk and ends with the label map on the CT's own grid. The peers end with
-the candidates of stage one, with which the product's stage one is compared; the share of its stage two in
-a patient's time is told beside it.
+computer does falls on all of them. A run begins with the files on disk and ends with the label map on the
+CT's own grid. The peers end with the candidates of stage one, with which the product's stage one is compared;
+the share of its stage two in a patient's time is told beside it.
 
     ./benchmarks/run patient_speed                     table
     ./benchmarks/run patient_speed --json result.json  and the numbers for machines

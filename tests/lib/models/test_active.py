@@ -123,7 +123,7 @@ def test_within_a_case_that_somebody_has_opened_the_strategy_says_what_to_ask(st
     found = build(2)["mixed"].within(ASKED, store, "p2")
 
     assert [one["number"] for one in found["candidates"]] == [2, 3]
-    assert found["why"].startswith("of its 3 open candidates asked: 2 likeliest")
+    assert found["why"].startswith("2 likeliest")
     assert "in doubt" not in found["why"] and "by chance" not in found["why"]
 
 

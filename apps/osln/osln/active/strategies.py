@@ -124,7 +124,7 @@ def _mixed(asked: Asked) -> list[Query]:
         chosen = [each for part in parts.values() for each in part]
         value = sum(each.probability for each in chosen)
         told = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part)
-        why = f"{_chosen(usable)}of its {len(one.open)} open candidates asked: {told}"
+        why = f"{_chosen(usable)}{told} of its {len(one.open)} open candidates"
         found.append(Query(one.case, _numbers(chosen), (), value, why))
     return found + _by_chance_instead(asked, left)
 

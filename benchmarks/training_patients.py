@@ -95,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test", type=int, default=48, help="test phantoms (%(default)s)")
     parser.add_argument("--planted", type=int, default=30, help="test patients planted (%(default)s)")
     parser.add_argument("--steps", type=int, help="(default: the preset's)")
+    parser.add_argument(
+        "--at", type=float, metavar="P", help="candidates from this probability on, instead of the threshold"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each kind (%(default)s)")
     parser.add_argument("--processes", type=int, default=usable_cores(), help="at once (%(default)s)")
     parser.add_argument("--work", type=Path, default=WORK, help="(%(default)s)")
@@ -107,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         if kind in (options.kinds or ()) and not given:
             parser.error(f"{kind} needs real CTs: give {option}")
+    if options.at is not None and not 0 < options.at < 1:
+        parser.error("--at is a probability: expected more than 0 and less than 1")
     if min(options.planted, options.test) < 2:
         parser.error("--planted and --test must be at least 2: intervals are over patients")
     trainings = trainings_of(options)
@@ -126,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         PLANTED: list(planted(options.data, options.work, preset, options.planted)),
     }
     watched = [cohort.column(case) for case in cohort.cases("validation")]
-    networks = {name: (one, threshold(one, watched)) for name, one in asked.items()}
+    networks = {name: (one, options.at or threshold(one, watched)) for name, one in asked.items()}
     for title, columns in tests.items():
         report(title, {name: found(*one, columns) for name, one in networks.items()})
     return 1 if failed else 0

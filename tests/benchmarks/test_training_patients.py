@@ -11,6 +11,7 @@ from benchmarks.training_patients import (
     WITH_MORE,
     WITH_REAL,
     Together,
+    main,
     sizes_of,
     trainings_of,
 )
@@ -53,6 +54,12 @@ def test_with_the_filter_networks_and_patients_are_kept_apart_from_those_without
     filtered = trainings_of(options)["default", 0]
     assert filtered.preset.prefilter and not plain.preset.prefilter
     assert filtered.cohort.folders != plain.cohort.folders and filtered.path != plain.path
+
+
+def test_candidates_begin_at_a_probability(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--data", str(tmp_path), "--at", "1"])
+    assert "--at is a probability: expected more than 0 and less than 1" in capsys.readouterr().err
 
 
 def test_only_the_kinds_asked_for_are_learned_from(tmp_path):

@@ -111,7 +111,7 @@ def _rescored(
     return replace(
         found,
         candidates=candidates,
-        labels=renumbered[found.labels],
+        labels=renumbered.take(found.labels),
         seconds=clock.seconds,
         classifier=second.scorer.classifier.name,
         score_threshold=second.threshold,

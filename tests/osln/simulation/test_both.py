@@ -16,8 +16,8 @@ from osln.simulation.cycle import Schedule
 from osln.simulation.learners import LEARNERS
 from osln.simulation.retrained import Eye, Networks, StageOneRecipe
 from osln.simulation.reviews import Review
-from osln.stage_one import inference
 from osln.stage_one.sampling import PatchSampler
+from osln.weights import devices
 from osln.weights.checkpoint import Checkpoint
 from small import columns as small_columns
 
@@ -156,7 +156,7 @@ def run(tmp_path, monkeypatch):
     tiny = small_columns.tiny_preset()
     monkeypatch.setitem(PRESETS, "demo", tiny)
     # Compiling takes longer here than all that is computed.
-    monkeypatch.setattr(inference, "HAS_OPENVINO", False)
+    monkeypatch.setattr(devices, "HAS_OPENVINO", False)
     columns = {f"case{seed}": small_columns.small_column(seed) for seed in range(5)}
 
     def start(name: str, arm: str = "likeliest-5"):

@@ -12,8 +12,8 @@ from osln.imaging.lung_column import LungColumn
 from osln.imaging.transforms import Scaling, network_input
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import PRESETS, SEGMENTERS
-from osln.stage_one import inference
 from osln.stage_one.inference import Predictor
+from osln.weights import devices
 from osln.weights.checkpoint import Checkpoint
 
 SHAPE = (12, 16, 100)
@@ -40,7 +40,7 @@ def column(*, distal_from_z=50, body=True) -> LungColumn:
 
 
 def test_openvino_and_torch_give_the_same_probabilities(require):
-    if not inference.HAS_OPENVINO:
+    if not devices.HAS_OPENVINO:
         require("openvino", "install requirements.txt")
     patient = column()
 
@@ -53,7 +53,7 @@ def test_openvino_and_torch_give_the_same_probabilities(require):
 
 
 def test_bfloat16_changes_probabilities_by_hundredths_only(require):
-    if not inference.HAS_OPENVINO:
+    if not devices.HAS_OPENVINO:
         require("openvino", "install requirements.txt")
     patient = column()
 
@@ -88,7 +88,7 @@ def test_probabilities_are_those_of_the_network_itself():
 
 
 def test_what_lies_between_the_layers_is_given_back_behind_each_patient(require, monkeypatch):
-    if not inference.HAS_OPENVINO:
+    if not devices.HAS_OPENVINO:
         require("openvino", "install requirements.txt")
     import openvino as ov
 
@@ -147,9 +147,9 @@ def test_devices_that_are_not_there_are_refused(device):
 
 
 def test_without_openvino_torch_serves_and_openvino_is_refused(monkeypatch):
-    monkeypatch.setattr(inference, "HAS_OPENVINO", False)
+    monkeypatch.setattr(devices, "HAS_OPENVINO", False)
 
-    assert Predictor(checkpoint("ct")).runtime == "torch"
+    assert Predictor(checkpoint("ct")).engine.runtime == "torch"
     with pytest.raises(ValueError, match="needs the package openvino"):
         Predictor(checkpoint("ct"), runtime="openvino")
 
@@ -196,7 +196,7 @@ def test_a_network_sees_only_columns_that_were_resampled_like_those_it_learned_f
 
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
 def test_a_map_that_is_no_number_is_an_error_instead_of_no_node(runtime, require):
-    if runtime == "openvino" and not inference.HAS_OPENVINO:
+    if runtime == "openvino" and not devices.HAS_OPENVINO:
         require("openvino", "install requirements.txt")
     made = checkpoint("ct")
     # Finite by itself, and larger than what the last layer can add up.

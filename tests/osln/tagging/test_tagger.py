@@ -12,6 +12,7 @@ from osln.imaging.grid import Grid, Volume
 from osln.networks.lesanet import LesaNet
 from osln.tagging.lesion_patch import lesion_patch, lesion_places
 from osln.tagging.tagger import CHUNK, Tagger, lesanet_of, publish_tagger, save_tagger, tagger_file
+from osln.weights import devices
 from osln.weights.model_store import ModelStore
 
 ABOUT = {"origin": "phantom", "trained_on": "phantom", "thresholds": [0.5, 0.25]}
@@ -103,6 +104,31 @@ def test_many_lesions_are_tagged_as_each_alone():
     for lesion in (0, CHUNK - 1, CHUNK, CHUNK + 1):
         alone = tagger.probabilities(images[lesion : lesion + 1], boxes[lesion : lesion + 1])
         np.testing.assert_allclose(together[lesion], alone[0], atol=1e-5)
+
+
+def test_openvino_gives_the_probabilities_of_torch_for_any_number_of_lesions():
+    pytest.importorskip("openvino")
+    exact = Tagger(small_network(), ABOUT, number_format="f32", runtime="torch")
+    tagger = Tagger(small_network(), ABOUT, number_format="f32", runtime="openvino")
+    images, boxes = some_lesions(CHUNK + 3)
+    expected = exact.probabilities(images, boxes)
+
+    found = tagger.probabilities(images, boxes)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert expected.std() > 0.01
+    # Not only about the same: a lesion's tags depend on no other lesion.
+    np.testing.assert_array_equal(tagger.probabilities(images[CHUNK:], boxes[CHUNK:]), found[CHUNK:])
+    np.testing.assert_array_equal(tagger.probabilities(images[:1], boxes[:1]), found[:1])
+
+
+def test_without_openvino_torch_tags(monkeypatch):
+    monkeypatch.setattr(devices, "HAS_OPENVINO", False)
+
+    tagger = Tagger(small_network(), ABOUT)
+    assert (tagger.engine.runtime, tagger.arithmetic.number_format) == ("torch", "f32")
+    assert tagger.probabilities(*some_lesions(2)).shape == (2, 171)
+    with pytest.raises(ValueError, match="needs the package openvino"):
+        Tagger(small_network(), ABOUT, runtime="openvino")
 
 
 def test_bfloat16_gives_about_the_same_probabilities():

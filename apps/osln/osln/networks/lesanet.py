@@ -1,5 +1,6 @@
 """LesaNet: tells 171 tags of a lesion on CT."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -72,17 +73,23 @@ class LesaNet(nn.Module):
             images: (N, 3, rows, columns) float32 from `osln.tagging.lesion_patch`; N at least 1.
             boxes: (N, 4) lesion boxes x1, y1, x2, y2 in pixels of the patch, last pixel included.
         """
-        regions = self._regions(images, boxes)
+        return self.judge(self.regions(images, boxes))
+
+    def judge(self, regions: Sequence[torch.Tensor]) -> LesaNetOutput:
+        """Scores and embedding of lesions whose features are pooled already, as `regions` gives them."""
         # The heads are a small part of the work; half precision would only blur the probabilities.
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(regions[0].device.type, enabled=False):
             joined = torch.cat(
                 [getattr(self, f"fc_pool{block}")(part) for block, part in enumerate(regions, start=1)], dim=1
             )
             logits = self.class_scores1(joined)
             return LesaNetOutput(logits, self.class_scores2(logits), F.normalize(self.fc_emb(joined), dim=1))
 
-    def _regions(self, images: torch.Tensor, boxes: torch.Tensor) -> list[torch.Tensor]:
-        """Features of each block, pooled to 5 x 5: five times (N, channels * 25) float32."""
+    def regions(self, images: torch.Tensor, boxes: torch.Tensor) -> list[torch.Tensor]:
+        """Features of each block, pooled to 5 x 5: five times (N, channels * 25) float32.
+
+        Arguments as `forward`.
+        """
         rows, columns = images.shape[-2:]
         lesion = boxes.float()
         whole = lesion.new_tensor([0, 0, columns, rows]).expand(len(images), 4)

@@ -12,6 +12,7 @@ import torch
 from openvino import opset13 as op
 from torch import nn
 
+from osln.networks.openvino_nodes import convolution, folded, halved, values
 from osln.networks.unet3d import UNet3D
 
 TRACED = (64, 64, 64)
@@ -44,20 +45,18 @@ def _written_down(network: UNet3D, shape: tuple[int, ...]) -> ov.Model:
     x, skips = image, []
     for level, block in enumerate(network.encoder):
         if level:
-            x = op.max_pool(x, [2] * 3, [1] * 3, [0] * 3, [0] * 3, [2] * 3, index_element_type="i32").output(
-                0
-            )
+            x = halved(x, axes=3)
         x = _double_convolution(x, block)
         skips.append(x)
     for upsample, block, skip in zip(network.upsample, network.decoder, skips[-2::-1], strict=True):
         x = _upward(x, skip, upsample, block)
-    x = op.sigmoid(_convolution(x, _values(network.output.weight), _values(network.output.bias)))
+    x = op.sigmoid(convolution(x, values(network.output.weight), values(network.output.bias)))
     return ov.Model([x], [image], "unet3d")
 
 
 def _double_convolution(x: ov.Node, block: nn.Sequential) -> ov.Node:
-    x = op.relu(_convolution(x, *_folded(block[0], block[1])))
-    return op.relu(_convolution(x, *_folded(block[3], block[4])))
+    x = op.relu(convolution(x, *folded(block[0], block[1])))
+    return op.relu(convolution(x, *folded(block[3], block[4])))
 
 
 def _upward(x: ov.Node, skip: ov.Node, upsample: nn.ConvTranspose3d, block: nn.Sequential) -> ov.Node:
@@ -67,29 +66,12 @@ def _upward(x: ov.Node, skip: ov.Node, upsample: nn.ConvTranspose3d, block: nn.S
     So the part of that convolution which reads its result is, with it, one transposed convolution of kernel 4
     and stride 2, which takes 16 of 58 multiplications for each voxel and pair of output channels.
     """
-    weight, bias = _folded(block[0], block[1])
+    weight, bias = folded(block[0], block[1])
     own = upsample.weight.shape[1]
     with torch.inference_mode():
         both = torch.conv3d(upsample.weight.double(), torch.from_numpy(weight[:, :own]).double(), padding=2)
     above = op.convolution_backprop_data(
-        x, op.constant(_values(both.float())), [2] * 3, pads_begin=[1] * 3, pads_end=[1] * 3
+        x, op.constant(values(both.float())), [2] * 3, pads_begin=[1] * 3, pads_end=[1] * 3
     )
-    x = op.relu(op.add(_convolution(skip, weight[:, own:], bias), above))
-    return op.relu(_convolution(x, *_folded(block[3], block[4])))
-
-
-def _folded(convolution: nn.Conv3d, norm: nn.BatchNorm3d) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias of a convolution with the batch normalization behind it."""
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    weight = convolution.weight * scale[:, None, None, None, None]
-    return _values(weight), _values((convolution.bias - norm.running_mean) * scale + norm.bias)
-
-
-def _convolution(x: ov.Node, weight: np.ndarray, bias: np.ndarray) -> ov.Node:
-    padding = [weight.shape[-1] // 2] * 3
-    x = op.convolution(x, op.constant(weight), [1] * 3, padding, padding, [1] * 3)
-    return op.add(x, op.constant(bias.reshape(1, -1, 1, 1, 1)))
-
-
-def _values(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
+    x = op.relu(op.add(convolution(skip, weight[:, own:], bias), above))
+    return op.relu(convolution(x, *folded(block[3], block[4])))

@@ -1,6 +1,5 @@
 """Runs a trained network on a column: OpenVINO on the CPU where it is installed, torch otherwise."""
 
-import importlib.util
 import threading
 from collections.abc import Callable
 
@@ -14,9 +13,7 @@ from osln.imaging.turns import TURNS, Turn, turned_column
 from osln.rows.experiments import SEGMENTERS
 from osln.stage_one.windows import fit_window, predict_windows
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.devices import Arithmetic
-
-HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+from osln.weights.devices import Engine
 
 
 class Predictor:
@@ -31,9 +28,7 @@ class Predictor:
     Args:
         checkpoint: Trained weights.
         device: "cpu", "cuda" or "cuda:N".
-        runtime: "openvino" or "torch"; None chooses the fastest for the device.
-        number_format: As `Arithmetic.on`; None on a CPU is OpenVINO's choice for this processor, and "f32"
-            for torch, which OpenVINO is compared with.
+        runtime, number_format: As `Engine.on`.
 
     Raises:
         ValueError: If the device, runtime or number format is not there.
@@ -46,19 +41,14 @@ class Predictor:
         runtime: str | None = None,
         number_format: str | None = None,
     ) -> None:
-        runtime = runtime or ("openvino" if device == "cpu" and HAS_OPENVINO else "torch")
-        if runtime == "openvino" and (device != "cpu" or not HAS_OPENVINO):
-            raise ValueError("the OpenVINO runtime serves the CPU and needs the package openvino")
-        if device == "cpu":
-            number_format = number_format or ("f32" if runtime == "torch" else _openvino_number_format())
-        self.arithmetic = Arithmetic.on(device, number_format)
+        self.engine = Engine.on(device, runtime, number_format)
+        self.arithmetic = self.engine.arithmetic
         self.checkpoint = checkpoint
         self.segmenter = SEGMENTERS[checkpoint.name]
         self.preset = checkpoint.preparation
         self.device = device
-        self.runtime = runtime
         self._network = checkpoint.network()
-        if runtime == "torch" and device != "cpu":
+        if self.engine.runtime == "torch" and device != "cpu":
             self._network = self._network.to(device, memory_format=torch.channels_last_3d)
         self._compiled: dict[tuple[int, ...], Callable[[np.ndarray], np.ndarray]] = {}
         self._release: list[Callable[[], None]] = []
@@ -95,21 +85,15 @@ class Predictor:
 
     def _on_window(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
         if window not in self._compiled:
-            compile_for = self._with_openvino if self.runtime == "openvino" else self._with_torch
+            compile_for = self._with_openvino if self.engine.runtime == "openvino" else self._with_torch
             self._compiled[window] = _finite(compile_for(window), self.segmenter.name)
         return self._compiled[window]
 
     def _with_openvino(self, window: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
-        import openvino as ov
-
         from osln.networks.unet3d_openvino import probability_graph
 
         graph = probability_graph(self._network, (1, len(self.segmenter.inputs), *window))
-        settings = {
-            "INFERENCE_PRECISION_HINT": self.arithmetic.number_format,
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        compiled = ov.Core().compile_model(graph, "CPU", settings)
+        compiled = self.engine.compiled(graph)
         # What lies between the layers, some 20 MB here: a row's networks run one after another.
         self._release.append(compiled.release_memory)
         return lambda images: compiled(images[None])[0][0, 0]
@@ -140,13 +124,6 @@ def _finite(run: Callable[[np.ndarray], np.ndarray], name: str) -> Callable[[np.
         return found
 
     return checked
-
-
-def _openvino_number_format() -> str:
-    """What OpenVINO's kernels for this processor are made for."""
-    import openvino as ov
-
-    return "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
 def mean_probability(network: Predictor, column: LungColumn, turns: int) -> np.ndarray:

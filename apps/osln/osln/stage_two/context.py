@@ -38,8 +38,9 @@ def candidate_context(candidates: Sequence[Candidate], column: LungColumn) -> np
         found[:, 0] = [candidate.stage_one_score for candidate in candidates]
         found[:, 2] = [candidate.radius_mm for candidate in candidates]
     if candidates and column.distance_mm is not None:
-        nearest = np.argwhere(column.distance_mm <= max(float(column.distance_mm.min()), 0.0))
-        tumor_mm = column.grid.index_to_mm(nearest.mean(axis=0))
+        nearest = np.flatnonzero(column.distance_mm <= max(float(column.distance_mm.min()), 0.0))
+        index = np.stack(np.unravel_index(nearest, column.distance_mm.shape), axis=1)
+        tumor_mm = column.grid.index_to_mm(index.mean(axis=0))
         found[:, 1] = [candidate.distance_mm for candidate in candidates]
         found[:, 3:] = np.array([candidate.center_mm for candidate in candidates]) - tumor_mm
     return found

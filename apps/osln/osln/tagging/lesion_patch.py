@@ -82,7 +82,10 @@ def slices_patch(
     part = np.tensordot(mix_heights, part, axes=1)
     low_hu, high_hu = WINDOW_HU
     # The authors window before they resize, which differs where the range is clipped.
-    gray = np.clip((part - low_hu) / (high_hu - low_hu), 0, 1) * 255
+    part -= low_hu
+    part /= high_hu - low_hu
+    gray = np.clip(part, 0, 1, out=part)
+    gray *= 255
     image = (mix_rows @ gray @ mix_columns.T - MEAN) / 255
     shifted = box_1mm - np.tile(center - PATCH_PIXELS // 2, 2)
     return image.astype(np.float32), np.maximum(shifted, 0).astype(np.float32)

@@ -20,7 +20,7 @@ from osln.rows.experiments import TAGGER
 from osln.rows.tags import TAG_NAMES
 from osln.tagging.lesion_patch import PATCH_PIXELS, lesion_patch
 from osln.weights.checkpoint import differing_tensors, filled
-from osln.weights.devices import Arithmetic
+from osln.weights.devices import Engine
 from osln.weights.model_store import ModelStore, Version
 
 FORMAT = "osln-tagger-1"
@@ -32,8 +32,8 @@ CONVERT = (
 COUNTER = "num_batches_tracked"
 """Ends the names of counters of batch normalization, which only training needs."""
 
-CHUNK = 32
-"""Lesions at a time: bounds the memory (about 0.5 GB for the published width)."""
+CHUNK = 8
+"""Lesions at a time, which bounds the memory; OpenVINO's graph is for so many, and fewer are filled up."""
 
 
 class Tagger:
@@ -44,10 +44,10 @@ class Tagger:
         metadata: JSON values; "origin" (one of `ORIGINS`) and "trained_on" are needed.
         sha256: Checksum of the file that it came from; "" for none.
         device: "cpu", "cuda" or "cuda:N".
-        number_format: As `Arithmetic.on`.
+        number_format, runtime: As `Engine.on`.
 
     Raises:
-        ValueError: If the metadata is not as above, or the device or number format is not there.
+        ValueError: If the metadata is not as above, or the device, runtime or number format is not there.
     """
 
     def __init__(
@@ -57,13 +57,16 @@ class Tagger:
         sha256: str = "",
         device: str = "cpu",
         number_format: str | None = None,
+        runtime: str | None = None,
     ) -> None:
-        self.arithmetic = Arithmetic.on(device, number_format)
+        self.engine = Engine.on(device, runtime, number_format)
+        self.arithmetic = self.engine.arithmetic
         _check_metadata(metadata)
         self.metadata = dict(metadata)
         self.sha256 = sha256
         self.device = torch.device(device)
         self._network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self._compiled: Any = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -124,11 +127,13 @@ class Tagger:
             )
         if not (np.isfinite(images).all() and np.isfinite(boxes).all()):
             raise ValueError("the images or boxes of lesions hold NaN or infinity: check the CT's values")
-        with self._lock:
+        with self._lock, torch.inference_mode():
             parts = [
                 self._of_some(images[i : i + CHUNK], boxes[i : i + CHUNK])
                 for i in range(0, len(images), CHUNK)
             ]
+            if self._compiled is not None:
+                self._compiled.release_memory()
         return np.concatenate([np.zeros((0, len(TAG_NAMES)), dtype=np.float32), *parts])
 
     def tag_lesions(self, ct: Volume, lesions: np.ndarray) -> np.ndarray:
@@ -165,12 +170,30 @@ class Tagger:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
     def _of_some(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        regions_of = self._with_openvino if self.engine.runtime == "openvino" else self._with_torch
+        output = self._network.judge(regions_of(images, boxes))
+        return torch.sigmoid(output.propagated)[: len(images)].cpu().numpy()
+
+    def _with_torch(self, images: np.ndarray, boxes: np.ndarray) -> list[torch.Tensor]:
         x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(
             self.device, memory_format=torch.channels_last
         )
         at = torch.from_numpy(np.ascontiguousarray(boxes, dtype=np.float32)).to(self.device)
-        with torch.inference_mode(), self.arithmetic.autocast():
-            return torch.sigmoid(self._network(x, at).propagated).cpu().numpy()
+        with self.arithmetic.autocast():
+            return self._network.regions(x, at)
+
+    def _with_openvino(self, images: np.ndarray, boxes: np.ndarray) -> list[torch.Tensor]:
+        if self._compiled is None:
+            from osln.networks.lesanet_openvino import regions_graph
+
+            graph = regions_graph(self._network, (CHUNK, *images.shape[1:]))
+            self._compiled = self.engine.compiled(graph)
+        # One graph for any number of lesions, whose tags thus depend on no other lesion.
+        given = [np.zeros((CHUNK, *part.shape[1:]), dtype=np.float32) for part in (images, boxes)]
+        for whole, part in zip(given, (images, boxes), strict=True):
+            whole[: len(part)] = part
+        found = self._compiled(given)
+        return [torch.from_numpy(found[index]) for index in range(len(found))]
 
 
 def save_tagger(path: Path, network: LesaNet, metadata: Mapping[str, Any], *, half: bool = False) -> None:

@@ -1,12 +1,15 @@
 """Devices on which trained networks run, and the numbers that they compute with there."""
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
+HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 NUMBER_FORMATS = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 CPU_NUMBER_FORMATS = ("f32", "bf16")
 """No CPU that this software was seen on multiplies faster in float16."""
@@ -86,6 +89,55 @@ class Arithmetic:
         return cudnn.flags(
             cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
         )
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs a network that is written down as an OpenVINO graph too; made by `on`.
+
+    Attributes:
+        runtime: "openvino" or "torch".
+        arithmetic: Where, and in which numbers.
+    """
+
+    runtime: str
+    arithmetic: Arithmetic
+
+    @classmethod
+    def on(
+        cls, device: str = "cpu", runtime: str | None = None, number_format: str | None = None
+    ) -> "Engine":
+        """What is asked for, checked.
+
+        Args:
+            device: "cpu", "cuda" or "cuda:N".
+            runtime: "openvino" or "torch"; None chooses the fastest for the device.
+            number_format: As `Arithmetic.on`; None on a CPU is OpenVINO's choice for this processor, and
+                "f32" for torch, which OpenVINO is compared with.
+
+        Raises:
+            ValueError: If the device, runtime or number format is not there.
+        """
+        runtime = runtime or ("openvino" if device == "cpu" and HAS_OPENVINO else "torch")
+        if runtime == "openvino" and (device != "cpu" or not HAS_OPENVINO):
+            raise ValueError("the OpenVINO runtime serves the CPU and needs the package openvino")
+        if device == "cpu":
+            number_format = number_format or ("f32" if runtime == "torch" else _openvino_number_format())
+        return cls(runtime, Arithmetic.on(device, number_format))
+
+    def compiled(self, graph: Any) -> Any:
+        """An OpenVINO graph (`openvino.Model`) ready to be called; for the runtime "openvino" alone."""
+        import openvino as ov
+
+        settings = {"INFERENCE_PRECISION_HINT": self.arithmetic.number_format, "PERFORMANCE_HINT": "LATENCY"}
+        return ov.Core().compile_model(graph, "CPU", settings)
+
+
+def _openvino_number_format() -> str:
+    """What OpenVINO's kernels for this processor are made for."""
+    import openvino as ov
+
+    return "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
 def _check(device: str, available: Sequence[str]) -> None:

@@ -1,0 +1,35 @@
+"""Nodes that the OpenVINO graphs of several networks are written with; in two or three dimensions."""
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import opset13 as op
+from torch import nn
+
+
+def convolution(x: ov.Node, weight: np.ndarray, bias: np.ndarray) -> ov.Node:
+    """A convolution that keeps the size of its maps; kernels of odd size."""
+    axes = weight.ndim - 2
+    padding = [weight.shape[-1] // 2] * axes
+    x = op.convolution(x, op.constant(weight), [1] * axes, padding, padding, [1] * axes)
+    return op.add(x, op.constant(bias.reshape(1, -1, *[1] * axes)))
+
+
+def halved(x: ov.Node, axes: int) -> ov.Node:
+    """The largest of two neighbors along each axis; of an odd size the last is left out, as torch does."""
+    pooled = op.max_pool(
+        x, [2] * axes, [1] * axes, [0] * axes, [0] * axes, [2] * axes, index_element_type="i32"
+    )
+    return pooled.output(0)
+
+
+def folded(layer: nn.Module, norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of a convolution with the batch normalization behind it."""
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
+    return values(weight), values((layer.bias - norm.running_mean) * scale + norm.bias)
+
+
+def values(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as an array."""
+    return tensor.detach().cpu().numpy()

@@ -23,9 +23,10 @@ def trained(channels: int, widths: tuple[tuple[int, int], ...]) -> UNet3D:
     return network.eval()
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("widths", [PRESETS["demo"].widths, ((3, 5), (4, 6))])
-def test_the_graph_gives_the_probability_of_the_torch_network(channels, widths):
+def test_the_graph_gives_the_probability_of_the_torch_network(channels, widths, pairs):
     from osln.networks.unet3d_openvino import probability_graph
 
     network = trained(channels, widths)
@@ -33,12 +34,33 @@ def test_the_graph_gives_the_probability_of_the_torch_network(channels, widths):
     with torch.inference_mode():
         expected = torch.sigmoid(network(images)).numpy()
 
-    graph = probability_graph(network, tuple(images.shape))
+    graph = probability_graph(network, tuple(images.shape), pairs)
     compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     result = compiled(images.numpy())[0]
 
     assert expected.std() > 1e-3
     np.testing.assert_allclose(result, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("widths", "processor", "by_pairs"),
+    [
+        (((8, 8), (16, 16)), "AVX512", True),
+        (((8, 8), (16, 16)), "AVX2", False),
+        (((8, 16), (16, 16)), "AVX512", False),
+        (((8, 8),), "AVX512", False),
+    ],
+)
+def test_voxels_are_taken_in_pairs_where_a_narrow_level_leaves_the_processor_half_empty(
+    monkeypatch, widths, processor, by_pairs
+):
+    from osln.networks.unet3d_openvino import probability_graph
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    graph = probability_graph(trained(1, widths), (1, 1, 8, 8, 8))
+    first = next(node for node in graph.get_ordered_ops() if node.get_type_name() == "Convolution")
+
+    assert list(first.get_output_shape(0)) == ([1, 16, 5, 8, 8] if by_pairs else [1, 8, 8, 8, 8])
 
 
 def test_the_graph_keeps_its_weights_when_the_network_changes():

@@ -12,6 +12,7 @@ import torch
 from openvino import opset13 as op
 from torch import nn
 
+from osln.networks import openvino_pairs
 from osln.networks.openvino_nodes import convolution, folded, halved, values
 from osln.networks.unet3d import UNet3D
 
@@ -19,19 +20,20 @@ TRACED = (64, 64, 64)
 """Window that the converter runs once; large enough for two voxels at the lowest resolution."""
 
 
-def probability_graph(network: nn.Module, shape: tuple[int, ...]) -> ov.Model:
+def probability_graph(network: nn.Module, shape: tuple[int, ...], pairs: bool | None = None) -> ov.Model:
     """Graph from images to probability: the network in evaluation mode, then a sigmoid.
 
     Args:
         network: Trained network in evaluation mode; its weights are copied.
         shape: (B, in_channels, X, Y, Z) of the input; X, Y, Z divisible by `network.stride`.
+        pairs: Whether a U-Net's finest level takes voxels in pairs; None for where this is faster.
 
     Returns:
         A model with one input of that shape and one output (B, 1, X, Y, Z).
     """
     # A network derived from the U-Net has more than what is written down.
     if type(network) is UNet3D:
-        return _written_down(network, shape)
+        return _written_down(network, shape, _pairs_are_faster(network) if pairs is None else pairs)
     module = nn.Sequential(network, nn.Sigmoid()).eval()
     with torch.inference_mode(), warnings.catch_warnings():
         # The converter uses what torch would rather have replaced, and says so of every network.
@@ -39,18 +41,33 @@ def probability_graph(network: nn.Module, shape: tuple[int, ...]) -> ov.Model:
         return ov.convert_model(module, example_input=torch.zeros(*shape[:2], *TRACED), input=[shape])
 
 
-def _written_down(network: UNet3D, shape: tuple[int, ...]) -> ov.Model:
+def _pairs_are_faster(network: UNet3D) -> bool:
+    finest = network.encoder[0]
+    widest = max(finest[0].out_channels, finest[3].out_channels)
+    several = len(network.encoder) > 1
+    return several and widest <= openvino_pairs.WIDEST and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+def _written_down(network: UNet3D, shape: tuple[int, ...], pairs: bool) -> ov.Model:
     """The U-Net node by node; batch normalization is folded into the weights."""
     image = op.parameter(shape, np.float32, name="image")
-    x, skips = image, []
-    for level, block in enumerate(network.encoder):
-        if level:
-            x = halved(x, axes=3)
-        x = _double_convolution(x, block)
-        skips.append(x)
-    for upsample, block, skip in zip(network.upsample, network.decoder, skips[-2::-1], strict=True):
-        x = _upward(x, skip, upsample, block)
-    x = op.sigmoid(convolution(x, values(network.output.weight), values(network.output.bias)))
+    finest, *encoder = network.encoder
+    if pairs:
+        skips = [openvino_pairs.double_convolution(openvino_pairs.in_pairs(image), finest)]
+    else:
+        skips = [_double_convolution(image, finest)]
+    for block in encoder:
+        below = openvino_pairs.halved(skips[0]) if pairs and len(skips) == 1 else halved(skips[-1], axes=3)
+        skips.append(_double_convolution(below, block))
+    x = skips.pop()
+    for upsample, block in zip(network.upsample, network.decoder, strict=True):
+        skip = skips.pop()
+        to = openvino_pairs.upward if pairs and not skips else _upward
+        x = to(x, skip, _with_upsampling(upsample, block), block)
+    if pairs:
+        x = openvino_pairs.probability(x, network.output)
+    else:
+        x = op.sigmoid(convolution(x, values(network.output.weight), values(network.output.bias)))
     return ov.Model([x], [image], "unet3d")
 
 
@@ -59,19 +76,28 @@ def _double_convolution(x: ov.Node, block: nn.Sequential) -> ov.Node:
     return op.relu(convolution(x, *folded(block[3], block[4])))
 
 
-def _upward(x: ov.Node, skip: ov.Node, upsample: nn.ConvTranspose3d, block: nn.Sequential) -> ov.Node:
-    """Upsampling and the double convolution over its result and the skip, without writing down either.
+def _with_upsampling(upsample: nn.ConvTranspose3d, block: nn.Sequential) -> torch.Tensor:
+    """Upsampling and the part of the first convolution that reads it, as one transposed convolution.
 
-    Nothing between upsampling and the first convolution is more than linear, and the upsampling has no bias.
-    So the part of that convolution which reads its result is, with it, one transposed convolution of kernel 4
-    and stride 2, which takes 16 of 58 multiplications for each voxel and pair of output channels.
+    Nothing between the two is more than linear, and the upsampling has no bias. The kernel of 4 at stride 2
+    takes 16 of 58 multiplications for each voxel and pair of output channels.
+
+    Returns:
+        (channels below, channels, 4, 4, 4).
     """
-    weight, bias = folded(block[0], block[1])
+    weight, _ = folded(block[0], block[1])
     own = upsample.weight.shape[1]
     with torch.inference_mode():
-        both = torch.conv3d(upsample.weight.double(), torch.from_numpy(weight[:, :own]).double(), padding=2)
+        first = torch.from_numpy(weight[:, :own]).double()
+        return torch.conv3d(upsample.weight.double(), first, padding=2).float()
+
+
+def _upward(x: ov.Node, skip: ov.Node, upsample: torch.Tensor, block: nn.Sequential) -> ov.Node:
+    """The double convolution over what is upsampled and the skip, without writing down either."""
+    weight, bias = folded(block[0], block[1])
     above = op.convolution_backprop_data(
-        x, op.constant(values(both.float())), [2] * 3, pads_begin=[1] * 3, pads_end=[1] * 3
+        x, op.constant(values(upsample)), [2] * 3, pads_begin=[1] * 3, pads_end=[1] * 3
     )
+    own = weight.shape[1] - skip.shape[1]
     x = op.relu(op.add(convolution(skip, weight[:, own:], bias), above))
     return op.relu(convolution(x, *folded(block[3], block[4])))

@@ -10,7 +10,8 @@ from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.stage_two.patches import Patches
-from osln.stage_two.scoring import LARGEST_BATCH, CandidateScorer
+from osln.stage_two.scoring import FILLED_UP, LARGEST_BATCH, CandidateScorer
+from osln.weights import devices
 from osln.weights.checkpoint import Checkpoint
 from small.candidates import TAGGER, small_patches, tiny_preset
 
@@ -60,6 +61,37 @@ def test_a_set_of_candidates_is_judged_together_in_any_order_and_number():
     backward = scorer.scores(part(given, slice(None, None, -1)))
     assert whole == pytest.approx(backward[::-1], abs=1e-5)
     assert abs(scorer.scores(part(given, slice(0, 1)))[0] - whole[0]) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["glnet", "local-ct", "tag", "local-quality", "random-views"])
+def test_openvino_gives_the_scores_of_torch(name):
+    pytest.importorskip("openvino")
+    given, told, trained = patches(FILLED_UP + 3), tags(FILLED_UP + 3), checkpoint(name)
+    exact = CandidateScorer(trained, number_format="f32", runtime="torch").judged(given, told)
+
+    scores, features = CandidateScorer(trained, number_format="f32", runtime="openvino").judged(given, told)
+    np.testing.assert_allclose(scores, exact[0], atol=1e-6)
+    np.testing.assert_allclose(features, exact[1], atol=1e-5, rtol=1e-5)
+    assert exact[0].std() > 1e-4
+
+
+def test_what_openvino_says_of_a_candidate_depends_on_no_other():
+    pytest.importorskip("openvino")
+    scorer = CandidateScorer(checkpoint("glnet"), number_format="f32", runtime="openvino")
+    given, told = patches(FILLED_UP + 3), tags(FILLED_UP + 3)
+
+    together = scorer.judged(given, told)[1]
+    for n in (0, FILLED_UP - 1, FILLED_UP, FILLED_UP + 2):
+        one = slice(n, n + 1)
+        np.testing.assert_array_equal(scorer.judged(part(given, one), told[one])[1][0], together[n])
+
+
+def test_without_openvino_torch_scores(monkeypatch):
+    monkeypatch.setattr(devices, "HAS_OPENVINO", False)
+
+    scorer = CandidateScorer(checkpoint("glnet"))
+    assert (scorer.engine.runtime, scorer.arithmetic.number_format) == ("torch", "f32")
+    assert scorer.scores(patches(3), tags(3)).shape == (3,)
 
 
 def test_more_candidates_than_a_batch_holds_are_scored_in_parts():
@@ -137,7 +169,11 @@ def test_the_features_are_what_the_last_layer_makes_the_scores_of():
 
 def test_a_score_that_is_no_number_is_an_error():
     made = checkpoint("local-ct-pet")
-    weights = {name: one * float("nan") if one.ndim > 2 else one for name, one in made.state_dict.items()}
-    scorer = CandidateScorer(replace(made, state_dict=weights))
+    # Finite by itself, and larger than what the next layer can add up.
+    weights = {
+        name: one * 1e38 if name.startswith(("scales", "score")) else one
+        for name, one in made.state_dict.items()
+    }
+    scorer = CandidateScorer(replace(made, state_dict=weights), number_format="f32")
     with pytest.raises(ValueError, match=r"local-ct-pet answers with scores that are no numbers: go back"):
         scorer.scores(patches(2))

@@ -229,6 +229,19 @@ def test_foreign_weights_are_refused_with_the_difference_in_names_and_shapes(tmp
     assert "fc_emb.bias: missing instead of (4,)" in text
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    state = {k: v.clone() for k, v in small_network().state_dict().items() if "tracked" not in k}
+    state["conv3_2.weight"][0, 0, 0, 0] = np.nan
+    path = tmp_path / "broken.safetensors"
+    about = {"format": "osln-tagger-1", "width": 2, "embedding": 4, **ABOUT}
+    safetensors.torch.save_file(state, path, metadata={"osln": json.dumps(about)})
+
+    with pytest.raises(
+        ValueError, match=r"weights conv3_2\.weight of LesaNet are not finite numbers"
+    ):
+        Tagger.load(path)
+
+
 def test_tensors_that_do_not_say_where_they_come_from_are_refused(tmp_path):
     path = tmp_path / "bare.safetensors"
     safetensors.torch.save_file({"weight": torch.zeros(2)}, path)

@@ -71,14 +71,16 @@ class GLNet(nn.Module):
         Returns:
             (N, F) float32.
         """
-        found = []
-        x: Any = patches
+        parts = [] if patches is None else self.local(patches, boxes)
+        return torch.cat([part.float() for part in (*parts, known) if part is not None], dim=1)
+
+    def local(self, patches: torch.Tensor, boxes: torch.Tensor) -> list[torch.Tensor]:
+        """The local module's part of the features, (N, features) at each scale; arguments as `features`."""
+        found, x = [], patches
         for level, (block, scale) in enumerate(zip(self.blocks, self.scales, strict=True)):
             x = block(x)
             found.append(self.dropout(F.relu(scale(roi_average(x, boxes, 2**level)))))
-        if known is not None:
-            found.append(known)
-        return torch.cat([part.float() for part in found], dim=1)
+        return found
 
     def judge(self, features: torch.Tensor) -> torch.Tensor:
         """(N,) float32 logits of N candidates from their features (N, F)."""
@@ -103,10 +105,21 @@ def roi_average(features: torch.Tensor, boxes: torch.Tensor, stride: int) -> tor
     Returns:
         (N, C) float32.
     """
+    weights = roi_weights(boxes, features.shape[2:], stride)
+    return torch.einsum("ncxyz,nx,ny,nz->nc", features.float(), *weights)
+
+
+def roi_weights(boxes: torch.Tensor, shape: Sequence[int], stride: int) -> list[torch.Tensor]:
+    """Shares of the mean inside N boxes that the cells along each axis have: (N, X), (N, Y) and (N, Z).
+
+    Args:
+        boxes, stride: As `roi_average`.
+        shape: X, Y, Z of the maps.
+    """
     weights = []
-    for axis, cells in enumerate(features.shape[2:]):
-        low = torch.arange(cells, device=features.device) * stride
+    for axis, cells in enumerate(shape):
+        low = torch.arange(cells, device=boxes.device) * stride
         first, past = boxes[:, axis, :1], boxes[:, axis, 1:]
         covered = (torch.minimum(past, low + stride) - torch.maximum(first, low)).clamp(min=0.0)
         weights.append(covered / covered.sum(dim=1, keepdim=True).clamp(min=1e-6))
-    return torch.einsum("ncxyz,nx,ny,nz->nc", features.float(), *weights)
+    return weights

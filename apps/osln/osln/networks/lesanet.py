@@ -1,6 +1,5 @@
 """LesaNet: tells 171 tags of a lesion on CT."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -73,12 +72,9 @@ class LesaNet(nn.Module):
             images: (N, 3, rows, columns) float32 from `osln.tagging.lesion_patch`; N at least 1.
             boxes: (N, 4) lesion boxes x1, y1, x2, y2 in pixels of the patch, last pixel included.
         """
-        return self.judge(self.regions(images, boxes))
-
-    def judge(self, regions: Sequence[torch.Tensor]) -> LesaNetOutput:
-        """Scores and embedding of lesions whose features are pooled already, as `regions` gives them."""
+        regions = self.regions(images, boxes)
         # The heads are a small part of the work; half precision would only blur the probabilities.
-        with torch.autocast(regions[0].device.type, enabled=False):
+        with torch.autocast(images.device.type, enabled=False):
             joined = torch.cat(
                 [getattr(self, f"fc_pool{block}")(part) for block, part in enumerate(regions, start=1)], dim=1
             )

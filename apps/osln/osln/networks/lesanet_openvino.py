@@ -1,11 +1,11 @@
-"""LesaNet's blocks as an OpenVINO graph; its small heads stay torch's."""
+"""LesaNet as two OpenVINO graphs: its blocks, and its small heads, which stay in single precision."""
 
 import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
 from osln.networks.lesanet import LAYERS, LESION_BLOCKS, POOLED, LesaNet
-from osln.networks.openvino_nodes import convolution, folded, halved
+from osln.networks.openvino_nodes import convolution, folded, halved, linear
 
 
 def regions_graph(network: LesaNet, shape: tuple[int, ...]) -> ov.Model:
@@ -36,3 +36,12 @@ def regions_graph(network: LesaNet, shape: tuple[int, ...]) -> ov.Model:
         pooled = op.roi_pooling(x, region, [POOLED] * 2, 0.5 ** (block - 1), "max")
         regions.append(op.reshape(pooled, op.constant(np.array([count, -1])), special_zero=False))
     return ov.Model(regions, [images, boxes], "lesanet")
+
+
+def tags_graph(network: LesaNet, count: int) -> ov.Model:
+    """Graph from what `regions_graph` gives of `count` lesions to the tags' probabilities (N, 171)."""
+    heads = [getattr(network, f"fc_pool{block}") for block in range(1, len(LAYERS) + 1)]
+    regions = [op.parameter((count, head.in_features), np.float32) for head in heads]
+    parts = [linear(part, head) for part, head in zip(regions, heads, strict=True)]
+    scores = linear(op.concat(parts, axis=1), network.class_scores1)
+    return ov.Model([op.sigmoid(linear(scores, network.class_scores2))], regions, "lesanet heads")

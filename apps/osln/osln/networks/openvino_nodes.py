@@ -7,11 +7,11 @@ from openvino import opset13 as op
 from torch import nn
 
 
-def convolution(x: ov.Node, weight: np.ndarray, bias: np.ndarray) -> ov.Node:
-    """A convolution that keeps the size of its maps; kernels of odd size."""
+def convolution(x: ov.Node, weight: np.ndarray, bias: np.ndarray, stride: int = 1) -> ov.Node:
+    """A convolution with kernels of odd size, padded by half of it."""
     axes = weight.ndim - 2
     padding = [weight.shape[-1] // 2] * axes
-    x = op.convolution(x, op.constant(weight), [1] * axes, padding, padding, [1] * axes)
+    x = op.convolution(x, op.constant(weight), [stride] * axes, padding, padding, [1] * axes)
     return op.add(x, op.constant(bias.reshape(1, -1, *[1] * axes)))
 
 
@@ -23,11 +23,18 @@ def halved(x: ov.Node, axes: int) -> ov.Node:
     return pooled.output(0)
 
 
+def linear(x: ov.Node, layer: nn.Linear) -> ov.Node:
+    """A linear layer on (N, inputs)."""
+    product = op.matmul(x, op.constant(values(layer.weight)), transpose_a=False, transpose_b=True)
+    return op.add(product, op.constant(values(layer.bias)[None]))
+
+
 def folded(layer: nn.Module, norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of a convolution with the batch normalization behind it."""
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
-    return values(weight), values((layer.bias - norm.running_mean) * scale + norm.bias)
+    before = norm.running_mean if layer.bias is None else norm.running_mean - layer.bias
+    return values(weight), values(norm.bias - before * scale)
 
 
 def values(tensor: torch.Tensor) -> np.ndarray:

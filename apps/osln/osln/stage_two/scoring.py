@@ -1,5 +1,6 @@
 """Runs a trained stage-two network on all candidates of a patient at once."""
 
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +10,18 @@ import torch
 from osln.imaging.transforms import network_input
 from osln.imaging.turns import TURNS, Turn
 from osln.networks.build import on_device
+from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.stage_two.numbers import known_of
 from osln.stage_two.patches import Patches
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.devices import Arithmetic
+from osln.weights.devices import Engine, filled_up
 
 LARGEST_BATCH = 64
 """Candidates in one pass: a patient's are one, and a pathological number does not fill the memory."""
+
+FILLED_UP = 8
+"""Candidates that OpenVINO's graph is for."""
 
 
 class CandidateScorer:
@@ -25,19 +30,31 @@ class CandidateScorer:
     Args:
         checkpoint: Trained weights.
         device: "cpu", "cuda" or "cuda:N".
-        number_format: As `Arithmetic.on`.
+        number_format, runtime: As `Engine.on`; OpenVINO runs GLNet's local module.
 
     Raises:
-        ValueError: If the weights are of another kind, or the device or number format is not there.
+        ValueError: If the weights are of another kind, or the device, runtime or number format is not there.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", number_format: str | None = None) -> None:
-        self.arithmetic = Arithmetic.on(device, number_format)
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        number_format: str | None = None,
+        runtime: str | None = None,
+    ) -> None:
+        self.engine = Engine.on(device, runtime, number_format)
+        self.arithmetic = self.engine.arithmetic
         self.checkpoint = checkpoint
         self.classifier = CLASSIFIERS[checkpoint.name]
         self.stage_two = PRESETS[checkpoint.preset].stage_two
         self.device = torch.device(device)
         self._network = on_device(checkpoint.network(), self.device)
+        self._glnet = getattr(self._network, "glnet", self._network)
+        written_down = isinstance(self._glnet, GLNet) and len(self._glnet.blocks) > 0
+        self._graph = written_down and self.engine.runtime == "openvino"
+        self._compiled: Any = None
+        self._lock = threading.Lock()
 
     @property
     def tagger(self) -> dict[str, Any] | None:
@@ -81,7 +98,7 @@ class CandidateScorer:
             ]
             features = torch.cat(parts)
             scores = torch.sigmoid(self._network.judge(features)).cpu().numpy()
-        if not np.isfinite(scores).all():
+        if not (np.isfinite(scores).all() and bool(torch.isfinite(features).all())):
             name = self.classifier.name
             raise ValueError(
                 f"the network {name} answers with scores that are no numbers: go back to the version before "
@@ -90,14 +107,33 @@ class CandidateScorer:
         return scores, features.float().cpu().numpy()
 
     def _features(self, patches: Patches, known: np.ndarray | None, part: slice) -> torch.Tensor:
-        images = boxes = None
-        if self.classifier.inputs:
-            images = self._on_device(self._images(patches, part)).contiguous(
-                memory_format=torch.channels_last_3d
-            )
-            boxes = self._on_device(patches.boxes[part])
         given = None if known is None else self._on_device(known[part])
-        return self._network.features(images, boxes, given)
+        if not self.classifier.inputs:
+            return self._network.features(None, None, given)
+        images, boxes = self._images(patches, part), np.ascontiguousarray(patches.boxes[part])
+        if self._graph:
+            local = torch.from_numpy(self._with_openvino(images, boxes))
+            return local if given is None else torch.cat([local, given], dim=1)
+        on_device = self._on_device(images).contiguous(memory_format=torch.channels_last_3d)
+        return self._network.features(on_device, self._on_device(boxes), given)
+
+    def _with_openvino(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """(n, features) of GLNet's local module."""
+        from osln.networks.glnet_openvino import box_weights, local_graph
+
+        weights = box_weights(boxes, images.shape[2:], len(self._glnet.blocks))
+        found = []
+        with self._lock:
+            if self._compiled is None:
+                graph = local_graph(self._glnet, (FILLED_UP, *images.shape[1:]))
+                self._compiled = self.engine.compiled(graph)
+            # One graph for any number of candidates, whose features thus depend on no other candidate.
+            for start in range(0, len(images), FILLED_UP):
+                some = slice(start, start + FILLED_UP)
+                given = [filled_up(one[some], FILLED_UP) for one in (images, *weights)]
+                found.append(self._compiled(given)[0][: len(images[some])].copy())
+            self._compiled.release_memory()
+        return np.concatenate(found)
 
     def _images(self, patches: Patches, part: slice) -> np.ndarray:
         pet = patches.pet_suv

@@ -20,7 +20,7 @@ from osln.rows.experiments import TAGGER
 from osln.rows.tags import TAG_NAMES
 from osln.tagging.lesion_patch import PATCH_PIXELS, lesion_patch
 from osln.weights.checkpoint import differing_tensors, filled
-from osln.weights.devices import Engine
+from osln.weights.devices import Engine, filled_up
 from osln.weights.model_store import ModelStore, Version
 
 FORMAT = "osln-tagger-1"
@@ -127,13 +127,9 @@ class Tagger:
             )
         if not (np.isfinite(images).all() and np.isfinite(boxes).all()):
             raise ValueError("the images or boxes of lesions hold NaN or infinity: check the CT's values")
-        with self._lock, torch.inference_mode():
-            parts = [
-                self._of_some(images[i : i + CHUNK], boxes[i : i + CHUNK])
-                for i in range(0, len(images), CHUNK)
-            ]
-            if self._compiled is not None:
-                self._compiled.release_memory()
+        run = self._with_openvino if self.engine.runtime == "openvino" else self._with_torch
+        with self._lock:
+            parts = [run(images[i : i + CHUNK], boxes[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
         return np.concatenate([np.zeros((0, len(TAG_NAMES)), dtype=np.float32), *parts])
 
     def tag_lesions(self, ct: Volume, lesions: np.ndarray) -> np.ndarray:
@@ -169,31 +165,29 @@ class Tagger:
         """SHA-256 of a tagger's file, as `describe` says it of the loaded one."""
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
-    def _of_some(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        regions_of = self._with_openvino if self.engine.runtime == "openvino" else self._with_torch
-        output = self._network.judge(regions_of(images, boxes))
-        return torch.sigmoid(output.propagated)[: len(images)].cpu().numpy()
-
-    def _with_torch(self, images: np.ndarray, boxes: np.ndarray) -> list[torch.Tensor]:
+    def _with_torch(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(
             self.device, memory_format=torch.channels_last
         )
         at = torch.from_numpy(np.ascontiguousarray(boxes, dtype=np.float32)).to(self.device)
-        with self.arithmetic.autocast():
-            return self._network.regions(x, at)
+        with torch.inference_mode(), self.arithmetic.autocast():
+            return torch.sigmoid(self._network(x, at).propagated).cpu().numpy()
 
-    def _with_openvino(self, images: np.ndarray, boxes: np.ndarray) -> list[torch.Tensor]:
+    def _with_openvino(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         if self._compiled is None:
-            from osln.networks.lesanet_openvino import regions_graph
-
-            graph = regions_graph(self._network, (CHUNK, *images.shape[1:]))
-            self._compiled = self.engine.compiled(graph)
+            self._compiled = self._compile(images.shape[1:])
+        blocks, heads = self._compiled
         # One graph for any number of lesions, whose tags thus depend on no other lesion.
-        given = [np.zeros((CHUNK, *part.shape[1:]), dtype=np.float32) for part in (images, boxes)]
-        for whole, part in zip(given, (images, boxes), strict=True):
-            whole[: len(part)] = part
-        found = self._compiled(given)
-        return [torch.from_numpy(found[index]) for index in range(len(found))]
+        found = heads(list(blocks([filled_up(images, CHUNK), filled_up(boxes, CHUNK)]).values()))
+        blocks.release_memory()
+        return found[0][: len(images)].copy()
+
+    def _compile(self, shape: tuple[int, ...]) -> tuple[Any, Any]:
+        from osln.networks.lesanet_openvino import regions_graph, tags_graph
+
+        blocks = self.engine.compiled(regions_graph(self._network, (CHUNK, *shape)))
+        # A small part of the work, in which half precision would only blur the probabilities.
+        return blocks, self.engine.compiled(tags_graph(self._network, CHUNK), "f32")
 
 
 def save_tagger(path: Path, network: LesaNet, metadata: Mapping[str, Any], *, half: bool = False) -> None:
@@ -258,7 +252,7 @@ def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: in
         width, embedding: Of the network; the published one by default.
 
     Raises:
-        ValueError: If names or shapes differ; says which.
+        ValueError: If names or shapes differ, or a weight is not a finite number; says which.
     """
     with torch.device("meta"):
         network = LesaNet(width, embedding)
@@ -268,6 +262,10 @@ def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: in
             f"these are not weights of LesaNet (width {width}, embedding {embedding}): {len(differing)} of "
             f"{count} tensors differ: {'; '.join(differing[:6])}{'; ...' if len(differing) > 6 else ''}"
         )
+    for name, tensor in state.items():
+        # OpenVINO's ReLU makes 0 of what is no number, and tags of anything.
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"the weights {name} of LesaNet are not finite numbers: {CONVERT}")
     counters = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(COUNTER)}
     filled(network, {**counters, **state})
     return network.eval()

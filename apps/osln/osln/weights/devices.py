@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -125,12 +126,28 @@ class Engine:
             number_format = number_format or ("f32" if runtime == "torch" else _openvino_number_format())
         return cls(runtime, Arithmetic.on(device, number_format))
 
-    def compiled(self, graph: Any) -> Any:
-        """An OpenVINO graph (`openvino.Model`) ready to be called; for the runtime "openvino" alone."""
+    def compiled(self, graph: Any, number_format: str | None = None) -> Any:
+        """An OpenVINO graph ready to be called, for the runtime "openvino" alone.
+
+        Args:
+            graph: An `openvino.Model`.
+            number_format: Another one than the engine's.
+        """
         import openvino as ov
 
-        settings = {"INFERENCE_PRECISION_HINT": self.arithmetic.number_format, "PERFORMANCE_HINT": "LATENCY"}
+        number_format = number_format or self.arithmetic.number_format
+        settings = {"INFERENCE_PRECISION_HINT": number_format, "PERFORMANCE_HINT": "LATENCY"}
         return ov.Core().compile_model(graph, "CPU", settings)
+
+
+def filled_up(part: np.ndarray, count: int) -> np.ndarray:
+    """(count, ...) float32: an array of at most so many things, behind them zeros.
+
+    A graph of OpenVINO is for a fixed number of things.
+    """
+    whole = np.zeros((count, *part.shape[1:]), dtype=np.float32)
+    whole[: len(part)] = part
+    return whole
 
 
 def _openvino_number_format() -> str:

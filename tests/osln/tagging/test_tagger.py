@@ -236,9 +236,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     about = {"format": "osln-tagger-1", "width": 2, "embedding": 4, **ABOUT}
     safetensors.torch.save_file(state, path, metadata={"osln": json.dumps(about)})
 
-    with pytest.raises(
-        ValueError, match=r"weights conv3_2\.weight of LesaNet are not finite numbers"
-    ):
+    with pytest.raises(ValueError, match=r"weights conv3_2\.weight of LesaNet are not finite numbers"):
         Tagger.load(path)
 
 

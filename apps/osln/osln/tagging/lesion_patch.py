@@ -5,6 +5,8 @@ Three axial slices 2 mm apart are the three channels. They are windowed to the w
 rows run from the patient's front to the back, columns from the patient's right to the left.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -74,19 +76,18 @@ def slices_patch(
     slice_mm, row_mm, column_mm = spacing_mm
     box_1mm = np.asarray(box, dtype=np.float64) * [column_mm, row_mm, column_mm, row_mm]
     center = np.round((box_1mm[:2] + box_1mm[2:]) / 2)
-    columns, mix_columns = _pixels(slices.shape[2], column_mm, int(center[0]))
-    rows, mix_rows = _pixels(slices.shape[1], row_mm, int(center[1]))
-    heights, mix_heights = _mixing(position + np.array([-1, 0, 1]) * SLICE_MM / slice_mm, slices.shape[0])
+    columns = _pixels(slices.shape[2], column_mm, int(center[0]))
+    rows = _pixels(slices.shape[1], row_mm, int(center[1]))
+    heights = _Linear.at(position + np.array([-1, 0, 1]) * SLICE_MM / slice_mm, slices.shape[0])
 
-    part = slices[heights, rows, columns].astype(np.float32)
-    part = np.tensordot(mix_heights, part, axes=1)
+    part = heights.mixed(slices[heights.part, rows.part, columns.part].astype(np.float32), axis=0)
     low_hu, high_hu = WINDOW_HU
     # The authors window before they resize, which differs where the range is clipped.
     part -= low_hu
     part /= high_hu - low_hu
     gray = np.clip(part, 0, 1, out=part)
     gray *= 255
-    image = (mix_rows @ gray @ mix_columns.T - MEAN) / 255
+    image = (columns.mixed(rows.mixed(gray, axis=1), axis=2) - MEAN) / 255
     shifted = box_1mm - np.tile(center - PATCH_PIXELS // 2, 2)
     return image.astype(np.float32), np.maximum(shifted, 0).astype(np.float32)
 
@@ -133,30 +134,48 @@ def lesion_places(labels: np.ndarray, grid: Grid) -> np.ndarray:
     return np.array(places, dtype=np.float64).reshape(-1, 5)
 
 
-def _pixels(count: int, pixel_mm: float, center: int) -> tuple[slice, np.ndarray]:
-    """How the patch's pixels along one axis come from `count` pixels of the slice: as in `_mixing`.
+def _pixels(count: int, pixel_mm: float, center: int) -> "_Linear":
+    """How the patch's pixels along one axis come from `count` pixels of the slice.
 
     Pixels are areas whose outer edges meet before and after resizing, as in OpenCV's `resize`.
     """
     first = center - PATCH_PIXELS // 2
     resized = max(round(count * pixel_mm), 1)
     wanted = np.clip(np.arange(first, first + PATCH_PIXELS), 0, resized - 1)
-    return _mixing((wanted + 0.5) / pixel_mm - 0.5, count)
+    return _Linear.at((wanted + 0.5) / pixel_mm - 0.5, count)
 
 
-def _mixing(position: np.ndarray, count: int) -> tuple[slice, np.ndarray]:
-    """Linear interpolation at positions along an axis; beyond its ends the end's value.
+@dataclass(frozen=True)
+class _Linear:
+    """Linear interpolation along an axis, at n positions; beyond the ends of the axis the end's value.
 
-    Returns:
-        The part of the axis that is needed, and (positions, length of the part) float32 weights.
+    A product with a matrix would do the same; it takes longer and wakes NumPy's threads, which turn idly for
+    some time on the cores that the networks need.
+
+    Attributes:
+        part: Of the axis that is needed.
+        below, above: (n,) index within the part.
+        share: (n,) float32 of the value above.
     """
-    position = np.clip(position, 0, count - 1)
-    below = np.floor(position).astype(int)
-    above = np.minimum(below + 1, count - 1)
-    share = position - below
-    start = int(below.min())
-    weights = np.zeros((len(position), int(above.max()) + 1 - start), dtype=np.float32)
-    lines = np.arange(len(position))
-    weights[lines, below - start] += 1 - share
-    weights[lines, above - start] += share
-    return slice(start, start + weights.shape[1]), weights
+
+    part: slice
+    below: np.ndarray
+    above: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def at(cls, position: np.ndarray, count: int) -> "_Linear":
+        position = np.clip(position, 0, count - 1)
+        below = np.floor(position).astype(int)
+        above = np.minimum(below + 1, count - 1)
+        start = int(below.min())
+        share = (position - below).astype(np.float32)
+        return cls(slice(start, int(above.max()) + 1), below - start, above - start, share)
+
+    def mixed(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """The values at the positions; `values` has the needed part of the axis."""
+        share = self.share.reshape([-1 if n == axis else 1 for n in range(values.ndim)])
+        found = values.take(self.below, axis)
+        found *= 1 - share
+        found += values.take(self.above, axis) * share
+        return found

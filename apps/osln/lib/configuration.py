@@ -22,7 +22,7 @@ KEYS = {
     "device": "device that tasks use unless a request says otherwise (default: the GPU if there is one)",
     "lesanet": "file of a tagger that goes before the published one: the public LesaNet after "
     "./scripts/osln convert-tagger, or one of ./scripts/osln train-tagger",
-    "threads": "CPU threads of torch in this process (default: torch's own choice)",
+    "threads": "CPU threads that compute the networks in this process (default: torch's own choice)",
     "cache_gb": "room for the images of a PACS in 10^9 bytes (default: 20); labels do not count",
     "pacs_timeout": "seconds without an answer after which a request to a PACS has failed (default: 60)",
     "body_timeout": "seconds after which a request of which nothing more arrives is refused (default: 20)",

@@ -48,7 +48,7 @@ def detect(
     The study is cropped to the lung-centered column; every network of the row gives its
     probability; streams are fused by max inside their zone and zones by union (Eq. 2); connected
     components above the operating point are the candidates. Stage two scores each from its local patch
-    and its tags, all in one batch, and rejects those below its own operating point. A row
+    and its tags, and rejects those below its own operating point. A row
     with turns takes the mean of each network's answers for as many turned views of the patient, and a row
     may fuse otherwise than by max, or drop candidates centered in the tumor (`Row.fusion`, `Row.in_tumor`).
 

@@ -167,6 +167,14 @@ def test_the_features_are_what_the_last_layer_makes_the_scores_of():
     assert scorer.judged(patches(0), tags(0))[1].shape == (0, 0)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_patch_with_a_value_that_is_no_number_is_refused(value):
+    given = patches(3)
+    given.pet_suv[1, 2, 2, 2] = value
+    with pytest.raises(ValueError, match="hold NaN or infinity: check the values of CT and PET"):
+        CandidateScorer(checkpoint("glnet")).scores(given, tags(3))
+
+
 def test_a_score_that_is_no_number_is_an_error():
     made = checkpoint("local-ct-pet")
     # Finite by itself, and larger than what the next layer can add up.

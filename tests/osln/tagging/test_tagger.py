@@ -121,6 +121,18 @@ def test_openvino_gives_the_probabilities_of_torch_for_any_number_of_lesions():
     np.testing.assert_array_equal(tagger.probabilities(images[:1], boxes[:1]), found[:1])
 
 
+@pytest.mark.parametrize("runtime", ["torch", None])
+def test_a_tag_that_is_no_number_is_an_error_of_the_tagger(runtime):
+    network = small_network()
+    with torch.no_grad():
+        # Finite by themselves; together infinity of either sign.
+        network.fc_pool1.weight *= 1e38
+        network.class_scores1.weight *= 1e38
+    tagger = Tagger(network, ABOUT, number_format="f32", runtime=runtime)
+    with pytest.raises(ValueError, match="the tagger answers with values that are no numbers: convert"):
+        tagger.probabilities(*some_lesions(2))
+
+
 def test_without_openvino_torch_tags(monkeypatch):
     monkeypatch.setattr(devices, "HAS_OPENVINO", False)
 

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from osln.stage_two.scoring import CandidateScorer
 from osln.tagging.tagger import Tagger
 from osln.weights import devices as module
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.devices import Arithmetic, devices
+from osln.weights.devices import Arithmetic, Engine, devices
 from small.detectors import use_tiny
 from small.store import untrained
 
@@ -121,6 +122,29 @@ def test_the_networks_of_all_stages_compute_on_a_gpu_as_asked(monkeypatch, detec
     for make in (segmenter, scorer, tagger, detector):
         made = make(device="cuda:1", number_format=asked)
         assert made.arithmetic == Arithmetic("cuda:1", expected)
+
+
+def test_a_runtime_that_there_is_not_is_refused():
+    for made in (segmenter, scorer, tagger):
+        with pytest.raises(
+            ValueError, match=r"^runtime 'OpenVINO' is not known: expected openvino or torch$"
+        ):
+            made(runtime="OpenVINO")
+
+
+def test_openvino_keeps_to_the_number_of_threads_of_this_process():
+    openvino = pytest.importorskip("openvino")
+    from openvino import opset13 as op
+
+    image = op.parameter([1, 1, 8, 8], np.float32)
+    graph = openvino.Model([op.relu(image)], [image], "one layer")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        compiled = Engine.on(number_format="f32").compiled(graph)
+    finally:
+        torch.set_num_threads(before)
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
 def test_torch_computes_stage_one_on_a_cpu_in_float32_unless_asked(monkeypatch):

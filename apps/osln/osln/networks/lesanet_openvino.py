@@ -16,15 +16,13 @@ def regions_graph(network: LesaNet, shape: tuple[int, ...]) -> ov.Model:
         shape: (N, 3, rows, columns) of the images.
 
     Returns:
-        A model from images and (N, 4) lesion boxes x1, y1, x2, y2 to five outputs (N, channels * 25).
+        A model from the images and the `block_boxes` of the lesions to five outputs (N, channels * 25).
     """
     count, _, rows, columns = shape
     images = op.parameter(shape, np.float32, name="images")
-    boxes = op.parameter((count, 4), np.float32, name="boxes")
-    numbers = np.arange(count, dtype=np.float32)[:, None]
-    lesion = op.concat([op.constant(numbers), boxes], axis=1)
+    boxes = [op.parameter((count, 4), np.float32) for _ in range(LESION_BLOCKS)]
     field = np.array([0, 0, columns, rows], dtype=np.float32)
-    whole = op.constant(np.concatenate([numbers, np.tile(field, (count, 1))], axis=1))
+    whole = op.constant(np.tile(field, (count, 1)))
     x, regions = images, []
     for block, layers in enumerate(LAYERS, start=1):
         if block > 1:
@@ -32,10 +30,26 @@ def regions_graph(network: LesaNet, shape: tuple[int, ...]) -> ov.Model:
         for layer in range(1, layers + 1):
             one = getattr(network, f"conv{block}_{layer}"), getattr(network, f"bn{block}_{layer}")
             x = op.relu(convolution(x, *folded(*one)))
-        region = lesion if block <= LESION_BLOCKS else whole
-        pooled = op.roi_pooling(x, region, [POOLED] * 2, 0.5 ** (block - 1), "max")
+        region, scale = (boxes[block - 1], 1.0) if block <= LESION_BLOCKS else (whole, 0.5 ** (block - 1))
+        numbered = op.concat([op.constant(np.arange(count, dtype=np.float32)[:, None]), region], axis=1)
+        pooled = op.roi_pooling(x, numbered, [POOLED] * 2, scale, "max")
         regions.append(op.reshape(pooled, op.constant(np.array([count, -1])), special_zero=False))
-    return ov.Model(regions, [images, boxes], "lesanet")
+    return ov.Model(regions, [images, *boxes], "lesanet")
+
+
+def block_boxes(boxes: np.ndarray) -> list[np.ndarray]:
+    """(N, 4) float32 lesion boxes in whole pixels of each block that is pooled in them.
+
+    They are not rounded in the graph, in which bfloat16 would move them first; whole numbers up to 256 it
+    holds as they are.
+
+    Args:
+        boxes: (N, 4) as `LesaNet.forward` takes them.
+    """
+    return [
+        (np.sign(boxes) * np.floor(np.abs(boxes) * 0.5**block + 0.5)).astype(np.float32)
+        for block in range(LESION_BLOCKS)
+    ]
 
 
 def tags_graph(network: LesaNet, count: int) -> ov.Model:

@@ -30,11 +30,18 @@ def linear(x: ov.Node, layer: nn.Linear) -> ov.Node:
 
 
 def folded(layer: nn.Module, norm: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and bias of a convolution with the batch normalization behind it."""
+    """Weight and bias of a convolution with the batch normalization behind it.
+
+    Raises:
+        ValueError: If one is no finite number, of which a ReLU of OpenVINO would make 0.
+    """
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weight = layer.weight * scale.reshape(-1, *[1] * (layer.weight.ndim - 1))
     before = norm.running_mean if layer.bias is None else norm.running_mean - layer.bias
-    return values(weight), values(norm.bias - before * scale)
+    bias = norm.bias - before * scale
+    if not bool(torch.isfinite(weight).all() and torch.isfinite(bias).all()):
+        raise ValueError("weights and running statistics give no finite numbers: train the network again")
+    return values(weight), values(bias)
 
 
 def values(tensor: torch.Tensor) -> np.ndarray:

@@ -18,7 +18,7 @@ from osln.weights.checkpoint import Checkpoint
 from osln.weights.devices import Engine, filled_up
 
 LARGEST_BATCH = 64
-"""Candidates in one pass: a patient's are one, and a pathological number does not fill the memory."""
+"""Candidates in one pass of torch, a patient's as a rule; a pathological number does not fill the memory."""
 
 FILLED_UP = 8
 """Candidates that OpenVINO's graph is for."""
@@ -111,6 +111,9 @@ class CandidateScorer:
         if not self.classifier.inputs:
             return self._network.features(None, None, given)
         images, boxes = self._images(patches, part), np.ascontiguousarray(patches.boxes[part])
+        # A ReLU of OpenVINO would make 0 of it.
+        if not np.isfinite(images).all():
+            raise ValueError("the patches of candidates hold NaN or infinity: check the values of CT and PET")
         if self._graph:
             local = torch.from_numpy(self._with_openvino(images, boxes))
             return local if given is None else torch.cat([local, given], dim=1)

@@ -117,7 +117,7 @@ class Tagger:
             boxes: (N, 4) lesion boxes in pixels of the images.
 
         Raises:
-            ValueError: If the shapes are others, or a value is not finite.
+            ValueError: If the shapes are others, or a value that is given or found is not finite.
         """
         wanted = (len(images), 3, PATCH_PIXELS, PATCH_PIXELS)
         if images.shape != wanted or boxes.shape != (len(images), 4):
@@ -130,7 +130,10 @@ class Tagger:
         run = self._with_openvino if self.engine.runtime == "openvino" else self._with_torch
         with self._lock:
             parts = [run(images[i : i + CHUNK], boxes[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
-        return np.concatenate([np.zeros((0, len(TAG_NAMES)), dtype=np.float32), *parts])
+        found = np.concatenate([np.zeros((0, len(TAG_NAMES)), dtype=np.float32), *parts])
+        if not np.isfinite(found).all():
+            raise ValueError(f"the tagger answers with values that are no numbers: {CONVERT}")
+        return found
 
     def tag_lesions(self, ct: Volume, lesions: np.ndarray) -> np.ndarray:
         """Tag probabilities of lesions of one patient.
@@ -176,9 +179,12 @@ class Tagger:
     def _with_openvino(self, images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         if self._compiled is None:
             self._compiled = self._compile(images.shape[1:])
+        from osln.networks.lesanet_openvino import block_boxes
+
         blocks, heads = self._compiled
         # One graph for any number of lesions, whose tags thus depend on no other lesion.
-        found = heads(list(blocks([filled_up(images, CHUNK), filled_up(boxes, CHUNK)]).values()))
+        regions = blocks([filled_up(part, CHUNK) for part in (images, *block_boxes(boxes))])
+        found = heads(list(regions.values()))
         blocks.release_memory()
         return found[0][: len(images)].copy()
 

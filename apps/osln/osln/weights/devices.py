@@ -119,6 +119,8 @@ class Engine:
         Raises:
             ValueError: If the device, runtime or number format is not there.
         """
+        if runtime not in (None, "openvino", "torch"):
+            raise ValueError(f"runtime {runtime!r} is not known: expected openvino or torch")
         runtime = runtime or ("openvino" if device == "cpu" and HAS_OPENVINO else "torch")
         if runtime == "openvino" and (device != "cpu" or not HAS_OPENVINO):
             raise ValueError("the OpenVINO runtime serves the CPU and needs the package openvino")
@@ -136,7 +138,9 @@ class Engine:
         import openvino as ov
 
         number_format = number_format or self.arithmetic.number_format
-        settings = {"INFERENCE_PRECISION_HINT": number_format, "PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": number_format, "PERFORMANCE_HINT": "LATENCY"}
+        # Both runtimes keep to the number that this process was given.
+        settings["INFERENCE_NUM_THREADS"] = torch.get_num_threads()
         return ov.Core().compile_model(graph, "CPU", settings)
 
 

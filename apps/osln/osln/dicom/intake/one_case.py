@@ -99,7 +99,6 @@ class CaseImport:
             "structures": self._about_structures(drawn.used, labels),
             "tumor": _about_tumor(labels, ct.grid),
             "nodes": labels.instances,
-            "approved": labels.nodes is not None or "nodes" in self.kept,
             "chosen": [self.deidentifier.clean(sentence, private) for sentence in plan.chosen],
             "left out": [self.deidentifier.clean(sentence, private) for sentence in plan.left_out],
             "warnings": [self.deidentifier.clean(sentence, private) for sentence in self.warnings],

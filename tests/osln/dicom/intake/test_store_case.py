@@ -192,4 +192,7 @@ def test_a_pet_of_somebodys_own_stays_and_is_told(without_pet):
     [manifest] = again().imported
 
     assert own.read_bytes() == b"somebody's own"
-    assert f"pet/{own.name}, which no import wrote, stayed, and is used" in manifest["warnings"][-1]
+    assert (
+        f"pet/{own.name}, which the last import did not write, stayed, and is used"
+        in manifest["warnings"][-1]
+    )

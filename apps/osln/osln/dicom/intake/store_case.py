@@ -159,7 +159,10 @@ def _completed(store: Path, case: str, content: ImportedCase, there: tuple[str, 
             if content.pet is not None
             else "stayed, and is used with the CT: move it away if it is not meant"
         )
-        manifest["warnings"] = [*manifest["warnings"], f"pet/{own[0].name}, which no import wrote, {told}"]
+        manifest["warnings"] = [
+            *manifest["warnings"],
+            f"pet/{own[0].name}, which the last import did not write, {told}",
+        ]
     if came := [part for part in there if getattr(content, part) is not None]:
         told = (
             f"a label of the {' and one of the '.join(came)} was stored while this case was imported: it "

@@ -12,7 +12,7 @@ from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import CtSeries, ct_series
 from small.dicom import AXIAL, FLIPPED, OBLIQUE, SHAPE, ct_slices
 
-AT = datetime(2026, 1, 2, 3, 4, 5)
+AT = datetime(2026, 1, 2, 3, 4, 5).astimezone()
 PREDICTION = Author(False, AT, algorithm="osln", version="0.1.0", note="Research, not for clinical use")
 APPROVAL = Author(True, AT, person="Anna Nadel", revision=3)
 ORIENTATIONS = {

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import datetime
 
 import numpy as np
 import pydicom
@@ -47,6 +48,8 @@ def test_a_folder_of_studies_gives_label_map_seg_and_rtstruct_on_the_ct(tmp_path
         marked |= seg.mask(segment.name)
     np.testing.assert_array_equal(marked, labels.array > 0)
     structures = pydicom.dcmread(out / f"{outcome.case}.rtstruct.dcm")
+    told = pydicom.dcmread(out / f"{outcome.case}.seg.dcm").TimezoneOffsetFromUTC
+    assert told == structures.TimezoneOffsetFromUTC == datetime.now().astimezone().strftime("%z")
     assert len(structures.StructureSetROISequence) == outcome.kept
     told = json.loads((out / f"{outcome.case}.json").read_text())
     assert told["candidates"][0]["zone"] in ("proximal", "distal")

@@ -71,6 +71,8 @@ def taken(case: dict[str, Any]) -> Iterator[str]:
     sizes = ", ".join(f"{node['region']} {node['volume_mm3'] / 1000:.2f}" for node in case["nodes"])
     if case["approved"]:
         yield f"nodes: {len(case['nodes'])}{f' (ml: {sizes})' if sizes else ''}"
+    elif case["nodes"]:
+        yield "nodes: not written, and the case is not approved: see the notes"
     else:
         yield (
             "nodes: none contoured: the case is not approved (a patient without nodes is approved in a "

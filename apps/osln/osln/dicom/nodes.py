@@ -77,7 +77,7 @@ class Author:
 
     Attributes:
         approved: A person's label, or a prediction that nobody has looked at.
-        at: When, with its zone; without one the object does not say it.
+        at: When, with its zone, without which readers elsewhere would take it for a time of their own.
         algorithm: Name of the network or row that found them; "" for a label drawn by hand.
         version: Of the algorithm.
         person: Name of the annotator; "" for a prediction.
@@ -94,6 +94,10 @@ class Author:
     revision: int | None = None
     note: str = ""
     undecided: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.at.utcoffset() is None:
+            raise ValueError(f"expected a time with its zone, got {self.at.isoformat()}: use astimezone()")
 
 
 @dataclass(frozen=True)

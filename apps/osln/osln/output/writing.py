@@ -288,7 +288,7 @@ def _dicom(
     found: Detections, study: Study, about: dict[str, Any], wanted: Wanted, series: CtSeries
 ) -> dict[str, bytes]:
     """Content of the DICOM files by format."""
-    nodes = predicted_nodes(found.labels_on_ct(study), study.ct.grid, about, datetime.now())
+    nodes = predicted_nodes(found.labels_on_ct(study), study.ct.grid, about, datetime.now().astimezone())
     labels = on_ct_series(nodes.labels, nodes.grid, series, "the label map")
     moved = NodeSet(labels, series.grid, nodes.nodes, nodes.author)
     return {form: encoded(WRITERS[form](moved, series)) for form in wanted.dicom}

@@ -1,12 +1,17 @@
 """What an import finds in the store: labels in any format, and those that come while it works, stay."""
 
+import errno
 import gzip
+import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from osln.cli.import_ import taken
 from osln.dicom.intake import store_case
+from osln.store.layout import companions, load_study
 from osln.store.patients import read_manifest
 from osln.store.revisions import label_revisions
 from small.dicom import AXIAL, box_contours, ct_slices, structure_set, write_dicom
@@ -97,3 +102,97 @@ def test_image_in_another_format_gets_no_twin(tmp_path):
     [skipped] = run(folder, store).skipped
     assert f"{case}.nii would lie beside {case}.nii.gz" in skipped["reason"]
     assert [path.name for path in store.glob("pet/*")] == [f"{case}.nii"] and not list(store.glob("*.nii*"))
+
+
+def test_of_a_label_that_was_taken_away_the_revisions_are_told_and_the_case_is_not_approved(tmp_path):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    case = manifest["case"]
+    kept = label_revisions(store, case, "final")
+    with kept.lock():
+        kept.settle()
+        kept.remove_final()
+    (store / f"{case}.nii.gz").unlink()
+
+    report = run(folder, store)
+    [again] = report.imported
+
+    assert not kept.final.exists() and not again["approved"]
+    assert "has a label of the tumor of this case: it stayed as it is" in again["warnings"][0]
+    assert (
+        f"had a label of the nodes of this case, which was taken away; its revisions are kept in .osln/{case}"
+        in (again["warnings"][1])
+    )
+    [case_of_report] = report.as_json()["cases"]
+    assert "nodes: not written, and the case is not approved: see the notes" in list(taken(case_of_report))
+
+    (store / f"{case}.nii.gz").unlink()
+    (store / ".osln" / case).rename(tmp_path / "moved away")
+    assert run(folder, store).imported[0]["approved"] and kept.final.is_file()
+
+
+@pytest.fixture
+def without_pet(tmp_path):
+    """An imported study whose PET is withdrawn then, and whose CT is gone: store, case, a second import."""
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    case = manifest["case"]
+    shutil.rmtree(folder / "b")
+    (store / f"{case}.nii.gz").unlink()
+    return store, case, lambda: run(folder, store)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+def test_what_a_former_import_brought_and_the_study_has_no_more_goes(without_pet, suffix):
+    store, case, again = without_pet
+    (store / "pet" / f"{case}.nii.gz").rename(store / "pet" / f"{case}{suffix}")
+    transform = store / ".osln" / "import" / f"{case}.tfm"
+    transform.touch()
+    [manifest] = again().imported
+
+    assert manifest["pet"] is None and list((store / "pet").iterdir()) == [] and not transform.exists()
+    assert load_study(companions(store, case)).pet is None
+    assert (store / "labels" / "final" / f"{case}.nii.gz").is_file()
+    assert (store / "nodes" / f"{case}.nii.gz").is_file(), "it is of the label that stays"
+
+
+def test_single_nodes_go_with_the_label_that_the_study_has_no_more(tmp_path):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    case, ct = manifest["case"], ct_slices()
+    for path in (store / f"{case}.nii.gz", store / "labels" / "final" / f"{case}.nii.gz"):
+        path.unlink()
+    write_dicom(folder, [structure_set(ct, {"GTVp": box_contours(AXIAL, *TUMOR)})], "rs")
+    [manifest] = run(folder, store).imported
+
+    assert not manifest["approved"] and not list((store / "nodes").iterdir())
+
+
+def test_an_import_that_fails_takes_nothing_away(without_pet, monkeypatch):
+    store, case, again = without_pet
+    pet = store / "pet" / f"{case}.nii.gz"
+    before, replace = pet.read_bytes(), Path.replace
+
+    def full(path, target):
+        if path.name == "ct.nii.gz":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert "No space left" in again().skipped[0]["reason"]
+    assert pet.read_bytes() == before and read_manifest(store, case)["pet"]
+
+
+def test_a_pet_of_somebodys_own_stays_and_is_told(without_pet):
+    store, case, again = without_pet
+    again()
+    own = store / "pet" / f"{case}.nii.gz"
+    own.write_bytes(b"somebody's own")
+    (store / f"{case}.nii.gz").unlink()
+    [manifest] = again().imported
+
+    assert own.read_bytes() == b"somebody's own"
+    assert (
+        f"pet/{own.name}, which the last import did not write, stayed, and is used"
+        in manifest["warnings"][-1]
+    )

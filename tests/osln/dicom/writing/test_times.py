@@ -13,7 +13,7 @@ from osln.dicom.writing.from_store import local_time
 from osln.dicom.writing.rtstruct import rtstruct
 from osln.dicom.writing.segmentation import seg
 from osln.dicom.writing.tumor_seg import tumor_seg
-from small.nodes import APPROVAL, AT, node_set, series
+from small.nodes import APPROVAL, node_set, series
 from small.zones import BERLIN, UTC, local_zone
 
 WRITERS = {
@@ -56,11 +56,18 @@ def test_every_writer_says_the_offset_of_that_moment(what, zone, month, tags, to
     assert instant(read) == datetime(2026, month, 2, 3, 4, 5, tzinfo=timezone.utc)
 
 
+def test_a_time_without_its_zone_is_nobodys():
+    with pytest.raises(ValueError, match="expected a time with its zone, got 2026-01-02T03:04:05"):
+        replace(APPROVAL, at=datetime(2026, 1, 2, 3, 4, 5))
+
+
 @pytest.mark.parametrize("what", WRITERS)
-def test_time_without_a_zone_is_written_as_it_is_and_read_as_local_time(what):
+def test_time_without_an_offset_is_read_as_local_time(what):
     with local_zone(BERLIN):
-        written, read = made(what, AT)
-        assert written == ("20260102", "030405", None) and read == AT
+        dataset = WRITERS[what](series(), replace(APPROVAL, at=local_time("2026-01-02T02:04:05+00:00")))
+        del dataset.TimezoneOffsetFromUTC
+        read = drawn(dataset) if what == "structures" else when_created(dataset)
+        assert read == datetime(2026, 1, 2, 3, 4, 5)
         assert instant(read) == datetime(2026, 1, 2, 2, 4, 5, tzinfo=timezone.utc)
 
 

@@ -14,7 +14,7 @@ from osln.dicom.writing.tumor_seg import tumor_seg
 from small.dicom import AXIAL, FLIPPED, OBLIQUE, SHAPE, ct_slices, write_dicom
 from small.nodes import check_with_dciodvfy
 
-AUTHOR = Author(True, datetime(2026, 1, 2, 3, 4, 5), person="Anna Nadel", revision=3)
+AUTHOR = Author(True, datetime(2026, 1, 2, 3, 4, 5).astimezone(), person="Anna Nadel", revision=3)
 UIDS = ("2.25.1", "2.25.2")
 
 

@@ -20,6 +20,7 @@ from osln.dicom.reading.segmentation import read_seg
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.source import ct_series
 from osln.dicom.reading.volume import SeriesVolume
+from osln.dicom.web.errors import PacsError
 
 
 @dataclass
@@ -65,6 +66,7 @@ class DrawnLabels:
 
         Raises:
             AmbiguousNamesError: If somebody has to decide what a region or segment is.
+            PacsError: If the PACS fails.
             ValueError: If a structure set cannot be used.
         """
         found: list[tuple[str, CaseLabels]] = []
@@ -162,6 +164,9 @@ class DrawnLabels:
             if not drawn_on.grid.matches(grid):
                 raise ValueError("the CT was resampled, so that the segmentation has no place on it")
             seg = read_seg(self.file_of(item), drawn_on)
+        except PacsError:
+            # That it did not come says nothing about it, and an older one must not take its place.
+            raise
         except (ValueError, *DAMAGED) as error:
             self.warnings.append(f"{item.name} was left out: {error}")
             return None

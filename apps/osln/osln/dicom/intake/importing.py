@@ -5,6 +5,7 @@ import io
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from osln.dicom.intake.case_plans import CasePlan, Skipped, plan_cases
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
 from osln.dicom.intake.one_case import CaseImport, Tell, fingerprint
 from osln.dicom.intake.roi_names import RoiRules
-from osln.dicom.intake.store_case import import_folder, labels_there, read_manifest
+from osln.dicom.intake.store_case import import_folder, labels_lie, labels_there, read_manifest
 from osln.dicom.reading.files import DAMAGED, Series, Source, text
 from osln.files.cells import cell
 from osln.files.images import twins, write_atomically
@@ -158,11 +159,7 @@ def _import_plans(
             job = CaseImport(
                 plan, case, source, store, deidentifier, options.rules, options.required, share, kept
             )
-            if kept:
-                job.warnings.append(
-                    f"the store has a label of the {' and one of the '.join(kept)} of this case: it stayed "
-                    "as it is, and what the study has was not written; move it away to import it"
-                )
+            job.warnings += _about_labels(store, case, kept)
             report.imported.append(job.run())
         except AmbiguousNamesError as error:
             report.ambiguous.update(error.names)
@@ -174,6 +171,24 @@ def _import_plans(
         finally:
             source.release()
     return cases
+
+
+def _about_labels(store: Path, case: str, kept: Sequence[str]) -> list[str]:
+    """What to say of labels that the store has already, and of those of which it has revisions alone."""
+    told = []
+    if lying := [part for part in kept if labels_lie(store, case, part)]:
+        told.append(
+            f"the store has a label of the {' and one of the '.join(lying)} of this case: it stayed "
+            "as it is, and what the study has was not written; move it away to import it, and, where it has "
+            f"revisions, .osln/{case} too"
+        )
+    if gone := [part for part in kept if part not in lying]:
+        told.append(
+            f"the store had a label of the {' and one of the '.join(gone)} of this case, which was taken "
+            f"away; its revisions are kept in .osln/{case}, so what the study has was not written: restore "
+            "one or submit a label, or move that folder away, too, to import it"
+        )
+    return told
 
 
 def _known(

@@ -21,6 +21,7 @@ from osln.dicom.reading.files import ALONE, DAMAGED, Series, Source, representat
 from osln.dicom.reading.rtstruct import names_of
 from osln.dicom.reading.slices import Slice
 from osln.dicom.reading.volume import read_ct, read_pet
+from osln.dicom.web.errors import PacsError
 from osln.imaging.grid import Grid, Volume
 from osln.imaging.study import build_study
 
@@ -64,10 +65,12 @@ class CaseImport:
         """Imports the case and returns its manifest.
 
         A PET that cannot be used is left out with a warning, since CT, tumor and nodes are worth having
-        without it; anything else that fails refuses the whole case, and nothing is written.
+        without it; anything else that fails refuses the whole case, and nothing is written. So does a PACS
+        that fails while the PET is fetched: the case would count as complete, and nobody would try again.
 
         Raises:
             AmbiguousNamesError: If somebody has to decide what a region is.
+            PacsError: If the PACS fails.
             ValueError: If the study cannot be imported.
             OSError: If the store cannot be written.
         """
@@ -99,7 +102,6 @@ class CaseImport:
             "structures": self._about_structures(drawn.used, labels),
             "tumor": _about_tumor(labels, ct.grid),
             "nodes": labels.instances,
-            "approved": labels.nodes is not None or "nodes" in self.kept,
             "chosen": [self.deidentifier.clean(sentence, private) for sentence in plan.chosen],
             "left out": [self.deidentifier.clean(sentence, private) for sentence in plan.left_out],
             "warnings": [self.deidentifier.clean(sentence, private) for sentence in self.warnings],
@@ -126,10 +128,7 @@ class CaseImport:
         def progress(words: str, done: int, total: int) -> None:
             self.tell(f"{words} ({what})", share + 0.2 * done / max(total, 1))
 
-        paths = self.source.paths(series, progress)
-        if len(paths) < series.count:
-            raise ValueError(f"{len(paths)} of {series.count} images of the {what} arrived; try again")
-        return slices_of(paths)
+        return slices_of(self.source.paths(series, progress))
 
     def _instances(self, slices: list[Slice]) -> str:
         """Tells whether a series still holds these images, without telling which they are."""
@@ -150,6 +149,8 @@ class CaseImport:
                 warned += more
             build_study(self.case, ct, pet)
             covers = _covered(ct.grid, pet.grid)
+        except PacsError:
+            raise
         except (ValueError, *DAMAGED) as error:
             reason = str(error).removeprefix(f"case {self.case}: ")
             self.warnings.append(f"{series.name} was left out: {reason}")

@@ -31,7 +31,7 @@ class ImportedCase:
         tumor: bool on the CT's grid, or None.
         nodes: Instances on the CT's grid, or None.
         transform: CT points to PET points (LPS) if the PET was registered, or None.
-        manifest: JSON values.
+        manifest: JSON values; `write_case` adds whether the nodes are approved.
     """
 
     ct: Volume
@@ -50,13 +50,21 @@ def noted_images(store: Path, case: str) -> str:
 
 
 def labels_there(store: Path, case: str) -> tuple[str, ...]:
-    """Of "tumor" and "nodes" those that the store has a label of, in any format, which no import replaces."""
-    there = []
-    for part, tag in TAGS.items():
-        kept = label_revisions(store, case, tag)
-        if kept.final.is_file() or twins(kept.final) or kept.head() is not None:
-            there.append(part)
-    return tuple(there)
+    """Of "tumor" and "nodes" those that the store has a label of, which no import replaces.
+
+    In any format, and also one that was taken away and whose revisions are kept.
+    """
+    return tuple(
+        part
+        for part, tag in TAGS.items()
+        if labels_lie(store, case, part) or label_revisions(store, case, tag).head() is not None
+    )
+
+
+def labels_lie(store: Path, case: str, part: str) -> bool:
+    """Whether a label of "tumor" or "nodes" lies in the store; of one that was taken away revisions stay."""
+    final = label_revisions(store, case, TAGS[part]).final
+    return final.is_file() or bool(twins(final))
 
 
 def labeled_images(store: Path, case: str) -> str:
@@ -91,9 +99,10 @@ def check_same_images(store: Path, case: str, instances: str) -> None:
 def write_case(store: Path, case: str, content: ImportedCase) -> dict[str, Any]:
     """Writes a case whole or not at all.
 
-    Everything is written beside its place first, then moved there. A process that is killed leaves no CT at
-    the top of the store, hence no case, and the next import writes it again. A label that somebody has
-    stored meanwhile stays, which the manifest says.
+    Everything is written beside its place first, then moved there; what a former import brought and the
+    study has no more is taken away, so that the store holds what the manifest says. A process that is killed
+    leaves no CT at the top of the store, hence no case, and the next import writes it again. A label that
+    somebody has stored meanwhile stays, which the manifest says.
 
     Returns:
         The manifest as it was written.
@@ -112,10 +121,15 @@ def write_case(store: Path, case: str, content: ImportedCase) -> dict[str, Any]:
         with _label_locks(store, case):
             check_same_images(store, case, content.manifest["ct"]["instances"])
             there = labels_there(store, case)
-            manifest = _with_labels_there(content, there)
+            manifest = _completed(store, case, content, there)
             noted = ready / "manifest.json"
             noted.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            moves = [(noted, import_folder(store) / f"{case}.json")]
+            # First what goes: a process that is killed after it leaves the former manifest, which says that
+            # it came from an import, so that the next one does not take it for somebody's own.
+            moves: list[tuple[Path | None, Path]] = [
+                (None, path) for path in _withdrawn(store, case, content, there)
+            ]
+            moves.append((noted, import_folder(store) / f"{case}.json"))
             moves += [(source, target) for part, source, target in files if part not in there]
             _move_all(moves, ready)
     finally:
@@ -132,10 +146,23 @@ def _label_locks(store: Path, case: str) -> Iterator[None]:
         yield
 
 
-def _with_labels_there(content: ImportedCase, there: tuple[str, ...]) -> dict[str, Any]:
-    """The manifest of a case whose labels in `there` stay; tells of those that came during the import."""
-    manifest = dict(content.manifest)
-    manifest["approved"] = manifest["approved"] or "nodes" in there
+def _completed(store: Path, case: str, content: ImportedCase, there: tuple[str, ...]) -> dict[str, Any]:
+    """The manifest of a case whose labels in `there` stay.
+
+    Tells whether nodes are approved, of labels that came during the import, and of a PET of somebody's own.
+    """
+    comes = "nodes" not in there and content.nodes is not None
+    manifest = {**content.manifest, "approved": comes or labels_lie(store, case, "nodes")}
+    if not _had_pet(store, case) and (own := _images(store / "pet" / f"{case}.nii.gz")):
+        told = (
+            "was replaced by the study's PET"
+            if content.pet is not None
+            else "stayed, and is used with the CT: move it away if it is not meant"
+        )
+        manifest["warnings"] = [
+            *manifest["warnings"],
+            f"pet/{own[0].name}, which the last import did not write, {told}",
+        ]
     if came := [part for part in there if getattr(content, part) is not None]:
         told = (
             f"a label of the {' and one of the '.join(came)} was stored while this case was imported: it "
@@ -145,10 +172,37 @@ def _with_labels_there(content: ImportedCase, there: tuple[str, ...]) -> dict[st
     return manifest
 
 
-def _move_all(moves: list[tuple[Path, Path]], ready: Path) -> None:
-    """Moves files to their places, or none of them; what lies there is kept in `ready` meanwhile."""
-    for _, target in moves:
-        if others := twins(target):
+def _withdrawn(store: Path, case: str, content: ImportedCase, there: tuple[str, ...]) -> list[Path]:
+    """Files that a former import wrote of what the study does not have any more.
+
+    A PET of a case that was imported without one is somebody's own, and stays.
+    """
+    name, gone = f"{case}.nii.gz", []
+    if content.pet is None and _had_pet(store, case):
+        gone += _images(store / "pet" / name)
+    if content.nodes is None and "nodes" not in there:
+        gone += _images(store / "nodes" / name)
+    transform = import_folder(store) / f"{case}.tfm"
+    return [*gone, transform] if content.transform is None and transform.is_file() else gone
+
+
+def _had_pet(store: Path, case: str) -> bool:
+    """Whether the last import of a case brought a PET."""
+    return bool((read_manifest(store, case) or {}).get("pet"))
+
+
+def _images(path: Path) -> list[Path]:
+    """The image files of this name, whatever their suffixes."""
+    return [one for one in (path, *twins(path)) if one.is_file()]
+
+
+def _move_all(moves: list[tuple[Path | None, Path]], ready: Path) -> None:
+    """Moves files to their places, and takes away what None comes for, or does nothing of it.
+
+    What lies there is kept in `ready` meanwhile.
+    """
+    for source, target in moves:
+        if source is not None and (others := twins(target)):
             raise ValueError(
                 f"{others[0].name} would lie beside {target.name} in {target.parent.name}, and programs "
                 "confuse the two: move it away and import again"
@@ -158,7 +212,10 @@ def _move_all(moves: list[tuple[Path, Path]], ready: Path) -> None:
         for source, target in moves:
             target.parent.mkdir(parents=True, exist_ok=True)
             former = _second_name(target, ready / f"former-{len(moved)}") if target.exists() else None
-            source.replace(target)
+            if source is None:
+                target.unlink()
+            else:
+                source.replace(target)
             moved.append((target, former))
     except BaseException:
         for target, former in moved:

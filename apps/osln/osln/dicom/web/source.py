@@ -80,8 +80,17 @@ class WebSource:
         """Fetches the instances of a series into a temporary folder.
 
         Raises:
-            PacsError: If the PACS fails, or sends something else than was asked for.
+            PacsError: If the PACS fails, sends something else than was asked for, or not all of it; except
+                where it is away, the sentence begins with the series.
         """
+        try:
+            return self._fetched(series, on_progress)
+        except AwayError:
+            raise
+        except PacsError as error:
+            raise type(error)(f"{series.name}: {error}") from error
+
+    def _fetched(self, series: Series, on_progress: Progress | None) -> list[Path]:
         study, uid = text(series.header, "StudyInstanceUID"), series.uid
         paths = []
         folder = Path(tempfile.mkdtemp(dir=self._folder))
@@ -98,6 +107,8 @@ class WebSource:
             path = folder / f"{number:05d}.dcm"
             pydicom.dcmwrite(path, ds, write_like_original=False)
             paths.append(path)
+        if len(paths) < series.count:
+            raise PacsError(f"{len(paths)} of {series.count} images arrived; try again")
         return paths
 
     def release(self) -> None:

@@ -16,7 +16,8 @@ def write_times(dataset: Dataset, at: datetime, ct: CtSeries, *kinds: str) -> No
 
     Args:
         dataset: Takes them.
-        at: When the object was made. Without a zone it is written as it is, and no offset.
+        at: When the object was made. Without a zone, as of phantoms, which were made at no place, it is
+            written as it is, and no offset.
         ct: Series that the object refers to.
         kinds: Beginnings of the attributes.
     """

@@ -146,6 +146,35 @@ def test_where_no_copy_can_be_put_in_place_labels_are_stored_and_read_all_the_sa
     assert label_file(pending.folder.parents[1], "case", "final") == pending.path(3)
 
 
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_submission_that_fails_while_a_copy_waits_leaves_that_copy(pending, monkeypatch, failure):
+    real, root = revisions_module.write_atomically, pending.folder.parents[1]
+
+    def write(path, data):
+        if path.name == "head.json":
+            raise failure
+        real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        patch.setattr(revisions_module, "write_atomically", write)
+        with pytest.raises((DiskFullError, KeyboardInterrupt)):
+            submit(pending, THREE)
+    assert label_file(root, "case", "final") == pending.path(2) and pending.lying() == pending.head()
+    assert settle_interrupted(root) == [("case", "final", pending.head())]
+    assert pending.final.read_bytes() == TWO and pending.head().revision == 2
+    assert [path.name for path in pending.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+def test_a_copy_that_a_former_version_left_waiting_is_put_in_place(pending):
+    (waiting,) = pending.final.parent.glob(".*")
+    waiting.rename(waiting.with_name(".case.nii.gz.next"))
+    root = pending.folder.parents[1]
+    assert label_file(root, "case", "final") == pending.path(2)
+    assert settle_interrupted(root) == [("case", "final", pending.head())]
+    assert pending.final.read_bytes() == TWO
+
+
 def test_a_label_that_waits_is_taken_away_with_the_one_that_lies_there(pending, refusing):
     with pending.lock():
         pending.settle()
@@ -236,7 +265,7 @@ def test_a_review_is_written_before_the_head_and_belongs_to_its_revision_alone(k
         "0001.review.json",
         "0001.nii.gz",
         "0001.json",
-        ".case.nii.gz.next",
+        ".case.nii.gz.0001.next",
         "head.json",
     ]
     second = submit(kept, TWO)

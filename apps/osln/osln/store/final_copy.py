@@ -1,7 +1,10 @@
 """The file of a label that others read: a copy of the newest revision, or what somebody has put there."""
 
+import contextlib
+import glob
 import hashlib
 import logging
+import re
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +18,14 @@ logger = logging.getLogger(__name__)
 
 NEXT = ".next"
 """Ends the name of a copy that is written and not yet put in place."""
+_PREPARED = re.compile(rf"\.(?P<case>.+)\.nii\.gz(\.\d+)?{re.escape(NEXT)}")
+"""What such a copy is called; former versions left the number of its revision out."""
+
+
+def prepared_cases(folder: Path) -> set[str]:
+    """The cases of which a copy lies in a folder of labels that is not yet put in place."""
+    names = (_PREPARED.fullmatch(path.name) for path in folder.glob(f".*{NEXT}"))
+    return {name["case"] for name in names if name}
 
 
 class FinalCopy:
@@ -24,12 +35,12 @@ class FinalCopy:
         path: Where it lies; ends with .nii.gz.
 
     Attributes:
-        prepared: The next copy, before it is put in place.
+        prepared: What `publish` puts in place.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.prepared = path.with_name(f".{path.name}{NEXT}")
+        self.prepared: Path | None = None
         self._plain = path.with_name(path.name.removesuffix(".gz"))
         self._unreadable: dict[Path, str] = {}
 
@@ -49,21 +60,47 @@ class FinalCopy:
         """The label that lies there, compressed; None if there is none."""
         return next((self._packed(path) for path in (self.path, self._plain) if path.is_file()), None)
 
+    def place_before(self, revision: int) -> Path:
+        """Where the copy of a revision lies before it is put in place.
+
+        Each has a name of its own: until the next revision is the head, the copy of this one may wait.
+        """
+        return self.path.with_name(f".{self.path.name}.{revision:04d}{NEXT}")
+
+    def waiting(self, revision: int, sha256: str) -> Path | None:
+        """The copy of a revision that is not yet put in place; None if there is none of this checksum."""
+        former = self.path.with_name(f".{self.path.name}{NEXT}")
+        return next(
+            (path for path in (self.place_before(revision), former) if sha256_of(path) == sha256), None
+        )
+
     def publish(self) -> list[str]:
-        """Puts the prepared copy in place; what could not be read there is kept under another name.
+        """Puts a prepared copy in place; what could not be read there is kept under another name.
 
         Returns:
             Sentences about that for a person.
         """
         told = self._set_aside()
-        self.prepared.replace(self.path)
+        if self.prepared is not None:
+            self.prepared.replace(self.path)
+            self.prepared = None
+        with contextlib.suppress(OSError):
+            self.drop_prepared()
         return told
+
+    def drop_prepared(self) -> None:
+        """Removes the copies that are not to be put in place any more."""
+        for path in self.path.parent.glob(f".{glob.escape(self.path.name)}*{NEXT}"):
+            name = _PREPARED.fullmatch(path.name)
+            if name and f"{name['case']}.nii.gz" == self.path.name and path != self.prepared:
+                path.unlink(missing_ok=True)
 
     def remove(self) -> list[str]:
         """Takes the label away, whose content is a revision; returns sentences as `publish`."""
         told = self._set_aside()
         # One that waits would be put in place by the next visit.
-        self.prepared.unlink(missing_ok=True)
+        self.prepared = None
+        self.drop_prepared()
         self.path.unlink(missing_ok=True)
         self._plain.unlink(missing_ok=True)
         return told
@@ -97,6 +134,14 @@ class FinalCopy:
                 told.append(f"{path.name} lay there and is no label; it is kept as {aside.name}: {reason}.")
         self._unreadable = {}
         return told
+
+
+def sha256_of(path: Path) -> str | None:
+    """Of a file's content, in hexadecimal digits; None if there is no such file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _reason_against(data: bytes) -> str | None:

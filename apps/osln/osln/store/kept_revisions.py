@@ -36,11 +36,10 @@ class KeptRevisions:
         the case is settled: readers take this file. None in all other cases, also if somebody else has put a
         label there.
         """
-        if not self._copy.prepared.is_file() or not self.final.is_file():
-            return None
         head = self.head()
-        # A server that is putting it in place right now may be faster.
-        if head is None or not self._is_pending(head) or self.revision_of(self.final.read_bytes()) is None:
+        if head is None or not self.final.is_file() or self._pending(head) is None:
+            return None
+        if self.revision_of(self.final.read_bytes()) is None:
             return None
         return self._file(head.revision, ".nii.gz")
 
@@ -107,12 +106,9 @@ class KeptRevisions:
             raise ValueError(f"{path} is not a review ({error}); restore it from a backup") from error
         return found
 
-    def _is_pending(self, head: Revision) -> bool:
-        """Whether the copy of the head is written and not yet in place."""
-        try:
-            return sha256_of(self._copy.prepared) == head.sha256
-        except FileNotFoundError:
-            return False
+    def _pending(self, head: Revision) -> Path | None:
+        """The copy of the head, if it is written and not yet in place."""
+        return self._copy.waiting(head.revision, head.sha256)
 
     def _chain(self) -> Iterator[Revision]:
         revision = self.head()
@@ -123,8 +119,3 @@ class KeptRevisions:
 
     def _file(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:04d}{suffix}"
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's content, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -8,8 +8,9 @@ stored before there were such maps. What the annotator decided about each candid
 voxels.
 
 Order of writing: nodes, review, label, metadata, the prepared copy, head, and last the rename of the copy. A
-crash or a full disk at any point before the head leaves the former head and the former final label as they
-were; after it, the next visit or the next start (`osln.store.settling`) puts the copy in its place.
+crash or a full disk at any point before the head leaves the former head, its copy where that still waits, and
+the former final label as they were; after it, the next visit or the next start (`osln.store.settling`) puts
+the copy in its place.
 """
 
 import errno
@@ -184,16 +185,18 @@ class Revisions(KeptRevisions):
         metadata = json.dumps(asdict(revision), indent=2).encode()
         further = {self._file(revision.revision, suffix): content for suffix, content in beside.items()}
         label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
+        # The copy of the head, which may still wait, has another name.
+        prepared = self._copy.place_before(revision.revision)
         try:
             self.final.parent.mkdir(parents=True, exist_ok=True)
             for path, content in further.items():
                 write_atomically(path, content)
             write_atomically(label, data)
             write_atomically(described, metadata)
-            write_atomically(self._copy.prepared, data)
+            write_atomically(prepared, data)
             write_atomically(self.folder / "head.json", metadata)
         except OSError as error:
-            for path in (*further, label, described, self._copy.prepared):
+            for path in (*further, label, described, prepared):
                 path.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
@@ -201,6 +204,7 @@ class Revisions(KeptRevisions):
                     "and submit again"
                 ) from error
             raise
+        self._copy.prepared = prepared
 
     def settle(self) -> Revision | None:
         """Finishes an interrupted write and adopts a final file that somebody else put there.
@@ -214,15 +218,15 @@ class Revisions(KeptRevisions):
         Returns:
             The adopted revision, None if nothing had to be adopted.
         """
-        head, prepared = self.head(), self._copy.prepared
-        pending = head is not None and self._is_pending(head)
+        head = self.head()
+        pending = None if head is None else self._pending(head)
         # While the copy of the head waits, one of those before it still lies there.
         ours = self.history() if pending else [head] if head else []
         plain, final = self._copy.found({one.sha256 for one in ours})
-        if pending and final is None:
+        self._copy.prepared = pending
+        self._copy.drop_prepared()
+        if pending is not None and final is None:
             self._publish()
-        elif not pending:
-            prepared.unlink(missing_ok=True)
         # Of twins the compressed one stays the head: it is the one that others read.
         stays = head if plain is not None and final is None and self.final.is_file() else None
         adopted = None
@@ -248,7 +252,7 @@ class Revisions(KeptRevisions):
         return self.submit_again(known, data, by="unknown", source="external", changes=None)
 
     def _publish(self) -> None:
-        """Puts the prepared copy in place.
+        """Puts the prepared copy of the head in place.
 
         Where the disk refuses, this is a remark: the head decides, it is stored, readers take its own file,
         and `settle` tries again.

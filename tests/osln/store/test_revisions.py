@@ -8,7 +8,6 @@ import threading
 import nibabel as nib
 import numpy as np
 import pytest
-from isal import igzip
 
 from osln.store import revisions as revisions_module
 from osln.store.final_copy import FinalCopy
@@ -291,12 +290,7 @@ def test_a_review_of_an_interrupted_write_is_not_that_of_the_next_revision(kept,
 
 def test_revisions_of_former_versions_are_read_without_what_they_did_not_say(kept):
     submit(kept, ONE)
-    for name in ("0001.json", "head.json"):
-        path = kept.folder / name
-        told = json.loads(path.read_text())
-        for key in ("changes", "complete", "seconds", "restored_from"):
-            del told[key]
-        path.write_text(json.dumps(told))
+    forget(kept, 1, "changes", "complete", "seconds", "restored_from", "unpacked_sha256")
     head = kept.head()
     assert (head.changes, head.complete, head.seconds, head.restored_from) == (None, None, None, None)
 
@@ -384,14 +378,33 @@ def test_a_twin_takes_nothing_from_the_head_that_stays(kept, numbered):
     assert (kept.review(2), kept.node_map(2), kept.history()[1].complete) == (None, None, None)
 
 
-@pytest.mark.parametrize("name", ["case.nii.gz", "case.nii"])
-def test_a_label_from_a_backup_comes_back_with_all_that_belongs_to_it(kept, name):
-    plain = name.endswith(".nii")
-    first = igzip.compress(PLAIN)
-    submit(kept, first, node_map=THREE, review=REVIEW, counts={"nodes": 2})
+BACKUPS = {
+    "the file": ("case.nii.gz", gzip.compress(PLAIN, mtime=1)),
+    "packed again": ("case.nii.gz", gzip.compress(PLAIN, mtime=2)),
+    "uncompressed": ("case.nii", PLAIN),
+}
+"""What a revision of the bytes `BACKUPS["the file"][1]` may come back as."""
+
+
+def forget(kept, number, *keys):
+    """Takes keys out of what is told of a revision, as former versions told it."""
+    for name in (f"{number:04d}.json", "head.json"):
+        told = json.loads((kept.folder / name).read_text())
+        if told["revision"] == number:
+            left = {key: value for key, value in told.items() if key not in keys}
+            (kept.folder / name).write_text(json.dumps(left))
+
+
+@pytest.mark.parametrize("former", [False, True])
+@pytest.mark.parametrize("backup", BACKUPS)
+def test_a_label_from_a_backup_comes_back_with_all_that_belongs_to_it(kept, backup, former):
+    name, data = BACKUPS[backup]
+    submit(kept, BACKUPS["the file"][1], node_map=THREE, review=REVIEW, counts={"nodes": 2})
+    if former:
+        forget(kept, 1, "unpacked_sha256")
     submit(kept, TWO, node_map=ONE, review=REVIEW | {"complete": True, "undecided": "rejected"})
     kept.final.unlink()
-    kept.final.with_name(name).write_bytes(PLAIN if plain else first)
+    kept.final.with_name(name).write_bytes(data)
     assert kept.lying().revision == 1
     with kept.lock():
         assert kept.settle() == kept.head()
@@ -405,7 +418,40 @@ def test_a_label_from_a_backup_comes_back_with_all_that_belongs_to_it(kept, name
     )
     assert (head.complete, head.counts, kept.lying()) == (False, {"nodes": 2, "undecided": 0}, head)
     assert (kept.review(3), kept.node_map(3).read_bytes()) == (REVIEW, THREE)
-    assert kept.final.read_bytes() == first
+    assert gzip.decompress(kept.final.read_bytes()) == PLAIN
+    assert [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+@pytest.mark.parametrize("backup", BACKUPS)
+def test_the_newest_label_from_a_backup_is_the_newest_label_and_no_new_revision(kept, backup):
+    name, data = BACKUPS[backup]
+    submit(kept, ONE)
+    head = submit(kept, BACKUPS["the file"][1])
+    kept.final.unlink()
+    kept.final.with_name(name).write_bytes(data)
+    assert kept.lying() == head
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.head() == kept.lying() == head
+    assert gzip.decompress(kept.final.read_bytes()) == PLAIN
+    assert [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+def test_of_revisions_with_the_same_voxels_the_one_of_the_same_file_comes_back_else_the_newest(kept):
+    packed = [gzip.compress(PLAIN, mtime=mtime) for mtime in (1, 2, 3)]
+    for data in (*packed[:2], ONE):
+        submit(kept, data)
+    assert [kept.revision_of(data).revision for data in (*packed, PLAIN)] == [1, 2, 2, 2]
+    assert kept.revision_of(TWO) is None and kept.revision_of(packed[0][:-9]) is None
+
+
+def test_the_newest_label_uncompressed_beside_its_compressed_copy_is_taken_away(kept):
+    head = submit(kept, BACKUPS["the file"][1])
+    kept.final.with_name("case.nii").write_bytes(PLAIN)
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.history() == [head]
+    assert [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
 
 
 def test_a_label_from_a_backup_is_what_it_is_although_its_revision_was_damaged(kept):

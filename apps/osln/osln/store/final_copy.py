@@ -3,21 +3,23 @@
 import contextlib
 import glob
 import hashlib
+import io
 import logging
 import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 
-from isal import igzip
+from isal import igzip, isal_zlib
 
-from osln.files.whole import put_aside
+from osln.files.whole import put_aside, write_atomically
 from osln.imaging.grid import read_volume
 
 logger = logging.getLogger(__name__)
 
 NEXT = ".next"
 """Ends the name of a copy that is written and not yet put in place."""
+_GZIP, _PART = b"\x1f\x8b", 1 << 20
 _PREPARED = re.compile(rf"\.(?P<case>.+)\.nii\.gz(\.\d+)?{re.escape(NEXT)}")
 """What such a copy is called; former versions left the number of its revision out."""
 
@@ -44,21 +46,21 @@ class FinalCopy:
         self._plain = path.with_name(path.name.removesuffix(".gz"))
         self._unreadable: dict[Path, str] = {}
 
-    def found(self, ours: Collection[str]) -> tuple[bytes | None, bytes | None]:
+    def found(self, is_ours: Callable[[bytes], bool]) -> tuple[bytes | None, bytes | None]:
         """Labels that somebody else put in place: an uncompressed one, compressed, and one as others read it.
 
         What cannot be read as an image is left out and told in the log: it may be half of a file that is
         being copied.
 
         Args:
-            ours: SHA-256 of the revisions whose copies may lie there.
+            is_ours: Whether a file, compressed or not, is the label of a revision whose copy may lie there.
         """
         self._unreadable = {}
-        return self._foreign(self._plain, ours), self._foreign(self.path, ours)
+        return self._foreign(self._plain, is_ours), self._foreign(self.path, is_ours)
 
     def content(self) -> bytes | None:
-        """The label that lies there, compressed; None if there is none."""
-        return next((self._packed(path) for path in (self.path, self._plain) if path.is_file()), None)
+        """The file that lies there, compressed or not; None if there is none."""
+        return next((path.read_bytes() for path in (self.path, self._plain) if path.is_file()), None)
 
     def place_before(self, revision: int) -> Path:
         """Where the copy of a revision lies before it is put in place.
@@ -105,26 +107,28 @@ class FinalCopy:
         self._plain.unlink(missing_ok=True)
         return told
 
+    def pack_plain(self) -> None:
+        """Puts an uncompressed copy of the head that lies there alone in place as others read it."""
+        if self._plain.is_file() and self._plain not in self._unreadable and not self.path.is_file():
+            write_atomically(self.path, igzip.compress(self._plain.read_bytes()))
+
     def remove_plain(self) -> None:
         """Takes an uncompressed label away, whose content is a revision: it would be the copy's twin name."""
         if self._plain not in self._unreadable:
             self._plain.unlink(missing_ok=True)
 
-    def _foreign(self, path: Path, ours: Collection[str]) -> bytes | None:
+    def _foreign(self, path: Path, is_ours: Callable[[bytes], bool]) -> bytes | None:
         if not path.is_file():
             return None
-        data = self._packed(path)
-        if hashlib.sha256(data).hexdigest() in ours:
+        data = path.read_bytes()
+        if is_ours(data):
             return None
+        data = data if path == self.path else igzip.compress(data)
         if reason := _reason_against(data):
             self._unreadable[path] = reason
             logger.warning("%s is no label and left where it is: %s", path, reason)
             return None
         return data
-
-    def _packed(self, path: Path) -> bytes:
-        data = path.read_bytes()
-        return data if path == self.path else igzip.compress(data)
 
     def _set_aside(self) -> list[str]:
         told = []
@@ -142,6 +146,21 @@ def sha256_of(path: Path) -> str | None:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         return None
+
+
+def unpacked_sha256(label: bytes) -> str:
+    """Of a .nii.gz file without its compression, or of a .nii file as it is; "" if it cannot be unpacked."""
+    if not label.startswith(_GZIP):
+        return hashlib.sha256(label).hexdigest()
+    # By parts: a small file can unpack to a huge one.
+    digest = hashlib.sha256()
+    try:
+        with igzip.GzipFile(fileobj=io.BytesIO(label)) as file:
+            while part := file.read(_PART):
+                digest.update(part)
+    except (OSError, EOFError, isal_zlib.error):  # type: ignore[misc]  # a class, whatever its stub says
+        return ""
+    return digest.hexdigest()
 
 
 def _reason_against(data: bytes) -> str | None:

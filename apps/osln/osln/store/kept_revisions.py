@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from osln.store.final_copy import FinalCopy
+from osln.store.final_copy import FinalCopy, unpacked_sha256
 from osln.store.revision import Revision, read_revision
 
 NUMBERS = ".numbers.nii.gz"
@@ -56,10 +56,23 @@ class KeptRevisions:
         content = self._copy.content()
         return None if content is None else self.revision_of(content)
 
-    def revision_of(self, label: bytes) -> Revision | None:
-        """The newest revision whose label is this .nii.gz file; None if there is none."""
-        content = hashlib.sha256(label).hexdigest()
-        return next((one for one in self._chain() if one.sha256 == content), None)
+    def revision_of(self, label: bytes, among: Sequence[Revision] | None = None) -> Revision | None:
+        """The newest revision whose label a file holds; None if there is none.
+
+        One whose file it is goes before those of the same content: packing it again, for instance with
+        another time in its header, makes another file of it.
+
+        Args:
+            label: Bytes of a .nii.gz or .nii file.
+            among: Revisions to look among, newest first; all if None.
+        """
+        file = hashlib.sha256(label).hexdigest()
+        same = (one for one in (self._chain() if among is None else among) if one.sha256 == file)
+        if (found := next(same, None)) is not None:
+            return found
+        chain = self.history() if among is None else among
+        content = unpacked_sha256(label) if chain else ""
+        return next((one for one in chain if content and self._content(one) == content), None)
 
     def history(self) -> list[Revision]:
         """Newest first, along the base revisions; a write that was interrupted is not part of it."""
@@ -109,6 +122,15 @@ class KeptRevisions:
     def _pending(self, head: Revision) -> Path | None:
         """The copy of the head, if it is written and not yet in place."""
         return self._copy.waiting(head.revision, head.sha256)
+
+    def _content(self, revision: Revision) -> str:
+        """Checksum of its label without the compression; "" if its file is damaged or missing."""
+        if revision.unpacked_sha256:
+            return revision.unpacked_sha256
+        try:
+            return unpacked_sha256(self._file(revision.revision, ".nii.gz").read_bytes())
+        except FileNotFoundError:
+            return ""
 
     def _chain(self) -> Iterator[Revision]:
         revision = self.head()

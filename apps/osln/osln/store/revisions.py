@@ -27,6 +27,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
+from osln.store.final_copy import unpacked_sha256
 from osln.store.kept_revisions import NODES as NODES
 from osln.store.kept_revisions import NUMBERS as NUMBERS
 from osln.store.kept_revisions import REVIEW, KeptRevisions
@@ -131,6 +132,7 @@ class Revisions(KeptRevisions):
             complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
             images=images,
+            unpacked_sha256=unpacked_sha256(data),
         )
         beside = {}
         if node_map is not None:
@@ -158,6 +160,7 @@ class Revisions(KeptRevisions):
             at=_in_words(None),
             base=head.revision if head else None,
             sha256=hashlib.sha256(data).hexdigest(),
+            unpacked_sha256=unpacked_sha256(data),
             restored_from=older.revision,
             **differs,
         )
@@ -209,9 +212,10 @@ class Revisions(KeptRevisions):
     def settle(self) -> Revision | None:
         """Finishes an interrupted write and adopts a final file that somebody else put there.
 
-        A final file whose checksum is not the head's was changed past the server (copied by hand, or stored
-        before there were revisions). It becomes a revision of its own, so that it is never lost: that of an
-        older revision (from a backup, for instance) with all that belongs to that one. One that is no image
+        A final file that does not hold the head's label, however it is packed, was changed past the server
+        (copied by hand, or stored before there were revisions). It becomes a revision of its own, so that it
+        is never lost: that of an older revision (from a backup, for instance) with all that belongs to that
+        one. One that is no image
         (half of a copy, for instance) does not: it stays, and is kept aside when a label takes its place.
         Call it inside `lock()`, before anything is written.
 
@@ -222,11 +226,13 @@ class Revisions(KeptRevisions):
         pending = None if head is None else self._pending(head)
         # While the copy of the head waits, one of those before it still lies there.
         ours = self.history() if pending else [head] if head else []
-        plain, final = self._copy.found({one.sha256 for one in ours})
+        plain, final = self._copy.found(lambda label: self.revision_of(label) in ours)
         self._copy.prepared = pending
         self._copy.drop_prepared()
         if pending is not None and final is None:
             self._publish()
+        elif plain is None:
+            self._copy.pack_plain()
         # Of twins the compressed one stays the head: it is the one that others read.
         stays = head if plain is not None and final is None and self.final.is_file() else None
         adopted = None

@@ -193,6 +193,13 @@ def test_readers_take_the_heads_own_file_while_its_copy_waits(pending):
     assert pending.waiting() is None and label_file(root, "case", "final") == folder / "case.nii.gz"
 
 
+def test_the_first_label_is_read_while_its_copy_waits(kept, refusing):
+    first = submit(kept, ONE)
+    assert not kept.final.exists()
+    assert kept.waiting() == kept.path(1) == label_file(kept.folder.parents[1], "case", "final")
+    assert kept.lying() == first
+
+
 def test_a_start_goes_on_although_one_label_cannot_be_settled(pending):
     (pending.folder / "head.json").write_text("[1, 2]")
     assert settle_interrupted(pending.folder.parents[1]) == []

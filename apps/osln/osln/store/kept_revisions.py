@@ -30,16 +30,16 @@ class KeptRevisions:
         return read_revision(self.folder / "head.json")
 
     def waiting(self) -> Path | None:
-        """The head's own file, where its copy waits to be put in place and an older label lies there.
+        """The head's own file, where its copy waits to be put in place and an older label lies there or none.
 
         So it is after a kill in the last step of a submission, and where the disk refuses that step, until
         the case is settled: readers take this file. None in all other cases, also if somebody else has put a
         label there.
         """
         head = self.head()
-        if head is None or not self.final.is_file() or self._pending(head) is None:
+        if head is None or self._pending(head) is None:
             return None
-        if self.revision_of(self.final.read_bytes()) is None:
+        if self.final.is_file() and self.revision_of(self.final.read_bytes()) is None:
             return None
         return self._file(head.revision, ".nii.gz")
 

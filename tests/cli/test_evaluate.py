@@ -136,8 +136,10 @@ def test_the_labels_of_a_store_are_judged_by_where_they_are_complete(tmp_path, c
     assert "left out: cases that were submitted in part: f; complete their review" in capsys.readouterr().out
 
 
-def test_a_former_label_of_a_store_is_no_truth(tmp_path, capsys, monkeypatch):
-    add_case(tmp_path / "store", "d")
+@pytest.mark.parametrize("lies", [True, False])
+def test_a_store_whose_newest_label_waits_is_no_truth(tmp_path, capsys, monkeypatch, lies):
+    for case in "df":
+        add_case(tmp_path / "store", case)
     labels = tmp_path / "store" / "labels" / "final"
     found = shutil.copytree(labels, tmp_path / "found")
     kept = label_revisions(tmp_path / "store", "d", "final")
@@ -146,9 +148,11 @@ def test_a_former_label_of_a_store_is_no_truth(tmp_path, capsys, monkeypatch):
         kept.settle()
         # The next one, whose copy is not put in place.
         monkeypatch.setattr(kept, "_publish", lambda: None)
+        if not lies:
+            kept.remove_final()
         kept.submit(gzip.compress(gzip.decompress(label), 1), by="anna", source="submission")
     assert run("maps", found, labels, "--split-truth") == 1
-    assert "the label of case d in" in capsys.readouterr().err
+    assert "the newest label of case d does not lie in" in capsys.readouterr().err
 
 
 def test_cases_of_one_patient_of_a_store_are_drawn_together(tmp_path, capsys):

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from fastapi import HTTPException
 
+from lib.errors import NotReadyError
 from lib.store import index
 from lib.store.datastore import OslnDatastore
+from lib.store.shown_labels import shown_label
+from lib.store.work import skip_case
 from osln.store import revisions
 from osln.store.final_copy import FinalCopy
 from small.store import NODE, SHAPE, make_case, write
@@ -69,6 +72,16 @@ def test_a_label_that_is_the_head_is_stored_although_its_copy_could_not_be_put_i
     with kept.lock():
         assert kept.settle() is None
     assert kept.final.exists() and kept.head().revision == 1
+
+
+def test_a_first_label_whose_copy_waits_is_shown_and_its_case_is_approved(store, upload, monkeypatch):
+    monkeypatch.setattr(FinalCopy, "publish", lambda _: failing(errno.EACCES)("labels"))
+    store.save_label("one", upload, "final", {})
+    assert not store.label_path("one", "final").exists()
+    shown = shown_label(store, "one")
+    assert shown.revision.revision == 1 and np.count_nonzero(shown.values == 1) == 4 * 3 * 2
+    with pytest.raises(NotReadyError, match="there is nothing to skip"):
+        skip_case(store, "one", "anna", "later")
 
 
 def test_a_delivery_that_cannot_be_told_undoes_no_answer(store, upload, monkeypatch):

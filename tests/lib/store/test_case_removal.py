@@ -148,6 +148,39 @@ def test_a_removal_that_failed_in_the_middle_says_that_the_case_is_removed(tmp_p
     assert "(Permission denied)" in told and "the next start moves the rest" in told
 
 
+def test_a_removal_that_still_cannot_be_ended_is_told_and_holds_up_no_other_case(
+    tmp_path, monkeypatch, caplog
+):
+    root = tmp_path / "store"
+    (manifest,) = run(study(tmp_path / "study"), root).imported
+    store, case, move = OslnDatastore(root), manifest["case"], removals._move
+    for removed in (case, "one"):
+        if removed == "one":
+            make_case(root, "one")
+            store.refresh()
+        interrupted(store, removed, monkeypatch)
+
+    def refused(source, target):
+        if source.name.startswith(case):
+            raise PermissionError(13, "Permission denied", str(source))
+        move(source, target)
+
+    monkeypatch.setattr(removals, "_move", refused)
+    again = OslnDatastore(root)
+    archive = next((root / ".osln" / ".removed").glob(f"{case}-*"))
+    told = f"the removal of case {case} was interrupted and cannot be ended: what belongs to it could not all"
+    assert told in caplog.text and str(archive) in caplog.text and f"{case}.nii.gz'" in caplog.text
+    assert not (root / "pet" / "one.nii.gz").exists() and (root / "pet" / f"{case}.nii.gz").exists()
+    with pytest.raises(ValueError, match=f"nothing was imported: {told}"):
+        run(tmp_path / "study", root)
+    upload = str(write(tmp_path / "upload.nii.gz", ct()))
+    again.add_image("two", upload, {})
+    with pytest.raises(HTTPException) as caught:
+        again.add_image(case, upload, {})
+    assert caught.value.status_code == 503 and told in caught.value.detail
+    assert again.list_images() == ["two"]
+
+
 def test_a_case_that_is_imported_again_after_a_removal_that_failed_is_new_and_stays(tmp_path, monkeypatch):
     root = tmp_path / "store"
     (manifest,) = run(study(tmp_path / "study"), root).imported

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from osln.rows.experiments import PRESETS, SEGMENTERS
-from osln.store.approved import approved_cases, load_columns, phantoms
+from osln.store.approved import approved_cases, load_columns, phantoms, with_ct
+from osln.store.final_copy import FinalCopy
+from osln.store.revisions import label_revisions
 from small.studies import add_case
 
 
@@ -12,6 +14,26 @@ def test_approved_cases_are_those_with_a_final_label(tmp_path):
     add_case(tmp_path, "h", approved=False)
     (tmp_path / "labels" / "final" / ".d.tmp.nii.gz").write_bytes(b"")
     assert approved_cases(tmp_path) == ["a", "b", "d"]
+
+
+def test_a_first_label_whose_copy_waits_is_approved_and_is_what_is_learned_from(tmp_path, monkeypatch):
+    for case in "df":
+        add_case(tmp_path, case)
+    kept = label_revisions(tmp_path, "d", "final")
+    with kept.lock(), monkeypatch.context() as patch:
+        label = kept.final.read_bytes()
+        kept.final.unlink()
+        patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        kept.submit(label, by="anna", source="submission")
+    assert not kept.final.exists() and approved_cases(tmp_path) == ["d", "f"]
+    columns, skipped = load_columns(tmp_path, ["d"], SEGMENTERS["ef"], PRESETS["demo"])
+    assert np.unique(columns[0].nodes).tolist() == [0, 1, 2, 3, 4] and not skipped
+    # What is known of it is damaged: a case to be left out with that reason, not one without a label.
+    (kept.folder / "head.json").write_text("{")
+    assert approved_cases(tmp_path) == ["d", "f"]
+    assert "restore it from a backup" in with_ct(tmp_path, ["d", "f"])[1]["d"]
+    (kept.folder / "head.json").unlink()
+    assert approved_cases(tmp_path) == ["f"]
 
 
 def test_the_components_of_an_approved_label_are_the_nodes(tmp_path):

@@ -8,7 +8,6 @@ import threading
 import nibabel as nib
 import numpy as np
 import pytest
-from isal import igzip
 
 from osln.store import revisions as revisions_module
 from osln.store.final_copy import FinalCopy
@@ -146,6 +145,35 @@ def test_where_no_copy_can_be_put_in_place_labels_are_stored_and_read_all_the_sa
     assert label_file(pending.folder.parents[1], "case", "final") == pending.path(3)
 
 
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_submission_that_fails_while_a_copy_waits_leaves_that_copy(pending, monkeypatch, failure):
+    real, root = revisions_module.write_atomically, pending.folder.parents[1]
+
+    def write(path, data):
+        if path.name == "head.json":
+            raise failure
+        real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        patch.setattr(revisions_module, "write_atomically", write)
+        with pytest.raises((DiskFullError, KeyboardInterrupt)):
+            submit(pending, THREE)
+    assert label_file(root, "case", "final") == pending.path(2) and pending.lying() == pending.head()
+    assert settle_interrupted(root) == [("case", "final", pending.head())]
+    assert pending.final.read_bytes() == TWO and pending.head().revision == 2
+    assert [path.name for path in pending.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+def test_a_copy_that_a_former_version_left_waiting_is_put_in_place(pending):
+    (waiting,) = pending.final.parent.glob(".*")
+    waiting.rename(waiting.with_name(".case.nii.gz.next"))
+    root = pending.folder.parents[1]
+    assert label_file(root, "case", "final") == pending.path(2)
+    assert settle_interrupted(root) == [("case", "final", pending.head())]
+    assert pending.final.read_bytes() == TWO
+
+
 def test_a_label_that_waits_is_taken_away_with_the_one_that_lies_there(pending, refusing):
     with pending.lock():
         pending.settle()
@@ -163,6 +191,13 @@ def test_readers_take_the_heads_own_file_while_its_copy_waits(pending):
     pending.final.write_bytes(ONE)
     settle_interrupted(root)
     assert pending.waiting() is None and label_file(root, "case", "final") == folder / "case.nii.gz"
+
+
+def test_the_first_label_is_read_while_its_copy_waits(kept, refusing):
+    first = submit(kept, ONE)
+    assert not kept.final.exists()
+    assert kept.waiting() == kept.path(1) == label_file(kept.folder.parents[1], "case", "final")
+    assert kept.lying() == first
 
 
 def test_a_start_goes_on_although_one_label_cannot_be_settled(pending):
@@ -236,7 +271,7 @@ def test_a_review_is_written_before_the_head_and_belongs_to_its_revision_alone(k
         "0001.review.json",
         "0001.nii.gz",
         "0001.json",
-        ".case.nii.gz.next",
+        ".case.nii.gz.0001.next",
         "head.json",
     ]
     second = submit(kept, TWO)
@@ -262,12 +297,7 @@ def test_a_review_of_an_interrupted_write_is_not_that_of_the_next_revision(kept,
 
 def test_revisions_of_former_versions_are_read_without_what_they_did_not_say(kept):
     submit(kept, ONE)
-    for name in ("0001.json", "head.json"):
-        path = kept.folder / name
-        told = json.loads(path.read_text())
-        for key in ("changes", "complete", "seconds", "restored_from"):
-            del told[key]
-        path.write_text(json.dumps(told))
+    forget(kept, 1, "changes", "complete", "seconds", "restored_from", "unpacked_sha256")
     head = kept.head()
     assert (head.changes, head.complete, head.seconds, head.restored_from) == (None, None, None, None)
 
@@ -355,14 +385,33 @@ def test_a_twin_takes_nothing_from_the_head_that_stays(kept, numbered):
     assert (kept.review(2), kept.node_map(2), kept.history()[1].complete) == (None, None, None)
 
 
-@pytest.mark.parametrize("name", ["case.nii.gz", "case.nii"])
-def test_a_label_from_a_backup_comes_back_with_all_that_belongs_to_it(kept, name):
-    plain = name.endswith(".nii")
-    first = igzip.compress(PLAIN)
-    submit(kept, first, node_map=THREE, review=REVIEW, counts={"nodes": 2})
+BACKUPS = {
+    "the file": ("case.nii.gz", gzip.compress(PLAIN, mtime=1)),
+    "packed again": ("case.nii.gz", gzip.compress(PLAIN, mtime=2)),
+    "uncompressed": ("case.nii", PLAIN),
+}
+"""What a revision of the bytes `BACKUPS["the file"][1]` may come back as."""
+
+
+def forget(kept, number, *keys):
+    """Takes keys out of what is told of a revision, as former versions told it."""
+    for name in (f"{number:04d}.json", "head.json"):
+        told = json.loads((kept.folder / name).read_text())
+        if told["revision"] == number:
+            left = {key: value for key, value in told.items() if key not in keys}
+            (kept.folder / name).write_text(json.dumps(left))
+
+
+@pytest.mark.parametrize("former", [False, True])
+@pytest.mark.parametrize("backup", BACKUPS)
+def test_a_label_from_a_backup_comes_back_with_all_that_belongs_to_it(kept, backup, former):
+    name, data = BACKUPS[backup]
+    submit(kept, BACKUPS["the file"][1], node_map=THREE, review=REVIEW, counts={"nodes": 2})
+    if former:
+        forget(kept, 1, "unpacked_sha256")
     submit(kept, TWO, node_map=ONE, review=REVIEW | {"complete": True, "undecided": "rejected"})
     kept.final.unlink()
-    kept.final.with_name(name).write_bytes(PLAIN if plain else first)
+    kept.final.with_name(name).write_bytes(data)
     assert kept.lying().revision == 1
     with kept.lock():
         assert kept.settle() == kept.head()
@@ -376,7 +425,40 @@ def test_a_label_from_a_backup_comes_back_with_all_that_belongs_to_it(kept, name
     )
     assert (head.complete, head.counts, kept.lying()) == (False, {"nodes": 2, "undecided": 0}, head)
     assert (kept.review(3), kept.node_map(3).read_bytes()) == (REVIEW, THREE)
-    assert kept.final.read_bytes() == first
+    assert gzip.decompress(kept.final.read_bytes()) == PLAIN
+    assert [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+@pytest.mark.parametrize("backup", BACKUPS)
+def test_the_newest_label_from_a_backup_is_the_newest_label_and_no_new_revision(kept, backup):
+    name, data = BACKUPS[backup]
+    submit(kept, ONE)
+    head = submit(kept, BACKUPS["the file"][1])
+    kept.final.unlink()
+    kept.final.with_name(name).write_bytes(data)
+    assert kept.lying() == head
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.head() == kept.lying() == head
+    assert gzip.decompress(kept.final.read_bytes()) == PLAIN
+    assert [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+def test_of_revisions_with_the_same_voxels_the_one_of_the_same_file_comes_back_else_the_newest(kept):
+    packed = [gzip.compress(PLAIN, mtime=mtime) for mtime in (1, 2, 3)]
+    for data in (*packed[:2], ONE):
+        submit(kept, data)
+    assert [kept.revision_of(data).revision for data in (*packed, PLAIN)] == [1, 2, 2, 2]
+    assert kept.revision_of(TWO) is None and kept.revision_of(packed[0][:-9]) is None
+
+
+def test_the_newest_label_uncompressed_beside_its_compressed_copy_is_taken_away(kept):
+    head = submit(kept, BACKUPS["the file"][1])
+    kept.final.with_name("case.nii").write_bytes(PLAIN)
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.history() == [head]
+    assert [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
 
 
 def test_a_label_from_a_backup_is_what_it_is_although_its_revision_was_damaged(kept):

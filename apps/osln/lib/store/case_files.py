@@ -31,6 +31,7 @@ def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str,
     Raises:
         ValueError: If it is not a CT in a format that is read, or its id could be the UID of a case.
         NotReadyError: If the case exists already with another CT.
+        UnfinishedError: If a former case of this id is removed and something of it cannot be moved away yet.
     """
     source = Path(image_file)
     name, suffix = split_suffix(source)
@@ -46,7 +47,8 @@ def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str,
         )
     ct = read_ct(case, source)
     target = store.root / f"{case}{'.nii.gz' if suffix == '.nrrd' else suffix}"
-    settle_removed(store.root)
+    if left := settle_removed(store.root).get(case):
+        raise UnfinishedError(left)
     with store.revisions(case, "final").lock():
         if others := [path for path in (target, *twins(target)) if path.exists()]:
             if len(others) == 1 and _same_image(read_volume(others[0]), ct):

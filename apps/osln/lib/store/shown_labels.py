@@ -96,7 +96,7 @@ def shown_label(
     found = find_revision(store, case, revision)
     ct = store.ct(case)
     nodes = None
-    if revision is not None or store.label_path(case, "final").is_file():
+    if revision is not None or stored_file(store, case, "final").is_file():
         nodes = stored_nodes(store.root, case, ct.grid, found.revision if found else None)
     highest = int(nodes.max(initial=0)) if nodes is not None and instances else 0
     dtype = np.dtype(np.uint8 if highest <= LAST_OF_A_BYTE else np.uint16)

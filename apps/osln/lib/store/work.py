@@ -8,6 +8,7 @@ from typing import Any
 
 from lib.errors import NotReadyError
 from lib.store.shelf import Shelf
+from lib.store.shown_labels import stored_file
 from lib.who import who
 from osln.store.drafts import drop_draft, keep_draft, kept_draft
 from osln.store.leases import Lease, give_back, renew_lease, take_lease
@@ -73,7 +74,7 @@ def skip_case(store: Shelf, case: str, annotator: str, reason: Any) -> Skip:
     if not usable:
         raise ValueError(f"reason must be a text of 1 to {LONGEST_REASON} characters: say why in a line")
     with _working(store, case):
-        if store.label_path(case, "final").is_file() and not _is_part(store.root, case):
+        if stored_file(store, case, "final").is_file() and not _is_part(store.root, case):
             raise NotReadyError(
                 f"case {case} has an approved label and is not proposed any more: there is nothing to skip"
             )

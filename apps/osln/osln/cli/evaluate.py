@@ -189,9 +189,10 @@ def approved(truth: Path) -> dict[str, Path | None]:
     """The maps that tell the nodes of a store's approved labels apart, as training has them.
 
     Raises:
-        ValueError: A file of the folder is a former label, since a submission was killed in its last step.
+        ValueError: The newest label of a case does not lie there: the last step of its submission failed.
     """
     from osln.evaluation.label_maps import case_files
+    from osln.store.approved import approved_cases
     from osln.store.layout import node_map, one_file
     from osln.store.revisions import label_revisions
 
@@ -199,13 +200,13 @@ def approved(truth: Path) -> dict[str, Path | None]:
     if store is None:
         return {}
     # Any data set may have such a folder; a store has the CT, too.
-    cases = [case for case in case_files(truth) if one_file(store, case)]
-    if former := [case for case in cases if label_revisions(store, case, "final").waiting()]:
+    cases = {case for case in (*case_files(truth), *approved_cases(store)) if one_file(store, case)}
+    if former := [case for case in sorted(cases) if label_revisions(store, case, "final").waiting()]:
         raise ValueError(
-            f"the label of case {former[0]} in {truth} is a former one, since the copy of the newest was not "
-            "put in place: start the server on the store, which does that, and evaluate again"
+            f"the newest label of case {former[0]} does not lie in {truth}, since its copy was not put in "
+            "place: start the server on the store, which does that, and evaluate again"
         )
-    return {case: node_map(store, case) for case in cases}
+    return {case: node_map(store, case) for case in sorted(cases)}
 
 
 def rejected(predictions: Path) -> dict[str, int]:

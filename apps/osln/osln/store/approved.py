@@ -12,25 +12,35 @@ from osln.imaging.single_nodes import nodes_of, single_nodes
 from osln.imaging.study import Study, check_not_the_tumor
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
+from osln.store.final_copy import prepared_cases
 from osln.store.layout import StorePaths, companions, load_study, node_map, read_image
 from osln.store.parts import part_of
+from osln.store.revisions import label_revisions
 
 
 def approved_cases(root: Path) -> list[str]:
-    """Ids of the cases with an approved label, sorted.
+    """Ids of the cases with an approved label, sorted; also where the copy of the first one waits.
 
     Raises:
         ValueError: There is no such folder: a mistyped one is not made.
     """
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}: a store has CTs, labels/final and labels/gtv")
-    found = set()
+    found = {case for case in prepared_cases(root / "labels" / "final") if _waits(root, case)}
     for path in (root / "labels" / "final").glob("*"):
         for suffix in SUFFIXES:
             if path.is_file() and path.name.endswith(suffix) and not path.name.startswith("."):
                 found.add(path.name[: -len(suffix)])
                 break
     return sorted(found)
+
+
+def _waits(root: Path, case: str) -> bool:
+    try:
+        return label_revisions(root, case, "final").waiting() is not None
+    except ValueError:
+        # What is damaged is told where the label is read.
+        return True
 
 
 def with_ct(root: Path, cases: Iterable[str]) -> tuple[list[str], dict[str, str]]:

@@ -1,20 +1,33 @@
 """The file of a label that others read: a copy of the newest revision, or what somebody has put there."""
 
+import contextlib
+import glob
 import hashlib
+import io
 import logging
+import re
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 
-from isal import igzip
+from isal import igzip, isal_zlib
 
-from osln.files.whole import put_aside
+from osln.files.whole import put_aside, write_atomically
 from osln.imaging.grid import read_volume
 
 logger = logging.getLogger(__name__)
 
 NEXT = ".next"
 """Ends the name of a copy that is written and not yet put in place."""
+_GZIP, _PART = b"\x1f\x8b", 1 << 20
+_PREPARED = re.compile(rf"\.(?P<case>.+)\.nii\.gz(\.\d+)?{re.escape(NEXT)}")
+"""What such a copy is called; former versions left the number of its revision out."""
+
+
+def prepared_cases(folder: Path) -> set[str]:
+    """The cases of which a copy lies in a folder of labels that is not yet put in place."""
+    names = (_PREPARED.fullmatch(path.name) for path in folder.glob(f".*{NEXT}"))
+    return {name["case"] for name in names if name}
 
 
 class FinalCopy:
@@ -24,70 +37,98 @@ class FinalCopy:
         path: Where it lies; ends with .nii.gz.
 
     Attributes:
-        prepared: The next copy, before it is put in place.
+        prepared: What `publish` puts in place.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.prepared = path.with_name(f".{path.name}{NEXT}")
+        self.prepared: Path | None = None
         self._plain = path.with_name(path.name.removesuffix(".gz"))
         self._unreadable: dict[Path, str] = {}
 
-    def found(self, ours: Collection[str]) -> tuple[bytes | None, bytes | None]:
+    def found(self, is_ours: Callable[[bytes], bool]) -> tuple[bytes | None, bytes | None]:
         """Labels that somebody else put in place: an uncompressed one, compressed, and one as others read it.
 
         What cannot be read as an image is left out and told in the log: it may be half of a file that is
         being copied.
 
         Args:
-            ours: SHA-256 of the revisions whose copies may lie there.
+            is_ours: Whether a file, compressed or not, is the label of a revision whose copy may lie there.
         """
         self._unreadable = {}
-        return self._foreign(self._plain, ours), self._foreign(self.path, ours)
+        return self._foreign(self._plain, is_ours), self._foreign(self.path, is_ours)
 
     def content(self) -> bytes | None:
-        """The label that lies there, compressed; None if there is none."""
-        return next((self._packed(path) for path in (self.path, self._plain) if path.is_file()), None)
+        """The file that lies there, compressed or not; None if there is none."""
+        return next((path.read_bytes() for path in (self.path, self._plain) if path.is_file()), None)
+
+    def place_before(self, revision: int) -> Path:
+        """Where the copy of a revision lies before it is put in place.
+
+        Each has a name of its own: until the next revision is the head, the copy of this one may wait.
+        """
+        return self.path.with_name(f".{self.path.name}.{revision:04d}{NEXT}")
+
+    def waiting(self, revision: int, sha256: str) -> Path | None:
+        """The copy of a revision that is not yet put in place; None if there is none of this checksum."""
+        former = self.path.with_name(f".{self.path.name}{NEXT}")
+        return next(
+            (path for path in (self.place_before(revision), former) if sha256_of(path) == sha256), None
+        )
 
     def publish(self) -> list[str]:
-        """Puts the prepared copy in place; what could not be read there is kept under another name.
+        """Puts a prepared copy in place; what could not be read there is kept under another name.
 
         Returns:
             Sentences about that for a person.
         """
         told = self._set_aside()
-        self.prepared.replace(self.path)
+        if self.prepared is not None:
+            self.prepared.replace(self.path)
+            self.prepared = None
+        with contextlib.suppress(OSError):
+            self.drop_prepared()
         return told
+
+    def drop_prepared(self) -> None:
+        """Removes the copies that are not to be put in place any more."""
+        for path in self.path.parent.glob(f".{glob.escape(self.path.name)}*{NEXT}"):
+            name = _PREPARED.fullmatch(path.name)
+            if name and f"{name['case']}.nii.gz" == self.path.name and path != self.prepared:
+                path.unlink(missing_ok=True)
 
     def remove(self) -> list[str]:
         """Takes the label away, whose content is a revision; returns sentences as `publish`."""
         told = self._set_aside()
         # One that waits would be put in place by the next visit.
-        self.prepared.unlink(missing_ok=True)
+        self.prepared = None
+        self.drop_prepared()
         self.path.unlink(missing_ok=True)
         self._plain.unlink(missing_ok=True)
         return told
+
+    def pack_plain(self) -> None:
+        """Puts an uncompressed copy of the head that lies there alone in place as others read it."""
+        if self._plain.is_file() and self._plain not in self._unreadable and not self.path.is_file():
+            write_atomically(self.path, igzip.compress(self._plain.read_bytes()))
 
     def remove_plain(self) -> None:
         """Takes an uncompressed label away, whose content is a revision: it would be the copy's twin name."""
         if self._plain not in self._unreadable:
             self._plain.unlink(missing_ok=True)
 
-    def _foreign(self, path: Path, ours: Collection[str]) -> bytes | None:
+    def _foreign(self, path: Path, is_ours: Callable[[bytes], bool]) -> bytes | None:
         if not path.is_file():
             return None
-        data = self._packed(path)
-        if hashlib.sha256(data).hexdigest() in ours:
+        data = path.read_bytes()
+        if is_ours(data):
             return None
+        data = data if path == self.path else igzip.compress(data)
         if reason := _reason_against(data):
             self._unreadable[path] = reason
             logger.warning("%s is no label and left where it is: %s", path, reason)
             return None
         return data
-
-    def _packed(self, path: Path) -> bytes:
-        data = path.read_bytes()
-        return data if path == self.path else igzip.compress(data)
 
     def _set_aside(self) -> list[str]:
         told = []
@@ -97,6 +138,29 @@ class FinalCopy:
                 told.append(f"{path.name} lay there and is no label; it is kept as {aside.name}: {reason}.")
         self._unreadable = {}
         return told
+
+
+def sha256_of(path: Path) -> str | None:
+    """Of a file's content, in hexadecimal digits; None if there is no such file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def unpacked_sha256(label: bytes) -> str:
+    """Of a .nii.gz file without its compression, or of a .nii file as it is; "" if it cannot be unpacked."""
+    if not label.startswith(_GZIP):
+        return hashlib.sha256(label).hexdigest()
+    # By parts: a small file can unpack to a huge one.
+    digest = hashlib.sha256()
+    try:
+        with igzip.GzipFile(fileobj=io.BytesIO(label)) as file:
+            while part := file.read(_PART):
+                digest.update(part)
+    except (OSError, EOFError, isal_zlib.error):  # type: ignore[misc]  # a class, whatever its stub says
+        return ""
+    return digest.hexdigest()
 
 
 def _reason_against(data: bytes) -> str | None:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from osln.store.final_copy import FinalCopy
+from osln.store.final_copy import FinalCopy, unpacked_sha256
 from osln.store.revision import Revision, read_revision
 
 NUMBERS = ".numbers.nii.gz"
@@ -30,17 +30,16 @@ class KeptRevisions:
         return read_revision(self.folder / "head.json")
 
     def waiting(self) -> Path | None:
-        """The head's own file, where its copy waits to be put in place and an older label lies there.
+        """The head's own file, where its copy waits to be put in place and an older label lies there or none.
 
         So it is after a kill in the last step of a submission, and where the disk refuses that step, until
         the case is settled: readers take this file. None in all other cases, also if somebody else has put a
         label there.
         """
-        if not self._copy.prepared.is_file() or not self.final.is_file():
-            return None
         head = self.head()
-        # A server that is putting it in place right now may be faster.
-        if head is None or not self._is_pending(head) or self.revision_of(self.final.read_bytes()) is None:
+        if head is None or self._pending(head) is None:
+            return None
+        if self.final.is_file() and self.revision_of(self.final.read_bytes()) is None:
             return None
         return self._file(head.revision, ".nii.gz")
 
@@ -57,10 +56,23 @@ class KeptRevisions:
         content = self._copy.content()
         return None if content is None else self.revision_of(content)
 
-    def revision_of(self, label: bytes) -> Revision | None:
-        """The newest revision whose label is this .nii.gz file; None if there is none."""
-        content = hashlib.sha256(label).hexdigest()
-        return next((one for one in self._chain() if one.sha256 == content), None)
+    def revision_of(self, label: bytes, among: Sequence[Revision] | None = None) -> Revision | None:
+        """The newest revision whose label a file holds; None if there is none.
+
+        One whose file it is goes before those of the same content: packing it again, for instance with
+        another time in its header, makes another file of it.
+
+        Args:
+            label: Bytes of a .nii.gz or .nii file.
+            among: Revisions to look among, newest first; all if None.
+        """
+        file = hashlib.sha256(label).hexdigest()
+        same = (one for one in (self._chain() if among is None else among) if one.sha256 == file)
+        if (found := next(same, None)) is not None:
+            return found
+        chain = self.history() if among is None else among
+        content = unpacked_sha256(label) if chain else ""
+        return next((one for one in chain if content and self._content(one) == content), None)
 
     def history(self) -> list[Revision]:
         """Newest first, along the base revisions; a write that was interrupted is not part of it."""
@@ -107,12 +119,18 @@ class KeptRevisions:
             raise ValueError(f"{path} is not a review ({error}); restore it from a backup") from error
         return found
 
-    def _is_pending(self, head: Revision) -> bool:
-        """Whether the copy of the head is written and not yet in place."""
+    def _pending(self, head: Revision) -> Path | None:
+        """The copy of the head, if it is written and not yet in place."""
+        return self._copy.waiting(head.revision, head.sha256)
+
+    def _content(self, revision: Revision) -> str:
+        """Checksum of its label without the compression; "" if its file is damaged or missing."""
+        if revision.unpacked_sha256:
+            return revision.unpacked_sha256
         try:
-            return sha256_of(self._copy.prepared) == head.sha256
+            return unpacked_sha256(self._file(revision.revision, ".nii.gz").read_bytes())
         except FileNotFoundError:
-            return False
+            return ""
 
     def _chain(self) -> Iterator[Revision]:
         revision = self.head()
@@ -123,8 +141,3 @@ class KeptRevisions:
 
     def _file(self, number: int, suffix: str) -> Path:
         return self.folder / f"{number:04d}{suffix}"
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's content, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -28,7 +28,7 @@ def begin_removal(root: Path, case: str, ct: Path) -> Path:
     return archive
 
 
-def settle_removed(root: Path) -> None:
+def settle_removed(root: Path) -> dict[str, str]:
     """Ends the removals that were interrupted: those whose archive still holds the CT.
 
     Where a CT of that id lies in the store again, what lies there may be that one's: it stays, and the log
@@ -36,21 +36,40 @@ def settle_removed(root: Path) -> None:
 
     Args:
         root: Folder of the store.
+
+    Returns:
+        Of the cases whose removal still cannot be ended a sentence that says why; the log has it, too. What
+        is left of such a case must not be taken for that of a new CT of its id.
     """
+    unfinished = {}
     for archive in sorted((root / REMOVED).glob("*/")):
         for ct in _images(archive):
-            case, again = split_suffix(ct)[0], root / ct.name
-            nodes, tumor = (label_revisions(root, case, tag) for tag in ("final", "gtv"))
-            with nodes.lock(), tumor.lock():
-                if again.exists() or twins(again):
-                    logger.warning(
-                        "The removal of case %s was interrupted, and a CT of that id came since: its PET and "
-                        "labels stay and may be those of the removed one. Look at them, then take %s away.",
-                        case,
-                        archive,
-                    )
-                else:
-                    end_removal(root, archive)
+            case = split_suffix(ct)[0]
+            try:
+                _settle(root, case, archive, ct)
+            except (OSError, ValueError) as error:
+                unfinished[case] = (
+                    f"the removal of case {case} was interrupted and cannot be ended: what belongs to it "
+                    f"could not all be moved to {archive} ({error}); make sure that the folders of its files "
+                    "may be written, or move them there by hand, and try again"
+                )
+                logger.error("%s", unfinished[case])
+    return unfinished
+
+
+def _settle(root: Path, case: str, archive: Path, ct: Path) -> None:
+    again = root / ct.name
+    nodes, tumor = (label_revisions(root, case, tag) for tag in ("final", "gtv"))
+    with nodes.lock(), tumor.lock():
+        if again.exists() or twins(again):
+            logger.warning(
+                "The removal of case %s was interrupted, and a CT of that id came since: its PET and "
+                "labels stay and may be those of the removed one. Look at them, then take %s away.",
+                case,
+                archive,
+            )
+        else:
+            end_removal(root, archive)
 
 
 def end_removal(root: Path, archive: Path) -> None:

@@ -27,6 +27,8 @@ class Revision:
         restored_from: The older revision that was stored again, None for all others.
         images: Tells which images of the CT it was drawn on, without telling who the patient is; "" if that
             was not noted.
+        unpacked_sha256: Of the file without its compression, whose header holds a time, so that the same
+            label packed again has another `sha256`; "" in revisions of former versions.
     """
 
     revision: int
@@ -43,6 +45,7 @@ class Revision:
     seconds: float | None = None
     restored_from: int | None = None
     images: str = ""
+    unpacked_sha256: str = ""
 
 
 def read_revision(path: Path) -> Revision | None:

@@ -8,8 +8,9 @@ stored before there were such maps. What the annotator decided about each candid
 voxels.
 
 Order of writing: nodes, review, label, metadata, the prepared copy, head, and last the rename of the copy. A
-crash or a full disk at any point before the head leaves the former head and the former final label as they
-were; after it, the next visit or the next start (`osln.store.settling`) puts the copy in its place.
+crash or a full disk at any point before the head leaves the former head, its copy where that still waits, and
+the former final label as they were; after it, the next visit or the next start (`osln.store.settling`) puts
+the copy in its place.
 """
 
 import errno
@@ -26,6 +27,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
+from osln.store.final_copy import unpacked_sha256
 from osln.store.kept_revisions import NODES as NODES
 from osln.store.kept_revisions import NUMBERS as NUMBERS
 from osln.store.kept_revisions import REVIEW, KeptRevisions
@@ -130,6 +132,7 @@ class Revisions(KeptRevisions):
             complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
             images=images,
+            unpacked_sha256=unpacked_sha256(data),
         )
         beside = {}
         if node_map is not None:
@@ -157,6 +160,7 @@ class Revisions(KeptRevisions):
             at=_in_words(None),
             base=head.revision if head else None,
             sha256=hashlib.sha256(data).hexdigest(),
+            unpacked_sha256=unpacked_sha256(data),
             restored_from=older.revision,
             **differs,
         )
@@ -184,16 +188,18 @@ class Revisions(KeptRevisions):
         metadata = json.dumps(asdict(revision), indent=2).encode()
         further = {self._file(revision.revision, suffix): content for suffix, content in beside.items()}
         label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
+        # The copy of the head, which may still wait, has another name.
+        prepared = self._copy.place_before(revision.revision)
         try:
             self.final.parent.mkdir(parents=True, exist_ok=True)
             for path, content in further.items():
                 write_atomically(path, content)
             write_atomically(label, data)
             write_atomically(described, metadata)
-            write_atomically(self._copy.prepared, data)
+            write_atomically(prepared, data)
             write_atomically(self.folder / "head.json", metadata)
         except OSError as error:
-            for path in (*further, label, described, self._copy.prepared):
+            for path in (*further, label, described, prepared):
                 path.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
@@ -201,28 +207,32 @@ class Revisions(KeptRevisions):
                     "and submit again"
                 ) from error
             raise
+        self._copy.prepared = prepared
 
     def settle(self) -> Revision | None:
         """Finishes an interrupted write and adopts a final file that somebody else put there.
 
-        A final file whose checksum is not the head's was changed past the server (copied by hand, or stored
-        before there were revisions). It becomes a revision of its own, so that it is never lost: that of an
-        older revision (from a backup, for instance) with all that belongs to that one. One that is no image
+        A final file that does not hold the head's label, however it is packed, was changed past the server
+        (copied by hand, or stored before there were revisions). It becomes a revision of its own, so that it
+        is never lost: that of an older revision (from a backup, for instance) with all that belongs to that
+        one. One that is no image
         (half of a copy, for instance) does not: it stays, and is kept aside when a label takes its place.
         Call it inside `lock()`, before anything is written.
 
         Returns:
             The adopted revision, None if nothing had to be adopted.
         """
-        head, prepared = self.head(), self._copy.prepared
-        pending = head is not None and self._is_pending(head)
+        head = self.head()
+        pending = None if head is None else self._pending(head)
         # While the copy of the head waits, one of those before it still lies there.
         ours = self.history() if pending else [head] if head else []
-        plain, final = self._copy.found({one.sha256 for one in ours})
-        if pending and final is None:
+        plain, final = self._copy.found(lambda label: self.revision_of(label) in ours)
+        self._copy.prepared = pending
+        self._copy.drop_prepared()
+        if pending is not None and final is None:
             self._publish()
-        elif not pending:
-            prepared.unlink(missing_ok=True)
+        elif plain is None:
+            self._copy.pack_plain()
         # Of twins the compressed one stays the head: it is the one that others read.
         stays = head if plain is not None and final is None and self.final.is_file() else None
         adopted = None
@@ -248,7 +258,7 @@ class Revisions(KeptRevisions):
         return self.submit_again(known, data, by="unknown", source="external", changes=None)
 
     def _publish(self) -> None:
-        """Puts the prepared copy in place.
+        """Puts the prepared copy of the head in place.
 
         Where the disk refuses, this is a remark: the head decides, it is stored, readers take its own file,
         and `settle` tries again.

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from osln.store.final_copy import NEXT
+from osln.store.final_copy import prepared_cases
 from osln.store.revisions import Revision, label_revisions
 
 logger = logging.getLogger(__name__)
@@ -20,15 +20,14 @@ def settle_interrupted(root: Path) -> list[tuple[str, str, Revision]]:
     """
     settled = []
     for tag in ("final", "gtv"):
-        for prepared in sorted((root / "labels" / tag).glob(f".*.nii.gz{NEXT}")):
-            case = prepared.name.removeprefix(".").removesuffix(f".nii.gz{NEXT}")
+        for case in sorted(prepared_cases(root / "labels" / tag)):
             kept = label_revisions(root, case, tag)
             try:
                 with kept.lock():
                     kept.settle()
                     head = kept.head()
             except (OSError, ValueError) as error:
-                logger.error("%s could not be put in place: %s", prepared, error)
+                logger.error("The newest label of case %s, labels/%s: %s", case, tag, error)
                 continue
             settled += [(case, tag, head)] if head is not None else []
     return settled

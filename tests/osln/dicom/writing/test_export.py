@@ -1,5 +1,6 @@
 """Export of a store's cases: the right nodes with what is known about them, at the right places."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -87,6 +88,18 @@ def test_nodes_keep_their_numbers_through_revisions(store):
     np.testing.assert_array_equal(at(read, "lymph node 1"), mask_of(FEET))
     np.testing.assert_array_equal(at(read, "lymph node 2"), mask_of(HEAD))
     assert read.revision == 2
+
+
+@pytest.mark.parametrize("name", ["p1.nii.gz", "p1.nii"])
+def test_a_label_that_came_back_packed_otherwise_is_still_its_authors(store, name):
+    submit(store, mask_of(FEET))
+    label = store / "labels" / "final" / "p1.nii.gz"
+    unpacked = gzip.decompress(label.read_bytes())
+    label.unlink()
+    again = gzip.compress(unpacked, mtime=1) if name.endswith(".gz") else unpacked
+    label.with_name(name).write_bytes(again)
+    exported = export(store)
+    assert not exported.warnings and seg_of(exported, store).revision == 1
 
 
 def test_a_label_that_was_copied_into_the_store_by_hand_has_no_revision_or_name(store):

@@ -101,8 +101,8 @@ def import_studies(
         What was done, which is also written to `<store>/.osln/import/report.json`.
 
     Raises:
-        ValueError: If another import is writing to the store, the link table lies inside the store, or the
-            source cannot be listed.
+        ValueError: If another import is writing to the store, the removal of a case from it cannot be ended,
+            the link table lies inside the store, or the source cannot be listed.
     """
     begun = time.perf_counter()
     tell = tell or (lambda words, share: None)
@@ -113,7 +113,8 @@ def import_studies(
     try:
         with FileLock(str(folder / "lock"), timeout=0):
             # What an interrupted removal has left must not be taken for the case that comes now.
-            settle_removed(store)
+            if unfinished := settle_removed(store):
+                raise ValueError("nothing was imported: " + "; ".join(unfinished.values()))
             report = ImportReport()
             found = source.series(lambda words, done, total: tell(words, 0.1 * done / max(total, 1)))
             report.problems = list(source.problems)

@@ -106,7 +106,7 @@ def approved(
         raise ValueError(f"case {case} has no approved nodes yet; submit a label, or export the prediction")
     if revision is not None:
         chain = [one for one in chain if one.revision <= revision]
-    if chain and hashlib.sha256(path.read_bytes()).hexdigest() == chain[0].sha256:
+    if chain and revisions.revision_of(path.read_bytes(), chain) == chain[0]:
         head, former = chain[0], chain[:0:-1]
         author = Author(True, local_time(head.at), person=head.by, revision=head.revision, note=NOTE)
     else:

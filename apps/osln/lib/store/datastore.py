@@ -22,6 +22,7 @@ from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence, remove_evidence
 from lib.store.labels import accept_prediction, accept_submission, report_for
 from lib.store.served import ServedStore
+from lib.store.shown_labels import settle
 from lib.store.submitted import about
 from osln.active.evidence import CaseEvidence
 from osln.dicom.served.catalog import FolderImages
@@ -161,7 +162,7 @@ class OslnDatastore(ServedStore):
         yield
 
     def register_label(self, case: str, tag: str, info: dict[str, Any]) -> None:
-        """Notes a stored label in the index.
+        """Notes a stored label in the index, and whether one fits that was copied.
 
         The label is stored: a note that cannot be written is told (`about_label`) and undoes nothing. The
         index takes the label up from its file with the next change.
@@ -171,6 +172,7 @@ class OslnDatastore(ServedStore):
             with self.transaction():
                 noted = {**info, "ts": int(time.time()), "name": name}
                 self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
+                self._look_at_label(case, tag)
                 self._update_datastore_file()
         except Exception as error:
             logger.exception("The %s label of case %s is stored, but not noted in the index", tag, case)
@@ -290,6 +292,6 @@ class OslnDatastore(ServedStore):
         else:
             kept = self.revisions(label_id, label_tag)
             with kept.lock():
-                kept.settle()
+                settle(self, kept, label_id, label_tag)
                 kept.remove_final()
         self.refresh()

@@ -43,10 +43,19 @@ def stored_file(store: Shelf, case: str, tag: str) -> Path:
 
 
 def settle(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
-    """Settles a label inside its lock; the index, too, says which revision came back from a backup."""
+    """Settles a label inside its lock; the index, too, says which revision it has become.
+
+    Whoever settles past this leaves the index with the former revision for good.
+    """
     adopted = kept.settle()
-    if adopted is not None and adopted.restored_from is not None:
-        store.register_label(case, tag, about(adopted) | {"label_info": adopted.label_info})
+    if adopted is None:
+        return
+    notes = about(adopted) | {"label_info": adopted.label_info}
+    former = store.get_label_info(case, tag)
+    if "revision" not in former:
+        # They are about this label, for instance those of another server that the folder was of.
+        notes |= former | {"by": former.get("client_id", adopted.by)}
+    store.register_label(case, tag, notes)
 
 
 def settled_head(store: Shelf, case: str) -> Revision | None:

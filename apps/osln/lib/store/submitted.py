@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from lib.store.copied_labels import LOOKED_AT
 from lib.store.segments import Segments
 from osln.store.reviews import checked_review, renumbered
 from osln.store.revisions import Revision
@@ -46,7 +47,9 @@ def notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
 
 def about(revision: Revision) -> dict[str, Any]:
     """What the index says of any label."""
-    known = {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    known: dict[str, Any] = {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    if revision.source == "external":
+        known[LOOKED_AT] = None
     # Whose work it is, its older revision tells.
     return known | ({"restored_from": revision.restored_from} if revision.restored_from else {})
 

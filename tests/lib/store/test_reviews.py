@@ -354,6 +354,24 @@ def test_a_part_from_a_backup_is_told_in_the_list_where_the_first_visit_is_refus
     assert in_list(store) == ("partly", "unknown", 3, 1)
 
 
+def test_the_next_start_notes_the_newest_revision_that_a_lost_or_full_index_does_not_know(
+    store, tmp_path, monkeypatch
+):
+    send(store, tmp_path, nodes(OTHER), [{"name": "lymph node", "idx": 1}], review=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        assert "the index could not be written" in send(store, tmp_path, review=part())["message"]
+    assert worklist(store)[0]["revision"] == 1
+    for _ in range(2):
+        (row,) = worklist(OslnDatastore(store.root))
+        assert (row["state"], row["by"], row["revision"]) == ("partly", "anna", 2)
+        assert row["at"] == store.revisions("one", "final").head().at
+        (store.root / "datastore_v2.json").unlink()
+
+    write(store.revisions("one", "final").final, touching())
+    assert worklist(OslnDatastore(store.root))[0]["revision"] == 0, "nobody has visited it"
+
+
 def test_a_tumor_that_is_sent_with_the_same_nodes_completes_no_case_in_part(store, tmp_path):
     label, names = np.zeros_like(touching()), [{"name": "lymph node 1", "idx": 1}]
     label[1:3, 1:3, 1:3] = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.store.shelf import Shelf
-from lib.store.submitted import about
+from lib.store.submitted import notes_past
 from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import read_label_map
 from osln.store.revisions import Revision, Revisions
@@ -48,14 +48,8 @@ def settle(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
     Whoever settles past this leaves the index with the former revision for good.
     """
     adopted = kept.settle()
-    if adopted is None:
-        return
-    notes = about(adopted) | {"label_info": adopted.label_info}
-    former = store.get_label_info(case, tag)
-    if "revision" not in former:
-        # They are about this label, for instance those of another server that the folder was of.
-        notes |= former | {"by": former.get("client_id", adopted.by)}
-    store.register_label(case, tag, notes)
+    if adopted is not None:
+        store.register_label(case, tag, notes_past(store.get_label_info(case, tag), adopted))
 
 
 def settled_head(store: Shelf, case: str) -> Revision | None:

@@ -1,6 +1,7 @@
 """What comes beside a label: the revision that was edited, what was decided, what the values mean."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from lib.store.copied_labels import LOOKED_AT
@@ -43,6 +44,16 @@ def notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
     """What the index says of a label, without the review: the index is written whole with each change."""
     told = {key: value for key, value in params.items() if key != "review"}
     return told | about(revision)
+
+
+def notes_past(former: Mapping[str, Any], revision: Revision) -> dict[str, Any]:
+    """What the index says of a revision that it was not told of so far; `former` is what it said."""
+    told = about(revision) | {"label_info": revision.label_info}
+    if "revision" in former:
+        return told
+    # They are about this label, for instance those of another server that the folder was of.
+    told |= {key: value for key, value in former.items() if key != "ts"}
+    return told | {"by": former.get("client_id", revision.by)}
 
 
 def about(revision: Revision) -> dict[str, Any]:

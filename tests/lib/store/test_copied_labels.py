@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lib.store.datastore import OslnDatastore
+from lib.store.history import history
 from lib.store.worklist import worklist
 from small.store import AFFINE_LPS, make_case, tumor, write
 
@@ -58,3 +59,24 @@ def test_a_label_without_a_ct_is_told_and_no_longer_when_the_ct_comes(root):
     make_case(root, "three")
     store.refresh()
     assert not any("three" in one for one in store.left_out)
+
+
+def test_a_label_that_has_become_a_revision_is_told_and_looked_at_as_before(root):
+    store = OslnDatastore(root)
+    (warning,) = warnings_of(store, "two")
+    with store.transaction():
+        store._datastore.objects["one"].labels["final"].info["client_id"] = "berta"
+        store._update_datastore_file()
+    assert [history(store, case)[0]["source"] for case in ("one", "two")] == ["external", "external"]
+
+    for seen in (store, OslnDatastore(root)):
+        rows = [(row["by"], row["revision"], row["warnings"]) for row in worklist(seen)]
+        assert rows == [("berta", 1, []), ("unknown", 1, [warning])]
+    # The next one is no work of hers.
+    write(root / "labels" / "final" / "one.nii.gz", tumor()[:, :, :-1])
+    history(store, "one")
+    row = worklist(store)[0]
+    assert (row["by"], row["revision"], len(row["warnings"])) == ("unknown", 2, 1)
+    write(root / "labels" / "final" / "two.nii.gz", tumor())
+    store.refresh()
+    assert warnings_of(store, "two") == []

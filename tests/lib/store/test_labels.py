@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fastapi import HTTPException
 
+from lib.store import labels
 from lib.store.datastore import OslnDatastore
 from lib.store.history import history
 from lib.store.labels import report_for
@@ -189,6 +190,21 @@ def test_a_label_that_was_copied_into_the_store_is_kept_before_it_is_replaced(st
     assert report["nodes"] == {"added": 1, "removed": 1, "changed": 0, "unchanged": 0}
     history = store.revisions("one", "final").history()
     assert [(r.revision, r.source) for r in history] == [(2, "submission"), (1, "external")]
+
+
+def test_a_label_whose_ct_was_exchanged_before_it_is_stored_is_a_conflict(store, tmp_path, monkeypatch):
+    lock_and_store = labels._lock_and_store
+
+    def after_another_ct(*args):
+        path = tmp_path / "store" / "one.nii.gz"
+        store.remove_image("one")
+        store.add_image("one", str(make_case(tmp_path / "upload", "another", gtv=False)), {})
+        assert path.is_file()
+        return lock_and_store(*args)
+
+    monkeypatch.setattr(labels, "_lock_and_store", after_another_ct)
+    assert "got other images" in refused(store, tmp_path, nodes(NODE), ["lymph node"], status=409)
+    assert history(store, "one") == []
 
 
 def test_a_label_that_was_not_put_in_place_is_told_and_taken_up_by_the_next_start(

@@ -10,11 +10,12 @@ from lib.store.datastore import OslnDatastore
 from lib.store.history import history, restore, stored_review
 from lib.store.reviews import review_in_short
 from lib.store.shown_labels import shown_label
-from lib.store.worklist import worklist
+from lib.store.worklist import in_part, worklist
 from osln.imaging.grid import in_file_order
 from osln.store.approved import approved_study
 from osln.store.layout import companions
 from osln.store.parts import partial_cases
+from osln.store.revisions import ConflictError
 from small.reviews import BESIDE, NAMES, candidate, review, send, touching
 from small.store import NODE, make_case, tumor, write
 from small.submissions import OTHER, nodes, stored
@@ -301,9 +302,14 @@ def test_a_label_without_decisions_after_one_in_part_says_that_the_case_is_compl
     assert "complete now" not in send(store, tmp_path, without, NAMES[:1], review=None)["message"]
 
 
-def test_a_label_from_a_backup_is_the_annotators_who_confirms_it_with_its_decisions(store, tmp_path):
+def part():
+    """As `review`, with a candidate that is left undecided."""
     left = candidate("c4", "undecided")
-    send(store, tmp_path, review=review(*review()["candidates"], left, complete=False, undecided="unknown"))
+    return review(*review()["candidates"], left, complete=False, undecided="unknown")
+
+
+def test_a_label_from_a_backup_is_the_annotators_who_confirms_it_with_its_decisions(store, tmp_path):
+    send(store, tmp_path, review=part())
     kept = store.revisions("one", "final")
     copied = kept.final.read_bytes()
     send(store, tmp_path, nodes(OTHER), [{"name": "lymph node", "idx": 1}], review=None)
@@ -319,6 +325,51 @@ def test_a_label_from_a_backup_is_the_annotators_who_confirms_it_with_its_decisi
     told = [(one["by"], one["source"], one["complete"], one["nodes"]) for one in history(store, "one")]
     assert told[:2] == [("anna", "submission", False, 2), ("unknown", "external", False, 2)]
     assert partial_cases(store.root, ["one"]) == ["one"]
+
+
+def in_list(store):
+    """What the list says of the case, also after the next start."""
+    rows = [worklist(one)[0] for one in (store, OslnDatastore(store.root))]
+    told = [(row["state"], row["by"], row["revision"], row["undecided"]) for row in rows]
+    assert told[0] == told[1] and in_part(store, "one") == bool(partial_cases(store.root, ["one"]))
+    return told[0]
+
+
+def test_a_finished_label_that_is_copied_over_a_part_completes_the_case_in_the_list(store, tmp_path):
+    send(store, tmp_path, review=part())
+    assert in_list(store) == ("partly", "anna", 1, 1)
+    write(store.revisions("one", "final").final, (touching() > 0).astype(np.uint8))
+    history(store, "one")
+    assert in_list(store) == ("approved", "unknown", 2, None)
+
+
+def test_a_part_from_a_backup_is_told_in_the_list_where_the_first_visit_is_refused(store, tmp_path):
+    send(store, tmp_path, review=part())
+    final = store.revisions("one", "final").final
+    copied = final.read_bytes()
+    send(store, tmp_path, nodes(OTHER), [{"name": "lymph node", "idx": 1}], review=None)
+    final.write_bytes(copied)
+    with pytest.raises(ConflictError, match="revision 3 was stored by unknown"):
+        restore(store, "one", number=1, base=2, annotator="carl")
+    assert in_list(store) == ("partly", "unknown", 3, 1)
+
+
+def test_the_next_start_notes_the_newest_revision_that_a_lost_or_full_index_does_not_know(
+    store, tmp_path, monkeypatch
+):
+    send(store, tmp_path, nodes(OTHER), [{"name": "lymph node", "idx": 1}], review=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        assert "the index could not be written" in send(store, tmp_path, review=part())["message"]
+    assert worklist(store)[0]["revision"] == 1
+    for _ in range(2):
+        (row,) = worklist(OslnDatastore(store.root))
+        assert (row["state"], row["by"], row["revision"]) == ("partly", "anna", 2)
+        assert row["at"] == store.revisions("one", "final").head().at
+        (store.root / "datastore_v2.json").unlink()
+
+    write(store.revisions("one", "final").final, touching())
+    assert worklist(OslnDatastore(store.root))[0]["revision"] == 0, "nobody has visited it"
 
 
 def test_a_tumor_that_is_sent_with_the_same_nodes_completes_no_case_in_part(store, tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from osln.jobs import shared
-from osln.jobs.shared import SAME, content, marked, seen
+from osln.jobs.shared import END_BYTES, SAME, content, marked, seen
+from osln.store.final_copy import FinalCopy
 
 
 def test_a_folder_is_known_by_a_mark_that_goes_afterwards(tmp_path):
@@ -31,6 +32,9 @@ def test_a_folder_that_cannot_be_written_is_known_by_its_content_unless_it_is_th
         pass
 
 
+MAP, REVIEW = "labels/final/ct.nii", ".osln/review.json"
+
+
 def a_store(folder):
     """Weights, an image, a packed label map, and what lies in a hidden folder."""
     (folder / ".osln").mkdir(parents=True)
@@ -38,6 +42,9 @@ def a_store(folder):
     (folder / "ct.nii").write_bytes(bytes(100))
     (folder / "label.nii.gz").write_bytes(gzip.compress(np.arange(9).tobytes(), mtime=0))
     (folder / ".osln" / "splits.json").write_text("{}")
+    (folder / "labels" / "final").mkdir(parents=True)
+    (folder / MAP).write_bytes(b"1" + bytes(2 * END_BYTES))
+    (folder / REVIEW).write_text('["accepted"]' + " " * END_BYTES)
     return folder
 
 
@@ -49,6 +56,17 @@ def a_store(folder):
         (lambda folder: (folder / "ct.nii").rename(folder / "pet.nii"), True),
         (lambda folder: (folder / "ct.nii").unlink(), True),
         (lambda folder: (folder / "pet.nii").touch(), True),
+        # Another node far from the end of a map that is not packed, and the decision about it.
+        (
+            lambda folder: (folder / MAP).write_bytes(b"2" + bytes(2 * END_BYTES)),
+            True,
+        ),
+        (
+            lambda folder: (folder / REVIEW).write_text('["rejected"]' + " " * END_BYTES),
+            True,
+        ),
+        (lambda folder: FinalCopy(folder / "labels" / "final" / "one.nii.gz").prepared.touch(), True),
+        (lambda folder: (folder / "labels" / "final" / ".one.nii.gz.0a1b").touch(), False),
         (lambda folder: (folder / ".training.lock").touch(), False),
         (lambda folder: os.utime(folder / "ct.nii", (0, 0)), False),
         (lambda folder: os.mkfifo(folder / ".pipe"), False),

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from lib.errors import NotReadyError, translated
 from lib.pacs import delivery_words
 from lib.pacs import settings as pacs_settings
 from lib.store.datastore import OslnDatastore
+from lib.store.shown_labels import settle
+from lib.store.submitted import about
 from osln.dicom.served.about import AboutImages
 from osln.dicom.served.catalog import SeriesFile
 from osln.dicom.served.uids import case_named
@@ -201,7 +204,8 @@ class PacsDatastore(OslnDatastore):
             if time.monotonic() < self._not_taken.get(stored.instance, 0.0):
                 continue
             try:
-                revision = take_label(self.mirror, case, tag, stored)
+                settled = partial(settle, self, case=case, tag=tag)
+                revision = take_label(self.mirror, case, tag, stored, settled)
             except AwayError:
                 raise
             except (ConflictError, OSError) as error:
@@ -213,8 +217,7 @@ class PacsDatastore(OslnDatastore):
                 self._not_taken[stored.instance] = time.monotonic() + TAKEN_AGAIN_S
                 continue
             if revision:
-                notes = {"revision": revision.revision, "by": revision.by, "source": revision.source}
-                self.register_label(case, tag, notes)
+                self.register_label(case, tag, about(revision) | {"source": revision.source})
 
     def _ask_for(self, case: str) -> None:
         try:
@@ -251,9 +254,9 @@ class PacsDatastore(OslnDatastore):
             changed = False
             for case, plan in self.mirror.cases().plans.items():
                 info = self._datastore.objects[case].image.info
-                about = told(plan)
-                if not about.items() <= info.items():
-                    info.update(about)
+                listed = told(plan)
+                if not listed.items() <= info.items():
+                    info.update(listed)
                     changed = True
             if changed:
                 self._update_datastore_file()

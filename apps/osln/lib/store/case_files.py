@@ -9,6 +9,7 @@ from lib.errors import NotReadyError, UnfinishedError, UnknownCaseError
 from lib.options import listed
 from lib.store.cases import UPLOAD_SUFFIXES, read_ct
 from lib.store.shelf import Shelf
+from lib.store.shown_labels import settle
 from osln.dicom.served.uids import UID_ROOT
 from osln.files.images import split_suffix, twins, write_atomically
 from osln.imaging.grid import Volume, read_volume, write_volume
@@ -78,8 +79,8 @@ def put_away(store: Shelf, case: str, ct: Path) -> None:
     """
     nodes, tumor = store.revisions(case, "final"), store.revisions(case, "gtv")
     with nodes.lock(), tumor.lock():
-        nodes.settle()
-        tumor.settle()
+        settle(store, nodes, case, "final")
+        settle(store, tumor, case, "gtv")
         if not ct.is_file():
             raise UnknownCaseError(f"case {case} was removed from the store meanwhile")
         archive = begin_removal(store.root, case, ct)

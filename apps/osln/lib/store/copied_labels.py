@@ -12,6 +12,11 @@ import numpy as np
 from osln.files.images import promised_affine, promised_shape, split_suffix
 from osln.imaging.grid import Grid, canonical
 
+MISFIT = "misfit"
+"""In the notes of a label: why it cannot be one of its CT."""
+LOOKED_AT = "looked_at"
+"""In the notes of one that was copied: `stamp` of label and CT when it was looked at, None before."""
+
 
 def reason_not_fitting(label: Path, ct: Path) -> str | None:
     """Why a label file cannot be one of a CT, in a sentence; None if it can.

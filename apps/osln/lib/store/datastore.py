@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from lib.store.case_files import put_away, take_ct
 from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence, remove_evidence
 from lib.store.labels import accept_prediction, accept_submission, report_for
-from lib.store.served import ServedStore
-from lib.store.submitted import about
+from lib.store.served import COPIED, ServedStore
+from lib.store.shown_labels import settle
+from lib.store.submitted import notes_past
 from osln.active.evidence import CaseEvidence
 from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
@@ -68,21 +70,52 @@ class OslnDatastore(ServedStore):
         try:
             (self.root / "labels" / "gtv").mkdir(parents=True, exist_ok=True)
             settle_removed(self.root)
-            settled = settle_interrupted(self.root)
+            settle_interrupted(self.root)
             super().__init__(
                 str(self.root), extensions=tuple(extensions), auto_reload=auto_reload, read_only=read_only
             )
+            if not read_only:
+                self._catch_up()
         except OSError as error:
             raise ValueError(
                 f"the folder of the cases, {self.root}, cannot be written ({error.strerror}): the server "
                 "keeps labels and its index there; give it the right to write"
             ) from error
-        for case, tag, head in settled:
-            if case in self._datastore.objects:
-                self.register_label(case, tag, about(head) | {"label_info": head.label_info})
         if auto_reload:
             # Atomic writes arrive as renames, which the stock handler does not look at.
             self._handler.on_moved = self._on_any_event
+
+    def _catch_up(self) -> None:
+        """Notes newest revisions that the index does not know: it was lost, or could not be written then."""
+        objects = self._datastore.objects
+        behind = [
+            (case, tag)
+            for case in objects
+            for tag in COPIED
+            if tag in objects[case].labels and self._is_behind(case, tag, objects[case].labels[tag].info)
+        ]
+        if not behind:
+            return
+        with self.transaction():
+            for case, tag in behind:
+                # Another process may have stored and noted one since, or removed the case.
+                entry, head = self._datastore.objects.get(case), self.revisions(case, tag).head()
+                if head and entry and tag in entry.labels:
+                    at = int(datetime.fromisoformat(head.at).timestamp())
+                    notes = notes_past(entry.labels[tag].info, head) | {"ts": at}
+                    self.register_label(case, tag, notes)
+
+    def _is_behind(self, case: str, tag: str, info: Mapping[str, Any]) -> bool:
+        kept, noted = self.revisions(case, tag), info.get("revision")
+        try:
+            head = kept.head()
+            if head is None or noted == head.revision:
+                return False
+            # What nobody has visited yet is no revision, or becomes another one.
+            return noted is not None or kept.lying() == head
+        except (OSError, ValueError) as error:
+            logger.warning("The newest %s label of case %s cannot be noted: %s", tag, case, error)
+            return False
 
     def revisions(self, case: str, tag: str) -> Revisions:
         """The kept versions of a case's approved nodes ("final") or tumor ("gtv")."""
@@ -161,16 +194,22 @@ class OslnDatastore(ServedStore):
         yield
 
     def register_label(self, case: str, tag: str, info: dict[str, Any]) -> None:
-        """Notes a stored label in the index.
+        """Notes a stored label in the index, and whether one fits that was copied.
 
         The label is stored: a note that cannot be written is told (`about_label`) and undoes nothing. The
-        index takes the label up from its file with the next change.
+        index takes the label up with the next start.
+
+        Args:
+            case: Id of the case.
+            tag: Of the label.
+            info: The notes; `ts`, seconds since the epoch, where it was not stored now.
         """
         name = self.label_path(case, tag).name
         try:
             with self.transaction():
-                noted = {**info, "ts": int(time.time()), "name": name}
+                noted = {"ts": int(time.time()), **info, "name": name}
                 self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
+                self._look_at_label(case, tag)
                 self._update_datastore_file()
         except Exception as error:
             logger.exception("The %s label of case %s is stored, but not noted in the index", tag, case)
@@ -290,6 +329,6 @@ class OslnDatastore(ServedStore):
         else:
             kept = self.revisions(label_id, label_tag)
             with kept.lock():
-                kept.settle()
+                settle(self, kept, label_id, label_tag)
                 kept.remove_final()
         self.refresh()

@@ -6,7 +6,7 @@ from typing import Any
 from lib.store.labels import approved_nodes, remember
 from lib.store.reports import Stored, SubmissionReport, told_restored
 from lib.store.shelf import Shelf
-from lib.store.shown_labels import find_revision, settled_head
+from lib.store.shown_labels import find_revision, settle, settled_head
 from lib.store.submitted import about
 from lib.who import author
 from osln.imaging.node_changes import compare_values, pair_nodes
@@ -95,7 +95,7 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
     ct = store.ct(case)
     with kept.lock():
         store.announce(case, "final")
-        kept.settle()
+        settle(store, kept, case, "final")
         kept.check_base(base)
         older = _revision(kept, number)
         former = approved_nodes(store, case, ct)

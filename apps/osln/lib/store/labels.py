@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lib.errors import NotReadyError
+from lib.store.copied_labels import stamp
 from lib.store.evidence import remove_evidence
 from lib.store.found import in_short
 from lib.store.reports import Stored, SubmissionReport, told
@@ -29,10 +30,10 @@ from osln.imaging.labelmaps import packed_labels, read_label_file, read_label_ma
 from osln.imaging.node_changes import compare_values, crumbs
 from osln.imaging.single_nodes import as_stored, single_nodes, told_apart
 from osln.imaging.study import check_not_the_tumor
-from osln.store.layout import node_map
+from osln.store.layout import node_map, one_file
 from osln.store.predictions import remove_prediction, write_prediction
 from osln.store.reviews import same_decisions
-from osln.store.revisions import OF_ANNOTATORS, DiskFullError, Revision, Revisions
+from osln.store.revisions import OF_ANNOTATORS, ConflictError, DiskFullError, Revision, Revisions
 from osln.store.splits import split_of
 
 logger = logging.getLogger(__name__)
@@ -62,10 +63,10 @@ def accept_submission(
 
     Raises:
         ValueError: Wrong grid, values or names; nothing was stored.
-        ConflictError: Somebody else was faster; nothing was stored.
+        ConflictError: Somebody else was faster, with a label or other images; nothing was stored.
         DiskFullError: The sentence says what was stored, if anything.
     """
-    ct = store.ct(case)
+    ct, lay_there = _ct_to_draw_on(store, case)
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
     base, review = base_revision(params), sent_review(params, sent, tag)
     _refuse_twins(store, case)
@@ -73,13 +74,30 @@ def accept_submission(
         check_not_the_tumor(
             case, sent.nodes, sent.tumor if sent.tumor is not None else _tumor(store, case, ct)
         )
-    submission = _Submission(case, tag, ct, sent, params, base, review, noted_images(store.root, case))
+    images = noted_images(store.root, case)
+    submission = _Submission(case, tag, ct, sent, params, base, review, images, lay_there)
     report = told(tag, sent, ct, _lock_and_store(store, submission))
     remember(case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
     if report.nodes_revision is not None:
         _decide_split(store, case)
     return report
+
+
+def _ct_to_draw_on(store: Shelf, case: str) -> tuple[Volume, str]:
+    """The CT, and `_lie_there` as it was read."""
+    while True:
+        # A PACS fetches with the first reading what is not here, or not any more what it was.
+        before, ct = _lie_there(store, case), store.ct(case)
+        if _lie_there(store, case) == before:
+            return ct, before
+        store.check_served(case)
+
+
+def _lie_there(store: Shelf, case: str) -> str:
+    """Tells which images a case has: those that are noted or, without a note, the state of the CT's file."""
+    ct = one_file(store.root, case)
+    return noted_images(store.root, case) or (ct and stamp(ct)) or ""
 
 
 def _tumor(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
@@ -106,7 +124,7 @@ def remember(case: str, report: SubmissionReport | None) -> None:
 
 @dataclass(frozen=True)
 class _Submission:
-    """A label that was read, and what came beside it; the review has the values of `sent.nodes`."""
+    """A label that was read, what came beside it and what it lies on; the review has `sent.nodes`' values."""
 
     case: str
     tag: str
@@ -116,6 +134,7 @@ class _Submission:
     base: int | None
     review: dict[str, Any] | None
     images: str
+    lay_there: str
 
     def keep(self, kept: Revisions, mask: np.ndarray, counts: dict[str, int], **more: Any) -> Revision:
         """Stores a mask as the next revision, whose lock is held."""
@@ -147,6 +166,7 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
         for tag, kept in (("final", nodes_kept), ("gtv", tumor_kept)):
             store.announce(case, tag)
             settle(store, kept, case, tag)
+        _check_same_images(store, submission)
         new_tumor = _is_new_tumor(stored_file(store, case, "gtv"), submission)
         stored = Stored(None, None, None)
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
@@ -160,6 +180,15 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
             held = stored.former is not None and submission.base == stored.former.revision
             tidy_after(store.root, case, author(submission.params), None if held else submission.base)
     return replace(stored, remarks=(*nodes_kept.remarks, *tumor_kept.remarks))
+
+
+def _check_same_images(store: Shelf, submission: _Submission) -> None:
+    """Refuses a label whose images were exchanged since it was read, which a case without labels allows."""
+    if _lie_there(store, submission.case) != submission.lay_there:
+        raise ConflictError(
+            f"case {submission.case} got other images while its label was sent; nothing was stored: load the "
+            "case again and repeat the changes on them"
+        )
 
 
 def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_same: bool) -> Stored:

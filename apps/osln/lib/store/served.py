@@ -7,7 +7,7 @@ from typing import Any
 
 from lib.errors import NotReadyError, UnknownCaseError
 from lib.store.cases import TAGS, checked_tag, is_case_id, reason_against
-from lib.store.copied_labels import reason_not_fitting, stamp, without_ct
+from lib.store.copied_labels import LOOKED_AT, MISFIT, reason_not_fitting, stamp, without_ct
 from lib.store.viewing import ViewedStore
 from osln.dicom.served.uids import case_named
 from osln.files.images import split_suffix
@@ -16,10 +16,6 @@ from osln.store.layout import check_case
 logger = logging.getLogger(__name__)
 COPIED = ("final", "gtv")
 """Tags of labels that people copy into the folder."""
-MISFIT = "misfit"
-"""In the notes of a label: why it cannot be one of its CT."""
-LOOKED_AT = "looked_at"
-"""In the same: `copied_labels.stamp` of both files when that was found out."""
 
 
 class ServedStore(ViewedStore):
@@ -125,27 +121,31 @@ class ServedStore(ViewedStore):
 
         Each is looked at once, and again when its file or its CT has changed.
         """
-        changed, folder = 0, self.root / "labels" / tag
+        folder = self.root / "labels" / tag
         there = [path.name for path in folder.glob("*.nii*") if not path.name.startswith(".")]
         lonely = without_ct(there, [*self._datastore.objects, *self._refused], tag)
         for case in sorted(lonely.keys() - self._lonely.get(tag, {}).keys()):
             logger.warning("Label left out: %s", lonely[case])
         self._lonely[tag] = lonely
-        for case, entry in self._datastore.objects.items():
-            label = entry.labels.get(tag)
-            if label is None or "revision" in label.info:
-                continue
-            file, ct = folder / f"{case}{label.ext}", self.root / f"{case}{entry.image.ext}"
-            seen = stamp(file, ct)
-            if seen is None or seen == label.info.get(LOOKED_AT):
-                continue
-            changed += 1
-            label.info[LOOKED_AT] = seen
-            label.info.pop(MISFIT, None)
-            if reason := reason_not_fitting(file, ct):
-                label.info[MISFIT] = reason
-                logger.warning("Case %s: %s", case, reason)
-        return changed
+        return sum(self._look_at_label(case, tag) for case in self._datastore.objects)
+
+    def _look_at_label(self, case: str, tag: str) -> bool:
+        """As `_look_at_copied` for one case; whether its notes have changed."""
+        entry = self._datastore.objects[case]
+        label = entry.labels.get(tag)
+        if label is None or ("revision" in label.info and LOOKED_AT not in label.info):
+            return False
+        file = self.root / "labels" / tag / f"{case}{label.ext}"
+        ct = self.root / f"{case}{entry.image.ext}"
+        seen = stamp(file, ct)
+        if seen is None or seen == label.info.get(LOOKED_AT):
+            return False
+        label.info[LOOKED_AT] = seen
+        label.info.pop(MISFIT, None)
+        if reason := reason_not_fitting(file, ct):
+            label.info[MISFIT] = reason
+            logger.warning("Case %s: %s", case, reason)
+        return True
 
 
 def _taken(name: str, cases: Iterable[str]) -> str | None:

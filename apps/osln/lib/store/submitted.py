@@ -1,8 +1,10 @@
 """What comes beside a label: the revision that was edited, what was decided, what the values mean."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from lib.store.copied_labels import LOOKED_AT
 from lib.store.segments import Segments
 from osln.store.reviews import checked_review, renumbered
 from osln.store.revisions import Revision
@@ -44,9 +46,21 @@ def notes(params: dict[str, Any], revision: Revision) -> dict[str, Any]:
     return told | about(revision)
 
 
+def notes_past(former: Mapping[str, Any], revision: Revision) -> dict[str, Any]:
+    """What the index says of a revision that it was not told of so far; `former` is what it said."""
+    told = about(revision) | {"label_info": revision.label_info}
+    if "revision" in former:
+        return told
+    # They are about this label, for instance those of another server that the folder was of.
+    told |= {key: value for key, value in former.items() if key != "ts"}
+    return told | {"by": former.get("client_id", revision.by)}
+
+
 def about(revision: Revision) -> dict[str, Any]:
     """What the index says of any label."""
-    known = {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    known: dict[str, Any] = {"revision": revision.revision, "by": revision.by, "sha256": revision.sha256}
+    if revision.source == "external":
+        known[LOOKED_AT] = None
     # Whose work it is, its older revision tells.
     return known | ({"restored_from": revision.restored_from} if revision.restored_from else {})
 

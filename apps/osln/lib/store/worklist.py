@@ -6,9 +6,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from lib.store.copied_labels import MISFIT
 from lib.store.found import in_short
 from lib.store.reviews import review_in_short
-from lib.store.served import MISFIT
 from osln.dicom.served.uids import study_uid
 from osln.store.splits import stored_splits
 

@@ -12,7 +12,11 @@ from osln.files.whole import sweep
 
 SAME = "the same folder"
 END_BYTES = 2**16
-"""Of each file of a folder: all of a small one, and the checksums of a packed one (gzip, zip)."""
+"""Of a file that is not read whole: all of a small one, and the checksums of a packed one (gzip, zip)."""
+LABELS = ("labels", "nodes", "truth")
+"""Folders of label maps, which are small; the end of one that is not packed is mostly background."""
+NEXT = ".next"
+"""Ends the hidden name of the newest label where it waits for its place: readers take it already."""
 
 
 @contextlib.contextmanager
@@ -54,34 +58,43 @@ def seen(marks: Mapping[Path, Path | None]) -> dict[Path, str | None]:
 
 
 def content(path: Path) -> str | None:
-    """Checksum of a file, or of the names, sizes and last 64 KiB of a folder's files; None of nothing.
+    """Checksum of a file, or of the names and sizes of a folder's files and what they hold; None of nothing.
 
-    Hidden files are left out (locks, and what is being written), those of hidden folders are not.
+    Label maps and JSON are read whole, of other files the last 64 KiB. Hidden files are left out (locks, and
+    what is being written) but for labels that wait for their place; those of hidden folders are not.
     """
-    digest = hashlib.sha256()
     if path.is_file():
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(2**20), b""):
-                digest.update(block)
-        return digest.hexdigest()
+        return _checksum(path).hex()
     if not path.is_dir():
         return None
+    digest = hashlib.sha256()
     for folder, names, files in os.walk(path):
         names.sort()
-        for name in sorted(one for one in files if not one.startswith(".")):
+        for name in sorted(one for one in files if not one.startswith(".") or one.endswith(NEXT)):
             one = Path(folder, name)
-            digest.update(f"{one.relative_to(path)}\0".encode(errors="surrogateescape") + _end(one))
+            inside = one.relative_to(path)
+            whole = inside.parts[0] in LABELS or one.suffix == ".json"
+            digest.update(f"{inside}\0".encode(errors="surrogateescape") + _state(one, whole))
     return digest.hexdigest()
 
 
-def _end(path: Path) -> bytes:
-    """Size and last bytes of a file in 40 bytes; of what cannot be read, or is no file, none."""
+def _state(path: Path, whole: bool) -> bytes:
+    """Size and checksum of a file, or of its end, in 40 bytes; zeros if it cannot be read or is no file."""
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             return bytes(40)
-        with path.open("rb") as file:
-            file.seek(max(found.st_size - END_BYTES, 0))
-            return found.st_size.to_bytes(8, "big") + hashlib.sha256(file.read(END_BYTES)).digest()
+        begin = 0 if whole else max(found.st_size - END_BYTES, 0)
+        return found.st_size.to_bytes(8, "big") + _checksum(path, begin)
     except OSError:
         return bytes(40)
+
+
+def _checksum(path: Path, begin: int = 0) -> bytes:
+    """SHA-256 of a file from a byte on."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(begin)
+        for block in iter(lambda: file.read(2**20), b""):
+            digest.update(block)
+    return digest.digest()

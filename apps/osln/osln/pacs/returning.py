@@ -6,12 +6,13 @@ reviewed here.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
+from osln.dicom.intake.store_case import noted_images
 from osln.dicom.nodes import APPROVED, NAME, TUMOR
 from osln.dicom.reading.segmentation import SegFile, read_seg
 from osln.dicom.reading.times import instant
@@ -22,7 +23,7 @@ from osln.pacs.fetching import images_of
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import label_uids
-from osln.store.revisions import Revision, label_revisions
+from osln.store.revisions import ConflictError, Revision, Revisions, label_revisions
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +46,23 @@ def wanted_labels(mirror: PacsMirror) -> Iterator[tuple[str, str, StoredSeg]]:
                 logger.warning("No label of case %s is taken from the PACS: %s", case, error)
 
 
-def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Revision | None:
+def take_label(
+    mirror: PacsMirror,
+    case: str,
+    tag: str,
+    stored: StoredSeg,
+    settle: Callable[[Revisions], object] = Revisions.settle,
+) -> Revision | None:
     """Fetches a segmentation and makes it the newest revision of a label.
 
     What was there stays: a label without revisions, for instance nodes of a structure set, becomes one first.
+
+    Args:
+        mirror: The mirror.
+        case: Id of the case.
+        tag: "final" or "gtv".
+        stored: The segmentation.
+        settle: Does that, inside the lock of the label.
 
     Returns:
         The revision; None if a newer one was submitted meanwhile.
@@ -56,15 +70,18 @@ def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Re
     Raises:
         PacsError: If the PACS fails.
         ValueError: If the segmentation does not lie on the CT.
+        ConflictError: If somebody else writes for long, or other images of the CT were fetched meanwhile.
     """
     ct = series_on_pacs(mirror, case)
     read = read_seg(mirror.web.instance(stored.study, stored.series, stored.instance), ct)
-    mask = read.mask()
+    mask, images = read.mask(), images_of(ct.headers, mirror.deidentifier)
     kept = label_revisions(mirror.root, case, tag)
     with kept.lock():
         if not _is_newer(mirror.root, case, tag, stored):
             return None
-        kept.settle()
+        settle(kept)
+        if noted_images(mirror.root, case) not in ("", images):
+            raise ConflictError("other images of its CT were fetched while it was read")
         counts, node_map = {"voxels": int(mask.sum())}, None
         if tag == "final":
             numbers = _numbered(read)
@@ -80,7 +97,7 @@ def take_label(mirror: PacsMirror, case: str, tag: str, stored: StoredSeg) -> Re
             counts=counts,
             reference=stored.instance,
             at=created,
-            images=images_of(ct.headers, mirror.deidentifier),
+            images=images,
         )
     logger.info("Label %s of case %s taken from the PACS", tag, case)
     return revision

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from fastapi import HTTPException
 
 from lib.store.datastore import OslnDatastore
+from osln.dicom.served.uids import study_uid
 from small.store import AFFINE_LPS, NODE, SHAPE, ct, make_case, write
 
 BAD_IDS = [
@@ -258,6 +259,19 @@ def test_removing_an_approved_label_keeps_its_revisions(store, root, tmp_path):
     assert not (root / "labels" / "final" / "one.nii.gz").exists()
     assert store.revisions("one", "final").head().revision == 1
     assert refusal(store.remove_label, "one", "final") == (404, "case one has no label 'final'; it has: gtv")
+
+
+def test_what_a_viewer_asks_by_uid_is_done_to_the_case(store, root, tmp_path):
+    uid = study_uid("one")
+    store.save_label("one", str(write(tmp_path / "l.nii.gz", node_label())), "final", {})
+    store.update_image_info(uid, {"site": "here"})
+    store.update_label_info(uid, "final", {"told": "by uid"})
+    assert store.get_image_info("one")["site"] == "here"
+    assert store.get_label_info("one", "final")["told"] == "by uid"
+
+    store.remove_label(uid, "final")
+    assert not (root / "labels" / "final" / "one.nii.gz").exists()
+    assert refusal(store.remove_label, uid, "final") == (404, "case one has no label 'final'; it has: gtv")
 
 
 def test_a_label_that_never_was_a_revision_becomes_one_before_it_is_removed(store, root):

@@ -237,8 +237,8 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        former = super().get_image_info(self.known(image_id))
-        super().update_image_info(image_id, client_notes(info, former))
+        case = self.known(image_id)
+        super().update_image_info(case, client_notes(info, super().get_image_info(case)))
 
     @translated()
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
@@ -256,9 +256,9 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
-        self._has_label(label_id, label_tag)
-        former = super().get_label_info(label_id, label_tag)
-        super().update_label_info(label_id, label_tag, client_notes(info, former))
+        case = self._with_label(label_id, label_tag)
+        former = super().get_label_info(case, label_tag)
+        super().update_label_info(case, label_tag, client_notes(info, former))
 
     @translated()
     def get_dataset_archive(self, limit_cases: int | None) -> str:
@@ -321,14 +321,14 @@ class OslnDatastore(ServedStore):
     @translated()
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Takes a label away; revisions of approved labels stay."""
-        self._has_label(label_id, label_tag)
+        case = self._with_label(label_id, label_tag)
         if label_tag == "original":
-            Path(super().get_label_uri(label_id, label_tag)).unlink(missing_ok=True)
-            remove_prediction(self.root, label_id)
-            remove_evidence(self.root, label_id)
+            Path(super().get_label_uri(case, label_tag)).unlink(missing_ok=True)
+            remove_prediction(self.root, case)
+            remove_evidence(self.root, case)
         else:
-            kept = self.revisions(label_id, label_tag)
+            kept = self.revisions(case, label_tag)
             with kept.lock():
-                settle(self, kept, label_id, label_tag)
+                settle(self, kept, case, label_tag)
                 kept.remove_final()
         self.refresh()

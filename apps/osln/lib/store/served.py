@@ -73,10 +73,13 @@ class ServedStore(ViewedStore):
             )
         return case
 
-    def _has_label(self, case: str, tag: str) -> None:
-        if not super().get_label_uri(self.known(case), checked_tag(tag)):
+    def _with_label(self, name: str, tag: str) -> str:
+        """As `known`, of a case that has a label of this tag."""
+        case = self.known(name)
+        if not super().get_label_uri(case, checked_tag(tag)):
             there = ", ".join(sorted(self._datastore.objects[case].labels)) or "none"
             raise UnknownCaseError(f"case {case} has no label {tag!r}; it has: {there}")
+        return case
 
     def _on_any_event(self, event: Any) -> None:
         try:

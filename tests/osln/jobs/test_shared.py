@@ -65,7 +65,7 @@ def a_store(folder):
             lambda folder: (folder / REVIEW).write_text('["rejected"]' + " " * END_BYTES),
             True,
         ),
-        (lambda folder: FinalCopy(folder / "labels" / "final" / "one.nii.gz").prepared.touch(), True),
+        (lambda folder: FinalCopy(folder / "labels/final/one.nii.gz").place_before(2).touch(), True),
         (lambda folder: (folder / "labels" / "final" / ".one.nii.gz.0a1b").touch(), False),
         (lambda folder: (folder / ".training.lock").touch(), False),
         (lambda folder: os.utime(folder / "ct.nii", (0, 0)), False),

@@ -1,9 +1,5 @@
 """The table of the engines: medians and ranges over rounds, and the share of time that two workers take."""
 
-import pytest
-
-pytest.importorskip("ray")
-
 from benchmarks.scaling import report
 
 

@@ -79,6 +79,11 @@ def test_other_files_are_refused_in_words(file, tmp_path):
     save_network(other, {"a": torch.zeros(1)}, {})
     with pytest.raises(ValueError, match="tensors differ"):
         ClickNetwork.load(other)
+    weights = weights_of(empty_network())
+    weights[next(name for name in weights if name.endswith("running_var"))][0] = -1.0
+    save_network(other, weights, {"trained_on": "phantom"})
+    with pytest.raises(ValueError, match=r"of the click network is negative: \./scripts/osln train-click"):
+        ClickNetwork.load(other)
     with pytest.raises(ValueError, match="not finite"):
         save_network(other, {"a": torch.full((2, 2), 1e6)}, {})
 

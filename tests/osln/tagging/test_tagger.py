@@ -241,14 +241,21 @@ def test_foreign_weights_are_refused_with_the_difference_in_names_and_shapes(tmp
     assert "fc_emb.bias: missing instead of (4,)" in text
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("conv3_2.weight", np.nan, r"weights conv3_2\.weight of LesaNet are not finite numbers"),
+        ("bn3_2.running_var", -1.0, r"variance bn3_2\.running_var of LesaNet is negative"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(tmp_path, name, value, words):
     state = {k: v.clone() for k, v in small_network().state_dict().items() if "tracked" not in k}
-    state["conv3_2.weight"][0, 0, 0, 0] = np.nan
+    state[name].view(-1)[0] = value
     path = tmp_path / "broken.safetensors"
     about = {"format": "osln-tagger-1", "width": 2, "embedding": 4, **ABOUT}
     safetensors.torch.save_file(state, path, metadata={"osln": json.dumps(about)})
 
-    with pytest.raises(ValueError, match=r"weights conv3_2\.weight of LesaNet are not finite numbers"):
+    with pytest.raises(ValueError, match=words):
         Tagger.load(path)
 
 

@@ -15,7 +15,8 @@ from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS
-from osln.weights.checkpoint import FORMAT, Checkpoint, filled, halved, load_checkpoint, save_checkpoint
+from osln.weights.checkpoint import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from osln.weights.tensors import VARIANCE
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,21 +36,6 @@ def classifier(name) -> Checkpoint:
     torch.manual_seed(1)
     state = classifier_network(CLASSIFIERS[name], PRESETS["demo"]).state_dict()
     return Checkpoint(name, "demo", Scaling(0.7, 1.9), state, "phantom", {"tagger": {"sha256": "ab"}})
-
-
-def test_kernels_are_halved_unless_half_precision_cannot_hold_them():
-    weights = {"kernel": torch.full((2, 1, 3, 3, 3), 0.1), "huge": torch.full((1, 1, 1, 1, 1), 1e6)}
-    weights |= {"bias": torch.tensor([0.1]), "linear": torch.full((2, 2), 0.1)}
-    kept = halved(weights)
-    assert {name: one.dtype for name, one in kept.items()} == {
-        "kernel": torch.float16,
-        "huge": torch.float32,
-        "bias": torch.float32,
-        "linear": torch.float32,
-    }
-    assert abs(float(kept["kernel"].float().max()) - 0.1) < 0.1 / 2**11 and kept["huge"].equal(
-        weights["huge"]
-    )
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -208,6 +194,14 @@ def test_weights_that_are_no_numbers_of_the_network_are_refused(change, words):
         replace(made, state_dict={**made.state_dict, name: change(made.state_dict[name])}).check()
 
 
+def test_a_negative_variance_is_refused_by_the_name_of_its_network():
+    made = checkpoint()
+    name = next(name for name in made.state_dict if name.endswith(VARIANCE))
+    broken = {**made.state_dict, name: -made.state_dict[name]}
+    with pytest.raises(ValueError, match=f"the variance {name} of ct-distal is negative: train again"):
+        replace(made, state_dict=broken).check()
+
+
 def test_a_list_of_tensors_is_no_checkpoint(tmp_path):
     torch.save([torch.zeros(2)], tmp_path / "a.pt")
 
@@ -244,15 +238,3 @@ def test_reading_weights_imports_neither_the_compiler_nor_symbolic_shapes():
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout == "set()\n"
-
-
-def test_filled_copies_and_keeps_the_types_of_the_network():
-    weights = {"weight": torch.tensor([[1.5, 2.0]], dtype=torch.float16), "bias": torch.zeros(1)}
-    with torch.device("meta"):
-        network = torch.nn.Linear(2, 1)
-    filled(network, weights)
-    weights["bias"].fill_(5)
-    assert network.weight.dtype == torch.float32 and network.weight.requires_grad
-    assert network.weight.tolist() == [[1.5, 2.0]] and network.bias.tolist() == [0.0]
-    with pytest.raises(RuntimeError, match="Missing key"):
-        filled(network, {"bias": torch.zeros(1)})

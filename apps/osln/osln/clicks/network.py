@@ -20,13 +20,14 @@ from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.networks.unet3d import UNet3D
 from osln.networks.unet3d_openvino import probability_graph
-from osln.weights.checkpoint import differing_tensors
+from osln.weights.tensors import check_numbers, differing_tensors
 
 FORMAT = "osln-click-1"
 FILE = "click.safetensors"
 """Name among the weights that come with the software."""
 WIDTHS = ((8, 8), (16, 16), (32, 32), (32, 32))
 OUTPUT_BIAS = -2.0
+REPAIR = "./scripts/osln train-click --ship makes them"
 _COUNTER = "num_batches_tracked"
 
 
@@ -65,13 +66,12 @@ class ClickNetwork:
         """The network of a file that `save_network` wrote; nothing in the file is executed.
 
         Raises:
-            ValueError: If the file is missing, of another kind, or its tensors are not this network's.
+            ValueError: If the file is missing, of another kind, or its tensors are not this network's or no
+                finite numbers.
         """
         path = Path(path)
         if not path.is_file():
-            raise ValueError(
-                f"no weights of the click network at {path}: ./scripts/osln train-click --ship makes them"
-            )
+            raise ValueError(f"no weights of the click network at {path}: {REPAIR}")
         data = path.read_bytes()
         try:
             state = safetensors.torch.load(data)
@@ -84,6 +84,7 @@ class ClickNetwork:
         network = empty_network()
         if differing := differing_tensors(network.state_dict(), state, ignored=_COUNTER):
             raise ValueError(f"{path.name}: tensors differ, first {'; '.join(differing[:3])}")
+        check_numbers(state, "the click network", REPAIR)
         floats = {name: tensor.float() for name, tensor in state.items()}
         network.load_state_dict(floats, strict=False)
         return cls(network, metadata, hashlib.sha256(data).hexdigest(), threads)

@@ -26,8 +26,9 @@ from osln.networks.build import segmenter_network
 from osln.rows.experiments import Preset, Segmenter
 from osln.stage_one.sampling import PatchSampler
 from osln.stage_one.validation import evaluate
-from osln.weights.checkpoint import Checkpoint, halved
+from osln.weights.checkpoint import Checkpoint
 from osln.weights.devices import bf16_is_sound
+from osln.weights.tensors import halved
 
 EPOCH_STEPS = 50
 """Steps between two reports; a small cohort has no natural epoch."""

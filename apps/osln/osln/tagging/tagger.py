@@ -19,9 +19,9 @@ from osln.networks.lesanet import LesaNet
 from osln.rows.experiments import TAGGER
 from osln.rows.tags import TAG_NAMES
 from osln.tagging.lesion_patch import PATCH_PIXELS, lesion_patch
-from osln.weights.checkpoint import differing_tensors, filled
 from osln.weights.devices import Engine, filled_up
 from osln.weights.model_store import ModelStore, Version
+from osln.weights.tensors import check_numbers, differing_tensors, filled
 
 FORMAT = "osln-tagger-1"
 PUBLIC, TRAINED, PHANTOM = "public LesaNet", "trained here", "phantom"
@@ -258,7 +258,8 @@ def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: in
         width, embedding: Of the network; the published one by default.
 
     Raises:
-        ValueError: If names or shapes differ, or a weight is not a finite number; says which.
+        ValueError: If names or shapes differ, or a weight is not a finite number or a variance negative; says
+            which.
     """
     with torch.device("meta"):
         network = LesaNet(width, embedding)
@@ -268,10 +269,7 @@ def lesanet_of(state: Mapping[str, torch.Tensor], width: int = 64, embedding: in
             f"these are not weights of LesaNet (width {width}, embedding {embedding}): {len(differing)} of "
             f"{count} tensors differ: {'; '.join(differing[:6])}{'; ...' if len(differing) > 6 else ''}"
         )
-    for name, tensor in state.items():
-        # OpenVINO's ReLU makes 0 of what is no number, and tags of anything.
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"the weights {name} of LesaNet are not finite numbers: {CONVERT}")
+    check_numbers(state, "LesaNet", CONVERT)
     counters = {name: torch.tensor(0) for name in network.state_dict() if name.endswith(COUNTER)}
     filled(network, {**counters, **state})
     return network.eval()

@@ -15,8 +15,10 @@ from osln.imaging.transforms import Scaling
 from osln.networks.build import classifier_network, segmenter_network
 from osln.rows.detectors import DETECTOR_RECIPES, DETECTORS
 from osln.rows.experiments import CLASSIFIERS, NETWORKS, PRESETS, SEGMENTERS, Preset
+from osln.weights.tensors import check_numbers, differing_tensors, filled
 
 FORMAT = "osln-network-1"
+TRAIN_AGAIN = "train again, with a smaller learning rate if it was this training that ended so"
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Checkpoint:
         """Compares names, shapes and kinds of the weights with the architecture.
 
         Raises:
-            ValueError: As in `network`, or a weight is not a finite number: what would find nothing, without
-                a word.
+            ValueError: As in `network`, or a weight is not a finite number or a variance negative: what would
+                find nothing, without a word.
         """
         wanted = self._empty_network().state_dict()
         for name, tensor in self.state_dict.items():
@@ -67,11 +69,7 @@ class Checkpoint:
                     f"the weights {name} of {self.name} are no plain array of {wanted[name].dtype} "
                     f"({tensor.dtype}, {tensor.layout}, {tensor.device.type}): train again"
                 )
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise ValueError(
-                    f"the weights {name} of {self.name} are not finite numbers: train again, with a smaller "
-                    "learning rate if it was this training that ended so"
-                )
+        check_numbers(self.state_dict, self.name, TRAIN_AGAIN)
 
     def check_prefilter(self, preset: Preset) -> None:
         """Raises ValueError if a training would go on with images that are resampled in another way."""
@@ -106,65 +104,6 @@ def _is_plain(tensor: torch.Tensor, wanted: torch.Tensor) -> bool:
     """Whether a tensor holds numbers of the wanted kind, of any precision."""
     plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_meta)
     return plain and not tensor.is_complex() and tensor.is_floating_point() == wanted.is_floating_point()
-
-
-def filled(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-    """A network that was laid out on the device "meta", with a copy of these weights.
-
-    Random starting weights would only be overwritten, and room for them (`to_empty`) would import torch's
-    symbolic shapes, which takes longer than reading the file.
-
-    Args:
-        network: Without any content.
-        weights: All of its tensors by name, of any type.
-    """
-    types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
-    copies = {
-        name: tensor.to("cpu", types.get(name), copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in weights.items()
-    }
-    network.load_state_dict(copies, assign=True)
-    return network
-
-
-def halved(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights with the kernels in half precision, which rounds an eighth as much as bfloat16 does.
-
-    Everything that has fewer dimensions than a kernel, and a kernel that half precision cannot hold, stays.
-
-    Args:
-        weights: By name, in float32.
-    """
-    limit = torch.finfo(torch.float16).max
-    return {
-        name: one.half() if one.ndim > 2 and bool(one.abs().max() < limit) else one
-        for name, one in weights.items()
-    }
-
-
-def differing_tensors(
-    wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor], ignored: str | None = None
-) -> list[str]:
-    """In words, sorted: tensors that are missing, of another shape or too many; empty if all fit.
-
-    Args:
-        wanted: Tensors of the architecture by name.
-        given: Tensors of the file.
-        ignored: End of the names that do not matter.
-    """
-    shapes = [
-        {
-            name: tuple(tensor.shape)
-            for name, tensor in state.items()
-            if ignored is None or not name.endswith(ignored)
-        }
-        for state in (wanted, given)
-    ]
-    return sorted(
-        f"{name}: {shapes[1].get(name, 'missing')} instead of {shapes[0].get(name, 'nothing')}"
-        for name in shapes[0].keys() | shapes[1].keys()
-        if shapes[0].get(name) != shapes[1].get(name)
-    )
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

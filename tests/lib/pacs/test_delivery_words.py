@@ -1,10 +1,13 @@
 """What an annotator is told of a label on its way to the PACS is about this label."""
 
+import errno
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from osln.dicom.writing.segmentation import seg
+from osln.store.final_copy import FinalCopy
 from osln.store.revisions import ConflictError, label_revisions
 from small.deliveries import NODES, segs, send
 from small.dicom import ct_slices, uid
@@ -229,3 +232,14 @@ def test_a_case_that_somebody_else_has_listed_comes_into_the_store(pacs, tmp_pat
     store.look()
 
     assert set(store.list_images()) == {CASE, OTHER}
+
+
+def test_a_first_label_whose_copy_waits_stays_in_the_index_without_the_images(store, submit, monkeypatch):
+    def refuse(_):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(FinalCopy, "publish", refuse)
+    submit(CASE)
+    (store.root / f"{CASE}.nii.gz").unlink()
+    store.refresh()
+    assert store.get_labeled_images() == [CASE]

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +83,26 @@ def test_a_first_label_whose_copy_waits_is_shown_and_its_case_is_approved(store,
     assert shown.revision.revision == 1 and np.count_nonzero(shown.values == 1) == 4 * 3 * 2
     with pytest.raises(NotReadyError, match="there is nothing to skip"):
         skip_case(store, "one", "anna", "later")
+
+
+def test_a_first_label_whose_copy_waits_stays_in_the_index(store, upload, monkeypatch):
+    monkeypatch.setattr(FinalCopy, "publish", lambda _: failing(errno.EACCES)("labels"))
+    store.save_label("one", upload, "final", {})
+    store.refresh()
+    assert store.get_labeled_images() == ["one"]
+    (store.root / "datastore_v2.json").unlink()
+    again = OslnDatastore(store.root)
+    again.refresh()
+    assert again.get_labeled_images() == ["one"]
+    assert again.get_label_info("one", "final")["revision"] == 1
+    assert Path(again.get_label_uri("one", "final")) == store.root / ".osln" / "one" / "0001.nii.gz"
+
+
+def test_a_label_that_is_taken_away_by_hand_leaves_the_index(store, upload):
+    store.save_label("one", upload, "final", {})
+    store.label_path("one", "final").unlink()
+    store.refresh()
+    assert store.get_labeled_images() == []
 
 
 def test_a_delivery_that_cannot_be_told_undoes_no_answer(store, upload, monkeypatch):

@@ -241,7 +241,11 @@ class PacsDatastore(OslnDatastore):
         absent = {case: objects[case] for case in listed if not (self.root / f"{case}.nii.gz").is_file()}
         removed = super()._remove_non_existing() - len(absent)
         for case, entry in absent.items():
-            gone = [tag for tag in entry.labels if not self.label_path(case, tag).is_file()]
+            gone = [
+                tag
+                for tag in entry.labels
+                if not (self.label_path(case, tag).is_file() or self.waits(case, tag))
+            ]
             for tag in gone:
                 del entry.labels[tag]
             removed += len(gone)

@@ -33,7 +33,6 @@ from osln.imaging.grid import Volume, read_volume
 from osln.store.leases import leases
 from osln.store.predictions import read_prediction, remove_prediction
 from osln.store.removals import settle_removed
-from osln.store.revisions import Revisions, label_revisions
 from osln.store.settling import settle_interrupted
 from osln.store.skips import skipped
 
@@ -116,14 +115,6 @@ class OslnDatastore(ServedStore):
         except (OSError, ValueError) as error:
             logger.warning("The newest %s label of case %s cannot be noted: %s", tag, case, error)
             return False
-
-    def revisions(self, case: str, tag: str) -> Revisions:
-        """The kept versions of a case's approved nodes ("final") or tumor ("gtv")."""
-        return label_revisions(self.root, case, tag)
-
-    def label_path(self, case: str, tag: str) -> Path:
-        """Where a label of ours is stored, whether it exists or not."""
-        return self.root / "labels" / tag / f"{case}.nii.gz"
 
     def ct(self, case: str) -> Volume:
         """The CT that labels of a case are checked against."""

@@ -1,9 +1,12 @@
 """Which cases a store serves: every id and file name that comes from outside is checked here."""
 
 import logging
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from monailabel.datastore.local import DataModel
 
 from lib.errors import NotReadyError, UnknownCaseError
 from lib.store.cases import TAGS, checked_tag, is_case_id, reason_against
@@ -11,7 +14,9 @@ from lib.store.copied_labels import LOOKED_AT, MISFIT, reason_not_fitting, stamp
 from lib.store.viewing import ViewedStore
 from osln.dicom.served.uids import case_named
 from osln.files.images import split_suffix
+from osln.store.final_copy import prepared_cases
 from osln.store.layout import check_case
+from osln.store.revisions import Revisions, label_revisions
 
 logger = logging.getLogger(__name__)
 COPIED = ("final", "gtv")
@@ -35,6 +40,14 @@ class ServedStore(ViewedStore):
             reasons = [label.info.get(MISFIT) for label in entry.labels.values()]
             told += [f"{case}: {reason}" for reason in reasons if reason]
         return told
+
+    def revisions(self, case: str, tag: str) -> Revisions:
+        """The kept versions of a case's approved nodes ("final") or tumor ("gtv")."""
+        return label_revisions(self.root, case, tag)
+
+    def label_path(self, case: str, tag: str) -> Path:
+        """Where a label of ours is stored, whether it exists or not."""
+        return self.root / "labels" / tag / f"{case}.nii.gz"
 
     def check_served(self, case: str) -> None:
         """Raises UnknownCaseError if the case was removed meanwhile; called inside its lock."""
@@ -111,13 +124,44 @@ class ServedStore(ViewedStore):
         unfit = [case for case in objects if not is_case_id(case) or case in self._refused]
         for case in unfit:
             del objects[case]
-        return len(unfit) + super()._remove_non_existing()
+        waiting = {
+            (case, tag): label
+            for case, entry in objects.items()
+            for tag, label in entry.labels.items()
+            if self.waits(case, tag)
+        }
+        removed = len(unfit) + super()._remove_non_existing()
+        for (case, tag), label in waiting.items():
+            if case in self._datastore.objects:
+                self._datastore.objects[case].labels[tag] = label
+                removed -= 1
+        return removed
+
+    def waits(self, case: str, tag: str) -> bool:
+        """Whether a label is stored that has no file yet: the disk refused to put its first copy in place."""
+        if tag not in COPIED or self.label_path(case, tag).is_file():
+            return False
+        try:
+            return self.revisions(case, tag).waiting() is not None
+        except ValueError:
+            # What is damaged is told where the label is read.
+            return True
 
     def _add_non_existing_labels(self, tag: str) -> int:
         if tag not in TAGS:
             return 0
         changed = super()._add_non_existing_labels(tag)
-        return changed + (self._look_at_copied(tag) if tag in COPIED else 0)
+        return changed + (self._add_waiting(tag) + self._look_at_copied(tag) if tag in COPIED else 0)
+
+    def _add_waiting(self, tag: str) -> int:
+        """Notes labels as in `waits` that the index lacks; how many."""
+        objects, added = self._datastore.objects, 0
+        for case in prepared_cases(self.root / "labels" / tag) & objects.keys():
+            if tag not in objects[case].labels and self.waits(case, tag):
+                noted = {"ts": int(time.time()), "name": self.label_path(case, tag).name}
+                objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
+                added += 1
+        return added
 
     def _look_at_copied(self, tag: str) -> int:
         """Notes which labels of a tag that nobody submitted here do not fit; how many notes have changed.

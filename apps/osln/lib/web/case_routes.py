@@ -8,6 +8,8 @@ from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.utils.app import app_instance
 
+from lib.store.shown_labels import stored_file
+
 router = APIRouter(prefix="/osln", tags=["OSLN"])
 USER = Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))
 
@@ -21,5 +23,5 @@ async def case(image: str, user: User = USER) -> dict[str, Any]:
     store = app_instance().datastore()
     name = store.known(image)
     about = asdict(store.about_images(name))
-    tumor = store.label_path(name, "gtv").is_file()
+    tumor = stored_file(store, name, "gtv").is_file()
     return {"case": name, "series": about["ct_series_uid"], "tumor": tumor, **about}

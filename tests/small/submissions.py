@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fastapi import HTTPException
 
-from lib.store.labels import report_for
+from lib.store.reports import report_for
 from small.store import SHAPE, write
 
 OTHER = np.s_[28:31, 10:13, 15:17]

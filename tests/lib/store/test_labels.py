@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from lib.store import labels
 from lib.store.datastore import OslnDatastore
 from lib.store.history import history
-from lib.store.labels import report_for
+from lib.store.reports import report_for
 from osln.imaging.grid import read_volume
 from osln.store.final_copy import FinalCopy
 from small.segmentation import segmentation

@@ -21,7 +21,9 @@ from lib.errors import NotReadyError, UnknownCaseError, translated
 from lib.store.case_files import put_away, take_ct
 from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence, remove_evidence
-from lib.store.labels import accept_prediction, accept_submission, report_for
+from lib.store.labels import accept_submission
+from lib.store.predicted import accept_prediction
+from lib.store.reports import report_for
 from lib.store.served import COPIED, ServedStore
 from lib.store.shown_labels import settle
 from lib.store.submitted import notes_past

@@ -3,8 +3,8 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from lib.store.labels import approved_nodes, remember
-from lib.store.reports import Stored, SubmissionReport, told_restored
+from lib.store.former import approved_nodes
+from lib.store.reports import Stored, SubmissionReport, remember, told_restored
 from lib.store.shelf import Shelf
 from lib.store.shown_labels import find_revision, settle, settled_head
 from lib.store.submitted import about

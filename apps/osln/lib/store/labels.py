@@ -5,7 +5,6 @@ Everything that can be refused is refused before anything is written. What a lab
 """
 
 import logging
-import threading
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,38 +13,28 @@ import numpy as np
 
 from lib.errors import NotReadyError
 from lib.store.copied_labels import stamp
-from lib.store.evidence import remove_evidence
-from lib.store.found import in_short
-from lib.store.reports import Stored, SubmissionReport, told
-from lib.store.segments import NAMES, Segments, split_segments
+from lib.store.former import approved_nodes, tumor_mask
+from lib.store.predicted import predicted_nodes
+from lib.store.reports import Stored, SubmissionReport, remember, told
+from lib.store.segments import Segments, split_segments
 from lib.store.shelf import Shelf
-from lib.store.shown_labels import settle, stored_file
-from lib.store.submitted import base_revision, notes, rejected_values, sent_review
+from lib.store.shown_labels import settle
+from lib.store.submitted import base_revision, notes, sent_review
 from lib.store.work import tidy_after
 from lib.who import author
 from osln.dicom.intake.store_case import noted_images
 from osln.files.images import twins
-from osln.imaging.grid import Volume, write_volume
-from osln.imaging.labelmaps import packed_labels, read_label_file, read_label_map
+from osln.imaging.grid import Volume
+from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.imaging.node_changes import compare_values, crumbs
-from osln.imaging.single_nodes import as_stored, single_nodes, told_apart
+from osln.imaging.single_nodes import single_nodes, told_apart
 from osln.imaging.study import check_not_the_tumor
-from osln.store.layout import node_map, one_file
-from osln.store.predictions import remove_prediction, write_prediction
+from osln.store.layout import one_file
 from osln.store.reviews import same_decisions
 from osln.store.revisions import OF_ANNOTATORS, ConflictError, DiskFullError, Revision, Revisions
 from osln.store.splits import split_of
 
 logger = logging.getLogger(__name__)
-
-_last = threading.local()
-
-
-def report_for(case: str) -> dict[str, Any]:
-    """The reply about the label of `case` that this thread has just stored, {} if it stored none."""
-    found_case, report = getattr(_last, "report", (None, None))
-    _last.report = (None, None)
-    return report.as_reply() if report is not None and found_case == case else {}
 
 
 def accept_submission(
@@ -72,7 +61,7 @@ def accept_submission(
     _refuse_twins(store, case)
     if sent.nodes is not None:
         check_not_the_tumor(
-            case, sent.nodes, sent.tumor if sent.tumor is not None else _tumor(store, case, ct)
+            case, sent.nodes, sent.tumor if sent.tumor is not None else tumor_mask(store, case, ct)
         )
     images = noted_images(store.root, case)
     submission = _Submission(case, tag, ct, sent, params, base, review, images, lay_there)
@@ -100,26 +89,12 @@ def _lie_there(store: Shelf, case: str) -> str:
     return noted_images(store.root, case) or (ct and stamp(ct)) or ""
 
 
-def _tumor(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
-    """The stored contour; None if there is none that can be read."""
-    path = stored_file(store, case, "gtv")
-    try:
-        return read_label_map(path, ct.grid) if path.is_file() else None
-    except ValueError:
-        return None
-
-
 def _decide_split(store: Shelf, case: str) -> None:
     """Gives a case its split when its first label is approved, so that cases are taken in that order."""
     try:
         split_of(store.root, case)
     except (OSError, ValueError):
         logger.exception("The label of case %s is stored; its split is decided by the next training", case)
-
-
-def remember(case: str, report: SubmissionReport | None) -> None:
-    """Keeps what `report_for` tells next in this thread."""
-    _last.report = (case, report)
 
 
 @dataclass(frozen=True)
@@ -167,7 +142,7 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
             store.announce(case, tag)
             settle(store, kept, case, tag)
         _check_same_images(store, submission)
-        new_tumor = _is_new_tumor(stored_file(store, case, "gtv"), submission)
+        new_tumor = sent.tumor is not None and _is_new_tumor(store, submission, sent.tumor)
         stored = Stored(None, None, None)
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
         if sent.nodes is not None and (not new_tumor or sent.nodes.any() or submission.review is not None):
@@ -236,7 +211,7 @@ def _compared_with(
     """The nodes that changes are counted against, and what they are called; empty and None without any."""
     if former is not None:
         return former, f"revision {head.revision}" if head else "the label before"
-    if (predicted := _predicted_nodes(store, submission.case, submission.ct)) is not None:
+    if (predicted := predicted_nodes(store, submission.case, submission.ct)) is not None:
         return predicted, "the prediction"
     return np.zeros(submission.ct.grid.shape, dtype=np.uint8, order="F"), None
 
@@ -264,105 +239,22 @@ def _store_tumor(store: Shelf, submission: _Submission, kept: Revisions, nodes: 
     return revision
 
 
-def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dict[str, Any]) -> None:
-    """Checks and stores a prediction (tag "original"); the former one is replaced.
-
-    Of a map of all candidates those that are not kept are left out: whoever reads the file takes each value
-    for a node. What was found of them is told in the JSON.
-
-    Raises:
-        ValueError: If it is not one label map of whole numbers on the CT's grid.
-    """
-    ct = store.ct(case)
-    layers = read_label_file(label_file, ct.grid).layers
-    if len(layers) != 1:
-        raise ValueError(f"a prediction is one label map, this file has {len(layers)} layers")
-    drawn = np.where(np.isin(layers[0], rejected_values(info)), 0, layers[0])
-    values = drawn.astype(np.uint8 if drawn.max(initial=0) <= 255 else np.uint16)
-    target = store.label_path(case, "original")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_prediction(store.root, case)
-    remove_evidence(store.root, case)
-    write_volume(target, values, ct.grid, ct.file_grid)
-    for twin in twins(target):
-        twin.unlink()
-    # The index is written with every label: what was found goes beside the label map, a line of it there.
-    result = info.get("params")
-    if isinstance(result, dict):
-        write_prediction(store.root, case, result)
-        # 3D Slicer names the segments of a stored prediction by what the index says.
-        info = info | {"params": {"label_names": result.get("label_names")}, "found": in_short(result)}
-    store.register_label(case, "original", info)
-    _last.report = (None, None)
-
-
-def approved_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
-    """Map of the approved nodes as they are stored; None if there are none or they cannot be read."""
-    label = _stored(case, "final", stored_file(store, case, "final"), ct)
-    if label is None:
-        return None
-    kept = node_map(store.root, case)
-    return as_stored(label, None if kept is None else _stored(case, "final", kept, ct))
-
-
-def _predicted_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:
-    """Map of the prediction's nodes; None if there is no prediction that can be read."""
-    label = _stored(case, "original", store.label_path(case, "original"), ct)
-    if label is None:
-        return None
-    others = _other_values(store.get_label_info(case, "original"))
-    return single_nodes(np.where(np.isin(label, others), 0, label) if others else label)[0]
-
-
-def _stored(case: str, tag: str, path: Path, ct: Volume) -> np.ndarray | None:
-    if not path.is_file():
-        return None
-    try:
-        return read_label_map(path, ct.grid)
-    except ValueError as error:
-        logger.warning("The former %s label of case %s cannot be compared: %s", tag, case, error)
-        return None
-
-
-def _other_values(info: dict[str, Any]) -> list[int]:
-    """Values of a prediction that mean no node: the tumor, rejected candidates."""
-    # Anybody who may store a prediction writes its notes.
-    params = info.get("params")
-    names = params.get("label_names") if isinstance(params, dict) else None
-    if not isinstance(names, dict):
-        return []
-    others = [value for name, value in names.items() if not NAMES["node"].fullmatch(name)]
-    return [value for value in others if isinstance(value, int)]
-
-
-def _is_new_tumor(stored: Path, submission: _Submission) -> bool:
-    """Whether the label holds another tumor than the stored one.
+def _is_new_tumor(store: Shelf, submission: _Submission, tumor: np.ndarray) -> bool:
+    """Whether the tumor of the label is another one than the stored one.
 
     Raises:
         ValueError: If a value would be taken for the tumor by its number alone although it lies elsewhere
             than the stored one. In a prediction the same value means rejected candidates.
     """
-    tumor, sent = submission.sent.tumor, submission.sent
-    if tumor is None:
-        return False
-    former = _stored_mask(stored, submission.ct)
+    former = tumor_mask(store, submission.case, submission.ct)
     if former is None:
         return True
     shared = np.count_nonzero(former & tumor)
     larger = max(np.count_nonzero(former), np.count_nonzero(tumor))
-    if not sent.named and submission.tag == "final" and 2 * shared < larger:
+    if not submission.sent.named and submission.tag == "final" and 2 * shared < larger:
         raise ValueError(
             "without label_info the value 2 means tumor, and it shares less than half of its voxels with the "
             "stored tumor: send label_info with the names, such as 'lymph node' and 'rejected candidate' or "
             "'tumor'"
         )
     return not np.array_equal(former, tumor)
-
-
-def _stored_mask(path: Path, ct: Volume) -> np.ndarray | None:
-    if not path.is_file():
-        return None
-    try:
-        return read_label_map(path, ct.grid) != 0
-    except ValueError:
-        return None

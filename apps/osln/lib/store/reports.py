@@ -1,5 +1,6 @@
 """What an annotator is told about a label that was stored."""
 
+import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ from lib.store.segments import Segments
 from osln.imaging.grid import Volume, mask_box
 from osln.imaging.node_changes import CRUMB_VOXELS, NodeChanges
 from osln.store.revisions import Revision
+
+_last = threading.local()
 
 BELOW_TISSUE_HU = -500.0
 """Between lung and soft tissue."""
@@ -208,3 +211,15 @@ def _counted(changes: NodeChanges, against: str | None) -> str:
     parts = [(changes.added, "new"), (changes.removed, "left out"), (changes.changed, "changed")]
     parts.append((changes.unchanged, "unchanged"))
     return f"{nodes}; compared with {against}: {', '.join(f'{count} {what}' for count, what in parts)}"
+
+
+def report_for(case: str) -> dict[str, Any]:
+    """The reply about the label of `case` that this thread has just stored, {} if it stored none."""
+    found_case, report = getattr(_last, "report", (None, None))
+    _last.report = (None, None)
+    return report.as_reply() if report is not None and found_case == case else {}
+
+
+def remember(case: str, report: SubmissionReport | None) -> None:
+    """Keeps what `report_for` tells next in this thread."""
+    _last.report = (case, report)

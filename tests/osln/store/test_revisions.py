@@ -2,8 +2,12 @@
 
 import errno
 import gzip
+import itertools
 import json
+import os
+import shutil
 import threading
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -106,12 +110,60 @@ def test_a_crash_after_the_head_was_written_is_finished_by_the_next_visit(kept, 
     assert [r.revision for r in kept.history()] == [2, 1]
 
 
+def refuse_copies(patch):
+    """No copy can be put in place."""
+    patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+def each_kill(kept, monkeypatch, act):
+    """The revisions after `act` was killed at its first operation on files, its second and so on."""
+    root = kept.folder.parents[1]
+    for last in itertools.count(1):
+        copy = shutil.copytree(root, root.with_name(f"{root.name}-{last}"))
+        killed, operations = Revisions(copy / ".osln" / "case", copy / "labels/final/case.nii.gz"), []
+
+        def dying(operation, last=last, operations=operations):
+            def run(*arguments, **options):
+                operations.append(operation)
+                if len(operations) >= last:
+                    raise Killed
+                return operation(*arguments, **options)
+
+            return run
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", dying(lambda _: None))
+            for name in ("replace", "rename", "unlink"):
+                patch.setattr(Path, name, dying(getattr(Path, name)))
+            try:
+                with killed.lock():
+                    act(killed)
+                return
+            except Killed:
+                pass
+        yield killed
+
+
+def voxels_of(kept):
+    """The values of all labels that are kept or lie there, and of the one that others read (None: none)."""
+    folder = kept.final.parent
+    files = [kept.path(one.revision) for one in kept.history()] + [*folder.glob("[!.]*")]
+    contents = [path.read_bytes() for path in files]
+    unpacked = [gzip.decompress(one) if one[:2] == b"\x1f\x8b" else one for one in contents]
+    shown = gzip.decompress(kept.final.read_bytes())[-1] if kept.final.is_file() else None
+    return {one[-1] for one in unpacked}, shown
+
+
 @pytest.fixture
 def pending(kept, monkeypatch):
     """Revision 2 is stored, and its copy was not put in place."""
     submit(kept, ONE)
     with monkeypatch.context() as patch:
-        patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        refuse_copies(patch)
         submit(kept, TWO)
     assert kept.final.read_bytes() == ONE
     return kept
@@ -131,7 +183,7 @@ def test_a_copy_that_was_not_put_in_place_is_told_and_is_put_there_at_the_start(
 @pytest.fixture
 def refusing(monkeypatch):
     """No copy can be put in place."""
-    monkeypatch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+    refuse_copies(monkeypatch)
 
 
 def test_where_no_copy_can_be_put_in_place_labels_are_stored_and_read_all_the_same(pending, refusing):
@@ -155,7 +207,7 @@ def test_a_submission_that_fails_while_a_copy_waits_leaves_that_copy(pending, mo
         real(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        refuse_copies(patch)
         patch.setattr(revisions_module, "write_atomically", write)
         with pytest.raises((DiskFullError, KeyboardInterrupt)):
             submit(pending, THREE)
@@ -360,6 +412,68 @@ def test_of_twin_files_both_are_kept_and_the_compressed_one_stays_final(kept):
     assert [r.source for r in kept.history()] == ["external", "external", "submission"]
     assert gzip.decompress(kept.path(2).read_bytes()) == PLAIN
     assert kept.final.read_bytes() == ONE
+
+
+@pytest.mark.parametrize("failing_write", range(1, 8))
+def test_a_full_disk_while_twins_are_taken_up_leaves_all_as_it_was(kept, monkeypatch, failing_write):
+    before = submit(kept, ONE, review=REVIEW)
+    kept.final.with_name("case.nii").write_bytes(PLAIN)
+    there = sorted(kept.folder.parents[1].rglob("*"))
+    real, calls = revisions_module.write_atomically, []
+
+    def write(path, data):
+        calls.append(path)
+        if len(calls) == failing_write:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, data)
+
+    with monkeypatch.context() as patch, kept.lock():
+        patch.setattr(revisions_module, "write_atomically", write)
+        with pytest.raises(DiskFullError):
+            kept.settle()
+    assert len(calls) == failing_write
+    assert kept.history() == [before] and sorted(kept.folder.parents[1].rglob("*")) == there
+    assert kept.final.read_bytes() == ONE
+    with kept.lock():
+        head = kept.settle()
+    assert (head.restored_from, head.complete, kept.review(head.revision)) == (1, False, REVIEW)
+    assert kept.final.read_bytes() == ONE
+
+
+FOUND = {
+    "two before any revision": (0, False, {"case.nii.gz": THREE, "case.nii": PLAIN}, 3),
+    "two beside a head": (1, False, {"case.nii.gz": THREE, "case.nii": PLAIN}, 3),
+    "a twin of the head": (1, False, {"case.nii": PLAIN}, 1),
+    "a twin of a first label that waits": (1, True, {"case.nii": PLAIN}, 1),
+    "a twin of one that waits": (2, True, {"case.nii": PLAIN}, 2),
+    "two while one waits": (2, True, {"case.nii.gz": THREE, "case.nii": PLAIN}, 3),
+    "a twin of one from a backup": (2, False, {"case.nii.gz": ONE, "case.nii": PLAIN}, 1),
+}
+"""Revisions there are, whether the newest waits, what somebody has put there, and what is the label then."""
+
+
+@pytest.mark.parametrize("found", FOUND)
+def test_a_kill_while_found_labels_are_taken_up_loses_none_and_shows_the_same_one(kept, monkeypatch, found):
+    revisions, waits, files, shown = FOUND[found]
+    kept.final.parent.mkdir(parents=True)
+    for number in range(1, revisions + 1):
+        with monkeypatch.context() as patch:
+            if waits and number == revisions:
+                refuse_copies(patch)
+            submit(kept, (ONE, TWO)[number - 1])
+    for name, content in files.items():
+        kept.final.with_name(name).write_bytes(content)
+    labels, _ = voxels_of(kept)
+    kills = 0
+    for killed in each_kill(kept, monkeypatch, Revisions.settle):
+        kills += 1
+        left = Revisions(killed.folder, killed.final)
+        with left.lock():
+            left.settle()
+            assert left.settle() is None
+        assert voxels_of(left) == (labels, shown)
+        assert [path.name for path in left.final.parent.glob("[!.]*")] == ["case.nii.gz"]
+    assert kills >= 12
 
 
 @pytest.mark.parametrize("numbered", [False, True])

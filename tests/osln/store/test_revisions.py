@@ -158,6 +158,24 @@ def voxels_of(kept):
     return {one[-1] for one in unpacked}, shown
 
 
+def refusing_for(monkeypatch, *paths):
+    """The paths can be neither replaced nor removed: immutable files, or those that are open elsewhere."""
+    real_replace, real_unlink = Path.replace, Path.unlink
+
+    def replace(path, target):
+        if {path, Path(target)} & set(paths):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return real_replace(path, target)
+
+    def unlink(path, missing_ok=False):
+        if path in paths and path.exists():
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        return real_unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "unlink", unlink)
+
+
 @pytest.fixture
 def pending(kept, monkeypatch):
     """Revision 2 is stored, and its copy was not put in place."""
@@ -231,6 +249,59 @@ def test_a_label_that_waits_is_taken_away_with_the_one_that_lies_there(pending, 
         pending.settle()
         pending.remove_final()
     assert list(pending.final.parent.iterdir()) == [] and pending.lying() is None
+
+
+def test_a_refused_removal_of_a_label_that_waits_changes_nothing(pending, monkeypatch):
+    refusing_for(monkeypatch, pending.final)
+    for _ in range(2):
+        with pending.lock(), pytest.raises(PermissionError):
+            pending.settle()
+            pending.remove_final()
+    assert pending.waiting() == pending.path(2) and len(pending.history()) == 2
+    monkeypatch.undo()
+    with pending.lock():
+        assert pending.settle() is None
+    assert pending.final.read_bytes() == TWO and pending.head().by == "anna"
+
+
+def test_a_removal_that_is_killed_leaves_the_newest_label_until_its_last_step(pending, monkeypatch):
+    def remove(kept):
+        with monkeypatch.context() as patch:
+            refuse_copies(patch)
+            kept.settle()
+        kept.remove_final()
+
+    kills = 0
+    for killed in each_kill(pending, monkeypatch, remove):
+        kills += 1
+        left = Revisions(killed.folder, killed.final)
+        with left.lock():
+            assert left.settle() is None
+        assert left.final.read_bytes() == TWO and len(left.history()) == 2
+    assert kills >= 3
+
+
+def test_a_first_label_that_waits_is_taken_away_by_one_step(kept, monkeypatch):
+    with monkeypatch.context() as patch:
+        refuse_copies(patch)
+        submit(kept, ONE)
+        with kept.lock():
+            kept.settle()
+            kept.remove_final()
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.lying() is None and list(kept.final.parent.iterdir()) == []
+
+
+def test_a_twin_that_cannot_be_removed_keeps_the_label_from_being_removed(kept, monkeypatch):
+    submit(kept, ONE)
+    plain = kept.final.with_name("case.nii")
+    plain.write_bytes(PLAIN)
+    refusing_for(monkeypatch, plain)
+    with kept.lock(), pytest.raises(PermissionError):
+        kept.settle()
+        kept.remove_final()
+    assert kept.final.read_bytes() == ONE
 
 
 def test_readers_take_the_heads_own_file_while_its_copy_waits(pending):
@@ -476,6 +547,39 @@ def test_a_kill_while_found_labels_are_taken_up_loses_none_and_shows_the_same_on
     assert kills >= 12
 
 
+def test_a_twin_that_cannot_be_removed_is_taken_up_once_and_hinders_no_submission(kept, monkeypatch):
+    submit(kept, ONE)
+    plain = kept.final.with_name("case.nii")
+    plain.write_bytes(PLAIN)
+    refusing_for(monkeypatch, plain)
+    for _ in range(3):
+        with kept.lock():
+            kept.settle()
+        assert [one.revision for one in kept.history()] == [3, 2, 1]
+    assert kept.remarks == [
+        "final/case.nii could not be removed (Operation not permitted): it is kept as a revision, and "
+        "programs confuse it with case.nii.gz; take it away."
+    ]
+    assert submit(kept, TWO).revision == 4 and plain.read_bytes() == PLAIN
+    with kept.lock():
+        assert kept.settle() is None
+    assert kept.final.read_bytes() == TWO
+
+
+def test_a_left_over_copy_that_cannot_be_removed_hinders_no_submission(kept, monkeypatch):
+    left_over = kept.final.with_name(".case.nii.gz.0001.next")
+    left_over.parent.mkdir(parents=True)
+    left_over.write_bytes(b"x")
+    refusing_for(monkeypatch, left_over)
+    # Its number is taken: the copy of a revision 1 would have this name.
+    assert submit(kept, ONE).revision == 2
+    assert kept.final.read_bytes() == ONE and left_over.read_bytes() == b"x"
+    assert kept.remarks == [
+        "final/.case.nii.gz.0001.next could not be removed (Operation not permitted): it is left over and of "
+        "no use; take it away."
+    ]
+
+
 @pytest.mark.parametrize("numbered", [False, True])
 def test_a_twin_takes_nothing_from_the_head_that_stays(kept, numbered):
     sent = {"label_info": [{"name": "node", "idx": 1}], "counts": {"nodes": 2}, "images": "of the CT"}
@@ -593,6 +697,67 @@ def test_removing_the_final_file_keeps_the_revisions(kept):
     assert kept.path(1).read_bytes() == ONE
     submit(kept, TWO)
     assert [r.revision for r in kept.history()] == [2, 1]
+
+
+def meanwhile(name):
+    return (
+        f"Somebody put {name} there meanwhile; it is kept as {name}.meanwhile: look at it, and rename it to "
+        f"{name} if it is to be the newest label."
+    )
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_label_that_is_copied_in_while_one_is_stored_is_kept_under_another_name(kept, first):
+    if not first:
+        submit(kept, ONE)
+    with kept.lock():
+        kept.settle()
+        kept.final.parent.mkdir(parents=True, exist_ok=True)
+        kept.final.write_bytes(THREE)
+        kept.submit(TWO, by="anna", source="submission")
+    assert kept.final.read_bytes() == TWO and kept.remarks == [meanwhile("case.nii.gz")]
+    aside = kept.final.with_name("case.nii.gz.meanwhile")
+    assert aside.read_bytes() == THREE
+    aside.rename(kept.final)
+    with kept.lock():
+        assert kept.settle().source == "external"
+
+
+def test_what_is_known_to_lie_there_is_not_kept_aside(kept):
+    with kept.lock():
+        kept.settle()
+        for data in (ONE, TWO, THREE):
+            kept.submit(data, by="anna", source="submission")
+    assert kept.remarks == [] and [path.name for path in kept.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+@pytest.mark.parametrize("name", ["case.nii.gz", "case.nii"])
+def test_a_label_that_is_copied_in_while_one_is_removed_is_kept_under_another_name(kept, name):
+    submit(kept, ONE)
+    with kept.lock():
+        kept.settle()
+        kept.final.with_name(name).write_bytes(b"of somebody")
+        kept.remove_final()
+    assert [path.name for path in kept.final.parent.iterdir()] == [f"{name}.meanwhile"]
+    assert kept.remarks == [meanwhile(name)]
+
+
+def test_a_twin_that_is_written_anew_while_it_is_taken_up_stays(kept, monkeypatch):
+    plain, real = kept.final.with_name("case.nii"), FinalCopy.remove_plain
+    plain.parent.mkdir(parents=True)
+    plain.write_bytes(PLAIN)
+
+    def remove_plain(copy):
+        plain.write_bytes(label(6))
+        return real(copy)
+
+    with monkeypatch.context() as patch, kept.lock():
+        patch.setattr(FinalCopy, "remove_plain", remove_plain)
+        kept.settle()
+    assert plain.read_bytes() == label(6)
+    with kept.lock():
+        kept.settle()
+    assert voxels_of(kept) == ({5, 6}, 5) and not plain.exists()
 
 
 def test_an_unknown_revision_is_an_error_that_lists_the_known_ones(kept):

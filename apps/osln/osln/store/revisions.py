@@ -18,7 +18,7 @@ import errno
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -250,8 +250,11 @@ class Revisions(KeptRevisions):
         plain, final = self._copy.found(lambda label: self.revision_of(label) in ours)
         # Of twins the compressed one is the label: it is the one that others read.
         compressed = pending is not None or self.final.is_file()
+        if compressed and plain is not None and self.revision_of(plain) is not None:
+            # It was taken up before and could not be removed.
+            plain = None
         self._copy.prepared = pending
-        self._copy.drop_prepared()
+        self._remark(self._copy.drop_prepared())
         if pending is not None and final is None:
             self._publish()
         elif plain is None:
@@ -261,12 +264,12 @@ class Revisions(KeptRevisions):
             labels.append(self._put_there(head))
         adopted = self._store(*labels) if labels else None
         if self.final.is_file():
-            self._copy.remove_plain()
+            self._remark(self._copy.remove_plain())
         return adopted
 
     def remove_final(self) -> None:
         """Takes the final file away; the revisions stay. Call it inside `lock()`, after `settle()`."""
-        self.remarks += self._copy.remove()
+        self._remark(self._copy.remove())
 
     def _as_found(self, data: bytes) -> _Label:
         """What a label that somebody put there becomes: a new one, or a known one again."""
@@ -277,6 +280,10 @@ class Revisions(KeptRevisions):
     def _put_there(self, known: Revision, data: bytes | None = None) -> _Label:
         return self._again(known, data, by=_NOBODY, source=_PUT_THERE, changes=None)
 
+    def _remark(self, told: Iterable[str]) -> None:
+        """Adds sentences to the remarks, each once."""
+        self.remarks += [one for one in told if one not in self.remarks]
+
     def _publish(self) -> None:
         """Puts the prepared copy of the head in place.
 
@@ -284,7 +291,7 @@ class Revisions(KeptRevisions):
         and `settle` tries again.
         """
         try:
-            self.remarks += self._copy.publish()
+            self._remark(self._copy.publish())
         except OSError as error:
             logger.warning("%s could not be replaced by its newest revision: %s", self.final, error)
             remark = (
@@ -292,12 +299,13 @@ class Revisions(KeptRevisions):
                 f"replaced ({error.strerror}): programs that read the folder itself see the former one until "
                 "the case is opened or submitted again or the server starts again."
             )
-            self.remarks += [] if remark in self.remarks else [remark]
+            self._remark([remark])
 
     def next_number(self) -> int:
         """Of the revision that is stored next: one that no file has, not even of an interrupted write."""
         names = (path.name.split(".")[0] for path in self.folder.glob("[0-9]*.*"))
-        return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
+        taken = [int(name) for name in names if name.isdecimal()]
+        return 1 + max((*taken, *self._copy.prepared_numbers()), default=0)
 
 
 def label_revisions(root: Path, case: str, tag: str) -> Revisions:

@@ -580,6 +580,65 @@ def test_a_left_over_copy_that_cannot_be_removed_hinders_no_submission(kept, mon
     ]
 
 
+@pytest.fixture
+def rewound(kept, tmp_path):
+    """A backup of `.osln` was unpacked over revision 2 of Ben's, in part, and 3 of Anna's: the head is 1."""
+    submit(kept, ONE)
+    shutil.copytree(tmp_path / ".osln", tmp_path / "backup")
+    submit(kept, TWO, by="ben", node_map=THREE, review=REVIEW)
+    submit(kept, BACKUPS["the file"][1], by="anna", node_map=TWO, review=REVIEW | {"seconds": 9.0})
+    shutil.copytree(tmp_path / "backup", tmp_path / ".osln", dirs_exist_ok=True)
+    assert kept.head().revision == 1
+    return kept
+
+
+@pytest.mark.parametrize("head", ["an older one", "none"])
+@pytest.mark.parametrize("form", ["the file", "packed again", "uncompressed"])
+def test_where_the_head_came_from_a_backup_the_label_that_lies_there_is_the_head_again(rewound, form, head):
+    name, data = BACKUPS[form]
+    rewound.final.unlink()
+    rewound.final.with_name(name).write_bytes(data)
+    if head == "none":
+        (rewound.folder / "head.json").unlink()
+    assert rewound.lying().revision == 3
+    with rewound.lock():
+        assert rewound.settle().revision == 3
+        assert rewound.settle() is None
+    assert [(one.revision, one.by, one.complete) for one in rewound.history()] == [
+        (3, "anna", False),
+        (2, "ben", False),
+        (1, "anna", None),
+    ]
+    assert rewound.review(3)["seconds"] == 9.0 and rewound.node_map(3).read_bytes() == TWO
+    assert [path.name for path in rewound.final.parent.iterdir()] == ["case.nii.gz"]
+
+
+def test_a_label_that_history_has_lost_comes_back_with_all_that_belongs_to_it_and_its_author(rewound):
+    rewound.final.unlink()
+    assert submit(rewound, THREE).base == 1
+    rewound.final.write_bytes(TWO)
+    assert rewound.lying().by == "ben"
+    with rewound.lock():
+        rewound.settle()
+    head = rewound.head()
+    assert (head.revision, head.base, head.by, head.source, head.complete) == (5, 4, "ben", "external", False)
+    assert (head.restored_from, rewound.review(5)) == (2, REVIEW)
+    assert rewound.node_map(5).read_bytes() == THREE and rewound.lying() == head
+
+
+def test_a_lost_revision_whose_file_or_description_is_damaged_is_not_made_the_head(rewound):
+    rewound.path(1).with_name("0003.nii.gz").write_bytes(b"half")
+    with rewound.lock():
+        head = rewound.settle()
+    assert (head.revision, head.base, head.by, head.complete) == (4, 1, "anna", False)
+    assert rewound.path(4).read_bytes() == rewound.final.read_bytes()
+    for name in ("0002.json", "0003.json"):
+        (rewound.folder / name).write_text("{")
+    rewound.final.write_bytes(TWO)
+    with rewound.lock():
+        assert rewound.settle().by == "unknown"
+
+
 @pytest.mark.parametrize("numbered", [False, True])
 def test_a_twin_takes_nothing_from_the_head_that_stays(kept, numbered):
     sent = {"label_info": [{"name": "node", "idx": 1}], "counts": {"nodes": 2}, "images": "of the CT"}

@@ -28,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
-from osln.store.final_copy import unpacked_sha256
+from osln.store.final_copy import sha256_of, unpacked_sha256
 from osln.store.kept_revisions import NODES as NODES
 from osln.store.kept_revisions import NUMBERS as NUMBERS
 from osln.store.kept_revisions import REVIEW, KeptRevisions
@@ -233,7 +233,8 @@ class Revisions(KeptRevisions):
         A final file that does not hold the head's label, however it is packed, was changed past the server
         (copied by hand, or stored before there were revisions). It becomes a revision of its own, so that it
         is never lost: that of an older revision (from a backup, for instance) with all that belongs to that
-        one. One that is no image
+        one. If the head itself came from a backup, and the file is of a revision that was stored after it,
+        that one is the head again, with those before it. One that is no image
         (half of a copy, for instance) does not: it stays, and is kept aside when a label takes its place.
         Call it inside `lock()`, before anything is written.
 
@@ -250,6 +251,9 @@ class Revisions(KeptRevisions):
         plain, final = self._copy.found(lambda label: self.revision_of(label) in ours)
         # Of twins the compressed one is the label: it is the one that others read.
         compressed = pending is not None or self.final.is_file()
+        if (ahead := self._ahead(head, final if compressed else plain)) is not None:
+            write_atomically(self.folder / "head.json", self._file(ahead.revision, ".json").read_bytes())
+            return self.settle() or ahead
         if compressed and plain is not None and self.revision_of(plain) is not None:
             # It was taken up before and could not be removed.
             plain = None
@@ -275,10 +279,22 @@ class Revisions(KeptRevisions):
         """What a label that somebody put there becomes: a new one, or a known one again."""
         if (known := self.revision_of(data)) is not None:
             return self._put_there(known, data)
+        if (astray := self.revision_of(data, self._astray())) is not None:
+            # History tells of it only here, so it says whose it is.
+            return self._put_there(astray, data, astray.by)
         return _Label(_unnumbered(_NOBODY, _PUT_THERE), data, {})
 
-    def _put_there(self, known: Revision, data: bytes | None = None) -> _Label:
-        return self._again(known, data, by=_NOBODY, source=_PUT_THERE, changes=None)
+    def _put_there(self, known: Revision, data: bytes | None = None, by: str = _NOBODY) -> _Label:
+        return self._again(known, data, by=by, source=_PUT_THERE, changes=None)
+
+    def _ahead(self, head: Revision | None, label: bytes | None) -> Revision | None:
+        """The revision of a label if it was stored after the head: an older head came from a backup."""
+        if label is None or self.revision_of(label) is not None:
+            return None
+        found = self.revision_of(label, self._astray())
+        if found is None or sha256_of(self._file(found.revision, ".nii.gz")) != found.sha256:
+            return None
+        return found if head is None or head in self._chain(found) else None
 
     def _remark(self, told: Iterable[str]) -> None:
         """Adds sentences to the remarks, each once."""

@@ -112,8 +112,9 @@ class OslnDatastore(ServedStore):
             head = kept.head()
             if head is None or noted == head.revision:
                 return False
-            # What nobody has visited yet is no revision, or becomes another one.
-            return noted is not None or kept.lying() == head
+            # What nobody has visited yet is no revision, or becomes another one: also a newer one, where the
+            # head came from a backup.
+            return (noted is not None and noted < head.revision) or kept.lying() == head
         except (OSError, ValueError) as error:
             logger.warning("The newest %s label of case %s cannot be noted: %s", tag, case, error)
             return False

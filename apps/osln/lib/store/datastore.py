@@ -277,7 +277,7 @@ class OslnDatastore(ServedStore):
     def remove_image(self, image_id: str) -> None:
         """Takes a case out of the store; its labels are kept (`lib.store.case_files`)."""
         case = self.known(image_id)
-        put_away(self, case, Path(super().get_image_uri(case)))
+        put_away(self, case)
 
     @translated()
     def save_label(

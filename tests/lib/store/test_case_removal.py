@@ -13,7 +13,9 @@ from lib.store.datastore import OslnDatastore
 from lib.store.history import history
 from lib.store.shown_labels import shown_label
 from osln.dicom.intake.store_case import noted_images
+from osln.files.images import split_suffix
 from osln.store import final_copy, removals, revisions
+from osln.store.layout import companions
 from osln.store.patients import import_folder, patients_of
 from osln.store.predictions import read_prediction
 from small.dicom import ct_slices, write_dicom
@@ -273,6 +275,15 @@ def test_the_interrupted_removal_of_a_case_whose_ct_is_a_link_is_ended(tmp_path,
     interrupted(store, "one", monkeypatch)
     assert store.revisions("one", "final").head().by == "anna"
     check_that_the_link_alone_has_gone(OslnDatastore(store.root), original, tmp_path)
+
+
+def test_pet_and_labels_of_a_case_whose_ct_is_a_link_are_not_looked_for_beside_its_target(tmp_path):
+    store, original = linked(tmp_path)
+    make_case(original.parent, "two")
+    named = Path(store.get_image_uri("one"))
+    paths = companions(named.parent, split_suffix(named)[0])
+    assert (paths.ct, paths.pet, paths.tumor) == (store.root / "one.nii.gz", None, None)
+    assert paths.nodes == store.root / "labels" / "final" / "one.nii.gz"
 
 
 def test_of_a_prediction_that_is_a_link_the_link_goes_and_its_target_stays(tmp_path):

@@ -222,7 +222,10 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def get_image_uri(self, image_id: str) -> str:
-        return super().get_image_uri(self.known(image_id))
+        """Path of a CT as it is called in the store: beside a link's target lies what is of other cases."""
+        case = self.known(image_id)
+        entry = self._datastore.objects.get(case)
+        return str(self.root / f"{case}{entry.image.ext}") if entry else ""
 
     @translated()
     def get_image_info(self, image_id: str) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def test_a_prediction_keeps_its_values_and_has_no_revisions(store, tmp_path):
     assert submit(store, tmp_path, label, tag="original", model="osln") == {}
     np.testing.assert_array_equal(stored(store, "original"), label)
     assert store.get_label_info("one", "original")["model"] == "osln"
-    assert not (tmp_path / "store" / ".osln" / "one").exists()
+    assert store.revisions("one", "final").head() is None and not list((tmp_path / "store").rglob("0001*"))
 
 
 def test_a_prediction_on_another_grid_is_refused(store, tmp_path):

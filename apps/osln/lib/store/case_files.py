@@ -1,5 +1,6 @@
 """Taking a CT into a store as a case, and taking a case out of it."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from lib.store.shown_labels import settle
 from osln.dicom.served.uids import UID_ROOT
 from osln.files.images import split_suffix, twins, write_atomically
 from osln.imaging.grid import Volume, read_volume, write_volume
-from osln.store.layout import check_case
+from osln.store.layout import check_case, one_file
 from osln.store.removals import REMOVED, begin_removal, end_removal, settle_removed
+from osln.store.revisions import Revisions
+
+logger = logging.getLogger(__name__)
 
 
 def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str, Any]) -> str:
@@ -66,12 +70,12 @@ def take_ct(store: Shelf, image_id: str, image_file: str | Path, info: dict[str,
     return case
 
 
-def put_away(store: Shelf, case: str, ct: Path) -> None:
+def put_away(store: Shelf, case: str) -> None:
     """Takes a case out of the store; its companions and revisions are moved to `.osln/.removed`.
 
     They must not stay in place: a CT stored later under the same id would get another patient's PET. The CT
     goes first: killed before that, the case is whole; killed after it, there is no case, and `settle_removed`
-    moves what is left.
+    moves what is left. Of a link the link goes, and what it leads to stays.
 
     Raises:
         UnknownCaseError: If somebody else has removed it meanwhile.
@@ -79,20 +83,29 @@ def put_away(store: Shelf, case: str, ct: Path) -> None:
     """
     nodes, tumor = store.revisions(case, "final"), store.revisions(case, "gtv")
     with nodes.lock(), tumor.lock():
-        settle(store, nodes, case, "final")
-        settle(store, tumor, case, "gtv")
-        if not ct.is_file():
+        for kept, tag in ((nodes, "final"), (tumor, "gtv")):
+            _settle_if_possible(store, kept, case, tag)
+        ct = one_file(store.root, case)
+        if ct is None:
             raise UnknownCaseError(f"case {case} was removed from the store meanwhile")
         archive = begin_removal(store.root, case, ct)
         try:
             store.refresh()
-            end_removal(store.root, archive)
+            end_removal(store.root, case, archive)
         except OSError as error:
             raise UnfinishedError(
                 f"case {case} is removed, but not all that belongs to it could be moved to "
                 f"{REMOVED}/{archive.name} ({error.strerror}): make sure that the server may write to the "
                 "folder of its files; the next start moves the rest, and so does the next CT or import"
             ) from error
+
+
+def _settle_if_possible(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
+    """Settles a label; one that cannot become a revision, as the disk is full, goes along as it is."""
+    try:
+        settle(store, kept, case, tag)
+    except OSError as error:
+        logger.warning("The label of case %s in labels/%s goes along as it lies there: %s", case, tag, error)
 
 
 def _same_image(one: Volume, other: Volume) -> bool:

@@ -17,12 +17,12 @@ from typing import Any
 
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
-from lib.errors import NotReadyError, UnknownCaseError, translated
+from lib.errors import NotReadyError, translated
 from lib.store.case_files import put_away, take_ct
 from lib.store.cases import checked_tag, client_notes
-from lib.store.evidence import keep_evidence, remove_evidence
+from lib.store.evidence import keep_evidence
 from lib.store.labels import accept_submission
-from lib.store.predicted import accept_prediction
+from lib.store.predicted import accept_prediction, withdraw_prediction
 from lib.store.reports import report_for
 from lib.store.served import COPIED, ServedStore
 from lib.store.shown_labels import settle
@@ -33,7 +33,7 @@ from osln.dicom.served.service import FolderService
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
 from osln.store.leases import leases
-from osln.store.predictions import read_prediction, remove_prediction
+from osln.store.predictions import read_prediction
 from osln.store.removals import settle_removed
 from osln.store.settling import settle_interrupted
 from osln.store.skips import skipped
@@ -223,7 +223,10 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def get_image_uri(self, image_id: str) -> str:
-        return super().get_image_uri(self.known(image_id))
+        """Path of a CT as it is called in the store: beside a link's target lies what is of other cases."""
+        case = self.known(image_id)
+        entry = self._datastore.objects.get(case)
+        return str(self.root / f"{case}{entry.image.ext}") if entry else ""
 
     @translated()
     def get_image_info(self, image_id: str) -> dict[str, Any]:
@@ -278,7 +281,7 @@ class OslnDatastore(ServedStore):
     def remove_image(self, image_id: str) -> None:
         """Takes a case out of the store; its labels are kept (`lib.store.case_files`)."""
         case = self.known(image_id)
-        put_away(self, case, Path(super().get_image_uri(case)))
+        put_away(self, case)
 
     @translated()
     def save_label(
@@ -289,11 +292,6 @@ class OslnDatastore(ServedStore):
         info = client_notes(label_info or {})
         if tag == "original":
             accept_prediction(self, case, label_filename, info)
-            try:
-                OslnDatastore.announce(self, case, tag)
-            except UnknownCaseError:
-                self.label_path(case, tag).unlink(missing_ok=True)
-                raise
         else:
             accept_submission(self, case, label_filename, info, tag=tag)
             self.after_storing()
@@ -314,12 +312,10 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """Takes a label away; revisions of approved labels stay."""
+        """Takes a label away; revisions of approved labels stay. Of a link the link goes, not its target."""
         case = self._with_label(label_id, label_tag)
         if label_tag == "original":
-            Path(super().get_label_uri(case, label_tag)).unlink(missing_ok=True)
-            remove_prediction(self.root, case)
-            remove_evidence(self.root, case)
+            withdraw_prediction(self, case)
         else:
             kept = self.revisions(case, label_tag)
             with kept.lock():

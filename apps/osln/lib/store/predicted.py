@@ -27,6 +27,7 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
 
     Raises:
         ValueError: If it is not one label map of whole numbers on the CT's grid.
+        UnknownCaseError: If the case was removed meanwhile: a later CT of its id would inherit it.
     """
     ct = store.ct(case)
     layers = read_label_file(label_file, ct.grid).layers
@@ -34,6 +35,28 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
         raise ValueError(f"a prediction is one label map, this file has {len(layers)} layers")
     drawn = np.where(np.isin(layers[0], rejected_values(info)), 0, layers[0])
     values = drawn.astype(np.uint8 if drawn.max(initial=0) <= 255 else np.uint16)
+    with store.revisions(case, "final").lock():
+        store.check_served(case)
+        _store(store, case, values, ct, info)
+    remember(case, None)
+
+
+def withdraw_prediction(store: Shelf, case: str) -> None:
+    """Takes a prediction away with all that belongs to it.
+
+    Raises:
+        UnknownCaseError: If the case was removed meanwhile.
+    """
+    label = store.label_path(case, "original")
+    with store.revisions(case, "final").lock():
+        store.check_served(case)
+        for path in (label, *twins(label)):
+            path.unlink(missing_ok=True)
+        remove_prediction(store.root, case)
+        remove_evidence(store.root, case)
+
+
+def _store(store: Shelf, case: str, values: np.ndarray, ct: Volume, info: dict[str, Any]) -> None:
     target = store.label_path(case, "original")
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_prediction(store.root, case)
@@ -48,7 +71,6 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
         # 3D Slicer names the segments of a stored prediction by what the index says.
         info = info | {"params": {"label_names": result.get("label_names")}, "found": in_short(result)}
     store.register_label(case, "original", info)
-    remember(case, None)
 
 
 def predicted_nodes(store: Shelf, case: str, ct: Volume) -> np.ndarray | None:

@@ -8,12 +8,13 @@ import numpy as np
 
 from lib.store.shelf import Shelf
 from lib.store.submitted import notes_past
+from osln.files.images import twins
 from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import read_label_map
-from osln.store.revisions import Revision, Revisions
+from osln.store.revisions import DiskFullError, Revision, Revisions
 from osln.store.stored_nodes import stored_nodes
 
-NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 LAST_OF_A_BYTE = 254
 """Nodes up to which a map of single nodes has one byte a voxel; 255 is the tumor."""
 TUMOR = 2
@@ -60,7 +61,7 @@ def settled_head(store: Shelf, case: str) -> Revision | None:
             settle(store, kept, case, "final")
             return kept.head()
     except OSError as error:
-        if error.errno not in NOT_WRITABLE:
+        if error.errno not in NOT_WRITABLE and not isinstance(error, DiskFullError):
             raise
         return kept.head()
 
@@ -98,8 +99,9 @@ def shown_label(
     # The number is read before the label: an older label must not get a newer number and be let through.
     found = find_revision(store, case, revision)
     ct = store.ct(case)
-    nodes = None
-    if revision is not None or stored_file(store, case, "final").is_file():
+    nodes, label = None, stored_file(store, case, "final")
+    # Where the disk is full, one that somebody has copied may lie there uncompressed.
+    if revision is not None or label.is_file() or twins(label):
         nodes = stored_nodes(store.root, case, ct.grid, found.revision if found else None)
     highest = int(nodes.max(initial=0)) if nodes is not None and instances else 0
     dtype = np.dtype(np.uint8 if highest <= LAST_OF_A_BYTE else np.uint16)

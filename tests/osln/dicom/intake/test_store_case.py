@@ -2,19 +2,24 @@
 
 import errno
 import gzip
+import os
 import shutil
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from osln.cli.import_ import taken
 from osln.dicom.intake import store_case
+from osln.dicom.intake.store_case import ImportedCase, noted_images, write_case
+from osln.imaging.grid import Grid, Volume, read_volume
 from osln.store.layout import companions, load_study
 from osln.store.patients import read_manifest
 from osln.store.revisions import label_revisions
 from small.dicom import AXIAL, box_contours, ct_slices, structure_set, write_dicom
+from small.kills import MOVES, killed_at
 from small.study import NODE, TUMOR, mask_of, run, study
 
 
@@ -196,3 +201,73 @@ def test_a_pet_of_somebodys_own_stays_and_is_told(without_pet):
         f"pet/{own.name}, which the last import did not write, stayed, and is used"
         in manifest["warnings"][-1]
     )
+
+
+SHAPE, GRID = (4, 4, 4), Grid((4, 4, 4), np.eye(4))
+FIRST, SECOND = ("1", "1", "1", True), ("2", "2", "2", False)
+"""As `written` tells it."""
+
+
+def content(of, *, registered):
+    """A case without labels, of the images `of`, which all voxels of its CT and PET are."""
+    ct, pet = (Volume(np.full(SHAPE, of, kind), GRID, GRID) for kind in (np.int16, np.float32))
+    about = {"case": "one", "ct": {"instances": str(of)}, "pet": {"of": of}, "warnings": []}
+    transform = sitk.TranslationTransform(3, (of, 0, 0)) if registered else None
+    return ImportedCase(ct, pet, None, None, transform, about)
+
+
+def written(store):
+    """Of which `content` CT, PET and manifest are, "" where there is none, and whether it is registered."""
+    files = [store / folder / "one.nii.gz" for folder in ("", "pet")]
+    images = [str(int(read_volume(file).array[0, 0, 0])) if file.is_file() else "" for file in files]
+    return (*images, noted_images(store, "one"), (store / ".osln" / "import" / "one.tfm").is_file())
+
+
+@pytest.fixture
+def former(tmp_path):
+    """A store with the first content."""
+    write_case(tmp_path / "former", "one", content(1, registered=True))
+    return tmp_path / "former"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a copy of this process")
+def test_a_kill_at_any_move_leaves_a_whole_case_or_none(tmp_path, former):
+    number, seen, second = 0, set(), content(2, registered=False)
+    while True:
+        number += 1
+        store = shutil.copytree(former, tmp_path / str(number))
+        if not killed_at(number, lambda store=store: write_case(store, "one", second), MOVES):
+            break
+        left = written(store)
+        assert left[0] == "" or left in (FIRST, SECOND), number
+        seen.add(left)
+        write_case(store, "one", second)
+        assert written(store) == SECOND
+    assert seen >= {FIRST, ("", *FIRST[1:]), ("", "1", "2", False), ("", *SECOND[1:]), SECOND}
+
+
+def test_a_refusal_at_any_move_leaves_everything_as_it_was(former, monkeypatch):
+    before = {path: path.read_bytes() for path in former.rglob("*") if path.is_file()}
+    number, calls = 0, 0
+
+    def counted(done):
+        def change(path, *arguments, **options):
+            nonlocal calls
+            calls += 1
+            if calls == number:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return done(path, *arguments, **options)
+
+        return change
+
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(Path, name, counted(getattr(Path, name)))
+    while True:
+        number, calls = number + 1, 0
+        try:
+            write_case(former, "one", content(2, registered=False))
+            break
+        except OSError:
+            assert {path: path.read_bytes() for path in former.rglob("*") if path.is_file()} == before
+    # The former CT and registration go; manifest, PET and CT come.
+    assert number > 5 and written(former) == SECOND

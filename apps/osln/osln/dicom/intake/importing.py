@@ -5,7 +5,7 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,8 @@ def import_studies(
         What was done, which is also written to `<store>/.osln/import/report.json`.
 
     Raises:
-        ValueError: If another import is writing to the store, the removal of a case from it cannot be ended,
-            the link table lies inside the store, or the source cannot be listed.
+        ValueError: If another import is writing to the store, the link table lies inside the store, or the
+            source cannot be listed.
     """
     begun = time.perf_counter()
     tell = tell or (lambda words, share: None)
@@ -113,15 +113,14 @@ def import_studies(
     try:
         with FileLock(str(folder / "lock"), timeout=0):
             # What an interrupted removal has left must not be taken for the case that comes now.
-            if unfinished := settle_removed(store):
-                raise ValueError("nothing was imported: " + "; ".join(unfinished.values()))
+            unfinished = settle_removed(store)
             report = ImportReport()
             found = source.series(lambda words, done, total: tell(words, 0.1 * done / max(total, 1)))
             report.problems = list(source.problems)
             plans, skipped = plan_cases(found, options.wanted_cts, source.damaged)
             for item in skipped:
                 _skip(report, deidentifier, item, found)
-            cases = _import_plans(plans, source, store, deidentifier, options, report, tell)
+            cases = _import_plans(plans, source, store, deidentifier, options, unfinished, report, tell)
             report.deidentification = deidentifier.report()
             report.seconds = round(time.perf_counter() - begun, 1)
             written = json.dumps(report.as_json(), indent=1, ensure_ascii=False) + "\n"
@@ -140,6 +139,7 @@ def _import_plans(
     store: Path,
     deidentifier: Deidentifier,
     options: ImportOptions,
+    unfinished: Mapping[str, str],
     report: ImportReport,
     tell: Tell,
 ) -> list[tuple[str, CasePlan]]:
@@ -156,6 +156,8 @@ def _import_plans(
             if known := _known(store, case, plan, deidentifier, options):
                 report.present.append({"case": case, "state": known})
                 continue
+            if case in unfinished:
+                raise ValueError(unfinished[case])
             kept = labels_there(store, case)
             job = CaseImport(
                 plan, case, source, store, deidentifier, options.rules, options.required, share, kept

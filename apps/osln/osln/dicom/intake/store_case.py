@@ -101,8 +101,9 @@ def write_case(store: Path, case: str, content: ImportedCase) -> dict[str, Any]:
 
     Everything is written beside its place first, then moved there; what a former import brought and the
     study has no more is taken away, so that the store holds what the manifest says. A process that is killed
-    leaves no CT at the top of the store, hence no case, and the next import writes it again. A label that
-    somebody has stored meanwhile stays, which the manifest says.
+    leaves no CT at the top of the store, hence no case, and the next import writes it again; a former CT goes
+    first, lest it lie beside the manifest, PET or tumor of other images. A label that somebody has stored
+    meanwhile stays, which the manifest says.
 
     Returns:
         The manifest as it was written.
@@ -126,9 +127,8 @@ def write_case(store: Path, case: str, content: ImportedCase) -> dict[str, Any]:
             noted.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             # First what goes: a process that is killed after it leaves the former manifest, which says that
             # it came from an import, so that the next one does not take it for somebody's own.
-            moves: list[tuple[Path | None, Path]] = [
-                (None, path) for path in _withdrawn(store, case, content, there)
-            ]
+            gone = [*_images(store / f"{case}.nii.gz"), *_withdrawn(store, case, content, there)]
+            moves: list[tuple[Path | None, Path]] = [(None, path) for path in gone]
             moves.append((noted, import_folder(store) / f"{case}.json"))
             moves += [(source, target) for part, source, target in files if part not in there]
             _move_all(moves, ready)
@@ -212,13 +212,14 @@ def _move_all(moves: list[tuple[Path | None, Path]], ready: Path) -> None:
         for source, target in moves:
             target.parent.mkdir(parents=True, exist_ok=True)
             former = _second_name(target, ready / f"former-{len(moved)}") if target.exists() else None
+            moved.append((target, former))
             if source is None:
                 target.unlink()
             else:
                 source.replace(target)
-            moved.append((target, former))
     except BaseException:
-        for target, former in moved:
+        # The CT, which went first, comes back last.
+        for target, former in reversed(moved):
             if former is None:
                 target.unlink(missing_ok=True)
             else:

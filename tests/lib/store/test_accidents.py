@@ -1,6 +1,7 @@
 """What file systems do to a server: a full disk, a folder that vanishes, one that cannot be written."""
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from fastapi import HTTPException
 from lib.errors import NotReadyError
 from lib.store import index
 from lib.store.datastore import OslnDatastore
-from lib.store.shown_labels import shown_label
+from lib.store.shown_labels import settled_head, shown_label
 from lib.store.work import skip_case
 from osln.store import revisions
 from osln.store.final_copy import FinalCopy
@@ -60,6 +61,35 @@ def test_a_label_whose_note_cannot_be_written_is_answered_as_stored(store, uploa
     store.refresh()
     assert store.get_labeled_images() == ["one"]
     assert store.about_label("one") == {}
+
+
+def test_a_revision_that_could_not_be_noted_is_noted_by_the_next_visit(store, upload, tmp_path, monkeypatch):
+    store.save_label("one", upload, "final", {"client_id": "anna"})
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "write_atomically", failing(errno.ENOSPC))
+        store.save_label("one", str(write(tmp_path / "b.nii.gz", np.zeros(SHAPE, np.uint8))), "final", {})
+        store.about_label("one")
+        assert settled_head(store, "one").revision == 2
+        assert "warnings" not in store.about_label("one"), "nothing was stored by the visit"
+    assert store.get_label_info("one", "final")["revision"] == 1
+    assert settled_head(store, "one").revision == 2
+    assert store.get_label_info("one", "final")["revision"] == 2
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_start_goes_on_although_the_time_of_one_label_cannot_be_read(store, upload, caplog, lost):
+    make_case(store.root, "two")
+    store.refresh()
+    for case in ("one", "two"):
+        store.save_label(case, upload, "final", {"client_id": "anna"})
+    head = store.root / ".osln" / "one" / "head.json"
+    head.write_text(json.dumps(json.loads(head.read_text()) | {"revision": 2, "at": "2026-11-30 19:50 h"}))
+    if lost:
+        (store.root / "datastore_v2.json").unlink()
+    again = OslnDatastore(store.root)
+    assert again.get_labeled_images() == ["one", "two"]
+    assert again.get_label_info("two", "final")["revision"] == 1
+    assert "case one cannot be noted" in caplog.text and "not '2026-11-30 19:50 h'" in caplog.text
 
 
 def test_a_label_that_is_the_head_is_stored_although_its_copy_could_not_be_put_in_place(

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from lib.store.predicted import accept_prediction
 from lib.store.reports import report_for
 from lib.store.served import COPIED, ServedStore
 from lib.store.shown_labels import settle
-from lib.store.submitted import notes_past
 from osln.active.evidence import CaseEvidence
 from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
@@ -93,30 +91,13 @@ class OslnDatastore(ServedStore):
             (case, tag)
             for case in objects
             for tag in COPIED
-            if tag in objects[case].labels and self._is_behind(case, tag, objects[case].labels[tag].info)
+            if tag in objects[case].labels and self.missed(case, tag) is not None
         ]
         if not behind:
             return
         with self.transaction():
             for case, tag in behind:
-                # Another process may have stored and noted one since, or removed the case.
-                entry, head = self._datastore.objects.get(case), self.revisions(case, tag).head()
-                if head and entry and tag in entry.labels:
-                    at = int(datetime.fromisoformat(head.at).timestamp())
-                    notes = notes_past(entry.labels[tag].info, head) | {"ts": at}
-                    self.register_label(case, tag, notes)
-
-    def _is_behind(self, case: str, tag: str, info: Mapping[str, Any]) -> bool:
-        kept, noted = self.revisions(case, tag), info.get("revision")
-        try:
-            head = kept.head()
-            if head is None or noted == head.revision:
-                return False
-            # What nobody has visited yet is no revision, or becomes another one.
-            return noted is not None or kept.lying() == head
-        except (OSError, ValueError) as error:
-            logger.warning("The newest %s label of case %s cannot be noted: %s", tag, case, error)
-            return False
+                self.catch_up(case, tag)
 
     def ct(self, case: str) -> Volume:
         """The CT that labels of a case are checked against."""
@@ -197,18 +178,33 @@ class OslnDatastore(ServedStore):
             tag: Of the label.
             info: The notes; `ts`, seconds since the epoch, where it was not stored now.
         """
-        name = self.label_path(case, tag).name
         try:
-            with self.transaction():
-                noted = {"ts": int(time.time()), **info, "name": name}
-                self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
-                self._look_at_label(case, tag)
-                self._update_datastore_file()
+            self._note(case, tag, info)
         except Exception as error:
             logger.exception("The %s label of case %s is stored, but not noted in the index", tag, case)
             reason = getattr(error, "strerror", None) or type(error).__name__
             remark = f"The label is stored; the index could not be written ({reason})."
             self._unnoted.told = [*getattr(self._unnoted, "told", []), remark]
+
+    def catch_up(self, case: str, tag: str) -> None:
+        """Notes the newest revision of a label where the index does not know it.
+
+        Where that cannot be written, the next visit of the case or the next start does it.
+        """
+        if (notes := self.missed(case, tag)) is None:
+            return
+        try:
+            self._note(case, tag, notes)
+        except Exception:
+            logger.warning("The newest %s label of case %s is not noted", tag, case, exc_info=True)
+
+    def _note(self, case: str, tag: str, info: Mapping[str, Any]) -> None:
+        name = self.label_path(case, tag).name
+        with self.transaction():
+            noted = {"ts": int(time.time()), **info, "name": name}
+            self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
+            self._look_at_label(case, tag)
+            self._update_datastore_file()
 
     @translated()
     def status(self) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,50 @@ def test_a_first_label_whose_copy_waits_stays_in_the_index(store, upload, monkey
     assert again.get_labeled_images() == ["one"]
     assert again.get_label_info("one", "final")["revision"] == 1
     assert Path(again.get_label_uri("one", "final")) == store.root / ".osln" / "one" / "0001.nii.gz"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_download_of_everything_has_the_newest_labels_by_the_names_of_their_cases(
+    store, upload, tmp_path, monkeypatch, first
+):
+    make_case(store.root, "two")
+    store.refresh()
+    empty = str(write(tmp_path / "empty.nii.gz", np.zeros(SHAPE, np.uint8)))
+    for case in ("one", "two"):
+        if not first:
+            store.save_label(case, empty, "final", {})
+    monkeypatch.setattr(FinalCopy, "publish", lambda _: failing(errno.EACCES)("labels"))
+    for case in ("one", "two"):
+        store.save_label(case, upload, "final", {})
+    newest = [Path(store.get_label_uri(case, "final")) for case in ("one", "two")]
+    assert [Path(listed["label"]) for listed in store.datalist()] == newest
+    archive = Path(store.get_dataset_archive(None))
+    with zipfile.ZipFile(archive) as found:
+        assert sorted(found.namelist()) == [
+            "image/one.nii.gz",
+            "image/two.nii.gz",
+            "label/one.nii.gz",
+            "label/two.nii.gz",
+            "metadata.json",
+        ]
+        for case, path in zip(("one", "two"), newest, strict=True):
+            assert found.read(f"label/{case}.nii.gz") == path.read_bytes()
+            assert found.read(f"image/{case}.nii.gz") == (store.root / f"{case}.nii.gz").read_bytes()
+    archive.unlink()
+    with zipfile.ZipFile(store.get_dataset_archive(1)) as found:
+        assert "label/one.nii.gz" in found.namelist() and "label/two.nii.gz" not in found.namelist()
+
+
+def test_a_download_whose_files_went_away_is_refused_in_words_and_leaves_nothing(
+    store, upload, tmp_path, monkeypatch
+):
+    store.save_label("one", upload, "final", {})
+    store.label_path("one", "final").unlink()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    status, told = refusal(store.get_dataset_archive, None)
+    assert status == 409 and "labels/final/one.nii.gz of case one is not there" in told
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_label_that_is_taken_away_by_hand_leaves_the_index(store, upload):

@@ -17,6 +17,7 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, UnknownCaseError, translated
+from lib.store.archive import write_archive
 from lib.store.case_files import put_away, take_ct
 from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence, remove_evidence
@@ -250,10 +251,27 @@ class OslnDatastore(ServedStore):
         super().update_label_info(case, label_tag, client_notes(info, former))
 
     @translated()
+    def datalist(self, full_path: bool = True) -> list[dict[str, str]]:
+        """CT and label of each approved case, the newest label also while its copy waits; whole paths."""
+        found = self._approved().values()
+        return [{kind: str(path.resolve()) for kind, path in files.items()} for files in found]
+
+    def _approved(self) -> dict[str, dict[str, Path]]:
+        found = {}
+        for case, entry in self._datastore.filter_by_tag("final").items():
+            lying = self.root / "labels" / "final" / f"{case}{entry.labels['final'].ext}"
+            label = self.revisions(case, "final").waiting() or lying
+            found[case] = {"image": self.root / f"{case}{entry.image.ext}", "label": label}
+        return found
+
+    @translated()
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        if not self.datalist():
+        cases = self._approved()
+        if not cases:
             raise NotReadyError("no case is approved yet, so there is nothing to download; submit a label")
-        return super().get_dataset_archive(limit_cases)
+        if limit_cases in range(1, len(cases)):
+            cases = dict(islice(cases.items(), limit_cases))
+        return write_archive(cases, self._datastore.model_dump_json(exclude={"base_path"}))
 
     @translated()
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:

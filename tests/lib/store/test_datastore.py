@@ -309,6 +309,16 @@ def test_a_lost_index_is_made_anew_from_the_files(store, root, tmp_path):
     assert OslnDatastore(root).status() == {"total": 2, "completed": 1, "label_tags": {"final": 1, "gtv": 1}}
 
 
+def test_a_start_after_the_head_came_from_a_backup_notes_the_revision_that_lies_there(store, root, tmp_path):
+    store.save_label("one", str(write(tmp_path / "l.nii.gz", node_label())), "final", {})
+    head = (root / ".osln" / "one" / "head.json").read_bytes()
+    store.save_label("one", str(write(tmp_path / "l.nii.gz", np.ones(SHAPE, np.uint8))), "final", {})
+    (root / ".osln" / "one" / "head.json").write_bytes(head)
+    assert OslnDatastore(root).get_label_info("one", "final")["revision"] == 2
+    shutil.copy(root / ".osln" / "one" / "0001.nii.gz", root / "labels" / "final" / "one.nii.gz")
+    assert OslnDatastore(root).get_label_info("one", "final")["revision"] == 1
+
+
 def test_stored_images_and_labels_have_the_folders_usual_mode(store, root, tmp_path):
     (tmp_path / "plain").write_bytes(b"")
     store.add_image("three", str(write(tmp_path / "u.nii.gz", ct(), AFFINE_LPS)), {})

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from osln.files.whole import name_before, put_aside, write_atomically
+from osln.files.whole import MEANWHILE, name_before, put_aside, write_atomically
 
 
 def test_a_file_does_not_come_in_the_place_of_a_pipe(tmp_path):
@@ -30,4 +30,7 @@ def test_what_was_put_aside_stays_and_tells_its_former_name(tmp_path):
     assert [path.name for path in named] == ["p1.nii.unreadable", "p1.nii.unreadable-2"]
     assert [path.read_bytes() for path in named] == [b"one", b"two"]
     assert {name_before(path.name) for path in named} == {"p1.nii"}
+    (tmp_path / "p1.nii").write_bytes(b"three")
+    came = put_aside(tmp_path / "p1.nii", MEANWHILE)
+    assert (came.name, name_before(came.name)) == ("p1.nii.meanwhile", "p1.nii")
     assert name_before("p1.unreadable.nii") == "p1.unreadable.nii"

@@ -177,8 +177,11 @@ class ServedStore(ViewedStore):
         noted = info.get("revision")
         try:
             head = kept.head()
-            # What nobody has visited yet is no revision, or becomes another one.
-            if head is None or noted == head.revision or (noted is None and kept.lying() != head):
+            if head is None or noted == head.revision:
+                return None
+            # What nobody has visited yet is no revision, or becomes another one: also a newer one, where the
+            # head came from a backup.
+            if not (noted is not None and noted < head.revision) and kept.lying() != head:
                 return None
             return notes_past(info, head) | {"ts": int(time_of(head.at).timestamp())}
         except (OSError, ValueError) as error:

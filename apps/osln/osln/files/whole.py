@@ -14,7 +14,10 @@ from typing import Any
 
 ABANDONED_S = 86_400
 """Age from which on a temporary file is nobody's."""
-_UNREADABLE = ".unreadable"
+UNREADABLE = ".unreadable"
+"""Ends the name of a file that was put aside because nobody can read it."""
+MEANWHILE = ".meanwhile"
+"""Ends the name of one that came where another one was just about to be written."""
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o666) -> None:
@@ -57,22 +60,26 @@ def sweep(folder: Path, name: str = "") -> None:
                 path.unlink()
 
 
-def put_aside(path: Path) -> Path:
-    """Renames a file that cannot be read: its name and ".unreadable", "-2" for the second one and so on.
+def put_aside(path: Path, why: str = UNREADABLE) -> Path:
+    """Renames a file that must not stay in its place: its name and why, "-2" for the second one and so on.
+
+    Args:
+        path: Of the file.
+        why: `UNREADABLE` or `MEANWHILE`.
 
     Returns:
         What it is called now; no other file had that name.
     """
-    aside, number = path.with_name(path.name + _UNREADABLE), 1
+    aside, number = path.with_name(path.name + why), 1
     while aside.exists():
         number += 1
-        aside = path.with_name(f"{path.name}{_UNREADABLE}-{number}")
+        aside = path.with_name(f"{path.name}{why}-{number}")
     return path.rename(aside)
 
 
 def name_before(name: str) -> str:
     """The name of a file before it was `put_aside`; that of any other as it is."""
-    return re.sub(rf"{re.escape(_UNREADABLE)}(-\d+)?$", "", name)
+    return re.sub(rf"({re.escape(UNREADABLE)}|{re.escape(MEANWHILE)})(-\d+)?$", "", name)
 
 
 def write_json(path: Path, content: Any) -> None:

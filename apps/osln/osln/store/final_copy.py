@@ -1,6 +1,5 @@
 """The file of a label that others read: a copy of the newest revision, or what somebody has put there."""
 
-import contextlib
 import glob
 import hashlib
 import io
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from isal import igzip, isal_zlib
 
-from osln.files.whole import put_aside, write_atomically
+from osln.files.whole import MEANWHILE, put_aside, write_atomically
 from osln.imaging.grid import read_volume
 
 logger = logging.getLogger(__name__)
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 NEXT = ".next"
 """Ends the name of a copy that is written and not yet put in place."""
 _GZIP, _PART = b"\x1f\x8b", 1 << 20
-_PREPARED = re.compile(rf"\.(?P<case>.+)\.nii\.gz(\.\d+)?{re.escape(NEXT)}")
+_PREPARED = re.compile(rf"\.(?P<case>.+)\.nii\.gz(\.(?P<number>\d+))?{re.escape(NEXT)}")
 """What such a copy is called; former versions left the number of its revision out."""
 
 
@@ -45,6 +44,7 @@ class FinalCopy:
         self.prepared: Path | None = None
         self._plain = path.with_name(path.name.removesuffix(".gz"))
         self._unreadable: dict[Path, str] = {}
+        self._seen: dict[Path, str | None] = {}
 
     def found(self, is_ours: Callable[[bytes], bool]) -> tuple[bytes | None, bytes | None]:
         """Labels that somebody else put in place: an uncompressed one, compressed, and one as others read it.
@@ -56,6 +56,8 @@ class FinalCopy:
             is_ours: Whether a file, compressed or not, is the label of a revision whose copy may lie there.
         """
         self._unreadable = {}
+        # Before they are read: what comes after this is not what was read.
+        self._seen = {path: _content(path) for path in (self.path, self._plain)}
         return self._foreign(self._plain, is_ours), self._foreign(self.path, is_ours)
 
     def content(self) -> bytes | None:
@@ -77,45 +79,61 @@ class FinalCopy:
         )
 
     def publish(self) -> list[str]:
-        """Puts a prepared copy in place; what could not be read there is kept under another name.
+        """Puts a prepared copy in place; what is not yet a revision there is kept under another name.
+
+        So is what could not be read, and what somebody has put there since `found`.
 
         Returns:
             Sentences about that for a person.
         """
-        told = self._set_aside()
+        told = self._set_aside(self.path)
         if self.prepared is not None:
+            content = _content(self.prepared)
             self.prepared.replace(self.path)
-            self.prepared = None
-        with contextlib.suppress(OSError):
-            self.drop_prepared()
-        return told
+            self.prepared, self._seen[self.path] = None, content
+        return told + self.drop_prepared()
 
-    def drop_prepared(self) -> None:
-        """Removes the copies that are not to be put in place any more."""
-        for path in self.path.parent.glob(f".{glob.escape(self.path.name)}*{NEXT}"):
-            name = _PREPARED.fullmatch(path.name)
-            if name and f"{name['case']}.nii.gz" == self.path.name and path != self.prepared:
-                path.unlink(missing_ok=True)
+    def prepared_numbers(self) -> list[int]:
+        """Of the revisions whose copies are not yet put in place, or could not be removed."""
+        return [int(name["number"]) for name in self._prepared().values() if name["number"]]
+
+    def drop_prepared(self) -> list[str]:
+        """Removes the copies that are not to be put in place any more; returns sentences as `publish`."""
+        left = [path for path in self._prepared() if path != self.prepared]
+        return [told for path in left for told in _removed(path, "it is left over and of no use")]
 
     def remove(self) -> list[str]:
-        """Takes the label away, whose content is a revision; returns sentences as `publish`."""
-        told = self._set_aside()
-        # One that waits would be put in place by the next visit.
-        self.prepared = None
-        self.drop_prepared()
-        self.path.unlink(missing_ok=True)
+        """Takes the label away, whose content is a revision; returns sentences as `publish`.
+
+        Raises:
+            OSError: If the disk refuses it; the label is what it was.
+        """
+        told = self._set_aside(self.path, self._plain)
+        # The twin first: alone it would be taken for the label.
         self._plain.unlink(missing_ok=True)
-        return told
+        if self.prepared is not None and self.path.is_file():
+            # One that waits goes with the older one that lies there, in one step: without the one, the other
+            # would be the label again.
+            self.prepared.replace(self.path)
+        elif self.prepared is not None:
+            self.prepared.unlink(missing_ok=True)
+        self.prepared = None
+        self.path.unlink(missing_ok=True)
+        return told + self.drop_prepared()
 
     def pack_plain(self) -> None:
         """Puts an uncompressed copy of the head that lies there alone in place as others read it."""
         if self._plain.is_file() and self._plain not in self._unreadable and not self.path.is_file():
             write_atomically(self.path, igzip.compress(self._plain.read_bytes()))
+            self._seen[self.path] = _content(self.path)
 
-    def remove_plain(self) -> None:
-        """Takes an uncompressed label away, whose content is a revision: it would be the copy's twin name."""
-        if self._plain not in self._unreadable:
-            self._plain.unlink(missing_ok=True)
+    def remove_plain(self) -> list[str]:
+        """Takes an uncompressed label away, whose content is a revision; returns sentences as `publish`."""
+        if self._plain in self._unreadable or self._changed(self._plain):
+            return []
+        return _removed(
+            self._plain, f"it is kept as a revision, and programs confuse it with {self.path.name}"
+        )
 
     def _foreign(self, path: Path, is_ours: Callable[[bytes], bool]) -> bytes | None:
         if not path.is_file():
@@ -130,14 +148,54 @@ class FinalCopy:
             return None
         return data
 
-    def _set_aside(self) -> list[str]:
+    def _set_aside(self, *to_go: Path) -> list[str]:
+        """Renames what cannot be read, and which of the files that are to go are not those that were read."""
         told = []
-        for path, reason in self._unreadable.items():
-            if path.is_file():
+        for path in (self.path, self._plain):
+            if path in to_go and self._changed(path):
+                aside = put_aside(path, MEANWHILE)
+                told.append(
+                    f"Somebody put {path.name} there meanwhile; it is kept as {aside.name}: look at it, and "
+                    f"rename it to {path.name} if it is to be the newest label."
+                )
+            elif path in self._unreadable and path.is_file():
                 aside = put_aside(path)
+                reason = self._unreadable[path]
                 told.append(f"{path.name} lay there and is no label; it is kept as {aside.name}: {reason}.")
         self._unreadable = {}
         return told
+
+    def _changed(self, path: Path) -> bool:
+        """Whether a file lies there that is not the one that `found` has read, by its content.
+
+        File numbers and times may change by themselves on network shares.
+        """
+        return path in self._seen and _content(path) not in (None, self._seen[path])
+
+    def _prepared(self) -> dict[Path, re.Match[str]]:
+        """The copies that are not put in place, with the parts of their names."""
+        there = self.path.parent.glob(f".{glob.escape(self.path.name)}*{NEXT}")
+        names = {path: _PREPARED.fullmatch(path.name) for path in there}
+        return {
+            path: name for path, name in names.items() if name and f"{name['case']}.nii.gz" == self.path.name
+        }
+
+
+def _content(path: Path) -> str | None:
+    """Checksum of what lies there; None if it is no file."""
+    return sha256_of(path) if path.is_file() else None
+
+
+def _removed(path: Path, why: str) -> list[str]:
+    """Removes a file; where the disk refuses, a sentence for a person, who has a reason to do it."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s could not be removed: %s", path, error)
+        return [
+            f"{path.parent.name}/{path.name} could not be removed ({error.strerror}): {why}; take it away."
+        ]
+    return []
 
 
 def sha256_of(path: Path) -> str | None:

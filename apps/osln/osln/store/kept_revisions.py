@@ -1,5 +1,6 @@
 """Reading what `osln.store.revisions` has stored."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -46,7 +47,8 @@ class KeptRevisions:
     def lying(self) -> Revision | None:
         """The revision of the label that lies in the store, be it the head or an older one from a backup.
 
-        None if no label lies there, or one that is no revision's: somebody has put it there.
+        Also one that the head does not lead to, because the head itself came from a backup. None if no label
+        lies there, or one that is no revision's: somebody has put it there.
 
         Raises:
             ValueError: If the description of a revision is damaged.
@@ -54,7 +56,9 @@ class KeptRevisions:
         if self.waiting() is not None:
             return self.head()
         content = self._copy.content()
-        return None if content is None else self.revision_of(content)
+        if content is None:
+            return None
+        return self.revision_of(content) or self.revision_of(content, self._astray())
 
     def revision_of(self, label: bytes, among: Sequence[Revision] | None = None) -> Revision | None:
         """The newest revision whose label a file holds; None if there is none.
@@ -132,8 +136,23 @@ class KeptRevisions:
         except FileNotFoundError:
             return ""
 
-    def _chain(self) -> Iterator[Revision]:
-        revision = self.head()
+    def _astray(self) -> list[Revision]:
+        """Revisions that the head does not lead to, newest first.
+
+        It is an older one from a backup, or they are of interrupted writes.
+        """
+        chain = {one.revision for one in self._chain()}
+        found = []
+        for path in self.folder.glob("[0-9]*.json"):
+            if path.stem.isdecimal() and int(path.stem) not in chain:
+                # What is damaged outside the history hinders nobody.
+                with contextlib.suppress(ValueError):
+                    found.append(read_revision(path))
+        return sorted(filter(None, found), key=lambda one: one.revision, reverse=True)
+
+    def _chain(self, newest: Revision | None = None) -> Iterator[Revision]:
+        """A revision, the head if None, and those that came before it."""
+        revision = newest or self.head()
         while revision is not None:
             yield revision
             base = revision.base

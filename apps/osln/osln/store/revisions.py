@@ -10,16 +10,17 @@ voxels.
 Order of writing: nodes, review, label, metadata, the prepared copy, head, and last the rename of the copy. A
 crash or a full disk at any point before the head leaves the former head, its copy where that still waits, and
 the former final label as they were; after it, the next visit or the next start (`osln.store.settling`) puts
-the copy in its place.
+the copy in its place. Several revisions that belong together have one head and one copy, those of the last.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
-from osln.store.final_copy import unpacked_sha256
+from osln.store.final_copy import sha256_of, unpacked_sha256
 from osln.store.kept_revisions import NODES as NODES
 from osln.store.kept_revisions import NUMBERS as NUMBERS
 from osln.store.kept_revisions import REVIEW, KeptRevisions
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 LOCK_SECONDS = 60.0
 OF_ANNOTATORS = ("submission", "restored")
 """What sources of revisions begin with that annotators stored here."""
+_NOBODY, _PUT_THERE = "unknown", "external"
+"""Who stored a label that was put there past the server, and what its source is."""
 
 
 class ConflictError(ValueError):
@@ -47,6 +50,21 @@ class ConflictError(ValueError):
 
 class DiskFullError(OSError):
     """Nothing was stored, because the disk is full."""
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A label that is to be stored.
+
+    Attributes:
+        revision: What is told of it; number, base and checksums come when it is stored.
+        data: Bytes of its .nii.gz file.
+        beside: Its further files by their ending.
+    """
+
+    revision: Revision
+    data: bytes
+    beside: Mapping[str, bytes]
 
 
 class Revisions(KeptRevisions):
@@ -116,15 +134,9 @@ class Revisions(KeptRevisions):
             ConflictError: If the head is not `expected`; says who stored the head and when.
             DiskFullError: If there is no space; nothing has changed.
         """
-        head = self.head()
         self.check_base(expected)
-        revision = Revision(
-            revision=self.next_number(),
-            by=by,
-            at=_in_words(at),
-            base=head.revision if head else None,
-            sha256=hashlib.sha256(data).hexdigest(),
-            source=source,
+        revision = replace(
+            _unnumbered(by, source, at),
             label_info=list(label_info or []),
             counts=dict(counts or {}) | _of_a_part(review),
             reference=reference,
@@ -132,46 +144,49 @@ class Revisions(KeptRevisions):
             complete=None if review is None else not in_part(review),
             seconds=None if review is None else float(review["seconds"]),
             images=images,
-            unpacked_sha256=unpacked_sha256(data),
         )
         beside = {}
         if node_map is not None:
             beside[NUMBERS if numbered else NODES] = node_map
         if review is not None:
             beside[REVIEW] = json.dumps(review, indent=1, allow_nan=False).encode()
-        return self._store(revision, data, beside)
+        return self._store(_Label(revision, data, beside))
 
-    def submit_again(self, older: Revision, data: bytes | None = None, **differs: Any) -> Revision:
+    def submit_again(self, older: Revision, **differs: Any) -> Revision:
         """Stores a revision again as the new head, with all that belongs to it. Call it inside `lock()`.
 
         Args:
             older: The revision.
-            data: Its label, where that is at hand; read from its file if None.
             differs: Attributes of the new one that are not the older one's.
 
         Raises:
             DiskFullError: If there is no space; nothing has changed.
         """
-        head = self.head()
+        return self._store(self._again(older, None, **differs))
+
+    def _again(self, older: Revision, data: bytes | None, **differs: Any) -> _Label:
+        """An older revision as it is stored again; `data` is its label where that is at hand."""
         data = self._file(older.revision, ".nii.gz").read_bytes() if data is None else data
-        revision = replace(
-            older,
-            revision=self.next_number(),
-            at=_in_words(None),
-            base=head.revision if head else None,
-            sha256=hashlib.sha256(data).hexdigest(),
-            unpacked_sha256=unpacked_sha256(data),
-            restored_from=older.revision,
-            **differs,
-        )
         files = {suffix: self._file(older.revision, suffix) for suffix in (NUMBERS, NODES, REVIEW)}
         beside = {suffix: path.read_bytes() for suffix, path in files.items() if path.is_file()}
-        return self._store(revision, data, beside)
+        revision = replace(older, at=_in_words(None), restored_from=older.revision, **differs)
+        return _Label(revision, data, beside)
 
-    def _store(self, revision: Revision, data: bytes, beside: Mapping[str, bytes]) -> Revision:
-        self._write(revision, data, beside)
+    def _store(self, *labels: _Label) -> Revision:
+        """Stores revisions that follow each other, all or none; returns the last one, the new head."""
+        head, numbered = self.head(), []
+        for number, label in enumerate(labels, self.next_number()):
+            head = replace(
+                label.revision,
+                revision=number,
+                base=head.revision if head else None,
+                sha256=hashlib.sha256(label.data).hexdigest(),
+                unpacked_sha256=unpacked_sha256(label.data),
+            )
+            numbered.append(replace(label, revision=head))
+        self._write(numbered)
         self._publish()
-        return revision
+        return numbered[-1].revision
 
     def check_base(self, expected: int | None) -> None:
         """Looks whether a label was edited from the head. Call it inside `lock()`.
@@ -183,24 +198,27 @@ class Revisions(KeptRevisions):
         if expected is not None and expected != (head.revision if head else 0):
             raise ConflictError(_conflict(expected, head))
 
-    def _write(self, revision: Revision, data: bytes, beside: Mapping[str, bytes]) -> None:
-        """Writes a revision; `beside` are its further files by their ending."""
-        metadata = json.dumps(asdict(revision), indent=2).encode()
-        further = {self._file(revision.revision, suffix): content for suffix, content in beside.items()}
-        label, described = self._file(revision.revision, ".nii.gz"), self._file(revision.revision, ".json")
-        # The copy of the head, which may still wait, has another name.
-        prepared = self._copy.place_before(revision.revision)
+    def _write(self, labels: Sequence[_Label]) -> None:
+        """Writes revisions, the last one as the head, and its copy, which is still to be put in place."""
+        files: dict[Path, bytes] = {}
+        newest = labels[-1].revision.revision
+        for label in labels:
+            described = json.dumps(asdict(label.revision), indent=2).encode()
+            for suffix, content in {**label.beside, ".nii.gz": label.data, ".json": described}.items():
+                files[self._file(label.revision.revision, suffix)] = content
+        # The copy of the former head, which may still wait, has another name.
+        prepared = self._copy.place_before(newest)
+        files[prepared] = labels[-1].data
         try:
             self.final.parent.mkdir(parents=True, exist_ok=True)
-            for path, content in further.items():
+            for path, content in files.items():
                 write_atomically(path, content)
-            write_atomically(label, data)
-            write_atomically(described, metadata)
-            write_atomically(prepared, data)
-            write_atomically(self.folder / "head.json", metadata)
+            write_atomically(self.folder / "head.json", files[self._file(newest, ".json")])
         except OSError as error:
-            for path in (*further, label, described, prepared):
-                path.unlink(missing_ok=True)
+            # Backwards: whatever ends this, what has a description is whole.
+            for path in reversed(files):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
                     "the disk is full: nothing was stored and the former label is untouched; free some space "
@@ -215,9 +233,13 @@ class Revisions(KeptRevisions):
         A final file that does not hold the head's label, however it is packed, was changed past the server
         (copied by hand, or stored before there were revisions). It becomes a revision of its own, so that it
         is never lost: that of an older revision (from a backup, for instance) with all that belongs to that
-        one. One that is no image
+        one. If the head itself came from a backup, and the file is of a revision that was stored after it,
+        that one is the head again, with those before it. One that is no image
         (half of a copy, for instance) does not: it stays, and is kept aside when a label takes its place.
         Call it inside `lock()`, before anything is written.
+
+        All that is found is stored before anything is put in place: until then the files that lie there are
+        all there is of it.
 
         Returns:
             The adopted revision, None if nothing had to be adopted.
@@ -227,35 +249,56 @@ class Revisions(KeptRevisions):
         # While the copy of the head waits, one of those before it still lies there.
         ours = self.history() if pending else [head] if head else []
         plain, final = self._copy.found(lambda label: self.revision_of(label) in ours)
+        # Of twins the compressed one is the label: it is the one that others read.
+        compressed = pending is not None or self.final.is_file()
+        if (ahead := self._ahead(head, final if compressed else plain)) is not None:
+            write_atomically(self.folder / "head.json", self._file(ahead.revision, ".json").read_bytes())
+            return self.settle() or ahead
+        if compressed and plain is not None and self.revision_of(plain) is not None:
+            # It was taken up before and could not be removed.
+            plain = None
         self._copy.prepared = pending
-        self._copy.drop_prepared()
+        self._remark(self._copy.drop_prepared())
         if pending is not None and final is None:
             self._publish()
         elif plain is None:
             self._copy.pack_plain()
-        # Of twins the compressed one stays the head: it is the one that others read.
-        stays = head if plain is not None and final is None and self.final.is_file() else None
-        adopted = None
-        for data in (plain, final):
-            if data is not None:
-                known = self.revision_of(data)
-                adopted = (
-                    self.submit(data, by="unknown", source="external")
-                    if known is None
-                    else self._adopt_again(known, data)
-                )
-        if stays is not None:
-            adopted = self._adopt_again(stays)
+        labels = [self._as_found(data) for data in (plain, final) if data is not None]
+        if head is not None and compressed and final is None and labels:
+            labels.append(self._put_there(head))
+        adopted = self._store(*labels) if labels else None
         if self.final.is_file():
-            self._copy.remove_plain()
+            self._remark(self._copy.remove_plain())
         return adopted
 
     def remove_final(self) -> None:
         """Takes the final file away; the revisions stay. Call it inside `lock()`, after `settle()`."""
-        self.remarks += self._copy.remove()
+        self._remark(self._copy.remove())
 
-    def _adopt_again(self, known: Revision, data: bytes | None = None) -> Revision:
-        return self.submit_again(known, data, by="unknown", source="external", changes=None)
+    def _as_found(self, data: bytes) -> _Label:
+        """What a label that somebody put there becomes: a new one, or a known one again."""
+        if (known := self.revision_of(data)) is not None:
+            return self._put_there(known, data)
+        if (astray := self.revision_of(data, self._astray())) is not None:
+            # History tells of it only here, so it says whose it is.
+            return self._put_there(astray, data, astray.by)
+        return _Label(_unnumbered(_NOBODY, _PUT_THERE), data, {})
+
+    def _put_there(self, known: Revision, data: bytes | None = None, by: str = _NOBODY) -> _Label:
+        return self._again(known, data, by=by, source=_PUT_THERE, changes=None)
+
+    def _ahead(self, head: Revision | None, label: bytes | None) -> Revision | None:
+        """The revision of a label if it was stored after the head: an older head came from a backup."""
+        if label is None or self.revision_of(label) is not None:
+            return None
+        found = self.revision_of(label, self._astray())
+        if found is None or sha256_of(self._file(found.revision, ".nii.gz")) != found.sha256:
+            return None
+        return found if head is None or head in self._chain(found) else None
+
+    def _remark(self, told: Iterable[str]) -> None:
+        """Adds sentences to the remarks, each once."""
+        self.remarks += [one for one in told if one not in self.remarks]
 
     def _publish(self) -> None:
         """Puts the prepared copy of the head in place.
@@ -264,7 +307,7 @@ class Revisions(KeptRevisions):
         and `settle` tries again.
         """
         try:
-            self.remarks += self._copy.publish()
+            self._remark(self._copy.publish())
         except OSError as error:
             logger.warning("%s could not be replaced by its newest revision: %s", self.final, error)
             remark = (
@@ -272,18 +315,23 @@ class Revisions(KeptRevisions):
                 f"replaced ({error.strerror}): programs that read the folder itself see the former one until "
                 "the case is opened or submitted again or the server starts again."
             )
-            self.remarks += [] if remark in self.remarks else [remark]
+            self._remark([remark])
 
     def next_number(self) -> int:
         """Of the revision that is stored next: one that no file has, not even of an interrupted write."""
         names = (path.name.split(".")[0] for path in self.folder.glob("[0-9]*.*"))
-        return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
+        taken = [int(name) for name in names if name.isdecimal()]
+        return 1 + max((*taken, *self._copy.prepared_numbers()), default=0)
 
 
 def label_revisions(root: Path, case: str, tag: str) -> Revisions:
     """The revisions of a case's approved nodes ("final") or tumor ("gtv") in a store."""
     folder = root / ".osln" / case
     return Revisions(folder / tag if tag == "gtv" else folder, root / "labels" / tag / f"{case}.nii.gz")
+
+
+def _unnumbered(by: str, source: str, at: datetime | None = None) -> Revision:
+    return Revision(revision=0, by=by, at=_in_words(at), base=None, sha256="", source=source)
 
 
 def _in_words(at: datetime | None) -> str:

@@ -46,9 +46,9 @@ def partial_review(
     return checked_review(told | other)
 
 
-def submit_in_part(root: Path, case: str, **given: Any) -> Revision:
-    """Submits the approved label of a case once more, in part; see `partial_review`."""
+def submit_in_part(root: Path, case: str, *, label: bytes | None = None, **given: Any) -> Revision:
+    """Submits the approved label of a case once more, or another one, in part; see `partial_review`."""
     kept = label_revisions(root, case, "final")
     with kept.lock():
-        review = partial_review(**given)
-        return kept.submit(kept.final.read_bytes(), by="anna", source="submission", review=review)
+        review, label = partial_review(**given), label or kept.final.read_bytes()
+        return kept.submit(label, by="anna", source="submission", review=review)

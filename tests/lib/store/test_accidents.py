@@ -1,8 +1,11 @@
 """What file systems do to a server: a full disk, a folder that vanishes, one that cannot be written."""
 
 import errno
+import json
 import os
 import shutil
+import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from fastapi import HTTPException
 from lib.errors import NotReadyError
 from lib.store import index
 from lib.store.datastore import OslnDatastore
-from lib.store.shown_labels import shown_label
+from lib.store.shown_labels import settled_head, shown_label
 from lib.store.work import skip_case
 from osln.store import revisions
 from osln.store.final_copy import FinalCopy
@@ -62,6 +65,35 @@ def test_a_label_whose_note_cannot_be_written_is_answered_as_stored(store, uploa
     assert store.about_label("one") == {}
 
 
+def test_a_revision_that_could_not_be_noted_is_noted_by_the_next_visit(store, upload, tmp_path, monkeypatch):
+    store.save_label("one", upload, "final", {"client_id": "anna"})
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "write_atomically", failing(errno.ENOSPC))
+        store.save_label("one", str(write(tmp_path / "b.nii.gz", np.zeros(SHAPE, np.uint8))), "final", {})
+        store.about_label("one")
+        assert settled_head(store, "one").revision == 2
+        assert "warnings" not in store.about_label("one"), "nothing was stored by the visit"
+    assert store.get_label_info("one", "final")["revision"] == 1
+    assert settled_head(store, "one").revision == 2
+    assert store.get_label_info("one", "final")["revision"] == 2
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_start_goes_on_although_the_time_of_one_label_cannot_be_read(store, upload, caplog, lost):
+    make_case(store.root, "two")
+    store.refresh()
+    for case in ("one", "two"):
+        store.save_label(case, upload, "final", {"client_id": "anna"})
+    head = store.root / ".osln" / "one" / "head.json"
+    head.write_text(json.dumps(json.loads(head.read_text()) | {"revision": 2, "at": "2026-11-30 19:50 h"}))
+    if lost:
+        (store.root / "datastore_v2.json").unlink()
+    again = OslnDatastore(store.root)
+    assert again.get_labeled_images() == ["one", "two"]
+    assert again.get_label_info("two", "final")["revision"] == 1
+    assert "case one cannot be noted" in caplog.text and "not '2026-11-30 19:50 h'" in caplog.text
+
+
 def test_a_label_that_is_the_head_is_stored_although_its_copy_could_not_be_put_in_place(
     store, upload, monkeypatch
 ):
@@ -96,6 +128,50 @@ def test_a_first_label_whose_copy_waits_stays_in_the_index(store, upload, monkey
     assert again.get_labeled_images() == ["one"]
     assert again.get_label_info("one", "final")["revision"] == 1
     assert Path(again.get_label_uri("one", "final")) == store.root / ".osln" / "one" / "0001.nii.gz"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_download_of_everything_has_the_newest_labels_by_the_names_of_their_cases(
+    store, upload, tmp_path, monkeypatch, first
+):
+    make_case(store.root, "two")
+    store.refresh()
+    empty = str(write(tmp_path / "empty.nii.gz", np.zeros(SHAPE, np.uint8)))
+    for case in ("one", "two"):
+        if not first:
+            store.save_label(case, empty, "final", {})
+    monkeypatch.setattr(FinalCopy, "publish", lambda _: failing(errno.EACCES)("labels"))
+    for case in ("one", "two"):
+        store.save_label(case, upload, "final", {})
+    newest = [Path(store.get_label_uri(case, "final")) for case in ("one", "two")]
+    assert [Path(listed["label"]) for listed in store.datalist()] == newest
+    archive = Path(store.get_dataset_archive(None))
+    with zipfile.ZipFile(archive) as found:
+        assert sorted(found.namelist()) == [
+            "image/one.nii.gz",
+            "image/two.nii.gz",
+            "label/one.nii.gz",
+            "label/two.nii.gz",
+            "metadata.json",
+        ]
+        for case, path in zip(("one", "two"), newest, strict=True):
+            assert found.read(f"label/{case}.nii.gz") == path.read_bytes()
+            assert found.read(f"image/{case}.nii.gz") == (store.root / f"{case}.nii.gz").read_bytes()
+    archive.unlink()
+    with zipfile.ZipFile(store.get_dataset_archive(1)) as found:
+        assert "label/one.nii.gz" in found.namelist() and "label/two.nii.gz" not in found.namelist()
+
+
+def test_a_download_whose_files_went_away_is_refused_in_words_and_leaves_nothing(
+    store, upload, tmp_path, monkeypatch
+):
+    store.save_label("one", upload, "final", {})
+    store.label_path("one", "final").unlink()
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    status, told = refusal(store.get_dataset_archive, None)
+    assert status == 409 and "labels/final/one.nii.gz of case one is not there" in told
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_label_that_is_taken_away_by_hand_leaves_the_index(store, upload):

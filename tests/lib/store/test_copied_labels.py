@@ -6,6 +6,7 @@ import pytest
 from lib.store.datastore import OslnDatastore
 from lib.store.history import history
 from lib.store.worklist import worklist
+from small.parts import submit_in_part
 from small.store import AFFINE_LPS, make_case, tumor, write
 
 
@@ -80,3 +81,36 @@ def test_a_label_that_has_become_a_revision_is_told_and_looked_at_as_before(root
     write(root / "labels" / "final" / "two.nii.gz", tumor())
     store.refresh()
     assert warnings_of(store, "two") == []
+
+
+@pytest.mark.parametrize("file", ["labels/final/one.nii.gz", "one.nii.gz"])
+def test_a_label_or_a_ct_that_went_away_and_came_back_leaves_its_label_the_revision_it_was(root, file):
+    store = OslnDatastore(root)
+    with store.revisions("one", "final").lock():
+        store.revisions("one", "final").settle()
+    head = submit_in_part(root, "one", undecided=[[[0.0, 0.0, 0.0], [9.0, 9.0, 9.0]]])
+    store.catch_up("one", "final")
+    at = store.get_label_info("one", "final")["ts"]
+    (root / file).rename(root / "away")
+    store.refresh()
+    assert "one" not in store.get_labeled_images()
+    (root / "away").rename(root / file)
+    store.refresh()
+    row = worklist(store)[0]
+    told = (row["state"], row["by"], row["revision"], row["undecided"])
+    assert told == ("partly", "anna", head.revision, 1)
+    assert store.get_label_info("one", "final")["ts"] == at
+    assert store.get_label_info("one", "final")["name"] == "one.nii.gz"
+
+
+def test_a_look_at_the_folder_reads_no_revisions_of_labels_that_it_knows(root, monkeypatch):
+    make_case(root, "three")
+    store = OslnDatastore(root)
+    history(store, "one")
+    asked = []
+    monkeypatch.setattr(OslnDatastore, "missed", lambda _, *label: asked.append(label))
+    store.refresh()
+    assert asked == []
+    write(root / "labels" / "final" / "three.nii.gz", tumor())
+    store.refresh()
+    assert asked == [("three", "final")]

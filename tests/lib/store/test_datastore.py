@@ -287,6 +287,14 @@ def test_a_download_of_everything_needs_an_approved_case(store, tmp_path):
         assert sorted(archive.namelist()) == ["image/one.nii.gz", "label/one.nii.gz", "metadata.json"]
 
 
+def test_a_download_names_files_that_are_links_by_their_case(store, root, tmp_path):
+    store.save_label("one", str(write(tmp_path / "l.nii.gz", node_label())), "final", {})
+    (root / "one.nii.gz").rename(tmp_path / "4711")
+    (root / "one.nii.gz").symlink_to(tmp_path / "4711")
+    with zipfile.ZipFile(store.get_dataset_archive(None)) as archive:
+        assert archive.read("image/one.nii.gz") == (tmp_path / "4711").read_bytes()
+
+
 def test_a_restart_finds_everything_again(store, root, tmp_path):
     store.save_label("one", str(write(tmp_path / "l.nii.gz", node_label())), "final", {"client_id": "anna"})
     store.update_image_info("two", {"note": 1})

@@ -12,6 +12,7 @@ from lib.store.datastore import OslnDatastore
 from lib.store.history import history
 from lib.store.reports import report_for
 from osln.imaging.grid import read_volume
+from osln.store import revisions
 from osln.store.final_copy import FinalCopy
 from small.segmentation import segmentation
 from small.store import AFFINE_LPS, NODE, SHAPE, make_case, tumor, write
@@ -264,6 +265,39 @@ def test_a_full_disk_is_told_and_the_former_label_stays(store, tmp_path, monkeyp
     assert "former label is untouched" in refused(store, tmp_path, nodes(OTHER), status=507)
     monkeypatch.undo()
     np.testing.assert_array_equal(stored(store), nodes(NODE))
+
+
+@pytest.mark.parametrize("base", [0, 1])
+def test_what_a_full_disk_kept_from_being_stored_whole_may_be_sent_again(store, tmp_path, monkeypatch, base):
+    (store.root / "labels" / "gtv" / "one.nii.gz").unlink(missing_ok=True)
+    if base:
+        submit(store, tmp_path, nodes(NODE), ["lymph node"], base_revision=0)
+    both = nodes(NODE, OTHER) + 2 * tumor()
+    sent = {"names": ["lymph node", "tumor"], "base_revision": base}
+    write_atomically = revisions.write_atomically
+
+    def no_space_for_tumors(path, data):
+        if "gtv" in str(path):
+            raise OSError(28, "No space left on device")
+        write_atomically(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(revisions, "write_atomically", no_space_for_tumors)
+        for _ in range(2):
+            told = refused(store, tmp_path, both, status=507, **sent)
+            assert f"the nodes were stored as revision {base + 1}, the tumor was not" in told
+    # Somebody else's nodes, other nodes or other decisions are no repetition.
+    assert "stored by anna" in refused(store, tmp_path, both, status=409, **sent | {"client_id": "ben"})
+    refused(store, tmp_path, nodes(OTHER) + 2 * tumor(), status=409, **sent)
+
+    report = submit(store, tmp_path, both, **sent)
+    assert (report["nodes_revision"], report["tumor"]) == (base + 1, "updated")
+    assert report["nodes"]["added"] == 2 - base
+    compared = "; compared with revision 1: 1 new, 0 left out, 0 changed, 1 unchanged" if base else ""
+    assert report["message"].startswith(f"Stored as revision {base + 1}. 2 nodes{compared}.")
+    assert [one["revision"] for one in history(store, "one")] == list(range(base + 1, 0, -1))
+    np.testing.assert_array_equal(stored(store, "gtv") > 0, tumor() > 0)
+    assert submit(store, tmp_path, both, **sent)["unchanged"]
 
 
 def test_nodes_in_air_are_stored_with_a_doubt(store, tmp_path):

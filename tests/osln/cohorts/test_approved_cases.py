@@ -68,6 +68,21 @@ def test_a_corrected_label_is_another_fingerprint_of_that_case_alone(opened, sto
     assert changed == ["test-0"] and sorted(np.unique(again.column("test-0").nodes)) == [0, 1]
 
 
+def test_a_case_that_was_corrected_since_the_cohort_was_opened_is_refused_until_it_is_opened_again(
+    opened, store, tmp_path
+):
+    assert sorted(np.unique(opened.column("test-1").nodes)) == [0, 1, 2]
+    for case in ("test-0", "test-1"):
+        nodes = np.zeros(small_store.SHAPE, dtype=np.uint8)
+        nodes[small_store.NODE] = 1
+        small_store.write(store / "labels" / "final" / f"{case}.nii.gz", nodes)
+    with pytest.raises(ValueError, match=r"of case test-0 was changed after .* give the command again"):
+        opened.column("test-0")
+    assert sorted(np.unique(opened.column("test-1").nodes)) == [0, 1, 2], "it was prepared before"
+    again = StoreCohort.open(store, tmp_path / "work", PRESET)
+    assert [sorted(np.unique(again.column(f"test-{of}").nodes)) for of in (0, 1)] == [[0, 1], [0, 1]]
+
+
 def test_a_case_without_pet_or_tumor_is_left_out_of_all_rows_with_the_reason(store, tmp_path):
     small_store.make_case(store, "more-1", pet=False)
     small_store.make_case(store, "more-2", pet=False, gtv=False)

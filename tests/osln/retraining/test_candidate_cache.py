@@ -6,7 +6,9 @@ import pytest
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.rows.experiments import PRESETS
 from osln.stage_two.candidate_sets import load_set
+from osln.store import layout
 from osln.weights.model_store import ModelStore
+from small.meanwhile import meanwhile
 from small.store import untrained
 from small.studies import (
     BrightnessTags,
@@ -71,6 +73,18 @@ def test_a_set_is_made_once_and_read_afterwards(root, store):
 
 def resubmit(root, store):
     add_case(root, "d", deleted=(1,))
+
+
+def test_what_is_made_of_a_label_that_came_meanwhile_is_kept_as_that_one_s(root, store, monkeypatch):
+    former = (root / "labels" / "final" / "d.nii.gz").read_bytes()
+    meanwhile(monkeypatch, layout, "build_study", lambda: resubmit(root, store))
+    cache = cache_of(root, store)
+    # Balls 4, 3, 2 and 1; the annotator has now deleted the first.
+    content, _ = cache.get("d", asked_of(cache, add_nodes=False))
+    assert content.truth.tolist() == [1, 1, 1, 0] and cache.has("d", asked_of(cache, add_nodes=False))
+    (root / "labels" / "final" / "d.nii.gz").write_bytes(former)
+    content, _ = cache.get("d", asked_of(cache, add_nodes=False))
+    assert content.truth.tolist() == [1, 1, 0, 1]
 
 
 def publish_another(root, store):

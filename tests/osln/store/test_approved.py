@@ -2,10 +2,24 @@ import numpy as np
 import pytest
 
 from osln.rows.experiments import PRESETS, SEGMENTERS
-from osln.store.approved import approved_cases, load_columns, phantoms, with_ct
+from osln.store import layout
+from osln.store.approved import (
+    READINGS,
+    approved_cases,
+    approved_study,
+    load_columns,
+    marked_study,
+    phantoms,
+    with_ct,
+)
 from osln.store.final_copy import FinalCopy
+from osln.store.layout import companions, file_marks
 from osln.store.revisions import label_revisions
+from small.meanwhile import meanwhile
+from small.parts import submit_in_part
 from small.studies import add_case
+
+BOX = [[20.0, 20.0, 60.0], [26.0, 26.0, 69.0]]
 
 
 def test_approved_cases_are_those_with_a_final_label(tmp_path):
@@ -60,3 +74,51 @@ def test_a_folder_that_is_not_there_is_refused_and_not_made(tmp_path):
     with pytest.raises(ValueError, match=r"there is no folder .*mistyped"):
         approved_cases(tmp_path / "mistyped")
     assert not (tmp_path / "mistyped").exists()
+
+
+def in_part_then_complete(root):
+    """A store whose case d has three nodes in part, and what completes it with a fourth."""
+    add_case(root, "d")
+    four = label_revisions(root, "d", "final").final.read_bytes()
+    add_case(root, "d", deleted=(2,))
+    submit_in_part(root, "d", undecided=[BOX])
+    return lambda: submit_in_part(root, "d", label=four, complete=True)
+
+
+@pytest.mark.parametrize("place", ["waits", "lies there"])
+def test_a_case_that_is_completed_while_it_is_read_is_read_as_completed(tmp_path, monkeypatch, place):
+    complete = in_part_then_complete(tmp_path)
+    before = approved_study(companions(tmp_path, "d"))
+    assert len(before.part.undecided) == 1 and np.unique(before.nodes.array).tolist() == [0, 1, 2, 3]
+    if place == "waits":
+        monkeypatch.setattr(FinalCopy, "publish", lambda self: (_ for _ in ()).throw(OSError(5, "I/O error")))
+    meanwhile(monkeypatch, layout, "build_study", complete)
+    study, marks = marked_study(tmp_path, "d")
+    assert study.part is None and np.unique(study.nodes.array).tolist() == [0, 1, 2, 3, 4]
+    assert marks == file_marks(companions(tmp_path, "d"))
+
+
+def test_what_is_refused_only_between_two_labels_is_read_again(tmp_path, monkeypatch):
+    complete = in_part_then_complete(tmp_path)
+    calls = meanwhile(monkeypatch, layout, "build_study", complete, error=ValueError("half of each"))
+    assert marked_study(tmp_path, "d")[0].part is None and len(calls) == 2
+    with pytest.raises(ValueError, match="half of each"), monkeypatch.context() as patch:
+        calls = meanwhile(patch, layout, "build_study", lambda: None, error=ValueError("half of each"))
+        marked_study(tmp_path, "d")
+    assert len(calls) == 1, "it lies there as it was read"
+
+
+def test_a_case_that_never_stays_as_it_is_is_refused_in_words(tmp_path, monkeypatch):
+    complete = in_part_then_complete(tmp_path)
+    boxes = iter([[[0.0, 0.0, float(low)], [6.0, 6.0, 69.0]] for low in range(9)])
+    calls = meanwhile(
+        monkeypatch,
+        layout,
+        "build_study",
+        lambda: submit_in_part(tmp_path, "d", undecided=[next(boxes)]),
+        times=READINGS,
+    )
+    with pytest.raises(ValueError, match=r"case d changed each of the 5 times.*try again"):
+        marked_study(tmp_path, "d")
+    complete()
+    assert len(calls) == READINGS and marked_study(tmp_path, "d")[0].part is None

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+from datetime import datetime, timezone
 from pathlib import Path
 
 import nibabel as nib
@@ -16,6 +17,7 @@ import pytest
 from osln.store import revisions as revisions_module
 from osln.store.final_copy import FinalCopy
 from osln.store.layout import label_file
+from osln.store.revision import time_of
 from osln.store.revisions import ConflictError, DiskFullError, Revisions
 from osln.store.settling import settle_interrupted
 
@@ -859,3 +861,36 @@ def test_a_damaged_head_is_an_error_and_not_an_empty_history(kept):
     (kept.folder / "head.json").write_text("{")
     with pytest.raises(ValueError, match="restore it from a backup"):
         kept.head()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("at", "2026-11-30 19:50 h"),
+        ("at", None),
+        ("revision", "1"),
+        ("revision", True),
+        ("base", 0.5),
+        ("by", ["anna"]),
+        ("counts", None),
+        ("seconds", "9"),
+        ("complete", 0),
+    ],
+)
+def test_a_description_with_a_value_of_another_kind_is_an_error_that_says_which(kept, key, value):
+    submit(kept, ONE)
+    head = kept.folder / "head.json"
+    head.write_text(json.dumps(json.loads(head.read_text()) | {key: value}))
+    with pytest.raises(ValueError, match=rf"description of a revision \({key} .*restore it from a backup"):
+        kept.head()
+
+
+@pytest.mark.parametrize(
+    "at",
+    ["2026-11-30T19:50:00+00:00", "2026-11-30T19:50:00Z", "2026-11-30T20:50:00+01:00", "2026-11-30 19:50"],
+)
+def test_a_time_is_read_by_every_python_and_is_utc_without_a_zone(kept, at):
+    submit(kept, ONE)
+    head = kept.folder / "head.json"
+    head.write_text(json.dumps(json.loads(head.read_text()) | {"at": at}))
+    assert time_of(kept.head().at) == datetime(2026, 11, 30, 19, 50, tzinfo=timezone.utc)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from monailabel.datastore.local import DataModel, ImageLabelModel
 
 from lib.errors import NotReadyError, translated
+from lib.store.archive import write_archive
 from lib.store.case_files import put_away, take_ct
 from lib.store.cases import checked_tag, client_notes
 from lib.store.evidence import keep_evidence
@@ -26,7 +26,6 @@ from lib.store.predicted import accept_prediction, withdraw_prediction
 from lib.store.reports import report_for
 from lib.store.served import COPIED, ServedStore
 from lib.store.shown_labels import settle
-from lib.store.submitted import notes_past
 from osln.active.evidence import CaseEvidence
 from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
@@ -93,31 +92,13 @@ class OslnDatastore(ServedStore):
             (case, tag)
             for case in objects
             for tag in COPIED
-            if tag in objects[case].labels and self._is_behind(case, tag, objects[case].labels[tag].info)
+            if tag in objects[case].labels and self.missed(case, tag) is not None
         ]
         if not behind:
             return
         with self.transaction():
             for case, tag in behind:
-                # Another process may have stored and noted one since, or removed the case.
-                entry, head = self._datastore.objects.get(case), self.revisions(case, tag).head()
-                if head and entry and tag in entry.labels:
-                    at = int(datetime.fromisoformat(head.at).timestamp())
-                    notes = notes_past(entry.labels[tag].info, head) | {"ts": at}
-                    self.register_label(case, tag, notes)
-
-    def _is_behind(self, case: str, tag: str, info: Mapping[str, Any]) -> bool:
-        kept, noted = self.revisions(case, tag), info.get("revision")
-        try:
-            head = kept.head()
-            if head is None or noted == head.revision:
-                return False
-            # What nobody has visited yet is no revision, or becomes another one: also a newer one, where the
-            # head came from a backup.
-            return (noted is not None and noted < head.revision) or kept.lying() == head
-        except (OSError, ValueError) as error:
-            logger.warning("The newest %s label of case %s cannot be noted: %s", tag, case, error)
-            return False
+                self.catch_up(case, tag)
 
     def ct(self, case: str) -> Volume:
         """The CT that labels of a case are checked against."""
@@ -198,18 +179,33 @@ class OslnDatastore(ServedStore):
             tag: Of the label.
             info: The notes; `ts`, seconds since the epoch, where it was not stored now.
         """
-        name = self.label_path(case, tag).name
         try:
-            with self.transaction():
-                noted = {"ts": int(time.time()), **info, "name": name}
-                self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
-                self._look_at_label(case, tag)
-                self._update_datastore_file()
+            self._note(case, tag, info)
         except Exception as error:
             logger.exception("The %s label of case %s is stored, but not noted in the index", tag, case)
             reason = getattr(error, "strerror", None) or type(error).__name__
             remark = f"The label is stored; the index could not be written ({reason})."
             self._unnoted.told = [*getattr(self._unnoted, "told", []), remark]
+
+    def catch_up(self, case: str, tag: str) -> None:
+        """Notes the newest revision of a label where the index does not know it.
+
+        Where that cannot be written, the next visit of the case or the next start does it.
+        """
+        if (notes := self.missed(case, tag)) is None:
+            return
+        try:
+            self._note(case, tag, notes)
+        except Exception:
+            logger.warning("The newest %s label of case %s is not noted", tag, case, exc_info=True)
+
+    def _note(self, case: str, tag: str, info: Mapping[str, Any]) -> None:
+        name = self.label_path(case, tag).name
+        with self.transaction():
+            noted = {"ts": int(time.time()), **info, "name": name}
+            self._datastore.objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
+            self._look_at_label(case, tag)
+            self._update_datastore_file()
 
     @translated()
     def status(self) -> dict[str, Any]:
@@ -258,10 +254,27 @@ class OslnDatastore(ServedStore):
         super().update_label_info(case, label_tag, client_notes(info, former))
 
     @translated()
+    def datalist(self, full_path: bool = True) -> list[dict[str, str]]:
+        """CT and label of each approved case, the newest label also while its copy waits; whole paths."""
+        found = self._approved().values()
+        return [{kind: str(path.resolve()) for kind, path in files.items()} for files in found]
+
+    def _approved(self) -> dict[str, dict[str, Path]]:
+        found = {}
+        for case, entry in self._datastore.filter_by_tag("final").items():
+            lying = self.root / "labels" / "final" / f"{case}{entry.labels['final'].ext}"
+            label = self.revisions(case, "final").waiting() or lying
+            found[case] = {"image": self.root / f"{case}{entry.image.ext}", "label": label}
+        return found
+
+    @translated()
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        if not self.datalist():
+        cases = self._approved()
+        if not cases:
             raise NotReadyError("no case is approved yet, so there is nothing to download; submit a label")
-        return super().get_dataset_archive(limit_cases)
+        if limit_cases in range(1, len(cases)):
+            cases = dict(islice(cases.items(), limit_cases))
+        return write_archive(cases, self._datastore.model_dump_json(exclude={"base_path"}))
 
     @translated()
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from osln.dicom.intake.store_case import noted_images
 from osln.files.images import twins
 from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
-from osln.imaging.node_changes import compare_values, crumbs
+from osln.imaging.node_changes import NodeChanges, compare_values, crumbs
 from osln.imaging.single_nodes import single_nodes, told_apart
 from osln.imaging.study import check_not_the_tumor
 from osln.store.layout import one_file
@@ -167,7 +167,10 @@ def _check_same_images(store: Shelf, submission: _Submission) -> None:
 
 
 def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_same: bool) -> Stored:
-    """Stores the nodes, each with a value of its own, as the next revision; `if_same`, even the same ones."""
+    """Stores the nodes, each with a value of its own, as the next revision.
+
+    With `if_same` also the same nodes, unless the head is what this very submission has stored before.
+    """
     case, ct, sent = submission.case, submission.ct, submission.sent
     former, redrawn = approved_nodes(store, case, ct), 0
     if submission.review is None:
@@ -181,9 +184,12 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
     changes = compare_values(before, nodes)
     # What others have put there is not yet the label of an annotator, who now says that it holds.
     own = head is not None and head.source.startswith(OF_ANNOTATORS)
-    if head and own and former is not None and not if_same and changes.nothing:
+    if head and own and former is not None and changes.nothing:
         if submission.review is None or same_decisions(submission.review, _review_of(kept, head)):
-            return Stored(changes, None, None, former=head)
+            if not if_same:
+                return Stored(changes, None, None, former=head)
+            if _repeats(submission, head):
+                return _stored_before(head, changes)
     review = submission.review
     if review is None and head and former is not None and changes.nothing:
         # The same nodes, sent along with a tumor: what was decided about them holds, also what was not.
@@ -203,6 +209,19 @@ def _store_nodes(store: Shelf, submission: _Submission, kept: Revisions, *, if_s
     store.register_label(case, "final", notes(submission.params, revision))
     completed = head if head is not None and review is None else None
     return Stored(changes, revision, None, redrawn, against=against, completed=completed)
+
+
+def _repeats(submission: _Submission, head: Revision) -> bool:
+    """Whether the head is what this author has stored on this base, before something failed or got lost."""
+    return submission.base == (head.base or 0) and head.by == author(submission.params)
+
+
+def _stored_before(head: Revision, nothing: NodeChanges) -> Stored:
+    """The head as what was stored now, with what it has changed where that is known."""
+    if head.changes is None:
+        return Stored(nothing, head, None, against=f"revision {head.revision}")
+    against = None if head.base is None else f"revision {head.base}"
+    return Stored(NodeChanges(**head.changes), head, None, against=against)
 
 
 def _compared_with(

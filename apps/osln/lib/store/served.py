@@ -11,11 +11,13 @@ from monailabel.datastore.local import DataModel
 from lib.errors import NotReadyError, UnknownCaseError
 from lib.store.cases import TAGS, checked_tag, is_case_id, reason_against
 from lib.store.copied_labels import LOOKED_AT, MISFIT, reason_not_fitting, stamp, without_ct
+from lib.store.submitted import notes_past
 from lib.store.viewing import ViewedStore
 from osln.dicom.served.uids import case_named
 from osln.files.images import split_suffix
 from osln.store.final_copy import prepared_cases
 from osln.store.layout import check_case
+from osln.store.revision import time_of
 from osln.store.revisions import Revisions, label_revisions
 
 logger = logging.getLogger(__name__)
@@ -150,8 +152,41 @@ class ServedStore(ViewedStore):
     def _add_non_existing_labels(self, tag: str) -> int:
         if tag not in TAGS:
             return 0
+        objects = self._datastore.objects
+        noted = {case for case, entry in objects.items() if tag in entry.labels}
         changed = super()._add_non_existing_labels(tag)
-        return changed + (self._add_waiting(tag) + self._look_at_copied(tag) if tag in COPIED else 0)
+        if tag not in COPIED:
+            return changed
+        changed += self._add_waiting(tag)
+        # A label that went away and came back, with its CT perhaps, is the revision that it was.
+        for case, entry in objects.items():
+            if tag in entry.labels and case not in noted and (notes := self.missed(case, tag)):
+                entry.labels[tag].info = notes
+        return changed + self._look_at_copied(tag)
+
+    def missed(self, case: str, tag: str) -> dict[str, Any] | None:
+        """What the index does not know of the newest revision of a label that it lists or could list.
+
+        None if it knows that, if no label lies there, and if what is known of the revisions is damaged, which
+        the log tells.
+        """
+        entry, kept = self._datastore.objects.get(case), self.revisions(case, tag)
+        if entry is None:
+            return None
+        info = entry.labels[tag].info if tag in entry.labels else {}
+        noted = info.get("revision")
+        try:
+            head = kept.head()
+            if head is None or noted == head.revision:
+                return None
+            # What nobody has visited yet is no revision, or becomes another one: also a newer one, where the
+            # head came from a backup.
+            if not (noted is not None and noted < head.revision) and kept.lying() != head:
+                return None
+            return notes_past(info, head) | {"ts": int(time_of(head.at).timestamp())}
+        except (OSError, ValueError) as error:
+            logger.warning("The newest %s label of case %s cannot be noted: %s", tag, case, error)
+            return None
 
     def _add_waiting(self, tag: str) -> int:
         """Notes labels as in `waits` that the index lacks; how many."""

@@ -36,5 +36,8 @@ class Shelf(Protocol):
     def register_label(self, case: str, tag: str, info: dict[str, Any]) -> None:
         """Notes a stored label in the index."""
 
+    def catch_up(self, case: str, tag: str) -> None:
+        """Notes the newest revision of a label where the index does not know it."""
+
     def refresh(self) -> None:
         """Compares the index with the files."""

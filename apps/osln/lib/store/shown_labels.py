@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from lib.store.shelf import Shelf
-from lib.store.submitted import notes_past
 from osln.files.images import twins
 from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import read_label_map
@@ -44,13 +43,12 @@ def stored_file(store: Shelf, case: str, tag: str) -> Path:
 
 
 def settle(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
-    """Settles a label inside its lock; the index, too, says which revision it has become.
+    """Settles a label inside its lock; the index, too, says which revision it is or has become.
 
     Whoever settles past this leaves the index with the former revision for good.
     """
-    adopted = kept.settle()
-    if adopted is not None:
-        store.register_label(case, tag, notes_past(store.get_label_info(case, tag), adopted))
+    kept.settle()
+    store.catch_up(case, tag)
 
 
 def settled_head(store: Shelf, case: str) -> Revision | None:

@@ -12,7 +12,7 @@ from osln.imaging.column_file import load_column, save_column
 from osln.imaging.grid import Volume, read_volume
 from osln.imaging.lung_column import LungColumn, compact, prepare
 from osln.rows.experiments import Preset
-from osln.store.approved import approved_cases, approved_study
+from osln.store.approved import approved_cases, marked_study
 from osln.store.layout import StorePaths, companions, file_marks, read_image
 from osln.store.parts import partial_cases
 from osln.store.patients import by_patient, patients_of
@@ -70,6 +70,8 @@ class StoreCohort:
         if not approved:
             raise ValueError(f"{root} has no approved case: expected nodes in labels/final/<case>.nii.gz")
         found = {case: companions(root, case) for case in approved}
+        # Before all that is looked at: what is changed afterwards is noticed when the case is read.
+        seen = {case: file_marks(paths) for case, paths in found.items()}
         reasons = dict.fromkeys(partial_cases(root, approved), "submitted in part: complete its review")
         reasons |= {case: reason for case, paths in found.items() if (reason := _lacks(paths))}
         usable = [case for case in approved if case not in reasons]
@@ -87,11 +89,7 @@ class StoreCohort:
         if twins := apart(root, by_case):
             # He would be tested on by what has learned from him.
             raise ValueError(next(iter(twins.values())))
-        grid = (column_file.FORMAT, preset.spacing_mm, preset.window, *["prefilter"] * preset.prefilter)
-        marks = {
-            case: hashlib.sha256(repr((case, grid, file_marks(found[case]))).encode()).hexdigest()[:16]
-            for case in usable
-        }
+        marks = {case: _fingerprint(case, preset, seen[case]) for case in usable}
         synthetic = {case for case in usable if found[case].truth is not None}
         return cls(root, work, preset, splits, marks, trained_on(None, splits["train"], synthetic), reasons)
 
@@ -112,11 +110,21 @@ class StoreCohort:
         return self.work / "columns" / f"{case}-{self.marks[case]}.npz"
 
     def column(self, case: str) -> LungColumn:
-        """The case, prepared if need be; errors as in `layout.load_study`."""
+        """The case, prepared if need be.
+
+        Raises:
+            ValueError: As `store.approved.marked_study`; or the case is not any more what was opened.
+        """
         path = self.path(case)
         if path.is_file():
             return load_column(path)[0]
-        column = compact(prepare(approved_study(companions(self.root, case)), self.preset))
+        study, marks = marked_study(self.root, case)
+        if _fingerprint(case, self.preset, marks) != self.marks[case]:
+            raise ValueError(
+                f"the label or an image of case {case} was changed after the approved cases were counted and "
+                "before this one was prepared: give the command again, which takes the case as it is now"
+            )
+        column = compact(prepare(study, self.preset))
         save_column(path, column)
         return column
 
@@ -145,6 +153,11 @@ class StoreCohort:
     def _fold_of(self) -> dict[str, tuple[str, ...]]:
         # Every row and seed asks for every case.
         return {case: tuple(part) for part in folds(self.root, self.splits["train"]) for case in part}
+
+
+def _fingerprint(case: str, preset: Preset, marks: tuple[object, ...]) -> str:
+    grid = (column_file.FORMAT, preset.spacing_mm, preset.window, *["prefilter"] * preset.prefilter)
+    return hashlib.sha256(repr((case, grid, marks)).encode()).hexdigest()[:16]
 
 
 def _refuse_empty(root: Path, splits: Mapping[str, tuple[str, ...]], found: Mapping[str, StorePaths]) -> None:

@@ -23,6 +23,7 @@ from osln.pacs.fetching import images_of
 from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import label_uids
+from osln.store.revision import time_of
 from osln.store.revisions import ConflictError, Revision, Revisions, label_revisions
 
 logger = logging.getLogger(__name__)
@@ -125,4 +126,4 @@ def _is_newer(root: Path, case: str, tag: str, stored: StoredSeg) -> bool:
     known = {revision.reference or label_uids(case, tag, revision)[1] for revision in history}
     if stored.instance in known or not stored.created:
         return False
-    return instant(datetime.fromisoformat(stored.created)) > instant(datetime.fromisoformat(history[0].at))
+    return instant(datetime.fromisoformat(stored.created)) > time_of(history[0].at)

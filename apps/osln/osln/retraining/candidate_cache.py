@@ -20,11 +20,12 @@ from osln.files.arrays import write_array
 from osln.files.images import write_atomically
 from osln.files.whole import sweep, write_json
 from osln.imaging.grid import Volume
+from osln.imaging.study import Study
 from osln.retraining.matched_points import candidate_counts, matched, unlabeled_columns
 from osln.rows.experiments import ROWS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, iou_path, load_set, node_iou, save_set
-from osln.store.approved import approved_study
+from osln.store.approved import marked_study
 from osln.store.layout import StorePaths, companions, file_marks, load_study
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore, Version
@@ -112,7 +113,7 @@ class CandidateCache:
 
     def has(self, case: str, asked: Asked) -> bool:
         """Whether everything that `get` would make is there."""
-        path = self._path(companions(self.root, case), asked)
+        path = self._path(case, file_marks(companions(self.root, case)), asked)
         if self.overlaps and not iou_path(path).is_file():
             return False
         return path.is_file() and (self.tagger is None or _tags_path(path, self.tagger).is_file())
@@ -126,10 +127,13 @@ class CandidateCache:
             ValueError: The case cannot be used: says what it lacks.
         """
         paths = companions(self.root, case)
-        path = self._path(paths, asked)
+        path = self._path(case, file_marks(paths), asked)
         content = _read(path, self.overlaps)
         if content is None:
-            content = self._made(paths, asked)
+            # Somebody may have stored a label since: the set is kept as that of what it was made from.
+            study, marks = marked_study(self.root, case)
+            path = self._path(case, marks, asked)
+            content = self._made(study, asked)
             save_set(path, content)
             if content.iou is not None:
                 write_array(iou_path(path), content.iou)
@@ -174,9 +178,8 @@ class CandidateCache:
             if path.name not in set(cases):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _made(self, paths: StorePaths, asked: Asked) -> CandidateSet:
+    def _made(self, study: Study, asked: Asked) -> CandidateSet:
         networks = {name: self._network(name, version) for name, version in asked.versions.items()}
-        study = approved_study(paths)
         if not asked.labeled:
             none = np.zeros(study.ct.grid.shape, dtype=np.uint8)
             study = replace(study, nodes=Volume(none, study.ct.grid, study.ct.file_grid))
@@ -247,7 +250,7 @@ class CandidateCache:
             write_atomically(target, buffer.getvalue())
         return tags
 
-    def _path(self, paths: StorePaths, asked: Asked) -> Path:
+    def _path(self, case: str, marks: tuple[object, ...], asked: Asked) -> Path:
         content = (
             sorted((name, version.sha256) for name, version in asked.versions.items()),
             self.row.name,
@@ -261,10 +264,10 @@ class CandidateCache:
             asked.add_nodes,
             asked.labeled,
             NODES_OUTSIDE,
-            *file_marks(paths),
+            *marks,
         )
         key = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-        return self.folder / paths.case / f"{key}{self.mark}.npz"
+        return self.folder / case / f"{key}{self.mark}.npz"
 
 
 def _thresholds_in(path: Path) -> dict[str, float]:

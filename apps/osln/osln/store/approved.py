@@ -13,9 +13,12 @@ from osln.imaging.study import Study, check_not_the_tumor
 from osln.rows.detectors import Detector
 from osln.rows.experiments import Preset, Segmenter
 from osln.store.final_copy import prepared_cases
-from osln.store.layout import StorePaths, companions, load_study, node_map, read_image
+from osln.store.layout import StorePaths, companions, file_marks, load_study, node_map, read_image
 from osln.store.parts import part_of
 from osln.store.revisions import label_revisions
+
+READINGS = 5
+"""Times that a case is read which somebody writes to meanwhile."""
 
 
 def approved_cases(root: Path) -> list[str]:
@@ -56,11 +59,50 @@ def with_ct(root: Path, cases: Iterable[str]) -> tuple[list[str], dict[str, str]
 
 
 def approved_study(paths: StorePaths) -> Study:
+    """As `marked_study`, of the case whose files these are."""
+    return marked_study(paths.ct.parent, paths.case)[0]
+
+
+def marked_study(root: Path, case: str) -> tuple[Study, tuple[object, ...]]:
     """A case with its approved nodes, each of which has a value of its own, and what was reviewed of it.
 
+    Nodes, which is which, and what was reviewed are of one revision, also while another one is stored.
+
+    Returns:
+        The case; its `nodes` is None if there is no approved label. And its `file_marks` as it was read.
+
     Raises:
-        ValueError: As `load_study`; `nodes` is None if there is no approved label.
+        ValueError: As `load_study`; or the files change faster than they can be read.
     """
+    for _ in range(READINGS):
+        lay = _as_it_lies(root, case)
+        if lay is None:
+            continue
+        try:
+            study = _read(lay[0])
+        except (OSError, ValueError):
+            # Nodes and a tumor that do not go together may be those before and after a submission.
+            if _as_it_lies(root, case) == lay:
+                raise
+            continue
+        if _as_it_lies(root, case) == lay:
+            return study, lay[1]
+    raise ValueError(
+        f"case {case} changed each of the {READINGS} times that it was read: expected files that stay as "
+        "they are meanwhile; wait until nobody copies or stores any of them, and try again"
+    )
+
+
+def _as_it_lies(root: Path, case: str) -> tuple[StorePaths, tuple[object, ...]] | None:
+    """Which files are those of a case, and their marks; None if one was taken away meanwhile."""
+    paths = companions(root, case)
+    try:
+        return paths, file_marks(paths)
+    except FileNotFoundError:
+        return None
+
+
+def _read(paths: StorePaths) -> Study:
     study = load_study(paths)
     if study.nodes is None:
         return study

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,31 @@ class Revision:
     unpacked_sha256: str = ""
 
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("by", "at", "sha256", "source", "reference", "images", "unpacked_sha256"), (str,)),
+    "revision": (int,),
+    "base": (int, type(None)),
+    "label_info": (list,),
+    "counts": (dict,),
+    "changes": (dict, type(None)),
+    "complete": (bool, type(None)),
+    "seconds": (int, float, type(None)),
+    "restored_from": (int, type(None)),
+}
+"""Of the values of a description in JSON."""
+
+
+def time_of(at: str) -> datetime:
+    """The time of a revision as a moment; one without a zone is UTC.
+
+    Raises:
+        ValueError: If it is no time.
+    """
+    # Python 3.10 does not know the Z.
+    moment = datetime.fromisoformat(f"{at[:-1]}+00:00" if at.endswith("Z") else at)
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
 def read_revision(path: Path) -> Revision | None:
     """The revision that a file describes; None if there is no such file.
 
@@ -55,10 +81,22 @@ def read_revision(path: Path) -> Revision | None:
         ValueError: If it is no description of a revision.
     """
     try:
-        content = json.loads(path.read_text())
-        return Revision(**content)
+        revision = Revision(**json.loads(path.read_text()))
+        _check(revision)
+        return revision
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
         message = f"{path} is not the description of a revision ({error}); restore it from a backup"
         raise ValueError(message) from error
+
+
+def _check(revision: Revision) -> None:
+    for name, kinds in _KINDS.items():
+        # Not isinstance, to which true is a number.
+        if type(value := getattr(revision, name)) not in kinds:
+            raise ValueError(f"{name} cannot be {value!r}")
+    try:
+        time_of(revision.at)
+    except ValueError as error:
+        raise ValueError(f"at is a time such as 2026-01-31T12:00:00+00:00, not {revision.at!r}") from error

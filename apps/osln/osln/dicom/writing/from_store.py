@@ -31,6 +31,7 @@ from osln.store.layout import label_file, node_map
 from osln.store.parts import partial_review
 from osln.store.predictions import read_prediction
 from osln.store.reviews import undecided_count
+from osln.store.revision import time_of
 from osln.store.revisions import NUMBERS, label_revisions
 
 PHANTOM_NOTE = "Research, not for clinical use; weights trained on phantoms"
@@ -244,7 +245,7 @@ def _told_apart(label: Path, kept: Path | None, grid: Grid) -> tuple[np.ndarray,
 
 def local_time(at: str) -> datetime:
     """The time of a revision in the local zone, with the offset of that moment."""
-    return datetime.fromisoformat(at).astimezone()
+    return time_of(at).astimezone()
 
 
 def _written(path: Path) -> datetime:

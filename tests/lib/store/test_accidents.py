@@ -261,3 +261,59 @@ def test_a_store_that_is_closed_watches_its_folder_no_more(tmp_path):
     assert watcher.is_alive()
     watching.close()
     assert not watcher.is_alive()
+
+
+def test_a_label_under_a_number_that_came_again_is_nobody_s(store, upload, tmp_path):
+    store.save_label("one", upload, "final", {"client_id": "anna"})
+    shutil.copytree(store.root / ".osln" / "one", tmp_path / "backup")
+    label = np.ones(SHAPE, np.uint8)
+    more = str(write(tmp_path / "more.nii.gz", label))
+    store.save_label("one", more, "final", {"client_id": "anna"})
+    shutil.rmtree(store.root / ".osln" / "one")
+    shutil.copytree(tmp_path / "backup", store.root / ".osln" / "one")
+    write(store.label_path("one", "final"), np.ones((5, 5, 5), np.uint8))
+    with pytest.raises(ValueError):
+        shown_label(store, "one")
+    told = store.get_label_info("one", "final")
+    assert (told["revision"], told["by"]) == (2, "unknown")
+    store.refresh()
+    assert ["does not lie on the CT's voxels" in one for one in store.left_out] == [True]
+
+
+def test_an_index_that_knows_an_older_revision_is_brought_on_whatever_lies_there(store, upload, monkeypatch):
+    store.save_label("one", upload, "final", {"client_id": "anna"})
+    label = np.zeros(SHAPE, np.uint8)
+    label[0, 0, 0] = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "write_atomically", failing(errno.ENOSPC))
+        store.save_label("one", str(write(Path(upload), label)), "final", {"client_id": "ben"})
+    write(store.label_path("one", "final"), np.ones(SHAPE, np.uint8))
+    told = OslnDatastore(store.root).get_label_info("one", "final")
+    assert (told["revision"], told["by"]) == (2, "ben")
+
+
+def test_an_index_with_a_number_that_is_none_hinders_no_start(store, upload):
+    store.save_label("one", upload, "final", {})
+    path = store.root / "datastore_v2.json"
+    path.write_text(path.read_text().replace('"revision": 1', '"revision": "1"'))
+    assert OslnDatastore(store.root).get_label_info("one", "final")["revision"] == 1
+
+
+def test_a_damaged_description_hinders_the_download_only_where_a_copy_waits(store, upload, monkeypatch):
+    store.save_label("one", upload, "final", {})
+    head = store.root / ".osln" / "one" / "head.json"
+    head.write_text("{")
+    (found,) = store.datalist()
+    assert Path(found["label"]) == store.label_path("one", "final")
+    store.label_path("one", "final").unlink()
+    store.refresh()
+    assert store.get_labeled_images() == []
+
+
+def test_a_ct_that_is_away_for_a_moment_refuses_no_submission(store, upload):
+    ct = store.root / "one.nii.gz"
+    ct.rename(store.root / "away")
+    store.refresh()
+    (store.root / "away").rename(ct)
+    store.check_served("one")
+    assert store.list_images() == ["one"]

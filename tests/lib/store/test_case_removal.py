@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from fastapi import HTTPException
 
+from lib.errors import UnknownCaseError
 from lib.store.datastore import OslnDatastore
 from lib.store.history import history
+from lib.store.predicted import withdraw_prediction
 from lib.store.shown_labels import shown_label
 from osln.dicom.intake.store_case import noted_images
 from osln.files.images import split_suffix
@@ -295,6 +297,13 @@ def test_of_a_prediction_that_is_a_link_the_link_goes_and_its_target_stays(tmp_p
     store.remove_label("one", "original")
     assert target.is_file() and not prediction.is_symlink()
     assert store.get_labels_by_image_id("one").keys() == {"final", "gtv"}
+
+
+def test_a_prediction_of_a_case_that_was_removed_meanwhile_is_none_to_take_away(tmp_path):
+    store = made(tmp_path / "store")
+    store.remove_image("one")
+    with pytest.raises(UnknownCaseError, match="removed from the store meanwhile"):
+        withdraw_prediction(store, "one")
 
 
 @pytest.mark.parametrize("name", ["one.nii.gz", "label.nii.gz"])

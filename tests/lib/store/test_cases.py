@@ -78,3 +78,13 @@ def test_files_that_cannot_be_cases_have_a_reason(tmp_path):
     assert "rename it" in reason_against(tmp_path / "two words.nii.gz")
     assert "rename it" in reason_against(tmp_path / "a..b.nii.gz")
     assert "keeps something of its own" in reason_against(tmp_path / "import.nii.gz")
+
+
+def test_a_link_to_a_file_of_another_format_has_a_reason(tmp_path):
+    for name, target in (("one.nii.gz", "ct.nii"), ("two.nii.gz", "blob"), ("three.nii.gz", "ct.nii.gz")):
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        (tmp_path / "elsewhere" / target).write_bytes(b"")
+        (tmp_path / name).symlink_to(tmp_path / "elsewhere" / target)
+    assert "one.nii.gz is a link to a .nii file: rename the link" in reason_against(tmp_path / "one.nii.gz")
+    assert reason_against(tmp_path / "two.nii.gz") is None
+    assert reason_against(tmp_path / "three.nii.gz") is None

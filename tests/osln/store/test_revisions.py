@@ -615,6 +615,18 @@ def test_where_the_head_came_from_a_backup_the_label_that_lies_there_is_the_head
     assert [path.name for path in rewound.final.parent.iterdir()] == ["case.nii.gz"]
 
 
+def test_of_revisions_with_the_same_label_a_head_from_a_backup_goes_forward_to_the_newest(kept, tmp_path):
+    submit(kept, ONE)
+    shutil.copytree(tmp_path / ".osln", tmp_path / "backup")
+    submit(kept, ONE, by="ben", node_map=THREE, review=REVIEW)
+    shutil.copytree(tmp_path / "backup", tmp_path / ".osln", dirs_exist_ok=True)
+    assert kept.head().revision == 1 and kept.lying().by == "ben"
+    with kept.lock():
+        assert kept.settle().revision == 2
+        assert kept.settle() is None
+    assert kept.head().by == "ben" and kept.node_map(2).read_bytes() == THREE
+
+
 def test_a_label_that_history_has_lost_comes_back_with_all_that_belongs_to_it_and_its_author(rewound):
     rewound.final.unlink()
     assert submit(rewound, THREE).base == 1

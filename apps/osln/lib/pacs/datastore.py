@@ -239,12 +239,13 @@ class PacsDatastore(OslnDatastore):
         objects = self._datastore.objects
         listed = self.mirror.all_cases() & objects.keys()
         absent = {case: objects[case] for case in listed if not (self.root / f"{case}.nii.gz").is_file()}
+        waiting = self.waiting_labels()
         removed = super()._remove_non_existing() - len(absent)
         for case, entry in absent.items():
             gone = [
                 tag
                 for tag in entry.labels
-                if not (self.label_path(case, tag).is_file() or self.waits(case, tag))
+                if not self.label_path(case, tag).is_file() and (case, tag) not in waiting
             ]
             for tag in gone:
                 del entry.labels[tag]

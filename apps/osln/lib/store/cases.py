@@ -112,4 +112,7 @@ def reason_against(path: Path) -> str | None:
         return f"{path.name} cannot be a case, rename it: {error}"
     if others := twins(path):
         return f"{path.name} lies beside {others[0].name}: programs confuse the two, remove or rename one"
+    leads_to = split_suffix(path.resolve())[1]
+    if path.is_symlink() and leads_to and leads_to != split_suffix(path)[1]:
+        return f"{path.name} is a link to a {leads_to} file: rename the link, whose name tells the format"
     return None

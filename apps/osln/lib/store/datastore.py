@@ -31,6 +31,7 @@ from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
+from osln.store.final_copy import prepared_cases
 from osln.store.leases import leases
 from osln.store.predictions import read_prediction
 from osln.store.removals import settle_removed
@@ -259,21 +260,25 @@ class OslnDatastore(ServedStore):
         found = self._approved().values()
         return [{kind: str(path.resolve()) for kind, path in files.items()} for files in found]
 
-    def _approved(self) -> dict[str, dict[str, Path]]:
-        found = {}
+    def _approved(self, most: int | None = None) -> dict[str, dict[str, Path]]:
+        """CT and label of the approved cases whose CT is here, the first `most` of them."""
+        waiting, found = prepared_cases(self.root / "labels" / "final"), {}
         for case, entry in self._datastore.filter_by_tag("final").items():
-            lying = self.root / "labels" / "final" / f"{case}{entry.labels['final'].ext}"
-            label = self.revisions(case, "final").waiting() or lying
-            found[case] = {"image": self.root / f"{case}{entry.image.ext}", "label": label}
+            if most is not None and len(found) >= most:
+                break
+            ct = self.root / f"{case}{entry.image.ext}"
+            label = self.root / "labels" / "final" / f"{case}{entry.labels['final'].ext}"
+            if case in waiting:
+                label = self.revisions(case, "final").waiting() or label
+            if ct.is_file():
+                found[case] = {"image": ct, "label": label}
         return found
 
     @translated()
     def get_dataset_archive(self, limit_cases: int | None) -> str:
-        cases = self._approved()
+        cases = self._approved(limit_cases if limit_cases and limit_cases > 0 else None)
         if not cases:
             raise NotReadyError("no case is approved yet, so there is nothing to download; submit a label")
-        if limit_cases in range(1, len(cases)):
-            cases = dict(islice(cases.items(), limit_cases))
         return write_archive(cases, self._datastore.model_dump_json(exclude={"base_path"}))
 
     @translated()

@@ -54,6 +54,9 @@ class ServedStore(ViewedStore):
     def check_served(self, case: str) -> None:
         """Raises UnknownCaseError if the case was removed meanwhile; called inside its lock."""
         if case not in self._datastore.objects:
+            # An import that exchanges the images leaves none for a moment.
+            self.refresh()
+        if case not in self._datastore.objects:
             raise UnknownCaseError(f"case {case} was removed from the store meanwhile; nothing was stored")
 
     def known(self, case: str) -> str:
@@ -127,10 +130,9 @@ class ServedStore(ViewedStore):
         for case in unfit:
             del objects[case]
         waiting = {
-            (case, tag): label
-            for case, entry in objects.items()
-            for tag, label in entry.labels.items()
-            if self.waits(case, tag)
+            (case, tag): objects[case].labels[tag]
+            for case, tag in self.waiting_labels()
+            if case in objects and tag in objects[case].labels
         }
         removed = len(unfit) + super()._remove_non_existing()
         for (case, tag), label in waiting.items():
@@ -139,10 +141,19 @@ class ServedStore(ViewedStore):
                 removed -= 1
         return removed
 
-    def waits(self, case: str, tag: str) -> bool:
-        """Whether a label is stored that has no file yet: the disk refused to put its first copy in place."""
-        if tag not in COPIED or self.label_path(case, tag).is_file():
-            return False
+    def waiting_labels(self) -> set[tuple[str, str]]:
+        """Case and tag of the labels that are stored and have no file yet.
+
+        The disk refused to put the first copy of each in place.
+        """
+        return {
+            (case, tag)
+            for tag in COPIED
+            for case in prepared_cases(self.root / "labels" / tag)
+            if not self.label_path(case, tag).is_file() and self._waits(case, tag)
+        }
+
+    def _waits(self, case: str, tag: str) -> bool:
         try:
             return self.revisions(case, tag).waiting() is not None
         except ValueError:
@@ -177,22 +188,26 @@ class ServedStore(ViewedStore):
         noted = info.get("revision")
         try:
             head = kept.head()
-            if head is None or noted == head.revision:
+            # After a backup a number may come again, of another label.
+            same = head is not None and info.get("sha256", head.sha256) == head.sha256
+            if head is None or (noted == head.revision and same):
                 return None
             # What nobody has visited yet is no revision, or becomes another one: also a newer one, where the
             # head came from a backup.
-            if not (noted is not None and noted < head.revision) and kept.lying() != head:
+            older = isinstance(noted, int) and noted < head.revision
+            if not older and kept.lying() != head:
                 return None
-            return notes_past(info, head) | {"ts": int(time_of(head.at).timestamp())}
+            at = int(time_of(head.at).timestamp())
+            return notes_past(info, head) | {"ts": at}
         except (OSError, ValueError) as error:
             logger.warning("The newest %s label of case %s cannot be noted: %s", tag, case, error)
             return None
 
     def _add_waiting(self, tag: str) -> int:
-        """Notes labels as in `waits` that the index lacks; how many."""
+        """Notes labels of a tag that wait and that the index lacks; how many."""
         objects, added = self._datastore.objects, 0
-        for case in prepared_cases(self.root / "labels" / tag) & objects.keys():
-            if tag not in objects[case].labels and self.waits(case, tag):
+        for case, of in self.waiting_labels():
+            if of == tag and case in objects and tag not in objects[case].labels:
                 noted = {"ts": int(time.time()), "name": self.label_path(case, tag).name}
                 objects[case].labels[tag] = DataModel(info=noted, ext=".nii.gz")
                 added += 1

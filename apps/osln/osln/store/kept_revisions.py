@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from osln.store.final_copy import FinalCopy, unpacked_sha256
+from osln.store.final_copy import FinalCopy, sha256_of, unpacked_sha256
 from osln.store.revision import Revision, read_revision
 
 NUMBERS = ".numbers.nii.gz"
@@ -55,6 +55,8 @@ class KeptRevisions:
         """
         if self.waiting() is not None:
             return self.head()
+        if (ahead := self._ahead()) is not None:
+            return ahead
         content = self._copy.content()
         if content is None:
             return None
@@ -149,6 +151,24 @@ class KeptRevisions:
                 with contextlib.suppress(ValueError):
                     found.append(read_revision(path))
         return sorted(filter(None, found), key=lambda one: one.revision, reverse=True)
+
+    def _ahead(self) -> Revision | None:
+        """The revision of the label that lies there, if it was stored after the head, which a backup brought.
+
+        Also where the head has the very same label, with other single nodes or decisions: the newest counts.
+        None while the copy of the head waits, as an older label lies there then.
+        """
+        head, astray = self.head(), self._astray()
+        if not astray or (head is not None and self._pending(head) is not None):
+            return None
+        if (label := self._copy.content()) is None:
+            return None
+        file, found = hashlib.sha256(label).hexdigest(), self.revision_of(label, astray)
+        if found is None or (found.sha256 != file and self.revision_of(label) is not None):
+            return None
+        if sha256_of(self._file(found.revision, ".nii.gz")) != found.sha256:
+            return None
+        return found if head is None or head in self._chain(found) else None
 
     def _chain(self, newest: Revision | None = None) -> Iterator[Revision]:
         """A revision, the head if None, and those that came before it."""

@@ -28,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from osln.files.images import write_atomically
-from osln.store.final_copy import sha256_of, unpacked_sha256
+from osln.store.final_copy import unpacked_sha256
 from osln.store.kept_revisions import NODES as NODES
 from osln.store.kept_revisions import NUMBERS as NUMBERS
 from osln.store.kept_revisions import REVIEW, KeptRevisions
@@ -251,7 +251,7 @@ class Revisions(KeptRevisions):
         plain, final = self._copy.found(lambda label: self.revision_of(label) in ours)
         # Of twins the compressed one is the label: it is the one that others read.
         compressed = pending is not None or self.final.is_file()
-        if (ahead := self._ahead(head, final if compressed else plain)) is not None:
+        if (ahead := self._ahead()) is not None:
             write_atomically(self.folder / "head.json", self._file(ahead.revision, ".json").read_bytes())
             return self.settle() or ahead
         if compressed and plain is not None and self.revision_of(plain) is not None:
@@ -286,15 +286,6 @@ class Revisions(KeptRevisions):
 
     def _put_there(self, known: Revision, data: bytes | None = None, by: str = _NOBODY) -> _Label:
         return self._again(known, data, by=by, source=_PUT_THERE, changes=None)
-
-    def _ahead(self, head: Revision | None, label: bytes | None) -> Revision | None:
-        """The revision of a label if it was stored after the head: an older head came from a backup."""
-        if label is None or self.revision_of(label) is not None:
-            return None
-        found = self.revision_of(label, self._astray())
-        if found is None or sha256_of(self._file(found.revision, ".nii.gz")) != found.sha256:
-            return None
-        return found if head is None or head in self._chain(found) else None
 
     def _remark(self, told: Iterable[str]) -> None:
         """Adds sentences to the remarks, each once."""

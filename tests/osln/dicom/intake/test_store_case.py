@@ -246,6 +246,19 @@ def test_a_kill_at_any_move_leaves_a_whole_case_or_none(tmp_path, former):
     assert seen >= {FIRST, ("", *FIRST[1:]), ("", "1", "2", False), ("", *SECOND[1:]), SECOND}
 
 
+def test_there_is_a_ct_while_what_lies_there_gets_second_names(former, monkeypatch):
+    def looked(path, other, real=store_case._second_name):
+        assert (former / "one.nii.gz").is_file()
+        named.append(path.relative_to(former).parts[0])
+        return real(path, other)
+
+    named = []
+    monkeypatch.setattr(store_case, "_second_name", looked)
+    write_case(former, "one", content(2, registered=False))
+    assert written(former) == SECOND
+    assert named.count("one.nii.gz") == 1 and len(named) > 2
+
+
 def test_a_refusal_at_any_move_leaves_everything_as_it_was(former, monkeypatch):
     before = {path: path.read_bytes() for path in former.rglob("*") if path.is_file()}
     number, calls = 0, 0

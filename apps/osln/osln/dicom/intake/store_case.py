@@ -207,12 +207,16 @@ def _move_all(moves: list[tuple[Path | None, Path]], ready: Path) -> None:
                 f"{others[0].name} would lie beside {target.name} in {target.parent.name}, and programs "
                 "confuse the two: move it away and import again"
             )
+    # Before the first move: where they are copies they take time, and meanwhile there must be a CT.
+    formers: dict[Path, Path] = {}
+    for _, target in moves:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target not in formers and target.exists():
+            formers[target] = _second_name(target, ready / f"former-{len(formers)}")
     moved: list[tuple[Path, Path | None]] = []
     try:
         for source, target in moves:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            former = _second_name(target, ready / f"former-{len(moved)}") if target.exists() else None
-            moved.append((target, former))
+            moved.append((target, formers.pop(target, None)))
             if source is None:
                 target.unlink()
             else:

@@ -29,6 +29,16 @@ def prepared_cases(folder: Path) -> set[str]:
     return {name["case"] for name in names if name}
 
 
+def prepared_copies(final: Path) -> dict[Path, int | None]:
+    """The copies of a label that are not yet put in place, with their revisions; None of former versions."""
+    found = {}
+    for path in final.parent.glob(f".{glob.escape(final.name)}*{NEXT}"):
+        name = _PREPARED.fullmatch(path.name)
+        if name and f"{name['case']}.nii.gz" == final.name:
+            found[path] = int(name["number"]) if name["number"] else None
+    return found
+
+
 class FinalCopy:
     """The copy of one label.
 
@@ -95,11 +105,11 @@ class FinalCopy:
 
     def prepared_numbers(self) -> list[int]:
         """Of the revisions whose copies are not yet put in place, or could not be removed."""
-        return [int(name["number"]) for name in self._prepared().values() if name["number"]]
+        return [number for number in prepared_copies(self.path).values() if number is not None]
 
     def drop_prepared(self) -> list[str]:
         """Removes the copies that are not to be put in place any more; returns sentences as `publish`."""
-        left = [path for path in self._prepared() if path != self.prepared]
+        left = [path for path in prepared_copies(self.path) if path != self.prepared]
         return [told for path in left for told in _removed(path, "it is left over and of no use")]
 
     def remove(self) -> list[str]:
@@ -171,14 +181,6 @@ class FinalCopy:
         File numbers and times may change by themselves on network shares.
         """
         return path in self._seen and _content(path) not in (None, self._seen[path])
-
-    def _prepared(self) -> dict[Path, re.Match[str]]:
-        """The copies that are not put in place, with the parts of their names."""
-        there = self.path.parent.glob(f".{glob.escape(self.path.name)}*{NEXT}")
-        names = {path: _PREPARED.fullmatch(path.name) for path in there}
-        return {
-            path: name for path, name in names.items() if name and f"{name['case']}.nii.gz" == self.path.name
-        }
 
 
 def _content(path: Path) -> str | None:

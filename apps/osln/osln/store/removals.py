@@ -14,7 +14,7 @@ from pathlib import Path
 
 from osln.files.images import split_suffix
 from osln.files.whole import name_before, write_atomically
-from osln.store.final_copy import NEXT
+from osln.store.final_copy import prepared_copies
 from osln.store.patients import import_folder, read_manifest
 from osln.store.revisions import label_revisions
 
@@ -111,9 +111,7 @@ def _companions(folder: Path, case: str) -> list[Path]:
     """Beside the images the JSON of a prediction, and copies of labels that wait to be put in place."""
     # "p1.json.nii.gz" is of the case "p1.json".
     images = [path for path in folder.glob(f"{case}.*") if split_suffix(name_before(path.name))[0] == case]
-    waiting = re.compile(rf"\.{re.escape(case)}\.nii\.gz(\.\d+)?{re.escape(NEXT)}")
-    copies = [path for path in folder.glob(f".{case}.*") if waiting.fullmatch(path.name)]
-    return [*images, *copies, *folder.glob(f"{case}.json")]
+    return [*images, *prepared_copies(folder / f"{case}.nii.gz"), *folder.glob(f"{case}.json")]
 
 
 def _noted_by_import(root: Path, case: str) -> list[Path]:

@@ -278,7 +278,9 @@ class OslnDatastore(ServedStore):
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         cases = self._approved(limit_cases if limit_cases and limit_cases > 0 else None)
         if not cases:
-            raise NotReadyError("no case is approved yet, so there is nothing to download; submit a label")
+            raise NotReadyError(
+                "no case is approved yet whose CT is here, so there is nothing to download; submit a label"
+            )
         return write_archive(cases, self._datastore.model_dump_json(exclude={"base_path"}))
 
     @translated()

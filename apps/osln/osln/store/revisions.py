@@ -11,6 +11,8 @@ Order of writing: nodes, review, label, metadata, the prepared copy, head, and l
 crash or a full disk at any point before the head leaves the former head, its copy where that still waits, and
 the former final label as they were; after it, the next visit or the next start (`osln.store.settling`) puts
 the copy in its place. Several revisions that belong together have one head and one copy, those of the last.
+A submission of the very label that lies there, with other nodes or decisions, that a crash kept from the head
+is taken for one whose head came from a backup, and is finished by the next visit.
 """
 
 import contextlib

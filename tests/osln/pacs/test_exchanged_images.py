@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from fastapi import HTTPException
 
+from osln.pacs import exporting
 from osln.pacs import mirror as pacs_mirror
 from osln.store.revisions import label_revisions
 from small.deliveries import NODES, label, segs, send, submit
 from small.dicom import AXIAL, body, ct_slices, uid
+from small.meanwhile import meanwhile
 from small.memory_pacs import memory_pacs
 from small.pacs import CASE, fresh_store
 from small.study import pet
@@ -146,3 +148,15 @@ def test_unlabeled_ct_that_was_exchanged_is_fetched_anew(pacs, tmp_path):
     store.look()
 
     np.testing.assert_array_equal(voxels(store), body()[:, ::-1])
+
+
+def test_an_export_refers_to_the_images_of_the_revision_that_it_gives(pacs, store, tmp_path, monkeypatch):
+    images = []
+    real = exporting.series_on_pacs
+    monkeypatch.setattr(
+        exporting, "series_on_pacs", lambda mirror, case, on: images.append(on) or real(mirror, case, on)
+    )
+    later = [(1, NODES[0]), (1, NODES[1])]
+    meanwhile(monkeypatch, exporting, "approved", lambda: submit(store, tmp_path, later))
+    made = exporting.export_stored(store.mirror, CASE, "final", "seg")
+    assert len(made.SegmentSequence) == 2 and len(images) == 2, "looked up again for the later revision"

@@ -7,11 +7,14 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from osln.dicom.nodes import NodeSet
+from osln.dicom.reading.source import CtSeries
 from osln.dicom.writing.export import WRITERS
 from osln.dicom.writing.from_store import approved, predicted, stored_result
 from osln.pacs.delivery import series_on_pacs
 from osln.pacs.mirror import PacsMirror
-from osln.store.revisions import label_revisions
+from osln.store.approved import steadily
+from osln.store.revisions import Revision, label_revisions
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +41,16 @@ def export_stored(mirror: PacsMirror, case: str, what: str, form: str, *, in_par
     if what == "prediction":
         path = mirror.root / "labels" / "original" / f"{case}.nii.gz"
         return export_prediction(mirror, case, path, stored_result(mirror.root, case), form)
-    head = label_revisions(mirror.root, case, "final").head()
-    ct = series_on_pacs(mirror, case, head.images if head else "")
+    kept = label_revisions(mirror.root, case, "final")
     warnings: list[str] = []
-    nodes = approved(mirror.root, case, ct.grid, warnings, also_in_part=in_part)
+
+    def read(heads: tuple[Revision | None]) -> tuple[NodeSet, CtSeries]:
+        warnings.clear()
+        ct = series_on_pacs(mirror, case, heads[0].images if heads[0] else "")
+        return approved(mirror.root, case, ct.grid, warnings, also_in_part=in_part), ct
+
+    # A revision that comes meanwhile may have been drawn on other images.
+    (nodes, ct), _ = steadily(case, lambda: (kept.head(),), read)
     for warning in warnings:
         logger.warning("Case %s: %s", case, warning)
     return WRITERS[form](nodes, ct)

@@ -1,8 +1,9 @@
 """Approved cases of a store as training and validation see them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from osln.files.images import SUFFIXES
 from osln.imaging.grid import Volume
@@ -17,6 +18,8 @@ from osln.store.layout import StorePaths, companions, file_marks, load_study, no
 from osln.store.parts import part_of
 from osln.store.revisions import label_revisions
 
+T = TypeVar("T")
+M = TypeVar("M")
 READINGS = 5
 """Times that a case is read which somebody writes to meanwhile."""
 
@@ -74,32 +77,54 @@ def marked_study(root: Path, case: str) -> tuple[Study, tuple[object, ...]]:
     Raises:
         ValueError: As `load_study`; or the files change faster than they can be read.
     """
+    study, (_, marks) = steadily(case, lambda: _as_it_lies(root, case), lambda lay: _read(lay[0]))
+    return study, marks
+
+
+def steadily(case: str, marks: Callable[[], M], read: Callable[[M], T]) -> tuple[T, M]:
+    """What several files of a case say together, none of them written between two others.
+
+    Args:
+        case: Id of the case.
+        marks: What changes with the files; fails with FileNotFoundError where one is taken away meanwhile.
+        read: Reads them, once more if they changed.
+
+    Returns:
+        What was read, and the marks before and after it.
+
+    Raises:
+        ValueError: They change faster than they can be read.
+        Exception: That of `read`, if nothing changed.
+    """
     for _ in range(READINGS):
-        lay = _as_it_lies(root, case)
+        lay = _or_nothing(marks)
         if lay is None:
             continue
         try:
-            study = _read(lay[0])
+            found = read(lay)
         except (OSError, ValueError):
             # Nodes and a tumor that do not go together may be those before and after a submission.
-            if _as_it_lies(root, case) == lay:
+            if _or_nothing(marks) == lay:
                 raise
             continue
-        if _as_it_lies(root, case) == lay:
-            return study, lay[1]
+        if _or_nothing(marks) == lay:
+            return found, lay
     raise ValueError(
         f"case {case} changed each of the {READINGS} times that it was read: expected files that stay as "
         "they are meanwhile; wait until nobody copies or stores any of them, and try again"
     )
 
 
-def _as_it_lies(root: Path, case: str) -> tuple[StorePaths, tuple[object, ...]] | None:
-    """Which files are those of a case, and their marks; None if one was taken away meanwhile."""
-    paths = companions(root, case)
+def _or_nothing(marks: Callable[[], M]) -> M | None:
     try:
-        return paths, file_marks(paths)
+        return marks()
     except FileNotFoundError:
         return None
+
+
+def _as_it_lies(root: Path, case: str) -> tuple[StorePaths, tuple[object, ...]]:
+    paths = companions(root, case)
+    return paths, file_marks(paths)
 
 
 def _read(paths: StorePaths) -> Study:

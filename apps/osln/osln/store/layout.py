@@ -117,16 +117,25 @@ def file_marks(paths: StorePaths) -> tuple[object, ...]:
     submission: their content tells.
     """
     stats = [None if path is None else path.stat() for path in (paths.ct, paths.pet)]
-    labels = [None if path is None else path.read_bytes() for path in (paths.tumor, paths.nodes)]
-    if paths.nodes is not None and (apart := node_map(paths.ct.parent, paths.case)):
-        labels.append(apart.read_bytes())
-    part = part_of(paths.ct.parent, paths.case)
-    if part is not None:
-        labels += [part.rejected.tobytes(), part.undecided.tobytes()]
     return (
         *(stat and (stat.st_size, stat.st_mtime_ns) for stat in stats),
-        *(None if label is None else hashlib.sha256(label).hexdigest() for label in labels),
+        *_label_marks(paths.ct.parent, paths.case, paths.tumor, paths.nodes),
     )
+
+
+def label_marks(root: Path, case: str) -> tuple[str | None, ...]:
+    """As `file_marks`, of the labels alone, whose CT need not lie there."""
+    return _label_marks(root, case, label_file(root, case, "gtv"), label_file(root, case, "final"))
+
+
+def _label_marks(root: Path, case: str, tumor: Path | None, nodes: Path | None) -> tuple[str | None, ...]:
+    labels = [None if path is None else path.read_bytes() for path in (tumor, nodes)]
+    if nodes is not None and (apart := node_map(root, case)):
+        labels.append(apart.read_bytes())
+    part = part_of(root, case)
+    if part is not None:
+        labels += [part.rejected.tobytes(), part.undecided.tobytes()]
+    return tuple(None if label is None else hashlib.sha256(label).hexdigest() for label in labels)
 
 
 def load_study(paths: StorePaths, *, use_truth: bool = False) -> Study:

@@ -5,11 +5,15 @@ import json
 import numpy as np
 import pydicom
 import pytest
+from isal import igzip
 
+from osln.dicom.writing import from_store
 from osln.dicom.writing.export import export_case
+from osln.files.images import nifti_bytes
 from osln.store.revisions import label_revisions
 from small.dicom import AXIAL, OBLIQUE, body, ct_slices, uid, write_dicom
-from small.export import FEET, HEAD, RESULT, export, mask_of, result, seg_of, store, submit, write
+from small.export import FEET, HEAD, RESULT, at, export, mask_of, result, seg_of, store, submit, write
+from small.meanwhile import meanwhile
 from small.parts import submit_in_part
 
 __all__ = ["store"]
@@ -132,3 +136,26 @@ def test_a_label_in_part_that_came_back_from_a_backup_is_refused_too(store):
     kept = label_revisions(store, "p1", "final")
     kept.final.write_bytes(kept.path(part.revision).read_bytes())
     refused(store, "p1 was reviewed in part, 1 candidates are undecided")
+
+
+def test_a_label_that_becomes_one_in_part_while_it_is_read_is_not_taken_for_complete(store, monkeypatch):
+    submit(store, mask_of(FEET, HEAD))
+    fewer = igzip.compress(nifti_bytes(mask_of(FEET), AXIAL))
+    box = [[0.0, 0.0, 0.0], [5.0, 5.0, 5.0]]
+    meanwhile(
+        monkeypatch,
+        from_store,
+        "read_label_map",
+        lambda: submit_in_part(store, "p1", label=fewer, undecided=[box]),
+    )
+    refused(store, "p1 was reviewed in part, 1 candidates are undecided")
+
+
+def test_voxels_and_their_author_are_of_one_revision_also_while_another_is_stored(store, monkeypatch):
+    submit(store, mask_of(FEET), by="Anna")
+    calls = meanwhile(
+        monkeypatch, from_store, "read_label_map", lambda: submit(store, mask_of(HEAD), by="Berta")
+    )
+    read = seg_of(export(store), store)
+    assert (read.revision, read.creator) == (2, "Berta^") and len(calls) > 1
+    np.testing.assert_array_equal(at(read, "lymph node 2"), mask_of(HEAD))

@@ -36,6 +36,7 @@ from benchmarks.planted_figures import (
     record,
     strength_table,
 )
+from benchmarks.planted_observer import observe
 from benchmarks.real_image_checks import SET, store_case
 from osln.cli.phantoms import read_ct_and_tumor
 from osln.files.images import write_atomically
@@ -79,6 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--than", type=Path, metavar="MODELS", help="other weights: differences from theirs")
     parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps what was found")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="what the CT has that is taken for a node")
+    parser.add_argument(
+        "--observers",
+        type=float,
+        nargs="+",
+        metavar="MM",
+        help="tell too what somebody finds who sees every node, its size with such errors",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every record")
     options = parser.parse_args(arguments)
     if (options.data is None) == (options.ct is None):
@@ -101,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(report(planted))
     if others is not None:
         sys.stdout.write(f"\nMinus the rows of {options.than}\n\n{difference_table(planted, others)}\n")
+    if options.observers:
+        sys.stdout.write(f"\nWho sees every node\n\n{strength_table(look_at_all(real, options))}\n")
     if pairs is not None:
         sys.stdout.write(f"\nCandidates on real pairs without nodes\n\n{above_table(pairs)}\n")
     if options.figure:
@@ -156,6 +166,16 @@ def look(real: RealCt, store: ModelStore, options: argparse.Namespace) -> dict[s
                 remembered(path, lambda patient=patient, pipeline=pipeline: find(pipeline, patient()))
             )
     return found
+
+
+def look_at_all(real: RealCt, options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """Records of an observer of each error of the size."""
+    seeds = range(options.seed, options.seed + options.patients)
+    patients = [plant(real, seed).findings for seed in tqdm(seeds, "observed", disable=None)]
+    return {
+        f"size known to {error:g} mm": observe(patients, PLANTING, error, np.random.default_rng(0))
+        for error in options.observers
+    }
 
 
 def load_rows(store: ModelStore, rows: Sequence[str]) -> dict[str, Pipeline]:

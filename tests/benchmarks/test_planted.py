@@ -19,9 +19,11 @@ from benchmarks.planted_figures import (
     strength_table,
     threshold_at,
 )
+from benchmarks.planted_observer import observe
 from osln.imaging.grid import Grid, Volume
 from osln.imaging.lung_column import LungColumn
 from osln.phantom.findings.findings import Finding
+from osln.phantom.planted.planting import PLANTING
 from osln.stage_one.candidates import Candidate, Detections
 
 
@@ -177,3 +179,31 @@ def test_missing_data_are_refused_with_what_was_expected(tmp_path: Path, capsys)
 def test_options_that_say_nothing_are_refused(given):
     with pytest.raises(SystemExit):
         planted.main(given)
+
+
+def planted_node(label, *, short, avid=False, distance=0.0, kind="node"):
+    return Finding(
+        kind, "proximal", distance, (0.0, 0.0, 0.0), 1.0, 1.0, short, short, 1.0, avid, label > 0, (), label
+    )
+
+
+def test_an_observer_ranks_every_node_by_the_chance_that_the_rule_lets_it_count():
+    # Beside the tumor 90 % count from 5.5 mm on; far away 95 % of the avid ones, and 1 % of small cold ones.
+    findings = [
+        planted_node(1, short=6.0),
+        planted_node(0, short=5.0),
+        planted_node(2, short=6.0, avid=True, distance=300.0),
+        planted_node(0, short=6.0, distance=300.0),
+        planted_node(0, short=6.0, kind="vessel"),
+    ]
+    (found,) = observe([findings], PLANTING, 0.0, np.random.default_rng(0))
+    assert [one["score"] for one in found["nodes"]] == pytest.approx([0.9, 0.95], abs=1e-3)
+    assert [one["score"] for one in found["false"]] == pytest.approx([0.0, 0.01], abs=1e-3)
+
+
+def test_an_observer_who_measures_badly_knows_no_more_than_how_often_sizes_occur():
+    # Three of four nodes are too small to count; nothing else tells them apart.
+    findings = [planted_node(number == 0, short=6.0 if number == 0 else 5.0) for number in range(4)]
+    (found,) = observe([findings], PLANTING, 1e6, np.random.default_rng(0))
+    scores = [one["score"] for one in found["nodes"] + found["false"]]
+    assert scores == pytest.approx([0.25 * 0.9] * 4, abs=1e-3)

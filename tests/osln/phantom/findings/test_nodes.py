@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from osln.phantom.findings.nodes import NO_ROOM, counts_as_osln, place_nodes
+from osln.phantom.findings.nodes import NO_ROOM, chance_of_osln, counts_as_osln, place_nodes
 from osln.phantom.findings.space import FatSpace, fat_of
 from osln.phantom.findings.tags import NODE_TAGS, node_tags, region_tag
 from osln.phantom.parameters import PhantomParameters
@@ -36,6 +36,18 @@ def test_the_border_is_soft() -> None:
 def test_label_noise_is_small() -> None:
     far = [counts_as_osln(P, 200.0, 6.0, False, zone_draw=0.5, draw=u) for u in np.linspace(0, 1, 1001)]
     assert np.mean(far) == pytest.approx(P.distal_noise, abs=0.002)
+
+
+@pytest.mark.parametrize("distance_mm", [10.0, 70.0, 76.0, 150.0])
+@pytest.mark.parametrize(("short_mm", "avid"), [(6.0, False), (6.0, True), (12.0, False)])
+def test_the_chance_is_how_often_the_rule_says_yes(distance_mm: float, short_mm: float, avid: bool) -> None:
+    draws = (np.arange(200) + 0.5) / 200
+    said = [counts_as_osln(P, distance_mm, short_mm, avid, zone, draw) for zone in draws for draw in draws]
+    assert chance_of_osln(P, distance_mm, short_mm, avid) == pytest.approx(np.mean(said), abs=0.005)
+
+
+def test_what_is_too_small_to_be_seen_never_counts() -> None:
+    assert chance_of_osln(P, 0.0, 5.0, True) == 0.0
 
 
 def fat_cube() -> FatSpace:

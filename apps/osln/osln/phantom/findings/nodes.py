@@ -216,12 +216,26 @@ def counts_as_osln(
 
     Reference: the paper's section 2.
     """
-    middle, width = parameters.rule_middle_mm, parameters.rule_width_mm
-    if zone_draw < _logistic((middle - distance_mm) / width):
+    proximal = zone_draw < _logistic((parameters.rule_middle_mm - distance_mm) / parameters.rule_width_mm)
+    return bool(draw < _counting_share(parameters, proximal, short_mm, avid))
+
+
+def chance_of_osln(parameters: PhantomParameters, distance_mm: float, short_mm: float, avid: bool) -> float:
+    """The chance that `counts_as_osln` is true of a node of which this is known."""
+    if short_mm < parameters.visible_short_mm:
+        return 0.0
+    near = _logistic((parameters.rule_middle_mm - distance_mm) / parameters.rule_width_mm)
+    proximal, distal = (_counting_share(parameters, zone, short_mm, avid) for zone in (True, False))
+    return near * proximal + (1 - near) * distal
+
+
+def _counting_share(parameters: PhantomParameters, proximal: bool, short_mm: float, avid: bool) -> float:
+    """How many such nodes count, label noise among them."""
+    if proximal:
         fulfilled = avid or short_mm >= parameters.visible_short_mm
-        return bool(draw < (parameters.proximal_counts if fulfilled else parameters.proximal_noise))
+        return parameters.proximal_counts if fulfilled else parameters.proximal_noise
     fulfilled = avid or short_mm >= parameters.enlarged_short_mm
-    return bool(draw < (parameters.distal_counts if fulfilled else parameters.distal_noise))
+    return parameters.distal_counts if fulfilled else parameters.distal_noise
 
 
 def _logistic(x: float) -> float:

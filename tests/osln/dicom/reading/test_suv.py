@@ -289,6 +289,29 @@ def test_an_injection_in_another_time_zone_is_taken_by_its_local_time_and_this_i
     assert "of another time zone than the scan (2 h from" in conversion.warnings[0]
 
 
+@pytest.mark.parametrize("zone", [None, "", "unknown"])
+def test_an_injection_in_a_zone_of_its_own_with_no_local_time_beside_it_is_refused(zone):
+    isotope = {
+        "RadiopharmaceuticalStartDateTime": "20200102070000+0000",
+        "RadiopharmaceuticalStartTime": None,
+    }
+
+    with pytest.raises(ValueError, match=r"time zone \+0000 .*add TimezoneOffsetFromUTC or Radiopharm"):
+        suv_conversion([pet(isotope=isotope, TimezoneOffsetFromUTC=zone)])
+
+
+@pytest.mark.parametrize("time", [None, "090000"])
+def test_an_injection_without_a_zone_is_of_that_of_the_scan(time):
+    isotope = {"RadiopharmaceuticalStartDateTime": "20200102090000", "RadiopharmaceuticalStartTime": time}
+    # Written by another computer; it is read nowhere.
+    written = {"AcquisitionDateTime": "20200102080000+0000"}
+
+    conversion = suv_conversion([pet(isotope=isotope, TimezoneOffsetFromUTC="-0500", **written)])
+
+    assert conversion.factors == pytest.approx([START])
+    assert conversion.warnings == ()
+
+
 def test_two_injections_are_refused():
     header = pet()
     header.RadiopharmaceuticalInformationSequence.append(Dataset())
@@ -320,6 +343,21 @@ def test_slices_without_decay_correction_have_factors_of_their_own_acquisition_a
 
     # Over a frame of one half-life the activity falls from 1 to 1/2: its mean is 1 / (2 ln 2).
     assert suv_conversion(slices).factors == pytest.approx([0.002, 0.004, 0.004 * 2 * math.log(2)])
+
+
+def test_slices_of_a_scan_over_midnight_with_one_date_have_the_factors_of_their_own_hour():
+    dated = {"RadiopharmaceuticalStartTime": None, "RadiopharmaceuticalStartDateTime": "20200102223000"}
+    slices = [
+        make(isotope=dated, SeriesTime="233000", AcquisitionTime=time)
+        for make in (uncorrected, pet)
+        for time in ("233000", "003000")
+    ]
+
+    own, corrected = suv_conversion(slices[:2]), suv_conversion(slices[2:])
+
+    # One and two hours after the injection; corrected to the start one hour for both.
+    assert own.factors == pytest.approx([0.002, 0.004]) and corrected.factors == pytest.approx([0.002, 0.002])
+    assert "ran over midnight" in own.warnings[0] and len(own.warnings) == 1
 
 
 def test_earliest_acquisition_of_all_slices_counts():

@@ -58,6 +58,57 @@ def test_pet_has_a_rescale_slope_per_slice_and_suv_by_body_weight(tmp_path):
     assert read.volume.array.dtype == np.float32
 
 
+def test_a_pet_of_which_slices_at_one_end_are_missing_is_told(tmp_path):
+    slices = pet_slices(np.full(SHAPE, 5000.0), AXIAL, NumberOfSlices=12)[:8]
+
+    read = read_pet(slices_of(write_dicom(tmp_path, slices)))
+
+    assert read.volume.array.shape[2] == 8
+    [said] = read.warnings
+    assert "the PET has 8 slices where NumberOfSlices says 12" in said
+
+
+@pytest.mark.parametrize("said", [12, 0, 4, None])
+def test_a_pet_with_as_many_slices_as_it_says_or_more_is_whole(tmp_path, said):
+    slices = pet_slices(np.full(SHAPE, 5000.0), AXIAL, NumberOfSlices=said)
+
+    assert read_pet(slices_of(write_dicom(tmp_path, slices))).warnings == ()
+
+
+def padded_pet(padding, **tags):
+    """A PET of 5000 Bq/ml whose first four columns are padding, and one voxel within that looks like it."""
+    slices = pet_slices(np.full(SHAPE, 5000.0), AXIAL, slopes=[0.2] * SHAPE[2], PixelPaddingValue=0, **tags)
+    for ds in slices:
+        stored = np.frombuffer(ds.PixelData, "<i2").reshape(ds.Rows, ds.Columns).copy()
+        stored[:, :4] = stored[8, 10] = padding
+        ds.PixelData = stored.tobytes()
+        del ds.PixelPaddingValue
+        ds.add_new("PixelPaddingValue", "SS", padding)
+        ds.add_new("PixelPaddingRangeLimit", "SS", None)
+    return slices
+
+
+@pytest.mark.parametrize(("padding", "within"), [(-32768, 0), (32767, 32767 * 0.2 / 5000)])
+def test_padding_of_a_pet_is_no_activity_and_its_hottest_voxel_stays(tmp_path, padding, within):
+    read = read_pet(slices_of(write_dicom(tmp_path, padded_pet(padding)))).volume
+
+    suv = in_file_order(read.array, read.grid, read.file_grid) / (
+        5000 * 70000 / (370e6 * 2 ** (-3600 / 6586.2))
+    )
+    assert suv[:, 0, 3].tolist() == pytest.approx([0] * 4 + [1] * 16, abs=1e-6)
+    assert suv[10, 8, 3] == pytest.approx(within, abs=1e-6)
+
+
+def test_padding_of_a_pet_is_not_interpolated(tmp_path):
+    slices = padded_pet(-32768)
+    del slices[6]
+
+    read = read_pet(slices_of(write_dicom(tmp_path, slices)))
+
+    assert "interpolated" in read.warnings[0]
+    assert read.volume.array.min() == 0
+
+
 def test_copies_and_localizers_are_left_out_and_told(tmp_path):
     slices = ct_slices()
     localizer = ct_slices(name="scout")[0]

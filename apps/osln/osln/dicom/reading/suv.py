@@ -14,13 +14,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from osln.dicom.reading.dose import dose_bq, half_life_s, isotope_of, number, weight_kg
-from osln.dicom.reading.suv_times import (
-    acquired_at,
-    check_decay_factor,
-    frame_average,
-    injected_at,
-    scan_start,
-)
+from osln.dicom.reading.scan_times import acquired_at, scan_start
+from osln.dicom.reading.suv_times import check_decay_factor, frame_average, injected_at, stated_injection
 
 FACTOR_OF_NONE = 0.01
 """A decay factor of so much more or less than 1 is a correction."""
@@ -129,9 +124,10 @@ def suv_conversion(slices: Sequence[Dataset]) -> SuvConversion:
     if correction == "NONE":
         _check_not_corrected(slices)
     half_life = half_life_s(isotope, warnings)
-    acquired = acquired_at(slices)
+    injection = stated_injection(header, isotope, half_life, warnings)
+    acquired = acquired_at(slices, injection, correction == "START", warnings)
     start = scan_start(header, acquired)
-    injected = injected_at(header, isotope, start, half_life, warnings)
+    injected = injected_at(injection, start, warnings)
     if correction == "START":
         check_decay_factor(slices, acquired, start, half_life)
         elapsed = (start - injected).total_seconds()

@@ -1,4 +1,4 @@
-"""When the tracer was given and the scan began, from the attributes of a DICOM PET series.
+"""When the tracer was given, and whether the decay correction fits the times of a DICOM PET series.
 
 Times that contradict each other are refused in words: which of them is right cannot be known.
 """
@@ -6,7 +6,8 @@ Times that contradict each other are refused in words: which of them is right ca
 import math
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from pydicom.dataset import Dataset
 
@@ -14,13 +15,14 @@ from osln.dicom.reading.dose import number
 from osln.dicom.reading.times import (
     DAY,
     HOUR,
+    OFFSET,
     at,
     last_before,
     left_open,
-    nearest,
     parse_date,
     parse_datetime,
     parse_time,
+    zone_of,
 )
 
 MOST_HALF_LIVES = 8.0
@@ -33,49 +35,46 @@ ZONE_S, WIDEST_ZONE_S = 900, 14 * 3600
 """Time zones lie whole quarters of an hour apart, up to 14 hours from UTC."""
 DECAY_TOLERANCE = 0.05
 """Share by which a decay factor may be off from that of the times."""
-NO_DATE = date(2000, 1, 2)
-"""Stands for the unknown day of a scan; only differences are used."""
 
 
-def acquired_at(slices: Sequence[Dataset]) -> list[datetime | None]:
-    """Acquisition of each slice; without a date on the day that is nearest to the series' time."""
-    header = slices[0]
-    day = parse_date(header.get("SeriesDate"))
-    series = at(day or NO_DATE, _time(header.get("SeriesTime")) or parse_time("12"))  # type: ignore[arg-type]
-    moments: list[datetime | None] = []
-    for ds in slices:
-        time, own_day = _time(ds.get("AcquisitionTime")), parse_date(ds.get("AcquisitionDate"))
-        if time is None:
-            moments.append(None)
-        elif day is not None and own_day is not None:
-            moments.append(at(own_day, time))
-        else:
-            moments.append(nearest(time, series))
-    return moments
+@dataclass(frozen=True)
+class Injection:
+    """What a PET says about its injection.
+
+    Attributes:
+        moment: Date and time; None if they are not there, or the scan has no date to compare with.
+        time: Of day; None if it is not known.
+        half_life: Of the isotope in seconds.
+    """
+
+    moment: datetime | None
+    time: timedelta | None
+    half_life: float
+
+    @property
+    def latest(self) -> timedelta:
+        """After it from which on a scan is taken for a wrong date."""
+        return timedelta(seconds=MOST_HALF_LIVES * self.half_life)
+
+    def before(self, start: datetime) -> datetime | None:
+        """The injection of a scan that began then: its date where that can be, else by its time of day."""
+        if self.moment is not None and timedelta(0) <= start - self.moment <= self.latest:
+            return self.moment
+        return None if self.time is None else last_before(self.time, start)
+
+    def fits(self, start: datetime, acquired: datetime) -> bool:
+        """Whether a scan that began at `start` and was first acquired then can be of this injection."""
+        injected = self.moment or self.before(start)
+        return injected is not None and injected <= start and acquired - injected <= self.latest
 
 
-def scan_start(header: Dataset, acquired: Sequence[datetime | None]) -> datetime:
-    time = _time(header.get("SeriesTime"))
-    known = [moment for moment in acquired if moment is not None]
-    if time is not None:
-        known.append(at(parse_date(header.get("SeriesDate")) or NO_DATE, time))
-    if not known:
-        raise ValueError(
-            "the PET has neither SeriesTime nor AcquisitionTime (midnight to the second counts as none), "
-            "so its decay cannot be known"
-        )
-    return min(known)
-
-
-def injected_at(
-    header: Dataset, isotope: Dataset, start: datetime, half_life: float, warnings: list[str]
-) -> datetime:
-    """When the tracer was given, from its date and time where that can be, else from the time of day alone.
+def stated_injection(header: Dataset, isotope: Dataset, half_life: float, warnings: list[str]) -> Injection:
+    """What the attributes say about the injection.
 
     Raises:
-        ValueError: If it is missing, absurd, or given twice and not the same.
+        ValueError: If it is given twice and not the same, or in another time zone than the scan.
     """
-    time = _time(isotope.get("RadiopharmaceuticalStartTime"))
+    time = known_time(isotope.get("RadiopharmaceuticalStartTime"))
     moment = _dated_injection(header, isotope, time, warnings)
     stated = [isotope.get(f"RadiopharmaceuticalStart{name}") for name in ("Time", "DateTime")]
     if all(left_open(value) == HOUR for value in stated if value):
@@ -83,21 +82,27 @@ def injected_at(
         warnings.append(
             f"the injection's time is given to the hour only: the SUVs may be up to {most:.0f} % too high"
         )
-    latest_s = MOST_HALF_LIVES * half_life
-    dated = parse_date(header.get("SeriesDate")) is not None
-    if moment is not None and dated and 0 <= (start - moment).total_seconds() <= latest_s:
-        _remark_late((start - moment).total_seconds(), half_life, warnings)
-        return moment
     if time is None and moment is not None:
-        time = moment - at(moment.date(), parse_time("00")) or None  # type: ignore[arg-type]
-    if time is None:
+        time = moment - at(moment.date(), timedelta(0)) or None
+    dated = parse_date(header.get("SeriesDate")) is not None
+    return Injection(moment if dated else None, time, half_life)
+
+
+def injected_at(injection: Injection, start: datetime, warnings: list[str]) -> datetime:
+    """When the tracer was given, from its date and time where that can be, else from the time of day alone.
+
+    Raises:
+        ValueError: If it is missing or absurd.
+    """
+    moment, half_life, latest_s = injection.moment, injection.half_life, injection.latest.total_seconds()
+    injected = injection.before(start)
+    if injected is None:
         raise ValueError(
             "the injection time (RadiopharmaceuticalStartTime) is missing in the PET, or midnight to the "
             "second, which programs write that remove times"
         )
-    injected = last_before(time, start)
     hours = (start - injected).total_seconds() / 3600
-    if (hours + 24) * 3600 <= latest_s:
+    if injected != moment and (hours + 24) * 3600 <= latest_s:
         raise ValueError(
             f"the PET does not tell the day of the injection (RadiopharmaceuticalStartDateTime), and with a "
             f"half-life of {half_life / 3600:.1f} h it may have been {hours:.1f} h or days before the "
@@ -109,7 +114,7 @@ def injected_at(
             f"{MOST_HALF_LIVES:g} half-lives; correct RadiopharmaceuticalStartTime"
         )
     _remark_late(hours * 3600, half_life, warnings)
-    if moment is not None and dated:
+    if moment is not None and injected != moment:
         apart = (start - moment).total_seconds() / 3600
         warnings.append(
             f"the injection's date lies {apart:.1f} h before the scan, which cannot be: only its time of day "
@@ -122,8 +127,15 @@ def _dated_injection(
     header: Dataset, isotope: Dataset, time: timedelta | None, warnings: list[str]
 ) -> datetime | None:
     """RadiopharmaceuticalStartDateTime; None if it is not there, or says less than the time of day does."""
-    value, offset = isotope.get("RadiopharmaceuticalStartDateTime"), header.get("TimezoneOffsetFromUTC")
-    moment = parse_datetime(value, offset)
+    value = isotope.get("RadiopharmaceuticalStartDateTime")
+    moment = parse_datetime(value, header.get(OFFSET))
+    zoned = re.search(r"[+-]\d{4}$", str(value or "").strip()) if zone_of(header) is None else None
+    if moment is not None and time is None and zoned:
+        raise ValueError(
+            f"RadiopharmaceuticalStartDateTime of the PET is of the time zone {zoned.group()} and the scan's "
+            "times are of a zone that is not given, so the time between them cannot be known; add "
+            "TimezoneOffsetFromUTC or RadiopharmaceuticalStartTime to the DICOM files"
+        )
     if moment is None or time is None:
         return moment
     clock = moment - at(moment.date(), timedelta(0))
@@ -136,7 +148,6 @@ def _dated_injection(
     apart = min(later, DAY - later).total_seconds()
     if apart <= ONE_TIME_S or DAY - later < left_open(isotope.get("RadiopharmaceuticalStartTime")):
         return moment
-    zoned = re.search(r"[+-]\d{4}$", str(value).strip()) and not str(offset or "").strip()
     if zoned and apart % ZONE_S <= ONE_TIME_S and apart <= WIDEST_ZONE_S:
         warnings.append(
             "RadiopharmaceuticalStartDateTime is of another time zone than the scan "
@@ -145,7 +156,7 @@ def _dated_injection(
         return None
     raise ValueError(
         f"the PET gives two times of the injection that lie {apart / 60:.0f} min apart "
-        f"(RadiopharmaceuticalStartDateTime {value}, RadiopharmaceuticalStartTime "
+        f"(RadiopharmaceuticalStartDateTime at {str(value).strip()[8:]}, RadiopharmaceuticalStartTime "
         f"{isotope.get('RadiopharmaceuticalStartTime')}): correct the one that is wrong"
     )
 
@@ -194,6 +205,6 @@ def frame_average(ds: Dataset, half_life: float) -> float:
     return decay / -math.expm1(-decay) if decay > 0 else 1.0
 
 
-def _time(value: object) -> timedelta | None:
+def known_time(value: object) -> timedelta | None:
     """A TM value; None also for midnight to the second, which stands for "not known" in the field."""
     return parse_time(value) or None

@@ -83,12 +83,6 @@ def at(day: date, time: timedelta) -> datetime:
     return datetime.combine(day, datetime.min.time()) + time
 
 
-def nearest(time: timedelta, moment: datetime) -> datetime:
-    """The moment with this time of day that lies within 12 hours of `moment`."""
-    same_day = at(moment.date(), time)
-    return min((same_day - DAY, same_day, same_day + DAY), key=lambda other: abs(other - moment))
-
-
 def last_before(time: timedelta, moment: datetime) -> datetime:
     """The last moment with this time of day that is not after `moment`."""
     same_day = at(moment.date(), time)

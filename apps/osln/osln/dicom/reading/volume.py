@@ -7,6 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from osln.dicom.reading.dose import number
 from osln.dicom.reading.pixels import rescaled_pixels
 from osln.dicom.reading.slices import Slice, Stack, arrange
 from osln.dicom.reading.suv import suv_conversion
@@ -14,8 +15,9 @@ from osln.imaging.grid import Grid, Volume, canonical
 
 AIR_HU = -1024
 HIGHEST_HU = 32767
-TISSUE_FROM_HU = -1000
-"""A padding value from here on up could be tissue too: it counts only where it reaches the image's border."""
+TISSUE_FROM = {"CT": -1000, "PET": 0}
+"""A padding value (HU, activity) from here on up could be tissue too: it counts only where it reaches the
+image's border."""
 
 Progress = Callable[[int, int], None]
 """Called with the slices done and their number."""
@@ -63,7 +65,7 @@ def read_ct(slices: Sequence[Slice], on_progress: Progress | None = None) -> Ser
 
 
 def read_pet(slices: Sequence[Slice], on_progress: Progress | None = None) -> SeriesVolume:
-    """A PET series in SUVbw; every slice has its own rescale slope.
+    """A PET series in SUVbw; every slice has its own rescale slope. Padding (PixelPaddingValue) becomes 0.
 
     Raises:
         ValueError: As `read_ct`, and from `osln.dicom.reading.suv.suv_conversion`.
@@ -72,8 +74,19 @@ def read_pet(slices: Sequence[Slice], on_progress: Progress | None = None) -> Se
     conversion = suv_conversion([item.header for item in stack.slices])
     planes, warnings = _planes(stack, "PET", np.dtype(np.float32), on_progress, conversion.factors)
     volume = _volume(stack, planes, 0.0)
-    told = stack.warnings + conversion.warnings + warnings
+    told = stack.warnings + _fewer_than_said(stack) + conversion.warnings + warnings
     return SeriesVolume(volume, conversion.explanation, told, _images(stack, volume.grid))
+
+
+def _fewer_than_said(stack: Stack) -> tuple[str, ...]:
+    """A warning if NumberOfSlices says more than are there: at an end of the stack no gap shows it."""
+    said = int(max(number(item.header.get("NumberOfSlices")) or 0 for item in stack.slices))
+    if said <= len(stack.slices):
+        return ()
+    return (
+        f"the PET has {len(stack.slices)} slices where NumberOfSlices says {said}: the others are missing, "
+        "perhaps a part of the body; export the whole series again",
+    )
 
 
 def _planes(
@@ -89,9 +102,9 @@ def _planes(
         values, ds = rescaled_pixels(item.path, name)
         lossy += str(ds.get("LossyImageCompression") or "") == "01"
         if factors is None:
-            values = np.clip(_without_padding(values, ds), AIR_HU, HIGHEST_HU)
+            values = np.clip(_without_padding(values, ds, AIR_HU, what), AIR_HU, HIGHEST_HU)
         else:
-            values = values * factors[k]
+            values = _without_padding(values, ds, 0, what) * factors[k]
         planes[:, :, k] = values.T
         if on_progress:
             on_progress(k + 1, len(stack.slices))
@@ -100,23 +113,26 @@ def _planes(
     return planes, (f"{lossy} images of the {what} were compressed with loss: their values are not exact",)
 
 
-def _without_padding(hu: np.ndarray, ds: Dataset) -> np.ndarray:
-    """HU (rows, columns) with the pixels outside the scanner's field as air."""
+def _without_padding(values: np.ndarray, ds: Dataset, fill: float, what: str) -> np.ndarray:
+    """Rescaled values (rows, columns) with `fill` at the pixels outside the scanner's field."""
     padding = ds.get("PixelPaddingValue")
     if padding is None:
-        return hu
-    ends = (padding, ds.get("PixelPaddingRangeLimit", padding))
-    low, high = sorted(_padding_hu(int(end), ds) for end in ends)
-    outside = (hu >= low) & (hu <= high)
-    if high >= TISSUE_FROM_HU and outside.any():
+        return values
+    limit = ds.get("PixelPaddingRangeLimit")
+    ends = (padding, padding if limit is None else limit)
+    low, high = sorted(_rescaled_padding(int(end), ds) for end in ends)
+    # Half a step: decoders that scale by themselves may do so in single precision.
+    half = abs(float(ds.get("RescaleSlope", 1))) / 2
+    outside = (values > low - half) & (values < high + half)
+    if high >= TISSUE_FROM[what] and outside.any():
         parts, _ = ndimage.label(outside)
         border = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
         outside = np.isin(parts, border[border > 0])
-    return np.where(outside, AIR_HU, hu)
+    return np.where(outside, fill, values)
 
 
-def _padding_hu(stored: int, ds: Dataset) -> float:
-    """HU of a stored padding value. The attribute's sign is often wrong: it means the stored bits."""
+def _rescaled_padding(stored: int, ds: Dataset) -> float:
+    """A stored padding value in units of the slope. Its sign is often wrong: it means the stored bits."""
     bits = int(ds.BitsAllocated)
     stored %= 2**bits
     if int(ds.PixelRepresentation) == 1 and stored >= 2 ** (bits - 1):

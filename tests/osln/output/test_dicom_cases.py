@@ -123,6 +123,17 @@ def test_a_case_has_one_name_wherever_its_files_lie(tmp_path, bright):
     assert first.state == "done" and (again.case, again.state) == (first.case, "present")
 
 
+def test_files_that_were_corrected_in_place_are_looked_at_again(tmp_path, bright):
+    folder = study(tmp_path / "in")
+    assert [bright([folder], tmp_path / "out")[0].state for _ in range(2)] == ["done", "present"]
+    for path in folder.rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        if header.Modality == "PT":
+            header.PatientWeight = "60"
+            header.save_as(path)
+    assert [bright([folder], tmp_path / "out")[0].state for _ in range(2)] == ["done", "present"]
+
+
 def test_a_study_that_lacks_what_the_row_needs_is_refused_in_words(tmp_path, bright):
     folder = study(tmp_path / "in")
     for path in folder.rglob("*.dcm"):

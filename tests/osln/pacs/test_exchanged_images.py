@@ -106,6 +106,28 @@ def test_same_images_are_fetched_again_beside_a_new_pet(pacs, store):
     assert (store.root / "pet" / f"{CASE}.nii.gz").is_file() and send(store) == 1
 
 
+def test_a_pet_that_was_corrected_on_the_pacs_comes_when_the_ct_here_is_taken_away(pacs, store):
+    wide = AXIAL @ np.diag([2.0, 2.0, 2.0, 1.0])
+    images, before = list(pacs.objects), label_revisions(store.root, CASE, "final").head()
+    pacs.objects = images + pet(wide)
+    store.look()
+    store.get_image_uri(CASE)
+
+    def highest():
+        return np.asarray(nib.load(store.root / "pet" / f"{CASE}.nii.gz").dataobj).max()
+
+    former = highest()
+    pacs.objects = images + pet(wide, PatientWeight="35")
+    store.look()
+    store.get_image_uri(CASE)
+    assert highest() == former, "the PACS lists UIDs and numbers alone"
+
+    gives_way(store)
+    store.get_image_uri(CASE)
+    assert highest() == pytest.approx(former / 2, rel=1e-4)
+    assert label_revisions(store.root, CASE, "final").head() == before
+
+
 def test_label_goes_with_the_images_it_was_drawn_on_whatever_was_fetched_since(pacs, store, tmp_path):
     """As a former version left it: the manifest tells of images that were fetched after the label."""
     pacs.objects = others()

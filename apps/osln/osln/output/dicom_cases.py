@@ -11,7 +11,7 @@ from pathlib import Path
 from osln.dicom.intake.case_plans import CasePlan, plan_cases
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
 from osln.dicom.intake.importing import reason_of
-from osln.dicom.intake.one_case import CaseImport, fingerprint
+from osln.dicom.intake.one_case import CaseImport, contents, fingerprint
 from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.reading.files import DAMAGED, LocalSource, Progress, slices_of
 from osln.dicom.reading.source import CtSeries, ct_series
@@ -43,8 +43,11 @@ class DicomCase:
     required: tuple[str, ...]
 
     def fingerprint(self) -> Mapping[str, str | None]:
-        """A checksum of the UIDs of the series and of what regions mean."""
-        return {"dicom": fingerprint(self.plan, _DEIDENTIFIER, self.rules)}
+        """A checksum of the UIDs of the series, of what their files hold, and of what regions mean."""
+        held = contents(self.plan, _DEIDENTIFIER).values()
+        return {
+            "dicom": _DEIDENTIFIER.fingerprint([fingerprint(self.plan, _DEIDENTIFIER, self.rules), *held])
+        }
 
     @contextmanager
     def files(self, tell: Tell) -> Iterator[CaseFiles]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from osln.dicom.intake import importing
@@ -167,6 +168,95 @@ def test_running_again_leaves_what_is_there_alone(tmp_path):
     assert again.imported == [] and again.skipped == []
     assert again.present == [{"case": manifest["case"], "state": "imported before"}]
     assert ct.stat().st_mtime_ns == before
+
+
+def rewrite(folder, modality, change):
+    """Corrects the files of a modality in their places, under the UIDs that they have."""
+    for path in folder.rglob("*.dcm"):
+        ds = pydicom.dcmread(path)
+        if ds.Modality == modality:
+            change(ds)
+            ds.save_as(path)
+
+
+def moved(ds):
+    """The contours one voxel of 2 mm aside, in as many bytes."""
+    for contour in (one for region in ds.ROIContourSequence for one in region.ContourSequence):
+        places = np.array(contour.ContourData, float).reshape(-1, 3)
+        contour.ContourData = [f"{value:.3f}" for value in np.add(places, (2, 0, 0)).ravel()]
+
+
+@pytest.mark.parametrize(
+    ("modality", "change", "told"),
+    [
+        ("PT", lambda ds: setattr(ds, "PatientWeight", "60"), "PET"),
+        ("CT", lambda ds: setattr(ds, "RescaleIntercept", "-1000"), "CT"),
+        ("RTSTRUCT", moved, "contours"),
+    ],
+)
+def test_files_that_were_corrected_in_place_are_told_and_not_taken_for_the_same(
+    tmp_path, modality, change, told
+):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    # All by one writer, so that nothing but the value differs.
+    rewrite(folder, modality, lambda ds: None)
+    [manifest] = run(folder, store).imported
+    before = {path: path.read_bytes() for path in store.rglob("*.nii.gz")}
+
+    rewrite(folder, modality, change)
+    [known] = run(folder, store).present
+
+    assert known["state"] == (
+        f"in the store, and its {told} changed since under the same UIDs; move its files away to import it "
+        "again"
+    )
+    assert {path: path.read_bytes() for path in store.rglob("*.nii.gz")} == before
+    (store / f"{manifest['case']}.nii.gz").unlink()
+    [again] = run(folder, store).imported
+    assert run(folder, store).present == [{"case": again["case"], "state": "imported before"}]
+
+
+def test_a_weight_that_was_added_in_place_brings_the_pet_and_leaves_the_label_of_an_annotator(tmp_path):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    rewrite(folder, "PT", lambda ds: delattr(ds, "PatientWeight"))
+    [manifest] = run(folder, store).imported
+    name = f"{manifest['case']}.nii.gz"
+    assert manifest["pet"] is None and not (store / "pet" / name).exists()
+    label = store / "labels" / "final" / name
+    label.write_bytes(b"of an annotator")
+
+    rewrite(folder, "PT", lambda ds: setattr(ds, "PatientWeight", "70"))
+    rewrite(folder, "RTSTRUCT", moved)
+    assert "its PET and contours changed since" in run(folder, store).present[0]["state"]
+    (store / name).unlink()
+    [again] = run(folder, store).imported
+
+    assert (store / "pet" / name).is_file() and label.read_bytes() == b"of an annotator"
+    assert "one of the nodes of this case: it stayed as it is" in again["warnings"][0]
+
+
+def test_copied_and_renamed_files_are_the_same_ones(tmp_path):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    run(folder, store)
+    for number, path in enumerate(sorted(folder.rglob("*.dcm"), reverse=True)):
+        (tmp_path / "copy").mkdir(exist_ok=True)
+        (tmp_path / "copy" / f"{number}").write_bytes(path.read_bytes())
+    assert [item["state"] for item in run(tmp_path / "copy", store).present] == ["imported before"]
+
+
+def test_a_case_without_a_note_of_its_files_contents_is_not_imported_anew(tmp_path):
+    folder, store = study(tmp_path / "in"), tmp_path / "store"
+    [manifest] = run(folder, store).imported
+    noted = store / ".osln" / "import" / f"{manifest['case']}.json"
+    # As versions wrote it that knew the UIDs alone.
+    noted.write_text(json.dumps({key: value for key, value in manifest.items() if key != "contents"}))
+
+    report = run(folder, store)
+
+    assert report.imported == [] and report.skipped == []
+    assert report.present[0]["state"] == (
+        "imported before, without a note of what its files held: whether they changed is not known"
+    )
 
 
 def test_case_made_from_other_decisions_is_told_and_not_overwritten(tmp_path):

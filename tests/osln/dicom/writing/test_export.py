@@ -241,6 +241,24 @@ def test_the_name_of_a_result_makes_it_no_approved_label(store):
     assert {name: (store.parent / "out" / name).read_bytes() for name in approved} == approved
 
 
+@pytest.mark.parametrize(
+    ("person", "written"),
+    [
+        ("HOSPITAL\\anna", "HOSPITAL anna"),
+        ("A=B^C", "A B C"),
+        ("Anna\nNadel", "Anna Nadel"),
+        ("x" * 128, "x" * 63),
+        ("", ""),
+    ],
+)
+def test_a_name_of_any_characters_is_one_name_in_both_forms(store, person, written):
+    submit(store, mask_of(FEET), by=person)
+    seg, rtstruct = (pydicom.dcmread(path) for path in export(store).paths)
+    assert str(seg.get("ContentCreatorName") or "") == (f"{written}^" if written else "")
+    for item in (rtstruct["OperatorsName"], rtstruct.RTROIObservationsSequence[0]["ROIInterpreter"]):
+        assert item.VM == bool(written) and str(item.value or "") == written
+
+
 @pytest.mark.parametrize("characters", ["ISO_IR 192", "ISO_IR 144", "ISO_IR 100", None])
 def test_names_of_any_alphabet_come_back_in_both_forms(store, characters):
     names = {"ISO_IR 192": "Иванов^Юрий", "ISO_IR 144": "Иванов^Юрий", "ISO_IR 100": "Müller^Jörg"}

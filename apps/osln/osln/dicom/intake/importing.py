@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from osln.dicom.intake.case_labels import AmbiguousNamesError
 from osln.dicom.intake.case_plans import CasePlan, Skipped, plan_cases
 from osln.dicom.intake.deidentify import Deidentifier, identifying_texts
-from osln.dicom.intake.one_case import CaseImport, Tell, fingerprint
+from osln.dicom.intake.one_case import CaseImport, Tell, contents, fingerprint
 from osln.dicom.intake.roi_names import RoiRules
 from osln.dicom.intake.store_case import import_folder, labels_lie, labels_there, read_manifest
 from osln.dicom.reading.files import DAMAGED, Series, Source, text
@@ -202,9 +202,19 @@ def _known(
     if not ct.exists() and not twins(ct):
         return None
     manifest = read_manifest(store, case)
-    if manifest and manifest.get("source") == fingerprint(plan, deidentifier, options.rules):
+    if not manifest or manifest.get("source") != fingerprint(plan, deidentifier, options.rules):
+        return "in the store, made from other images or decisions; move its files away to import it again"
+    now, noted = contents(plan, deidentifier), manifest.get("contents")
+    if not now:
         return "imported before"
-    return "in the store, made from other images or decisions; move its files away to import it again"
+    if not isinstance(noted, dict) or not noted:
+        return "imported before, without a note of what its files held: whether they changed is not known"
+    if changed := [part for part, content in now.items() if noted.get(part, content) != content]:
+        return (
+            f"in the store, and its {' and '.join(changed)} changed since under the same UIDs; move its "
+            "files away to import it again"
+        )
+    return "imported before"
 
 
 def reason_of(error: Exception) -> str:

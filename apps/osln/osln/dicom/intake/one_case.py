@@ -106,6 +106,7 @@ class CaseImport:
             "left out": [self.deidentifier.clean(sentence, private) for sentence in plan.left_out],
             "warnings": [self.deidentifier.clean(sentence, private) for sentence in self.warnings],
             "source": fingerprint(plan, self.deidentifier, self.rules),
+            "contents": contents(plan, self.deidentifier),
             "seconds": round(time.perf_counter() - begun, 1),
         }
         self.tell("writing", 0.9)
@@ -198,6 +199,17 @@ def fingerprint(plan: CasePlan, deidentifier: Deidentifier, rules: RoiRules) -> 
             instance = text(series.header, "SOPInstanceUID") if series.modality in ALONE else ""
             parts.append(f"{series.uid} {instance} {series.count}")
     return deidentifier.fingerprint(parts)
+
+
+def contents(plan: CasePlan, deidentifier: Deidentifier) -> dict[str, str]:
+    """Tells of each part of a case whether its files hold the same as before, without telling what.
+
+    Files are corrected under the UIDs that they have, which `fingerprint` does not see. Parts whose files are
+    not local are left out: what they hold is not known before they are fetched.
+    """
+    parts = {"CT": (plan.ct,), "PET": (plan.pet,), "CT of the PET": (plan.pet_ct,), "contours": plan.drawn}
+    held = {part: [one.content for one in series if one is not None] for part, series in parts.items()}
+    return {part: deidentifier.fingerprint(known) for part, known in held.items() if known and all(known)}
 
 
 def _header(slices: list[Slice]) -> Dataset:

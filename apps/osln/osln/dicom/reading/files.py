@@ -1,5 +1,6 @@
 """DICOM files in a folder or a zip archive, sorted into series by their attributes; names mean nothing."""
 
+import hashlib
 import shutil
 import tempfile
 import zipfile
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from pydicom.dataset import Dataset
 
-from osln.dicom.reading.headers import read_header, start_of
+from osln.dicom.reading.headers import read_header, read_header_and_content, start_of
 from osln.dicom.reading.referenced import drawn_on
 from osln.dicom.reading.slices import Slice, is_picture
 
@@ -87,6 +88,7 @@ class Series:
         paths: Its files where they are local already.
         drawn_on: Of a structure set or segmentation whose head names several series: UIDs of those that its
             contours or frames name.
+        content: Digest of local files, by which changed ones show (`read_header_and_content`); "" of others.
     """
 
     header: Dataset
@@ -94,6 +96,7 @@ class Series:
     patients: frozenset[str]
     paths: tuple[Path, ...] = ()
     drawn_on: frozenset[str] = frozenset()
+    content: str = ""
 
     @property
     def uid(self) -> str:
@@ -191,12 +194,12 @@ class LocalSource:
     def series(self, on_progress: Progress | None = None) -> list[Series]:
         """Reads the header of every file; what cannot be read is told in `problems`."""
         files = sorted(path for path in self._folder.rglob("*") if path.is_file())
-        found: dict[str, list[tuple[Path, Dataset]]] = {}
+        found: dict[str, list[tuple[Path, Dataset, str]]] = {}
         for done, path in enumerate(files, start=1):
             if on_progress:
                 on_progress("reading headers", done, len(files))
             try:
-                header = read_header(path, SCANNED)
+                header, content = read_header_and_content(path, SCANNED, ALONE)
             except ValueError as error:
                 self.problems.append(f"{path.relative_to(self._folder)}: {error}")
                 self.damaged += start_of(path)
@@ -208,18 +211,20 @@ class LocalSource:
                 continue
             alone = text(header, "Modality") in ALONE
             key = text(header, "SOPInstanceUID" if alone else "SeriesInstanceUID")
-            found.setdefault(key, []).append((path, header))
+            found.setdefault(key, []).append((path, header, content))
         return [self._series(items) for items in found.values()]
 
-    def _series(self, items: list[tuple[Path, Dataset]]) -> Series:
-        header = representative([header for _, header in items])
-        patients = frozenset(text(header, "PatientID") for _, header in items)
+    def _series(self, items: list[tuple[Path, Dataset, str]]) -> Series:
+        header = representative([header for _, header, _ in items])
+        patients = frozenset(text(header, "PatientID") for _, header, _ in items)
+        # Files may have been given other names since.
+        content = hashlib.sha256(" ".join(sorted(one for _, _, one in items)).encode()).hexdigest()
         try:
             named = drawn_on(header, lambda: read_header(items[0][0]))
         except (ValueError, *DAMAGED):
             # Told where the file is used.
             named = frozenset()
-        return Series(header, len(items), patients, tuple(path for path, _ in items), named)
+        return Series(header, len(items), patients, tuple(path for path, _, _ in items), named, content)
 
     def paths(self, series: Series, on_progress: Progress | None = None) -> list[Path]:
         """The files themselves."""

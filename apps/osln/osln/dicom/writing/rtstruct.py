@@ -20,6 +20,7 @@ from osln.dicom.reading.source import CtSeries
 from osln.dicom.reading.times import parse_date, parse_time
 from osln.dicom.writing.character_set import declare_character_set
 from osln.dicom.writing.contours import outlines
+from osln.dicom.writing.person_name import person_name
 from osln.dicom.writing.times import write_times
 from osln.imaging.grid import Grid
 
@@ -140,7 +141,8 @@ def structure_set(
     boxes = dict(enumerate(ndimage.find_objects(frames), start=1))
     dataset.StructureSetROISequence = [_region(roi, ct) for roi in rois]
     dataset.ROIContourSequence = [_contours(roi, frames, boxes.get(roi.number), ct) for roi in rois]
-    dataset.RTROIObservationsSequence = [_observation(roi, heading.person) for roi in rois]
+    person = person_name(heading.person)
+    dataset.RTROIObservationsSequence = [_observation(roi, person) for roi in rois]
     declare_character_set(dataset, ct.headers[0])
     return dataset
 
@@ -164,7 +166,7 @@ def _header(ct: CtSeries, heading: Heading) -> FileDataset:
     dataset.PositionReferenceIndicator = first.get("PositionReferenceIndicator", "")
     dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, "osln"
     dataset.SoftwareVersions = __version__
-    dataset.OperatorsName = heading.person
+    dataset.OperatorsName = person_name(heading.person)
     write_times(dataset, heading.at, ct, "InstanceCreation", "Series", "StructureSet")
     dataset.StructureSetLabel = heading.label
     dataset.StructureSetName = heading.title

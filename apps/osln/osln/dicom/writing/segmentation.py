@@ -28,6 +28,7 @@ from osln.dicom.nodes import (
 )
 from osln.dicom.reading.source import CtSeries
 from osln.dicom.writing.character_set import declare_character_set
+from osln.dicom.writing.person_name import person_name
 from osln.dicom.writing.rtstruct import COPIED, restore_identity
 from osln.dicom.writing.times import write_times
 
@@ -59,6 +60,7 @@ def segmentation(
     if empty:
         slices = np.array([len(ct.headers) // 2])
     thickness = float(ct.file_grid.spacing_mm[2])
+    creator = person_name(author.person)
     dataset = hd.seg.Segmentation(
         source_images=[_complete(ct.headers[k], thickness) for k in slices],
         pixel_array=frames[slices],
@@ -74,7 +76,8 @@ def segmentation(
         device_serial_number="none",
         content_label=content,
         content_description=(author.note or title(author))[:64],
-        content_creator_name=_person_name(author.person) or None,
+        # highdicom warns about a name of one part that does not end with "^".
+        content_creator_name=f"{creator}^" if creator else None,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=not empty,
         series_description=description,
@@ -102,15 +105,6 @@ def _complete(header: Dataset, thickness: float) -> Dataset:
     if not isinstance(header.get("SliceThickness"), float | int):
         copy.SliceThickness = f"{thickness:.6g}"
     return copy
-
-
-def _person_name(person: str) -> str:
-    # "^" and "=" divide the parts of a name in DICOM, "\" its values.
-    plain = "".join(
-        " " if character in "^=\\" or not character.isprintable() else character for character in person
-    )
-    plain = " ".join(plain.split())[:64]
-    return f"{plain}^" if plain else ""
 
 
 def seg(nodes: NodeSet, ct: CtSeries, object_uids: tuple[str, str] | None = None) -> Dataset:

@@ -60,7 +60,8 @@ class Images:
 
     def skipped(self, below: float, above: float) -> int:
         """Number of images between two places that neither of them is nearest to."""
-        return len(_between(*self.numbers([below, above]), len(self.places)))
+        low, high = self.numbers([below, above])
+        return len(_between(low, high, len(self.places)))
 
 
 @dataclass

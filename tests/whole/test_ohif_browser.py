@@ -209,6 +209,7 @@ def test_a_pet_of_another_examination_is_seen_on_the_planning_ct(serving, tmp_pa
             "already aligned",
             "rigid PET to CT",
             "left alone (no lungs in view)",
+            "left alone (no motion fits better)",
         )
 
         viewer.open(server.url, server.study)

@@ -10,6 +10,7 @@ from osln.imaging.grid import Grid, Volume
 from osln.registration import pet as pet_module
 from osln.registration import register_pet
 from osln.registration.frames import map_points
+from osln.registration.rigid import translation
 from small.body import ball, millimeters
 
 BOX = ((-130.0, 130.0), (-100.0, 100.0), (-100.0, 100.0))
@@ -235,3 +236,50 @@ def test_a_pet_without_its_ct_on_a_ct_without_lungs_is_not_moved_and_says_why():
     assert result.quality.method == "left alone (no lungs in view)"
     assert result.pet is pet
     assert any("cannot be told without its own CT" in sentence for sentence in result.warnings)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0, -60.0), (70.0, 0.0, 50.0), (0.0, 80.0, 60.0)])
+def test_a_pet_without_its_ct_is_found_also_from_far_away(shift):
+    result = register_pet(ct_shifted_by(), pet_of(by(shift)), None)
+
+    assert result.quality.method == "rigid PET to CT"
+    assert off_by_mm(result.transform, by(shift)).max() < 4.0
+    assert not any("may lie wrong" in sentence for sentence in result.warnings)
+
+
+def test_cts_without_lungs_are_aligned_also_from_far_away():
+    shift = by((0.0, 0.0, 70.0))
+    ct, pet_ct = filled(ct_shifted_by()), filled(ct_shifted_by(shift, noise_seed=1))
+
+    result = register_pet(ct, pet_of(shift), pet_ct)
+
+    assert result.quality.method == "rigid"
+    assert off_by_mm(result.transform, shift).max() < 4.0
+
+
+def test_a_pet_that_fits_nowhere_says_that_it_may_lie_wrong():
+    pet = pet_of()
+    turned = replace(pet, array=np.ascontiguousarray(np.random.default_rng(3).permutation(pet.array)))
+
+    result = register_pet(ct_shifted_by(), turned, None)
+
+    assert any(
+        sentence.startswith("the PET may lie wrong: it fits the CT by 0.") for sentence in result.warnings
+    )
+    assert not any("may lie wrong" in one for one in register_pet(ct_shifted_by(), pet, None).warnings)
+
+
+@pytest.mark.parametrize("pet_ct", [None, "its own, without lungs"])
+def test_a_pet_that_no_motion_makes_fit_better_is_not_resampled_and_says_so(pet_ct, monkeypatch):
+    worse = translation(np.array([0.0, 40.0, 0.0]))
+    monkeypatch.setattr(pet_module, "align_rigid", lambda fixed, moving, start: worse)
+    shift = by((9.0, -6.0, 8.0))
+    pet = pet_of(shift)
+    if pet_ct is None:
+        result = register_pet(ct_shifted_by(), pet, None)
+    else:
+        result = register_pet(filled(ct_shifted_by()), pet, filled(ct_shifted_by(shift, noise_seed=1)))
+
+    assert result.quality.method == "left alone (no motion fits better)"
+    assert result.pet is pet
+    assert any("no rigid motion made the images fit better" in sentence for sentence in result.warnings)

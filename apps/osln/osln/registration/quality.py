@@ -24,8 +24,8 @@ class Quality:
     information is that of PET and CT.
 
     Attributes:
-        method: "already aligned", "rigid", "spline", "rigid (spline was worse)", "rigid PET to CT" or
-            "left alone (no lungs in view)".
+        method: "already aligned", "rigid", "spline", "rigid (spline was worse)", "rigid PET to CT",
+            "left alone (no lungs in view)" or "left alone (no motion fits better)".
         lung_dice_before, lung_dice_after: 0 to 1; None if either shows no lungs.
         body_dice_before, body_dice_after: 0 to 1; None without a CT of the PET.
         mutual_information_before, mutual_information_after: in bits, of 32 x 32 bins.
@@ -46,11 +46,22 @@ class Quality:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How much a moved image agrees with the CT: the figures of `Quality` at one transform."""
+    """How much a moved image agrees with the CT: the figures of `Quality` at one transform.
+
+    Attributes:
+        lung_dice, body_dice, mutual_information: as there.
+        covered: share of the CT's body that lies in the field of the moved image.
+    """
 
     lung_dice: float | None
     body_dice: float | None
     mutual_information: float
+    covered: float = 1.0
+
+    @property
+    def fit(self) -> float:
+        """`weighed` mutual information."""
+        return weighed(self.mutual_information, self.covered)
 
     def worse_than(self, other: "Agreement") -> bool:
         """Whether any figure is lower by more than its own noise."""
@@ -79,14 +90,15 @@ def agreement(
     covered = covered_part(moving.grid, fixed.grid, transform)
     values = resample_through(moving.values, moving.grid, fixed.grid, transform)
     near = covered & ndimage.binary_dilation(fixed.body, iterations=3)
-    information = mutual_information(fixed.values[near], values[near])
+    bits = mutual_information(fixed.values[near], values[near])
+    share = float(covered[fixed.body].mean())
     if not masks:
-        return Agreement(None, None, information)
+        return Agreement(None, None, bits, share)
     body, lungs = (_moved(mask, moving.grid, fixed.grid, transform) for mask in (moving.body, moving.lungs))
     lung_dice = None
     if fixed.lungs.any() and moving.lungs.any():
         lung_dice = dice(fixed.lungs & covered, lungs & covered)
-    return Agreement(lung_dice, dice(fixed.body & covered, body & covered), information)
+    return Agreement(lung_dice, dice(fixed.body & covered, body & covered), bits, share)
 
 
 def covered_part(source: Grid, target: Grid, transform: sitk.Transform) -> np.ndarray:
@@ -108,8 +120,22 @@ def mutual_information(one: np.ndarray, other: np.ndarray) -> float:
     """
     if one.size < _SMALLEST_OVERLAP_VOXELS:
         return 0.0
-    numbers = [_binned(values) for values in (one, other)]
-    joint = np.bincount(numbers[0] * _BINS + numbers[1], minlength=_BINS**2).reshape(_BINS, _BINS) / one.size
+    numbers = [binned(values, _BINS) for values in (one, other)]
+    return information(np.bincount(numbers[0] * _BINS + numbers[1], minlength=_BINS**2).reshape(_BINS, _BINS))
+
+
+def weighed(bits: float, covered: float) -> float:
+    """Mutual information by which places are compared that cover different shares of the body.
+
+    In a small part it is high by chance. Times the share itself, a wrong place that covers all would go
+    before the right one that covers two thirds.
+    """
+    return float(bits * np.sqrt(covered))
+
+
+def information(counts: np.ndarray) -> float:
+    """Mutual information in bits of a joint histogram of counts that is not empty."""
+    joint = counts / counts.sum()
     alone = joint.sum(1)[:, None] * joint.sum(0)[None]
     some = joint > 0
     return max(float((joint[some] * np.log2(joint[some] / alone[some])).sum()), 0.0)
@@ -130,12 +156,13 @@ def folding_share(transform: sitk.Transform, grid: Grid) -> float:
     return float((determinant <= 0).mean())
 
 
-def _binned(values: np.ndarray) -> np.ndarray:
+def binned(values: np.ndarray, bins: int) -> np.ndarray:
+    """(N,) number of the bin of each value, between the 0.5th and the 99.5th percentile."""
     low, high = np.percentile(values, (0.5, 99.5))
     if high <= low:
         return np.zeros(values.size, np.int64)
-    scaled = (values.ravel() - low) * (_BINS / (high - low))
-    return np.clip(scaled.astype(np.int64), 0, _BINS - 1)
+    scaled = (values.ravel() - low) * (bins / (high - low))
+    return np.clip(scaled.astype(np.int64), 0, bins - 1)
 
 
 def _moved(mask: np.ndarray, source: Grid, target: Grid, transform: sitk.Transform) -> np.ndarray:

@@ -52,6 +52,19 @@ def test_node_inside_another_is_told():
     assert labels.warnings[0] == "a part of region 'GTVn2' lies wholly inside nodes contoured before"
 
 
+def test_a_node_in_the_gap_of_another_is_not_overwritten_by_what_is_interpolated():
+    # The first node lacks slice 4, where the second one is drawn.
+    boxes = {"GTVn1": [((4, 9), (4, 9), (2, 3, 5, 6))], "GTVn2": [((5, 7), (5, 7), [4])]}
+    for order in (boxes, dict(reversed(boxes.items()))):
+        labels = labels_of(**order)
+
+        assert {item["region"]: item["voxels"] for item in labels.instances} == {"GTVn1": 121, "GTVn2": 4}
+        assert (
+            "4 interpolated voxels of region 'GTVn1' are drawn in another node, and count there only"
+            in labels.warnings
+        )
+
+
 def test_several_tumor_regions_are_united_and_told():
     labels = labels_of(
         **{"GTVp G": [((4, 6), (4, 6), range(2, 4))], "GTVp D": [((9, 11), (4, 6), range(2, 4))]}

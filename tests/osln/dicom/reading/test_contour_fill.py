@@ -242,6 +242,56 @@ def test_contours_that_alternate_around_their_slices_skip_none():
     assert mask.sum(axis=(0, 1)).tolist() == [0, 0] + 7 * [9] + [0, 0, 0] and notes == ()
 
 
+@pytest.mark.parametrize("off", [0.1, 0.2, 0.3, 0.4, 0.45, -0.3, -0.45])
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_contours_that_all_lie_off_their_slices_are_those_of_the_nearest_slices(off, upside_down):
+    sizes = [(4.5, 7.5), (3.5, 10.5), (7.5, 10.5)]
+    order = sizes[::-1] if upside_down else sizes
+    mask, notes = filled([square(*size, k + off) for size, k in zip(order, (2, 3, 4), strict=True)])
+
+    assert mask.sum(axis=(0, 1)).tolist()[2:5] == [(high - low) ** 2 for low, high in order]
+    assert mask.sum() == 9 + 49 + 9 and notes == ()
+
+
+def test_a_slice_that_no_contour_is_nearest_to_is_interpolated_and_told_also_off_the_slices():
+    mask, notes = filled([square(3.5, 7.5, 2.3), square(1.5, 9.5, 4.3)])
+
+    # .35 of the way: a voxel beside the small square is .65 * -1 + .35 * 2 > 0, its corners are not.
+    assert mask.sum(axis=(0, 1)).tolist()[2:5] == [16, 32, 64]
+    assert notes == ("1 slices without a contour were interpolated",)
+    mask, notes = filled([square(1.5, 4.5, 2.45), square(1.5, 4.5, 3.55)])
+    assert mask.sum(axis=(0, 1)).tolist()[2:5] == [9, 9, 9]
+    assert notes == ("1 slices without a contour were interpolated",)
+
+
+def test_a_part_that_lacks_on_one_slice_changes_nothing_on_those_where_it_is_drawn():
+    two = [square(0.5, 3.5, 2.3), square(0.5, 3.5, 3.3), square(0.5, 3.5, 4.3)]
+    base = [square(0.5, 10.5, 1.3)]
+    part = [square(5.5, 10.5, 2.3), square(6.5, 8.5, 4.3)]
+
+    mask, notes = filled(base + two + part)
+
+    # .35 of the way from 5 x 5 to 2 x 2 voxels are 4 x 4.
+    assert mask.sum(axis=(0, 1)).tolist()[1:5] == [100, 9 + 25, 9 + 16, 9 + 4]
+    assert notes == ("1 slices without a contour were interpolated",)
+
+
+def test_a_region_that_is_complete_has_nothing_where_it_has_no_contour():
+    contours = BRANCHES + [square(6.5, 9.5, k) for k in (3, 5, 6)]
+
+    mask, notes = filled(contours, complete=True)
+
+    assert mask.sum(axis=(0, 1)).tolist()[2:7] == [100, 18, 9, 18, 18] and notes == ()
+    assert filled([square(1.5, 4.5, 2), square(1.5, 4.5, 4)], complete=True)[0].sum() == 2 * 9
+
+
+def test_what_is_interpolated_is_told_apart_from_what_is_drawn():
+    region = fill_region([square(3.5, 7.5, 2), square(3.5, 7.5, 4)], (12, 12, 12), SPACING)
+
+    assert region.mask.sum(axis=(0, 1)).tolist() == [16, 16, 16]
+    assert region.drawn.sum(axis=(0, 1)).tolist() == [16, 0, 16]
+
+
 def test_contours_between_the_slices_reach_the_slices_within_half_a_step():
     mask, _ = filled([square(1.5, 4.5, 3.4), square(1.5, 4.5, 4.4)])
 

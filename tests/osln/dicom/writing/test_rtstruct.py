@@ -7,6 +7,8 @@ import numpy as np
 import pydicom
 import pytest
 
+from osln.dicom.intake.case_labels import case_labels
+from osln.dicom.intake.roi_names import load_rules
 from osln.dicom.nodes import Node, NodeSet
 from osln.dicom.reading.rtstruct import region_voxels, structures_of
 from osln.dicom.reading.slices import Slice
@@ -190,3 +192,21 @@ def test_the_import_of_structure_sets_reads_the_same_voxels(name):
         mask = np.zeros(ct.grid.shape, dtype=bool)
         region_voxels(region, ct.grid, ct.frame_of_reference_uid).paste(mask, True)
         np.testing.assert_array_equal(mask, on_grid(shapes(), ct) == number)
+
+
+@pytest.mark.parametrize("author", [PREDICTION, APPROVAL], ids=["prediction", "approval"])
+def test_a_notch_of_one_slice_and_the_node_in_it_come_back_as_they_were(author):
+    ct = series()
+    labels = np.zeros(ct.grid.shape, np.uint16)
+    # Two columns joined below and above; the second one lacks slice 4, where another node lies.
+    labels[4:10, 4:9, 2] = labels[4:10, 4:9, 6] = 1
+    labels[4:6, 4:9, 3:6] = 1
+    labels[8:10, 4:9, 3] = labels[8:10, 4:9, 5] = 1
+    labels[8:10, 5:8, 4] = 2
+    nodes = NodeSet(labels, ct.grid, (Node(1), Node(2)), author)
+
+    structures = structures_of(stored(rtstruct(nodes, ct)))
+    found = case_labels(structures, load_rules(None, []), ct.grid, ct.frame_of_reference_uid)
+
+    np.testing.assert_array_equal(found.nodes, labels)
+    assert found.warnings == []

@@ -1,7 +1,7 @@
 """From regions of a structure set or segments of a SEG to labels: one tumor mask, and nodes as instances."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -149,6 +149,7 @@ def labels_of(regions: Sequence[Drawn], rules: RoiRules, grid: Grid) -> CaseLabe
     named = rules.meanings(region.name for region in regions)
     labels = CaseLabels(None, None)
     tumor, nodes = None, None
+    drawn: list[tuple[Drawn, FilledRegion]] = []
     for region in regions:
         nothing = Meaning("other", "it has nothing inside")
         meaning = nothing if region.lacking else meanings[region.name]
@@ -181,8 +182,11 @@ def labels_of(regions: Sequence[Drawn], rules: RoiRules, grid: Grid) -> CaseLabe
             tumor = np.zeros(grid.shape, bool, order="F") if tumor is None else tumor
             filled.paste(tumor, True)
         else:
-            nodes = np.zeros(grid.shape, np.uint16, order="F") if nodes is None else nodes
-            _add_instances(nodes, filled, region, grid, labels)
+            drawn.append((region, filled))
+    for region, filled in drawn:
+        nodes = np.zeros(grid.shape, np.uint16, order="F") if nodes is None else nodes
+        others = [other for _, other in drawn if other is not filled]
+        _add_instances(nodes, _drawn_first(filled, others, region, labels), region, grid, labels)
     tumors = [region["name"] for region in labels.regions if region["kind"] == "tumor"]
     if len(tumors) > 1:
         labels.warnings.append(
@@ -244,6 +248,31 @@ def _shared(tumor: np.ndarray | None, nodes: np.ndarray | None) -> list[str]:
 def _lacking(region: Region) -> str:
     what = f"its {region.others} contours are points or open lines" if region.others else "it has no contour"
     return f"{what}; contour it again if it is needed"
+
+
+def _drawn_first(
+    filled: FilledRegion, others: Sequence[FilledRegion], region: Drawn, labels: CaseLabels
+) -> FilledRegion:
+    """Without what is interpolated of the region and drawn in another one: a small node can lie in a gap."""
+    if filled.drawn is None or (filled.drawn == filled.mask).all():
+        return filled
+    taken = np.zeros_like(filled.mask)
+    for other in others:
+        low = np.maximum(filled.start, other.start)
+        high = np.minimum(filled.start + filled.mask.shape, other.start + other.mask.shape)
+        if (low < high).all():
+            here, there = (
+                tuple(slice(a, b) for a, b in zip(low - one.start, high - one.start, strict=True))
+                for one in (filled, other)
+            )
+            taken[here] |= (other.mask if other.drawn is None else other.drawn)[there]
+    taken &= filled.mask & ~filled.drawn
+    if taken.any():
+        labels.warnings.append(
+            f"{taken.sum()} interpolated voxels of {region.what} {region.name!r} are drawn in another node, "
+            "and count there only"
+        )
+    return replace(filled, mask=filled.mask & ~taken)
 
 
 def _add_instances(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from osln.dicom.reading.contour_planes import Images, Told, filled_slices, planes, things
+from osln.dicom.reading.contour_planes import Images, Told, add_between, drawn_slices, planes, things
 
 SLANTED = 0.5
 """Extent through the slices, in slices, from which on a contour is not parallel to them."""
@@ -27,11 +27,13 @@ class FilledRegion:
         start: (3,) first voxel of the box.
         mask: (x, y, z) bool, the box; empty (0, 0, 0) if no voxel is inside.
         notes: What was interpolated, left open or cut off.
+        drawn: (x, y, z) bool, those of the mask that are not interpolated; None for all.
     """
 
     start: np.ndarray
     mask: np.ndarray
     notes: tuple[str, ...]
+    drawn: np.ndarray | None = None
 
     def paste(self, target: np.ndarray, value: object) -> None:
         """Sets the region's voxels in an array of the whole grid."""
@@ -46,6 +48,7 @@ def fill_region(
     spacing_mm: np.ndarray,
     *,
     even_odd: bool = False,
+    complete: bool = False,
     images: Sequence[np.ndarray] | None = None,
 ) -> FilledRegion:
     """Fills all contours of one region.
@@ -65,6 +68,7 @@ def fill_region(
         shape: Of the grid.
         spacing_mm: (3,) of the grid.
         even_odd: Combine contours even-odd also where they cross (CLOSEDPLANAR_XOR).
+        complete: What lacks a contour is not of the region: nothing is interpolated.
         images: Where the images lie along each of the three axes; on every slice if not given.
 
     Raises:
@@ -101,22 +105,32 @@ def fill_region(
     gaps = [gap for thing in drawn for gap in np.diff(stack.numbers([plane.place for plane in thing]))]
     usual = float(np.median(gaps)) if gaps else 1.0
     slices: dict[int, np.ndarray] = {}
+    exact: dict[int, np.ndarray] = {}
     for thing in drawn:
-        reached = filled_slices(thing, stack, usual, spacing_mm[across], told)
-        for k, mask in reached.items():
-            slices[k] = slices[k] | mask if k in slices else mask
+        reached = drawn_slices(thing, stack, told)
+        _unite(exact, reached)
+        if not complete:
+            add_between(reached, thing, stack, usual, spacing_mm[across], told)
+        _unite(slices, reached)
     notes += told.sentences()
     if not slices:
         return FilledRegion(np.zeros(3, int), np.zeros((0, 0, 0), bool), (*notes, "it holds no voxel center"))
     first = min(slices)
-    box = np.zeros((max(slices) + 1 - first, *size), bool)
+    box, certain = np.zeros((2, max(slices) + 1 - first, *size), bool)
     for k, mask in slices.items():
         box[k - first] = mask
+        certain[k - first] = mask & exact.get(k, False)
     start = np.zeros(3, int)
     start[axis], start[across] = first, low
     if not box.any():
         notes.append("it holds no voxel center")
-    return FilledRegion(start, np.moveaxis(box, 0, axis), tuple(notes))
+    return FilledRegion(start, np.moveaxis(box, 0, axis), tuple(notes), np.moveaxis(certain, 0, axis))
+
+
+def _unite(slices: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> None:
+    """Adds the masks of other slices to those of the same numbers."""
+    for k, mask in others.items():
+        slices[k] = slices[k] | mask if k in slices else mask
 
 
 def fill_even_odd(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

@@ -61,10 +61,7 @@ class Images:
     def skipped(self, below: float, above: float) -> int:
         """Number of images between two places that neither of them is nearest to."""
         low, high = self.numbers([below, above])
-        between = np.arange(len(self.places))
-        between = between[(between > low + ON_SLICE) & (between < high - ON_SLICE)]
-        own = _nearest_whole(np.array([low, high]))
-        return len(np.setdiff1d(between, own)) if high - low > 1 + ON_SLICE else 0
+        return len(_between(low, high, len(self.places)))
 
 
 @dataclass
@@ -184,35 +181,36 @@ def _repeats(one: np.ndarray, other: np.ndarray) -> bool:
     return not thick.any() and bool((ndimage.binary_fill_holes(between) == between).all())
 
 
-def filled_slices(
-    drawn: Sequence[Plane], images: Images, usual: float, pixel_mm: np.ndarray, told: Told
-) -> dict[int, np.ndarray]:
-    """Mask of every slice of the grid that one thing reaches, by its number.
+def add_between(
+    filled: dict[int, np.ndarray],
+    drawn: Sequence[Plane],
+    images: Images,
+    usual: float,
+    pixel_mm: np.ndarray,
+    told: Told,
+) -> None:
+    """Interpolates the slices between the planes of one thing. One that a plane belongs to stays as drawn.
 
     Args:
+        filled: Of `drawn_slices`; is added to.
         drawn: Its planes, ascending.
         images: That it may be drawn on.
         usual: Distance of planes that is usual in the region, in images.
         pixel_mm: (2,) size of the masks' voxels.
         told: Is added to.
     """
-    filled = _drawn_slices(drawn, images, told)
     limit = max(2.0, 1.5 * usual) + ON_SLICE
     steps: list[tuple[Plane, Plane, Merge]] = [(*step, _with_lost_parts) for step in pairwise(drawn)]
     steps += [(*step, np.logical_or) for step in lacking_parts(drawn)]
     for below, above, merge in steps:
         gap = above.place - below.place
-        first, last = int(np.floor(below.place)), int(np.ceil(above.place))
-        between = [
-            k
-            for k in range(max(first, 0), min(last, images.slices - 1) + 1)
-            if below.place + ON_SLICE < k < above.place - ON_SLICE
-        ]
+        between = _between(below.place, above.place, images.slices)
         if not between or not (below.mask & above.mask).any():
             continue
         skipped = images.skipped(below.place, above.place)
-        wide = (gap - ON_SLICE) * images.step_mm > LONGEST_GAP_MM
-        if skipped and (wide or np.ptp(images.numbers([below.place, above.place])) > limit):
+        apart = np.ptp(images.numbers([below.place, above.place]))
+        wide = apart > 1 + ON_SLICE and (gap - ON_SLICE) * images.step_mm > LONGEST_GAP_MM
+        if skipped and (wide or apart > limit):
             told.left.append(skipped)
             continue
         outlines = [_signed_distance(plane.mask, pixel_mm) for plane in (below, above)]
@@ -221,11 +219,16 @@ def filled_slices(
             mask = (1 - share) * outlines[0] + share * outlines[1] > 0
             filled[k] = merge(mask, filled[k]) if k in filled else mask
         told.interpolated += skipped
-    return filled
 
 
-def _drawn_slices(drawn: Sequence[Plane], images: Images, told: Told) -> dict[int, np.ndarray]:
-    """What is drawn on each slice, or on the image that is nearest to it."""
+def drawn_slices(drawn: Sequence[Plane], images: Images, told: Told) -> dict[int, np.ndarray]:
+    """What is drawn on each slice, or on the image that is nearest to it, by the slice's number.
+
+    Args:
+        drawn: Planes of one thing, ascending.
+        images: That it may be drawn on.
+        told: Is added to.
+    """
     on_slices: dict[int, list[Plane]] = {}
     on_images: dict[int, list[Plane]] = {}
     places = np.array([plane.place for plane in drawn])
@@ -284,6 +287,12 @@ def _with_lost_parts(mask: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     parts, number = ndimage.label(drawn, TOUCHING)
     lost = set(range(1, number + 1)) - set(np.unique(parts[mask]))
     return mask | np.isin(parts, list(lost)) if lost else mask
+
+
+def _between(low: float, high: float, count: int) -> list[int]:
+    """Whole numbers from 0 to `count` between two places that neither of them is nearest to."""
+    first, last = _nearest_whole(np.array([low, high]))
+    return list(range(max(int(first) + 1, 0), min(int(last), count)))
 
 
 def _nearest_whole(places: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from osln.dicom.nodes import own_kind
 from osln.dicom.reading.contour_fill import FilledRegion, fill_region
 from osln.dicom.reading.files import DAMAGED, text
 from osln.dicom.reading.referenced import named_series
@@ -36,6 +37,7 @@ class Region:
         contours: Closed planar contours, (N, 3) RAS mm each.
         others: Number of points, open contours and those of less than three points, which have no inside.
         even_odd: Whether the contours say themselves that they combine even-odd where they cross.
+        complete: Whether what lacks a contour is not of the region: this program leaves no slice out.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Region:
     contours: tuple[np.ndarray, ...]
     others: int
     even_odd: bool = False
+    complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _structures(ds: Dataset) -> StructureSet:
         raise ValueError("it is no RTSTRUCT, or it is truncated: it has no StructureSetROISequence")
     series, frames = named_series(ds)
     images = set().union(*series.values()) - {""}
-    drawings = _drawings(ds)
+    drawings, ours = _drawings(ds), bool(own_kind(ds))
     regions = []
     for roi in ds.StructureSetROISequence:
         number, name = int(roi.ROINumber), text(roi, "ROIName")
@@ -111,7 +114,7 @@ def _structures(ds: Dataset) -> StructureSet:
                 contours.append(points)
         frame, others = text(roi, "ReferencedFrameOfReferenceUID"), len(kinds) - len(contours)
         even_odd = any(kind in EVEN_ODD for kind in kinds)
-        regions.append(Region(number, name, frame, tuple(contours), others, even_odd))
+        regions.append(Region(number, name, frame, tuple(contours), others, even_odd, ours))
     return StructureSet(
         text(ds, "SOPInstanceUID"),
         frozenset(series),
@@ -187,13 +190,16 @@ def region_voxels(
         )
     contours = [grid.mm_to_index(points) for points in region.contours]
     try:
-        filled = fill_region(contours, grid.shape, grid.spacing_mm, even_odd=region.even_odd, images=images)
+        filled = fill_region(
+            contours, grid.shape, grid.spacing_mm,
+            even_odd=region.even_odd, complete=region.complete, images=images,
+        )  # fmt: skip
     except ValueError as error:
         raise ValueError(f"region {region.name!r}: {error}") from error
     notes = filled.notes
     if region.others:
         notes = (*notes, f"{region.others} points or open contours have no inside and were left out")
-    return FilledRegion(filled.start, filled.mask, tuple(f"region {region.name!r}: {note}" for note in notes))
+    return replace(filled, notes=tuple(f"region {region.name!r}: {note}" for note in notes))
 
 
 def region_mask(structures: StructureSet, name: str, grid: Grid, frame: str = "") -> np.ndarray:

@@ -32,6 +32,8 @@ from osln.weights.model_store import ModelStore, Version
 
 NODES_OUTSIDE = "nodes outside the column are missed"
 """Part of a set's key: sets that were made without counting them are made anew."""
+NEAREST = "of equal thresholds the nearest"
+"""Part of the key of sets by versions that are not in use: those at the highest of equals are made anew."""
 
 _SETTINGS = {row.teacher.setting.key for row in ROWS.values() if row.classifier} - {ROWS["osln"].stage_one}
 _MARKS = {key: f"-of-{key}" for key in _SETTINGS}
@@ -203,14 +205,11 @@ class CandidateCache:
     def _kept_threshold(self, versions: Mapping[str, Version], in_use: Mapping[str, Version]) -> float:
         """The threshold, found once and kept: cases that come later do not part sets of the same versions."""
         path = self.folder.with_name(LEFT_OUT)
-        key = hashlib.sha256(
-            repr((_together(versions), _together(in_use), self.row.name, self.threshold)).encode()
-        ).hexdigest()[:16]
+        told = (_together(versions), _together(in_use), self.row.name, self.threshold, NEAREST)
+        key = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
         kept = _thresholds_in(path)
         if key not in kept:
-            before, after = self._counted(in_use), self._counted(versions)
-            found = before.any() and after.any()
-            value = matched(before, after, self.threshold) if found else self.threshold
+            value = matched(self._counted(in_use), self._counted(versions), self.threshold)
             path.parent.mkdir(parents=True, exist_ok=True)
             kept = _thresholds_in(path) | {key: float(value)}
             write_json(path, kept)
@@ -256,7 +255,7 @@ class CandidateCache:
             self.row.name,
             self.threshold,
             # Versions that are not in use have their threshold from those that are.
-            *([] if _together(asked.versions) == (used := _together(self.in_use())) else used),
+            *([] if _together(asked.versions) == (used := _together(self.in_use())) else (*used, NEAREST)),
             self.preset.spacing_mm,
             self.preset.window,
             self.preset.stage_two.patch,

@@ -97,6 +97,34 @@ def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(sto
     assert store.thresholds("lf-mean") == {"0.15": 0.2} and store.is_measured("lf-mean")
 
 
+def test_a_combination_that_nobody_measured_keeps_its_points_while_a_version_is_tried(store):
+    """As a rollback of one network leaves it where another one came into use after it."""
+    for name, points in (("ct-proximal", {"0.15": 0.51}), ("ct-distal", {"0.15": 0.52})):
+        version = store.add(untrained(name, seed=1))
+        store.trying(version).set_thresholds("lf-mean", points)
+        store.publish(name, version.name)
+    store.rollback("ct-proximal")
+    assert store.thresholds("lf-mean") == {"0.15": 0.52} and not store.is_measured("lf-mean")
+
+    tried = store.trying(store.add(untrained("ct-distal", seed=2)))
+    tried.set_thresholds("lf-mean", {"0.15": 0.99})
+    tried.set_fusion("lf-learned", {"all": {"tried": 1}})
+
+    assert store.thresholds("lf-mean") == {"0.15": 0.52} and not store.is_measured("lf-mean")
+    assert store.fusion("lf-learned") == {}
+    assert tried.thresholds("lf-mean") == {"0.15": 0.99} and tried.is_measured("lf-mean")
+
+
+def test_weights_without_any_points_are_not_given_those_of_a_version_that_was_only_tried(tmp_path):
+    store = ModelStore(tmp_path)
+    publish(store, "ct")
+    version = store.add(untrained("ct", seed=2))
+    store.trying(version).set_thresholds("ct", {"0.15": 0.99})
+    assert store.thresholds("ct") == {}
+    store.publish("ct", version.name)
+    assert store.is_measured("ct") and "tried" not in (tmp_path / "published.json").read_text()
+
+
 def test_scores_belong_to_the_threshold_at_which_candidates_are_handed_over(store):
     store.set_thresholds("lf-mean", {"0.15": 0.4})
 

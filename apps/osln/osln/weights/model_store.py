@@ -189,13 +189,19 @@ class ModelStore(Marks):
             history = state["published"].setdefault(network, [])
             if not history or history[-1] != name:
                 history.append(name)
-            for kind, entries in self.trying(version)._stand_ins(network, self).items():
-                for measured, entry in entries.items():
-                    state.setdefault(kind, {}).setdefault(measured, []).append(plain(dict(entry)))
-            # Whoever publishes decides anew.
-            state.get("worse", {}).pop(network, None)
-            self._write_state(state)
+            self._put(version, state)
         return version
+
+    def _put(self, version: Version, state: dict[str, Any]) -> None:
+        """Writes the state in which a version comes into use, with what stands in for its measurements."""
+        trying = self.trying(version)
+        for kind, entries in trying._stand_ins(version.network, self).items():
+            for measured, entry in entries.items():
+                state.setdefault(kind, {}).setdefault(measured, []).append(plain(dict(entry)))
+        trying._no_more_tried(state)
+        # Whoever publishes or rolls back decides anew.
+        state.get("worse", {}).pop(version.network, None)
+        self._write_state(state)
 
     def trying(self, version: Version) -> "ModelStore":
         """This store as it will be when a version is put into use, to measure with it before that."""
@@ -241,7 +247,7 @@ class ModelStore(Marks):
         """
         _check_network(network)
         with self._lock():
-            state = self._state()
+            state = of_former_software(self._state())
             found = ((kept, one) for kept, one in self._earlier(network, state) if _is_whole(one))
             kept, version = next(found, (0, None))
             *former, used = state["published"].get(network) or [SHIPPED]
@@ -250,8 +256,7 @@ class ModelStore(Marks):
                 lost = f"; {_lost(passed)}" if passed else ""
                 raise ValueError(f"{network} has no earlier version to roll back to{lost}")
             state["published"][network] = former[:kept]
-            state.get("worse", {}).pop(network, None)
-            self._write_state(state)
+            self._put(version, state)
         if passed:
             tell(f"passed over, on the way back to {version.name} of {network}: {_lost(passed)}")
         return version

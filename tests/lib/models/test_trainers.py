@@ -206,6 +206,16 @@ def test_a_training_that_goes_on_keeps_the_size_of_the_published_network(trainer
     assert trainer.preset_for({"from_scratch": True}) == "paper"
 
 
+def test_a_training_from_a_version_that_is_lost_is_refused_before_it_starts(trainer):
+    models = ModelStore(trainer.place.models)
+    version = models.add(small_store.untrained("ct-distal"))
+    models.publish("ct-distal", version.name)
+    version.path.with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match=f"the published version {version.name} of .* is gone from"):
+        trainer.check({})
+    trainer.check({"from_scratch": True})
+
+
 def test_one_gpu_may_be_named(trainer):
     trainer.check({"model": "ct-distal", "gpus": "1", "multi_gpu": False})
 

@@ -151,8 +151,14 @@ class NetworkTrainer(TrainTask):
             pass
 
     def preset_for(self, options: Mapping[str, Any]) -> str:
-        """The preset of the weights in use; of what begins anew the app's, if it names one."""
+        """The preset of the weights in use; of what begins anew the app's, if it names one.
+
+        Raises:
+            ValueError: The version in use cannot be read, and it is to be gone on from.
+        """
         store = ModelStore(self.place.models)
+        if not options["from_scratch"]:
+            store.check_in_use(self.network.name)
         anew = options["from_scratch"] or store.published(self.network.name) is None
         return (self.place.preset if anew else None) or preset_in_use(store, self.network.name)
 

@@ -6,7 +6,6 @@ run goes on where it was.
 """
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -16,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from osln.detection import detect
-from osln.files.arrays import write_array
-from osln.files.images import write_atomically
+from osln.files.arrays import read_array, write_array
 from osln.files.whole import sweep, write_json
 from osln.imaging.grid import Volume
 from osln.imaging.study import Study
@@ -244,9 +242,7 @@ class CandidateCache:
                 other.unlink(missing_ok=True)
             ct_alone = replace(paths, pet=None, tumor=None, nodes=None, truth=None)
             tags = tagger.tag_lesions(load_study(ct_alone).ct, content.lesions)
-            buffer = io.BytesIO()
-            np.save(buffer, tags)
-            write_atomically(target, buffer.getvalue())
+            write_array(target, tags)
         return tags
 
     def _path(self, case: str, marks: tuple[object, ...], asked: Asked) -> Path:
@@ -292,8 +288,8 @@ def _read(path: Path, iou: bool) -> CandidateSet | None:
 def _read_tags(path: Path) -> np.ndarray | None:
     """The stored tags; None if there are none or the file is damaged."""
     try:
-        return np.load(path, allow_pickle=False) if path.is_file() else None
-    except (ValueError, EOFError, OSError):
+        return read_array(path) if path.is_file() else None
+    except (ValueError, OSError):
         return None
 
 

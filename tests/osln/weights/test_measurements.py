@@ -1,6 +1,7 @@
 """Operating points follow the weights that they were measured with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -247,3 +248,23 @@ def test_a_version_described_in_another_shape_is_left_out_and_told(store, key, v
     assert [one.name for one in store.versions("ct-distal")] == ["shipped"]
     (sentence,) = store.damage()
     assert f"what it says of '{key}' is of another shape" in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train_cases", None), ("train_cases", "dfg"), ("train_cases", [1]), ("left_out", 5),
+        ("base_version", []), ("base_version", 3), ("stands_for", []), ("judged_on", 5), ("preset", ["x"]),
+        ("handed", []), ("tagger", "lesanet"),
+    ],
+)  # fmt: skip
+def test_what_a_training_tells_of_itself_in_another_shape_is_told_by_its_name(store, key, value):
+    metadata = {"train_cases": ["d"], "base_version": None, "preset": "demo", "tagger": None}
+    version = store.add(replace(untrained("ct-distal", seed=1), metadata=metadata))
+    assert len(store.versions("ct-distal")) == 2 and not store.damage()
+    path = store.root / "ct-distal" / f"{version.name}.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"metadata": metadata | {key: value}}))
+    assert [one.name for one in store.versions("ct-distal")] == ["shipped"]
+    (sentence,) = store.damage()
+    assert str(path) in sentence and f"what it says of '{key}' is of another shape" in sentence

@@ -235,7 +235,7 @@ def test_a_publication_that_was_decided_on_something_else_is_refused_inside_the_
         at.append(store.published("ct").name)
         return "meanwhile"
 
-    with pytest.raises(ReplacedError, match="^meanwhile$"):
+    with pytest.raises(ReplacedError, match=r"^meanwhile$"):
         store.publish("ct", added.name, unless=replaced)
     assert at == ["shipped"] and store.published("ct").name == "shipped"
 

@@ -365,7 +365,7 @@ class Round(ABC):
         lost = [one for one in stand_ins(self.before, versions) if not is_whole(one)]
         for one in lost:
             self.settings.tell(
-                f"{', '.join(one.metadata['left_out'])} cannot be judged on: what stands there for the version "
-                f"in use, {one.path.name} of {self.name}, is missing or was changed after it was stored"
+                f"{', '.join(one.metadata['left_out'])} cannot be judged on: what stands there for the "
+                f"version in use, {one.path.name} of {self.name}, is missing or was changed"
             )
         return unseen_parts(self.root, self.before, versions, cases, without=lost)

@@ -102,6 +102,28 @@ def test_progress_is_in_the_log_and_in_the_stats_that_viewers_show(trainer, capl
     assert stats["status"] == "done" and stats["report"]["published"] is True
 
 
+def test_a_disk_that_is_full_for_a_moment_costs_what_is_shown_and_not_the_training(
+    trainer, monkeypatch, caplog
+):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    def retrain(*_, on_progress, on_step, **__):
+        with monkeypatch.context() as disk:
+            disk.setattr("lib.models.training_record.write_atomically", full)
+            on_step("setting the operating points")
+            on_progress(Progress(50, 100, 50, {"total": 1.25}, None, 75.4))
+        return Report()
+
+    monkeypatch.setattr("osln.retraining.segmenter.retrain", retrain)
+    monkeypatch.setattr(trainers, "write_json", full)
+    outcome = trainer({"model": "ct-distal"}, Folder())
+    assert outcome["published"] and trainer.stats()["status"] == "done"
+    assert len(trainer.curve()) == 1
+    assert caplog.text.count("ct-distal.json cannot be written ([Errno 28] No space left on device)") == 2
+    assert "v1.json cannot be written" in caplog.text and "the report is in the log alone" in caplog.text
+
+
 def test_stats_are_there_while_the_training_runs(trainer, monkeypatch):
     seen = []
 
@@ -204,6 +226,16 @@ def test_a_training_that_goes_on_keeps_the_size_of_the_published_network(trainer
     trainer.place = replace(trainer.place, preset="paper")
     assert trainer.preset_for({"from_scratch": False}) == "demo"
     assert trainer.preset_for({"from_scratch": True}) == "paper"
+
+
+def test_a_training_from_a_version_that_is_lost_is_refused_before_it_starts(trainer):
+    models = ModelStore(trainer.place.models)
+    version = models.add(small_store.untrained("ct-distal"))
+    models.publish("ct-distal", version.name)
+    version.path.with_suffix(".json").unlink()
+    with pytest.raises(ValueError, match=f"the published version {version.name} of .* is gone from"):
+        trainer.check({})
+    trainer.check({"from_scratch": True})
 
 
 def test_one_gpu_may_be_named(trainer):

@@ -45,14 +45,57 @@ def test_a_state_that_cannot_be_written_leaves_the_former_one(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["state"]
 
 
-def test_a_file_that_cannot_be_read_is_told_with_the_way_out(tmp_path):
+def test_a_damaged_file_is_told_and_the_training_begins_anew(tmp_path, caplog):
     path = tmp_path / "state"
     save_state(path, "key", {"epoch": 1})
     whole = path.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"state"):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"state cannot be read \(.*\): delete it to train from the sta"):
+        with pytest.raises(ValueError, match=r"state cannot be read \(.+\)$"):
             load_state(path)
+        caplog.clear()
+        file = StateFile(path, "key")
+        assert file.load() is None
+        assert "state cannot be read" in caplog.text and "begins anew and writes over it" in caplog.text
+        file.save(lambda: {"epoch": 2})
+        assert StateFile(path, "key").load()["epoch"] == 2
+
+
+def test_a_file_that_the_disk_does_not_give_is_not_written_over(tmp_path, monkeypatch):
+    save_state(tmp_path / "state", "key", {"epoch": 1})
+
+    def fails(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(torch, "load", fails)
+    with pytest.raises(ValueError, match=r"state cannot be read \(\[Errno 5\].*: mend that, or delete it"):
+        StateFile(tmp_path / "state", "key").load()
+
+
+def test_a_full_disk_costs_the_state_and_not_the_training(tmp_path, monkeypatch, caplog):
+    path, written, full = tmp_path / "state", training_state.write_atomically, [True]
+
+    def write(path, data):
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        written(path, data)
+
+    file = StateFile(path, "key")
+    monkeypatch.setattr(training_state, "write_atomically", write)
+    for _ in range(2):
+        file.save(lambda: {"epoch": 1}, at_once=True)
+    assert len(caplog.records) == 1 and not path.exists()
+    assert "state cannot be written ([Errno 28] No space left on device): the training goes on" in caplog.text
+    full[0] = False
+    file.save(lambda: {"epoch": 2}, at_once=True)
+    assert load_state(path)["epoch"] == 2
+
+
+def test_a_state_is_flushed_to_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr("osln.files.whole.os.fsync", lambda _: flushed.append((tmp_path / "state").exists()))
+    save_state(tmp_path / "state", "key", {"epoch": 1})
+    assert flushed == [False]
 
 
 def test_a_state_that_would_execute_something_is_not_loaded(tmp_path):

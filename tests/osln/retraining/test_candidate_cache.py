@@ -175,6 +175,21 @@ def test_damaged_files_are_made_anew(root, store):
     assert [load_set(path).case for path in (root / ".osln" / ".candidates").rglob("*.npz")] == ["d"]
 
 
+@pytest.mark.parametrize("name", ["*.npz", "*-iou.npy", "*-tags-*.npy"])
+def test_a_flipped_bit_or_a_stretch_of_zeros_makes_a_file_anew(root, store, name):
+    cache = cache_of(root, store, BrightnessTags(), overlaps=True)
+    content, tags = cache.get("d", asked_of(cache))
+    (path,) = (root / ".osln" / ".candidates" / "d").glob(name)
+    whole = path.read_bytes()
+    flipped = whole[:-80] + bytes([whole[-80] ^ 1]) + whole[-79:]
+    for damaged in (flipped, whole[:-100] + bytes(20) + whole[-80:], b"PK\x03\x04" + bytes(60)):
+        path.write_bytes(damaged)
+        again, told = cache.get("d", asked_of(cache))
+        assert again.iou.tolist() == content.iou.tolist() and told.tolist() == tags.tolist()
+        assert np.array_equal(again.patches.ct_hu, content.patches.ct_hu)
+        assert path.read_bytes() == whole
+
+
 def test_what_somebody_else_is_writing_is_left_alone(root, store):
     cache = cache_of(root, store)
     cache.get("d", asked_of(cache))

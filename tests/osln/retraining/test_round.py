@@ -168,6 +168,52 @@ def test_what_is_worse_is_stored_and_nothing_is_renewed(idle, models):
     assert "renewed" not in report.sentence and len(models.versions("ct")) == 2
 
 
+@pytest.mark.parametrize("gone", [".pt", ".json"])
+def test_a_version_in_use_that_is_lost_is_not_as_if_there_were_none(idle, models, gone):
+    before = published(models, untrained("ct"), seed=0)
+    before.path.with_suffix(gone).unlink()
+    with pytest.raises(
+        ValueError, match=f"{before.name}.* of ct .*; restore its files, or train from scratch"
+    ):
+        idle()
+
+
+@pytest.mark.parametrize("gone", [".pt", ".json"])
+def test_from_scratch_a_lost_version_is_compared_with_nothing_and_not_replaced(idle, models, gone):
+    before = published(models, untrained("ct"), seed=0)
+    before.path.with_suffix(gone).unlink()
+    # A whole folder may be lost, and each network is trained while the others are missing.
+    published(models, untrained("ef")).path.unlink()
+    told = []
+    scratch = idle(from_scratch=True, on_step=told.append)
+    report = scratch.run()
+    assert scratch.given["initial"] is None and scratch.preset.name == "demo"
+    assert told[0].startswith("ct is trained from scratch and compared with nothing: the ")
+    assert not report.published and report.metric_before is None and report.version_before is None
+    assert "not published, because nothing can be compared with what is in use: the " in report.sentence
+    assert before.name in report.sentence and report.sentence.endswith(": mRecall 0.600")
+    by_hand = f"./scripts/osln models publish ct {report.version}"
+    assert report.next_step.startswith(f"publish by hand: {by_hand}, or restore that version")
+    models.publish("ct", report.version)
+    assert idle().run().version_before == report.version
+
+
+def test_who_publishes_just_before_the_new_one_comes_into_use_has_decided(idle, models, monkeypatch):
+    other = models.add(untrained("ct", seed=5)).name
+    publish = models.publish
+
+    def meanwhile(network, name, unless=str):
+        # Between the last look and the lock lies the reading of the weights.
+        ModelStore(models.root).publish(network, other)
+        return publish(network, name, unless)
+
+    first = idle()
+    monkeypatch.setattr(models, "publish", meanwhile)
+    report = first.run()
+    assert not report.published and f"meanwhile {other} was put to use" in report.sentence
+    assert models.published("ct").name == other
+
+
 def seen_by(checkpoint):
     return set(checkpoint.metadata["train_cases"])
 
@@ -232,6 +278,21 @@ def test_what_leaves_out_patients_is_not_trained_where_it_is_not_wanted(idle, mo
     report = without.run()
     assert len(without.trainings) == 1 and report.validation_cases == ["a"]
     assert not report.published and "one patient with nodes cannot tell" in report.sentence
+
+
+def test_a_lost_network_of_the_former_round_costs_its_part_and_not_the_training(idle, models, few):
+    before = shipped(models)
+    report = idle().run()
+    stands = [one for one in models.versions("ct") if one.metadata.get("stands_for") == report.version]
+    lost = next(one for one in stands if one.metadata["left_out"] == ["f"])
+    lost.path.write_bytes(b"half")
+    told = []
+    second = idle(on_step=told.append)
+    second.metrics = (0.5, 0.6)
+    assert set(second.run().validation_cases) == {"a", "d", "g"}
+    (said,) = [one for one in told if "cannot be judged on" in one]
+    assert said.startswith("f cannot be judged on: ") and lost.path.name in said
+    assert before.name != report.version
 
 
 def test_an_interrupted_cross_fit_goes_on_and_leaves_no_state(idle, models, few):

@@ -166,3 +166,18 @@ def test_cases_of_one_patient_are_one_patient_for_the_score_threshold(tmp_path):
     assert "were set on 9 validation patients, which are few" in said
     said = set_score_thresholds(models, "glnet", cases, patients)
     assert "9 validation patients with nodes are too few" in said
+
+
+def test_a_score_that_no_candidate_reaches_is_kept_and_told(tmp_path):
+    models = ModelStore(tmp_path)
+    published(models, untrained("set-glnet"))
+    models.set_thresholds("set-glnet", {"3": 0.35, "1": 0.9})
+    before = np.array([0.8, 0.4, 0.1])
+    told = match_score_thresholds(models, "set-glnet", before, before / 2, 1)
+    assert models.thresholds("set-glnet") == {"3": 0.2, "1": 0.9}
+    assert told.endswith("; score thresholds of set-glnet at 1 are kept: no candidate reaches them")
+    faint = np.array([0.1])
+    assert match_score_thresholds(models, "set-glnet", faint, faint, 1) == (
+        "score thresholds of set-glnet at 1, 3 are kept: no candidate reaches them"
+    )
+    assert models.thresholds("set-glnet") == {"3": 0.2, "1": 0.9}

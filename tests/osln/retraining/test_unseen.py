@@ -80,6 +80,19 @@ def test_a_version_trained_without_a_patient_serves_that_patient_alone(store):
     assert {case: version.name for case, version in found.items()} == {"d": without.name, "g": whole.name}
 
 
+def test_a_version_whose_file_is_lost_is_passed_over_and_told(store, caplog):
+    first = published(store, untrained("ct"), train_cases=[])
+    second = published(store, untrained("ct"), train_cases=["f"], base_version=first.name)
+    third = published(store, untrained("ct"), train_cases=["d"], base_version=second.name)
+    second.path.unlink()
+    found = newest_unseen(store.root, store, "ct", DEMO, ["d", "g"])
+    assert {case: version.name for case, version in found.items()} == {"d": first.name, "g": third.name}
+    assert f"{second.path.name} of ct is not asked about d: it is missing" in caplog.text
+    # What is in use has its own refusal.
+    third.path.unlink()
+    assert newest_unseen(store.root, store, "ct", DEMO, ["g"])["g"].name == third.name
+
+
 def test_versions_of_another_size_are_not_asked(store):
     published(store, untrained("ct"), preset="paper")
     assert newest_unseen(store.root, store, "ct", DEMO, ["d"]) == {}

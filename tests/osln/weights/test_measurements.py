@@ -1,6 +1,7 @@
 """Operating points follow the weights that they were measured with."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -95,6 +96,34 @@ def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(sto
     # Whatever is measured later takes its place.
     store.set_thresholds("lf-mean", {"0.15": 0.2})
     assert store.thresholds("lf-mean") == {"0.15": 0.2} and store.is_measured("lf-mean")
+
+
+def test_a_combination_that_nobody_measured_keeps_its_points_while_a_version_is_tried(store):
+    """As a rollback of one network leaves it where another one came into use after it."""
+    for name, points in (("ct-proximal", {"0.15": 0.51}), ("ct-distal", {"0.15": 0.52})):
+        version = store.add(untrained(name, seed=1))
+        store.trying(version).set_thresholds("lf-mean", points)
+        store.publish(name, version.name)
+    store.rollback("ct-proximal")
+    assert store.thresholds("lf-mean") == {"0.15": 0.52} and not store.is_measured("lf-mean")
+
+    tried = store.trying(store.add(untrained("ct-distal", seed=2)))
+    tried.set_thresholds("lf-mean", {"0.15": 0.99})
+    tried.set_fusion("lf-learned", {"all": {"tried": 1}})
+
+    assert store.thresholds("lf-mean") == {"0.15": 0.52} and not store.is_measured("lf-mean")
+    assert store.fusion("lf-learned") == {}
+    assert tried.thresholds("lf-mean") == {"0.15": 0.99} and tried.is_measured("lf-mean")
+
+
+def test_weights_without_any_points_are_not_given_those_of_a_version_that_was_only_tried(tmp_path):
+    store = ModelStore(tmp_path)
+    publish(store, "ct")
+    version = store.add(untrained("ct", seed=2))
+    store.trying(version).set_thresholds("ct", {"0.15": 0.99})
+    assert store.thresholds("ct") == {}
+    store.publish("ct", version.name)
+    assert store.is_measured("ct") and "tried" not in (tmp_path / "published.json").read_text()
 
 
 def test_scores_belong_to_the_threshold_at_which_candidates_are_handed_over(store):
@@ -219,3 +248,23 @@ def test_a_version_described_in_another_shape_is_left_out_and_told(store, key, v
     assert [one.name for one in store.versions("ct-distal")] == ["shipped"]
     (sentence,) = store.damage()
     assert f"what it says of '{key}' is of another shape" in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train_cases", None), ("train_cases", "dfg"), ("train_cases", [1]), ("left_out", 5),
+        ("base_version", []), ("base_version", 3), ("stands_for", []), ("judged_on", 5), ("preset", ["x"]),
+        ("handed", []), ("tagger", "lesanet"),
+    ],
+)  # fmt: skip
+def test_what_a_training_tells_of_itself_in_another_shape_is_told_by_its_name(store, key, value):
+    metadata = {"train_cases": ["d"], "base_version": None, "preset": "demo", "tagger": None}
+    version = store.add(replace(untrained("ct-distal", seed=1), metadata=metadata))
+    assert len(store.versions("ct-distal")) == 2 and not store.damage()
+    path = store.root / "ct-distal" / f"{version.name}.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"metadata": metadata | {key: value}}))
+    assert [one.name for one in store.versions("ct-distal")] == ["shipped"]
+    (sentence,) = store.damage()
+    assert str(path) in sentence and f"what it says of '{key}' is of another shape" in sentence

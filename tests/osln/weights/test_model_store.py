@@ -8,13 +8,14 @@ from datetime import datetime
 
 import pytest
 import torch
+from filelock import Timeout
 
 from osln.imaging.transforms import Scaling
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import PRESETS, SEGMENTERS
 from osln.weights import model_store as weights
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import BusyError, ModelStore
+from osln.weights.model_store import BusyError, ModelStore, ReplacedError
 from osln.weights.shipped import ship_fusions, write_shipped
 from small.store import untrained
 
@@ -164,7 +165,7 @@ def test_weights_that_were_changed_after_they_were_stored_are_not_run(store):
     added.path.write_bytes(bytes(data))
 
     with pytest.raises(
-        ValueError, match=r"of ct are missing or were changed after they were stored; roll back"
+        ValueError, match=r"of ct are missing or were changed after they were stored; restore that file"
     ):
         store.publish("ct", added.name)
     assert store.published("ct").name == "shipped"
@@ -184,6 +185,59 @@ def test_a_published_version_that_was_deleted_is_not_replaced_in_silence(store):
     ):
         store.load("ct")
     assert store.rollback("ct").name == "shipped" and bias_in_use(store) == -1
+
+
+@pytest.mark.parametrize("gone", [".pt", ".json"])
+def test_what_is_advised_where_the_version_in_use_is_lost_can_be_done(tmp_path, gone):
+    store = ModelStore(tmp_path)
+    scratch = "train from scratch (./scripts/osln train --store STORE --model ct --from-scratch)"
+    first = store.publish("ct", store.add(checkpoint(bias=1)).name)
+    first.path.with_suffix(gone).unlink()
+    store.add(replace(checkpoint(bias=7), metadata={"left_out": ["d"]}))
+
+    def advice() -> str:
+        with pytest.raises(ValueError, match=f"{first.name}.* of ct") as raised:
+            store.load("ct")
+        return str(raised.value).split("; ", 1)[1]
+
+    assert advice() == f"restore its files, or {scratch}"
+    other = store.add(checkpoint(bias=2))
+    by_hand = f"publish another version (./scripts/osln models publish ct {other.name})"
+    assert advice() == f"restore its files, or {by_hand}, or {scratch}"
+    store.publish("ct", other.name)
+    assert store.lost("ct") == "" and bias_in_use(store) == 2
+    store.check_in_use("ct")
+
+    first.path.with_suffix(gone).write_text("half")
+    other.path.unlink()
+    with pytest.raises(ValueError, match="; restore its files, or train from scratch"):
+        store.check_in_use("ct")
+    store.publish("ct", store.add(checkpoint(bias=3)).name)
+    third = store.publish("ct", store.add(checkpoint(bias=4)).name)
+    third.path.unlink()
+    with pytest.raises(ValueError, match=r"or roll back \(./scripts/osln models rollback ct\), or train"):
+        store.check_in_use("ct")
+    store.rollback("ct")
+    assert bias_in_use(store) == 3
+
+
+def test_nothing_in_use_is_not_a_lost_version(tmp_path):
+    ModelStore(tmp_path).check_in_use("ct")
+    assert ModelStore(tmp_path).lost("ct") == ""
+
+
+def test_a_publication_that_was_decided_on_something_else_is_refused_inside_the_lock(store):
+    added, at = store.add(checkpoint(bias=1)), []
+
+    def replaced() -> str:
+        with pytest.raises(Timeout):
+            store._lock().acquire(timeout=0)
+        at.append(store.published("ct").name)
+        return "meanwhile"
+
+    with pytest.raises(ReplacedError, match=r"^meanwhile$"):
+        store.publish("ct", added.name, unless=replaced)
+    assert at == ["shipped"] and store.published("ct").name == "shipped"
 
 
 def test_weights_of_another_network_under_this_name_are_refused(store):

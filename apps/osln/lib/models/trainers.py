@@ -151,8 +151,14 @@ class NetworkTrainer(TrainTask):
             pass
 
     def preset_for(self, options: Mapping[str, Any]) -> str:
-        """The preset of the weights in use; of what begins anew the app's, if it names one."""
+        """The preset of the weights in use; of what begins anew the app's, if it names one.
+
+        Raises:
+            ValueError: The version in use cannot be read, and it is to be gone on from.
+        """
         store = ModelStore(self.place.models)
+        if not options["from_scratch"]:
+            store.check_in_use(self.network.name)
         anew = options["from_scratch"] or store.published(self.network.name) is None
         return (self.place.preset if anew else None) or preset_in_use(store, self.network.name)
 
@@ -202,7 +208,7 @@ class NetworkTrainer(TrainTask):
 
         def on_step(sentence: str) -> None:
             logger.info("%s %s", self.network.name, sentence)
-            record.write(status="preparing", step=sentence)
+            record.note(status="preparing", step=sentence)
 
         try:
             options = self.check(request)
@@ -235,10 +241,18 @@ class NetworkTrainer(TrainTask):
         if asked_for_several(request):
             outcome["devices"] = what_was_used(shared, device)
             logger.info("%s: %s", self.network.name, outcome["devices"])
-        write_json(self.reports / f"{outcome['version']}.json", outcome)
+        self._keep(outcome)
         record.end(status="done", step=None, report=outcome)
         logger.info("%s: %s. Next: %s", self.network.name, report.sentence, report.next_step)
         return outcome
+
+    def _keep(self, outcome: Mapping[str, Any]) -> None:
+        """Writes the report of a comparison, which has been decided already."""
+        path = self.reports / f"{outcome['version']}.json"
+        try:
+            write_json(path, outcome)
+        except OSError as error:
+            logger.warning("%s cannot be written (%s): the report is in the log alone", path, error)
 
 
 def newest_first(stats: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

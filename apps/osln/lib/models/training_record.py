@@ -1,6 +1,7 @@
 """What a training writes down for the server process, and what it tells in the log."""
 
 import json
+import logging
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 from osln.files.arrays import plain
 from osln.files.images import write_atomically
 from osln.learning.fit import Progress
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingRecord:
@@ -36,6 +39,13 @@ class TrainingRecord:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, json.dumps(plain(self.state)).encode())
 
+    def note(self, **changes: Any) -> None:
+        """As `write`; where the disk refuses it that is told and the training goes on."""
+        try:
+            self.write(**changes)
+        except OSError as error:
+            logger.warning("%s cannot be written (%s): viewers show what was noted before", self.path, error)
+
     def progress(self, progress: Progress) -> None:
         """Notes a report."""
         figures = progress.validation or {}
@@ -45,7 +55,7 @@ class TrainingRecord:
             "metric": figures.get("metric"),
             "recall": figures.get("recall"),
         }
-        self.write(
+        self.note(
             curve=[*self.state["curve"], point],
             epoch=progress.epoch,
             total_epochs=progress.epochs,
@@ -62,7 +72,7 @@ class TrainingRecord:
         """Notes the last changes and how long it took."""
         # Slicer shows no progress of a training that has a total time.
         seconds = round(time.monotonic() - self.began)
-        self.write(total_time=str(timedelta(seconds=seconds)), **changes)
+        self.note(total_time=str(timedelta(seconds=seconds)), **changes)
 
 
 def line(progress: Progress) -> str:

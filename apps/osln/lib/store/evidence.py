@@ -4,7 +4,6 @@ A case whose evidence cannot be made says why, so that it is not tried again bef
 the weights have changed.
 """
 
-import io
 import json
 import logging
 import threading
@@ -18,7 +17,7 @@ import numpy as np
 from lib.store.shelf import Shelf
 from osln.active.descriptors import NAMES
 from osln.active.evidence import CaseEvidence
-from osln.files.arrays import write_array
+from osln.files.arrays import read_array, write_array
 from osln.files.whole import write_json
 from osln.store.layout import companions
 from osln.store.revisions import label_revisions
@@ -110,8 +109,7 @@ def kept(root: Path, case: str) -> Kept | None:
 def features_of(root: Path, case: str) -> np.ndarray | None:
     """(n, F) float32 of the candidates in their order; None if they are not known."""
     try:
-        data = _path(root, case, FEATURES).read_bytes()
-        return np.load(io.BytesIO(data), allow_pickle=False).astype(np.float32)
+        return read_array(_path(root, case, FEATURES)).astype(np.float32)
     except (OSError, ValueError):
         return None
 

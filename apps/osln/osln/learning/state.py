@@ -1,9 +1,9 @@
 """State of a training on disk, so that an interrupted one goes on with the same result."""
 
 import hashlib
+import io
 import logging
 import time
-import uuid
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from osln.files.whole import sweep
+from osln.files.whole import sweep, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -36,22 +36,49 @@ class StateFile:
     def __init__(self, path: Path | None, key: str, about: str = "") -> None:
         self.path, self.key, self.about = path, key, about
         self._not_before = 0.0
+        self._told = False
 
     def save(self, state: Callable[[], dict[str, Any]], *, at_once: bool = False) -> None:
-        """Writes what `state` returns, unless it is too early; `at_once` writes in any case."""
+        """Writes what `state` returns, unless it is too early; `at_once` writes in any case.
+
+        Only an interruption would need it: where the disk refuses it, this is told once and nothing ends.
+        """
         began = time.monotonic()
         if self.path is None or (began < self._not_before and not at_once):
             return
-        save_state(self.path, self.key, {"about": self.about, **state()})
+        try:
+            save_state(self.path, self.key, {"about": self.about, **state()})
+            self._told = False
+        except OSError as error:
+            if not self._told:
+                logger.warning(
+                    "%s cannot be written (%s): the training goes on; interrupted now, it would go on from "
+                    "the state before, or begin anew",
+                    self.path,
+                    error,
+                )
+            self._told = True
         ended = time.monotonic()
         self._not_before = ended + min((ended - began) / LARGEST_SHARE, LONGEST_PAUSE)
 
     def load(self, needed: Collection[str] = ()) -> dict[str, Any] | None:
-        """As `load_state`, and told if there is one without what is `needed`; what was being written goes."""
+        """As `load_state`; None, and told, of one that is damaged or lacks what is `needed`.
+
+        What was being written goes.
+
+        Raises:
+            ValueError: The disk does not give the file, which may be whole.
+        """
         if self.path is None:
             return None
         sweep(self.path.parent, self.path.name)
-        state = load_state(self.path)
+        try:
+            state = load_state(self.path)
+        except ValueError as error:
+            if isinstance(error.__cause__, OSError):
+                raise ValueError(f"{error}: mend that, or delete it to train from the start") from error
+            logger.warning("%s: the training begins anew and writes over it", error)
+            return None
         if state is None or (state.get("key") == self.key and set(needed) <= state.keys()):
             return state
         other = state.get("about")
@@ -68,14 +95,9 @@ class StateFile:
 def save_state(path: Path, key: str, state: dict[str, Any]) -> None:
     """Writes the state of the training that `key` identifies, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own: another training of the same network may write at the same time.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        torch.save({"key": key, **state}, temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    buffer = io.BytesIO()
+    torch.save({"key": key, **state}, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
@@ -90,7 +112,7 @@ def load_state(path: Path) -> dict[str, Any] | None:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ValueError(f"{path} cannot be read ({reason}): delete it to train from the start") from error
+        raise ValueError(f"{path} cannot be read ({reason})") from error
     return state if isinstance(state, dict) else {}
 
 

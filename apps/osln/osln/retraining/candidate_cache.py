@@ -6,7 +6,6 @@ run goes on where it was.
 """
 
 import hashlib
-import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -16,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from osln.detection import detect
-from osln.files.arrays import write_array
-from osln.files.images import write_atomically
+from osln.files.arrays import read_array, write_array
 from osln.files.whole import sweep, write_json
 from osln.imaging.grid import Volume
 from osln.imaging.study import Study
@@ -32,6 +30,8 @@ from osln.weights.model_store import ModelStore, Version
 
 NODES_OUTSIDE = "nodes outside the column are missed"
 """Part of a set's key: sets that were made without counting them are made anew."""
+NEAREST = "of equal thresholds the nearest"
+"""Part of the key of sets by versions that are not in use: those at the highest of equals are made anew."""
 
 _SETTINGS = {row.teacher.setting.key for row in ROWS.values() if row.classifier} - {ROWS["osln"].stage_one}
 _MARKS = {key: f"-of-{key}" for key in _SETTINGS}
@@ -203,14 +203,11 @@ class CandidateCache:
     def _kept_threshold(self, versions: Mapping[str, Version], in_use: Mapping[str, Version]) -> float:
         """The threshold, found once and kept: cases that come later do not part sets of the same versions."""
         path = self.folder.with_name(LEFT_OUT)
-        key = hashlib.sha256(
-            repr((_together(versions), _together(in_use), self.row.name, self.threshold)).encode()
-        ).hexdigest()[:16]
+        told = (_together(versions), _together(in_use), self.row.name, self.threshold, NEAREST)
+        key = hashlib.sha256(repr(told).encode()).hexdigest()[:16]
         kept = _thresholds_in(path)
         if key not in kept:
-            before, after = self._counted(in_use), self._counted(versions)
-            found = before.any() and after.any()
-            value = matched(before, after, self.threshold) if found else self.threshold
+            value = matched(self._counted(in_use), self._counted(versions), self.threshold)
             path.parent.mkdir(parents=True, exist_ok=True)
             kept = _thresholds_in(path) | {key: float(value)}
             write_json(path, kept)
@@ -245,9 +242,7 @@ class CandidateCache:
                 other.unlink(missing_ok=True)
             ct_alone = replace(paths, pet=None, tumor=None, nodes=None, truth=None)
             tags = tagger.tag_lesions(load_study(ct_alone).ct, content.lesions)
-            buffer = io.BytesIO()
-            np.save(buffer, tags)
-            write_atomically(target, buffer.getvalue())
+            write_array(target, tags)
         return tags
 
     def _path(self, case: str, marks: tuple[object, ...], asked: Asked) -> Path:
@@ -256,7 +251,7 @@ class CandidateCache:
             self.row.name,
             self.threshold,
             # Versions that are not in use have their threshold from those that are.
-            *([] if _together(asked.versions) == (used := _together(self.in_use())) else used),
+            *([] if _together(asked.versions) == (used := _together(self.in_use())) else (*used, NEAREST)),
             self.preset.spacing_mm,
             self.preset.window,
             self.preset.stage_two.patch,
@@ -293,8 +288,8 @@ def _read(path: Path, iou: bool) -> CandidateSet | None:
 def _read_tags(path: Path) -> np.ndarray | None:
     """The stored tags; None if there are none or the file is damaged."""
     try:
-        return np.load(path, allow_pickle=False) if path.is_file() else None
-    except (ValueError, EOFError, OSError):
+        return read_array(path) if path.is_file() else None
+    except (ValueError, OSError):
         return None
 
 

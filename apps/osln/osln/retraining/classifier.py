@@ -142,7 +142,10 @@ class _ClassifierRound(Round):
         """The version in use, or what scores the candidates while it cannot be used."""
         if self.comparable:
             return self.before
-        version = self.store.published(FALLBACK) if self.tagger else None
+        if not self.tagger:
+            return None
+        self.store.check_in_use(FALLBACK)
+        version = self.store.published(FALLBACK)
         cuts = version and self.store.load(FALLBACK, version).preparation.cuts_as(self.preset)
         return version if cuts else None
 

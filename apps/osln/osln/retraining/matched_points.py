@@ -6,7 +6,8 @@ nobody has labeled and neither has learned from.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def match_operating_points(
 
     Returns:
         A sentence that says what was done, "" if no row has a threshold or no patient can be used; and the
-        rows whose thresholds were moved.
+        rows whose thresholds were moved. A threshold at which the former network finds nothing stays.
     """
     rows = {
         name: row
@@ -78,29 +79,49 @@ def match_operating_points(
     }
     used = {name: Predictor(models.load(name), device) for row in rows.values() for name in row.segmenters}
     before_it = Predictor(former, device)
-    counts = {name: np.zeros((2, len(THRESHOLDS))) for name in rows}
+    counts: dict[str, np.ndarray] = {}
     for column in columns:
         usable = [name for name in used if _usable(column, name)]
         maps = {name: used[name].probability(column) for name in usable}
         sides = (maps | {segmenter: before_it.probability(column)}, maps)
         for name, row in rows.items():
             if maps.keys() >= set(row.segmenters):
-                for side, found in enumerate(sides):
-                    asked = {one: found[one] for one in row.segmenters}
-                    counts[name][side] += _candidates(fused_map(row, asked, column.distance_mm))
-    moved = [name for name in rows if counts[name].any()]
-    for name in moved:
+                asked = [{one: found[one] for one in row.segmenters} for found in sides]
+                found = [_candidates(fused_map(row, maps_of, column.distance_mm)) for maps_of in asked]
+                counts[name] = counts.get(name, 0) + np.stack(found)
+    moved, kept = set[str](), list[str]()
+    for name, (before, after) in counts.items():
         # Of what is in use: what was measured with the new one before, the store would give first.
         points = models.now.thresholds(name)
-        before, after = counts[name]
-        models.set_thresholds(name, {key: matched(before, after, at) for key, at in points.items()})
-    if not moved:
-        return "", set()
-    told = (
-        f"operating points of {', '.join(moved)} were moved so that the {len(columns)} unlabeled cases "
-        "that were looked at have as many candidates as before"
-    )
-    return told, set(moved)
+        silent = [key for key, at in points.items() if not comparable(before, after, at)]
+        if len(silent) < len(points):
+            models.set_thresholds(name, in_order(points, partial(matched, before, after)))
+            moved.add(name)
+        if silent:
+            kept.append(f"{name} at {', '.join(sorted(silent))}")
+    cases = f"the {len(columns)} unlabeled cases that were looked at"
+    told = []
+    if moved:
+        names = ", ".join(name for name in rows if name in moved)
+        told.append(
+            f"operating points of {names} were moved so that {cases} have as many candidates as before"
+        )
+    if kept:
+        told.append(f"operating points of {', '.join(kept)} are kept: nothing is found there in {cases}")
+    return "; ".join(told), moved
+
+
+def in_order(points: Mapping[str, float], follow: Callable[[float], float]) -> dict[str, float]:
+    """Operating points that each followed by itself; none comes below one that it was above."""
+    found, highest = dict[str, float](), 0.0
+    for key, at in sorted(points.items(), key=lambda item: item[1]):
+        found[key] = highest = max(highest, follow(at))
+    return found
+
+
+def comparable(before: np.ndarray, after: np.ndarray, threshold: float) -> bool:
+    """Whether counts as of `matched` tell where a threshold goes: something was found at it, and is now."""
+    return bool(before[_nearest(threshold)] and after.any())
 
 
 def matched(before: np.ndarray, after: np.ndarray, threshold: float) -> float:
@@ -108,23 +129,36 @@ def matched(before: np.ndarray, after: np.ndarray, threshold: float) -> float:
 
     >>> before, after = np.zeros((2, len(THRESHOLDS)))
     >>> before[:50], after[:80] = 3, 3
-    >>> matched(before, after, THRESHOLDS[49]) == THRESHOLDS[79]
+    >>> matched(before, after, 0.5) == 0.5
+    True
+    >>> after[:60] = 9
+    >>> matched(before, after, 0.5) == THRESHOLDS[60]
     True
 
     Candidates become fewer again where a low threshold lets them grow together; only thresholds from the one
-    with the most candidates on are looked at.
+    with the most candidates on are looked at, unless the one in use is below that of the former network.
 
     Args:
         before, after: (T,) candidates at each of `THRESHOLDS`.
         threshold: In use; the nearest of `THRESHOLDS` is taken.
 
     Returns:
-        One of `THRESHOLDS`, of equals the highest.
+        One of `THRESHOLDS`, of equals the nearest to the one in use. That itself where it is among them, so
+        that a network that finds the same keeps it, and where the counts are not `comparable`.
     """
-    wanted = before[int(np.argmin(np.abs(THRESHOLDS - threshold)))]
-    first = int(np.flatnonzero(after == after.max())[-1]) if wanted >= after.max() else int(after.argmax())
-    apart = np.abs(after[first:] - wanted)
-    return float(THRESHOLDS[first + int(np.flatnonzero(apart == apart.min())[-1])])
+    if not comparable(before, after, threshold):
+        return float(threshold)
+    own = _nearest(threshold)
+    apart = np.abs(after - before[own]).astype(float)
+    if own >= before.argmax():
+        apart[: int(after.argmax())] = np.inf
+    equals = np.flatnonzero(apart == apart.min())
+    found = int(equals[np.abs(equals - own).argmin()])
+    return float(threshold if found == own else THRESHOLDS[found])
+
+
+def _nearest(threshold: float) -> int:
+    return int(np.argmin(np.abs(THRESHOLDS - threshold)))
 
 
 def matched_score(before: np.ndarray, after: np.ndarray, score: float) -> float:
@@ -138,12 +172,16 @@ def matched_score(before: np.ndarray, after: np.ndarray, score: float) -> float:
         score: In use with the former.
 
     Returns:
-        One of the new scores; where none was kept, the next number above the highest, at most 1.
+        Of the scores that keep as many, or where equal ones stay together the fewest that are more, the
+        nearest to the one in use: that itself where it is among them, and where none was kept.
     """
     kept = int((before >= score).sum())
     if not kept:
-        return min(float(np.nextafter(np.float32(after.max(initial=0)), np.float32(2))), 1.0)
-    return float(np.sort(after)[::-1][kept - 1])
+        return float(score)
+    lowest = np.sort(after)[::-1][kept - 1]
+    below = after[after < lowest].max(initial=-1)
+    # Scores are single precision: the next number above must still differ when compared with one.
+    return float(np.clip(score, np.nextafter(np.float32(below), np.float32(2)), lowest))
 
 
 def candidate_counts(

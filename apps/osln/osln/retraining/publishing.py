@@ -14,7 +14,7 @@ from osln.retraining.judgment import HIGHEST_RISK, Judgment, judge
 from osln.retraining.verdict import IN_USE, REPLACED, WITHOUT, Verdict, metric_name
 from osln.rows.experiments import CLASSIFIERS, VERSIONED
 from osln.weights.checkpoint import Checkpoint
-from osln.weights.model_store import ModelStore, Version
+from osln.weights.model_store import ModelStore, ReplacedError, Version
 
 MANY_ROUNDS = 5
 """Rounds judged on the same patients from which on a report says so: each choice fits them a little."""
@@ -116,6 +116,7 @@ class Trained:
         rival: Version that `compared.earlier` is of; None if nothing can be compared with.
         made_of: Of stage two, what the compared candidates were made of: `ModelStore.weights_of` its network.
         note: A sentence about the training that belongs into the report; "" for none.
+        lost: Why the version in use cannot be read and nothing is compared with it; "" if it can.
         folds: Networks that stand for it on a part of its own training patients, which they left out
             (`left_out` of their metadata, and `base_version`, what they went on from).
     """
@@ -129,6 +130,7 @@ class Trained:
     rival: Version | None = None
     made_of: Mapping[str, str] | None = None
     note: str = ""
+    lost: str = ""
     folds: tuple[Checkpoint, ...] = ()
 
     def of(self, found: Sequence[Any] | None) -> dict[str, Any]:
@@ -213,6 +215,7 @@ def conclude(
         metric_before,
         judgments,
         highest_risk,
+        trained.lost,
     )
     published = verdict.passes and publish
     sentence, next_step = verdict.told(asked=publish)
@@ -267,6 +270,13 @@ def _into_use(
     """
     network, not_published = version.network, f"{version.name} was trained and stored but not published"
     by_hand = f"publish by hand: ./scripts/osln models publish {network} {version.name}"
+
+    def decided_on_another() -> str:
+        if store.published(network) != now:
+            other = store.published(network)
+            return f"{not_published}: meanwhile {other.name if other else 'nothing'} was put to use"
+        return f"{not_published}: {REPLACED}" if trained.outdated(store) else ""
+
     said, seen = "", None
     while seen != (others := _others(store, network)) and not trained.outdated(store):
         seen = others
@@ -276,13 +286,10 @@ def _into_use(
             reason = str(error) or type(error).__name__
             told = f"{not_published}, because its operating points cannot be measured: {reason}"
             return False, told, f"mend that and train again, or {by_hand}"
-    if store.published(network) != now:
-        other = store.published(network)
-        told = f"{not_published}: meanwhile {other.name if other else 'nothing'} was put to use"
-        return False, told, f"train again, or {by_hand}"
-    if trained.outdated(store):
-        return False, f"{not_published}: {REPLACED}", f"train again, or {by_hand}"
-    store.publish(network, version.name)
+    try:
+        store.publish(network, version.name, unless=decided_on_another)
+    except ReplacedError as error:
+        return False, str(error), f"train again, or {by_hand}"
     return True, said, ""
 
 

@@ -18,7 +18,7 @@ from osln.learning.errors import NothingToLearnError
 from osln.retraining.eligible import eligible
 from osln.retraining.judgment import patients_with_nodes
 from osln.retraining.publishing import Compared, RetrainReport, Trained, conclude, nothing_to_learn
-from osln.retraining.seen import unseen_parts
+from osln.retraining.seen import stand_ins, unseen_parts
 from osln.retraining.settings import Settings, preset_in_use
 from osln.rows.constants import TUNING_LEARNING_RATE
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
@@ -26,7 +26,7 @@ from osln.stage_two.points import FEWEST_PATIENTS
 from osln.store.approved import phantoms
 from osln.store.patients import patients_of
 from osln.weights.checkpoint import Checkpoint, trained_on
-from osln.weights.model_store import ModelStore, Version
+from osln.weights.model_store import ModelStore, Version, is_whole
 
 Patients = Sequence[Any]
 """What a stage learns from and is compared on, one for each `case`: columns, or candidates."""
@@ -44,6 +44,8 @@ class Round(ABC):
     Attributes:
         known: Rows of the stage's networks, by name.
         tuning_length: Length when going on from published weights, as a share of the preset's.
+        lost: Why the version in use cannot be read; what is trained from scratch then is stored, compared
+            with nothing and not published.
         before: Version in use, or None.
         former: Its network, or None.
         preset_name: That of the settings, or of the weights in use.
@@ -53,7 +55,7 @@ class Round(ABC):
 
     Raises:
         ValueError: Network or preset is unknown, the highest risk is none, or the weights in use cannot be
-            loaded.
+            read and are not to be replaced from scratch.
     """
 
     known: ClassVar[Mapping[str, Any]]
@@ -69,7 +71,10 @@ class Round(ABC):
             raise ValueError(f"the highest risk is from 0 to .5, not {settings.highest_risk}")
         self.root, self.name, self.settings = Path(root), name, settings
         self.store = models if isinstance(models, ModelStore) else ModelStore(models)
-        self.before = self.store.published(name)
+        self.lost = self.store.lost(name)
+        if not settings.from_scratch:
+            self.store.check_in_use(name)
+        self.before = None if self.lost else self.store.published(name)
         self.former = self.store.load(name, self.before) if self.before else None
         self.preset_name = settings.preset or preset_in_use(self.store, name)
         self.partial: frozenset[str] = frozenset()
@@ -80,7 +85,11 @@ class Round(ABC):
     def preset(self) -> Preset:
         """The preset, resampled as for the weights in use: networks that answer together see one column."""
         preset = PRESETS[self.preset_name]
-        loaded = (self.store.load(name) for name in SEGMENTERS if self.store.published(name))
+        in_use = [name for name in SEGMENTERS if self.store.published(name)]
+        if self.lost:
+            # Several may be lost with it, and each of them must be one to train from scratch first.
+            in_use = [name for name in in_use if not self.store.lost(name)]
+        loaded = (self.store.load(name) for name in in_use)
         used = (one.preparation for one in loaded)
         filters = (one.prefilter for one in used if one.has_voxels_of(preset))
         return replace(preset, prefilter=next(filters, preset.prefilter))
@@ -175,6 +184,8 @@ class Round(ABC):
             ValueError: No approved case can be learned from, or something that is asked for is missing;
                 says what to do.
         """
+        if self.lost:
+            self.settings.tell(f"{self.name} is trained from scratch and compared with nothing: {self.lost}")
         recipe = self.recipe()
         splits, waiting = self._eligible()
         learned, compared, skipped = self.gather(recipe, splits)
@@ -305,6 +316,7 @@ class Round(ABC):
             rival=None if rival is None else self.rival_version,
             made_of=self.made_of,
             note=self.note,
+            lost=self.lost,
         )
 
     def _asks_more(self, trained: Trained, learned: Patients) -> bool:
@@ -349,4 +361,11 @@ class Round(ABC):
         """Parts of the training patients (`unseen_parts`); none if the rival is another network."""
         if self.before is None or self.rival is not self.former:
             return []
-        return unseen_parts(self.root, self.before, self.store.versions(self.name), cases)
+        versions = self.store.versions(self.name)
+        lost = [one for one in stand_ins(self.before, versions) if not is_whole(one)]
+        for one in lost:
+            self.settings.tell(
+                f"{', '.join(one.metadata['left_out'])} cannot be judged on: what stands there for the "
+                f"version in use, {one.path.name} of {self.name}, is missing or was changed"
+            )
+        return unseen_parts(self.root, self.before, versions, cases, without=lost)

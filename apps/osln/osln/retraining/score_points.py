@@ -9,7 +9,7 @@ from osln.metrics.froc import froc
 from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.judgment import patients_with_nodes
-from osln.retraining.matched_points import matched_score
+from osln.retraining.matched_points import in_order, matched_score
 from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS
 from osln.stage_two.answering import reason_not_answering
 from osln.stage_two.points import FEWEST_PATIENTS
@@ -67,11 +67,15 @@ def match_score_thresholds(
     """
     # Of what is in use: what was measured with the new one before, the store would give first.
     points = models.now.thresholds(classifier)
-    moved = {name: matched_score(before, after, at) for name, at in points.items()}
+    silent = [name for name, at in points.items() if not (before >= at).any()]
+    silence = f"score thresholds of {classifier} at {', '.join(silent)} are kept: no candidate reaches them"
+    if len(silent) == len(points):
+        return silence
+    moved = in_order(points, lambda at: matched_score(before, after, at))
     models.set_thresholds(classifier, moved, weights=weights)
     return (
         f"score thresholds of {classifier} were moved so that of the candidates of {cases} unlabeled cases "
-        "as many are kept as before"
+        "as many are kept as before" + (f"; {silence}" if silent else "")
     )
 
 

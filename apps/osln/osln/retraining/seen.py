@@ -70,8 +70,17 @@ def _chain(version: Version, versions: Iterable[Version]) -> tuple[set[str], boo
     return seen, True
 
 
+def stand_ins(used: Version, versions: Iterable[Version]) -> list[Version]:
+    """Networks that stand for a version on the patients that they left out."""
+    return [one for one in versions if one.metadata.get("stands_for") == used.name]
+
+
 def unseen_parts(
-    root: Path, used: Version, versions: Sequence[Version], cases: Sequence[str]
+    root: Path,
+    used: Version,
+    versions: Sequence[Version],
+    cases: Sequence[str],
+    without: Sequence[Version] = (),
 ) -> list[tuple[Version, list[str]]]:
     """Parts of the training patients, each with what has not seen it: a version, or what stands for it.
 
@@ -84,8 +93,9 @@ def unseen_parts(
         used: The version in use.
         versions: All of its network.
         cases: Of the patients.
+        without: Those that cannot be asked; their parts are left out.
     """
-    stands = [one for one in versions if one.metadata.get("stands_for") == used.name]
+    stands = [one for one in stand_ins(used, versions) if one not in without]
     own = [one.metadata["left_out"] for one in stands]
     patient_of = patients_with_seen(root, versions, [*cases, *(case for part in own for case in part)])
     fresh = cases_not_seen(patient_of, used, versions, cases)

@@ -7,6 +7,7 @@ that leave out a part of the patients (out-of-fold); they are stored like all ot
 published, and found like all others.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from osln.stage_one.training import train
 from osln.store.approved import load_columns, phantoms
 from osln.store.splits import folds
 from osln.weights.checkpoint import trained_on
-from osln.weights.model_store import ModelStore, Version
+from osln.weights.model_store import ModelStore, Version, is_whole
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def newest_unseen(
     """The version to ask for each case: the published one if it has not seen the patient, else the newest.
 
     Versions that were rejected by the gate or rolled back are not asked, nor those that stood for them;
-    others that were trained to leave out patients are.
+    others that were trained to leave out patients are. One whose file is gone or damaged is passed over and
+    told in the log, unless it is in use.
 
     Args:
         root: Folder of the studies.
@@ -73,6 +77,14 @@ def newest_unseen(
     for version in fitting:
         rest = [case for case in wanted if case not in found]
         unseen = cases_not_seen(patient_of, version, versions, rest)
+        if unseen and version != published and not is_whole(version):
+            logger.warning(
+                "%s of %s is not asked about %s: it is missing or was changed after it was stored",
+                version.path.name,
+                network,
+                ", ".join(unseen),
+            )
+            continue
         found |= dict.fromkeys(unseen, version)
     return {case: found[case] for case in wanted if case in found}
 

@@ -30,6 +30,7 @@ class Verdict:
         metric, metric_before: Figures of both; None if there is no node to judge by, or no rival.
         judgments: Against what is `IN_USE` and, for stage two, against stage one alone (`WITHOUT`).
         highest_risk: Probability of being worse below which it passes.
+        lost: Why the version in use cannot be compared with: its files are gone or damaged; "" if it can.
     """
 
     version: Version
@@ -41,6 +42,7 @@ class Verdict:
     metric_before: float | None
     judgments: Mapping[str, Judgment]
     highest_risk: float
+    lost: str = ""
 
     @property
     def passes(self) -> bool:
@@ -51,7 +53,7 @@ class Verdict:
     @property
     def compared(self) -> bool:
         """Whether what is in use is what it was compared with, and on."""
-        return not self.outdated and self._same
+        return not self.lost and not self.outdated and self._same
 
     @property
     def _same(self) -> bool:
@@ -87,6 +89,12 @@ class Verdict:
                 f"{name} was trained and stored but not published: no approved case that it has not learned "
                 f"from has a node{where} to judge it by",
                 f"approve further cases with nodes and train again, or publish by hand: {by_hand}",
+            )
+        if self.lost:
+            return (
+                f"{name} was trained and stored but not published, because nothing can be compared with what "
+                f"is in use: {self.lost}: {self._figures()}",
+                f"publish by hand: {by_hand}, or restore that version and train again to have both compared",
             )
         if not self.compared:
             other = self.now.name if self.now else "nothing"

@@ -4,15 +4,13 @@ A set holds everything that the rest of stage two needs: patches, what is true, 
 nodes overlap. It is made once for each case and kept as a file (`candidate_cache`).
 """
 
-import io
-import zipfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
-from osln.files.images import write_atomically
+from osln.files.arrays import read_array, read_arrays, write_arrays
 from osln.imaging.reviewed_part import DECIDED, UNDECIDED
 from osln.metrics.matching import Overlaps, Scored, find_overlaps
 from osln.rows.experiments import CONTEXT, StageTwo
@@ -149,7 +147,6 @@ def _unknown(found: Detections) -> np.ndarray:
 
 def save_set(path: Path, content: CandidateSet) -> None:
     """Writes a set atomically."""
-    buffer = io.BytesIO()
     arrays = {
         "ct_hu": content.patches.ct_hu,
         "boxes": content.patches.boxes,
@@ -161,9 +158,7 @@ def save_set(path: Path, content: CandidateSet) -> None:
     }
     if content.patches.pet_suv is not None:
         arrays["pet_suv"] = content.patches.pet_suv
-    np.savez(buffer, case=np.array(content.case), **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, buffer.getvalue())
+    write_arrays(path, {"case": np.array(content.case), **arrays})
 
 
 def iou_path(path: Path) -> Path:
@@ -182,29 +177,24 @@ def load_set(path: Path, *, iou: bool = False) -> CandidateSet:
         return content
     beside = iou_path(path)
     try:
-        values = np.load(beside, allow_pickle=False)
+        values = read_array(beside)
         if values.shape != content.truth.shape:
             raise ValueError(f"{values.shape} overlaps of {content.truth.shape} candidates")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{beside} cannot be read ({error}): delete it, it will be made anew") from error
     return replace(content, iou=values)
 
 
 def _load_set(path: Path) -> CandidateSet:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return CandidateSet(
-                case=str(stored["case"]),
-                patches=Patches(
-                    stored["ct_hu"],
-                    stored["pet_suv"] if "pet_suv" in stored else None,
-                    stored["boxes"],
-                    stored["context"],
-                ),
-                lesions=stored["lesions"],
-                stage_one_scores=stored["stage_one_scores"],
-                truth=stored["truth"],
-                overlaps=Overlaps(*(stored[f"overlaps_{part.name}"] for part in fields(Overlaps))),
-            )
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        stored = read_arrays(path)
+        return CandidateSet(
+            case=str(stored["case"]),
+            patches=Patches(stored["ct_hu"], stored.get("pet_suv"), stored["boxes"], stored["context"]),
+            lesions=stored["lesions"],
+            stage_one_scores=stored["stage_one_scores"],
+            truth=stored["truth"],
+            overlaps=Overlaps(*(stored[f"overlaps_{part.name}"] for part in fields(Overlaps))),
+        )
+    except (OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it, it will be made anew") from error

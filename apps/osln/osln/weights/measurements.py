@@ -13,6 +13,8 @@ KEPT = 50
 """Measurements of a name that are kept; who goes further back than that measures again."""
 HANDED_AT, FUSED_BY = "handed at", "fused by"
 """Among the checksums: where stage one hands over to a classifier, and what its maps are fused by."""
+TRIED = "tried"
+"""In a measurement: it was made with a version that has never been in use."""
 
 Entry = Mapping[str, Any]
 
@@ -24,6 +26,7 @@ class Measurements(StoreState):
     their checksums, and the one of exactly the weights in use is taken, also after another version was put
     into use by hand or a publication was taken back. Weights that come into use without a measurement go by
     the points that were used before them, which stand in for their own; `is_measured` says that they do.
+    What was measured with a version before it came into use is of its weights alone until then.
     """
 
     def thresholds(self, name: str) -> dict[str, float]:
@@ -154,6 +157,19 @@ class Measurements(StoreState):
             found["measured"][name] = {"weights": self.weights_of(name), **points}
         return found
 
+    def _no_more_tried(self, state: dict[str, Any]) -> None:
+        """Notes in a state that what was measured with the weights of this store is in use now."""
+        for kind in ("measured", "fusions"):
+            for name, entries in state.get(kind, {}).items():
+                now = self._now_of(kind, name)
+                for entry in entries:
+                    if entry["weights"] == now:
+                        entry.pop(TRIED, None)
+
+    def _now_of(self, kind: str, name: str) -> dict[str, str]:
+        """What a measurement of this kind would be of now."""
+        return self._networks(ROWS.get(name)) if kind == "fusions" else self.weights_of(name)
+
     def _networks(self, row: Row | None) -> dict[str, str]:
         found = {name: self.checksum(name) for name in (row.networks if row else ())}
         return {name: sha256 for name, sha256 in found.items() if sha256}
@@ -191,7 +207,7 @@ class Measurements(StoreState):
         with self._lock():
             state = of_former_software(self._state())
             if weights is None:
-                weights = self._networks(ROWS.get(name)) if kind == "fusions" else self.weights_of(name)
+                weights = self._now_of(kind, name)
             kept = [one for one in state.setdefault(kind, {}).get(name, []) if one["weights"] != weights]
             state[kind][name] = [*kept, {"weights": dict(weights)} | plain(dict(entry))][-KEPT:]
             self._write_state(state)
@@ -209,7 +225,8 @@ def _handed_at(row: Row, thresholds: Mapping[str, float]) -> dict[str, str]:
 def _closest(kept: Sequence[Entry], weights: Mapping[str, str]) -> Entry | None:
     """Of measurements that of these weights, else that with most of them; of equals the last, the newest.
 
-    One that says nothing of weights (`None`) was kept by software that did not ask.
+    One that says nothing of weights (`None`) was kept by software that did not ask. One of weights that were
+    only tried is of no others.
     """
 
     def alike(entry: Entry) -> tuple[bool, int]:
@@ -218,6 +235,8 @@ def _closest(kept: Sequence[Entry], weights: Mapping[str, str]) -> Entry | None:
 
     found = None
     for entry in kept:
+        if entry.get(TRIED) and entry["weights"] != weights:
+            continue
         if found is None or alike(entry) >= alike(found):
             found = entry
     return found

@@ -27,6 +27,10 @@ END_SECONDS = 10.0
 """So long a training that was stopped may take to leave its network to the next one."""
 
 
+class ReplacedError(ValueError):
+    """What a publication was decided on is not in use any more."""
+
+
 class BusyError(ValueError):
     """The network is being trained for the same store already."""
 
@@ -82,23 +86,49 @@ class ModelStore(Marks):
             ValueError: If there are no weights, or the file is not the one that was stored.
         """
 
-        version = version or self.published(network)
-        if version is None and (history := self._state()["published"].get(network)):
-            raise ValueError(
-                f"the published version {history[-1]} of {network} is gone from {self.root / network}; "
-                f"roll back (./scripts/osln models rollback {network}) or train again"
-            )
-        if version is None:
+        asked = version or self.published(network)
+        if asked is not None and is_whole(asked):
+            return asked.path
+        if version is None or version == self.published(network):
+            self.check_in_use(network)
+        if asked is None:
             raise ValueError(
                 f"no weights for {network}: train it ({_training(network)}) or put them at "
                 f"{self.root / SHIPPED}"
             )
-        if not _is_whole(version):
-            raise ValueError(
-                f"the weights {version.path.name} of {network} are missing or were changed after they were "
-                f"stored; roll back (./scripts/osln models rollback {network}) or train again"
-            )
-        return version.path
+        raise ValueError(
+            f"{_damaged(asked)}; restore that file, or choose another version "
+            f"(./scripts/osln models list {network})"
+        )
+
+    def lost(self, network: str) -> str:
+        """Why the version in use cannot be read; "" if it can, or if nothing is in use."""
+        history, used = self._state()["published"].get(network, []), self.published(network)
+        if used is not None:
+            return "" if is_whole(used) else _damaged(used)
+        if not history:
+            return ""
+        folder = self.root / (SHIPPED if history[-1] == SHIPPED else network)
+        return f"the published version {history[-1]} of {network} is gone from {folder}, or cannot be read"
+
+    def check_in_use(self, network: str) -> None:
+        """Raises ValueError, with what to do, if the version in use cannot be read; nothing may be in use."""
+        told = self.lost(network)
+        if not told:
+            return
+        state, used = self._state(), self.published(network)
+        # Networks that left out patients stand for others and are no choice.
+        others = (one for one in reversed(self.versions(network)) if "left_out" not in one.metadata)
+        another = next((one.name for one in others if one != used and is_whole(one)), None)
+        ways = ["restore its files"]
+        if any(is_whole(one) for _, one in self._earlier(network, state)):
+            ways.append(f"roll back (./scripts/osln models rollback {network})")
+        elif another is not None:
+            ways.append(f"publish another version (./scripts/osln models publish {network} {another})")
+        ways.append(
+            f"train from scratch ({_training(network)}{'' if network == TAGGER else ' --from-scratch'})"
+        )
+        raise ValueError(f"{told}; {', or '.join(ways)}")
 
     def load(self, network: str, version: Version | None = None) -> "Checkpoint":
         """The checkpoint in use, or that of `version`; errors as in `file` and `load_checkpoint`.
@@ -178,24 +208,43 @@ class ModelStore(Marks):
         write_atomically(folder / f"{name}.json", as_json(entry))
         return self._version(network, name, entry)
 
-    def publish(self, network: str, name: str) -> Version:
-        """Puts a stored version into use; one atomic rename."""
+    def publish(self, network: str, name: str, unless: Callable[[], str] = str) -> Version:
+        """Puts a stored version into use; one atomic rename.
+
+        Args:
+            network: Whose.
+            name: Of the version.
+            unless: Asked while nobody else can publish or roll back: why it must not come into use any more,
+                "" if it may.
+
+        Raises:
+            ReplacedError: With what `unless` says.
+            ValueError: There is no such version, or it cannot be read.
+        """
         version = self._named(network, name)
         # What reads a tagger stands above this package; its file was read before it was added.
         check = self.file if network == TAGGER else self.load
         check(network, version)
         with self._lock():
+            if why := unless():
+                raise ReplacedError(why)
             state = of_former_software(self._state())
             history = state["published"].setdefault(network, [])
             if not history or history[-1] != name:
                 history.append(name)
-            for kind, entries in self.trying(version)._stand_ins(network, self).items():
-                for measured, entry in entries.items():
-                    state.setdefault(kind, {}).setdefault(measured, []).append(plain(dict(entry)))
-            # Whoever publishes decides anew.
-            state.get("worse", {}).pop(network, None)
-            self._write_state(state)
+            self._put(version, state)
         return version
+
+    def _put(self, version: Version, state: dict[str, Any]) -> None:
+        """Writes the state in which a version comes into use, with what stands in for its measurements."""
+        trying = self.trying(version)
+        for kind, entries in trying._stand_ins(version.network, self).items():
+            for measured, entry in entries.items():
+                state.setdefault(kind, {}).setdefault(measured, []).append(plain(dict(entry)))
+        trying._no_more_tried(state)
+        # Whoever publishes or rolls back decides anew.
+        state.get("worse", {}).pop(version.network, None)
+        self._write_state(state)
 
     def trying(self, version: Version) -> "ModelStore":
         """This store as it will be when a version is put into use, to measure with it before that."""
@@ -241,8 +290,8 @@ class ModelStore(Marks):
         """
         _check_network(network)
         with self._lock():
-            state = self._state()
-            found = ((kept, one) for kept, one in self._earlier(network, state) if _is_whole(one))
+            state = of_former_software(self._state())
+            found = ((kept, one) for kept, one in self._earlier(network, state) if is_whole(one))
             kept, version = next(found, (0, None))
             *former, used = state["published"].get(network) or [SHIPPED]
             passed = [name for name in former[kept:] if name != used]
@@ -250,8 +299,7 @@ class ModelStore(Marks):
                 lost = f"; {_lost(passed)}" if passed else ""
                 raise ValueError(f"{network} has no earlier version to roll back to{lost}")
             state["published"][network] = former[:kept]
-            state.get("worse", {}).pop(network, None)
-            self._write_state(state)
+            self._put(version, state)
         if passed:
             tell(f"passed over, on the way back to {version.name} of {network}: {_lost(passed)}")
         return version
@@ -298,8 +346,14 @@ class ModelStore(Marks):
         return [(name, entry) for name, entry in read.items() if entry]
 
 
-def _is_whole(version: Version) -> bool:
+def is_whole(version: Version) -> bool:
+    """Whether the file of a version is there as it was stored."""
     return version.path.is_file() and sha256_of(version.path) == version.sha256
+
+
+def _damaged(version: Version) -> str:
+    name = version.path.name
+    return f"the weights {name} of {version.network} are missing or were changed after they were stored"
 
 
 def _lost(names: Sequence[str]) -> str:

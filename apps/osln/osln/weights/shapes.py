@@ -16,6 +16,10 @@ def of_state(content: Mapping[str, Any]) -> None:
 
 def of_version(content: Mapping[str, Any]) -> None:
     """Raises ValueError if this does not describe a version of a network."""
+    metadata = content.get("metadata")
+    if isinstance(metadata, dict):
+        # Before the whole, so that the part is named.
+        _check(metadata, METADATA)
     _check(content, VERSION, needed=NEEDED)
 
 
@@ -82,6 +86,18 @@ _points = _has(
 _fusion = _has({"weights": _texts, "stands_in": _texts, "zones": _kind(dict)}, "weights", "zones")
 _mark = _has({"version": _text, "sha256": _text, "weights": _texts, "why": _text}, "version", "why")
 
+METADATA: Mapping[str, Check] = {
+    "preset": _text,
+    "train_cases": _list(_text),
+    "validation_cases": _list(_text),
+    "judged_on": _list(_text),
+    "left_out": _list(_text),
+    "stands_for": _text,
+    "base_version": _none_or(_text),
+    "handed": _text,
+    "tagger": _none_or(_kind(dict)),
+}
+"""What a training tells of itself, as far as something is decided by it."""
 NEEDED = ("file", "sha256", "trained_on")
 VERSION: Mapping[str, Check] = {
     "file": _own_file,
@@ -89,7 +105,7 @@ VERSION: Mapping[str, Check] = {
     "trained_on": _text,
     "number": _kind(int),
     "metric": _none_or(_number),
-    "metadata": _kind(dict),
+    "metadata": _has(METADATA),
 }
 STATE: Mapping[str, Check] = {
     "published": _each(_list(_text)),

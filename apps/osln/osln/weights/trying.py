@@ -1,9 +1,10 @@
 """A store of weights in which a version is in use that is not yet, to measure with it before that."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from osln.rows.experiments import ROWS
-from osln.weights.measurements import Entry
+from osln.weights.measurements import TRIED, Entry
 from osln.weights.model_store import ModelStore, Version
 
 
@@ -30,6 +31,9 @@ class Trying(ModelStore):
 
     def checksum(self, network: str) -> str | None:
         return self._tried.sha256 if network == self._tried.network else super().checksum(network)
+
+    def _keep(self, kind: str, name: str, entry: Entry, weights: Mapping[str, str] | None = None) -> None:
+        super()._keep(kind, name, {**entry, TRIED: True}, weights)
 
     def fusion(self, row: str) -> dict[str, Any]:
         """Until it is fitted, the version goes by the fusion of what it replaces."""

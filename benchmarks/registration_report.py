@@ -36,9 +36,10 @@ writes the PET on the planning CT's frame (at its own spacing, interpolated once
    covered tells whether the images would fit better elsewhere. If they would, or if they fit little, up to
    four other starts are tried and the best end is taken; "already aligned" is said only where no start is
    better. Where no motion fits better, the PET is left as it is ("left alone (no motion fits better)"). If
-   the best place fits little, a warning says that the PET may lie wrong: mutual information times the
-   square root of the share of the body covered below 0.55 bits (PET to CT; right places of phantoms 0.71 and
-   more, wrong ones up to 0.44) or 0.85 bits (CT to CT without lungs; 0.97 and more, up to 0.75).
+   the best place fits little, a warning in every result of the case says that the PET may lie wrong: mutual
+   information times the square root of the share of the body covered below 0.55 bits (PET to CT; right
+   places of phantoms 0.71 and more, wrong ones up to 0.44) or 0.85 bits (CT to CT without lungs; 0.97 and
+   more, up to 0.75).
 
 The same input gives the same output on one thread (fixed seeds). With several threads in NumPy's linear
 algebra the sums, and with them the last digits, may differ.

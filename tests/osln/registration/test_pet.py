@@ -263,9 +263,8 @@ def test_a_pet_that_fits_nowhere_says_that_it_may_lie_wrong():
 
     result = register_pet(ct_shifted_by(), turned, None)
 
-    assert any(
-        sentence.startswith("the PET may lie wrong: it fits the CT by 0.") for sentence in result.warnings
-    )
+    assert result.quality.doubt.startswith("the PET may lie wrong: it fits the CT by 0.")
+    assert result.quality.doubt in result.warnings
     assert not any("may lie wrong" in one for one in register_pet(ct_shifted_by(), pet, None).warnings)
 
 

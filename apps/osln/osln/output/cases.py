@@ -13,6 +13,7 @@ from osln.imaging.study import Study
 from osln.output.ct_images import images_of
 from osln.rows.experiments import Row
 from osln.store.layout import StorePaths, load_study, read_image
+from osln.store.patients import read_manifest
 
 Tell = Callable[[str, float], None]
 """Called with what is going on and the share of the case that is done, 0 to 1."""
@@ -114,7 +115,7 @@ def load_for(row: Row, paths: StorePaths) -> tuple[Study, list[str]]:
     """A case as a row sees it, without the approved nodes, which no network may see.
 
     A companion that the row does not need serves the candidates' values (SUV, distance) if it can be
-    used, and is left out with a warning if it cannot.
+    used, and is left out with a warning if it cannot. Doubts about its registration are warnings, too.
 
     Raises:
         ValueError: From `load_study`.
@@ -126,11 +127,22 @@ def load_for(row: Row, paths: StorePaths) -> tuple[Study, list[str]]:
         tumor=paths.tumor if row.needs_tumor else None,
     )
     try:
-        return load_study(paths), []
+        return load_study(paths), _doubts(paths)
     except ValueError as error:
         if needed == paths:
             raise
-        return load_study(needed), [f"left out, as {row.name} does not need it: {error}"]
+        left_out = f"left out, as {row.name} does not need it: {error}"
+        return load_study(needed), [*_doubts(needed), left_out]
+
+
+def _doubts(paths: StorePaths) -> list[str]:
+    """Why the PET, which an import registered, may lie wrong."""
+    if paths.pet is None:
+        return []
+    about = (read_manifest(paths.ct.parent, paths.case) or {}).get("pet")
+    moved = about.get("registration") if isinstance(about, dict) else None
+    doubt = moved.get("doubt") if isinstance(moved, dict) else None
+    return [str(doubt)] if doubt else []
 
 
 def _sha256(path: Path) -> str:

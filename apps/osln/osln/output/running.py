@@ -109,7 +109,8 @@ def _run_case(case: Case, pipeline: Pipeline, wanted: Wanted, *, overwrite: bool
     check_place(case, made, wanted, overwrite=overwrite)
     with case.files(tell) as files:
         study, left_out = load_for(pipeline.row, files.paths)
-        warnings = [*files.warnings, *left_out]
+        # The images of a study tell their doubts themselves.
+        warnings = list(dict.fromkeys([*files.warnings, *left_out]))
         series = case.ct_series(study.ct) if wanted.dicom else None
         if series is not None:
             made = made | {CT_SERIES: series_key(series)}

@@ -63,13 +63,14 @@ class RegisteredPet:
 
 @dataclass
 class _Alignment:
-    """What is known on the way: transform, how it was found, agreement before and after."""
+    """What is known on the way: transform, how it was found, agreement before and after, why to doubt it."""
 
     transform: sitk.Transform
     method: str
     before: Agreement
     after: Agreement
     folding: float = 0.0
+    doubt: str = ""
 
 
 def register_pet(
@@ -125,10 +126,13 @@ def register_pet(
     if found.method not in _UNTOUCHED:
         carried = _carried(pet, ct.grid, found.transform)
     _warn_of_coverage(fixed, pet.grid, found.transform, warnings)
+    if found.doubt:
+        warnings.append(found.doubt)
     before, after = found.before, found.after
     quality = Quality(
         found.method, before.lung_dice, after.lung_dice, before.body_dice, after.body_dice,
         before.mutual_information, after.mutual_information, found.folding, time.perf_counter() - begun,
+        found.doubt,
     )  # fmt: skip
     tell(1.0, "done")
     return RegisteredPet(carried, quality, found.transform, warnings)
@@ -168,7 +172,7 @@ def _through_its_ct(
         warnings.append("the spline made the CTs fit worse, or folded them: the rigid alignment was kept")
         spline = rigid
     if (spline.after.lung_dice or 0.0) < _DOUBTFUL_LUNG_DICE:
-        warnings.append(
+        spline.doubt = (
             f"the lungs of both CTs overlap by a Dice of {spline.after.lung_dice or 0.0:.2f} only after "
             "registration: look at the result before you use the PET"
         )
@@ -264,7 +268,7 @@ def _best_of_starts(
     if found.method == NOT_MOVED:
         warnings.append("no rigid motion made the images fit better than they did: the PET was not moved")
     if found.after.fit < least:
-        warnings.append(
+        found.doubt = (
             f"the PET may lie wrong: it fits the CT by {found.after.fit:.2f} bits (mutual information "
             f"{found.after.mutual_information:.2f} over {100 * found.after.covered:.0f} % of the body), "
             f"where {least:g} and more are expected; look at it before you use it"

@@ -31,6 +31,7 @@ class Quality:
         mutual_information_before, mutual_information_after: in bits, of 32 x 32 bins.
         folding: share of the CT's field where the transform's Jacobian is not positive.
         seconds: wall time.
+        doubt: why the PET may lie wrong, which every result of the case repeats; "" if nothing says so.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Quality:
     mutual_information_after: float
     folding: float
     seconds: float
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Asked(Answering):
     training = True
     token = "t0ken"
     late = 0.0
+    about: ClassVar[dict[str, str]] = {}
 
     def do_GET(self):  # noqa: N802
         self.answer(b"")
@@ -54,6 +55,10 @@ class Asked(Answering):
                 {"request": {"model": "glnet"}} if self.training else {"detail": "none"},
                 200 if self.training else 404,
             )
+        elif path == "/osln/case" and self.about:
+            self.send_json(self.about)
+        elif path == "/datastore/image" and self.about:
+            self.send_json({})
         elif path == "/info/":
             self.send_json({"train_stats": {"glnet": {"epoch": 3, "total_epochs": 20}}})
         elif path == "/activelearning/first":
@@ -64,7 +69,7 @@ class Asked(Answering):
 
 @pytest.fixture
 def url():
-    Asked.asked, Asked.training, Asked.token, Asked.late = [], True, "t0ken", 0.0
+    Asked.asked, Asked.training, Asked.token, Asked.late, Asked.about = [], True, "t0ken", 0.0, {}
     with serving(Asked) as running:
         yield running.url
 
@@ -124,6 +129,18 @@ def test_the_stored_label_comes_with_the_value_of_its_tumor(url, tmp_path):
 def test_a_case_without_a_ct_is_refused(url, tmp_path):
     with pytest.raises(ServerError, match="proposes case one, but does not hand out its CT"):
         Server(url, "Änna", "a&b").image("one", tmp_path)
+
+
+@pytest.mark.parametrize(("told", "named"), [({"series": "2.25.1.2"}, "2.25.1.2"), ({}, "one")])
+def test_a_label_goes_to_the_images_that_were_opened_where_the_server_names_them(url, tmp_path, told, named):
+    server, Asked.about = Server(url, "Änna", "a&b"), {"case": "one", **told}
+    server.image("one", tmp_path)
+    assert [path.split("?")[0] for path, *_ in Asked.asked[-2:]] == [
+        "/dicom-web/osln/case",
+        "/dicom-web/datastore/image",
+    ]
+    server.submit("one", b"voxels", [], {}, 0)
+    assert Asked.asked[-1][0] == f"/dicom-web/datastore/label?image={named}&tag=final"
 
 
 def test_what_is_not_there_is_none_and_not_an_error(url, tmp_path):

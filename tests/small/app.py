@@ -33,7 +33,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.saved: list[tuple[str, str, dict[str, Any]]] = []
+        self.saved: list[tuple[str, dict[str, Any]]] = []
         self.evidence: dict[str, CaseEvidence] = {}
 
     def list_images(self) -> list[str]:
@@ -45,8 +45,8 @@ class Store:
     def keep_evidence(self, case: str, evidence: CaseEvidence, read: str) -> None:
         self.evidence[case] = evidence
 
-    def save_label(self, case: str, file: str, tag: str, info: dict) -> str:
-        self.saved.append((case, tag, info))
+    def save_prediction(self, case: str, file: str, info: dict[str, Any], read: str) -> str:
+        self.saved.append((case, info))
         return case
 
 

@@ -217,6 +217,9 @@ class Served:
     def next_sample(self, strategy):
         return self.sample
 
+    def opened(self, image):
+        return self.get("/osln/case", image=image)["case"]
+
     def image(self, case, folder):
         return f"{case}.nii.gz"
 

@@ -110,7 +110,7 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
         ct = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
         if ct is None:
             raise ServerError("the scene has no CT: press Next Sample")
-        case = server.get("/osln/case", image=ct.GetName())["case"]
+        case = server.opened(ct.GetName())
         self._close(server)
         self._open(case, ct, slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode"), "")
 

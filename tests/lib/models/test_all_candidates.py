@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from lib.store.datastore import OslnDatastore
 from osln.dicom.writing.from_store import approved, predicted, stored_result
 from osln.output import label_maps
+from osln.store.predictions import read_prediction
 from osln.weights.model_store import ModelStore
 from small import app as small_app
 from small import store as small_store
@@ -101,6 +102,34 @@ def test_stored_as_the_prediction_the_one_that_is_not_kept_is_no_node(ask, tmp_p
     assert report["nodes"] == {"added": 0, "removed": 0, "changed": 0, "unchanged": 1}
     (node,) = approved(ask.store.root, "one", ct.grid, []).nodes
     assert node.score == pytest.approx(0.9)
+
+
+def replaced_by_another_patient(ask):
+    ask.store.remove_image("one")
+    small_store.make_case(ask.store.root, "one")
+    ask.store.refresh()
+
+
+def other_tumor(ask):
+    path = ask.store.root / "labels" / "gtv" / "one.nii.gz"
+    path.unlink()
+    small_store.write(path, (both() == 1).astype(np.uint8))
+
+
+@pytest.mark.parametrize("meanwhile", [replaced_by_another_patient, other_tumor])
+def test_what_was_found_in_files_that_changed_meanwhile_is_not_stored(ask, meanwhile):
+    task = ask.tasks["osln"]
+
+    def run(request):
+        result = task(request)
+        meanwhile(ask)
+        return result
+
+    ask.tasks["osln"] = run
+    status, sentence = ask.refusal("osln", "one", save_label=True)
+    assert status == 409 and "of case one changed while its nodes were looked for" in sentence
+    assert "original" not in ask.store.get_labels_by_image_id("one")
+    assert read_prediction(ask.store.root, "one") is None
 
 
 def test_the_curve_is_told_if_it_was_measured_with_exactly_these_weights(ask):

@@ -102,8 +102,8 @@ def test_a_prediction_is_stored_on_request_with_its_json(ask, store):
     assert plain["candidates"] == result["params"]["candidates"] and "evidence" not in result["params"]
     assert [one.score for one in left.candidates] == [one["score"] for one in plain["candidates"]]
     assert left.candidates[0].streams == pytest.approx({"ct": 0.9})
-    ((case, tag, info),) = store.saved
-    assert (case, str(tag.value), result["label"]) == ("p1", "original", "p1")
+    ((case, info),) = store.saved
+    assert (case, result["tag"], result["label"]) == ("p1", "original", "p1")
     assert info["model"] == "ct" and info["params"] == result["params"]
 
 

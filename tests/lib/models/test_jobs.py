@@ -6,6 +6,7 @@ from collections import deque
 
 import psutil
 import pytest
+from fastapi import HTTPException
 
 from lib.models import jobs
 from lib.models.batch import Batch
@@ -154,6 +155,26 @@ def test_only_the_newest_jobs_are_remembered(files, table, monkeypatch):
     monkeypatch.setattr(jobs, "_now", lambda: f"{next(clock):03d}")
     numbers = [files.add(["a"], "osln", "Anna") for _ in range(jobs.KEPT + 2)]
     assert [one["id"] for one in files.asked()] == numbers[:1:-1]
+
+
+def test_a_job_that_waits_or_runs_is_not_forgotten_however_many_follow(files, table, monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(jobs, "_now", lambda: f"{next(clock):03d}")
+    numbers = [files.add(["a"], "osln", "Anna") for _ in range(2)]
+    table["tasks"] = [task(numbers[0], "RUNNING"), task(numbers[1], "SUBMITTED")]
+    ended = [files.add(["a"], "osln", "Anna") for _ in range(jobs.KEPT)]
+    assert {one["id"] for one in files.asked()} == {*numbers, *ended}
+    table["tasks"][0]["status"] = "DONE"
+    files.add(["a"], "osln", "Anna")
+    assert numbers[0] not in {one["id"] for one in files.asked()} and files.cases(numbers[1]) == ["a"]
+
+
+def test_of_too_many_jobs_the_next_one_is_refused_in_words(files, table, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_AT_ONCE", 2)
+    table["tasks"] = [task("one", "RUNNING"), task("two", "DONE"), task("three", "SUBMITTED")]
+    with pytest.raises(HTTPException, match="2 jobs run or wait, at most 2 may") as refused:
+        files.add(["a"], "osln", "Anna")
+    assert refused.value.status_code == 429 and files.asked() == []
 
 
 def test_an_unknown_job_is_refused_in_words(files):

@@ -58,8 +58,8 @@ def test_a_rejected_candidate_is_not_in_the_label_but_in_the_json(ask):
 
 def test_rejected_candidates_become_a_second_label_on_request(ask):
     result = ask("osln", "two", show_rejected="true", save_label=True)
-    ((_, tag, info),) = ask.store.saved
-    assert tag == "original" and info["params"]["label_names"]["rejected candidate"] == 2
+    ((_, info),) = ask.store.saved
+    assert info["params"]["label_names"]["rejected candidate"] == 2
     wanted = (small_store.ct() > 100).astype(np.uint8)
     wanted[small_store.FAINT_NODE] = 2
     np.testing.assert_array_equal(voxels(result), wanted)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lib.store import segments
 from lib.store.segments import NAMES, split_segments
 from osln.imaging.labelmaps import LabelFile
 
@@ -61,3 +62,19 @@ def test_a_node_that_shares_voxels_with_the_tumor_alone_shares_none_with_nodes()
 def test_a_node_that_would_disappear_in_others_is_refused(second):
     with pytest.raises(ValueError, match="all of the segment 'lymph node 2' lies in other segments"):
         split_segments(layers([1, 1, 1, 0], second), None, "final")
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ([1, 0, 1, 0, 1], r"3 nodes \(parts that do not touch\), at most 2"),
+        ([1, 2, 3], "3 values, at most 2"),
+    ],
+)
+def test_a_label_full_of_specks_is_refused_in_words(monkeypatch, row, sentence):
+    monkeypatch.setattr(segments, "MOST_NODES", 2)
+    info = [{"name": f"lymph node {number}", "idx": number} for number in (1, 2, 3)]
+    with pytest.raises(ValueError, match=sentence):
+        split_segments(LabelFile([np.array(row, np.uint8).reshape(-1, 1, 1)], {}), info, "final")
+    taken = np.array([1, 1, 0, 1], np.uint8).reshape(-1, 1, 1)
+    assert split_segments(LabelFile([taken], {}), info, "final").nodes.any()

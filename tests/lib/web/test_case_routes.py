@@ -108,7 +108,9 @@ def test_a_series_of_a_changed_ct_is_gone(told_of, tmp_path):
     status, told = told_of(old)
 
     assert status == 404
-    assert told["detail"] == "the CT of case one has changed since it was opened: reload the page"
+    assert told["detail"] == (
+        "the CT of case one has changed since it was opened: load it again (reload the page)"
+    )
 
 
 @pytest.mark.parametrize(("image", "status"), [("three", 404), ("Müller", 422), ("", 404), ("2.25.1", 404)])

@@ -74,7 +74,9 @@ def test_images_of_a_changed_ct_are_gone_and_a_reload_brings_the_new_ones(folder
     reply = folder.get(f"{folder.study}/series/{old}/instances/{old}.1/frames/1")
 
     assert reply.status_code == 404
-    assert reply.json()["detail"] == "the CT of case one has changed since it was opened: reload the page"
+    assert reply.json()["detail"] == (
+        "the CT of case one has changed since it was opened: load it again (reload the page)"
+    )
     new = folder.store.ct_series("one")
     assert new != old
     assert folder.get(f"{folder.study}/series/{new}/instances/{new}.1/frames/1").status_code == 200

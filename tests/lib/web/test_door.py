@@ -4,12 +4,14 @@ import json
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import uvicorn
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
 from monailabel import app as server_of_monai_label
 from monailabel.endpoints import datastore
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from lib.web import dicomweb_routes, logins, model_routes, review_routes, worklist_routes
 from lib.web import house as house_module
@@ -250,7 +252,7 @@ def test_a_browser_logs_in_by_page_and_keeps_a_cookie_that_scripts_do_not_see(pe
     assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and "Secure" not in cookie
     assert browser.get("/logs/").json() == {"asked by": "Ada"}
     assert browser.post("/logout", headers={"Origin": HERE}).status_code == 303
-    browser.cookies.set("osln-session", cookie.partition("=")[2].partition(";")[0])
+    browser.cookies.set(*cookie.partition(";")[0].split("="))
     assert browser.get("/logs/").status_code == 401
 
 
@@ -258,6 +260,28 @@ def test_behind_tls_the_cookie_never_travels_unprotected(people):
     browser = client(people.app, base="https://osln.hospital")
     entered = browser.post("/login", data={"username": "Ada", "password": PASSWORD})
     assert "Secure" in entered.headers["set-cookie"]
+
+
+@pytest.mark.parametrize(("address", "believed"), [("127.0.0.1", True), ("10.0.0.7", False)])
+def test_of_tls_in_front_a_proxy_on_this_computer_alone_is_believed(people, address, believed):
+    """uvicorn's part, with its defaults, as the server runs."""
+    config = uvicorn.Config(people.app)
+    proxied = ProxyHeadersMiddleware(people.app, config.forwarded_allow_ips)
+    form = {"username": "Ada", "password": PASSWORD}
+    entered = client(proxied, address).post("/login", data=form, headers={"X-Forwarded-Proto": "https"})
+    assert config.proxy_headers and ("Secure" in entered.headers["set-cookie"]) == believed
+
+
+@pytest.mark.parametrize("path", ["/login", "/auth/token"])
+def test_accounts_that_cannot_be_believed_let_nobody_log_in_and_say_why(people, path):
+    (people.folder / "users.json").chmod(0o640)
+    form = {"username": "Ada", "password": PASSWORD}
+    told = client(people.app).post(path, data=form)
+    assert told.status_code == 503 and "others may read" in told.json()["detail"]
+    (people.folder / "users.json").unlink()
+    (people.folder / "users.json").mkdir(mode=0o700)
+    told = client(people.app).post(path, data=form)
+    assert told.status_code == 503 and "users.json cannot be read" in told.json()["detail"]
 
 
 @pytest.mark.parametrize(

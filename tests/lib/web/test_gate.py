@@ -142,6 +142,50 @@ def test_starting_all_trainers_hands_each_its_own_options(start):
     assert task["request"] == {"model": "ct", "iterations": 5}
 
 
+@pytest.fixture
+def start_all(start, monkeypatch):
+    """MONAI Label's start of all trainers, checked."""
+    del gate.app_instance()._trainers["waits"]
+
+    def stock(params, run_sync):
+        return [
+            start("train", {"model": name} | params.get(name, {}), params, enqueue=True)
+            for name in ("ct", "ef")
+        ]
+
+    run = gate.checked_start_of_all(stock, "train")
+    run.there = start.there["train"]
+    return run
+
+
+def test_all_trainers_are_started_with_the_options_of_each(start_all):
+    start_all({"ef": {"iterations": 7}})
+    assert [task["request"] for task in start_all.there] == [
+        {"model": "ct"},
+        {"model": "ef", "iterations": 7},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"ef": {"iterations": -5}}, "iterations is a whole number"),
+        ({"ef": {"by_itself": True}}, "must not contain by_itself: the server alone says it"),
+        ({"ef": {"model": "ct"}}, "must not contain model"),
+        ({"ef": {"ct": {}}}, "unknown option ct"),
+        ({"ef": {"gpus": ["a"]}}, 'gpus is "all" or numbers'),
+        ({"ef": []}, "the options of ef must be a JSON object"),
+        ({"epochs": 5}, "unknown option epochs"),
+    ],
+)
+def test_of_all_trainers_none_starts_where_the_options_of_the_last_one_are_refused(
+    start_all, params, sentence
+):
+    with pytest.raises(HTTPException) as refused:
+        start_all(params)
+    assert refused.value.status_code == 422 and sentence in refused.value.detail and not start_all.there
+
+
 def test_the_status_is_that_of_the_running_task_and_not_of_the_last_in_the_queue(monkeypatch):
     queue = [{"id": 1, "status": "DONE"}, {"id": 2, "status": "RUNNING"}, {"id": 3, "status": "SUBMITTED"}]
     monkeypatch.setattr(gate, "tasks", lambda method: queue)

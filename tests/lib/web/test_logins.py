@@ -52,6 +52,20 @@ def test_a_token_follows_the_role_of_its_account(logins):
     assert logins.account(shown(token)).role == "admin"
 
 
+@pytest.mark.parametrize("other", ['p={"theme":"dark"}', "list=a, b", "path=/x", "x=J\xc3\xb6rg", "none", ""])
+@pytest.mark.parametrize("order", [1, -1])
+def test_cookies_of_other_programs_of_the_host_hide_no_login(logins, other, order):
+    own = f"{logins.cookie}={logins.log_in('Anna', PASSWORD, 'one')}"
+    headers = {"cookie": "; ".join([other, own][::order])}
+    assert logins.account(headers).name == "Anna"
+    logins.log_out(headers)
+    assert logins.account(headers) is None and logins.account({"cookie": other}) is None
+
+
+def test_two_servers_of_a_host_do_not_overwrite_each_others_cookie(logins):
+    assert Logins(logins.users).cookie != logins.cookie
+
+
 def test_passwords_sent_side_by_side_wait_as_those_sent_one_after_the_other(logins, monkeypatch):
     tries = FREE_TRIES + 4
     looked_at = []

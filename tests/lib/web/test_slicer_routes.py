@@ -1,10 +1,12 @@
 """The PET and the candidates as 3D Slicer gets them."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from lib.store import offered
 from lib.store.datastore import OslnDatastore
 from lib.web import slicer_routes
 from osln.store.predictions import write_prediction
@@ -154,6 +156,52 @@ def test_whatever_a_client_stored_as_a_prediction_is_read(client, store, params)
     assert told["candidates"] == []
     assert told["model"] == {"name": "unknown", "versions": {}, "operating_point": None}
     json.dumps(client.get("/osln/candidates?image=one&format=mrk.json").json(), allow_nan=False)
+
+
+def pairs_by_hand(found, reviewed):
+    pairs = sorted(
+        (distance, rank, n)
+        for rank, one in enumerate(found, start=1)
+        for n, other in enumerate(reviewed)
+        if (distance := float(np.linalg.norm(np.subtract(other["center_mm"], one["center_mm"]))))
+        <= max(one["radius_mm"], other["radius_mm"])
+    )
+    states, taken = {}, set()
+    for _, rank, n in pairs:
+        if rank not in states and n not in taken:
+            states[rank] = reviewed[n]["state"]
+            taken.add(n)
+    return states
+
+
+def test_decisions_about_many_candidates_go_to_the_nearest_each_once():
+    rng = np.random.default_rng(0)
+    found, reviewed = (
+        [
+            {"center_mm": rng.uniform(0, 60, 3).tolist(), "radius_mm": float(rng.uniform(2, 9)), "state": n}
+            for n in range(many)
+        ]
+        for many in (90, 130)
+    )
+    told = offered.decided(found, reviewed)
+    assert told == pairs_by_hand(found, reviewed) and len(told) > 40
+
+
+def test_thousands_of_decisions_in_one_place_take_little_memory():
+    many = [{"center_mm": [0.0, 0.0, 0.0], "radius_mm": 1e7, "state": "rejected"}] * 1000
+    tracemalloc.start()
+    offered.decided(many, many)
+    highest = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert highest < 30_000_000
+
+
+def test_more_candidates_than_a_review_names_are_not_offered(client, store, monkeypatch):
+    monkeypatch.setattr(offered, "MOST_CANDIDATES", 2)
+    entries = [{"center_mm": [float(n), 0, 0], "score": n / 10} for n in range(4)]
+    write_prediction(store.root, "one", {"candidates": entries})
+    told = client.get("/osln/candidates?image=one").json()["candidates"]
+    assert [one["score"] for one in told] == [0.3, 0.2]
 
 
 @pytest.mark.pacs

@@ -109,7 +109,7 @@ def test_several_components_in_nrrd_are_refused_in_words(tmp_path):
     image = sitk.GetImageFromArray(np.zeros((4, 3, 2, 3), np.float32), isVector=True)
     sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
 
-    with pytest.raises(ValueError, match="3 components; expected one 3-D volume"):
+    with pytest.raises(ValueError, match=r"3 components \(vector\); expected one 3-D volume"):
         read_voxels(tmp_path / "a.nrrd")
 
 

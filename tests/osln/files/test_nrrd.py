@@ -47,6 +47,20 @@ def test_a_file_by_hand_lies_where_its_header_says(tmp_path):
     assert nrrd.read_header(tmp_path / "a.nrrd").tags == {"Segment0_Name": "lymph node"}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"space units": '"mm" "mm" "mm"'},
+        {"space units": '"" "millimeter" "mm"'},
+        {"units": '"???" "mm" "mm"'},
+        {"kinds": None},
+        {"kinds": "space space space"},
+    ],
+)
+def test_millimeters_are_read_however_they_are_said(tmp_path, changes):
+    np.testing.assert_array_equal(read(tmp_path, file_of(changes=changes))[1], read(tmp_path, file_of())[1])
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
 def test_what_itk_writes_is_read_as_itk_reads_it(tmp_path, compressed, kind):
@@ -80,6 +94,22 @@ def test_what_itk_writes_is_read_as_itk_reads_it(tmp_path, compressed, kind):
         ({"sizes": "3 4"}, "3. dimensions"),
         ({"sizes": "3 4 -5"}, "dimensions"),
         ({"sizes": "3 4 x"}, "expected numbers"),
+        ({"space units": '"cm" "cm" "cm"'}, r"its unit is 'cm' \(spaceunits\), expected mm"),
+        ({"space units": '"mm" "mm" "um"'}, "its unit is 'um'"),
+        ({"units": '"m" "m" "m"'}, "its unit is 'm'"),
+        ({"old min": "-1000", "old max": "3000"}, "its values stand for others"),
+        ({"oldmax": "3000"}, "its values stand for others"),
+        ({"kinds": "domain domain time"}, "an axis of the kind 'time'"),
+        ({"kinds": "domain domain"}, "for 3 axes"),
+        (
+            {
+                "dimension": "4",
+                "sizes": "3 1 4 5",
+                "space directions": "none (2,0,0) (0,2,0) (0,0,3)",
+                "kinds": "covariant-vector domain domain domain",
+            },
+            r"it has 3 components \(covariant-vector\)",
+        ),
         ({"space": None}, "does not say where it lies"),
         ({"space": "scanner-xyz"}, "does not say where it lies"),
         ({"space origin": "(1,2,nan)"}, "does not say where it lies"),

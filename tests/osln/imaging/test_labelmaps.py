@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from osln.imaging.grid import Grid, in_file_order, read_volume
-from osln.imaging.labelmaps import map_exactly, read_label_file, read_label_map
+from osln.imaging.labelmaps import map_exactly, packed_labels, read_label_file, read_label_map
 from small.segmentation import segmentation
 from small.store import write
 
@@ -245,3 +245,10 @@ def test_segments_of_further_layers_get_values_of_their_own(tmp_path):
     segmentation(path, [first, second], affine, [(0, 200, "a"), (1, 100, "b")])
     with pytest.raises(ValueError, match="lie over each other"):
         read_label_map(path, Grid(shape, affine))
+
+
+def test_values_that_would_come_back_as_others_are_not_packed():
+    grid = Grid((2, 1, 1), RAS)
+    packed_labels(np.array([0, 65535]).reshape(2, 1, 1), grid, grid)
+    with pytest.raises(ValueError, match="values up to 65535, this one up to 65536"):
+        packed_labels(np.array([0, 65536]).reshape(2, 1, 1), grid, grid)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from fastapi import HTTPException
 from monailabel.utils.async_tasks.utils import processes, tasks
 
 from osln.files.whole import write_json
@@ -26,7 +27,9 @@ logger = logging.getLogger(__name__)
 FOLDER = ".jobs"
 """Of `.osln`, where no case can have such a name."""
 KEPT = 20
-"""Jobs that are remembered."""
+"""Jobs that are remembered after their end."""
+MOST_AT_ONCE = 100
+"""Jobs that may run and wait."""
 REASONS = 20
 """Cases of a job whose error is told; the log has all."""
 NOTHING_DONE = {"total": 0, "done": 0, "failures": 0, "failed": {}, "case": None, "seconds_left": None}
@@ -38,6 +41,8 @@ STATES = {
     "ERROR": "failed",
     "STOPPED": "canceled",
 }
+AT_WORK = ("SUBMITTED", "RUNNING")
+"""Status of the tasks that have not ended."""
 LOWEST = 19
 
 
@@ -56,11 +61,22 @@ class JobFiles:
         self.folder = root / ".osln" / FOLDER
 
     def add(self, cases: Sequence[str], model: str, by: str) -> str:
-        """Notes a job that is about to start; returns its id."""
+        """Notes a job that is about to start; returns its id.
+
+        Raises:
+            HTTPException: 429 if too many wait.
+        """
+        at_work = {task["request"].get("job") for task in tasks(METHOD) if task["status"] in AT_WORK}
+        if len(at_work) >= MOST_AT_ONCE:
+            raise HTTPException(
+                429,
+                f"{len(at_work)} jobs run or wait, at most {MOST_AT_ONCE} may: wait for one, or cancel one",
+            )
         number = uuid.uuid4().hex
         asked = {"id": number, "kind": "find", "model": model, "cases": list(cases), "by": by, "at": _now()}
         write_json(self._asked(number), asked)
-        for old in self.asked()[KEPT:]:
+        over = [one for one in self.asked() if one["id"] not in at_work]
+        for old in over[KEPT:]:
             for path in self.folder.glob(f"{old['id']}.*"):
                 path.unlink(missing_ok=True)
         return number
@@ -212,7 +228,7 @@ def cancel(files: JobFiles, number: str) -> None:
     """
     files.known(number)
     task = next((one for one in tasks(METHOD) if one["request"].get("job") == number), None)
-    if task is None or task["status"] not in ("SUBMITTED", "RUNNING"):
+    if task is None or task["status"] not in AT_WORK:
         return
     # The mark comes first: a process that is just starting finds it before its first case.
     files.cancel(number)

@@ -317,6 +317,20 @@ class OslnDatastore(ServedStore):
             self.after_storing()
         return case
 
+    @translated()
+    def save_prediction(self, image_id: str, label_filename: str, info: dict[str, Any], read: str) -> str:
+        """Stores what a model of this server found.
+
+        Args:
+            image_id: The case.
+            label_filename: The label map.
+            info: Notes about it.
+            read: Marks of the case's files when they were read: they may have changed while the networks ran.
+        """
+        case = self.known(image_id)
+        accept_prediction(self, case, label_filename, client_notes(info), read)
+        return case
+
     def keep_evidence(self, image_id: str, evidence: CaseEvidence, read: str) -> None:
         """Keeps what a stored prediction leaves for the strategies; without it they go by chance.
 

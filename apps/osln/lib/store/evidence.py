@@ -20,7 +20,7 @@ from osln.active.evidence import CaseEvidence
 from osln.files.arrays import read_array, write_array
 from osln.files.whole import write_json
 from osln.store.layout import companions
-from osln.store.revisions import label_revisions
+from osln.store.revisions import ConflictError, label_revisions
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,15 @@ def marks(root: Path, case: str) -> str:
     paths = companions(root, case)
     stats = [path and path.stat() for path in (paths.ct, paths.pet, paths.tumor)]
     return " ".join("-" if stat is None else f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
+
+
+def check_unchanged(store: Shelf, case: str, read: str) -> None:
+    """Raises ConflictError if the files of a case have other marks than those that were read."""
+    if marks(store.root, case) != read:
+        raise ConflictError(
+            f"the CT, PET or tumor of case {case} changed while its nodes were looked for; nothing was "
+            "stored: run the model again"
+        )
 
 
 def keep_evidence(store: Shelf, case: str, evidence: CaseEvidence, read: str) -> None:

@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from lib.store.history import stored_review
 from lib.store.shelf import Shelf
 from osln.store.predictions import read_prediction
-from osln.store.reviews import ZONES
+from osln.store.reviews import MOST_CANDIDATES, ZONES
 
 NUMBERS = ("radius_mm", "score", "stage_one_score", "suv_max", "distance_mm")
+NEAREST = 64
+"""Decisions around a candidate that may be about it: anybody who may store them writes their radii, and all
+pairs of thousands of candidates and decisions would fill the memory."""
 
 
 class NoPredictionError(LookupError):
@@ -29,7 +33,8 @@ def offered(store: Shelf, case: str) -> dict[str, Any]:
         `case`; `model` {"name", "versions" by network, "operating_point"}; `revision` of the newest review (0
         before the first label); `candidates`, each with `id`, `rank` (from 1), `center_mm` (RAS), `kept`,
         `zone`, the numbers of `NUMBERS` and `state`. What is not known is None; `state` is None where no
-        review names the candidate.
+        review names the candidate. Those behind the first `MOST_CANDIDATES`, more than a review names, are
+        left out.
 
     Raises:
         NoPredictionError: If no prediction is stored.
@@ -44,6 +49,7 @@ def offered(store: Shelf, case: str) -> dict[str, Any]:
     entries = result.get("candidates")
     found = [one for one in map(_candidate, entries if isinstance(entries, list) else []) if one]
     found.sort(key=lambda one: -math.inf if one["score"] is None else one["score"], reverse=True)
+    del found[MOST_CANDIDATES:]
     review = stored_review(store, case)
     states = decided(found, (review["review"] or {}).get("candidates", []))
     return {
@@ -58,17 +64,18 @@ def decided(found: list[dict[str, Any]], reviewed: list[dict[str, Any]]) -> dict
     """State by rank: a viewer gives its own ids, so that the place tells which node a decision is about.
 
     Two are the same if their centers lie no farther apart than the larger radius; the nearest go together,
-    each once.
+    each once. Of the decisions around a candidate the `NEAREST` are looked at.
     """
     if not found or not reviewed:
         return {}
     centers = np.array([one["center_mm"] for one in reviewed], dtype=float)
     radii = np.array([one["radius_mm"] or 0.0 for one in reviewed])
+    around = _nearest(centers, np.array([one["center_mm"] for one in found], dtype=float))
     pairs = []
-    for rank, one in enumerate(found, start=1):
-        apart = np.linalg.norm(centers - one["center_mm"], axis=1)
-        near = np.flatnonzero(apart <= np.maximum(radii, one["radius_mm"] or 0.0))
-        pairs += [(float(apart[n]), rank, int(n)) for n in near]
+    for rank, (one, indices) in enumerate(zip(found, around, strict=True), start=1):
+        apart = np.linalg.norm(centers[indices] - one["center_mm"], axis=1)
+        near = apart <= np.maximum(radii[indices], one["radius_mm"] or 0.0)
+        pairs += [(float(d), rank, int(n)) for d, n in zip(apart[near], indices[near], strict=True)]
     states: dict[int, str] = {}
     taken: set[int] = set()
     for _, rank, n in sorted(pairs):
@@ -76,6 +83,14 @@ def decided(found: list[dict[str, Any]], reviewed: list[dict[str, Any]]) -> dict
             states[rank] = reviewed[n]["state"]
             taken.add(n)
     return states
+
+
+def _nearest(centers: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Indices (n, k) of the `NEAREST` centers (m, 3) around each of the points (n, 3)."""
+    if len(centers) <= NEAREST:
+        return np.tile(np.arange(len(centers)), (len(points), 1))
+    _, indices = cKDTree(centers).query(points, NEAREST)
+    return np.asarray(indices)
 
 
 def _candidate(entry: Any) -> dict[str, Any] | None:

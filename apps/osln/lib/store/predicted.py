@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.store.evidence import remove_evidence
+from lib.store.evidence import check_unchanged, remove_evidence
 from lib.store.former import former_map
 from lib.store.found import in_short
 from lib.store.reports import remember
@@ -19,14 +19,24 @@ from osln.imaging.single_nodes import single_nodes
 from osln.store.predictions import remove_prediction, write_prediction
 
 
-def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dict[str, Any]) -> None:
+def accept_prediction(
+    store: Shelf, case: str, label_file: str | Path, info: dict[str, Any], read: str | None = None
+) -> None:
     """Checks and stores a prediction (tag "original"); the former one is replaced.
 
     Of a map of all candidates those that are not kept are left out: whoever reads the file takes each value
     for a node. What was found of them is told in the JSON.
 
+    Args:
+        store: Of the case.
+        case: Its id.
+        label_file: The label map.
+        info: Notes about it.
+        read: Marks of the files that it was made of (`evidence.marks`); None if that is not known.
+
     Raises:
         ValueError: If it is not one label map of whole numbers on the CT's grid.
+        ConflictError: If those files have changed: the case may be another patient by now.
         UnknownCaseError: If the case was removed meanwhile: a later CT of its id would inherit it.
     """
     ct = store.ct(case)
@@ -37,6 +47,8 @@ def accept_prediction(store: Shelf, case: str, label_file: str | Path, info: dic
     values = drawn.astype(np.uint8 if drawn.max(initial=0) <= 255 else np.uint16)
     with store.revisions(case, "final").lock():
         store.check_served(case)
+        if read is not None:
+            check_unchanged(store, case, read)
         _store(store, case, values, ct, info)
     remember(case, None)
 

@@ -13,7 +13,11 @@ from typing import Any
 import numpy as np
 
 from osln.imaging.labelmaps import LabelFile
+from osln.imaging.single_nodes import single_nodes
+from osln.store.reviews import MOST_CANDIDATES
 
+MOST_NODES = MOST_CANDIDATES
+"""Single nodes of a label: a patient has some dozens, and each costs time whenever labels are compared."""
 NUMBERED = r"(?:[ _#-]*\d+)?"
 NAMES = {
     "node": re.compile(rf"(?:lymph[ _-]?nodes?|osln|ln|nodes?){NUMBERED}", re.IGNORECASE),
@@ -61,9 +65,11 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
 
     Raises:
         ValueError: A value without a known name, which says the known names and values, segments that say
-            nothing about nodes or tumor, or a segment of nodes that lies in others as a whole.
+            nothing about nodes or tumor, a segment of nodes that lies in others as a whole, or more than
+            `MOST_NODES` values or single nodes.
     """
     values = [(i, int(v)) for i, layer in enumerate(file.layers) for v in np.unique(layer[layer != 0])]
+    _check_number(len(values), "values")
     sent = _sent_names(label_info)
     names: dict[tuple[int, int], str | None] = {}
     if file.names:
@@ -86,6 +92,8 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
     tumor = _mask(file, [key for key, kind in kinds.items() if kind == "tumor"])
     segments = [key for key, kind in kinds.items() if kind == "node"]
     nodes, shared = _values(file, segments)
+    if nodes is not None:
+        _check_number(single_nodes(nodes)[1], "nodes (parts that do not touch)")
     if tag == "gtv":
         if nodes is not None:
             raise ValueError("the tag 'gtv' holds the tumor only, this label has nodes; use the tag 'final'")
@@ -108,6 +116,14 @@ def split_segments(file: LabelFile, label_info: Any, tag: str) -> Segments:
     )
     sources = tuple(value for _, value in segments) if len(file.layers) == 1 else ()
     return Segments(nodes, tumor, named, rejected, mixed, sources, shared)
+
+
+def _check_number(number: int, what: str) -> None:
+    if number > MOST_NODES:
+        raise ValueError(
+            f"the label has {number} {what}, at most {MOST_NODES} are taken: remove the specks (in 3D "
+            "Slicer: Segment Editor, Islands, remove small islands) and submit it again"
+        )
 
 
 def _mentions(kind: str, names: Collection[str]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from lib.store.shelf import Shelf
 from osln.files.images import twins
 from osln.imaging.grid import Volume
-from osln.imaging.labelmaps import read_label_map
+from osln.imaging.labelmaps import MAX_VALUE, read_label_map
 from osln.store.revisions import DiskFullError, Revision, Revisions
 from osln.store.stored_nodes import stored_nodes
 
@@ -102,6 +102,11 @@ def shown_label(
     if revision is not None or label.is_file() or twins(label):
         nodes = stored_nodes(store.root, case, ct.grid, found.revision if found else None)
     highest = int(nodes.max(initial=0)) if nodes is not None and instances else 0
+    if highest >= MAX_VALUE:
+        raise ValueError(
+            f"the label of case {case} has {highest} nodes, fewer than {MAX_VALUE} have a value each: remove "
+            "the specks from it and submit it again"
+        )
     dtype = np.dtype(np.uint8 if highest <= LAST_OF_A_BYTE else np.uint16)
     tumor = int(np.iinfo(dtype).max) if instances else TUMOR
     values = np.zeros(ct.grid.shape, dtype=dtype)

@@ -56,7 +56,7 @@ def answer(
             # Nobody has chosen the row of a prediction that the server made by itself.
             info |= {BY_ITSELF: True} if request.get(BY_ITSELF) else {}
             try:
-                label = datastore.save_label(image, file, DefaultLabelTag.ORIGINAL, info)
+                label = datastore.save_prediction(image, file, info, read)
             except BaseException:
                 Path(file).unlink(missing_ok=True)
                 raise

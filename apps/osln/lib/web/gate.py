@@ -61,7 +61,8 @@ def install() -> None:
     if not hasattr(activelearning_endpoint.sample, "__wrapped__"):
         activelearning_endpoint.sample = checked_sample(activelearning_endpoint.sample)
         for endpoint in (train_endpoint, scoring_endpoint):
-            endpoint.run = checked_start_of_all(endpoint.run)
+            method = "train" if endpoint is train_endpoint else "scoring"
+            endpoint.run = checked_start_of_all(endpoint.run, method)
     if not hasattr(datastore_endpoint.download_image, "__wrapped__"):
         datastore_endpoint.download_image = checked_download(datastore_endpoint.download_image)
     model_endpoint.update_model = refuse_weights
@@ -113,14 +114,28 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
         HTTPException: 404 for an unknown model, 422 for a parameter that is not allowed or a training that
             has no case.
     """
-    app = app_instance()
-    name = request.get("method" if method == "scoring" else "model")
-    known = {"train": app._trainers, "batch_infer": app._infers, "scoring": app._scoring_methods}[method]
+    name, known = request.get(_named_by(method)), _known(method)
     if name not in known:
         there = ", ".join(known) or "none"
         raise HTTPException(404, f"there is no {method} task {name!r}; there are: {there}")
     # A bare POST /train/ starts every trainer and hands the options of all of them, by name, to each.
     own = {key: value for key, value in params.items() if key not in known}
+    _check_options(method, request, own)
+    return own
+
+
+def _named_by(method: str) -> str:
+    """Key of a request that names the task."""
+    return "method" if method == "scoring" else "model"
+
+
+def _known(method: str) -> dict[str, Any]:
+    """The tasks of a kind, by name."""
+    app = app_instance()
+    return {"train": app._trainers, "batch_infer": app._infers, "scoring": app._scoring_methods}[method]
+
+
+def _check_options(method: str, request: dict[str, Any], own: dict[str, Any]) -> None:
     refuse_keys_of_url(own)
     if taken := sorted(set(BY_SERVER) & set(own)):
         raise HTTPException(422, f"params must not contain {', '.join(taken)}: the server alone says it")
@@ -129,12 +144,12 @@ def accepted(method: str, request: dict[str, Any], params: dict[str, Any]) -> di
         raise HTTPException(422, 'gpus is "all" or numbers of GPUs as text, such as "0,1"')
     if (length := len(json.dumps(own))) > LONGEST_TASK:
         raise HTTPException(422, f"the parameters of a task have {length} characters, at most {LONGEST_TASK}")
-    task = app._batch_infer if method == "batch_infer" else known[name]
+    batch = method == "batch_infer"
+    task = app_instance()._batch_infer if batch else _known(method)[request[_named_by(method)]]
     with translated():
         task.check(request | own)
         if method == "train":
             task.check_cases()
-    return own
 
 
 def checked_inference(stock: Callable) -> Callable:
@@ -200,15 +215,21 @@ def checked_sample(stock: Callable) -> Callable:
     return sample
 
 
-def checked_start_of_all(stock: Callable) -> Callable:
-    """MONAI Label's start of all tasks of a kind, whose options come by the name of the task."""
+def checked_start_of_all(stock: Callable, method: str) -> Callable:
+    """MONAI Label's start of all tasks of a kind, whose options come by the name of the task.
+
+    All are checked before the first one starts: a refusal says that nothing has started.
+    """
 
     @wraps(stock)
     def run(params: dict[str, Any] | None = None, run_sync: bool | None = False) -> Any:
-        app = app_instance()
-        for name in set(params or {}) & {*app._trainers, *app._scoring_methods}:
-            if not isinstance(params[name], dict):
+        known = _known(method)
+        of_all = {key: value for key, value in (params or {}).items() if key not in known}
+        for name in known:
+            own = (params or {}).get(name, {})
+            if not isinstance(own, dict):
                 raise HTTPException(422, f"the options of {name} must be a JSON object such as {{}}")
+            _check_options(method, {_named_by(method): name}, own | of_all)
         return stock(params, run_sync)
 
     return run

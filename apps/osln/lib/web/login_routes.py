@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from lib.web.door import LOGS_IN
-from lib.web.logins import COOKIE, LASTS_S, Logins, TooManyTriesError
+from lib.web.logins import LASTS_S, Logins, TooManyTriesError
 from lib.who import who
 
 PAGE_HEADERS = {
@@ -61,15 +61,18 @@ def routes(logins: Logins | None) -> APIRouter:
 
     async def token_for(request: Request, name: str, password: str) -> str | None:
         address = request.client.host if request.client else ""
-        if name in logins.users.accounts():
-            # Other names stay out of the audit log: passwords are typed into the wrong field, too.
-            setattr(request.state, LOGS_IN, name)
-        # A password hash takes a tenth of a second by design: not on the loop that answers everybody.
         try:
+            if name in logins.users.accounts():
+                # Other names stay out of the audit log: passwords are typed into the wrong field, too.
+                setattr(request.state, LOGS_IN, name)
+            # A password hash takes a tenth of a second by design: not on the loop that answers everybody.
             return await anyio.to_thread.run_sync(logins.log_in, name, password, address, limiter=limiter)
         except TooManyTriesError as error:
             wait = {"Retry-After": str(int(error.wait_s) + 1)}
             raise HTTPException(429, str(error), wait) from error
+        except ValueError as error:
+            # A file of accounts that cannot be believed lets nobody in.
+            raise HTTPException(503, str(error)) from error
 
     @router.post("/auth/token", include_in_schema=False)
     async def token(request: Request, username: str = Form(), password: str = Form()) -> dict[str, str]:
@@ -91,14 +94,14 @@ def routes(logins: Logins | None) -> APIRouter:
             return HTMLResponse(_page(_local(next), WRONG), 401, PAGE_HEADERS)
         reply = RedirectResponse(_local(next), 303)
         secure = request.url.scheme == "https"
-        reply.set_cookie(COOKIE, found, LASTS_S, httponly=True, samesite="strict", secure=secure)
+        reply.set_cookie(logins.cookie, found, LASTS_S, httponly=True, samesite="strict", secure=secure)
         return reply
 
     @router.post("/logout", include_in_schema=False)
     async def leave(request: Request) -> Response:
         logins.log_out(request.headers)
         reply = RedirectResponse("/login", 303)
-        reply.delete_cookie(COOKIE)
+        reply.delete_cookie(logins.cookie)
         return reply
 
     return router

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from osln.accounts.users import Account, UsersFile
 
 COOKIE = "osln-session"
+"""Begins the name of the cookie, behind which each server has a mark of its own: browsers keep one set of
+cookies for all ports of a host."""
 LASTS_S = 12 * 3600
 FREE_TRIES = 5
 LONGEST_WAIT_S = 300.0
@@ -40,10 +41,14 @@ class Logins:
 
     Args:
         users: The accounts; asked again with each request, so that a removed one is out at once.
+
+    Attributes:
+        cookie: Name of the cookie that holds a token in browsers.
     """
 
     def __init__(self, users: UsersFile) -> None:
         self.users = users
+        self.cookie = f"{COOKIE}-{secrets.token_hex(4)}"
         self._tokens: dict[bytes, tuple[Account, float]] = {}
         self._tries: dict[str, _Tries] = {}
         self._lock = threading.Lock()
@@ -78,7 +83,7 @@ class Logins:
 
     def log_out(self, headers: Mapping[str, str]) -> None:
         """Forgets the token that a request carries."""
-        if token := _token(headers):
+        if token := self._token(headers):
             with self._lock:
                 self._tokens.pop(_digest(token), None)
 
@@ -91,7 +96,7 @@ class Logins:
         Args:
             headers: By name in small letters.
         """
-        token = _token(headers)
+        token = self._token(headers)
         if token is None:
             return None
         with self._lock:
@@ -100,6 +105,14 @@ class Logins:
             return None
         now = self.users.accounts().get(then.name)
         return now if now is not None and now.hash == then.hash else None
+
+    def _token(self, headers: Mapping[str, str]) -> str | None:
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and token:
+            return token.strip()
+        # By hand: the standard library drops all cookies for one that another program of this host wrote.
+        cookies = (one.partition("=") for one in headers.get("cookie", "").split(";"))
+        return next((value.strip() for name, _, value in cookies if name.strip() == self.cookie), None)
 
     def _count(self, key: str) -> None:
         if key not in self._tries and len(self._tries) >= MOST_NAMES:
@@ -110,17 +123,6 @@ class Logins:
         if tries.count >= FREE_TRIES:
             wait = min(2.0 ** min(tries.count - FREE_TRIES, MOST_DOUBLED), LONGEST_WAIT_S)
             tries.not_before = time.monotonic() + wait
-
-
-def _token(headers: Mapping[str, str]) -> str | None:
-    kind, _, token = headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer" and token:
-        return token.strip()
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return cookie.value if cookie else None
 
 
 def _digest(token: str) -> bytes:

@@ -56,15 +56,22 @@ class UsersFile:
         """All accounts; none if there is no file.
 
         Raises:
-            ValueError: If others than its owner may read the file, or it is damaged.
+            ValueError: If others than its owner may read the file, the server may not, or it is damaged.
         """
-        if not self.path.exists():
+        try:
+            mode = self.path.stat().st_mode
+            content = self.path.read_bytes()
+        except FileNotFoundError:
             return {}
-        if os.name != "nt" and stat.S_IMODE(self.path.stat().st_mode) & 0o077:
+        except OSError as error:
+            raise ValueError(
+                f"{self.path} cannot be read ({error.strerror}): give it to the user that runs the server"
+            ) from error
+        if os.name != "nt" and stat.S_IMODE(mode) & 0o077:
             raise ValueError(f"others may read {self.path}, which holds password hashes: chmod 600 it")
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            return {name: Account(name, entry["role"], entry["hash"]) for name, entry in content.items()}
+            told = json.loads(content.decode("utf-8"))
+            return {name: Account(name, entry["role"], entry["hash"]) for name, entry in told.items()}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{self.path} is no file of accounts; make it anew with osln users add"

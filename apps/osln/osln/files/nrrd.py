@@ -40,6 +40,12 @@ SPACES = {
     "las": (-1, 1, 1),
 }
 """Signs that bring coordinates to RAS."""
+UNITS = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "", "???", "none")
+"""Of lengths, in small letters; the last three say nothing, which means mm as where the field is missing."""
+IN_SPACE = ("domain", "space", "???", "none")
+"""Kinds of an axis along which one value follows another in space."""
+LAYERS = ("list", "???", "none")
+"""Kinds of the axis of the layers."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ def _header(file: BinaryIO) -> NrrdHeader:
     for name in ("datafile", "byteskip", "lineskip"):
         if name in fields and (name == "datafile" or fields[name] != "0"):
             raise ValueError(f"its voxels lie elsewhere ({name}: ...); save the image as one file")
+    _check_meaning(fields)
     encoding = fields.get("encoding", "").lower()
     if encoding not in ("raw", "gzip", "gz"):
         raise ValueError(f"its encoding is {encoding or 'not given'}; expected raw or gzip")
@@ -119,9 +126,17 @@ def _header(file: BinaryIO) -> NrrdHeader:
     count = _numbers(fields, "dimension", int)
     if count != [len(sizes)] or len(axes) != len(sizes) or min(sizes, default=0) < 1:
         raise ValueError(f"its header says {count} dimensions and the sizes {sizes}; export it again")
-    layers = 1
+    layers, kinds = 1, fields.get("kinds", "none " * len(sizes)).lower().split()
+    if len(kinds) != len(sizes):
+        raise ValueError(f"its header says the kinds {kinds} for {len(sizes)} axes; export it again")
     if len(sizes) == 4 and axes[0] is None:
-        layers, sizes, axes = sizes[0], sizes[1:], axes[1:]
+        # ITK calls the layers of a segmentation so, too.
+        segments = any(key.startswith("Segment") for key in tags)
+        if sizes[0] > 1 and kinds[0] not in (*LAYERS, *(("vector",) if segments else ())):
+            raise ValueError(f"it has {sizes[0]} components ({kinds[0]}); expected one 3-D volume")
+        layers, sizes, axes, kinds = sizes[0], sizes[1:], axes[1:], kinds[1:]
+    if strange := [kind for kind in kinds if kind not in IN_SPACE]:
+        raise ValueError(f"it has an axis of the kind {strange[0][:60]!r}; expected three in space (domain)")
     vectors = [axis for axis in axes if axis is not None]
     if len(sizes) != 3 or len(vectors) != 3:
         raise ValueError(
@@ -140,6 +155,16 @@ def _header(file: BinaryIO) -> NrrdHeader:
     dtype = np.dtype(names[0])
     dtype = np.dtype(f"{order}{dtype.kind}{dtype.itemsize}")
     return NrrdHeader(tuple(sizes), layers, dtype, affine, encoding != "raw", start, tags)
+
+
+def _check_meaning(fields: Mapping[str, str]) -> None:
+    """Refuses lengths and values that are not what the numbers of the file say."""
+    for name in ("spaceunits", "units"):
+        words = [quoted or bare for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', fields.get(name, ""))]
+        if strange := [word for word in words if word.strip().lower() not in UNITS]:
+            raise ValueError(f"its unit is {strange[0][:60]!r} ({name}), expected mm; export it again")
+    if {"oldmin", "oldmax"} & set(fields):
+        raise ValueError("its values stand for others (old min, old max); export it with its own values")
 
 
 def _lines(file: BinaryIO) -> tuple[dict[str, str], dict[str, str]]:

@@ -129,8 +129,15 @@ def map_exactly(labels: np.ndarray, grid: Grid, target: Grid, *, cropped: bool =
 
 
 def packed_labels(labels: np.ndarray, grid: Grid, file_grid: Grid) -> bytes:
-    """A mask or label map (x, y, z) of `grid` as the bytes of a .nii.gz file in the order of `file_grid`."""
-    small = labels.dtype == bool or labels.max(initial=0) <= 255
+    """A mask or label map (x, y, z) of `grid` as the bytes of a .nii.gz file in the order of `file_grid`.
+
+    Raises:
+        ValueError: If it has values above 65535: they would come back as others.
+    """
+    highest = int(labels.max(initial=0))
+    if highest > MAX_VALUE:
+        raise ValueError(f"a label map has values up to {MAX_VALUE}, this one up to {highest}")
+    small = highest <= 255
     voxels = in_file_order(labels.astype(np.uint8 if small else np.uint16), grid, file_grid)
     return igzip.compress(nifti_bytes(voxels, file_grid.affine))
 

@@ -39,6 +39,7 @@ class Server:
 
     def __init__(self, url: str, name: str = "", password: str = "") -> None:
         self.url, self.name, self._token = url.rstrip("/"), name, ""
+        self._series: dict[str, str] = {}
         self.login = lambda: (name, password)
         if json.loads(self._ask("GET", "/auth/")[0])["enabled"]:
             self._log_in()
@@ -94,22 +95,30 @@ class Server:
         found = json.loads(self.ask("POST", path, body, "application/json")[0])
         return found if found.get("id") else None
 
+    def opened(self, image):
+        """Id of a case whose CT is opened; other images that get this id later are not taken for it."""
+        about = self.get("/osln/case", image=image)
+        self._series[about["case"]] = about.get("series") or about["case"]
+        return about["case"]
+
+    def _images(self, case):
+        """What names the images of a case that were opened; servers of former versions know its id alone."""
+        return self._series.get(case, case)
+
     def find(self, case):
         """Has the nodes of a case found by the server's first model, and stored as its prediction."""
         form = parse.urlencode({"params": json.dumps({"save_label": True})}).encode()
         models = self.get("/info/")["models"]
         model = next(name for name, about in models.items() if about["type"] == "segmentation")
-        path = f"/infer/{parse.quote(model)}?{parse.urlencode({'image': case, 'output': 'json'})}"
+        path = (
+            f"/infer/{parse.quote(model)}?{parse.urlencode({'image': self._images(case), 'output': 'json'})}"
+        )
         self.ask("POST", path, form, wait=SECONDS_OF_INFERENCE)
 
     def candidates(self, case):
         """What `GET /osln/candidates` says; without candidates if nothing was found yet."""
-        try:
-            return self.get("/osln/candidates", image=case)
-        except ServerError as refused:
-            if refused.status != 404:
-                raise
-            return {"case": case, "model": None, "candidates": []}
+        found = self._unless_missing(lambda: self.get("/osln/candidates", image=case))
+        return found or {"case": case, "model": None, "candidates": []}
 
     def file(self, path, folder, name=None, **query):
         """A file of the server under `folder`, or None if there is none (204, 404)."""
@@ -118,7 +127,9 @@ class Server:
 
     def image(self, case, folder):
         """File of a case's CT under `folder`; ServerError if the server has none."""
-        file = self.file("/datastore/image", folder, image=case)
+        # Before it is fetched: of images that are exchanged in between, a submission is refused.
+        there = self._unless_missing(lambda: self.opened(case))
+        file = there and self.file("/datastore/image", folder, image=case)
         if file is None:
             raise ServerError(
                 f"the server proposes case {case}, but does not hand out its CT: press Next Sample again, or "
@@ -134,19 +145,23 @@ class Server:
 
     def _file(self, path, folder, name, query):
         """Path and headers of a file; None if there is none."""
-        try:
-            content, status, headers = self.ask(
-                "GET", f"{path}?{parse.urlencode(query)}", wait=SECONDS_OF_FILES
-            )
-        except ServerError as refused:
-            if refused.status == 404:
-                return None
-            raise
-        if status == 204:
+        asked = f"{path}?{parse.urlencode(query)}"
+        found = self._unless_missing(lambda: self.ask("GET", asked, wait=SECONDS_OF_FILES))
+        if found is None or found[1] == 204:
             return None
+        content, _, headers = found
         written = Path(folder) / (name or Path(headers.get_filename() or "image.nii.gz").name)
         written.write_bytes(content)
         return written, headers
+
+    def _unless_missing(self, ask):
+        """What the server answers; None if it says that there is none (404)."""
+        try:
+            return ask()
+        except ServerError as refused:
+            if refused.status != 404:
+                raise
+            return None
 
     def revision(self, case):
         """Number of the newest revision of the nodes, 0 before the first."""
@@ -157,7 +172,7 @@ class Server:
         """Sends a label map (NRRD) with its decisions; the server's reply."""
         params = {"label_info": info, "review": review, "base_revision": base, "client_id": self.name}
         body, kind = multipart({"params": json.dumps(params)}, ("label", "label.nrrd", content))
-        query = parse.urlencode({"image": case, "tag": "final"})
+        query = parse.urlencode({"image": self._images(case), "tag": "final"})
         return json.loads(self.ask("PUT", f"/datastore/label?{query}", body, kind)[0])
 
     def training(self):

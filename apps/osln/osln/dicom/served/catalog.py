@@ -221,4 +221,4 @@ def registration(root: Path, case: str) -> dict[str, Any] | None:
 
 def changed(case: str, what: str) -> str:
     """The sentence for whoever asks for images that were made from a former file."""
-    return f"the {what} of case {case} has changed since it was opened: reload the page"
+    return f"the {what} of case {case} has changed since it was opened: load it again (reload the page)"

@@ -53,7 +53,8 @@ def notes_past(former: Mapping[str, Any], revision: Revision) -> dict[str, Any]:
         return told
     # They are about this label, for instance those of another server that the folder was of.
     told |= {key: value for key, value in former.items() if key != "ts"}
-    return told | {"by": former.get("client_id", revision.by)}
+    author = former.get("client_id")
+    return told | {"by": author if isinstance(author, str) and author else revision.by}
 
 
 def about(revision: Revision) -> dict[str, Any]:

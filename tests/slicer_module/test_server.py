@@ -96,6 +96,12 @@ def test_a_login_that_has_ended_is_renewed_and_the_label_is_sent_again(url):
     assert [token for token, _ in sent] == ["Bearer t0ken", "Bearer new"] and sent[0][1] == sent[1][1]
 
 
+def test_a_label_says_which_revisions_of_nodes_and_tumor_were_edited(url):
+    Server(url, "Änna", "a&b").submit("one", b"voxels", [], {}, 3, 2)
+    sent = Asked.asked[-1][2].decode()
+    assert '"base_revision": 3' in sent and '"tumor_base_revision": 2' in sent
+
+
 def test_a_login_that_is_not_renewed_says_what_to_do_and_takes_what_is_filled_in_then(url):
     server = Server(url, "Änna", "a&b")
     Asked.token = "new"

@@ -122,7 +122,7 @@ def test_a_case_that_does_not_come_leaves_the_open_one_open(desk, window, served
     assert served.sent[0][0] == "one"
 
 
-@pytest.mark.parametrize("method", ["revision", "file", "candidates", "get", "label"])
+@pytest.mark.parametrize("method", ["revision", "tumor_revision", "file", "candidates", "get", "label"])
 def test_after_a_case_that_opened_in_part_nothing_is_submitted(desk, window, served, method):
     served.newest, served.refused = 1, {method: refusal(desk)}
     with pytest.raises(desk.module.ServerError):
@@ -164,6 +164,18 @@ def test_all_names_that_the_server_knows_are_submitted(desk, window, served):
     window.submit()
     assert names(served.sent[0][1]) == ["lymph node 1", "lymph node 2", "lymph node 3", "tumor"]
     assert tumor[15, 2, 2] and tumor[17, 2, 2] and tumor.sum() == 8
+
+
+def test_the_revision_of_the_tumor_that_was_there_goes_along_and_moves_on(desk, window, served):
+    served.newest_tumor = 4
+    window.next_sample()
+    window.next_one()
+    window.accept()
+    window.submit()
+    window.scene.segmentation.paint("tumor", FAR)
+    window.submit()
+    window.submit()
+    assert [sent[-2:] for sent in served.sent] == [(0, 4), (1, 4), (2, 5)]
 
 
 def test_a_segment_of_another_name_is_refused_if_something_is_drawn_in_it(desk, window, served):

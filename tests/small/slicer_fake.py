@@ -205,6 +205,7 @@ class Served:
     def __init__(self, desk):
         self.desk, self.found, self.sent, self.refused = desk, [dict(CANDIDATE)], [], {}
         self.sample, self.newest, self.stored = {"id": "two", "why": ""}, 0, None
+        self.newest_tumor = 0
         prediction = np.zeros(SHAPE, np.uint16)
         prediction[BOX] = 1
         desk.arrays["found.nii.gz"] = prediction
@@ -232,6 +233,9 @@ class Served:
     def revision(self, case):
         return self.newest
 
+    def tumor_revision(self, case):
+        return self.newest_tumor
+
     def candidates(self, case):
         model = {"name": "osln", "versions": {}, "operating_point": None}
         return {"case": case, "model": model, "candidates": [dict(one) for one in self.found]}
@@ -242,9 +246,10 @@ class Served:
     def find(self, case):
         """Finds what it had found."""
 
-    def submit(self, case, content, info, review, base):
-        self.sent.append((case, info, review, base))
-        return {"revision": base + 1}
+    def submit(self, case, content, info, review, base, tumor_base):
+        self.sent.append((case, info, review, base, tumor_base))
+        tumor = any(one["name"] == "tumor" for one in info)
+        return {"revision": base + 1, "tumor_revision": tumor_base + 1 if tumor else None}
 
     def training(self):
         return "no training is running"

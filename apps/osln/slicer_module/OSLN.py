@@ -34,7 +34,7 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
     def setup(self):
         super().setup()
         self.server = self.scene = None
-        self.review, self.base, self.why = Review(), 0, ""
+        self.review, self.base, self.tumor_base, self.why = Review(), 0, 0, ""
         self.folder = tempfile.mkdtemp(prefix="osln-")
         form = qt.QFormLayout()
         self.layout.addLayout(form)
@@ -134,8 +134,9 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
             undecided = "accepted" if slicer.util.confirmYesNoDisplay(question) else "rejected"
         sent = self.review.submission(self.scene.drawn(), self.scene.tumor(), undecided)
         content = nrrd(sent[0], self.review.affine)
-        reply = self.server.submit(self.review.case, content, *sent[1:], self.base)
+        reply = self.server.submit(self.review.case, content, *sent[1:], self.base, self.tumor_base)
         self.base = reply.get("revision", self.base)
+        self.tumor_base = reply.get("tumor_revision") or self.tumor_base
         self.scene.submitted()
         self.review.submitted()
         slicer.util.infoDisplay(reply.get("message", "Stored."))
@@ -160,7 +161,7 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
 
     def _close(self, server):
         """No case is open: whatever fails while the next one opens, nothing can be submitted in its place."""
-        self.server, self.scene, self.review, self.base = server, None, Review(), 0
+        self.server, self.scene, self.review, self.base, self.tumor_base = server, None, Review(), 0, 0
         self.said.text = ""
         self._fill()
 
@@ -170,7 +171,7 @@ class OSLNWidget(ScriptedLoadableModuleWidget):
             segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "segmentation")
             segmentation.CreateDefaultDisplayNodes()
         self.scene, self.why = Scene(ct, segmentation), why
-        self.base = self.server.revision(case)
+        self.base, self.tumor_base = self.server.revision(case), self.server.tumor_revision(case)
         show(ct, self.server.file("/osln/pet", self.folder, image=case))
         self._list(case, approved=True)
 

@@ -77,6 +77,14 @@ def test_random_reports_the_weight_of_the_case_it_chose():
         assert sample["weight"] == pytest.approx({"new": 0.999, "old": 0.001}[sample["id"]], abs=1e-5)
 
 
+@pytest.mark.parametrize("ts", [1e15, -1, "now", None, ["x"]])
+def test_random_takes_a_stamp_that_tells_no_time_for_none(ts):
+    store = Store({"stamped": ts or [], "just now": time.time()})
+    chosen = Counter(build()["random"]({"strategy": "random"}, store)["id"] for _ in range(50))
+    assert chosen["stamped"] > 45
+    assert strategies.handed_out(store, "stamped", "first") == 0.0
+
+
 def test_random_prefers_what_was_handed_out_long_ago_and_never_gives_up():
     now = time.time()
     store = Store({"just now": now, "also": now, "an hour ago": now - 3600})

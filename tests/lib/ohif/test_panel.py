@@ -83,6 +83,17 @@ def run(script):
     return ohif_scripts.run(FILES, BEGIN + script)
 
 
+def test_the_label_says_which_tumor_was_edited_and_goes_on_from_the_one_that_was_stored():
+    assert run("""
+      const panel = made(map(1, 2), [node('c1', 1, 'accepted')]);
+      panel.review.basedOn({ ...panel.review.base, revision: 4, tumorRevision: 2 });
+      server.answered = async () => ({ nodes_revision: 5, tumor_revision: 3, message: 'Stored.' });
+      await send(panel, 'unknown', true);
+      const { base_revision, tumor_base_revision } = server.stored;
+      return [base_revision, tumor_base_revision, panel.revision, panel.review.base.tumorRevision];
+    """) == [4, 2, 5, 3]
+
+
 STORING = """
   const panel = made(map(1), [node('c1', 1, 'accepted')]);
   await takePlace(panel);

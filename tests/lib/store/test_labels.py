@@ -9,8 +9,9 @@ from fastapi import HTTPException
 
 from lib.store import labels
 from lib.store.datastore import OslnDatastore
-from lib.store.history import history
+from lib.store.history import history, restore
 from lib.store.reports import report_for
+from lib.store.shown_labels import shown_label
 from osln.imaging.grid import read_volume
 from osln.store import revisions
 from osln.store.final_copy import FinalCopy
@@ -72,6 +73,20 @@ def test_values_that_slicer_renumbered_are_read_by_name(store, tmp_path):
 def test_the_tumor_s_contour_is_not_stored_as_nodes(store, tmp_path):
     submit(store, tmp_path, nodes(NODE) + 2 * tumor())
     assert "is the contour of the primary tumor" in refused(store, tmp_path, tumor(), ["lymph node"])
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+
+
+def test_the_nodes_are_not_stored_as_the_tumor_s_contour(store, tmp_path):
+    submit(store, tmp_path, tumor(), ["lymph node"])
+    told = "the tumor that was sent is what revision 1 has as lymph nodes"
+    assert told in refused(store, tmp_path, tumor(), tag="gtv")
+    assert told in refused(store, tmp_path, 2 * tumor(), ["lymph node", "tumor"])
+    assert store.revisions("one", "gtv").head() is None
+    # Both at once: what was a node is the tumor now.
+    submit(store, tmp_path, nodes(NODE) + 2 * tumor(), ["lymph node", "tumor"])
+    np.testing.assert_array_equal(stored(store, "gtv"), tumor())
+    with pytest.raises(ValueError, match="is the contour of the primary tumor"):
+        restore(store, "one", 1, 2, "anna")
     np.testing.assert_array_equal(stored(store), nodes(NODE))
 
 
@@ -246,6 +261,80 @@ def test_a_label_of_another_format_beside_the_final_file_must_go_first(store, tm
     assert "holds one.nrrd" in refused(store, tmp_path, nodes(NODE), status=409)
     other.unlink()
     assert submit(store, tmp_path, nodes(NODE))["revision"] == 1
+
+
+NAMES = ["lymph node", "tumor"]
+
+
+def other_tumor(by=3):
+    return np.roll(tumor(), by, axis=2)
+
+
+def test_a_newer_tumor_of_somebody_else_is_not_replaced(store, tmp_path):
+    first = submit(store, tmp_path, nodes(NODE) + 2 * tumor(), NAMES, base_revision=0, tumor_base_revision=0)
+    assert (first["nodes_revision"], first["tumor_revision"]) == (1, 1)
+    alone = submit(store, tmp_path, other_tumor(), tag="gtv", client_id="ben", tumor_base_revision=1)
+    assert (alone["nodes_revision"], alone["tumor_revision"]) == (None, 2)
+    mine = {"base_revision": 1, "tumor_base_revision": 1}
+    detail = refused(store, tmp_path, nodes(OTHER) + 2 * other_tumor(1), NAMES, status=409, **mine)
+    assert "the tumor was drawn over revision 1 of it, but revision 2 of it was stored by ben" in detail
+    np.testing.assert_array_equal(stored(store), nodes(NODE))
+    # The one that she had, sent along with new nodes, would take the place of the newer one, too.
+    refused(store, tmp_path, nodes(OTHER) + 2 * tumor(), NAMES, status=409, **mine)
+    without = submit(store, tmp_path, nodes(OTHER), ["lymph node"], **mine)
+    assert (without["nodes_revision"], without["tumor_revision"]) == (2, None)
+    seen = {"base_revision": 2, "tumor_base_revision": 2}
+    both = submit(store, tmp_path, nodes(NODE) + 2 * other_tumor(1), NAMES, **seen)
+    assert (both["nodes_revision"], both["tumor_revision"]) == (3, 3)
+    again = submit(store, tmp_path, nodes(NODE) + 2 * other_tumor(1), NAMES, **seen)
+    assert (again["unchanged"], again["tumor_revision"]) == (True, 3)
+    np.testing.assert_array_equal(stored(store, "gtv"), other_tumor(1))
+
+
+@pytest.mark.parametrize("base", [0, 99])
+def test_the_base_revision_of_a_tumor_alone_is_that_of_the_tumor(store, tmp_path, base):
+    submit(store, tmp_path, tumor(), tag="gtv", base_revision=0)
+    detail = refused(store, tmp_path, other_tumor(), tag="gtv", status=409, base_revision=base)
+    assert f"drawn over revision {base} of it, but revision 1" in detail
+    submit(store, tmp_path, other_tumor(), tag="gtv", base_revision=1)
+    np.testing.assert_array_equal(stored(store, "gtv"), other_tumor())
+
+
+def test_a_tumor_that_is_not_stored_yet_has_no_revision_to_be_drawn_over(store, tmp_path):
+    assert "but none is stored" in refused(store, tmp_path, tumor(), tag="gtv", status=409, base_revision=3)
+    assert "must be the number" in refused(store, tmp_path, tumor(), tag="gtv", tumor_base_revision="1")
+
+
+def test_a_copied_tumor_is_revision_0_to_those_who_look(tmp_path):
+    make_case(tmp_path / "store", "one")
+    store = OslnDatastore(tmp_path / "store")
+    assert shown_label(store, "one").tumor_revision is None and history(store, "one", "gtv") == []
+    report = submit(store, tmp_path, other_tumor(), tag="gtv", tumor_base_revision=0)
+    assert report["tumor_revision"] == 2
+    assert [(one["revision"], one["by"]) for one in history(store, "one", "gtv")] == [
+        (2, "anna"),
+        (1, "unknown"),
+    ]
+    assert shown_label(store, "one").tumor_revision.revision == 2
+    with pytest.raises(ValueError, match="'original' has no revisions"):
+        history(store, "one", "original")
+
+
+def test_a_viewer_that_knows_nodes_alone_replaces_no_tumor_that_came_after_them(store, tmp_path):
+    submit(store, tmp_path, nodes(NODE) + 2 * tumor(), NAMES, base_revision=0)
+    submit(store, tmp_path, other_tumor(), tag="gtv", client_id="ben")
+    drawn = nodes(NODE) + 2 * other_tumor(1)
+    detail = refused(store, tmp_path, drawn, NAMES, status=409, base_revision=1)
+    assert "with base_revision alone" in detail and "tumor_base_revision" in detail
+    assert "edited from revision 0" in refused(
+        store, tmp_path, 2 * tumor(), NAMES, status=409, base_revision=0, client_id="ben"
+    )
+    # Whoever says of no label what was edited is not asked, nor who has stored the tumor.
+    submit(store, tmp_path, drawn, NAMES)
+    submit(store, tmp_path, nodes(NODE) + 2 * tumor(), NAMES, base_revision=2)
+    # What came together was seen together.
+    submit(store, tmp_path, nodes(OTHER) + 2 * other_tumor(), NAMES, base_revision=3, client_id="ben")
+    np.testing.assert_array_equal(stored(store, "gtv"), other_tumor())
 
 
 def test_an_outdated_base_revision_is_a_conflict(store, tmp_path):

@@ -6,10 +6,13 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pytest
 
+from lib.pacs.datastore import PacsDatastore
 from lib.store import quality, reviews
 from lib.store.datastore import OslnDatastore
 from lib.store.found import in_short
 from lib.store.worklist import to_complete, worklist
+from osln.dicom.served.uids import study_uid
+from osln.pacs.cases import TOLD
 from osln.store.leases import take_lease
 from osln.store.predictions import prediction_path
 from osln.store.skips import skip
@@ -81,7 +84,8 @@ def test_a_skip_is_told_whatever_the_state_is(store):
     assert told["left"] == ("skipped", "metal") and told["new"] == ("new", None)
 
 
-def test_cases_of_one_study_are_told_apart(store):
+def test_cases_of_one_study_are_told_apart(store, monkeypatch):
+    monkeypatch.setattr(OslnDatastore, "names_in", PacsDatastore.names_in)
     about = {"found": ("3", "lung kernel"), "left": ("2", ""), "new": ("", ""), "done": ("4", "alone")}
     for case, (number, described) in about.items():
         study = "1.2" if case == "done" else "1.1"
@@ -93,6 +97,26 @@ def test_cases_of_one_study_are_told_apart(store):
     assert told["found"]["series"] == "series 3, lung kernel" and told["left"]["series"] == "series 2"
     assert told["new"]["series"] == "1.3.new" and told["done"]["series"] is told["mine"]["series"] is None
     assert told["left"]["series_uid"] == "1.3.left" and told["mine"]["series_uid"] is None
+
+
+def test_notes_never_call_a_case_of_a_folder_by_the_name_of_another(store):
+    # An index of a former version, which took them.
+    noted = {"PatientID": "left", "StudyInstanceUID": study_uid("left"), "SeriesDescription": "left"}
+    store._datastore.objects["found"].image.info.update(noted)
+    row = next(one for one in worklist(store) if one["case"] == "found")
+    assert (row["name"], row["study_uid"], row["series"]) == ("found", study_uid("found"), None)
+    assert not noted.keys() & store.get_image_info("found").keys()
+
+
+@pytest.mark.parametrize("wrong", [["x"], {"a": 1}, 7, True, 1.5])
+def test_whatever_is_noted_of_a_pacs_case_and_its_label_the_list_is_told(store, monkeypatch, wrong):
+    monkeypatch.setattr(OslnDatastore, "names_in", PacsDatastore.names_in)
+    entry = store._datastore.objects["part"]
+    entry.image.info.update(dict.fromkeys(TOLD, wrong))
+    entry.labels["final"].info.update(dict.fromkeys(("by", "client_id", "misfit"), wrong))
+    told = {row["case"]: row for row in worklist(store)}
+    assert len(told) == 6 and (told["part"]["name"], told["part"]["by"]) == ("part", None)
+    json.dumps(told)
 
 
 def test_a_case_in_part_says_what_is_left_and_whether_it_is_needed(store):
@@ -128,6 +152,10 @@ def test_a_prediction_of_a_former_version_lies_in_the_index_and_is_counted_too(s
         {"params": {"candidates": 5, "warnings": "y"}},
         {"found": "x", "params": {"candidates": [1, {"score": "high"}]}},
         {"found": {"kept": 1}, "ts": 1e300, "model": ["osln"]},
+        {"found": {"candidates": 1, "kept": 1, "doubt": 1, "warnings": 7}},
+        {"found": {"candidates": 1, "kept": 1, "doubt": 1, "warnings": None}},
+        {"found": {"candidates": 1, "kept": 1, "doubt": 1, "warnings": [7]}},
+        {"found": {"candidates": [1], "kept": "1", "doubt": None, "warnings": []}},
     ],
 )
 def test_whatever_the_notes_of_a_prediction_say_the_list_is_told(store, notes):

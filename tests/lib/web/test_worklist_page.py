@@ -7,7 +7,9 @@ from fastapi import APIRouter
 
 from lib.models import jobs, overview
 from lib.models.jobs import JobFiles, Report
+from lib.pacs.datastore import PacsDatastore
 from lib.store import reviews
+from lib.store.datastore import OslnDatastore
 from lib.store.found import in_short
 from lib.web import model_routes, worklist_routes
 from lib.web.door import Door, House
@@ -281,7 +283,8 @@ def test_what_is_wrong_with_the_pacs_stands_above_the_list(tmp_path, monkeypatch
         assert page.inner_text(".empty:visible").startswith("No CT of the PACS is known yet")
 
 
-def test_two_cts_of_a_study_have_addresses_of_their_own(page, app):
+def test_two_cts_of_a_study_have_addresses_of_their_own(page, app, monkeypatch):
+    monkeypatch.setattr(OslnDatastore, "names_in", PacsDatastore.names_in)
     for case, described in (("p2", "soft tissue"), ("p3", "lung")):
         told = {"StudyInstanceUID": "1.1", "SeriesInstanceUID": f"1.2.{case}", "SeriesDescription": described}
         app.datastore()._datastore.objects[case].image.info.update(told)

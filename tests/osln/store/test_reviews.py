@@ -134,3 +134,15 @@ def test_decisions_are_the_same_whatever_scores_and_seconds_are():
     assert same_decisions(one, one | {"looked_at": place})
     assert not same_decisions(one, None)
     assert same_decisions(None, None)
+
+
+def test_decisions_about_another_place_are_others_whatever_id_it_has():
+    def at(*center, box=None):
+        return checked_review(review(candidate("c1", "rejected", center_mm=list(center), box_mm=box)))
+
+    stored = at(1.236, -2.0, 3.0, box=[[0, -3, 2], [2, -1, 4]])
+    assert same_decisions(at(1.24, -2, 3), stored)
+    assert same_decisions(at(1.236, -2.0, 3.0, box=[[0, -3, 2], [2, -1, 4.004]]), stored)
+    assert not same_decisions(at(1.236, -2.0, 4.5), stored)
+    assert not same_decisions(at(1.236, -2.0, 3.0, box=[[0, -3, 2], [2, -1, 7]]), stored)
+    assert not same_decisions(at(1.236, -2.0, 3.0), checked_review(review()))

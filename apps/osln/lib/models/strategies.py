@@ -291,8 +291,11 @@ def sample(datastore: Datastore, case: str) -> dict[str, Any]:
 
 def handed_out(datastore: Datastore, case: str, strategy: str) -> float:
     """When a strategy last returned this case, in seconds since the epoch; 0 if never."""
-    stamps = datastore.get_image_info(case).get("strategy", {})
-    return float(stamps.get(strategy, {}).get("ts", 0))
+    stamps = datastore.get_image_info(case).get("strategy")
+    stamp = stamps.get(strategy) if isinstance(stamps, dict) else None
+    ts = stamp.get("ts") if isinstance(stamp, dict) else None
+    # A time to come is none at which it was handed out, and would keep the case from everybody until then.
+    return float(ts) if isinstance(ts, int | float) and 0 <= ts <= time.time() else 0.0
 
 
 def build(most: int, keys: Keys) -> dict[str, Strategy]:

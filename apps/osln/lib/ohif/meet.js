@@ -7,7 +7,7 @@ const CHOICES = [
   ['theirs', 'theirs'],
 ];
 
-/** The stored label and its decisions as {map, candidates, revision, by}. */
+/** The stored label and its decisions as {map, candidates, revision, tumorRevision, by}. */
 async function readTheirs(image, grid) {
   const [label, record] = await Promise.all([storedLabel(image), storedReview(image)]);
   const map = label.labels
@@ -17,6 +17,7 @@ async function readTheirs(image, grid) {
     map,
     candidates: storedCandidates(map, grid, record?.review ?? null),
     revision: label.revision,
+    tumorRevision: label.tumorRevision,
     by: label.by,
   };
 }

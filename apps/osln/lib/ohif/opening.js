@@ -90,7 +90,8 @@ async function readStored(panel, read = readLabel(panel.image)) {
   review.facts = { ...review.facts, model: record?.review?.model ?? null };
   panel.watch.begin(secondsOf(record?.review));
   panel.case = stored.case;
-  review.basedOn({ ...review.base, revision: stored.revision, by: stored.by });
+  const { revision, tumorRevision, by } = stored;
+  review.basedOn({ ...review.base, revision, tumorRevision, by });
   panel.review = review;
   panel.selected = null;
   panel.unsaved = false;

@@ -147,10 +147,16 @@ function storedCandidates(values, grid, record) {
  */
 function draftOf(review, watch) {
   const { facts, threshold, lookedAt, base } = review;
-  const { revision, by, tumor } = base;
+  const { revision, tumorRevision, by, tumor } = base;
   return {
     base_revision: revision,
-    state: { facts, threshold, looked_at: lookedAt, seconds: watch.all(), base: { by, tumor: inRuns(tumor) } },
+    state: {
+      facts,
+      threshold,
+      looked_at: lookedAt,
+      seconds: watch.all(),
+      base: { by, tumorRevision, tumor: inRuns(tumor) },
+    },
     runs: packed(review.map),
   };
 }
@@ -165,12 +171,12 @@ function restoreDraft(review, watch, { base_revision: revision, state, runs }) {
   map.forEach((value, place) => value !== review.map[place] && places.push(place));
   review.past = [];
   review.future = [];
-  // Drafts of former versions do not say which tumor was stored.
-  const { by, tumor } = state.base ?? { by: review.base.by, tumor: inRuns(review.base.tumor) };
+  // Drafts of former versions do not say which tumor was stored, or not as which revision.
+  const { by, tumor, tumorRevision } = state.base ?? { by: review.base.by, tumor: inRuns(review.base.tumor) };
   review.apply(
     places,
     places.map(place => map[place]),
-    { facts: state.facts, base: { revision, by, tumor: fromRuns(tumor) } }
+    { facts: state.facts, base: { revision, tumorRevision, by, tumor: fromRuns(tumor) } }
   );
 }
 

@@ -98,7 +98,8 @@ async function send(panel, undecided, complete) {
     info,
     review: record,
   } = submission(review, undecided, { of: id => watch.of(id), total: watch.total }, complete);
-  const params = { label_info: info, client_id: panel.name, base_revision: panel.revision, review: record };
+  const bases = { base_revision: panel.revision, tumor_base_revision: review.base.tumorRevision };
+  const params = { label_info: info, client_id: panel.name, ...bases, review: record };
   panel.enable(false);
   try {
     const reply = await panel.during('submit', 'Storing', submit(panel.image, writeNrrd(values, review.grid), params));
@@ -109,6 +110,7 @@ async function send(panel, undecided, complete) {
           revision: reply.nodes_revision,
           by: reply.unchanged ? review.base.by : params.client_id,
         }),
+        ...(reply.tumor_revision && { tumorRevision: reply.tumor_revision }),
         ...(values.includes(TUMOR) && { tumor: placesByValue(values).get(TUMOR) }),
       },
       record

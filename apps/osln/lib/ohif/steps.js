@@ -36,8 +36,8 @@ class Steps {
   /**
    * Notes which stored label the work is based on.
    *
-   * @param base {revision, by, tumor}: of the nodes (0: none is stored), its author, and the places of the stored
-   *   tumor: only what differs from it was painted.
+   * @param base {revision, by, tumor, tumorRevision}: of the nodes (0: none is stored), its author, and the places of
+   *   the stored tumor: only what differs from it was painted; its revision is undefined where that is not known.
    */
   basedOn(base) {
     this.base = base;

@@ -102,7 +102,11 @@ function isStored(review, { state, runs }) {
 /** Mine on a former revision, theirs stored now. Returns whether they were merged. */
 async function bringOver(panel) {
   const theirs = await panel.during('label', 'Reading the stored label', readTheirs(panel.image, panel.review.grid));
-  return meet(panel, theirs, `${theirs.by} stored revision ${theirs.revision} meanwhile.`);
+  const news =
+    theirs.revision === panel.revision
+      ? 'Another tumor was stored meanwhile.'
+      : `${theirs.by} stored revision ${theirs.revision} meanwhile.`;
+  return meet(panel, theirs, news);
 }
 
 /** The annotator's name was typed: it is remembered, and drafts and lease are theirs. */

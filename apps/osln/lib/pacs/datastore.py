@@ -6,7 +6,7 @@ series, and submitted labels go back to the PACS.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from osln.dicom.served.uids import case_named
 from osln.dicom.web.client import WebClient
 from osln.dicom.web.errors import AwayError, PacsError
 from osln.imaging.grid import Volume
-from osln.pacs.cases import told
+from osln.pacs.cases import TOLD, told
 from osln.pacs.derived import DerivedPets
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import Outbox
@@ -80,6 +80,9 @@ class PacsDatastore(OslnDatastore):
         warnings = [*(fetched.warnings if fetched else ()), self._remarks.get(case)]
         info = super().get_image_info(case)
         return info | {"warnings": [warning for warning in warnings if warning]}
+
+    def names_in(self, notes: Mapping[str, Any]) -> dict[str, str]:
+        return {key: notes[key] for key in TOLD if isinstance(notes.get(key), str)}
 
     @property
     def left_out(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Which ids, tags, notes and files the store accepts, and the sentence when it does not."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,19 @@ from lib.who import who
 from osln.files.images import split_suffix, twins
 from osln.imaging.grid import Volume, read_volume
 from osln.imaging.study import build_study
+from osln.pacs.cases import TOLD
 from osln.store.layout import check_case
 
 OF_THE_NEXT_CASE = {"id", "checksum", "weight", "why"}
 """What a viewer is told of its next case; notes of the case are laid over it."""
-OF_THE_SERVER = {"revision", "by", "sha256", "ts", "name", "misfit", "looked_at"}
-"""What the server notes of an image or a label itself: who made it, when, and which file it is."""
+OF_THE_SERVER = {
+    "revision", "by", "sha256", "ts", "name", "misfit", "looked_at", "restored_from", "source", "found",
+    "warnings", *TOLD,
+}  # fmt: skip
+"""What the server notes of an image or a label itself: who made it, when, which file it is, what was found in
+it, and what a PACS calls it."""
+PERSONS = ("user", "client_id", "annotator")
+"""Names by which a note says who somebody is."""
 TAGS = ("final", "original", "gtv")
 UPLOAD_SUFFIXES = (".nii.gz", ".nii", ".nrrd")
 """Of an uploaded CT; what is not NIfTI is stored as NIfTI."""
@@ -56,9 +64,10 @@ def checked_notes(notes: Any) -> dict[str, Any]:
 
 
 def client_notes(notes: Any, former: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Notes of a client, without what only the server writes; `user` is the account that asks.
+    """Notes of a client, without what only the server writes; who they name is the account that asks.
 
-    Clients send notes back as they got them, so that the server's are left out and not refused.
+    Clients send notes back as they got them, so that the server's are left out and not refused, and names
+    that were noted before stay.
 
     Args:
         notes: As for `checked_notes`.
@@ -68,13 +77,37 @@ def client_notes(notes: Any, former: Mapping[str, Any] | None = None) -> dict[st
         ValueError: As `checked_notes`, or if the notes would take more room than a body may have: each change
             of the index writes those of all cases.
     """
-    kept = {key: note for key, note in checked_notes(notes).items() if key not in OF_THE_SERVER}
-    if "user" in kept and (account := who()):
-        kept["user"] = account.name
-    size = len(json.dumps({**(former or {}), **kept}))
+    former = former or {}
+    kept = _in_own_name(
+        {key: note for key, note in checked_notes(notes).items() if key not in OF_THE_SERVER}, former
+    )
+    if "strategy" in kept:
+        before = former.get("strategy")
+        kept["strategy"] = _stamps(kept["strategy"], before if isinstance(before, dict) else {})
+    size = len(json.dumps({**former, **kept}))
     if size > LONGEST:
         raise ValueError(f"the notes would have {size} bytes in all, at most {LONGEST} are kept")
     return kept
+
+
+def _in_own_name(notes: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """Notes in which nobody is named but the account that asks, and who was named before."""
+    account = who()
+    if account is None:
+        return dict(notes)
+    named = {key: account.name for key in PERSONS if key in notes and notes[key] != former.get(key)}
+    return {**notes, **named}
+
+
+def _stamps(stamps: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """Which strategy chose a case, and when: by the one who asks, and not in times to come."""
+    now = int(time.time())
+    return {
+        name: stamp
+        if stamp == former.get(name)
+        else _in_own_name(stamp, {}) | ({"ts": min(stamp["ts"], now)} if "ts" in stamp else {})
+        for name, stamp in stamps.items()
+    }
 
 
 def _is_stamp(stamp: Any) -> bool:

@@ -19,7 +19,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel
 from lib.errors import NotReadyError, translated
 from lib.store.archive import write_archive
 from lib.store.case_files import put_away, take_ct
-from lib.store.cases import checked_tag, client_notes
+from lib.store.cases import PERSONS, checked_tag, client_notes
 from lib.store.evidence import keep_evidence
 from lib.store.labels import accept_submission
 from lib.store.predicted import accept_prediction, withdraw_prediction
@@ -31,6 +31,7 @@ from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.service import FolderService
 from osln.files.images import split_suffix
 from osln.imaging.grid import Volume, read_volume
+from osln.pacs.cases import TOLD
 from osln.store.final_copy import prepared_cases
 from osln.store.leases import leases
 from osln.store.predictions import read_prediction
@@ -227,7 +228,16 @@ class OslnDatastore(ServedStore):
 
     @translated()
     def get_image_info(self, image_id: str) -> dict[str, Any]:
-        return super().get_image_info(self.known(image_id))
+        """Notes of a case, with what viewers show of it and open it by as `names_in` says it."""
+        info = super().get_image_info(self.known(image_id))
+        return {key: note for key, note in info.items() if key not in TOLD} | self.names_in(info)
+
+    def names_in(self, notes: Mapping[str, Any]) -> dict[str, str]:
+        """Patient, study and series in the notes of a case, as a PACS has them.
+
+        {} in a folder, whose cases have their ids only.
+        """
+        return {}
 
     @translated()
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
@@ -252,7 +262,9 @@ class OslnDatastore(ServedStore):
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         case = self._with_label(label_id, label_tag)
         former = super().get_label_info(case, label_tag)
-        super().update_label_info(case, label_tag, client_notes(info, former))
+        # Who writes a note of a label has not made the label.
+        kept = {key: note for key, note in client_notes(info, former).items() if key not in PERSONS}
+        super().update_label_info(case, label_tag, kept)
 
     @translated()
     def datalist(self, full_path: bool = True) -> list[dict[str, str]]:

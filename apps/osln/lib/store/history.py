@@ -3,20 +3,35 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from lib.store.former import approved_nodes
+from lib.store.former import approved_nodes, tumor_mask
 from lib.store.reports import Stored, SubmissionReport, remember, told_restored
 from lib.store.shelf import Shelf
-from lib.store.shown_labels import find_revision, settle, settled_head
+from lib.store.shown_labels import find_revision, settle, settled_head, tumor_head
 from lib.store.submitted import about
 from lib.who import author
 from osln.imaging.node_changes import compare_values, pair_nodes
+from osln.imaging.study import check_not_the_tumor
 from osln.store.revisions import Revision, Revisions
 from osln.store.stored_nodes import stored_nodes
 
+HEADS = {"final": settled_head, "gtv": tumor_head}
+"""Finds the newest revision of a label, by its tag."""
 
-def history(store: Shelf, case: str) -> list[dict[str, Any]]:
-    """The revisions of the nodes of a case as JSON values, newest first; [] before the first."""
-    settled_head(store, case)
+
+def history(store: Shelf, case: str, tag: str = "final") -> list[dict[str, Any]]:
+    """The revisions of a label of a case as JSON values, newest first; [] before the first.
+
+    Args:
+        store: Knows the case.
+        case: Its id.
+        tag: "final" for the nodes, "gtv" for the tumor.
+
+    Raises:
+        ValueError: If the tag is none of the two.
+    """
+    if tag not in HEADS:
+        raise ValueError(f"{tag!r} has no revisions; expected 'final' (nodes) or 'gtv' (tumor)")
+    HEADS[tag](store, case)
     return [
         {
             "revision": one.revision,
@@ -31,7 +46,7 @@ def history(store: Shelf, case: str) -> list[dict[str, Any]]:
             "seconds": one.seconds,
             "restored_from": one.restored_from,
         }
-        for one in store.revisions(case, "final").history()
+        for one in store.revisions(case, tag).history()
     ]
 
 
@@ -87,6 +102,7 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
 
     Raises:
         LookupError: If there is no such revision.
+        ValueError: Its nodes are the tumor that is stored now; nothing was stored.
         ConflictError: Somebody else has stored a newer one; nothing was stored.
         DiskFullError: Nothing was stored.
     """
@@ -100,6 +116,7 @@ def restore(store: Shelf, case: str, number: int, base: int, annotator: Any = No
         older = _revision(kept, number)
         former = approved_nodes(store, case, ct)
         again = stored_nodes(store.root, case, ct.grid, number)
+        check_not_the_tumor(case, again, tumor_mask(store, case, ct))
         changes = compare_values(again if former is None else former, again)
         if former is not None and number == base:
             stored = Stored(changes, None, None, former=older)

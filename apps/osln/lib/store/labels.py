@@ -19,7 +19,7 @@ from lib.store.reports import Stored, SubmissionReport, remember, told
 from lib.store.segments import Segments, split_segments
 from lib.store.shelf import Shelf
 from lib.store.shown_labels import settle
-from lib.store.submitted import base_revision, notes, sent_review
+from lib.store.submitted import base_revision, notes, sent_review, tumor_base_revision
 from lib.store.work import tidy_after
 from lib.who import author
 from osln.dicom.intake.store_case import noted_images
@@ -28,13 +28,16 @@ from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import packed_labels, read_label_file
 from osln.imaging.node_changes import NodeChanges, compare_values, crumbs
 from osln.imaging.single_nodes import single_nodes, told_apart
-from osln.imaging.study import check_not_the_tumor
+from osln.imaging.study import are_the_tumor, check_not_the_tumor
 from osln.store.layout import one_file
 from osln.store.reviews import same_decisions
 from osln.store.revisions import OF_ANNOTATORS, ConflictError, DiskFullError, Revision, Revisions
 from osln.store.splits import split_of
 
 logger = logging.getLogger(__name__)
+
+AFTER_NODES = "after_nodes"
+"""In the counts of a tumor that was stored by itself: the revision that the nodes had then, 0 for none."""
 
 
 def accept_submission(
@@ -47,6 +50,7 @@ def accept_submission(
         case: Id of the case.
         label_file: The upload.
         params: What came beside it: `label_info`, `client_id`, `base_revision` (refused if it is outdated),
+            `tumor_base_revision` (the same of the tumor; with the tag "gtv" `base_revision` is it),
             `review` (what was decided about each candidate, see `osln.store.reviews`).
         tag: "final" or "gtv".
 
@@ -59,12 +63,8 @@ def accept_submission(
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
     base, review = base_revision(params), sent_review(params, sent, tag)
     _refuse_twins(store, case)
-    if sent.nodes is not None:
-        check_not_the_tumor(
-            case, sent.nodes, sent.tumor if sent.tumor is not None else tumor_mask(store, case, ct)
-        )
-    images = noted_images(store.root, case)
-    submission = _Submission(case, tag, ct, sent, params, base, review, images, lay_there)
+    images, tumor_base = noted_images(store.root, case), tumor_base_revision(params, tag)
+    submission = _Submission(case, tag, ct, sent, params, base, tumor_base, review, images, lay_there)
     report = told(tag, sent, ct, _lock_and_store(store, submission))
     remember(case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
@@ -107,6 +107,7 @@ class _Submission:
     sent: Segments
     params: dict[str, Any]
     base: int | None
+    tumor_base: int | None
     review: dict[str, Any] | None
     images: str
     lay_there: str
@@ -138,6 +139,7 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
     case, sent = submission.case, submission.sent
     nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
     with nodes_kept.lock(), tumor_kept.lock():
+        first_tumor = tumor_kept.head() is None
         for tag, kept in (("final", nodes_kept), ("gtv", tumor_kept)):
             store.announce(case, tag)
             settle(store, kept, case, tag)
@@ -145,10 +147,23 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
         new_tumor = sent.tumor is not None and _is_new_tumor(store, submission, sent.tumor)
         stored = Stored(None, None, None)
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
-        if sent.nodes is not None and (not new_tumor or sent.nodes.any() or submission.review is not None):
+        with_nodes = sent.nodes is not None and (
+            not new_tumor or sent.nodes.any() or submission.review is not None
+        )
+        _check_apart(store, submission, nodes_kept, with_nodes=with_nodes, new_tumor=new_tumor)
+        if new_tumor:
+            _check_tumor_base(submission, tumor_kept, first=first_tumor)
+            if not with_nodes and submission.tumor_base is None:
+                nodes_kept.check_base(submission.base)
+        if with_nodes:
             stored = _store_nodes(store, submission, nodes_kept, if_same=new_tumor)
         if new_tumor:
-            stored = replace(stored, tumor=_store_tumor(store, submission, tumor_kept, stored.nodes))
+            head = None if with_nodes else nodes_kept.head()
+            after = {} if with_nodes else {AFTER_NODES: head.revision if head else 0}
+            tumor = _store_tumor(store, submission, tumor_kept, stored.nodes, after)
+            stored = replace(stored, tumor=tumor)
+        if sent.tumor is not None and (kept := tumor_kept.head()) is not None:
+            stored = replace(stored, tumor_revision=kept.revision)
         if stored.nodes or stored.former:
             # Where nothing was stored, a draft of the head holds what was not sent; one of an older revision
             # is that of a submission whose answer was lost.
@@ -163,6 +178,58 @@ def _check_same_images(store: Shelf, submission: _Submission) -> None:
         raise ConflictError(
             f"case {submission.case} got other images while its label was sent; nothing was stored: load the "
             "case again and repeat the changes on them"
+        )
+
+
+def _check_apart(
+    store: Shelf, submission: _Submission, kept: Revisions, *, with_nodes: bool, new_tumor: bool
+) -> None:
+    """Refuses nodes that are the tumor, whichever of the two is stored already."""
+    case, ct, sent = submission.case, submission.ct, submission.sent
+    if with_nodes and sent.nodes is not None:
+        tumor = tumor_mask(store, case, ct) if sent.tumor is None else sent.tumor
+        check_not_the_tumor(case, sent.nodes, tumor)
+    elif new_tumor and sent.tumor is not None:
+        nodes, head = approved_nodes(store, case, ct), kept.head()
+        if nodes is not None and are_the_tumor(nodes, sent.tumor):
+            stored = f"revision {head.revision}" if head else "the stored label"
+            raise ValueError(
+                f"case {case}: the tumor that was sent is what {stored} has as lymph nodes: expected the "
+                "contour of the primary tumor; if that is what it is, submit the nodes without it first"
+            )
+
+
+def _check_tumor_base(submission: _Submission, kept: Revisions, *, first: bool) -> None:
+    """Looks whether the tumor was drawn by somebody who knows the one that it takes the place of.
+
+    Args:
+        submission: With another tumor than the stored one.
+        kept: Of the tumor, settled.
+        first: Whether there was no revision of it before it was settled: what was copied into the folder is
+            revision 0 to those who look.
+
+    Raises:
+        ConflictError: If it was not, or if that cannot be told of a tumor that somebody else stored by itself
+            after the nodes that were edited.
+    """
+    head, base = kept.head(), submission.tumor_base
+    if head is None and not base:
+        return
+    there = (
+        f"revision {head.revision} of it was stored by {head.by} at {head.at}" if head else "none is stored"
+    )
+    if base is not None:
+        if head is None or (base != head.revision and (base or not first)):
+            raise ConflictError(
+                f"the tumor was drawn over revision {base} of it, but {there}; nothing was stored: load the "
+                "case again and repeat the changes"
+            )
+        return
+    alone = submission.base is not None and head is not None and head.by != author(submission.params)
+    if alone and head.counts.get(AFTER_NODES, -1) >= submission.base:  # type: ignore[operator,union-attr]
+        raise ConflictError(
+            f"a tumor was sent with base_revision alone, which is of the nodes, and {there}; nothing was "
+            "stored: load the case again, and send the tumor's own revision as tumor_base_revision"
         )
 
 
@@ -243,10 +310,12 @@ def _review_of(kept: Revisions, head: Revision) -> dict[str, Any] | None:
         return None
 
 
-def _store_tumor(store: Shelf, submission: _Submission, kept: Revisions, nodes: Revision | None) -> Revision:
+def _store_tumor(
+    store: Shelf, submission: _Submission, kept: Revisions, nodes: Revision | None, after: dict[str, int]
+) -> Revision:
     tumor = submission.sent.tumor
     try:
-        revision = submission.keep(kept, tumor, {"voxels": int(tumor.sum())})
+        revision = submission.keep(kept, tumor, {"voxels": int(tumor.sum())} | after)
     except DiskFullError as error:
         if nodes is None:
             raise

@@ -30,6 +30,7 @@ class SubmissionReport:
         message: The same in a sentence for the annotator.
         warnings: What the annotator should look at.
         unchanged: Whether everything was stored already, so that nothing was stored.
+        tumor_revision: Number of the revision that holds the tumor that was sent, None if none was sent.
     """
 
     nodes: NodeChanges | None
@@ -39,12 +40,17 @@ class SubmissionReport:
     message: str
     warnings: list[str] = field(default_factory=list)
     unchanged: bool = False
+    tumor_revision: int | None = None
 
     def as_reply(self) -> dict[str, Any]:
         """The part of the HTTP reply that viewers show."""
         nodes = asdict(self.nodes or NodeChanges(0, 0, 0, 0))
         told = {"tumor": self.tumor, "message": self.message}
-        numbers = {"revision": self.revision, "nodes_revision": self.nodes_revision}
+        numbers = {
+            "revision": self.revision,
+            "nodes_revision": self.nodes_revision,
+            "tumor_revision": self.tumor_revision,
+        }
         warned = {"warnings": self.warnings} if self.warnings else {}
         unchanged = {"unchanged": True} if self.unchanged else {}
         return {"nodes": nodes, **numbers, **told, **warned, **unchanged}
@@ -64,6 +70,7 @@ class Stored:
         against: What the changes are counted against ("revision 2", "the prediction"); None without any.
         completed: The revision before, if this one says nothing of what that one left undecided.
         remarks: What else a person should know of the writing.
+        tumor_revision: Number of the revision that holds the tumor that was sent, None if none was sent.
     """
 
     changes: NodeChanges | None
@@ -75,6 +82,7 @@ class Stored:
     against: str | None = None
     completed: Revision | None = None
     remarks: tuple[str, ...] = ()
+    tumor_revision: int | None = None
 
 
 def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionReport:
@@ -105,6 +113,7 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
         tumor=state,
         message=" ".join([_sentence(tag, stored, state), *warnings]),
         warnings=warnings,
+        tumor_revision=stored.tumor_revision,
     )
 
 
@@ -128,7 +137,16 @@ def _nothing_new(stored: Stored, tumor: str) -> SubmissionReport:
     former: Revision = stored.former  # type: ignore[assignment]
     message = " ".join([f"Nothing has changed since revision {former.revision}.", *stored.remarks])
     number, warnings = former.revision, list(stored.remarks)
-    return SubmissionReport(stored.changes, number, number, tumor, message, warnings, unchanged=True)
+    return SubmissionReport(
+        stored.changes,
+        number,
+        number,
+        tumor,
+        message,
+        warnings,
+        unchanged=True,
+        tumor_revision=stored.tumor_revision,
+    )
 
 
 def _doubts(nodes: np.ndarray, ct: Volume) -> list[str]:

@@ -29,12 +29,14 @@ class ShownLabel:
         values: (x, y, z) uint8 or uint16 on the CT's grid; None if there are neither nodes nor tumor.
         tumor: The value of the tumor.
         revision: Of the nodes, None before the first.
+        tumor_revision: Of the tumor, None before the first.
     """
 
     ct: Volume
     values: np.ndarray | None
     tumor: int
     revision: Revision | None
+    tumor_revision: Revision | None
 
 
 def stored_file(store: Shelf, case: str, tag: str) -> Path:
@@ -51,12 +53,20 @@ def settle(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
     store.catch_up(case, tag)
 
 
-def settled_head(store: Shelf, case: str) -> Revision | None:
+def tumor_head(store: Shelf, case: str) -> Revision | None:
+    """The newest revision of the tumor, as `settled_head`; None before the first.
+
+    Looking makes none of a contour that was copied into the folder, which may still come anew with its CT.
+    """
+    return settled_head(store, case, "gtv") if store.revisions(case, "gtv").head() else None
+
+
+def settled_head(store: Shelf, case: str, tag: str = "final") -> Revision | None:
     """The newest revision, after an interrupted write was finished where the folder can be written."""
-    kept = store.revisions(case, "final")
+    kept = store.revisions(case, tag)
     try:
         with kept.lock():
-            settle(store, kept, case, "final")
+            settle(store, kept, case, tag)
             return kept.head()
     except OSError as error:
         if error.errno not in NOT_WRITABLE and not isinstance(error, DiskFullError):
@@ -94,8 +104,8 @@ def shown_label(
         LookupError: If there is no such revision.
         ValueError: If a stored label cannot be read.
     """
-    # The number is read before the label: an older label must not get a newer number and be let through.
-    found = find_revision(store, case, revision)
+    # The numbers are read before the labels: an older one must not get a newer number and be let through.
+    found, of_tumor = find_revision(store, case, revision), tumor_head(store, case)
     ct = store.ct(case)
     nodes, label = None, stored_file(store, case, "final")
     # Where the disk is full, one that somebody has copied may lie there uncompressed.
@@ -114,8 +124,8 @@ def shown_label(
     if contour.is_file():
         values[read_label_map(contour, ct.grid) != 0] = tumor
     elif nodes is None:
-        return ShownLabel(ct, None, tumor, found)
+        return ShownLabel(ct, None, tumor, found, of_tumor)
     if nodes is not None:
         inside = nodes != 0
         values[inside] = nodes[inside] if instances else 1
-    return ShownLabel(ct, values, tumor, found)
+    return ShownLabel(ct, values, tumor, found, of_tumor)

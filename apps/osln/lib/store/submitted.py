@@ -12,16 +12,34 @@ from osln.store.revisions import Revision
 OF_ONE_CANDIDATE = re.compile(r"rejected candidate \d+")
 
 
-def base_revision(params: dict[str, Any]) -> int | None:
+def base_revision(params: dict[str, Any], name: str = "base_revision") -> int | None:
     """The revision that was edited; None if that was not said.
+
+    Args:
+        params: What came beside a label.
+        name: "base_revision", or "tumor_base_revision" of the tumor that comes with nodes.
 
     Raises:
         ValueError: If it is no number of a revision.
     """
-    base = params.get("base_revision")
+    base = params.get(name)
     if base is not None and (not isinstance(base, int) or isinstance(base, bool) or base < 0):
-        raise ValueError(f"base_revision must be the number of the revision that was edited, got {base!r}")
+        raise ValueError(f"{name} must be the number of the revision that was edited, got {base!r}")
     return base
+
+
+def tumor_base_revision(params: dict[str, Any], tag: str) -> int | None:
+    """The revision of the tumor that was edited; None if that was not said.
+
+    Args:
+        params: What came beside a label.
+        tag: Of the label; what `base_revision` is of.
+
+    Raises:
+        ValueError: If it is no number of a revision.
+    """
+    base = base_revision(params, "tumor_base_revision")
+    return base_revision(params) if base is None and tag == "gtv" else base
 
 
 def sent_review(params: dict[str, Any], sent: Segments, tag: str) -> dict[str, Any] | None:
@@ -53,7 +71,8 @@ def notes_past(former: Mapping[str, Any], revision: Revision) -> dict[str, Any]:
         return told
     # They are about this label, for instance those of another server that the folder was of.
     told |= {key: value for key, value in former.items() if key != "ts"}
-    return told | {"by": former.get("client_id", revision.by)}
+    author = former.get("client_id")
+    return told | {"by": author if isinstance(author, str) and author else revision.by}
 
 
 def about(revision: Revision) -> dict[str, Any]:

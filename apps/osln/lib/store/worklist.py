@@ -46,10 +46,10 @@ def worklist(store: Any) -> list[dict[str, Any]]:
         about |= {"skip_reason": skip and skip.get("reason")} | _state(about, skip)
         about["warnings"] = [*_misfits(entry), *about["warnings"]]
         about["to_complete"] = about["undecided"] is not None and about["split"] in JUDGED_BY
-        info = entry.image.info
-        about |= {"case": case, "name": info.get("PatientID") or case, "why": None}
-        about |= {"study_uid": info.get("StudyInstanceUID") or study_uid(case)}
-        about |= {"series_uid": info.get("SeriesInstanceUID"), "series": _series(info)}
+        names = store.names_in(entry.image.info)
+        about |= {"case": case, "name": names.get("PatientID") or case, "why": None}
+        about |= {"study_uid": names.get("StudyInstanceUID") or study_uid(case)}
+        about |= {"series_uid": names.get("SeriesInstanceUID"), "series": _series(names)}
         found.append(about)
     shared = Counter(entry["study_uid"] for entry in found)
     for entry in found:
@@ -74,36 +74,51 @@ def in_part(store: Any, case: str) -> bool:
     return entry is not None and _approved(store.root, case, entry)["undecided"] is not None
 
 
-def _series(info: Mapping[str, Any]) -> str | None:
+def _series(names: Mapping[str, str]) -> str | None:
     """A CT among others of its study: its number and description; its UID if it has neither."""
-    number, described = info.get("SeriesNumber"), info.get("SeriesDescription")
+    number, described = names.get("SeriesNumber"), names.get("SeriesDescription")
     told = [f"series {number}" if number else "", described or ""]
-    return ", ".join(filter(None, told)) or info.get("SeriesInstanceUID")
+    return ", ".join(filter(None, told)) or names.get("SeriesInstanceUID")
 
 
 def _misfits(entry: Any) -> list[str]:
-    return [reason for label in entry.labels.values() if (reason := label.info.get(MISFIT))]
+    return [reason for label in entry.labels.values() if (reason := _text(label.info, MISFIT))]
 
 
 def _found(entry: Any) -> dict[str, Any]:
     label = entry.labels.get("original")
     if label is None:
         return {"candidates": None, "kept": None, "doubt": None, "warnings": [], "found": None}
-    # The index of a former version holds the whole result.
+    # The index of a former version holds the whole result, or what a client has called so.
     short = label.info.get("found")
-    if not isinstance(short, dict) or not short.keys() >= IN_SHORT:
+    if not _is_short(short):
         short = in_short(label.info.get("params"))
     about = {key: short[key] for key in sorted(IN_SHORT)}
-    return about | {"found": {"by": label.info.get("model"), "at": _time(label.info.get("ts"))}}
+    return about | {"found": {"by": _text(label.info, "model"), "at": _time(label.info.get("ts"))}}
+
+
+def _is_short(short: Any) -> bool:
+    """Whether a note says what `in_short` does, each value of its kind."""
+    if not isinstance(short, dict) or not short.keys() >= IN_SHORT:
+        return False
+    numbers = all(isinstance(short[key], int | float) for key in IN_SHORT - {"warnings"})
+    sentences = short["warnings"]
+    return numbers and isinstance(sentences, list) and all(isinstance(one, str) for one in sentences)
+
+
+def _text(info: Mapping[str, Any], *keys: str) -> str | None:
+    """The first of some notes that is a text; None if none is: an index may come from anywhere."""
+    return next((info[key] for key in keys if isinstance(info.get(key), str) and info[key]), None)
 
 
 def _approved(root: Path, case: str, entry: Any) -> dict[str, Any]:
     label = entry.labels.get("final")
     if label is None:
         return {"revision": 0, "seconds": None, "final": None, "undecided": None}
-    revision = label.info.get("revision") or 0
+    noted = label.info.get("revision")
+    revision = noted if isinstance(noted, int) else 0
     review = review_in_short(root, case, revision) if revision else None
-    author = label.info.get("by") or label.info.get("client_id")
+    author = _text(label.info, "by", "client_id")
     complete = not review or review["complete"]
     final = {"by": author, "at": _time(label.info.get("ts")), "complete": complete}
     undecided = None if complete else review["undecided"]  # type: ignore[index]

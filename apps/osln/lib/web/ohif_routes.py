@@ -94,7 +94,8 @@ async def stored_label(
 
     With `instances` each node has a value of its own; with `revision` the nodes are those of an older one.
     Headers name the case, which another series of it may have been asked for, the series that viewers show as
-    its CT, the revision of the nodes (0 before the first), who approved it, and the value of the tumor.
+    its CT, the revision of the nodes (0 before the first), who approved it, and value and revision of the
+    tumor.
     """
     store = app_instance().datastore()
     case = store.known(image)
@@ -105,6 +106,7 @@ async def stored_label(
         "OSLN-Revision": str(shown.revision.revision if shown.revision else 0),
         "OSLN-By": quote(shown.revision.by if shown.revision else ""),
         "OSLN-Tumor-Value": str(shown.tumor),
+        "OSLN-Tumor-Revision": str(shown.tumor_revision.revision if shown.tumor_revision else 0),
     }
     values, ct = shown.values, shown.ct
     if values is None:

@@ -70,11 +70,11 @@ async def review(image: str, revision: int | None = None, user: User = USER) -> 
     return kept_history.stored_review(store, store.known(image), revision)
 
 
-@router.get("/history", summary="The revisions of a case, newest first")
-async def history(image: str, user: User = USER) -> dict[str, Any]:
+@router.get("/history", summary="The revisions of a case, newest first; of the tumor with tag=gtv")
+async def history(image: str, tag: str = "final", user: User = USER) -> dict[str, Any]:
     store = app_instance().datastore()
     case = store.known(image)
-    return {"case": case, "tag": "final", "revisions": kept_history.history(store, case)}
+    return {"case": case, "tag": tag, "revisions": kept_history.history(store, case, tag)}
 
 
 @router.get("/history/compare", summary="The nodes of two revisions beside each other")

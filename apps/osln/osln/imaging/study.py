@@ -114,13 +114,17 @@ def check_not_the_tumor(case: str, nodes: np.ndarray, tumor: np.ndarray | None) 
         case: Id of the case.
         nodes, tumor: (x, y, z) on one grid, 0 for neither; None without a contour.
     """
-    if tumor is None or not (size := np.count_nonzero(nodes) + np.count_nonzero(tumor)):
-        return
-    if 2 * np.count_nonzero((nodes != 0) & (tumor != 0)) > SAME_REGION * size:
+    if tumor is not None and are_the_tumor(nodes, tumor):
         raise ValueError(
             f"case {case}: the label of the nodes is the contour of the primary tumor: expected the lymph "
             "nodes alone, 0 where there is none"
         )
+
+
+def are_the_tumor(nodes: np.ndarray, tumor: np.ndarray) -> bool:
+    """Whether nodes and tumor, 0 for neither, are one region; not so if both are empty."""
+    size = np.count_nonzero(nodes) + np.count_nonzero(tumor)
+    return 2 * np.count_nonzero((nodes != 0) & (tumor != 0)) > SAME_REGION * size
 
 
 def _check_extent(case: str, ct: Volume) -> None:

@@ -10,6 +10,8 @@ unknown, no node and none (`in_part`).
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 COUNTED = ("accepted", "edited", "added")
 """States whose candidates are nodes."""
 STATES = ("undecided", "rejected", *COUNTED)
@@ -28,6 +30,8 @@ LONGEST = 200
 LARGEST = 1e7
 """Of a number, whatever its unit: seconds of a quarter of a year, ten kilometers."""
 HIGHEST_VALUE = 65535
+SAME_PLACE_MM = 0.01
+"""Along each axis: viewers round to hundredths of a millimeter, or not at all."""
 
 
 def checked_review(value: Any) -> dict[str, Any]:
@@ -114,12 +118,24 @@ def renumbered(review: Mapping[str, Any], stored: Mapping[int, int]) -> dict[str
 def same_decisions(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
     """Whether a renumbered review says what a former one said of the same candidates, and no place more.
 
-    Seconds and scores do not count, nor that it leaves out places that were looked at before.
+    Seconds and scores do not count, nor that it leaves out places that were looked at before. Another place
+    makes another candidate: viewers number those of each run anew.
     """
     if one is None or other is None:
         return one is other
     more = [place for place in one.get("looked_at") or [] if place not in (other.get("looked_at") or [])]
-    return _decided(one) == _decided(other) and not more
+    places, former = ({found["id"]: found for found in review["candidates"]} for review in (one, other))
+    return (
+        _decided(one) == _decided(other)
+        and not more
+        and all(_same_place(place, former[found]) for found, place in places.items())
+    )
+
+
+def _same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two candidates lie at one place, as far as both say where."""
+    told = [(one.get(name), other.get(name)) for name in ("center_mm", "box_mm")]
+    return all(np.allclose(a, b, rtol=0, atol=SAME_PLACE_MM) for a, b in told if a and b)
 
 
 def _decided(review: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -168,9 +168,20 @@ class Server:
         revisions = self.get("/osln/history", image=case)["revisions"]
         return max((one["revision"] for one in revisions), default=0)
 
-    def submit(self, case, content, info, review, base):
-        """Sends a label map (NRRD) with its decisions; the server's reply."""
+    def tumor_revision(self, case):
+        """Number of the newest revision of the tumor, 0 before the first."""
+        revisions = self.get("/osln/history", image=case, tag="gtv")["revisions"]
+        return max((one["revision"] for one in revisions), default=0)
+
+    def submit(self, case, content, info, review, base, tumor_base=None):
+        """Sends a label map (NRRD) with its decisions; the server's reply.
+
+        `base` and `tumor_base` are the revisions of nodes and tumor that were edited; without the latter the
+        server refuses a tumor where somebody else's could be lost.
+        """
         params = {"label_info": info, "review": review, "base_revision": base, "client_id": self.name}
+        if tumor_base is not None:
+            params["tumor_base_revision"] = tumor_base
         body, kind = multipart({"params": json.dumps(params)}, ("label", "label.nrrd", content))
         query = parse.urlencode({"image": self._images(case), "tag": "final"})
         return json.loads(self.ask("PUT", f"/datastore/label?{query}", body, kind)[0])

@@ -210,3 +210,17 @@ def test_a_new_case_is_judged_by_what_was_trained_without_its_patient(tmp_path, 
     # Former software left out one case of a patient and learned from the other one: nobody stands for that.
     of_patient(root, "P1", "f")
     assert [part for _, part in unseen_parts(root, used, store.versions("ct"), ["d", "f"])] == [[], []]
+
+
+def test_a_case_that_is_removed_meanwhile_does_not_end_the_trainings(store, cohort, monkeypatch):
+    training = replace(cohort["training"], phantoms={"g"})
+    learn = unseen.train
+
+    def removing(*given, **options):
+        for path in training.root.rglob("g.nii.gz"):
+            path.unlink()
+        return learn(*given, **options)
+
+    monkeypatch.setattr(unseen, "train", removing)
+    found, skipped = unseen_versions(store, ["ct"], DEMO, training)
+    assert not skipped and found["d"]["ct"].trained_on == "1 approved patient and 1 phantom"

@@ -103,6 +103,10 @@ class _Candidates:
     def case(self) -> str:
         return self.content.case
 
+    @property
+    def partial(self) -> bool:
+        return self.content.partial
+
 
 class _ClassifierRound(Round):
     known = CLASSIFIERS
@@ -176,7 +180,7 @@ class _ClassifierRound(Round):
             return [], [], {}
         in_use = cache.in_use()
         _check_stage_one(in_use, recipe)
-        training = Training(self.root, cases, self.settings)
+        training = Training(self.root, cases, self.settings, self.phantoms)
         unseen, skipped = unseen_versions(self.store, self._row.segmenters, recipe, training)
         learned, lacking = self._collected(cache, unseen, add_nodes=True)
         skipped |= lacking

@@ -21,7 +21,7 @@ from osln.retraining.settings import Settings
 from osln.rows.experiments import ROWS, SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
-from osln.store.approved import load_columns
+from osln.store.approved import load_on_grids
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 
@@ -85,6 +85,13 @@ class SegmenterRound(Round):
         found = [self.store.published(name) for name in sorted(beside)]
         return [*super().judges(), *(one for one in found if one)]
 
+    @property
+    def _rival_grid(self) -> list[Preset]:
+        """What the rival's columns are prepared with, if not as the new network's; what stands for it in
+        cross-fitting was trained beside it."""
+        grid = None if self.former is None else self.former.preparation
+        return [] if grid is None or grid.prepares_as(self.preset) else [grid]
+
     def recipe(self) -> Preset:
         preset = self.preset
         return replace(preset, learning_rate=self.rate(preset.learning_rate))
@@ -93,7 +100,10 @@ class SegmenterRound(Round):
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[LungColumn], list[LungColumn], dict[str, str]]:
         cases = [case for case, split in splits.items() if split != "test"]
-        columns, skipped = load_columns(self.root, cases, SEGMENTERS[self.name], recipe)
+        grids = [recipe, *self._rival_grid]
+        read, skipped = load_on_grids(self.root, cases, SEGMENTERS[self.name], grids)
+        columns = [found[0] for found in read]
+        self._for_rival = {found[0].case: found[-1] for found in read}
         learned = [column for column in columns if splits[column.case] == "train"]
         return learned, [column for column in columns if splits[column.case] == "validation"], skipped
 
@@ -106,9 +116,7 @@ class SegmenterRound(Round):
 
     def found(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> list[Sweep]:
         if not checkpoint.preparation.prepares_as(self.preset):
-            # The same patients on the working grid of the other preset.
-            cases, preset = [column.case for column in compared], checkpoint.preparation
-            compared, _ = load_columns(self.root, cases, SEGMENTERS[self.name], preset)
+            compared = [self._for_rival[column.case] for column in compared]
         return sweeps(checkpoint, compared, self.settings.device)
 
     def figures(self, compared: Sequence[LungColumn], found: Sequence[Sweep]) -> dict[str, Any]:

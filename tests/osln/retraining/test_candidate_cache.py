@@ -232,3 +232,12 @@ def test_a_set_says_whether_its_case_is_in_part_also_one_that_was_kept(root, sto
     assert [cache.get("d", asked)[0].partial for _ in range(2)] == [False, False]
     submit_in_part(root, "d")
     assert [cache.get("d", asked)[0].partial for _ in range(2)] == [True, True]
+
+
+def test_cases_that_cannot_be_used_do_not_count_among_the_most_that_are_wanted(root, store):
+    for case in "fgh":
+        add_case(root, case, pet=case != "f")
+    cache = cache_of(root, store)
+    wanted = dict.fromkeys("fdgh", asked_of(cache))
+    sets, _, skipped = cache.collect(wanted, most=2)
+    assert [one.case for one in sets] == ["d", "g"] and set(skipped) == {"f"}

@@ -147,19 +147,25 @@ class CandidateCache:
         return replace(content, partial=marked_in_part(marks)), tags
 
     def collect(
-        self, wanted: Mapping[str, Asked], on_step: Callable[[str], None] | None = None
+        self,
+        wanted: Mapping[str, Asked],
+        on_step: Callable[[str], None] | None = None,
+        most: int | None = None,
     ) -> tuple[list[CandidateSet], list[np.ndarray] | None, dict[str, str]]:
         """The sets of several cases, made one after the other where they are not there yet.
 
         Args:
             wanted: How each case's candidates are made.
             on_step: Called with a sentence before a case's candidates are made.
+            most: Ends with so many sets, which takes more cases where some cannot be used.
 
         Returns:
             Sets, their tags (None without a tagger), and the reasons for the cases that cannot be used.
         """
         sets, tags, skipped = [], [], {}
         for number, (case, asked) in enumerate(wanted.items(), start=1):
+            if len(sets) == most:
+                break
             try:
                 if on_step is not None and not self.has(case, asked):
                     on_step(f"looking for the candidates of {case} ({number} of {len(wanted)})")

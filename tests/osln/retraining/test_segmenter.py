@@ -46,7 +46,8 @@ def gate(monkeypatch):
 
     def train(segmenter, preset, learned, compared, *, initial, iterations, **options):
         figures["calls"].append((preset, iterations, initial, [column.case for column in learned], options))
-        return replace(untrained(segmenter.name), trained_on=options["trained_on"], metadata={"new": True})
+        made = untrained(segmenter.name, preset=preset.name)
+        return replace(made, trained_on=options["trained_on"], metadata={"new": True})
 
     def sweeps(checkpoint, columns, device):
         return [finds(figures["new" if checkpoint.metadata.get("new") else "old"]) for _ in columns]
@@ -332,8 +333,7 @@ def test_a_rival_of_other_voxels_is_compared_on_the_nodes_that_were_read_for_bot
     def meanwhile(*given, **options):
         add_case(root, "a", deleted=(1, 2, 3))
         (root / "c.nii.gz").unlink()
-        made = train(*given, **options)
-        return replace(untrained("ct", preset="fine"), metadata=made.metadata)
+        return train(*given, **options)
 
     monkeypatch.setattr(retraining, "sweeps", sweeps)
     monkeypatch.setattr(retraining, "train", meanwhile)

@@ -162,7 +162,8 @@ class CandidateCache:
         Returns:
             Sets, their tags (None without a tagger), and the reasons for the cases that cannot be used.
         """
-        sets, tags, skipped = [], [], {}
+        sets: list[CandidateSet] = []
+        tags, skipped = [], {}
         for number, (case, asked) in enumerate(wanted.items(), start=1):
             if len(sets) == most:
                 break

@@ -99,13 +99,24 @@ class SegmenterRound(Round):
     def gather(
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[LungColumn], list[LungColumn], dict[str, str]]:
-        cases = [case for case, split in splits.items() if split != "test"]
+        # Also what comes into use meanwhile changes nothing in which column a network is asked about.
         grids = [recipe, *self._rival_grid]
+        self._read: list[tuple[Preset, dict[str, LungColumn]]] = [(grid, {}) for grid in grids]
+        # Only in cross-fitting the rival is asked about patients to learn from.
+        learned, skipped = self._columns("train", splits, grids if self.settings.cross_fit else [recipe])
+        compared, lacking = self._columns("validation", splits, grids)
+        return learned, compared, skipped | lacking
+
+    def _columns(
+        self, split: str, splits: Mapping[str, str], grids: Sequence[Preset]
+    ) -> tuple[list[LungColumn], dict[str, str]]:
+        """Columns of a split, remembered for each grid; and why other cases are left out."""
+        cases = [case for case, given in splits.items() if given == split]
         read, skipped = load_on_grids(self.root, cases, SEGMENTERS[self.name], grids)
-        columns = [found[0] for found in read]
-        self._for_rival = {found[0].case: found[-1] for found in read}
-        learned = [column for column in columns if splits[column.case] == "train"]
-        return learned, [column for column in columns if splits[column.case] == "validation"], skipped
+        for columns in read:
+            for (_, known), column in zip(self._read, columns, strict=False):
+                known[column.case] = column
+        return [columns[0] for columns in read], skipped
 
     def train(
         self, recipe: Preset, learned: Sequence[LungColumn], compared: Sequence[LungColumn], **options: Any
@@ -115,9 +126,8 @@ class SegmenterRound(Round):
         return train(SEGMENTERS[self.name], recipe, learned, compared, **options)
 
     def found(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> list[Sweep]:
-        if not checkpoint.preparation.prepares_as(self.preset):
-            compared = [self._for_rival[column.case] for column in compared]
-        return sweeps(checkpoint, compared, self.settings.device)
+        known = next(columns for grid, columns in self._read if checkpoint.preparation.prepares_as(grid))
+        return sweeps(checkpoint, [known[column.case] for column in compared], self.settings.device)
 
     def figures(self, compared: Sequence[LungColumn], found: Sequence[Sweep]) -> dict[str, Any]:
         return figures_of([column.case for column in compared], found)

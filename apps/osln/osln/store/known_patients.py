@@ -25,11 +25,13 @@ class Known:
     Attributes:
         patient: As the import had noted it; None if nothing was noted.
         ct: SHA-256 of its CT's bytes.
+        samples: Of some of them: only a CT with the same ones is read.
         size, changed: Size and time of change of the file, in ns: while it has both it is not read again.
     """
 
     patient: str | None
     ct: str
+    samples: str
     size: int
     changed: int
 

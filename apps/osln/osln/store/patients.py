@@ -64,10 +64,10 @@ def _same_as_gone(
     groups: dict[str, list[str]] = {}
     for case, known in gone.items():
         groups.setdefault(known.ct, []).append(case)
-    sizes = {known.size for known in gone.values()}
+    marks = {(known.size, known.samples) for known in gone.values()}
     for case, path in cts.items():
         try:
-            if path.stat().st_size in sizes:
+            if (path.stat().st_size, _samples(path).hex()) in marks:
                 groups.setdefault(_hash(path, as_kept(kept, case)), []).append(case)
         except OSError:
             # As in `same_ct`.
@@ -90,7 +90,13 @@ def know_patients(root: str | Path, cases: Iterable[str]) -> None:
         noted = _noted(root, case)
         try:
             stat = path.stat()
-            now = Known(None if noted == case else noted, _hash(path, before), stat.st_size, stat.st_mtime_ns)
+            now = Known(
+                None if noted == case else noted,
+                _hash(path, before),
+                _samples(path).hex(),
+                stat.st_size,
+                stat.st_mtime_ns,
+            )
         except OSError:
             # As in `same_ct`.
             continue

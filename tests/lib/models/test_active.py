@@ -154,6 +154,21 @@ def test_a_case_that_judges_networks_and_is_decided_in_part_comes_first_with_the
     assert proposal(store, "likeliest").case != "p2"
 
 
+@pytest.mark.parametrize("name", strategies.ABOUT)
+def test_a_case_in_part_that_others_work_on_or_that_was_skipped_comes_last_too(store, monkeypatch, name):
+    monkeypatch.setattr(strategies, "to_complete", lambda store: ["p2"])
+    lease_case(store, "p2", "Bert", over=False)
+    for case in ("p1", "p3"):
+        assert proposal(store, name).case != "p2"
+        skip_case(store, case, "Bert", "no contrast")
+    found = proposal(store, name)
+    assert found.case == "p2" and "somebody works on it; no other case " in found.why
+    monkeypatch.setattr(store, "get_unlabeled_images", list)
+    skip_case(store, "p2", "Bert", "no contrast")
+    found = proposal(store, name)
+    assert found.case == "p2" and found.why.startswith("skipped before; no other case waits; ")
+
+
 def test_a_place_outside_candidates_that_was_looked_at_is_not_proposed_again(store, monkeypatch):
     store.register_label("p2", "final", {"revision": 1})
     review = {"complete": False, "undecided": 2, "seconds": None, "looked_at": []}

@@ -237,3 +237,15 @@ def test_a_damaged_file_begins_the_counting_anew(office, text):
     assert office.started == []
     kept = json.loads((office.root / ".osln" / FILE).read_text())
     assert kept["counted"] == {"old": 3, "a": 1, "b": 1}
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_case_that_comes_again_under_the_id_of_a_removed_one_counts_from_its_first_label_on(office, looked):
+    del office.revisions["old"]
+    if looked:
+        office.look()
+    office.revisions["old"] = 1
+    assert office.keeper.status()["new"] == 1
+    office.look()
+    office.revisions["old"] = 3
+    assert office.keeper.status()["new"] == 1

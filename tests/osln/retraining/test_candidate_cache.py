@@ -9,6 +9,7 @@ from osln.stage_two.candidate_sets import load_set
 from osln.store import layout
 from osln.weights.model_store import ModelStore
 from small.meanwhile import meanwhile
+from small.parts import submit_in_part
 from small.store import untrained
 from small.studies import (
     BrightnessTags,
@@ -238,3 +239,20 @@ def test_each_patient_is_asked_of_its_own_versions(root, store, monkeypatch):
 def test_stage_one_without_weights_is_an_error_in_words(root, tmp_path):
     with pytest.raises(ValueError, match="no weights for ct-proximal"):
         cache_of(root, ModelStore(tmp_path / "none")).in_use()
+
+
+def test_a_set_says_whether_its_case_is_in_part_also_one_that_was_kept(root, store):
+    cache = cache_of(root, store)
+    asked = asked_of(cache)
+    assert [cache.get("d", asked)[0].partial for _ in range(2)] == [False, False]
+    submit_in_part(root, "d")
+    assert [cache.get("d", asked)[0].partial for _ in range(2)] == [True, True]
+
+
+def test_cases_that_cannot_be_used_do_not_count_among_the_most_that_are_wanted(root, store):
+    for case in "fgh":
+        add_case(root, case, pet=case != "f")
+    cache = cache_of(root, store)
+    wanted = dict.fromkeys("fdgh", asked_of(cache))
+    sets, _, skipped = cache.collect(wanted, most=2)
+    assert [one.case for one in sets] == ["d", "g"] and set(skipped) == {"f"}

@@ -17,10 +17,12 @@ from osln.retraining.matched_points import (
     unlabeled_columns,
 )
 from osln.rows.experiments import PRESETS, ROWS
+from osln.store.removals import begin_removal, end_removal
+from osln.store.splits import assign
 from osln.weights.model_store import ModelStore
 from small.columns import small_column, tiny_preset
 from small.store import untrained
-from small.studies import add_case
+from small.studies import add_case, of_patient
 
 
 def test_the_threshold_moves_to_where_as_many_are_found():
@@ -100,6 +102,31 @@ def test_only_cases_without_a_label_are_looked_at(tmp_path):
     preset = tiny_preset()
     assert sorted(one.case for one in unlabeled_columns(tmp_path, "ct", preset)) == ["x", "y"]
     assert [one.case for one in unlabeled_columns(tmp_path, "ef", preset)] == ["x"]
+
+
+def test_cases_of_patients_who_have_been_learned_from_are_not_looked_at(tmp_path):
+    for case in "defxyz":
+        add_case(tmp_path, case, approved=case == "d")
+    of_patient(tmp_path, "P1", "d", "z")
+    # The label of e was taken away, f itself is gone: networks may have learned from both.
+    assign(tmp_path, "def")
+    (tmp_path / "y.nii.gz").write_bytes((tmp_path / "f.nii.gz").read_bytes())
+    end_removal(tmp_path, "f", begin_removal(tmp_path, "f", tmp_path / "f.nii.gz"))
+    assert unlabeled_cases(tmp_path) == ["x"]
+
+
+def test_cases_without_an_image_that_is_needed_do_not_use_up_the_number_of_those_looked_at(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(matched_points, "MOST_CASES", 2)
+    for case in "wxyz":
+        add_case(tmp_path, case, approved=False)
+    first, second, third, fourth = unlabeled_cases(tmp_path)
+    for case in (first, third):
+        (tmp_path / "pet" / f"{case}.nii.gz").unlink()
+    preset = tiny_preset()
+    assert [one.case for one in unlabeled_columns(tmp_path, "ef", preset)] == [second, fourth]
+    assert [one.case for one in unlabeled_columns(tmp_path, "ct", preset)] == [first, second]
 
 
 class Shifted:

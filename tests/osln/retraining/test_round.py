@@ -19,6 +19,7 @@ from small.studies import of_patient, published
 @dataclass(frozen=True)
 class Named:
     case: str
+    partial: bool = False
 
 
 class Idle(Round):
@@ -72,7 +73,7 @@ def models(tmp_path):
 def idle(tmp_path, models, monkeypatch):
     """Makes a round over five approved cases, three of them to learn from."""
     splits = {"a": "validation", "b": "test", "d": "train", "f": "train", "g": "train"}
-    monkeypatch.setattr(rounds, "eligible", lambda root, store, judges: Eligible(splits, frozenset(), {}))
+    monkeypatch.setattr(rounds, "eligible", lambda root, store, judges: Eligible(splits, {}))
     monkeypatch.setattr(rounds, "phantoms", lambda root, cases: {"g"} & set(cases))
     monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 1)
 
@@ -314,7 +315,7 @@ def test_an_interrupted_cross_fit_goes_on_and_leaves_no_state(idle, models, few)
 
 def test_two_cases_of_one_patient_cannot_tell_more_than_one(idle, models, tmp_path, monkeypatch):
     splits = {"a": "validation", "b": "validation", "d": "train", "f": "train"}
-    monkeypatch.setattr(rounds, "eligible", lambda root, store, judges: Eligible(splits, frozenset(), {}))
+    monkeypatch.setattr(rounds, "eligible", lambda root, store, judges: Eligible(splits, {}))
     published(models, untrained("ct"), seed=0, train_cases=[])
     of_patient(tmp_path, "P1", "a", "b")
     report = idle(cross_fit=False).run()
@@ -323,3 +324,36 @@ def test_two_cases_of_one_patient_cannot_tell_more_than_one(idle, models, tmp_pa
     # Two patients ask for cross-fitting where two are needed, two cases of one do not make up for them.
     monkeypatch.setattr(rounds, "FEWEST_PATIENTS", 2)
     assert set(idle().run().validation_cases) == {"a", "b", "d", "f"}
+
+
+def test_what_is_submitted_in_part_after_the_cases_were_chosen_is_not_judged_on(idle, models, few):
+    shipped(models)
+    first = idle()
+    first.gather = lambda recipe, splits: (
+        [Named("d"), Named("f", partial=True), Named("g")],
+        [Named("a", partial=True), Named("b")],
+        {},
+    )
+    report = first.run()
+    assert sorted(report.validation_cases) == ["b", "d", "g"] and report.train_cases == ["d", "f", "g"]
+    assert report.skipped == {
+        "a": "submitted in part, and only complete cases are judged on (validation): complete its review"
+    }
+
+
+def test_a_case_that_is_removed_during_the_training_does_not_end_the_round(idle, models, few, monkeypatch):
+    shipped(models)
+    first, there = idle(), {"a", "b", "d", "f", "g"}
+
+    def asked(root, cases):
+        assert there.issuperset(cases), "a case that is not there cannot be asked about"
+        return {"g"} & set(cases)
+
+    def train(recipe, learned, compared, **options):
+        there.discard("g")
+        return Idle.train(first, recipe, learned, compared, **options)
+
+    monkeypatch.setattr(rounds, "phantoms", asked)
+    first.train = train
+    assert first.run().published and len(first.trainings) == 4
+    assert models.load("ct").trained_on == "phantom, then 2 approved patients and 1 phantom"

@@ -11,6 +11,7 @@ from osln.retraining.score_points import (
     set_score_thresholds,
 )
 from osln.weights.model_store import ModelStore
+from small.parts import submit_in_part
 from small.store import untrained
 from small.studies import add_case, publish_stage_one, published, use_tiny_networks
 
@@ -148,6 +149,14 @@ def test_a_published_network_of_stage_one_sets_the_scores_of_the_classifiers_beh
     assert renew_score_thresholds(models, root, "ef", ["a"]) == "", "no classifier follows it"
     kept = renew_score_thresholds(models, root, "ct-distal", [])
     assert kept.startswith("score thresholds of local-ct-pet are kept: 0 validation patients are too few")
+
+
+def test_no_score_threshold_is_set_on_a_case_that_was_submitted_in_part_meanwhile(cohort):
+    root, models = cohort
+    submit_in_part(root, "a")
+    said = renew_score_thresholds(models, root, "ct-distal", ["a"])
+    assert said.startswith("score thresholds of local-ct-pet are kept: 0 validation patients")
+    assert models.thresholds("local-ct-pet") == {}
 
 
 def test_the_scores_of_a_classifier_of_another_tagger_are_kept(cohort):

@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from osln.retraining import round as rounds
@@ -45,7 +46,8 @@ def gate(monkeypatch):
 
     def train(segmenter, preset, learned, compared, *, initial, iterations, **options):
         figures["calls"].append((preset, iterations, initial, [column.case for column in learned], options))
-        return replace(untrained(segmenter.name), trained_on=options["trained_on"], metadata={"new": True})
+        made = untrained(segmenter.name, preset=preset.name)
+        return replace(made, trained_on=options["trained_on"], metadata={"new": True})
 
     def sweeps(checkpoint, columns, device):
         return [finds(figures["new" if checkpoint.metadata.get("new") else "old"]) for _ in columns]
@@ -310,3 +312,33 @@ def test_all_cases_of_a_patient_are_left_out_together(root, models, gate, monkey
     retrain(root, models, "ct")
     # Without d, which is complete, also without f, which is in part and judges nobody.
     assert sorted(cases for _, _, _, cases, _ in gate["calls"]) == [["d", "f"], ["d", "f", "g"], ["g"]]
+
+
+def test_a_rival_of_other_voxels_is_compared_on_the_nodes_that_were_read_for_both(
+    root, models, gate, monkeypatch
+):
+    coarse = tiny_preset()
+    monkeypatch.setitem(
+        PRESETS,
+        "fine",
+        replace(coarse, name="fine", spacing_mm=tuple(0.8 * side for side in coarse.spacing_mm)),
+    )
+    published(models)
+    asked, train = {}, retraining.train
+
+    def sweeps(checkpoint, columns, device):
+        asked[bool(checkpoint.metadata.get("new"))] = columns
+        return [finds(0.5) for _ in columns]
+
+    def meanwhile(*given, **options):
+        add_case(root, "a", deleted=(1, 2, 3))
+        (root / "c.nii.gz").unlink()
+        return train(*given, **options)
+
+    monkeypatch.setattr(retraining, "sweeps", sweeps)
+    monkeypatch.setattr(retraining, "train", meanwhile)
+    report = retrain(root, models, "ct", preset="fine", cross_fit=False, publish=False)
+    assert report.validation_cases == ["a", "c"]
+    for column, rivals in zip(asked[True], asked[False], strict=True):
+        assert (column.case, len(np.unique(column.nodes))) == (rivals.case, 5)
+        assert len(np.unique(rivals.nodes)) == 5 and column.grid.shape != rivals.grid.shape

@@ -8,7 +8,8 @@ from osln.retraining.seen import cases_seen, unseen_parts
 from osln.retraining.settings import Settings
 from osln.retraining.unseen import Training, newest_unseen, unseen_versions
 from osln.rows.experiments import PRESETS
-from osln.store.splits import folds
+from osln.store.removals import begin_removal, end_removal
+from osln.store.splits import folds, split_of
 from osln.weights.model_store import ModelStore
 from small.store import untrained
 from small.studies import add_case, of_patient, published, stored
@@ -223,3 +224,33 @@ def test_a_new_case_is_judged_by_what_was_trained_without_its_patient(tmp_path, 
     # Former software left out one case of a patient and learned from the other one: nobody stands for that.
     of_patient(root, "P1", "f")
     assert [part for _, part in unseen_parts(root, used, store.versions("ct"), ["d", "f"])] == [[], []]
+
+
+def test_a_case_that_is_removed_meanwhile_does_not_end_the_trainings(store, cohort, monkeypatch):
+    training = replace(cohort["training"], phantoms={"g"})
+    learn = unseen.train
+
+    def removing(*given, **options):
+        for path in training.root.rglob("g.nii.gz"):
+            path.unlink()
+        return learn(*given, **options)
+
+    monkeypatch.setattr(unseen, "train", removing)
+    found, skipped = unseen_versions(store, ["ct"], DEMO, training)
+    assert not skipped and found["d"]["ct"].trained_on == "1 approved patient and 1 phantom"
+
+
+def test_who_has_seen_a_patient_is_known_when_the_case_is_gone_and_its_id_given_to_another(tmp_path, store):
+    root = tmp_path / "studies"
+    add_case(root, "d")
+    split_of(root, "d")
+    ct = (root / "d.nii.gz").read_bytes()
+    version = published(store, untrained("ct"), train_cases=["d"])
+    end_removal(root, "d", begin_removal(root, "d", root / "d.nii.gz"))
+    add_case(root, "z")
+    (root / "z.nii.gz").write_bytes(ct)
+    add_case(root, "y")
+    assert newest_unseen(root, store, "ct", DEMO, "yz") == {"y": version}
+    (root / "d.nii.gz").write_bytes((root / "y.nii.gz").read_bytes()[:-1])
+    split_of(root, "d")
+    assert newest_unseen(root, store, "ct", DEMO, "yz") == {"y": version}

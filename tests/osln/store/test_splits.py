@@ -6,6 +6,8 @@ import pytest
 from filelock import FileLock
 
 from osln.store import patients
+from osln.store.patients import patients_of
+from osln.store.removals import begin_removal, end_removal
 from osln.store.splits import SHARES, assign, folds, next_split, split_of, stored_splits
 from osln.store.strata import Strata, strata_of
 from small.columns import small_column
@@ -205,3 +207,47 @@ def test_the_notes_of_the_import_are_read_once_and_before_the_lock(tmp_path, mon
     assert sorted(read) == list("abcdefghij")
     assign(tmp_path, "abcdefghij")
     assert len(read) == 10
+
+
+@pytest.mark.parametrize("same_ct", [True, False])
+def test_a_patient_whose_case_was_removed_is_no_new_one(tmp_path, same_ct):
+    (tmp_path / "d.nii.gz").write_bytes(b"first")
+    (tmp_path / "z.nii.gz").write_bytes(b"first" if same_ct else b"other")
+    if not same_ct:
+        of_patient(tmp_path, "P1", "d", "z")
+    assign(tmp_path, "dfgh", wanted={"d": "test"})
+    end_removal(tmp_path, "d", begin_removal(tmp_path, "d", tmp_path / "d.nii.gz"))
+    assert split_of(tmp_path, "z") == "test"
+    # Its id is another patient's now, who has nothing to do with a third CT of the first.
+    (tmp_path / "d.nii.gz").write_bytes(b"of another one")
+    (tmp_path / "y.nii.gz").write_bytes(b"first")
+    assign(tmp_path, "d")
+    (tmp_path / "z.nii.gz").unlink()
+    assert split_of(tmp_path, "y") == "test"
+    assert patients_of(tmp_path, "dy") == {"d": "d", "y": "y"}
+
+
+def test_a_store_in_which_nothing_was_kept_of_its_cases_keeps_it_at_a_removal(tmp_path):
+    (tmp_path / "d.nii.gz").write_bytes(b"first")
+    assign(tmp_path, "d", wanted={"d": "test"})
+    (tmp_path / ".osln" / ".patients.json").unlink()
+    end_removal(tmp_path, "d", begin_removal(tmp_path, "d", tmp_path / "d.nii.gz"))
+    (tmp_path / "z.nii.gz").write_bytes(b"first")
+    assert split_of(tmp_path, "z") == "test" and patients_of(tmp_path, "dz") == {"d": "d", "z": "d"}
+
+
+def test_a_ct_is_read_once_to_know_whose_it_is(tmp_path, monkeypatch):
+    (tmp_path / "d.nii.gz").write_bytes(b"first")
+    split_of(tmp_path, "d")
+    monkeypatch.setattr(patients, "_content", lambda path: pytest.fail("read again"))
+    split_of(tmp_path, "d")
+
+
+def test_what_was_kept_of_patients_is_not_made_anew_where_it_is_damaged(tmp_path):
+    (tmp_path / "d.nii.gz").write_bytes(b"first")
+    split_of(tmp_path, "d")
+    path = tmp_path / ".osln" / ".patients.json"
+    path.write_text('{"d": [{"patient": 1}]}')
+    with pytest.raises(ValueError, match=r"\.patients\.json is damaged .* Restore it from a copy"):
+        split_of(tmp_path, "d")
+    assert path.read_text() == '{"d": [{"patient": 1}]}'

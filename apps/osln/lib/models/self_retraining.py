@@ -86,6 +86,16 @@ class SelfRetraining:
             # What was approved before it was switched on is not new.
             self._write({"counted": self._labels(), "round": None})
             return
+        there, labels, counted = self._store.index().objects, self._labels(), state["counted"]
+        same = {
+            case: number
+            for case, number in counted.items()
+            if case in there and labels.get(case, number) >= number
+        }
+        if same != counted:
+            # What comes under the id of a removed case is another one, whose revisions begin anew.
+            state["counted"] = same
+            self._write(state)
         if state["round"] is None:
             if len(self._new(state)) < self._after or self._busy():
                 return
@@ -173,9 +183,12 @@ class SelfRetraining:
         return any(not task["request"].get("background") for task in at_work)
 
     def _new(self, state: Mapping[str, Any]) -> list[str]:
-        """Cases whose label is newer than when a round last began."""
+        """Cases whose label is another one than when a round last began.
+
+        A lower revision is that of another case of the id, which came between two looks.
+        """
         counted = state["counted"]
-        return [case for case, revision in self._labels().items() if revision > counted.get(case, 0)]
+        return [case for case, revision in self._labels().items() if revision != counted.get(case)]
 
     def _labels(self) -> dict[str, int]:
         """Revision of the approved label of each case that has one, from the index."""

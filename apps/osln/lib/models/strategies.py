@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 Keys = Callable[[], Container[str]]
 ROUND_CASES, ROUNDS = 6, 6
 """Labeled cases after which chance plays a smaller part, and how many times it does: as simulated."""
+LATE = ("", "somebody works on it", "skipped before")
+"""Why a case comes in its turn (`_turns`)."""
+NO_OTHER = "no other case is without an approved label"
 ABOUT = {
     "mixed": "Case by chance; mostly its likeliest candidates",
     "likeliest": "Case by chance; its likeliest candidates alone",
@@ -123,16 +126,18 @@ class Active(Proposing):
 
     def propose(self, request: dict[str, Any], datastore: Datastore) -> Proposal | None:
         annotator = author(request)
-        waiting, late = waiting_cases(datastore, annotator)
-        away = others_have(datastore, annotator) | datastore.skipped().keys()
+        unlabeled = _turns(datastore, annotator, sorted(datastore.get_unlabeled_images()))
         # These need all of their candidates decided.
-        incomplete = [case for case in to_complete(datastore) if case not in away]
+        partial = _turns(datastore, annotator, to_complete(datastore))
+        found = (one for one in zip(unlabeled, partial, LATE, strict=True) if one[0] or one[1])
+        waiting, incomplete, late = next(found, ([], [], ""))
         if not waiting and not incomplete:
             return None
         pool = pool_of(datastore, waiting, incomplete, described=self.name == "diverse")
         query = self.ask(pool, annotator, len(datastore.get_labeled_images()), Path(datastore.root))
         logger.debug("strategy %s: %s of %d waiting cases", self.name, query.case, len(pool.waiting))
-        why = f"{late}; {query.why}" if late and query.case in waiting else query.why
+        left = NO_OTHER if query.case in waiting else "no other case waits"
+        why = f"{late}; {left}; {query.why}" if late else query.why
         return Proposal(query.case, why, told(query, pool))
 
     def within(self, request: dict[str, Any], datastore: Datastore, case: str) -> dict[str, Any]:
@@ -265,14 +270,22 @@ def waiting_cases(datastore: Datastore, annotator: str) -> tuple[list[str], str]
         Those without an approved label that nobody has skipped and nobody else works on. Where there are
         none, those that others work on; where there are none either, the skipped ones; and then why.
     """
-    waiting, skipped = sorted(datastore.get_unlabeled_images()), datastore.skipped()
-    others = others_have(datastore, annotator)
-    kept = [case for case in waiting if case not in skipped]
-    if free := [case for case in kept if case not in others]:
-        return free, ""
-    if kept:
-        return kept, "somebody works on it; no other case is without an approved label"
-    return waiting, "skipped before; no other case is without an approved label"
+    turns = _turns(datastore, annotator, sorted(datastore.get_unlabeled_images()))
+    cases, late = next((one for one in zip(turns, LATE, strict=True) if one[0]), ([], ""))
+    return cases, f"{late}; {NO_OTHER}" if late else ""
+
+
+def _turns(
+    datastore: Datastore, annotator: str, cases: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """The cases that are free, those that others work on, and the skipped ones: each before the next."""
+    skipped, others = datastore.skipped(), others_have(datastore, annotator)
+    kept = [case for case in cases if case not in skipped]
+    return (
+        [case for case in kept if case not in others],
+        [case for case in kept if case in others],
+        [case for case in cases if case in skipped],
+    )
 
 
 def others_have(datastore: Datastore, annotator: str) -> set[str]:

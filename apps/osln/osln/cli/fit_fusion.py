@@ -6,6 +6,7 @@ have none, or were put there by hand.
 
 import argparse
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from osln.cli.options import add_device, add_models, add_store, add_work, command
@@ -14,6 +15,7 @@ from osln.cli.progress import each
 if TYPE_CHECKING:
     from osln.imaging.lung_column import LungColumn
     from osln.rows.presets import Preset
+    from osln.weights.model_store import ModelStore
 
 
 def add_parser(commands: Any) -> None:
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     first, *others = (one.preparation for one in checkpoints.values())
     if not all(map(first.prepares_as, others)):
         raise ValueError("the networks in use are of presets with other voxels: train all of them with one")
-    columns, whose = patients(options, first)
+    columns, whose = patients(options, first, store, checkpoints)
     fusions = {name: fit_fusion(row, checkpoints, columns, options.device) for name, row in LEARNED.items()}
     measured = operating_points(checkpoints, columns, options.device, fusions, patients=whose)
     for name in LEARNED:
@@ -63,30 +65,33 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def patients(options: argparse.Namespace, preset: "Preset") -> "tuple[list[LungColumn], list[str]]":
-    """Prepared cases of the validation patients, and the patient of each."""
+def patients(
+    options: argparse.Namespace, preset: "Preset", store: "ModelStore", networks: Iterable[str]
+) -> "tuple[list[LungColumn], list[str]]":
+    """Prepared cases of the validation patients whom none of the networks has learned from, and the patient
+    of each."""
     from osln.cohorts.phantoms import PhantomCohort, split_seeds
+    from osln.retraining.eligible import eligible
     from osln.rows.experiments import SEGMENTERS
-    from osln.store.approved import approved_cases, load_columns, with_ct
+    from osln.store.approved import load_columns, without_parts
     from osln.store.patients import patients_of
-    from osln.store.splits import assign
-    from osln.store.twins import learned_too
 
     if options.phantoms:
         cohort = PhantomCohort(options.work, preset)
         seeds = each(split_seeds("validation", options.phantoms), "phantoms")
         columns = [patient.column for patient in cohort.patients(seeds)]
         return columns, [column.case for column in columns]
-    cases, lacking = with_ct(options.store, approved_cases(options.store))
-    splits = assign(options.store, cases)
-    lacking |= learned_too(options.store, splits)
-    cases = [case for case, split in splits.items() if split == "validation" and case not in lacking]
-    columns, skipped = load_columns(options.store, cases, SEGMENTERS["ef-proximal"], preset)
-    for case, why in (skipped | lacking).items():
+    versions = (store.published(name) for name in networks)
+    found = eligible(options.store, store, [version for version in versions if version])
+    cases = [case for case, split in found.splits.items() if split == "validation"]
+    read, skipped = load_columns(options.store, cases, SEGMENTERS["ef-proximal"], preset)
+    columns, partial = without_parts(read)
+    for case, why in (skipped | partial | dict(found.left_out)).items():
         sys.stderr.write(f"left out {case}: {why}\n")
     if not columns:
         raise ValueError(
-            f"{options.store} has no approved validation patient with PET and tumor: approve more cases, or "
-            "use --phantoms 30"
+            f"{options.store} has no complete validation patient with PET and tumor whom the networks have "
+            "not learned from: approve more cases, or use --phantoms 30"
         )
-    return columns, list(patients_of(options.store, [column.case for column in columns]).values())
+    patient_of = patients_of(options.store, [*found.splits, *found.left_out])
+    return columns, [patient_of[column.case] for column in columns]

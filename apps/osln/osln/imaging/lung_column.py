@@ -61,6 +61,11 @@ class LungColumn:
         return {"ct": self.ct_hu, "pet": self.pet_suv, "distance": self.distance_mm}
 
     @property
+    def partial(self) -> bool:
+        """Whether the patient was reviewed in part: nothing is judged on him."""
+        return self.known is not None
+
+    @property
     def learned_from(self) -> tuple[np.ndarray | None, ...]:
         """All that a training on this patient depends on: images, nodes, and where these are known."""
         return (*self.images.values(), self.nodes, self.known)

@@ -24,7 +24,7 @@ from osln.rows.experiments import ROWS, Preset
 from osln.stage_one.inference import Predictor
 from osln.stage_two.candidate_sets import CandidateSet, candidate_set, iou_path, load_set, node_iou, save_set
 from osln.store.approved import marked_study
-from osln.store.layout import StorePaths, companions, file_marks, load_study
+from osln.store.layout import StorePaths, companions, file_marks, load_study, marked_in_part
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore, Version
 
@@ -127,7 +127,8 @@ class CandidateCache:
             ValueError: The case cannot be used: says what it lacks.
         """
         paths = companions(self.root, case)
-        path = self._path(case, file_marks(paths), asked)
+        marks = file_marks(paths)
+        path = self._path(case, marks, asked)
         content = _read(path, self.overlaps)
         if content is None:
             # Somebody may have stored a label since: the set is kept as that of what it was made from.
@@ -143,22 +144,29 @@ class CandidateCache:
             # A file that begins with a dot is being written by somebody else.
             if _mark(other.name) == self.mark and not other.name.startswith((path.stem, ".")):
                 other.unlink(missing_ok=True)
-        return content, tags
+        return replace(content, partial=marked_in_part(marks)), tags
 
     def collect(
-        self, wanted: Mapping[str, Asked], on_step: Callable[[str], None] | None = None
+        self,
+        wanted: Mapping[str, Asked],
+        on_step: Callable[[str], None] | None = None,
+        most: int | None = None,
     ) -> tuple[list[CandidateSet], list[np.ndarray] | None, dict[str, str]]:
         """The sets of several cases, made one after the other where they are not there yet.
 
         Args:
             wanted: How each case's candidates are made.
             on_step: Called with a sentence before a case's candidates are made.
+            most: Ends with so many sets, which takes more cases where some cannot be used.
 
         Returns:
             Sets, their tags (None without a tagger), and the reasons for the cases that cannot be used.
         """
-        sets, tags, skipped = [], [], {}
+        sets: list[CandidateSet] = []
+        tags, skipped = [], {}
         for number, (case, asked) in enumerate(wanted.items(), start=1):
+            if len(sets) == most:
+                break
             try:
                 if on_step is not None and not self.has(case, asked):
                     on_step(f"looking for the candidates of {case} ({number} of {len(wanted)})")

@@ -15,7 +15,7 @@ from osln.learning.fit import Progress
 from osln.metrics.matching import Scored
 from osln.retraining.candidate_cache import Asked, CandidateCache
 from osln.retraining.judgment import HIGHEST_RISK, patients_with_nodes
-from osln.retraining.matched_points import unlabeled_cases
+from osln.retraining.matched_points import MOST_CASES, unlabeled_cases
 from osln.retraining.publishing import RetrainReport, alone
 from osln.retraining.round import Round
 from osln.retraining.score_points import match_score_thresholds, set_score_thresholds
@@ -103,6 +103,10 @@ class _Candidates:
     def case(self) -> str:
         return self.content.case
 
+    @property
+    def partial(self) -> bool:
+        return self.content.partial
+
 
 class _ClassifierRound(Round):
     known = CLASSIFIERS
@@ -179,7 +183,7 @@ class _ClassifierRound(Round):
             return [], [], {}
         in_use = cache.in_use()
         _check_stage_one(in_use, recipe)
-        training = Training(self.root, cases, self.settings)
+        training = Training(self.root, cases, self.settings, self.phantoms)
         unseen, skipped = unseen_versions(self.store, self._row.segmenters, recipe, training)
         learned, lacking = self._collected(cache, unseen, add_nodes=True)
         skipped |= lacking
@@ -238,7 +242,7 @@ class _ClassifierRound(Round):
         cache = self._cache(self.recipe())
         in_use = cache.in_use()
         wanted = dict.fromkeys(unlabeled_cases(self.root), Asked(in_use, add_nodes=False, labeled=False))
-        sets, tags, _ = cache.collect(wanted, self.settings.on_step)
+        sets, tags, _ = cache.collect(wanted, self.settings.on_step, MOST_CASES)
         if not sets or self.former is None:
             return ""
         given = (sets, tags if CLASSIFIERS[self.name].tags else None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from osln.retraining.seen import cases_known_seen, patients_with_seen
-from osln.store.approved import approved_cases, with_ct
+from osln.store.approved import IN_PART, approved_cases, with_ct
 from osln.store.parts import partial_cases
 from osln.store.splits import assign
 from osln.store.twins import learned_too
@@ -18,12 +18,10 @@ class Eligible:
 
     Attributes:
         splits: By case.
-        partial: Those that were submitted in part: they may teach and are not judged on.
         left_out: Reasons for the others, which have no place in `splits`.
     """
 
     splits: Mapping[str, str]
-    partial: frozenset[str]
     left_out: Mapping[str, str]
 
 
@@ -40,14 +38,9 @@ def eligible(root: Path, store: ModelStore, judges: Iterable[Version]) -> Eligib
     """
     cases, left_out = with_ct(root, approved_cases(root))
     splits = assign(root, cases)
-    partial = frozenset(partial_cases(root, splits))
     validation = [case for case, split in splits.items() if split == "validation"]
     left_out |= learned_too(root, splits)
-    for case in validation:
-        if case in partial:
-            left_out[case] = (
-                "submitted in part, and only complete cases are judged on (validation): complete its review"
-            )
+    left_out |= dict.fromkeys(partial_cases(root, validation), IN_PART)
     for version in judges:
         versions = store.versions(version.network)
         patient_of = patients_with_seen(root, versions, validation)
@@ -58,6 +51,4 @@ def eligible(root: Path, store: ModelStore, judges: Iterable[Version]) -> Eligib
                 'judged on it (validation): make it "train" in .osln/splits.json or, if that was another '
                 "store's case of the same name, keep the networks of each store in a folder of their own",
             )
-    return Eligible(
-        {case: split for case, split in splits.items() if case not in left_out}, partial, left_out
-    )
+    return Eligible({case: split for case, split in splits.items() if case not in left_out}, left_out)

@@ -19,23 +19,36 @@ from osln.rows.experiments import ROWS, SEGMENTERS, Preset, Row
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor
 from osln.store.approved import approved_cases
+from osln.store.known_patients import case_of, former_ids
 from osln.store.layout import companions, load_study
+from osln.store.patients import patients_of
+from osln.store.splits import stored_splits
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
 
 MOST_CASES = 8
-"""That are looked at, because each costs a pass of every network."""
+"""That networks look at, because each costs a pass of every one."""
 
 
 def unlabeled_cases(root: Path) -> list[str]:
-    """Up to `MOST_CASES` cases of a store without an approved label, in the order of a hash of their ids."""
+    """Cases of patients of whom none has an approved label or a split, in the order of a hash of their ids.
+
+    A split stays where a label, or a case, was taken away: a network may have learned from it.
+    """
     named = (split_suffix(path) for path in root.iterdir() if path.is_file())
-    cases = {case for case, suffix in named if suffix} - set(approved_cases(root))
-    return sorted(cases, key=lambda case: hashlib.sha256(case.encode()).digest())[:MOST_CASES]
+    there = {case for case, suffix in named if suffix}
+    known = {*approved_cases(root), *stored_splits(root)}
+    patient_of = patients_of(root, [*there, *known, *former_ids(root, known)])
+    taken = {patient for case, patient in patient_of.items() if case_of(case) in known}
+    cases = [case for case in there if patient_of[case] not in taken]
+    return sorted(cases, key=lambda case: hashlib.sha256(case.encode()).digest())
 
 
 def unlabeled_columns(root: Path, segmenter: str, preset: Preset) -> list[LungColumn]:
-    """Columns of `unlabeled_cases` that a network can use; those that cannot be read are passed over."""
+    """Columns of the first `MOST_CASES` of `unlabeled_cases` that a network can use.
+
+    Those that cannot be read, and those without an image that it needs, are passed over.
+    """
     columns = []
     for case in unlabeled_cases(root):
         try:
@@ -44,6 +57,8 @@ def unlabeled_columns(root: Path, segmenter: str, preset: Preset) -> list[LungCo
             continue
         if _usable(column, segmenter):
             columns.append(column)
+        if len(columns) == MOST_CASES:
+            break
     return columns
 
 

@@ -23,13 +23,14 @@ from osln.retraining.settings import Settings, preset_in_use
 from osln.rows.constants import TUNING_LEARNING_RATE
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_two.points import FEWEST_PATIENTS
-from osln.store.approved import phantoms
+from osln.store.approved import phantoms, without_parts
 from osln.store.patients import patients_of
 from osln.weights.checkpoint import Checkpoint, trained_on
 from osln.weights.model_store import ModelStore, Version, is_whole
 
 Patients = Sequence[Any]
-"""What a stage learns from and is compared on, one for each `case`: columns, or candidates."""
+"""What a stage learns from and is compared on, one for each `case`, which may be `partial`: columns, or
+candidates."""
 
 
 class Round(ABC):
@@ -49,8 +50,8 @@ class Round(ABC):
         before: Version in use, or None.
         former: Its network, or None.
         preset_name: That of the settings, or of the weights in use.
-        partial: Approved cases that were submitted in part, once `run` has looked.
         patient_of: The patient of each case, once `run` has looked.
+        phantoms: Which of the cases are phantoms, once `run` has looked.
         made_of: `Trained.made_of`, once `gather` has looked.
 
     Raises:
@@ -77,7 +78,7 @@ class Round(ABC):
         self.before = None if self.lost else self.store.published(name)
         self.former = self.store.load(name, self.before) if self.before else None
         self.preset_name = settings.preset or preset_in_use(self.store, name)
-        self.partial: frozenset[str] = frozenset()
+        self.phantoms: frozenset[str] = frozenset()
         self.patient_of: Mapping[str, str] = {}
         self.made_of: Mapping[str, str] | None = None
 
@@ -188,7 +189,7 @@ class Round(ABC):
             self.settings.tell(f"{self.name} is trained from scratch and compared with nothing: {self.lost}")
         recipe = self.recipe()
         splits, waiting = self._eligible()
-        learned, compared, skipped = self.gather(recipe, splits)
+        learned, compared, skipped = self._gathered(recipe, splits)
         skipped |= waiting
         if not learned:
             raise ValueError(nothing_to_learn(self.name, splits, skipped))
@@ -214,7 +215,7 @@ class Round(ABC):
                 `run` asks for them.
         """
         recipe = self.recipe()
-        learned, compared, _ = self.gather(recipe, self._eligible()[0])
+        learned, compared, _ = self._gathered(recipe, self._eligible()[0])
         folder = self.store.root / "training"
         if not learned:
             return
@@ -224,7 +225,7 @@ class Round(ABC):
         enough = len(set(self.patients(compared))) >= FEWEST_PATIENTS
         if not self.settings.cross_fit or self.rival is None or enough:
             return
-        parts = self._parts([one.case for one in learned if one.case not in self.partial])
+        parts = self._parts([one.case for one in learned if not one.partial])
         for version, cases in parts[part - 1 : part]:
             self._train_without(cases, version, recipe, learned, compared, folder)
 
@@ -259,10 +260,19 @@ class Round(ABC):
     def _eligible(self) -> tuple[Mapping[str, str], dict[str, str]]:
         """Splits of the approved cases, and why others are left out."""
         found = eligible(self.root, self.store, self.judges())
-        self.partial = found.partial
+        # Asked once: a case may be removed while networks learn from what was read of it.
+        self.phantoms = frozenset(phantoms(self.root, found.splits))
         # Two cases may be one patient's by way of a third one that is left out.
         self.patient_of = patients_of(self.root, [*found.splits, *found.left_out])
         return found.splits, dict(found.left_out)
+
+    def _gathered(
+        self, recipe: Preset, splits: Mapping[str, str]
+    ) -> tuple[Patients, Patients, dict[str, str]]:
+        """As `gather`; what was submitted in part since the cases were chosen is not compared on."""
+        learned, read, skipped = self.gather(recipe, splits)
+        compared, partial = without_parts(read)
+        return learned, compared, skipped | partial
 
     def patients(self, cases: Patients) -> tuple[str, ...]:
         """The patient of each of the cases."""
@@ -287,7 +297,7 @@ class Round(ABC):
         return {
             "seed": self.settings.seed,
             "initial": initial,
-            "trained_on": trained_on(initial, cases, phantoms(self.root, cases)),
+            "trained_on": trained_on(initial, cases, self.phantoms),
             "device": self.settings.device,
             "threads": None,
             "resume_path": resume_path,
@@ -335,7 +345,7 @@ class Round(ABC):
         the new one and goes on from what stands for the rival (`_parts`), which has not seen them either.
         """
         by_case = {one.case: one for one in learned}
-        parts = self._parts([case for case in by_case if case not in self.partial])
+        parts = self._parts([case for case, one in by_case.items() if not one.partial])
         for number, (version, part) in enumerate(parts, start=1):
             self.settings.tell(
                 f"training {self.name} without {', '.join(part)} to judge on them ({number} of {len(parts)})"

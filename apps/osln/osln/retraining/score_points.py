@@ -14,6 +14,7 @@ from osln.rows.experiments import OFFERED_FALSE_POSITIVES, PRESETS, ROWS
 from osln.stage_two.answering import reason_not_answering
 from osln.stage_two.points import FEWEST_PATIENTS
 from osln.stage_two.validation import scored_patients
+from osln.store.approved import without_parts
 from osln.store.patients import patients_of
 from osln.tagging.tagger import Tagger
 from osln.weights.model_store import ModelStore
@@ -185,6 +186,8 @@ def renew_score_thresholds(
         weights = models.weights_of(checkpoint.name)
         cache = CandidateCache(root, models, row.name, preset, tagger, device)
         sets, tags, _ = cache.collect(dict.fromkeys(cases, Asked(cache.in_use(), add_nodes=False)))
+        tags = tags and [told for told, one in zip(tags, sets, strict=True) if not one.partial]
+        sets, _ = without_parts(sets)
         scored = scored_patients(checkpoint, sets, tags, device=device)
         patients = [patient_of[one.case] for one in sets]
         said.append(set_score_thresholds(models, checkpoint.name, scored, patients, weights))

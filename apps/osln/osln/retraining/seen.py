@@ -1,9 +1,10 @@
 """Which patients a version of the weights has learned from, and who can be judged on without it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from osln.store.known_patients import case_of, former_ids
 from osln.store.patients import patients_of
 from osln.store.splits import folds
 from osln.weights.model_store import Version
@@ -24,9 +25,12 @@ def cases_seen(version: Version, versions: Iterable[Version]) -> frozenset[str] 
 
 
 def patients_with_seen(root: Path, versions: Iterable[Version], cases: Iterable[str]) -> dict[str, str]:
-    """The patient (`patients_of`) of each of the cases and of all that any of the versions learned from."""
-    seen = (case for one in versions for case in one.metadata.get("train_cases", ()))
-    return patients_of(root, dict.fromkeys([*cases, *seen]))
+    """The patient (`patients_of`) of each of the cases and of all that any of the versions learned from.
+
+    Also of what a case has been that a version learned from (`former_ids`): nobody knows which it was then.
+    """
+    seen = dict.fromkeys(case for one in versions for case in one.metadata.get("train_cases", ()))
+    return patients_of(root, dict.fromkeys([*cases, *seen, *former_ids(root, seen)]))
 
 
 def cases_not_seen(
@@ -41,7 +45,7 @@ def cases_not_seen(
         cases: Case ids.
     """
     seen, whole = _chain(version, versions)
-    patients = {patient_of[case] for case in seen}
+    patients = _patients_seen(patient_of, seen)
     return [case for case in cases if patient_of[case] not in patients] if whole else []
 
 
@@ -52,8 +56,13 @@ def cases_known_seen(
 
     Arguments as in `cases_not_seen`.
     """
-    patients = {patient_of[case] for case in _chain(version, versions)[0]}
+    patients = _patients_seen(patient_of, _chain(version, versions)[0])
     return [case for case in cases if patient_of[case] in patients]
+
+
+def _patients_seen(patient_of: Mapping[str, str], seen: Collection[str]) -> set[str]:
+    """The patients of these cases, and of what they have been."""
+    return {patient for case, patient in patient_of.items() if case_of(case) in seen}
 
 
 def _chain(version: Version, versions: Iterable[Version]) -> tuple[set[str], bool]:

@@ -21,7 +21,7 @@ from osln.retraining.settings import Settings
 from osln.rows.experiments import ROWS, SEGMENTERS, Preset
 from osln.stage_one.training import train
 from osln.stage_one.validation import figures_of, sweeps
-from osln.store.approved import load_columns
+from osln.store.approved import load_on_grids
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore, Version
 
@@ -85,6 +85,13 @@ class SegmenterRound(Round):
         found = [self.store.published(name) for name in sorted(beside)]
         return [*super().judges(), *(one for one in found if one)]
 
+    @property
+    def _rival_grid(self) -> list[Preset]:
+        """What the rival's columns are prepared with, if not as the new network's; what stands for it in
+        cross-fitting was trained beside it."""
+        grid = None if self.former is None else self.former.preparation
+        return [] if grid is None or grid.prepares_as(self.preset) else [grid]
+
     def recipe(self) -> Preset:
         preset = self.preset
         return replace(preset, learning_rate=self.rate(preset.learning_rate))
@@ -92,10 +99,24 @@ class SegmenterRound(Round):
     def gather(
         self, recipe: Preset, splits: Mapping[str, str]
     ) -> tuple[list[LungColumn], list[LungColumn], dict[str, str]]:
-        cases = [case for case, split in splits.items() if split != "test"]
-        columns, skipped = load_columns(self.root, cases, SEGMENTERS[self.name], recipe)
-        learned = [column for column in columns if splits[column.case] == "train"]
-        return learned, [column for column in columns if splits[column.case] == "validation"], skipped
+        # Also what comes into use meanwhile changes nothing in which column a network is asked about.
+        grids = [recipe, *self._rival_grid]
+        self._read: list[tuple[Preset, dict[str, LungColumn]]] = [(grid, {}) for grid in grids]
+        # Only in cross-fitting the rival is asked about patients to learn from.
+        learned, skipped = self._columns("train", splits, grids if self.settings.cross_fit else [recipe])
+        compared, lacking = self._columns("validation", splits, grids)
+        return learned, compared, skipped | lacking
+
+    def _columns(
+        self, split: str, splits: Mapping[str, str], grids: Sequence[Preset]
+    ) -> tuple[list[LungColumn], dict[str, str]]:
+        """Columns of a split, remembered for each grid; and why other cases are left out."""
+        cases = [case for case, given in splits.items() if given == split]
+        read, skipped = load_on_grids(self.root, cases, SEGMENTERS[self.name], grids)
+        for columns in read:
+            for (_, known), column in zip(self._read, columns, strict=False):
+                known[column.case] = column
+        return [columns[0] for columns in read], skipped
 
     def train(
         self, recipe: Preset, learned: Sequence[LungColumn], compared: Sequence[LungColumn], **options: Any
@@ -105,11 +126,8 @@ class SegmenterRound(Round):
         return train(SEGMENTERS[self.name], recipe, learned, compared, **options)
 
     def found(self, checkpoint: Checkpoint, compared: Sequence[LungColumn]) -> list[Sweep]:
-        if not checkpoint.preparation.prepares_as(self.preset):
-            # The same patients on the working grid of the other preset.
-            cases, preset = [column.case for column in compared], checkpoint.preparation
-            compared, _ = load_columns(self.root, cases, SEGMENTERS[self.name], preset)
-        return sweeps(checkpoint, compared, self.settings.device)
+        known = next(columns for grid, columns in self._read if checkpoint.preparation.prepares_as(grid))
+        return sweeps(checkpoint, [known[column.case] for column in compared], self.settings.device)
 
     def figures(self, compared: Sequence[LungColumn], found: Sequence[Sweep]) -> dict[str, Any]:
         return figures_of([column.case for column in compared], found)

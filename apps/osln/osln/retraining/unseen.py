@@ -8,7 +8,7 @@ published, and found like all others.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from osln.retraining.seen import cases_not_seen, patients_with_seen
 from osln.retraining.settings import Settings
 from osln.rows.experiments import PRESETS, SEGMENTERS, Preset
 from osln.stage_one.training import train
-from osln.store.approved import load_columns, phantoms
+from osln.store.approved import load_columns
 from osln.store.splits import folds
 from osln.weights.checkpoint import trained_on
 from osln.weights.model_store import ModelStore, Version, is_whole
@@ -34,11 +34,13 @@ class Training:
         root: Folder of the studies.
         cases: Approved cases of the training split.
         settings: Seed, device and who is told.
+        phantoms: Those of the cases that are phantoms. Asked before: a case may be removed meanwhile.
     """
 
     root: Path
     cases: Sequence[str]
     settings: Settings
+    phantoms: Collection[str] = ()
 
 
 def newest_unseen(
@@ -165,7 +167,7 @@ def train_left_out(
                 preset,
                 learned,
                 seed=settings.seed,
-                trained_on=trained_on(None, seen, phantoms(root, seen)),
+                trained_on=trained_on(None, seen, training.phantoms),
                 device=settings.device,
                 threads=None,
                 resume_path=resume_path,

@@ -38,6 +38,7 @@ class CandidateSet:
         truth: (n,) int8: 1 for a hit or an added node, 0 for a false candidate, `LEFT_OUT`.
         overlaps: Of the m candidates with the nodes.
         iou: (n,) float32 as `node_iou` gives it; None where nobody asks for it. It lies in a file of its own.
+        partial: Of a case that was submitted in part. No file holds it: whoever keeps the files knows.
     """
 
     case: str
@@ -47,6 +48,7 @@ class CandidateSet:
     truth: np.ndarray
     overlaps: Overlaps
     iou: np.ndarray | None = None
+    partial: bool = False
 
     @property
     def n_candidates(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from osln.files.images import SUFFIXES
 from osln.imaging.grid import Volume
@@ -20,8 +20,24 @@ from osln.store.revisions import label_revisions
 
 T = TypeVar("T")
 M = TypeVar("M")
+
+
+class Read(Protocol):
+    """A case as it was read: a column, or its candidates."""
+
+    @property
+    def case(self) -> str:
+        """Its id."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was submitted in part."""
+
+
+P = TypeVar("P", bound=Read)
 READINGS = 5
 """Times that a case is read which somebody writes to meanwhile."""
+IN_PART = "submitted in part, and only complete cases are judged on (validation): complete its review"
 
 
 def approved_cases(root: Path) -> list[str]:
@@ -146,18 +162,34 @@ def load_columns(
     root: Path, cases: Sequence[str], network: Segmenter | Detector, preset: Preset
 ) -> tuple[list[LungColumn], dict[str, str]]:
     """Columns of the cases that a network can use, and the reasons for the others."""
+    columns, skipped = load_on_grids(root, cases, network, [preset])
+    return [column for (column,) in columns], skipped
+
+
+def load_on_grids(
+    root: Path, cases: Sequence[str], network: Segmenter | Detector, presets: Sequence[Preset]
+) -> tuple[list[tuple[LungColumn, ...]], dict[str, str]]:
+    """As `load_columns`, a column for each preset: all of a case have the images and nodes of one reading."""
     columns, skipped = [], {}
     for case in cases:
         try:
-            column = prepare(approved_study(companions(root, case)), preset)
+            study = approved_study(companions(root, case))
+            found = [prepare(study, preset) for preset in presets]
         except ValueError as error:
             skipped[case] = str(error)
             continue
-        if reason := reason_not_usable(column, network):
+        if reason := reason_not_usable(found[0], network):
             skipped[case] = reason
             continue
-        columns.append(compact(column))
+        columns.append(tuple(map(compact, found)))
     return columns, skipped
+
+
+def without_parts(cases: Sequence[P]) -> tuple[list[P], dict[str, str]]:
+    """Those of the cases that something can be judged on, by what they were as they were read; and why others
+    cannot be: somebody may have submitted one in part since it was chosen."""
+    partial = [one.case for one in cases if one.partial]
+    return [one for one in cases if not one.partial], dict.fromkeys(partial, IN_PART)
 
 
 def phantoms(root: Path, cases: Iterable[str]) -> set[str]:

@@ -123,6 +123,12 @@ def file_marks(paths: StorePaths) -> tuple[object, ...]:
     )
 
 
+def marked_in_part(marks: tuple[object, ...]) -> bool:
+    """Whether these `file_marks` are of a case that was submitted in part: only then the candidates that are
+    no nodes follow CT, PET, tumor, nodes and which node is which."""
+    return len(marks) > 5
+
+
 def label_marks(root: Path, case: str) -> tuple[str | None, ...]:
     """As `file_marks`, of the labels alone, whose CT need not lie there."""
     return _label_marks(root, case, label_file(root, case, "gtv"), label_file(root, case, "final"))

@@ -1,6 +1,7 @@
 """Which cases are of one patient: they learn, validate and test together.
 
 The import notes it; and whose CT is the same to the byte is the same patient, whatever the two are called.
+Of a case that is gone what was kept of it says so.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from osln.store.known_patients import Known, as_kept, keep_known, known_patients
 from osln.store.layout import one_file
 
 SAMPLE_BYTES = 1 << 16
@@ -34,21 +36,82 @@ def patients_of(root: str | Path, cases: Iterable[str]) -> dict[str, str]:
 
     Args:
         root: Folder of the studies.
-        cases: Case ids; one without a CT or a manifest is a patient of its own.
+        cases: Case ids, or `former_ids` of them; one of which nothing is there or known is a patient of its
+            own.
 
     Returns:
         By case, in their order, the patient that its manifest names, else the case. Patients of whom two
         cases have the same CT are one, by the first of their names.
     """
     root = Path(root)
+    kept = known_patients(root)
     found = {case: _noted(root, case) for case in cases}
     cts = {case: path for case in found if (path := _ct(root, case))}
-    for group in same_ct(cts):
+    gone = {case: known for case in found if case not in cts and (known := as_kept(kept, case))}
+    found |= {case: known.patient for case, known in gone.items() if known.patient and found[case] == case}
+    for group in [*same_ct(cts), *_same_as_gone(gone, cts, kept)]:
         names = {found[case] for case in group}
         if len(names) > 1:
             first = min(names)
             found = {case: first if name in names else name for case, name in found.items()}
     return found
+
+
+def _same_as_gone(
+    gone: Mapping[str, Known], cts: Mapping[str, Path], kept: Mapping[str, list[Known]]
+) -> list[list[str]]:
+    """Groups of cases that have, or had, the CT of one that is gone."""
+    groups: dict[str, list[str]] = {}
+    for case, known in gone.items():
+        groups.setdefault(known.ct, []).append(case)
+    marks = {(known.size, known.samples) for known in gone.values()}
+    for case, path in cts.items():
+        try:
+            if (path.stat().st_size, _samples(path).hex()) in marks:
+                groups.setdefault(_hash(path, as_kept(kept, case)), []).append(case)
+        except OSError:
+            # As in `same_ct`.
+            continue
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def know_patients(root: str | Path, cases: Iterable[str]) -> None:
+    """Keeps whose the cases are, as far as they have a CT: `patients_of` knows them when they are gone.
+
+    Raises:
+        ValueError: What was kept before is damaged.
+    """
+    root = Path(root)
+    kept, found = known_patients(root), {}
+    for case in cases:
+        path, before = _ct(root, case), as_kept(kept, case)
+        if path is None:
+            continue
+        noted = _noted(root, case)
+        try:
+            stat = path.stat()
+            now = Known(
+                None if noted == case else noted,
+                _hash(path, before),
+                _samples(path).hex(),
+                stat.st_size,
+                stat.st_mtime_ns,
+            )
+        except OSError:
+            # As in `same_ct`.
+            continue
+        if now != before:
+            found[case] = now
+    if found:
+        keep_known(root, found)
+
+
+def _hash(path: Path, known: Known | None) -> str:
+    """SHA-256 of a CT, which is read only if it has changed since it was kept."""
+    stat = path.stat()
+    if known is not None and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
+        return known.ct
+    return _content(path).hex()
 
 
 def by_patient(root: str | Path, cases: Iterable[str]) -> dict[str, list[str]]:

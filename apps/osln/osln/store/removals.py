@@ -15,8 +15,9 @@ from pathlib import Path
 from osln.files.images import split_suffix
 from osln.files.whole import name_before, write_atomically
 from osln.store.final_copy import prepared_copies
-from osln.store.patients import import_folder, read_manifest
+from osln.store.patients import import_folder, know_patients, read_manifest
 from osln.store.revisions import label_revisions
+from osln.store.splits import stored_splits
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,12 @@ def begin_removal(root: Path, case: str, ct: Path) -> Path:
         case: Id of the case.
         ct: As it is called in the store. Of a link that is the link, and never what it leads to.
     """
+    try:
+        if case in stored_splits(root):
+            know_patients(root, [case])
+    except (OSError, ValueError) as error:
+        # Nothing may keep a case from being removed, a full disk least of all.
+        logger.warning("Whose case %s was could not be kept: %s", case, error)
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
     archive = _free(root / REMOVED / f"{case}-{stamp}")
     (archive / CT).mkdir(parents=True)

@@ -25,7 +25,8 @@ from filelock import FileLock
 
 from osln.files.images import write_atomically
 from osln.store.approved import approved_cases
-from osln.store.patients import by_patient, patients_of
+from osln.store.known_patients import case_of, former_ids
+from osln.store.patients import by_patient, know_patients, patients_of
 from osln.store.strata import Strata, strata_of
 
 FOLDS = 4
@@ -83,8 +84,8 @@ def assign(
 ) -> dict[str, str]:
     """Splits of the cases, deciding and storing those that have none yet.
 
-    A case of a patient of whom another case has a split gets that one. In the balance count the patients of
-    approved cases and of those asked: what has a split and no label (any more) takes no place.
+    A case of a patient of whom another case has, or had, a split gets that one. In the balance count the
+    patients of approved cases and of those asked: what has a split and no label (any more) takes no place.
 
     Args:
         root: Folder of the studies; the table is `<root>/.osln/splits.json`.
@@ -108,7 +109,7 @@ def assign(
     # Images and manifests are read before the lock is taken.
     known = _table(path, seed)["cases"]
     found = {case: nodes_of(root, case) for case in cases if case not in known}
-    patient_of = patients_of(root, [*known, *found]) if found else {}
+    patient_of = _patients(root, [*known, *found]) if found else {}
     counted = {*approved_cases(root), *cases}
     with FileLock(str(path) + ".lock"):
         table = _table(path, seed)
@@ -116,10 +117,16 @@ def assign(
         if new := {case: strata for case, strata in found.items() if case not in splits}:
             if not splits.keys() <= patient_of.keys():
                 # Others came meanwhile.
-                patient_of = patients_of(root, [*splits, *new])
+                patient_of = _patients(root, [*splits, *new])
             _decide(table, new, patient_of, counted, wanted)
             write_atomically(path, (json.dumps(table, indent=1, sort_keys=True) + "\n").encode())
+    know_patients(root, cases)
     return {case: splits[case] for case in cases}
+
+
+def _patients(root: Path, cases: list[str]) -> dict[str, str]:
+    """The patient of each of the cases, and of all that each of them has been."""
+    return patients_of(root, [*cases, *former_ids(root, cases)])
 
 
 def _decide(
@@ -129,11 +136,17 @@ def _decide(
     counted: Collection[str],
     wanted: Mapping[str, str],
 ) -> None:
-    """Adds the splits of new cases, whose nodes are given, to a table of all others."""
+    """Adds the splits of new cases, whose nodes are given, to a table of all others.
+
+    A removed case's patient keeps its split, also where its id is another patient's now.
+    """
     splits, nodes = table["cases"], table.get("nodes", {})
     sofar = _SoFar(patient_of)
     for case in sorted(splits):
         sofar.add(case, splits[case], _strata(nodes.get(case)), counts=case in counted)
+    for former in sorted(patient_of.keys() - splits.keys() - new.keys()):
+        if case_of(former) in splits:
+            sofar.add(former, splits[case_of(former)], None, counts=False)
     for case in sorted(new, key=lambda case: _hash(table["seed"], case)):
         strata = new[case]
         splits[case] = wanted.get(case) or sofar.split_of(case) or next_split(sofar.decided, strata)

@@ -195,11 +195,12 @@ def test_a_finished_resume_file_gives_its_network_without_a_step(columns, tmp_pa
     assert same(done, quick(columns, resume_path=path, on_progress=seen.append)) and not seen
 
 
-def test_a_damaged_resume_file_is_named(columns, tmp_path):
+def test_a_damaged_resume_file_is_named_and_the_training_begins_anew(columns, tmp_path, caplog):
     path = tmp_path / "run.resume"
     path.write_bytes(b"not a file of torch")
-    with pytest.raises(ValueError, match=r"run\.resume cannot be read.*delete it"):
-        quick(columns, resume_path=path)
+    network = quick(columns, resume_path=path)
+    assert "run.resume cannot be read" in caplog.text and "begins anew" in caplog.text
+    assert same(network, quick(columns))
 
 
 def test_the_checkpoint_holds_its_record_and_loads_with_weights_only(columns, tmp_path):

@@ -239,6 +239,14 @@ def test_a_damaged_file_begins_the_counting_anew(office, text):
     assert kept["counted"] == {"old": 3, "a": 1, "b": 1}
 
 
+def test_a_case_whose_ct_is_away_for_a_moment_is_not_counted_again(office):
+    (office.root / ".osln" / "old").mkdir()
+    del office.revisions["old"]
+    office.look()
+    office.revisions["old"] = 3
+    assert office.keeper.status()["new"] == 0
+
+
 @pytest.mark.parametrize("looked", [True, False])
 def test_a_case_that_comes_again_under_the_id_of_a_removed_one_counts_from_its_first_label_on(office, looked):
     del office.revisions["old"]

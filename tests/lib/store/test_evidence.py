@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -76,6 +77,14 @@ def test_the_marks_change_with_the_images_and_not_with_the_nodes(store):
     write(store.root / "labels" / "final" / "p1.nii.gz", tumor())
     assert store_evidence.marks(store.root, "p1") == before
     (store.root / "pet" / "p1.nii.gz").unlink()
+    assert store_evidence.marks(store.root, "p1") != before
+
+
+def test_the_marks_change_with_the_tumor_and_not_when_it_is_written_again(store):
+    before, contour = store_evidence.marks(store.root, "p1"), store.root / "labels" / "gtv" / "p1.nii.gz"
+    os.utime(contour, (1, 1))
+    assert store_evidence.marks(store.root, "p1") == before, "as when it becomes a revision"
+    write(contour, np.zeros_like(tumor()))
     assert store_evidence.marks(store.root, "p1") != before
 
 

@@ -24,6 +24,7 @@ from lib.options import BY_ITSELF
 from osln.files.whole import write_json
 from osln.published import Published
 from osln.stage_two.answering import FALLBACK
+from osln.store.revisions import label_revisions
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +87,11 @@ class SelfRetraining:
             # What was approved before it was switched on is not new.
             self._write({"counted": self._labels(), "round": None})
             return
-        there, labels, counted = self._store.index().objects, self._labels(), state["counted"]
+        labels, counted = self._labels(), state["counted"]
         same = {
             case: number
             for case, number in counted.items()
-            if case in there and labels.get(case, number) >= number
+            if labels.get(case, number) >= number and self._is_kept(case)
         }
         if same != counted:
             # What comes under the id of a removed case is another one, whose revisions begin anew.
@@ -189,6 +190,11 @@ class SelfRetraining:
         """
         counted = state["counted"]
         return [case for case, revision in self._labels().items() if revision != counted.get(case)]
+
+    def _is_kept(self, case: str) -> bool:
+        """Whether labels of a case are kept: not after its removal, but while its CT is away for a moment."""
+        kept = label_revisions(self._store.root, case, "final").folder
+        return case in self._store.index().objects or kept.is_dir()
 
     def _labels(self) -> dict[str, int]:
         """Revision of the approved label of each case that has one, from the index."""

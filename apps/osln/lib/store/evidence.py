@@ -4,6 +4,7 @@ A case whose evidence cannot be made says why, so that it is not tried again bef
 the weights have changed.
 """
 
+import hashlib
 import json
 import logging
 import threading
@@ -57,12 +58,17 @@ class KeptDescriptor:
 def marks(root: Path, case: str) -> str:
     """Changes with the files that a prediction is made of: CT, PET and tumor.
 
+    Images are known by size and time, the tumor by its content: it is written again when it becomes a
+    revision.
+
     Raises:
         ValueError: If the case has no CT in the folder, or a file with a twin name.
     """
     paths = companions(root, case)
-    stats = [path and path.stat() for path in (paths.ct, paths.pet, paths.tumor)]
-    return " ".join("-" if stat is None else f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
+    stats = [path and path.stat() for path in (paths.ct, paths.pet)]
+    told = ["-" if stat is None else f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats]
+    tumor = "-" if paths.tumor is None else hashlib.sha256(paths.tumor.read_bytes()).hexdigest()[:16]
+    return " ".join([*told, tumor])
 
 
 def check_unchanged(store: Shelf, case: str, read: str) -> None:

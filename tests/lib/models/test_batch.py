@@ -69,6 +69,21 @@ def test_a_bad_case_is_reported_and_the_others_are_done(tmp_path):
     assert report["c"]["status"] == "done"
 
 
+def test_a_case_whose_files_change_meanwhile_is_searched_once_more_and_not_for_ever(tmp_path):
+    changed = HTTPException(409, "the CT, PET or tumor of case a changed")
+    tries = [changed, None, changed, changed, changed]
+    inner = Infer(tmp_path)
+
+    def infer(request, datastore):
+        if error := tries.pop(0):
+            raise error
+        return inner(request, datastore)
+
+    report = Batch(("cpu",))({"model": "osln", "images": ["a", "b"]}, Store(), infer)
+    assert report["a"]["status"] == "done" and report["b"]["error"] == changed.detail
+    assert tries == [changed]
+
+
 @pytest.mark.parametrize(("images", "cases"), [("all", "abc"), ("labeled", "b"), ("unlabeled", "ac")])
 def test_images_can_be_all_the_labeled_or_the_unlabeled(tmp_path, images, cases):
     assert list(Batch(("cpu",))({"model": "ct", "images": images}, Store(), Infer(tmp_path))) == list(cases)

@@ -130,13 +130,18 @@ class Batch(BatchInferTask):
         return report
 
 
-def one_case(request: dict[str, Any], datastore: Datastore, infer: Callable) -> dict[str, Any]:
-    """Runs one case and reports instead of raising."""
+def one_case(
+    request: dict[str, Any], datastore: Datastore, infer: Callable, *, again: bool = True
+) -> dict[str, Any]:
+    """Runs one case and reports instead of raising; once more, if its files changed meanwhile."""
     start = time.monotonic()
     try:
         result = infer(request, datastore)
         Path(result["file"]).unlink(missing_ok=True)
     except HTTPException as error:
+        if again and error.status_code == 409:
+            logger.info("batch: case %s once more: %s", request["image"], error.detail)
+            return one_case(request, datastore, infer, again=False)
         return {"status": "failed", "error": str(error.detail)}
     except Exception as error:
         logger.exception("batch: case %s failed", request["image"])

@@ -189,7 +189,7 @@ class Maker:
 def _json(draw: random.Random) -> bytes:
     keys = (
         "model", "image", "label_info", "client_id", "base_revision", "iterations", "device", "strategy",
-        "tumor_base_revision", "score", "result_extension", "images", "x",
+        "tumor_base_revision", "tumor_base_mark", "score", "result_extension", "images", "x",
     )  # fmt: skip
     values = [
         None,

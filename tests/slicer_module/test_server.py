@@ -19,6 +19,8 @@ class Asked(Answering):
     token = "t0ken"
     late = 0.0
     about: ClassVar[dict[str, str]] = {}
+    tumor: ClassVar[dict[str, object]] = {}
+    stored: ClassVar[dict[str, object]] = {}
 
     def do_GET(self):  # noqa: N802
         self.answer(b"")
@@ -48,13 +50,15 @@ class Asked(Answering):
             self.end_headers()
             self.wfile.write(b"NRRD")
         elif path == "/datastore/label":
-            self.send_json({"message": "Stored."})
+            self.send_json({"message": "Stored."} | self.stored)
         elif path == "/train/":
             time.sleep(self.late)
             self.send_json(
                 {"request": {"model": "glnet"}} if self.training else {"detail": "none"},
                 200 if self.training else 404,
             )
+        elif path == "/osln/history" and self.tumor:
+            self.send_json(self.tumor)
         elif path == "/osln/case" and self.about:
             self.send_json(self.about)
         elif path == "/datastore/image" and self.about:
@@ -70,6 +74,7 @@ class Asked(Answering):
 @pytest.fixture
 def url():
     Asked.asked, Asked.training, Asked.token, Asked.late, Asked.about = [], True, "t0ken", 0.0, {}
+    Asked.tumor, Asked.stored = {}, {}
     with serving(Asked) as running:
         yield running.url
 
@@ -100,6 +105,28 @@ def test_a_label_says_which_revisions_of_nodes_and_tumor_were_edited(url):
     Server(url, "Änna", "a&b").submit("one", b"voxels", [], {}, 3, 2)
     sent = Asked.asked[-1][2].decode()
     assert '"base_revision": 3' in sent and '"tumor_base_revision": 2' in sent
+
+
+def test_a_label_says_which_tumor_was_shown_and_goes_on_from_the_one_that_was_stored(url):
+    server = Server(url, "Änna", "a&b")
+    Asked.tumor = {"revisions": [], "mark": "0123"}
+    assert server.tumor_revision("one") == 0
+    Asked.stored = {"tumor_revision": 2, "tumor_mark": "4567"}
+    server.submit("one", b"voxels", [], {}, 3, 0)
+    assert '"tumor_base_revision": 0, "tumor_base_mark": "0123"' in Asked.asked[-1][2].decode()
+    # Without a tumor that was shown or sent nothing is told of it.
+    Asked.stored = {"tumor_revision": None, "tumor_mark": None}
+    for _ in range(2):
+        server.submit("one", b"voxels", [], {}, 3, 2)
+        assert '"tumor_base_revision": 2, "tumor_base_mark": "4567"' in Asked.asked[-1][2].decode()
+
+
+def test_a_server_of_a_former_version_is_asked_without_a_mark(url):
+    server = Server(url, "Änna", "a&b")
+    Asked.tumor = {"revisions": [{"revision": 1}, {"revision": 2}]}
+    assert server.tumor_revision("one") == 2
+    server.submit("one", b"voxels", [], {}, 3, 2)
+    assert '"tumor_base_mark": null' in Asked.asked[-1][2].decode()
 
 
 def test_a_login_that_is_not_renewed_says_what_to_do_and_takes_what_is_filled_in_then(url):

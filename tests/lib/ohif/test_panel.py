@@ -86,12 +86,26 @@ def run(script):
 def test_the_label_says_which_tumor_was_edited_and_goes_on_from_the_one_that_was_stored():
     assert run("""
       const panel = made(map(1, 2), [node('c1', 1, 'accepted')]);
-      panel.review.basedOn({ ...panel.review.base, revision: 4, tumorRevision: 2 });
-      server.answered = async () => ({ nodes_revision: 5, tumor_revision: 3, message: 'Stored.' });
+      panel.review.basedOn({ ...panel.review.base, revision: 4, tumorRevision: 2, tumorMark: 'ab' });
+      const reply = { nodes_revision: 5, tumor_revision: 3, tumor_mark: 'cd', message: 'Stored.' };
+      server.answered = async () => reply;
       await send(panel, 'unknown', true);
-      const { base_revision, tumor_base_revision } = server.stored;
-      return [base_revision, tumor_base_revision, panel.revision, panel.review.base.tumorRevision];
-    """) == [4, 2, 5, 3]
+      const { base_revision, tumor_base_revision, tumor_base_mark } = server.stored;
+      const { tumorRevision, tumorMark } = panel.review.base;
+      return [base_revision, tumor_base_revision, tumor_base_mark, panel.revision, tumorRevision, tumorMark];
+    """) == [4, 2, "ab", 5, 3, "cd"]
+
+
+def test_where_nothing_is_told_of_the_tumor_the_one_that_is_shown_stays_the_base():
+    assert run("""
+      const panel = made(map(1, 2), [node('c1', 1, 'accepted')]);
+      panel.review.basedOn({ ...panel.review.base, revision: 0, tumorRevision: 0, tumorMark: 'ab' });
+      const reply = { nodes_revision: 1, tumor_revision: null, tumor_mark: null, message: 'Stored.' };
+      server.answered = async () => reply;
+      await send(panel, 'unknown', true);
+      const { tumorRevision, tumorMark } = panel.review.base;
+      return [panel.revision, tumorRevision, tumorMark];
+    """) == [1, 0, "ab"]
 
 
 STORING = """

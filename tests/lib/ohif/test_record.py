@@ -231,17 +231,17 @@ def test_a_draft_holds_places_that_were_looked_at_and_the_label_it_was_begun_on(
     # The tumor was painted anew by somebody else meanwhile: it is not taken for painted here.
     assert run("""
       const review = new Review(grid, line('TT......TTT.........'));
-      review.basedOn({ ...review.base, revision: 3, tumorRevision: 1, by: 'Anna' });
+      review.basedOn({ ...review.base, revision: 3, tumorRevision: 0, tumorMark: 'ab', by: 'Anna' });
       review.lookAt([1, 2, 3]);
       const kept = draftOf(review, new Watch(() => 0));
       const json = { ...JSON.parse(JSON.stringify({ ...kept, runs: null })), runs: kept.runs };
       const fresh = new Review(grid, line('TTTTTTT.............'));
-      fresh.basedOn({ ...fresh.base, revision: 4, tumorRevision: 2, by: 'Bert' });
+      fresh.basedOn({ ...fresh.base, revision: 4, tumorRevision: 2, tumorMark: 'cd', by: 'Bert' });
       restoreDraft(fresh, new Watch(() => 0), json);
       return [fresh.lookedAt, fresh.base, tumorDrawn(fresh), described(json)];
     """) == [
         [[1, 2, 3]],
-        {"revision": 3, "tumorRevision": 1, "by": "Anna", "tumor": [0, 1, 8, 9, 10]},
+        {"revision": 3, "tumorRevision": 0, "tumorMark": "ab", "by": "Anna", "tumor": [0, 1, 8, 9, 10]},
         False,
         "1 place looked at",
     ]

@@ -1,5 +1,6 @@
 """Submitted labels: names, tumor, revisions, refusals, and what the annotator is told."""
 
+import gzip
 import json
 
 import nibabel as nib
@@ -282,7 +283,8 @@ def test_a_newer_tumor_of_somebody_else_is_not_replaced(store, tmp_path):
     # The one that she had, sent along with new nodes, would take the place of the newer one, too.
     refused(store, tmp_path, nodes(OTHER) + 2 * tumor(), NAMES, status=409, **mine)
     without = submit(store, tmp_path, nodes(OTHER), ["lymph node"], **mine)
-    assert (without["nodes_revision"], without["tumor_revision"]) == (2, None)
+    assert (without["nodes_revision"], without["tumor_revision"]) == (2, None), "she has not seen ben's"
+    assert without["tumor_mark"] is None
     seen = {"base_revision": 2, "tumor_base_revision": 2}
     both = submit(store, tmp_path, nodes(NODE) + 2 * other_tumor(1), NAMES, **seen)
     assert (both["nodes_revision"], both["tumor_revision"]) == (3, 3)
@@ -318,6 +320,73 @@ def test_a_copied_tumor_is_revision_0_to_those_who_look(tmp_path):
     assert shown_label(store, "one").tumor_revision.revision == 2
     with pytest.raises(ValueError, match="'original' has no revisions"):
         history(store, "one", "original")
+
+
+def opened(store):
+    """What a viewer sends back of the tumor that it shows."""
+    shown = shown_label(store, "one")
+    number = shown.tumor_revision.revision if shown.tumor_revision else 0
+    return {"tumor_base_revision": number, "tumor_base_mark": shown.tumor_mark}
+
+
+@pytest.mark.parametrize("known", [("tumor_base_revision", "tumor_base_mark"), ("tumor_base_revision",)])
+@pytest.mark.parametrize("by", ["anna", "ben"])
+def test_a_copied_tumor_that_becomes_a_revision_is_still_the_one_that_was_shown(tmp_path, known, by):
+    make_case(tmp_path / "store", "one")
+    store = OslnDatastore(tmp_path / "store")
+    seen = {key: value for key, value in opened(store).items() if key in known}
+    first = submit(store, tmp_path, nodes(NODE), ["lymph node"], client_id=by, base_revision=0, **seen)
+    assert [(one["revision"], one["source"]) for one in history(store, "one", "gtv")] == [(1, "external")]
+    now = opened(store)
+    assert now["tumor_base_mark"] == seen.get("tumor_base_mark", now["tumor_base_mark"])
+    assert {"tumor_base_" + key: first["tumor_" + key] for key in ("revision", "mark")} == now
+    drawn = nodes(OTHER) + 2 * other_tumor()
+    report = submit(store, tmp_path, drawn, NAMES, base_revision=1, **seen)
+    assert (report["tumor_revision"], report["tumor_mark"]) == (2, opened(store)["tumor_base_mark"])
+    np.testing.assert_array_equal(stored(store, "gtv"), other_tumor())
+
+
+def test_a_contour_that_came_after_the_case_was_opened_is_not_replaced(store, tmp_path):
+    seen = opened(store)
+    assert seen == {"tumor_base_revision": 0, "tumor_base_mark": ""}
+    copied = write(tmp_path / "store" / "labels" / "gtv" / "one.nii.gz", tumor())
+    # Before it is a revision, and once somebody has made it one.
+    for _ in range(2):
+        drawn = {"tag": "gtv", "status": 409, **seen}
+        detail = refused(store, tmp_path, other_tumor(), **drawn)
+        assert "over revision 0 of it, but revision 1 of it was stored by unknown" in detail
+        alone = submit(store, tmp_path, nodes(NODE), ["lymph node"], **seen)
+        assert (alone["tumor_revision"], alone["tumor_mark"]) == (None, None)
+    np.testing.assert_array_equal(np.asarray(nib.load(copied).dataobj), tumor())
+    submit(store, tmp_path, other_tumor(), tag="gtv", **opened(store))
+    np.testing.assert_array_equal(stored(store, "gtv"), other_tumor())
+
+
+def test_a_copied_tumor_that_another_one_takes_the_place_of_is_not_the_one_that_was_shown(tmp_path):
+    make_case(tmp_path / "store", "one")
+    store = OslnDatastore(tmp_path / "store")
+    seen = opened(store)
+    write(tmp_path / "store" / "labels" / "gtv" / "one.nii.gz", other_tumor(1))
+    refused(store, tmp_path, other_tumor(), tag="gtv", status=409, **seen)
+    only = {"tumor_base_mark": seen["tumor_base_mark"]}
+    assert "drawn over another one" in refused(store, tmp_path, other_tumor(), tag="gtv", status=409, **only)
+    only = {"tumor_base_mark": opened(store)["tumor_base_mark"]}
+    submit(store, tmp_path, other_tumor(), tag="gtv", **only)
+    np.testing.assert_array_equal(stored(store, "gtv"), other_tumor())
+
+
+def test_a_tumor_that_is_packed_anew_keeps_its_mark(tmp_path):
+    make_case(tmp_path / "store", "one")
+    store = OslnDatastore(tmp_path / "store")
+    file = tmp_path / "store" / "labels" / "gtv" / "one.nii.gz"
+    seen = opened(store)
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()), 1, mtime=7))
+    assert opened(store) == seen
+    submit(store, tmp_path, other_tumor(), tag="gtv", **seen)
+
+
+def test_a_mark_that_is_no_text_is_refused(store, tmp_path):
+    assert "tumor_base_mark must be" in refused(store, tmp_path, tumor(), tag="gtv", tumor_base_mark=1)
 
 
 def test_a_viewer_that_knows_nodes_alone_replaces_no_tumor_that_came_after_them(store, tmp_path):

@@ -50,6 +50,27 @@ def final(store):
     return np.asarray(nib.load(kept.final).dataobj), [revision.by for revision in kept.history()]
 
 
+def test_tumor_of_another_server_is_not_replaced_by_who_knows_older_nodes_alone(pacs, tmp_path):
+    first = fresh_store(pacs, tmp_path / "first")
+    submit(first, tmp_path, [(1, NODES[0]), (2, NODES[1])])
+    assert send(first) == 2
+    moved = [(1, NODES[0]), (2, (slice(12, 15), *NODES[1][1:]))]
+    here = fresh_store(pacs, tmp_path / "here")
+    submit(here, tmp_path, [(1, NODES[0])], by="Ben")
+    here.take_labels()
+    with pytest.raises(HTTPException) as refused:
+        submit(here, tmp_path, moved, by="Ben", base_revision=1)
+    assert refused.value.status_code == 409 and "base_revision alone" in refused.value.detail
+    np.testing.assert_array_equal(np.asarray(nib.load(here.get_label_uri(CASE, "gtv")).dataobj), of(NODES[1]))
+    # Nodes and tumor that came together were seen together.
+    there = fresh_store(pacs, tmp_path / "there")
+    there.take_labels()
+    submit(there, tmp_path, moved, by="Ben", base_revision=1)
+    np.testing.assert_array_equal(
+        np.asarray(nib.load(there.get_label_uri(CASE, "gtv")).dataobj), of(moved[1][1])
+    )
+
+
 def test_label_that_is_taken_from_the_pacs_while_its_case_is_fetched_stays(pacs, tmp_path):
     first = fresh_store(pacs, tmp_path / "first")
     submit(first, tmp_path, [(1, NODES[0])])

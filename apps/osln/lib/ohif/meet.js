@@ -7,7 +7,7 @@ const CHOICES = [
   ['theirs', 'theirs'],
 ];
 
-/** The stored label and its decisions as {map, candidates, revision, tumorRevision, by}. */
+/** The stored label and its decisions as {map, candidates, revision, tumorRevision, tumorMark, by}. */
 async function readTheirs(image, grid) {
   const [label, record] = await Promise.all([storedLabel(image), storedReview(image)]);
   const map = label.labels
@@ -18,6 +18,7 @@ async function readTheirs(image, grid) {
     candidates: storedCandidates(map, grid, record?.review ?? null),
     revision: label.revision,
     tumorRevision: label.tumorRevision,
+    tumorMark: label.tumorMark,
     by: label.by,
   };
 }

@@ -68,7 +68,7 @@ const rejected = candidate =>
  * Merges the stored label of somebody else into a review, as one step that can be taken back.
  *
  * @param review Mine.
- * @param theirs {map, candidates, revision, tumorRevision, by}: what the result is based on.
+ * @param theirs {map, candidates, revision, tumorRevision, tumorMark, by}: what the result is based on.
  * @param found What `pairs` gave.
  * @param choices 'mine', 'theirs' or 'both' for each of them.
  * @param ofTumor The same for the tumor, if both painted it.
@@ -109,7 +109,7 @@ function mergeTheirs(review, theirs, found, choices, ofTumor = 'mine') {
   }
   const edits = new Map();
   result.forEach((now, place) => now !== review.map[place] && edits.set(place, now));
-  const { revision, tumorRevision, by } = theirs;
-  const base = { revision, tumorRevision, by, tumor: theirSets.get(TUMOR) || [] };
+  const { revision, tumorRevision, tumorMark, by } = theirs;
+  const base = { revision, tumorRevision, tumorMark, by, tumor: theirSets.get(TUMOR) || [] };
   review.change('merged with the stored label', { candidates }, edits, { base, said });
 }

@@ -90,8 +90,8 @@ async function readStored(panel, read = readLabel(panel.image)) {
   review.facts = { ...review.facts, model: record?.review?.model ?? null };
   panel.watch.begin(secondsOf(record?.review));
   panel.case = stored.case;
-  const { revision, tumorRevision, by } = stored;
-  review.basedOn({ ...review.base, revision, tumorRevision, by });
+  const { revision, tumorRevision, tumorMark, by } = stored;
+  review.basedOn({ ...review.base, revision, tumorRevision, tumorMark, by });
   panel.review = review;
   panel.selected = null;
   panel.unsaved = false;

@@ -147,7 +147,7 @@ function storedCandidates(values, grid, record) {
  */
 function draftOf(review, watch) {
   const { facts, threshold, lookedAt, base } = review;
-  const { revision, tumorRevision, by, tumor } = base;
+  const { revision, tumorRevision, tumorMark, by, tumor } = base;
   return {
     base_revision: revision,
     state: {
@@ -155,7 +155,7 @@ function draftOf(review, watch) {
       threshold,
       looked_at: lookedAt,
       seconds: watch.all(),
-      base: { by, tumorRevision, tumor: inRuns(tumor) },
+      base: { by, tumorRevision, tumorMark, tumor: inRuns(tumor) },
     },
     runs: packed(review.map),
   };
@@ -172,11 +172,11 @@ function restoreDraft(review, watch, { base_revision: revision, state, runs }) {
   review.past = [];
   review.future = [];
   // Drafts of former versions do not say which tumor was stored, or not as which revision.
-  const { by, tumor, tumorRevision } = state.base ?? { by: review.base.by, tumor: inRuns(review.base.tumor) };
+  const { by, tumor, ...ofTumor } = state.base ?? { by: review.base.by, tumor: inRuns(review.base.tumor) };
   review.apply(
     places,
     places.map(place => map[place]),
-    { facts: state.facts, base: { revision, tumorRevision, by, tumor: fromRuns(tumor) } }
+    { facts: state.facts, base: { revision, ...ofTumor, by, tumor: fromRuns(tumor) } }
   );
 }
 

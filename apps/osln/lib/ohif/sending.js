@@ -98,7 +98,9 @@ async function send(panel, undecided, complete) {
     info,
     review: record,
   } = submission(review, undecided, { of: id => watch.of(id), total: watch.total }, complete);
-  const bases = { base_revision: panel.revision, tumor_base_revision: review.base.tumorRevision };
+  const { tumorRevision, tumorMark } = review.base;
+  const tumorBases = { tumor_base_revision: tumorRevision, tumor_base_mark: tumorMark };
+  const bases = { base_revision: panel.revision, ...tumorBases };
   const params = { label_info: info, client_id: panel.name, ...bases, review: record };
   panel.enable(false);
   try {
@@ -110,7 +112,7 @@ async function send(panel, undecided, complete) {
           revision: reply.nodes_revision,
           by: reply.unchanged ? review.base.by : params.client_id,
         }),
-        ...(reply.tumor_revision && { tumorRevision: reply.tumor_revision }),
+        ...(reply.tumor_revision && { tumorRevision: reply.tumor_revision, tumorMark: reply.tumor_mark }),
         ...(values.includes(TUMOR) && { tumor: placesByValue(values).get(TUMOR) }),
       },
       record

@@ -90,8 +90,8 @@ const foundBefore = image =>
   });
 
 /**
- * A stored label of a CT, each node a value, the tumor 255: {case, series, revision, tumorRevision, by, labels, grid}, without `labels`
- * and `grid` if there is none. One with more nodes than the viewer's label map holds is refused.
+ * A stored label of a CT, each node a value, the tumor 255: {case, series, revision, tumorRevision, tumorMark, by, labels, grid}, without
+ * `labels` and `grid` if there is none. One with more nodes than the viewer's label map holds is refused.
  *
  * @param revision Number; the newest one if left out.
  */
@@ -99,7 +99,8 @@ async function storedLabel(image, revision) {
   const reply = await ask(`/osln/label?${query({ image, instances: true, revision })}`);
   const about = name => decodeURIComponent(reply.headers.get(`OSLN-${name}`) ?? '');
   const [revisionOfNodes, tumorRevision] = ['Revision', 'Tumor-Revision'].map(name => Number(about(name)));
-  const known = { case: about('Case'), series: about('Series'), revision: revisionOfNodes, tumorRevision, by: about('By') };
+  const tumors = { tumorRevision, tumorMark: about('Tumor-Mark') };
+  const known = { case: about('Case'), series: about('Series'), revision: revisionOfNodes, ...tumors, by: about('By') };
   if (reply.status === 204) return known;
   const { labels, grid } = readNrrd(await reply.arrayBuffer());
   const tumor = Number(about('Tumor-Value'));

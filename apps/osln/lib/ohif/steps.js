@@ -36,8 +36,9 @@ class Steps {
   /**
    * Notes which stored label the work is based on.
    *
-   * @param base {revision, by, tumor, tumorRevision}: of the nodes (0: none is stored), its author, and the places of
-   *   the stored tumor: only what differs from it was painted; its revision is undefined where that is not known.
+   * @param base {revision, by, tumor, tumorRevision, tumorMark}: of the nodes (0: none is stored), its author, and the places
+   *   of the stored tumor: only what differs from it was painted; its revision and its mark, which tells a copied contour
+   *   from none where the revision is 0, are undefined where that is not known.
    */
   basedOn(base) {
     this.base = base;

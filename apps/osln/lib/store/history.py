@@ -6,7 +6,7 @@ from typing import Any
 from lib.store.former import approved_nodes, tumor_mask
 from lib.store.reports import Stored, SubmissionReport, remember, told_restored
 from lib.store.shelf import Shelf
-from lib.store.shown_labels import find_revision, settle, settled_head, tumor_head
+from lib.store.shown_labels import find_revision, settle, settled_head, tumor_head, tumor_mark
 from lib.store.submitted import about
 from lib.who import author
 from osln.imaging.node_changes import compare_values, pair_nodes
@@ -48,6 +48,13 @@ def history(store: Shelf, case: str, tag: str = "final") -> list[dict[str, Any]]
         }
         for one in store.revisions(case, tag).history()
     ]
+
+
+def known_tumor(store: Shelf, case: str) -> str:
+    """The mark of the tumor as a viewer that opens the case gets it, see `tumor_mark`."""
+    # A PACS fetches the contour with the CT.
+    store.ct(case)
+    return tumor_mark(store, case)
 
 
 def stored_review(store: Shelf, case: str, revision: int | None = None) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from lib.store.predicted import predicted_nodes
 from lib.store.reports import Stored, SubmissionReport, remember, told
 from lib.store.segments import Segments, split_segments
 from lib.store.shelf import Shelf
-from lib.store.shown_labels import settle
-from lib.store.submitted import base_revision, notes, sent_review, tumor_base_revision
+from lib.store.shown_labels import settle, tumor_mark
+from lib.store.submitted import base_revision, notes, sent_review, tumor_base_mark, tumor_base_revision
 from lib.store.work import tidy_after
 from lib.who import author
 from osln.dicom.intake.store_case import noted_images
@@ -31,13 +31,10 @@ from osln.imaging.single_nodes import single_nodes, told_apart
 from osln.imaging.study import are_the_tumor, check_not_the_tumor
 from osln.store.layout import one_file
 from osln.store.reviews import same_decisions
-from osln.store.revisions import OF_ANNOTATORS, ConflictError, DiskFullError, Revision, Revisions
+from osln.store.revisions import AFTER_NODES, OF_ANNOTATORS, ConflictError, DiskFullError, Revision, Revisions
 from osln.store.splits import split_of
 
 logger = logging.getLogger(__name__)
-
-AFTER_NODES = "after_nodes"
-"""In the counts of a tumor that was stored by itself: the revision that the nodes had then, 0 for none."""
 
 
 def accept_submission(
@@ -51,6 +48,7 @@ def accept_submission(
         label_file: The upload.
         params: What came beside it: `label_info`, `client_id`, `base_revision` (refused if it is outdated),
             `tumor_base_revision` (the same of the tumor; with the tag "gtv" `base_revision` is it),
+            `tumor_base_mark` (which tumor was shown, as `lib.store.shown_labels.tumor_mark` tells it),
             `review` (what was decided about each candidate, see `osln.store.reviews`).
         tag: "final" or "gtv".
 
@@ -63,8 +61,9 @@ def accept_submission(
     sent = split_segments(read_label_file(label_file, ct.grid), params.get("label_info"), tag)
     base, review = base_revision(params), sent_review(params, sent, tag)
     _refuse_twins(store, case)
-    images, tumor_base = noted_images(store.root, case), tumor_base_revision(params, tag)
-    submission = _Submission(case, tag, ct, sent, params, base, tumor_base, review, images, lay_there)
+    images = noted_images(store.root, case)
+    over = (tumor_base_revision(params, tag), tumor_base_mark(params))
+    submission = _Submission(case, tag, ct, sent, params, base, *over, review, images, lay_there)
     report = told(tag, sent, ct, _lock_and_store(store, submission))
     remember(case, report)
     logger.info("Label of case %s stored: %s", case, report.message)
@@ -108,9 +107,15 @@ class _Submission:
     params: dict[str, Any]
     base: int | None
     tumor_base: int | None
+    tumor_mark: str | None
     review: dict[str, Any] | None
     images: str
     lay_there: str
+
+    @property
+    def says_tumor(self) -> bool:
+        """Whether it says over which tumor it was drawn."""
+        return self.tumor_base is not None or self.tumor_mark is not None
 
     def keep(self, kept: Revisions, mask: np.ndarray, counts: dict[str, int], **more: Any) -> Revision:
         """Stores a mask as the next revision, whose lock is held."""
@@ -139,11 +144,11 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
     case, sent = submission.case, submission.sent
     nodes_kept, tumor_kept = store.revisions(case, "final"), store.revisions(case, "gtv")
     with nodes_kept.lock(), tumor_kept.lock():
-        first_tumor = tumor_kept.head() is None
         for tag, kept in (("final", nodes_kept), ("gtv", tumor_kept)):
             store.announce(case, tag)
             settle(store, kept, case, tag)
         _check_same_images(store, submission)
+        knows_tumor = _knows_tumor(store, submission, tumor_kept.head())
         new_tumor = sent.tumor is not None and _is_new_tumor(store, submission, sent.tumor)
         stored = Stored(None, None, None)
         # Slicer sends its empty node segment along when only the tumor was drawn: no approval of "no nodes".
@@ -152,8 +157,8 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
         )
         _check_apart(store, submission, nodes_kept, with_nodes=with_nodes, new_tumor=new_tumor)
         if new_tumor:
-            _check_tumor_base(submission, tumor_kept, first=first_tumor)
-            if not with_nodes and submission.tumor_base is None:
+            _check_tumor_base(submission, tumor_kept.head(), known=knows_tumor)
+            if not with_nodes and not submission.says_tumor:
                 nodes_kept.check_base(submission.base)
         if with_nodes:
             stored = _store_nodes(store, submission, nodes_kept, if_same=new_tumor)
@@ -162,8 +167,10 @@ def _lock_and_store(store: Shelf, submission: _Submission) -> Stored:
             after = {} if with_nodes else {AFTER_NODES: head.revision if head else 0}
             tumor = _store_tumor(store, submission, tumor_kept, stored.nodes, after)
             stored = replace(stored, tumor=tumor)
-        if sent.tumor is not None and (kept := tumor_kept.head()) is not None:
-            stored = replace(stored, tumor_revision=kept.revision)
+        # A viewer goes on from what it is told: nothing is told of a tumor that it has not shown.
+        if (sent.tumor is not None or knows_tumor) and (head := tumor_kept.head()) is not None:
+            told_mark = tumor_mark(store, case)
+            stored = replace(stored, tumor_revision=head.revision, tumor_mark=told_mark)
         if stored.nodes or stored.former:
             # Where nothing was stored, a draft of the head holds what was not sent; one of an older revision
             # is that of a submission whose answer was lost.
@@ -199,30 +206,44 @@ def _check_apart(
             )
 
 
-def _check_tumor_base(submission: _Submission, kept: Revisions, *, first: bool) -> None:
+def _knows_tumor(store: Shelf, submission: _Submission, head: Revision | None) -> bool:
+    """Whether the stored tumor, which is settled, is the one that the submission says was shown.
+
+    A contour that was copied into the folder is revision 0 to those who look, as none is, and may become a
+    revision while they draw: it is known by its mark, or by being the first revision where no mark was sent.
+    """
+    base, mark = submission.tumor_base, submission.tumor_mark
+    if head is None:
+        return submission.says_tumor and not base
+    if base == head.revision:
+        return True
+    if mark is not None:
+        return mark == tumor_mark(store, submission.case)
+    return base == 0 and head.source == "external" and head.base is None
+
+
+def _check_tumor_base(submission: _Submission, head: Revision | None, *, known: bool) -> None:
     """Looks whether the tumor was drawn by somebody who knows the one that it takes the place of.
 
     Args:
         submission: With another tumor than the stored one.
-        kept: Of the tumor, settled.
-        first: Whether there was no revision of it before it was settled: what was copied into the folder is
-            revision 0 to those who look.
+        head: Of the tumor, settled.
+        known: As `_knows_tumor` says.
 
     Raises:
         ConflictError: If it was not, or if that cannot be told of a tumor that somebody else stored by itself
             after the nodes that were edited.
     """
-    head, base = kept.head(), submission.tumor_base
-    if head is None and not base:
-        return
     there = (
         f"revision {head.revision} of it was stored by {head.by} at {head.at}" if head else "none is stored"
     )
-    if base is not None:
-        if head is None or (base != head.revision and (base or not first)):
+    if submission.says_tumor:
+        if not known:
+            base = submission.tumor_base
+            over = "another one" if base is None else f"revision {base} of it"
             raise ConflictError(
-                f"the tumor was drawn over revision {base} of it, but {there}; nothing was stored: load the "
-                "case again and repeat the changes"
+                f"the tumor was drawn over {over}, but {there}; nothing was stored: load the case again and "
+                "repeat the changes"
             )
         return
     alone = submission.base is not None and head is not None and head.by != author(submission.params)

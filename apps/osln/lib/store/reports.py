@@ -30,7 +30,9 @@ class SubmissionReport:
         message: The same in a sentence for the annotator.
         warnings: What the annotator should look at.
         unchanged: Whether everything was stored already, so that nothing was stored.
-        tumor_revision: Number of the revision that holds the tumor that was sent, None if none was sent.
+        tumor_revision: Number of the revision that holds the tumor that was sent or, without one, the one
+            that was shown; None if there is none, or if another one is stored.
+        tumor_mark: Which tumor that is, as `lib.store.shown_labels.tumor_mark` tells it.
     """
 
     nodes: NodeChanges | None
@@ -41,6 +43,7 @@ class SubmissionReport:
     warnings: list[str] = field(default_factory=list)
     unchanged: bool = False
     tumor_revision: int | None = None
+    tumor_mark: str | None = None
 
     def as_reply(self) -> dict[str, Any]:
         """The part of the HTTP reply that viewers show."""
@@ -50,6 +53,7 @@ class SubmissionReport:
             "revision": self.revision,
             "nodes_revision": self.nodes_revision,
             "tumor_revision": self.tumor_revision,
+            "tumor_mark": self.tumor_mark,
         }
         warned = {"warnings": self.warnings} if self.warnings else {}
         unchanged = {"unchanged": True} if self.unchanged else {}
@@ -70,7 +74,9 @@ class Stored:
         against: What the changes are counted against ("revision 2", "the prediction"); None without any.
         completed: The revision before, if this one says nothing of what that one left undecided.
         remarks: What else a person should know of the writing.
-        tumor_revision: Number of the revision that holds the tumor that was sent, None if none was sent.
+        tumor_revision: Number of the revision that holds the tumor that was sent or, without one, the one
+            that was shown; None if there is none, or if another one is stored.
+        tumor_mark: Which tumor that is, as `lib.store.shown_labels.tumor_mark` tells it.
     """
 
     changes: NodeChanges | None
@@ -83,6 +89,7 @@ class Stored:
     completed: Revision | None = None
     remarks: tuple[str, ...] = ()
     tumor_revision: int | None = None
+    tumor_mark: str | None = None
 
 
 def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionReport:
@@ -114,6 +121,7 @@ def told(tag: str, sent: Segments, ct: Volume, stored: Stored) -> SubmissionRepo
         message=" ".join([_sentence(tag, stored, state), *warnings]),
         warnings=warnings,
         tumor_revision=stored.tumor_revision,
+        tumor_mark=stored.tumor_mark,
     )
 
 
@@ -146,6 +154,7 @@ def _nothing_new(stored: Stored, tumor: str) -> SubmissionReport:
         warnings,
         unchanged=True,
         tumor_revision=stored.tumor_revision,
+        tumor_mark=stored.tumor_mark,
     )
 
 

@@ -10,6 +10,7 @@ from lib.store.shelf import Shelf
 from osln.files.images import twins
 from osln.imaging.grid import Volume
 from osln.imaging.labelmaps import MAX_VALUE, read_label_map
+from osln.store.final_copy import unpacked_sha256
 from osln.store.revisions import DiskFullError, Revision, Revisions
 from osln.store.stored_nodes import stored_nodes
 
@@ -30,6 +31,7 @@ class ShownLabel:
         tumor: The value of the tumor.
         revision: Of the nodes, None before the first.
         tumor_revision: Of the tumor, None before the first.
+        tumor_mark: Which tumor it is, see there.
     """
 
     ct: Volume
@@ -37,11 +39,23 @@ class ShownLabel:
     tumor: int
     revision: Revision | None
     tumor_revision: Revision | None
+    tumor_mark: str
 
 
 def stored_file(store: Shelf, case: str, tag: str) -> Path:
     """Where the newest label of a case lies, if there is one: the copy, or its revision while that waits."""
     return store.revisions(case, tag).waiting() or store.label_path(case, tag)
+
+
+def tumor_mark(store: Shelf, case: str) -> str:
+    """Tells which tumor is stored by what its file holds, however it is packed; "" without one.
+
+    A contour that was copied into the folder has it before it is a revision, and keeps it when it is one.
+    """
+    try:
+        return unpacked_sha256(stored_file(store, case, "gtv").read_bytes())[:16]
+    except FileNotFoundError:
+        return ""
 
 
 def settle(store: Shelf, kept: Revisions, case: str, tag: str) -> None:
@@ -107,6 +121,8 @@ def shown_label(
     # The numbers are read before the labels: an older one must not get a newer number and be let through.
     found, of_tumor = find_revision(store, case, revision), tumor_head(store, case)
     ct = store.ct(case)
+    # So is the mark, but after the CT, with which a PACS may fetch the contour.
+    mark = tumor_mark(store, case)
     nodes, label = None, stored_file(store, case, "final")
     # Where the disk is full, one that somebody has copied may lie there uncompressed.
     if revision is not None or label.is_file() or twins(label):
@@ -124,8 +140,8 @@ def shown_label(
     if contour.is_file():
         values[read_label_map(contour, ct.grid) != 0] = tumor
     elif nodes is None:
-        return ShownLabel(ct, None, tumor, found, of_tumor)
+        return ShownLabel(ct, None, tumor, found, of_tumor, mark)
     if nodes is not None:
         inside = nodes != 0
         values[inside] = nodes[inside] if instances else 1
-    return ShownLabel(ct, values, tumor, found, of_tumor)
+    return ShownLabel(ct, values, tumor, found, of_tumor, mark)

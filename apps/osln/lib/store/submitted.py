@@ -42,6 +42,18 @@ def tumor_base_revision(params: dict[str, Any], tag: str) -> int | None:
     return base_revision(params) if base is None and tag == "gtv" else base
 
 
+def tumor_base_mark(params: dict[str, Any]) -> str | None:
+    """The mark of the tumor that was shown, "" for none; None if that was not said.
+
+    Raises:
+        ValueError: If it is no text.
+    """
+    mark = params.get("tumor_base_mark")
+    if mark is not None and not isinstance(mark, str):
+        raise ValueError(f"tumor_base_mark must be the text that came with the label, got {mark!r}")
+    return mark
+
+
 def sent_review(params: dict[str, Any], sent: Segments, tag: str) -> dict[str, Any] | None:
     """The decisions that came with a label, with the values of `sent.nodes`; None if none came.
 

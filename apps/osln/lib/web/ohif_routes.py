@@ -94,8 +94,8 @@ async def stored_label(
 
     With `instances` each node has a value of its own; with `revision` the nodes are those of an older one.
     Headers name the case, which another series of it may have been asked for, the series that viewers show as
-    its CT, the revision of the nodes (0 before the first), who approved it, and value and revision of the
-    tumor.
+    its CT, the revision of the nodes (0 before the first), who approved it, and value, revision and mark of
+    the tumor.
     """
     store = app_instance().datastore()
     case = store.known(image)
@@ -107,6 +107,7 @@ async def stored_label(
         "OSLN-By": quote(shown.revision.by if shown.revision else ""),
         "OSLN-Tumor-Value": str(shown.tumor),
         "OSLN-Tumor-Revision": str(shown.tumor_revision.revision if shown.tumor_revision else 0),
+        "OSLN-Tumor-Mark": shown.tumor_mark,
     }
     values, ct = shown.values, shown.ct
     if values is None:

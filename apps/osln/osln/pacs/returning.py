@@ -24,11 +24,12 @@ from osln.pacs.listing import StoredSeg, newest
 from osln.pacs.mirror import PacsMirror
 from osln.pacs.outbox import label_uids
 from osln.store.revision import time_of
-from osln.store.revisions import ConflictError, Revision, Revisions, label_revisions
+from osln.store.revisions import AFTER_NODES, ConflictError, Revision, Revisions, label_revisions
 
 logger = logging.getLogger(__name__)
 
-CONTENT = {"final": APPROVED, "gtv": TUMOR}
+CONTENT = {"gtv": TUMOR, "final": APPROVED}
+"""What segmentations of a label are called; tumors first: nodes that came along are newer."""
 
 
 def wanted_labels(mirror: PacsMirror) -> Iterator[tuple[str, str, StoredSeg]]:
@@ -37,8 +38,8 @@ def wanted_labels(mirror: PacsMirror) -> Iterator[tuple[str, str, StoredSeg]]:
     by_label: dict[tuple[str, str], list[StoredSeg]] = {}
     for seg in mirror.listing.content()[1]:
         by_label.setdefault((seg.ct, seg.content), []).append(seg)
-    for (case, content), segs in by_label.items():
-        for tag, its in CONTENT.items():
+    for tag, its in CONTENT.items():
+        for (case, content), segs in by_label.items():
             best = newest(segs)
             try:
                 if its == content and case in plans and best and _is_newer(mirror.root, case, tag, best):
@@ -88,6 +89,9 @@ def take_label(
             numbers = _numbered(read)
             counts["nodes"] = single_nodes(numbers)[1]
             node_map = packed_labels(numbers, ct.grid, ct.file_grid)
+        else:
+            nodes = label_revisions(mirror.root, case, "final").head()
+            counts[AFTER_NODES] = nodes.revision if nodes else 0
         created = instant(datetime.fromisoformat(stored.created)) if stored.created else None
         revision = kept.submit(
             packed_labels(mask, ct.grid, ct.file_grid),

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 LOCK_SECONDS = 60.0
 OF_ANNOTATORS = ("submission", "restored")
 """What sources of revisions begin with that annotators stored here."""
+AFTER_NODES = "after_nodes"
+"""In the counts of a tumor that was stored by itself: the revision that the nodes had then, 0 for none."""
 _NOBODY, _PUT_THERE = "unknown", "external"
 """Who stored a label that was put there past the server, and what its source is."""
 

@@ -40,6 +40,7 @@ class Server:
     def __init__(self, url: str, name: str = "", password: str = "") -> None:
         self.url, self.name, self._token = url.rstrip("/"), name, ""
         self._series: dict[str, str] = {}
+        self._tumors: dict[str, str] = {}
         self.login = lambda: (name, password)
         if json.loads(self._ask("GET", "/auth/")[0])["enabled"]:
             self._log_in()
@@ -169,9 +170,19 @@ class Server:
         return max((one["revision"] for one in revisions), default=0)
 
     def tumor_revision(self, case):
-        """Number of the newest revision of the tumor, 0 before the first."""
-        revisions = self.get("/osln/history", image=case, tag="gtv")["revisions"]
-        return max((one["revision"] for one in revisions), default=0)
+        """Number of the newest revision of the tumor, 0 before the first.
+
+        0 may be none or a contour that was copied there: the mark says which, and goes along with what is
+        submitted.
+        """
+        found = self.get("/osln/history", image=case, tag="gtv")
+        self._note_tumor(case, found.get("mark"))
+        return max((one["revision"] for one in found["revisions"]), default=0)
+
+    def _note_tumor(self, case, mark):
+        """Servers of former versions give no mark."""
+        if mark is not None:
+            self._tumors[case] = mark
 
     def submit(self, case, content, info, review, base, tumor_base=None):
         """Sends a label map (NRRD) with its decisions; the server's reply.
@@ -182,9 +193,12 @@ class Server:
         params = {"label_info": info, "review": review, "base_revision": base, "client_id": self.name}
         if tumor_base is not None:
             params["tumor_base_revision"] = tumor_base
+            params["tumor_base_mark"] = self._tumors.get(case)
         body, kind = multipart({"params": json.dumps(params)}, ("label", "label.nrrd", content))
         query = parse.urlencode({"image": self._images(case), "tag": "final"})
-        return json.loads(self.ask("PUT", f"/datastore/label?{query}", body, kind)[0])
+        reply = json.loads(self.ask("PUT", f"/datastore/label?{query}", body, kind)[0])
+        self._note_tumor(case, reply.get("tumor_mark"))
+        return reply
 
     def training(self):
         """State of the training, in words.

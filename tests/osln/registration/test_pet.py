@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from osln.imaging.grid import Grid, Volume
 from osln.registration import pet as pet_module
@@ -266,6 +267,20 @@ def test_a_pet_that_fits_nowhere_says_that_it_may_lie_wrong():
     assert result.quality.doubt.startswith("the PET may lie wrong: it fits the CT by 0.")
     assert result.quality.doubt in result.warnings
     assert not any("may lie wrong" in one for one in register_pet(ct_shifted_by(), pet, None).warnings)
+
+
+@pytest.mark.parametrize("noise", [0.5, 1.0, 3.0])
+def test_a_pet_that_lies_right_is_not_carried_off_to_where_it_fits_by_chance(noise):
+    pet, half = pet_of(), pet_of().array.shape[2] // 2
+    noisy = ndimage.gaussian_filter(np.random.default_rng(2).normal(size=pet.array.shape), 1) * 4.6 * noise
+    affine = pet.grid.affine.copy()
+    affine[:3, 3] = pet.grid.index_to_mm(np.array([0.0, 0.0, half]))
+    upper = np.maximum(pet.array + noisy, 0)[:, :, half:].astype(np.float32)
+    grid = Grid(upper.shape, affine)
+
+    result = register_pet(ct_shifted_by(), Volume(upper, grid, grid), None)
+
+    assert off_by_mm(result.transform, by((0.0, 0.0, 0.0))).max() < 10.0
 
 
 @pytest.mark.parametrize("pet_ct", [None, "its own, without lungs"])

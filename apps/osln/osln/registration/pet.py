@@ -244,7 +244,9 @@ def _best_of_starts(
 ) -> _Alignment:
     """What was found from where the images lie, or what fits better from another start, and how sure it is.
 
-    Other starts are tried where the images as a whole fit better than there, or where it fits little.
+    Other starts are tried where the images as a whole fit better than there, or where it fits little. Their
+    end counts only where it fits as a right place does: where nothing fits much, a better figure proves
+    nothing.
     """
     masks = first.before.body_dice is not None
     least = DOUBTFUL_CT_BITS if masks else DOUBTFUL_PET_BITS
@@ -252,9 +254,11 @@ def _best_of_starts(
     here = map_points(first.transform, middle)[0] - middle
     tell(0.5, "looking for a better place")
     starts = starts_mm(fixed, moving)
-    if first.after.fit >= least:
+    aligned = first.method == "already aligned"
+    if aligned or first.after.fit >= least:
+        # What lies near is judged by the local shifts.
         far = [np.linalg.norm(start - here) > _SAME_PLACE_MM for start in starts]
-        starts = list(compress(starts, far)) if any(far[:1]) else []
+        starts = list(compress(starts, far)) if any(far[:1]) or first.after.fit < least else []
     found = first
     for number, start in enumerate(starts):
         tell(0.5 + 0.1 * number, "aligning from another start")
@@ -263,11 +267,13 @@ def _best_of_starts(
         except ValueError:
             continue
         after = agreement(fixed, moving, transform, masks=masks)
-        if after.fit > _BETTER * found.after.fit:
+        if after.fit >= max(least, _BETTER * found.after.fit):
             found = _Alignment(transform, method, first.before, after)
     if found.method == NOT_MOVED:
         warnings.append("no rigid motion made the images fit better than they did: the PET was not moved")
-    if found.after.fit < least:
+    # Local shifts speak for a PET that lies right and shows a small part of the body, which is told apart.
+    fits = found.after.mutual_information if found.method == "already aligned" else found.after.fit
+    if fits < least:
         found.doubt = (
             f"the PET may lie wrong: it fits the CT by {found.after.fit:.2f} bits (mutual information "
             f"{found.after.mutual_information:.2f} over {100 * found.after.covered:.0f} % of the body), "

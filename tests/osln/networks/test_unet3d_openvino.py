@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from osln.networks.build import segmenter_network
+from osln.networks.gated_unet import GATES, GatedUNet
 from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import PRESETS, SEGMENTERS
 
@@ -12,8 +13,12 @@ openvino = pytest.importorskip("openvino")
 
 
 def trained(channels: int, widths: tuple[tuple[int, int], ...]) -> UNet3D:
-    """A network whose batch normalization has seen data: every statistic differs from its start."""
-    network = UNet3D(channels, widths, output_bias=-1.0)
+    """A network that has seen data."""
+    return with_statistics(UNet3D(channels, widths, output_bias=-1.0))
+
+
+def with_statistics(network: torch.nn.Module) -> torch.nn.Module:
+    """Every statistic of its batch normalization differs from its start."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm3d):
             module.running_mean.normal_()
@@ -40,6 +45,30 @@ def test_the_graph_gives_the_probability_of_the_torch_network(channels, widths, 
 
     assert expected.std() > 1e-3
     np.testing.assert_allclose(result, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("gate", list(GATES))
+def test_the_graph_of_a_gated_network_gives_its_probability_on_both_sides_of_each_border(gate, pairs):
+    from osln.networks.unet3d_openvino import probability_graph
+
+    network = GatedUNet(3, ((8, 8), (4, 6)), GATES[gate], distance=2, unit_mm=100.0)
+    for name, parameter in network.named_parameters():
+        if name in ("log_width", "shift"):
+            torch.nn.init.uniform_(parameter, -1.0, 1.0)
+    with_statistics(network)
+    images = torch.randn(1, 3, 24, 16, 32)
+    images[:, 2] = torch.linspace(0, 1.2, 24)[:, None, None]
+    with torch.inference_mode():
+        expected = torch.sigmoid(network(images)).numpy()
+
+    graph = probability_graph(network, tuple(images.shape), pairs)
+    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    result = compiled(images.numpy())[0]
+
+    assert graph.get_friendly_name() == "gated_unet"
+    assert min(expected[0, 0, x].std() for x in range(24)) > 1e-3
+    np.testing.assert_allclose(result, expected, atol=5e-6)
 
 
 @pytest.mark.parametrize(

@@ -100,17 +100,23 @@ class GatedUNet(nn.Module):
         distance = x[:, self.distance : self.distance + 1]
         *nearer, mixed = (self.get_submodule(name)(shared) for name in self.gate.heads)
         for index, logits in reversed(list(enumerate(nearer))):
-            beyond = distance - self._border(index)
+            beyond = distance - self.border(index)
             if self.log_width is None:
                 mixed = torch.where(beyond <= 0, logits, mixed)
             else:
-                share = torch.sigmoid(-beyond / (self.start * self.log_width[index].exp()))
+                share = torch.sigmoid(-beyond / self.width(index))
                 mixed = mixed + share * (logits - mixed)
         return mixed
 
-    def _border(self, index: int) -> float | torch.Tensor:
+    def border(self, index: int) -> float | torch.Tensor:
+        """Where a stratum ends, in units of the distance's channel."""
         border = self.borders[index]
         return border if self.shift is None else border + self.start * self.shift[index]
+
+    def width(self, index: int) -> torch.Tensor:
+        """Of a soft gate's transition there, in the same unit."""
+        assert self.log_width is not None
+        return self.start * self.log_width[index].exp()
 
 
 def _head(width: int, output_bias: float) -> nn.Sequential:

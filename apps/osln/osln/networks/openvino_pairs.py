@@ -61,16 +61,29 @@ def upward(x: ov.Node, skip: ov.Node, upsample: torch.Tensor, block: nn.Sequenti
     return op.relu(_to_even(x, *folded(block[3], block[4])))
 
 
-def probability(x: ov.Node, output: nn.Conv3d) -> ov.Node:
-    """The sigmoid of the last layer's one map, voxel by voxel (B, 1, X, Y, Z), from even pairs."""
-    weight = values(output.weight)
-    channels = weight.shape[1]
-    both = np.zeros((2, 2 * channels, 1, 1, 1), dtype=weight.dtype)
-    both[0, :channels] = both[1, channels:] = weight[0]
-    x = op.sigmoid(convolution(x, both, np.tile(values(output.bias), 2)))
+def last(x: ov.Node, layer: nn.Conv3d) -> ov.Node:
+    """The last layer, of kernel 1, voxel by voxel, (B, outputs, X, Y, Z), from even pairs."""
+    return _single(x, values(layer.weight), values(layer.bias))
+
+
+def head(x: ov.Node, first: tuple[np.ndarray, np.ndarray], last: tuple[np.ndarray, np.ndarray]) -> ov.Node:
+    """Convolution, ReLU, convolution of kernel 1; voxel by voxel, (B, outputs, X, Y, Z), from even pairs."""
+    x = _single(op.relu(_to_odd(x, *first)), *last)
+    # Odd pairs begin a voxel before the image and end one behind it.
+    begin, end, step, axis = (op.constant([one]) for one in (1, x.shape[2] - 1, 1, 2))
+    return op.slice(x, begin, end, step, axis)
+
+
+def _single(x: ov.Node, weight: np.ndarray, bias: np.ndarray) -> ov.Node:
+    """A convolution of kernel 1, written down voxel by voxel."""
+    outputs, inputs = weight.shape[:2]
+    both = np.zeros((2, outputs, 2, inputs, 1, 1, 1), dtype=weight.dtype)
+    both[0, :, 0] = both[1, :, 1] = weight
+    x = convolution(x, both.reshape(2 * outputs, 2 * inputs, 1, 1, 1), np.tile(bias, 2))
     batch, _, pairs, *others = x.shape
-    x = op.transpose(x, op.constant([0, 2, 1, 3, 4]))
-    return op.reshape(x, op.constant([batch, 1, 2 * pairs, *others]), special_zero=False)
+    x = op.reshape(x, op.constant([batch, 2, outputs, pairs, *others]), special_zero=False)
+    x = op.transpose(x, op.constant([0, 2, 3, 1, 4, 5]))
+    return op.reshape(x, op.constant([batch, outputs, 2 * pairs, *others]), special_zero=False)
 
 
 def _to_odd(x: ov.Node, weight: np.ndarray, bias: np.ndarray) -> ov.Node:

@@ -1,4 +1,4 @@
-"""A stage-one network as an OpenVINO graph: written down for the U-Net, converted for every other one.
+"""A stage-one network as an OpenVINO graph: written down for U-Nets, converted for every other one.
 
 OpenVINO's converter traces and decodes the torch module, a second and more per network, which a user
 would wait for at the first request; writing the few nodes of a U-Net down takes milliseconds.
@@ -13,6 +13,7 @@ from openvino import opset13 as op
 from torch import nn
 
 from osln.networks import openvino_pairs
+from osln.networks.gated_unet import GatedUNet
 from osln.networks.openvino_nodes import convolution, folded, halved, values
 from osln.networks.unet3d import UNet3D
 
@@ -31,9 +32,18 @@ def probability_graph(network: nn.Module, shape: tuple[int, ...], pairs: bool | 
     Returns:
         A model with one input of that shape and one output (B, 1, X, Y, Z).
     """
-    # A network derived from the U-Net has more than what is written down.
+    # A network derived from one of these has more than what is written down.
     if type(network) is UNet3D:
-        return _written_down(network, shape, _pairs_are_faster(network) if pairs is None else pairs)
+        by_pairs = _pairs_are_faster(network) if pairs is None else pairs
+        image, x = _features(network, shape, by_pairs)
+        x = openvino_pairs.last(x, network.output) if by_pairs else _last(x, network.output)
+        return ov.Model([op.sigmoid(x)], [image], "unet3d")
+    if type(network) is GatedUNet:
+        by_pairs = _pairs_are_faster(network.trunk) if pairs is None else pairs
+        image, x = _features(network.trunk, shape, by_pairs)
+        with torch.no_grad():
+            x = op.sigmoid(_gated(x, image, network, by_pairs))
+        return ov.Model([x], [image], "gated_unet")
     module = nn.Sequential(network, nn.Sigmoid()).eval()
     with torch.inference_mode(), warnings.catch_warnings():
         # The converter uses what torch would rather have replaced, and says so of every network.
@@ -48,8 +58,8 @@ def _pairs_are_faster(network: UNet3D) -> bool:
     return several and widest <= openvino_pairs.WIDEST and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
-def _written_down(network: UNet3D, shape: tuple[int, ...], pairs: bool) -> ov.Model:
-    """The U-Net node by node; batch normalization is folded into the weights."""
+def _features(network: UNet3D, shape: tuple[int, ...], pairs: bool) -> tuple[ov.Node, ov.Node]:
+    """The image and what the U-Net's last layer reads; batch normalization is folded into the weights."""
     image = op.parameter(shape, np.float32, name="image")
     finest, *encoder = network.encoder
     if pairs:
@@ -64,11 +74,37 @@ def _written_down(network: UNet3D, shape: tuple[int, ...], pairs: bool) -> ov.Mo
         skip = skips.pop()
         to = openvino_pairs.upward if pairs and not skips else _upward
         x = to(x, skip, _with_upsampling(upsample, block), block)
+    return image, x
+
+
+def _last(x: ov.Node, layer: nn.Conv3d) -> ov.Node:
+    return convolution(x, values(layer.weight), values(layer.bias))
+
+
+def _gated(x: ov.Node, image: ov.Node, network: GatedUNet, pairs: bool) -> ov.Node:
+    """The logits of all heads, by one convolution, and the gate between them."""
+    heads = [network.get_submodule(name) for name in network.gate.heads]
+    weights, biases = zip(*(folded(head[0], head[1]) for head in heads), strict=True)
+    first = np.concatenate(weights), np.concatenate(biases)
+    width = len(biases[0])
+    kernel = np.zeros((len(heads), len(heads) * width, 1, 1, 1), dtype=np.float32)
+    for index, head in enumerate(heads):
+        kernel[index, index * width : (index + 1) * width] = values(head[-1].weight)[0]
+    last = kernel, np.concatenate([values(head[-1].bias) for head in heads])
     if pairs:
-        x = openvino_pairs.probability(x, network.output)
+        logits = openvino_pairs.head(x, first, last)
     else:
-        x = op.sigmoid(convolution(x, values(network.output.weight), values(network.output.bias)))
-    return ov.Model([x], [image], "unet3d")
+        logits = convolution(op.relu(convolution(x, *first)), *last)
+    *nearer, mixed = op.split(logits, op.constant(1), len(heads)).outputs()
+    distance = op.split(image, op.constant(1), image.shape[1]).output(network.distance)
+    for index, of_head in reversed(list(enumerate(nearer))):
+        beyond = op.subtract(distance, op.constant(np.float32(float(network.border(index)))))
+        if network.log_width is None:
+            mixed = op.select(op.less_equal(beyond, op.constant(np.float32(0))), of_head, mixed)
+        else:
+            share = op.sigmoid(op.divide(beyond, op.constant(np.float32(-float(network.width(index))))))
+            mixed = op.add(mixed, op.multiply(share, op.subtract(of_head, mixed)))
+    return mixed
 
 
 def _double_convolution(x: ov.Node, block: nn.Sequential) -> ov.Node:

@@ -32,7 +32,7 @@ from osln.reproduction.plan import Network, Plan
 from osln.reproduction.reading import row_patients
 from osln.reproduction.run import make_all, open_cohort
 from osln.reproduction.stage_one import read_counts
-from osln.rows.experiments import CLASSIFIERS, ENSEMBLE, OPERATING_POINT, ROWS, Row
+from osln.rows.experiments import CLASSIFIERS, GATED, LATE_FUSION, OPERATING_POINT, ROWS, Row
 from osln.rows.paper import COHORT_SIZES
 from osln.rows.presets import PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
@@ -41,7 +41,7 @@ from osln.stage_two.candidate_sets import CandidateSet, candidate_set
 from osln.stage_two.validation import scored_patients
 from osln.weights.checkpoint import load_checkpoint
 
-FUSIONS = {"max": "lf-stratified", "mean": "lf-mean", "mean with three EF": "lf-3ef-mean"}
+FUSIONS = {"max": "lf-stratified", "mean": "lf-mean", "mean of gates": "gated-mean"}
 """Rows of stage one by what a report calls them."""
 HANDED = tuple((fusion, at) for fusion in FUSIONS for at in (OPERATING_POINT, "0.10"))
 WITHOUT_TAGS = tuple(
@@ -110,7 +110,7 @@ def asked(
     artifacts: Artifacts, rows: Mapping[str, Row], columns: Iterator[LungColumn]
 ) -> dict[str, list[Scored]]:
     """What the rows find in other patients, by their names."""
-    networks = {name: artifacts.training(Network(name, 1, 0, ())).path for name in ENSEMBLE}
+    networks = {name: artifacts.training(Network(name, 1, 0, ())).path for name in (*LATE_FUSION, *GATED)}
     predictors = {
         name: Predictor(load_checkpoint(path), number_format="f32") for name, path in networks.items()
     }

@@ -1,11 +1,10 @@
-"""What more networks in the mean of the shipped stage one are worth, before and behind stage two.
+"""What gated networks are worth in place of late fusion, before and behind stage two.
 
 Nothing of stage one is trained. What it finds by the mean of the four networks of late fusion (`lf-mean`),
-and with three trainings of early fusion without zones as further ones (`lf-3ef-mean`; with --settings also
-the first alone, `lf-ef-mean`), is handed to second stages, which learn from it --seeds times each. They are
-asked about default and realistic phantoms, about patients planted into LUNG1-001 and, with --ct, into
-further CTs. Planted patients of a test share one CT, and their PET is synthetic. What was made is kept in
---work, and a stopped run goes on.
+and by that of the three gated networks (`gated-mean`), is handed to second stages, which
+learn from it --seeds times each. They are asked about default and realistic phantoms, about patients planted
+into LUNG1-001 and, with --ct, into further CTs. Planted patients of a test share one CT, and their PET is
+synthetic. What was made is kept in --work, and a stopped run goes on.
 
     ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz
     ./benchmarks/run voices --data FOLDER --background CT-A.nii.gz CT-B.nii.gz --ct OTHER.nii.gz
@@ -43,8 +42,8 @@ from osln.stage_two.validation import scored_patients
 from osln.weights.checkpoint import load_checkpoint
 from osln.weights.model_store import sha256_of
 
-SETTINGS = ("lf-mean", "lf-ef-mean", "lf-3ef-mean")
-"""Rows of stage one; the others are compared with the first."""
+SETTINGS = ("lf-mean", "gated-mean")
+"""Rows of stage one; the second is compared with the first."""
 CLASSIFIERS_ASKED = ("set-glnet", "numbers")
 ALONE = "stage one's score"
 FORMAT = 1
@@ -62,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if SHIPPED is None:
             raise ValueError("there is no checkout around this installation: run it in one")
-        settings = tuple(dict.fromkeys((SETTINGS[0], *options.settings)))
-        experiment = Experiment(options.work, SHIPPED, options.seeds, patients_of(options), settings)
+        experiment = Experiment(options.work, SHIPPED, options.seeds, patients_of(options))
         failed = make_all(options.work, experiment.wanted(), Processes(options.processes))
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
@@ -88,14 +86,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--background", type=Path, nargs="+", default=[], metavar="CT", help="real CTs to learn from besides"
-    )
-    parser.add_argument(
-        "--settings",
-        nargs="+",
-        choices=SETTINGS,
-        default=("lf-3ef-mean",),
-        metavar="ROW",
-        help=f"rows of stage one beside {SETTINGS[0]}, of {', '.join(SETTINGS[1:])} (default: the last)",
     )
     parser.add_argument("--taught", type=positive, default=240, help="patients to learn from (%(default)s)")
     parser.add_argument("--validation", type=positive, default=30, help="to set thresholds by (%(default)s)")
@@ -145,14 +135,12 @@ class Experiment:
         weights: Of the shipped stage one.
         seeds: Trainings of each network of stage two.
         patients: As `patients_of` gives them; what is no split of the training is a test.
-        settings: Of `SETTINGS`.
     """
 
     work: Path
     weights: Path
     seeds: int
     patients: Mapping[str, Sequence[tuple[str, Load]]]
-    settings: tuple[str, ...] = SETTINGS
 
     @property
     def tests(self) -> list[str]:
@@ -162,7 +150,7 @@ class Experiment:
     @cached_property
     def networks(self) -> dict[str, Path]:
         """Files of stage one."""
-        names = dict.fromkeys(name for setting in self.settings for name in ROWS[setting].segmenters)
+        names = dict.fromkeys(name for setting in SETTINGS for name in ROWS[setting].segmenters)
         return {name: self.weights / f"{name}.pt" for name in names}
 
     @cached_property
@@ -171,7 +159,7 @@ class Experiment:
         asked = self.patients["validation"]
         path = self._path("thresholds", [key for key, _ in asked], ".json")
         loads = [load for _, load in asked]
-        make = partial(measure_thresholds, path, self.settings, self.networks, loads)
+        make = partial(measure_thresholds, path, SETTINGS, self.networks, loads)
         return Artifact("thresholds", (path,), (), make, SECONDS["found"] * len(asked), True)
 
     def found(self, split: str) -> list[Artifact]:
@@ -199,7 +187,7 @@ class Experiment:
         return tested + [
             self.trained(classifier, setting, seed)
             for classifier in CLASSIFIERS_ASKED
-            for setting in self.settings
+            for setting in SETTINGS
             for seed in range(seeds_of(classifier, self.seeds))
         ]
 
@@ -207,7 +195,7 @@ class Experiment:
         """By what scores the candidates and by setting: the patients of a test, once for each training."""
         found: dict[tuple[str, str], list[list[Scored]]] = {}
         for scores in (ALONE, *CLASSIFIERS_ASKED):
-            for setting in self.settings:
+            for setting in SETTINGS:
                 sets = [load_set(path) for path in self.sets(test, setting)]
                 if scores == ALONE:
                     found[scores, setting] = [[one.scored() for one in sets]]
@@ -221,7 +209,7 @@ class Experiment:
         return found
 
     def _part(self, split: str, asked: Sequence[tuple[str, Load]]) -> Artifact:
-        paths = {setting: [self._set(split, setting, key) for key, _ in asked] for setting in self.settings}
+        paths = {setting: [self._set(split, setting, key) for key, _ in asked] for setting in SETTINGS}
         loads = [load for _, load in asked]
         make = partial(find, paths, self.thresholds.path, self.networks, loads, split == "stage two")
         kept = tuple(path for by in paths.values() for path in by)

@@ -14,8 +14,8 @@ def test_the_papers_way_of_handing_over_comes_first_and_all_have_their_own_candi
     assert len({row.setting for row in rows.values()}) == 6
     assert rows["numbers, mean at 0.10"].setting.key == "lf-mean-at-0.10"
     # What is shipped is among them.
-    assert rows["set-glnet, mean at 0.15"] == ROWS["osln-set-glnet"]
-    assert rows["numbers, mean with three EF at 0.15"] == ROWS["osln-numbers"]
+    assert rows["set-glnet, mean of gates at 0.15"] == ROWS["osln-set-glnet"]
+    assert rows["numbers, mean of gates at 0.15"] == ROWS["osln-numbers"]
 
 
 def test_a_row_is_told_beside_the_first_one_of_its_second_stage(capsys):

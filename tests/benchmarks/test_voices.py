@@ -1,4 +1,4 @@
-"""One more network in the mean of stage one: what is kept by what, and what is told."""
+"""Other networks in the mean of stage one: what is kept by what, and what is told."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from benchmarks.fusion import froc_figures, fused_by
 from benchmarks.voices import SETTINGS, Experiment, averaged, report, seeds_of
 from osln.metrics.bootstrap import resamples
 from osln.metrics.matching import Scored
-from osln.rows.experiments import ROWS
+from osln.rows.experiments import GATED, LATE_FUSION, ROWS
 
 FINDS = Scored(np.array([0.9, 0.2]), np.array([True, False]), 1)
 MISSES = Scored(np.array([0.9, 0.2]), np.array([False, False]), 1)
@@ -21,10 +21,13 @@ def test_a_row_is_asked_for_the_maps_of_its_own_networks_alone():
 
     maps = {name: np.full((1, 1, 2), 0.5, dtype=np.float32) for name in ROWS["lf-mean"].segmenters}
     # Odds of 1 twice and of 9 once have the geometric mean 9 ** (1 / 3).
-    maps["ef"] = np.full((1, 1, 2), 0.9, dtype=np.float32)
+    maps |= {
+        name: np.full((1, 1, 2), odds / (1 + odds), np.float32)
+        for name, odds in zip(GATED, (1, 1, 9), strict=True)
+    }
     assert fused_by(ROWS["lf-mean"], maps, Column) == pytest.approx(0.5)
     more = 9 ** (1 / 3)
-    assert fused_by(ROWS["lf-ef-mean"], maps, Column) == pytest.approx(more / (1 + more), abs=1e-6)
+    assert fused_by(ROWS["gated-mean"], maps, Column) == pytest.approx(more / (1 + more), abs=1e-6)
 
 
 def test_what_is_kept_depends_on_weights_patients_setting_and_seed(tmp_path):
@@ -47,7 +50,7 @@ def test_a_regression_is_solved_once_and_a_network_trained_as_often_as_asked(tmp
     assert (seeds_of("numbers", 3), seeds_of("set-glnet", 3)) == (1, 3)
     names = [one.name for one in _experiment(tmp_path, "one").wanted()]
     assert sum(name.startswith("set-glnet of lf-mean") for name in names) == 3
-    assert sum(name.startswith("numbers of lf-3ef-mean") for name in names) == 1
+    assert sum(name.startswith("numbers of gated-mean") for name in names) == 1
 
 
 def test_figures_are_means_over_trainings_with_each_beside_them():
@@ -60,9 +63,9 @@ def test_figures_are_means_over_trainings_with_each_beside_them():
 
 def test_a_setting_is_told_beside_the_first_one_under_the_same_scores(capsys):
     found = {
-        (scores, setting): [[FINDS if setting == "lf-3ef-mean" else MISSES] * 3]
+        (scores, setting): [[FINDS if setting == "gated-mean" else MISSES] * 3]
         for scores in ("stage one's score", "numbers")
-        for setting in ("lf-mean", "lf-3ef-mean")
+        for setting in ("lf-mean", "gated-mean")
     }
     report("three patients", found)
     told = capsys.readouterr().out
@@ -75,7 +78,7 @@ def test_a_setting_is_told_beside_the_first_one_under_the_same_scores(capsys):
 def _experiment(folder: Path, words: str) -> Experiment:
     weights = folder / words
     weights.mkdir(exist_ok=True)
-    for name in ROWS["lf-3ef-mean"].segmenters:
+    for name in (*LATE_FUSION, *GATED):
         (weights / f"{name}.pt").write_bytes(words.encode())
     patients = [(f"patient {number}", lambda: None) for number in range(2)]
     return Experiment(

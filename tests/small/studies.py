@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from osln.retraining import candidate_cache
-from osln.rows.experiments import ENSEMBLE, PRESETS, Preset
+from osln.rows.experiments import GATED, LATE_FUSION, PRESETS, Preset
 from osln.store.patients import import_folder
 from osln.store.splits import assign
 from osln.weights.checkpoint import Checkpoint
@@ -73,8 +73,8 @@ def use_tiny_networks(monkeypatch) -> None:
 
 
 def publish_stage_one(models: ModelStore, **metadata: object) -> dict[str, Version]:
-    """Publishes the networks of late fusion, which have seen nobody unless the metadata say so."""
-    return {name: published(models, untrained(name), **metadata) for name in ENSEMBLE}
+    """Publishes late fusion and the gated networks, which have seen nobody unless the metadata say so."""
+    return {name: published(models, untrained(name), **metadata) for name in (*LATE_FUSION, *GATED)}
 
 
 def published(models: ModelStore, checkpoint: Checkpoint, **metadata: object) -> Version:

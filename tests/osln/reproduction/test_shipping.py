@@ -149,9 +149,9 @@ def test_a_network_of_stage_one_that_is_lacking_is_trained_as_in_a_run_of_the_ta
     folder, tmp_path, monkeypatch
 ):
     manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["networks"]["ef-2"], manifest["thresholds"]["lf-3ef-mean"]
+    del manifest["networks"]["gated-soft"], manifest["thresholds"]["gated-mean"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    (folder / "ef-2.pt").unlink()
+    (folder / "gated-soft.pt").unlink()
     trained = []
 
     def training(artifacts, network):
@@ -171,24 +171,40 @@ def test_a_network_of_stage_one_that_is_lacking_is_trained_as_in_a_run_of_the_ta
     monkeypatch.setattr(shipping.Artifacts, "training", training)
     monkeypatch.setattr(shipping, "make_all", make_all)
     monkeypatch.setattr(shipping, "operating_points", measured)
-    assert ship_new(folder) == ["ef-2"]
+    assert ship_new(folder) == ["gated-soft"]
 
-    assert trained == [("ef-2", 1, 0, "engine")]
+    assert trained == [("gated-soft", 1, 0, "engine")]
     after = json.loads((folder / "manifest.json").read_text())
-    made = after["networks"].pop("ef-2")
-    assert made["metadata"]["command"] == "as typed" and load_checkpoint(folder / "ef-2.pt").name == "ef-2"
+    made = after["networks"].pop("gated-soft")
+    assert (
+        made["metadata"]["command"] == "as typed"
+        and load_checkpoint(folder / "gated-soft.pt").name == "gated-soft"
+    )
     # The points of other rows stay those that stage two was handed its candidates at.
-    assert after["thresholds"].pop("lf-3ef-mean") == {"0.15": 0.7}
+    assert after["thresholds"].pop("gated-mean") == {"0.15": 0.7}
     assert after == {**manifest, "curves": after["curves"]}
+
+
+def test_what_no_row_asks_any_more_is_taken_away(folder):
+    before = json.loads((folder / "manifest.json").read_text())
+    more = json.loads(json.dumps(before))
+    more["networks"]["ef-2"] = {**before["networks"]["ef"], "file": "ef-2.pt"}
+    more["thresholds"]["lf-3ef-mean"] = {"0.15": 0.7}
+    (folder / "manifest.json").write_text(json.dumps(more))
+    (folder / "ef-2.pt").write_bytes(b"of a network that there was")
+    assert ship_new(folder) == []
+
+    assert json.loads((folder / "manifest.json").read_text()) == before | {"curves": {}}
+    assert not (folder / "ef-2.pt").exists() and (folder / "ef.pt").is_file()
 
 
 def test_a_training_that_failed_ships_nothing(folder, monkeypatch):
     manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["networks"]["ef-3"]
+    del manifest["networks"]["gated-hard"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     monkeypatch.setattr(shipping.Artifacts, "training", lambda *_: None)
-    monkeypatch.setattr(shipping, "make_all", lambda *_: {"network ef-3 seed 0": ValueError("no room")})
-    with pytest.raises(ValueError, match=r"ef-3 seed 0 failed \(no room\): .* it goes on"):
+    monkeypatch.setattr(shipping, "make_all", lambda *_: {"network gated-hard seed 0": ValueError("no room")})
+    with pytest.raises(ValueError, match=r"gated-hard seed 0 failed \(no room\): .* it goes on"):
         ship_new(folder)
     assert json.loads((folder / "manifest.json").read_text()) == manifest
 

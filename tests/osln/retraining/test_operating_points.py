@@ -36,8 +36,8 @@ def test_every_row_that_the_networks_can_make_has_a_threshold_for_each_precision
     rows = {
         "lf-stratified",
         "lf-mean",
-        "lf-ef-mean",
-        "lf-3ef-mean",
+        "lf-gated-soft",
+        "gated-mean",
         "lf",
         "ct-stratified",
         "ef-stratified",

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from osln.networks.gated_unet import GATES
 from osln.rows.detectors import DETECTOR_RECIPES
 from osln.rows.experiments import (
     CLASSIFIERS,
-    ENSEMBLE,
+    GATED,
     LATE_FUSION,
     NETWORKS,
     PRESETS,
@@ -86,11 +87,11 @@ def test_the_row_with_predicted_overlap_differs_from_the_one_with_context_in_tha
     assert not ROWS["osln-local-quality"].served and not ROWS["gated-strata"].served
 
 
-def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion():
+def test_each_classifier_ends_a_row_with_the_candidates_of_late_fusion_or_of_the_gates():
     rows = {row.classifier: row for row in ROWS.values() if row.classifier and row.turns == 1}
     assert set(rows) == set(CLASSIFIERS)
     for row in rows.values():
-        own = ENSEMBLE if row.classifier == "numbers" else LATE_FUSION
+        own = GATED if row.classifier in ("set-glnet", "numbers") else LATE_FUSION
         assert row.setting.segmenters == own and row.networks == (*own, row.classifier)
     assert {name for name, row in rows.items() if row.needs_tags} == {"glnet", "tag", "glnet-context"}
     assert ROWS["ct"].stage_one == "ct" and ROWS["ct"].networks == ("ct",)
@@ -119,17 +120,14 @@ def test_stage_two_of_the_paper_is_that_of_its_section_4_2():
     assert (paper.batch, paper.epochs, paper.learning_rate) == (32, 10, 1e-4)
 
 
-def test_further_trainings_of_a_network_differ_from_it_in_nothing_else():
-    first, *further = (SEGMENTERS[name] for name in ENSEMBLE if SEGMENTERS[name].zone == "all")
-    assert [one.training for one in (first, *further)] == [0, 1, 2]
-    assert all(dataclasses.replace(one, name="ef", training=0) == first for one in further)
-    assert all(not one.training for one in SEGMENTERS.values() if one not in further)
+def test_there_is_a_network_of_early_fusion_for_every_gate():
+    assert {SEGMENTERS[name].inputs for name in GATED} == {("ct", "pet", "distance")}
+    assert [SEGMENTERS[name].gate for name in GATED] == list(GATES)
+    assert {SEGMENTERS[name].zone for name in GATED} == {"all"}
 
 
 def test_streams_have_the_papers_inputs():
     for name, segmenter in SEGMENTERS.items():
-        if segmenter.training:
-            continue
         assert segmenter.inputs == (("ct",) if name.startswith("ct") else ("ct", "pet", "distance"))
         _, _, kind = name.partition("-")
         assert segmenter.zone == (kind if kind in ("proximal", "distal") else "all")

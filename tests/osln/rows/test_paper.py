@@ -3,7 +3,7 @@
 import pytest
 
 from osln.rows.detectors import DETECTORS
-from osln.rows.experiments import CLASSIFIERS, ROWS, SEGMENTERS
+from osln.rows.experiments import CLASSIFIERS, GATED, ROWS, SEGMENTERS
 from osln.rows.lines import FIGURES, candidate_row, detector_row
 from osln.rows.paper import ALL, COHORT_SIZES, TABLES, rows_of
 
@@ -80,10 +80,16 @@ def test_the_rows_that_are_served_train_all_that_is_shipped_and_nothing_else():
         name for name, row in ROWS.items() if row.served and not row.of_one_zone
     }
     assert {name for row in rows for name in row.segmenters} == {
-        "ct", "ef", "ef-2", "ef-3", "ct-proximal", "ef-proximal", "ct-distal", "ef-distal",
-    }  # fmt: skip
+        "ct",
+        "ef",
+        "ct-proximal",
+        "ef-proximal",
+        "ct-distal",
+        "ef-distal",
+        *GATED,
+    }
     controls = {line.row for line in TABLES["served"].lines if line.control}
-    assert {row.units for row in rows} == {1, 2, 4, 7} and set(rows) - controls <= set(rows_of(ALL))
+    assert {row.units for row in rows} == {1, 2, 3, 4} and set(rows) - controls <= set(rows_of(ALL))
 
 
 def test_a_row_has_one_name_and_is_run_once():

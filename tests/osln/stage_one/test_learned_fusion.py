@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from osln.rows.experiments import ROWS
+from osln.rows.experiments import LATE_FUSION, ROWS, Row
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.learned_fusion import (
     LEAST,
@@ -55,7 +55,8 @@ def test_the_mean_of_the_log_odds_by_hand():
 
 
 def test_a_network_without_a_zone_is_one_more_voice_in_each():
-    fused = fused_map(ROWS["lf-ef-mean"], MAPS | {"ef": line(0.5, 0.9, 0.25)}, DISTANCE)
+    row = Row("", "", (*LATE_FUSION, "ef"), fusion="mean")
+    fused = fused_map(row, MAPS | {"ef": line(0.5, 0.9, 0.25)}, DISTANCE)
 
     # The third odds: 1, 9 and 1/3.
     odds = np.array([1, 1 * 9 * 9, 3 * 1 / 3]) ** (1 / 3)

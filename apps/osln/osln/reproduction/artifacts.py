@@ -117,11 +117,7 @@ class Artifacts:
         # Trainings that were kept before there was a choice had no filter.
         if not recipe["prefilter"]:
             del recipe["prefilter"]
-        about = asdict(segmenter)
-        # Nor was there a second training of the same network.
-        if not segmenter.training:
-            del about["training"]
-        key = _key(about, recipe, steps, network.seed, self._marks(cases))
+        key = _key(asdict(segmenter), recipe, steps, network.seed, self._marks(cases))
         folder = f"networks/{segmenter.name}-x{network.length}-seed{network.seed}-{key}"
         train = partial(train_network, segmenter, preset, self.cohort, cases, steps)
         cost = STEP_SECONDS[segmenter.backbone] * steps * GATE_SHARE[segmenter.gate]

@@ -17,7 +17,7 @@ from osln.reproduction.stage_one import KEPT
 from osln.retraining.fusing import LEARNED, fit_fusion
 from osln.retraining.operating_points import operating_points
 from osln.retraining.score_points import operating_curve, score_thresholds
-from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, SERVED_SEGMENTERS, Preset, Row
+from osln.rows.experiments import CLASSIFIERS, HANDED, ROWS, SERVED_NETWORKS, SERVED_SEGMENTERS, Preset, Row
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.inference import Predictor, mean_probability
@@ -32,6 +32,7 @@ from osln.weights.shipped import (
     ship_fusions,
     ship_more,
     shipped_manifest,
+    withdraw,
     write_shipped,
 )
 
@@ -119,7 +120,7 @@ def ship_new(plan: Plan, folder: Path, engine: Engine) -> list[str]:
     First those of stage one, as a run of the tables does. Then those of stage two, on candidates that the
     shipped stage one finds in the patients of "stage two", of whom it has seen none; one that has learned
     from what its row is not handed any more is lacking, too. Operating points and curves are of the
-    validation patients. Nothing else that is there is changed.
+    validation patients. What no row asks any more is taken away; nothing else that is there is changed.
 
     Args:
         plan: Its cohort gives the patients, its command line is kept with what it made.
@@ -134,7 +135,7 @@ def ship_new(plan: Plan, folder: Path, engine: Engine) -> list[str]:
             training failed.
     """
     cohort, preset = plan.cohort, plan.preset
-    for name in shipped_manifest(folder)["networks"]:
+    for name in shipped_manifest(folder)["networks"].keys() & set(SERVED_NETWORKS):
         used = load_checkpoint(folder / f"{name}.pt").preparation
         if not used.cuts_as(preset):
             raise ValueError(
@@ -168,6 +169,7 @@ def ship_new(plan: Plan, folder: Path, engine: Engine) -> list[str]:
         points[name], curves[name] = score_thresholds(patients), (row.networks, operating_curve(patients))
     if made:
         ship_more(folder, made, points, curves)
+    withdraw(folder, SERVED_NETWORKS)
     return [*first, *made]
 
 
@@ -183,8 +185,8 @@ def _ship_new_stage_one(plan: Plan, folder: Path, engine: Engine) -> list[str]:
     for name, one in trainings.items():
         learned = load_checkpoint(one.path)
         made[name] = replace(learned, metadata={**learned.metadata, "command": plan.command})
-    networks = {name: load_checkpoint(folder / f"{name}.pt") for name in manifest["networks"]}
-    asked = made | {name: one for name, one in networks.items() if name in SERVED_SEGMENTERS}
+    there = [name for name in SERVED_SEGMENTERS if name in manifest["networks"]]
+    asked = made | {name: load_checkpoint(folder / f"{name}.pt") for name in there}
     rows = {row.stage_one for row in ROWS.values() if row.segmenters and set(row.segmenters) <= asked.keys()}
     if made or rows - manifest["thresholds"].keys():
         columns = [plan.cohort.column(case) for case in plan.cohort.cases("validation")]

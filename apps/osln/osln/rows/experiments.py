@@ -41,8 +41,6 @@ class Segmenter:
         gate: "hard" or "soft" for one U-Net with a head for each zone, between which the distance to the
             tumor chooses or blends; "strata" for four heads that are blended (none in the paper); None for a
             network with one head.
-        training: Which of several trainings of the same network it is: each begins with other first weights
-            and patches (none in the paper, which has the first alone).
     """
 
     name: str
@@ -50,7 +48,6 @@ class Segmenter:
     zone: str
     backbone: str = "unet"
     gate: str | None = None
-    training: int = 0
 
     @property
     def needs_pet(self) -> bool:
@@ -70,7 +67,6 @@ SEGMENTERS = {
         Segmenter("ef-distal", EARLY_FUSION, "distal"),
         Segmenter("ct", CT, "all"),
         Segmenter("ef", EARLY_FUSION, "all"),
-        *(Segmenter(f"ef-{number + 1}", EARLY_FUSION, "all", training=number) for number in (1, 2)),
         *(
             Segmenter(f"{stream}-{backbone}", inputs, "all", backbone)
             for backbone in ("se-unet", "hrnet", "psnn")
@@ -285,10 +281,8 @@ HANDED = "handed"
 
 LATE_FUSION = ("ct-proximal", "ef-proximal", "ct-distal", "ef-distal")
 """The four networks of the paper's Figure 3."""
-ALL_FUSION = (*LATE_FUSION, "ef")
-"""And early fusion without zones: one more opinion on every voxel."""
-ENSEMBLE = (*ALL_FUSION, "ef-2", "ef-3")
-"""And two further trainings of it."""
+GATED = ("gated-hard", "gated-soft", "gated-strata")
+"""Early fusion, each in one network with heads between which the distance to the tumor chooses or blends."""
 
 ROWS = {
     row.name: row
@@ -299,21 +293,17 @@ ROWS = {
             Row(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
             for name in ("local-ct-pet", "local-ct", "tag")
         ),
-        # More nodes among as many false candidates as by the maximum, and still more with further trainings:
-        # these helped the regression and not the set (docs/results-shipped.md).
-        Row(
-            "osln-set-glnet",
-            f"LF by mean log odds, stratified, {CLASSIFIERS['set-glnet'].title}",
-            LATE_FUSION,
-            "set-glnet",
-            fusion="mean",
-        ),
-        Row(
-            "osln-numbers",
-            f"LF and three EF by mean log odds, {CLASSIFIERS['numbers'].title}",
-            ENSEMBLE,
-            "numbers",
-            fusion="mean",
+        # Three networks find more nodes than the four of late fusion, in a real CT above all
+        # (docs/results-shipped.md).
+        *(
+            Row(
+                f"osln-{name}",
+                f"three gated EF networks by mean log odds, {CLASSIFIERS[name].title}",
+                GATED,
+                name,
+                fusion="mean",
+            )
+            for name in ("set-glnet", "numbers")
         ),
         *(
             Row(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name, served=False)
@@ -335,8 +325,7 @@ ROWS = {
         Row("gated-strata", "one EF network, four soft strata", ("gated-strata",), served=False),
         Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
         Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
-        Row("lf-ef-mean", "LF and EF by mean log odds", ALL_FUSION, fusion="mean", served=False),
-        Row("lf-3ef-mean", "LF and three EF by mean log odds", ENSEMBLE, fusion="mean", served=False),
+        Row("gated-mean", "three gated EF networks by mean log odds", GATED, fusion="mean", served=False),
         Row("lf-learned", "LF by learned weights, stratified", LATE_FUSION, fusion="learned", served=False),
         Row("lf-outside", "LF, stratified, outside the tumor", LATE_FUSION, in_tumor=False, served=False),
         Row(
@@ -357,7 +346,6 @@ ROWS = {
             served=False,
         ),
         # One network alone, to look at what it contributes.
-        *(Row(name, f"network {name} alone", (name,), served=False) for name in ("ef-2", "ef-3")),
         *(
             Row(name, f"network {name} alone", (name,))
             for name, segmenter in SEGMENTERS.items()

@@ -105,13 +105,10 @@ def mean_fusion(segmenters: Sequence[str]) -> LearnedFusion:
 def by_zone(segmenters: Sequence[str]) -> dict[str, list[str]]:
     """Names of networks by zone, in the order in which the zones come up; one without a zone is in each.
 
-    Raises:
-        ValueError: If no network belongs to a zone.
+    Where no network has a zone, all are in the one named "all".
     """
     own = {name: SEGMENTERS[name].zone for name in segmenters}
-    zones = list(dict.fromkeys(zone for zone in own.values() if zone != "all"))
-    if not zones:
-        raise ValueError(f"log odds are fused inside the zones, and none of {', '.join(segmenters)} has one")
+    zones = list(dict.fromkeys(zone for zone in own.values() if zone != "all")) or ["all"]
     return {zone: [name for name, of in own.items() if of in (zone, "all")] for zone in zones}
 
 

@@ -32,8 +32,6 @@ from osln.weights.tensors import halved
 
 EPOCH_STEPS = 50
 """Steps between two reports; a small cohort has no natural epoch."""
-SEEDS_APART = 1000
-"""Of the trainings of one network: more than anybody repeats a run."""
 VALIDATIONS = 5
 """How often in a training the validation patients are looked at: a look costs as much as many steps."""
 
@@ -64,8 +62,7 @@ def train(
         train_columns: Patients to learn from.
         validation_columns: Patients for the progress figures; nothing is chosen by them.
         iterations: Steps; the preset's number if omitted.
-        seed: Of first weights and patches; further trainings of a network (`Segmenter.training`) have theirs
-            from it.
+        seed: Of first weights and patches.
         initial: Checkpoint to go on from; its scaling is kept.
         scaling: Preprocessing numbers; fitted to the training patients if omitted.
         trained_on: What the weights may claim: "phantom" or "patients".
@@ -94,7 +91,6 @@ def train(
         _check_initial(initial, segmenter, preset)
         scaling = initial.scaling
     scaling = replace(scaling or fit_scaling(segmenter, train_columns), prefilter=preset.prefilter)
-    seed += SEEDS_APART * segmenter.training
     lesson = SegmenterLesson(
         steps=preset.iterations if iterations is None else iterations,
         epoch_steps=EPOCH_STEPS,

@@ -1,12 +1,12 @@
 """The weights that come with the software: written together, with the manifest that a model store reads."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from osln.files.whole import plain, write_atomically
-from osln.rows.experiments import TAGGER
+from osln.rows.experiments import CLASSIFIERS, ROWS, TAGGER
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
 from osln.weights.model_store import sha256_of
 from osln.weights.store_state import as_json
@@ -79,6 +79,23 @@ def ship_more(
         "curves": manifest.get("curves", {}) | _curves(networks, curves),
     }
     write_atomically(folder / "manifest.json", as_json(manifest))
+
+
+def withdraw(folder: Path, names: Collection[str]) -> None:
+    """Takes networks that no row asks any more, and points of rows that there are no more, from the weights.
+
+    Args:
+        folder: Of these weights; there.
+        names: Of the networks that stay.
+    """
+    manifest = shipped_manifest(folder)
+    gone = {name: one["file"] for name, one in manifest["networks"].items() if name not in names}
+    known = {*ROWS, *CLASSIFIERS}
+    for part, stay in (("networks", names), ("thresholds", known), ("curves", names)):
+        manifest[part] = {name: one for name, one in manifest.get(part, {}).items() if name in stay}
+    write_atomically(folder / "manifest.json", as_json(manifest))
+    for file in gone.values():
+        (folder / file).unlink(missing_ok=True)
 
 
 def ship_curves(folder: Path, curves: Curves) -> None:

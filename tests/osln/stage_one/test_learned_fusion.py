@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from osln.rows.experiments import LATE_FUSION, ROWS, Row
+from osln.rows.experiments import GATED, LATE_FUSION, ROWS, Row
 from osln.stage_one.fusion import fused_map
 from osln.stage_one.learned_fusion import (
     LEAST,
@@ -60,6 +60,15 @@ def test_a_network_without_a_zone_is_one_more_voice_in_each():
 
     # The third odds: 1, 9 and 1/3.
     odds = np.array([1, 1 * 9 * 9, 3 * 1 / 3]) ** (1 / 3)
+    np.testing.assert_allclose(fused.ravel(), odds / (1 + odds), rtol=1e-5)
+
+
+def test_networks_without_zones_are_fused_everywhere_alike():
+    maps = dict(zip(GATED, (line(0.5, 0.9, 0.25), line(0.75, 0.5, 0), line(0.5, 0.5, 0)), strict=True))
+    fused = fused_map(ROWS["gated-mean"], maps, DISTANCE)
+
+    # Odds of 1, 3 and 1; of 9, 1 and 1; of 1/3 and twice of .0009 to .9991, as silent as can be.
+    odds = np.array([3, 9, 1 / 3 * (0.0009 / 0.9991) ** 2]) ** (1 / 3)
     np.testing.assert_allclose(fused.ravel(), odds / (1 + odds), rtol=1e-5)
 
 
@@ -121,7 +130,5 @@ def test_what_cannot_be_fused_is_told():
         fused_map(ROWS["lf-learned"], MAPS, DISTANCE)
     with pytest.raises(ValueError, match="needs the primary tumor"):
         fused_map(ROWS["lf-mean"], MAPS, None)
-    with pytest.raises(ValueError, match="none of ct, ef has one"):
-        mean_fusion(("ct", "ef"))
     with pytest.raises(ValueError, match=r"the proximal zone .* 0 node voxels .* at least 100"):
         FusionLesson(("ct-proximal",)).fit()

@@ -52,12 +52,13 @@ def test_stage_two_keeps_from_the_score_that_was_asked_for(models, asked, point,
 
 def test_who_answers_for_a_row_is_handed_candidates_by_the_rows_own_fusion(tmp_path):
     set_row, more = ROWS["osln-set-glnet"], ROWS["osln"].changed(handed_at="0.10")
-    assert (set_row.fusion, set_row.stage_one, ROWS["osln"].fusion) == ("mean", "lf-mean", "max")
+    assert (set_row.fusion, set_row.stage_one, ROWS["osln"].fusion) == ("mean", "gated-mean", "max")
     assert more.handed({"0.10": 0.3, "0.15": 0.4}) == 0.3 and more.handed({"0.15": 0.4}) == 0.4
-    small_store.publish(tmp_path, [*set_row.segmenters, "set-glnet", "local-ct-pet"])
+    asked = (*set_row.segmenters, *ROWS["osln"].segmenters)
+    small_store.publish(tmp_path, [*asked, "set-glnet", "local-ct-pet"])
     store = ModelStore(tmp_path)
     store.set_thresholds("lf-stratified", {"0.15": 0.4})
-    store.set_thresholds("lf-mean", {"0.15": 0.3})
+    store.set_thresholds("gated-mean", {"0.15": 0.3})
     assert load_pipeline(store, "osln-set-glnet").threshold == 0.3
     assert load_pipeline(store, "osln-local-ct-pet").threshold == 0.4
 

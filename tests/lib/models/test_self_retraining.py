@@ -9,7 +9,7 @@ from fastapi import HTTPException
 from lib.models import self_retraining
 from lib.models.self_retraining import FILE, MOST_TRIES, QUIET_S, SelfRetraining
 from osln.published import led_by
-from osln.rows.experiments import LATE_FUSION
+from osln.rows.experiments import GATED, LATE_FUSION
 
 NETWORKS = [*LATE_FUSION, "glnet"]
 
@@ -39,7 +39,7 @@ class Office:
         store = SimpleNamespace(root=self.root, leases=lambda: self.leases, index=self.index)
         self.rows = led_by("osln")
         published = SimpleNamespace(tagger=SimpleNamespace(describe=lambda: self.tagger), rows=self.rows)
-        names = [*NETWORKS, "local-ct-pet", "ct", "numbers"]
+        names = [*NETWORKS, *GATED, "local-ct-pet", "ct", "numbers"]
         trainers = {name: SimpleNamespace(stats=lambda name=name: self.stats.get(name, {})) for name in names}
         self.keeper = SelfRetraining(store, published, trainers, 2, self)
 
@@ -213,7 +213,7 @@ def test_the_networks_of_another_first_row_are_trained(office):
     office.rows |= led_by("osln-numbers")
     office.revisions |= {"a": 1, "b": 1}
     office.look()
-    assert office.keeper.status()["networks"] == [*LATE_FUSION, "numbers"]
+    assert office.keeper.status()["networks"] == [*GATED, "numbers"]
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,12 @@ def test_a_change_of_label_weights_operating_point_or_image_makes_it_anew(root, 
 
 def test_what_two_second_stages_are_handed_by_two_fusions_lies_beside_each_other(root, store):
     store.set_thresholds("lf-stratified", {"0.15": 0.6})
-    store.set_thresholds("lf-mean", {"0.15": 0.3})
+    store.set_thresholds("gated-mean", {"0.15": 0.3})
     few, more = cache_of(root, store, row="osln"), cache_of(root, store, row="osln-set-glnet")
     assert (few.threshold, more.threshold) == (0.6, 0.3)
     for cache in (few, more, few, more):
         cache.get("d", asked_of(cache))
-    assert len(FindsBright.asked) == 8 and len(files(root)) == 2, "each was made once"
+    assert len(FindsBright.asked) == 4 + 3 and len(files(root)) == 2, "each was made once"
 
 
 def test_tags_lie_beside_the_set_and_belong_to_their_tagger(root, store):

@@ -9,7 +9,7 @@ from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
 from osln.weights.checkpoint import Checkpoint
 from osln.weights.model_store import ModelStore
-from osln.weights.shipped import ship_click, ship_tagger, write_shipped
+from osln.weights.shipped import ship_click, ship_tagger, without_folders, write_shipped
 from small.store import untrained
 
 
@@ -94,3 +94,9 @@ def test_another_tagger_takes_the_place_of_the_shipped_one_and_nothing_else_chan
     after = json.loads((folder / "manifest.json").read_text())
     assert after.pop("tagger")["sha256"] == hashlib.sha256(b"second").hexdigest()
     assert after.items() <= before.items() and ModelStore(tmp_path).file("lesanet").read_bytes() == b"second"
+
+
+def test_no_folder_of_who_made_the_weights_is_told_with_them():
+    typed = "tables --background /home/anna/CT.nii.gz B.nii.gz --work /data/runs --ship-new"
+    told = "tables --background CT.nii.gz B.nii.gz --work runs --ship-new"
+    assert without_folders(typed) == told

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from osln.clicks.network import save_network
     from osln.clicks.phantom_cases import training_case
     from osln.cohorts.phantoms import FIRST_SEED
-    from osln.weights.shipped import ship_click
+    from osln.weights.shipped import ship_click, without_folders
 
     out = SHIPPED_CLICK if options.ship else options.out
     if out is None:
@@ -72,7 +72,9 @@ def run(options: argparse.Namespace) -> int:
             on_progress=show,
         )
     about = learned.record | {"losses": learned.losses, "validation": learned.validation}
-    save_network(out, learned.weights, about | {"trained_on": "phantom", "command": options.given})
+    save_network(
+        out, learned.weights, about | {"trained_on": "phantom", "command": without_folders(options.given)}
+    )
     resume.unlink(missing_ok=True)
     if options.ship:
         ship_click(out, "phantom", options.given)

@@ -100,7 +100,7 @@ def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> No
     from osln.tagging.tagger import PHANTOM, TRAINED, Tagger, publish_tagger, save_tagger
     from osln.tagging.training import train_tagger
     from osln.weights.model_store import ModelStore
-    from osln.weights.shipped import ship_tagger
+    from osln.weights.shipped import ship_tagger, without_folders
 
     output.parent.mkdir(parents=True, exist_ok=True)
     learned, judged = lesion_sets(options)
@@ -123,7 +123,7 @@ def train(options: argparse.Namespace, recipe: TaggerRecipe, output: Path) -> No
             resume_path=resume,
             on_progress=show,
         )
-    trained.metadata["command"] = options.given
+    trained.metadata["command"] = without_folders(options.given)
     save_tagger(output, trained.network, trained.metadata, half=options.ship)
     resume.unlink(missing_ok=True)
     means = {name: value for name, value in trained.metadata["mean_auc"].items() if value is not None}

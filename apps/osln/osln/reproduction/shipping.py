@@ -33,6 +33,7 @@ from osln.weights.shipped import (
     ship_more,
     shipped_manifest,
     withdraw,
+    without_folders,
     write_shipped,
 )
 
@@ -163,7 +164,9 @@ def ship_new(plan: Plan, folder: Path, engine: Engine) -> list[str]:
         trained = train_classifier(
             CLASSIFIERS[name], preset, learned, tags, tagger=about, trained_on=cohort.trained_on
         )
-        made[name] = replace(trained, metadata={**trained.metadata, HANDED: handed, "command": plan.command})
+        made[name] = replace(
+            trained, metadata={**trained.metadata, HANDED: handed, "command": without_folders(plan.command)}
+        )
         given = shipped.candidates(row, "validation")
         patients = scored_patients(made[name], *given, number_format="f32")
         points[name], curves[name] = score_thresholds(patients), (row.networks, operating_curve(patients))
@@ -184,7 +187,7 @@ def _ship_new_stage_one(plan: Plan, folder: Path, engine: Engine) -> list[str]:
     made = {}
     for name, one in trainings.items():
         learned = load_checkpoint(one.path)
-        made[name] = replace(learned, metadata={**learned.metadata, "command": plan.command})
+        made[name] = replace(learned, metadata={**learned.metadata, "command": without_folders(plan.command)})
     there = [name for name in SERVED_SEGMENTERS if name in manifest["networks"]]
     asked = made | {name: load_checkpoint(folder / f"{name}.pt") for name in there}
     rows = {row.stage_one for row in ROWS.values() if row.segmenters and set(row.segmenters) <= asked.keys()}

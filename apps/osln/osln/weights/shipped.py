@@ -36,7 +36,7 @@ def write_shipped(
     folder.mkdir(parents=True, exist_ok=True)
     networks = _shipped_files(folder, checkpoints)
     manifest = {
-        "command": command,
+        "command": without_folders(command),
         "not_for_clinical_use": True,
         "networks": networks,
         "thresholds": plain(thresholds),
@@ -132,7 +132,8 @@ def ship_fusions(
 
 def ship_click(file: Path, trained_on: str, command: str) -> None:
     """Names the click network's file, which lies among the weights already, in their manifest."""
-    entry = {"file": file.name, "sha256": sha256_of(file), "trained_on": trained_on, "command": command}
+    entry = {"file": file.name, "sha256": sha256_of(file), "trained_on": trained_on}
+    entry |= {"command": without_folders(command)}
     manifest = shipped_manifest(file.parent) | {"click": entry}
     write_atomically(file.parent / "manifest.json", as_json(manifest))
 
@@ -141,6 +142,15 @@ def shipped_manifest(folder: Path) -> dict[str, Any]:
     """The manifest as it is, or the beginning of one."""
     path = folder / "manifest.json"
     return json.loads(path.read_text()) if path.is_file() else {"not_for_clinical_use": True}
+
+
+def without_folders(command: str) -> str:
+    """A command line with names in place of absolute paths: weights are handed on, folders are private.
+
+    >>> without_folders("tables --background /home/anna/CT.nii.gz --ship-new")
+    'tables --background CT.nii.gz --ship-new'
+    """
+    return " ".join(Path(word).name if Path(word).is_absolute() else word for word in command.split(" "))
 
 
 def _curves(networks: Mapping[str, Any], curves: Curves) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -152,6 +154,20 @@ def test_images_stay_in_memory_until_their_files_change(ask, monkeypatch):
     small_store.write(ask.store.root / "p1.nii.gz", hu)
     np.testing.assert_array_equal(voxels(click(ask, foreground=[[21, 21, 8]])), hu > 100)
     assert len(ask.tasks["node-click"].images._kept) == 1
+
+
+def test_a_ct_of_the_same_size_and_time_in_the_place_of_another_is_read(tmp_path):
+    images, faint = node_click.Images(), small_store.ct()
+    faint[small_store.NODE] = 40
+    first, other = (
+        small_store.write(tmp_path / f"{name}.nii", hu)
+        for name, hu in (("first", small_store.ct()), ("other", faint))
+    )
+    for path in (first, other):
+        os.utime(path, (1, 1))
+    assert images.of(first, in_session=True)[0].ct.array.max() > 100
+    other.replace(first)
+    assert images.of(first, in_session=True)[0].ct.array.max() == 40
 
 
 def test_the_memory_is_bounded(ask):

@@ -73,6 +73,19 @@ def test_an_imported_case_tells_how_its_pet_was_registered(told_of, tmp_path):
     assert told["warnings"] == ["PET and CT lie 40 days apart"]
 
 
+def test_a_pet_in_the_place_of_the_imported_one_was_not_registered_so(told_of, tmp_path):
+    path = tmp_path / ".osln" / "import" / "one.json"
+    path.parent.mkdir(parents=True)
+    about = {"registration": FIGURES, "sha256": "of another file"}
+    path.write_text(json.dumps({"pet": about, "warnings": ["the PET may lie wrong"]}))
+
+    _, told = told_of("one")
+
+    assert (told["pet"]["state"], told["pet"]["quality"]) == ("same", None)
+    assert told["warnings"][0].startswith("another PET lies in the place of the one that was imported")
+    assert told["warnings"][1:] == ["the PET may lie wrong"]
+
+
 def test_a_pet_that_cannot_be_shown_says_why(told_of, tmp_path):
     suv = np.ones((25, 23, 18), np.float32)
     suv[0, 0, 0] = np.nan

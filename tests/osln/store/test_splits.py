@@ -1,4 +1,6 @@
+import hashlib
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from filelock import FileLock
 
 from osln.store import patients
+from osln.store.known_patients import known_patients
 from osln.store.patients import patients_of
 from osln.store.removals import begin_removal, end_removal
 from osln.store.splits import SHARES, assign, folds, next_split, split_of, stored_splits
@@ -239,8 +242,26 @@ def test_a_store_in_which_nothing_was_kept_of_its_cases_keeps_it_at_a_removal(tm
 def test_a_ct_is_read_once_to_know_whose_it_is(tmp_path, monkeypatch):
     (tmp_path / "d.nii.gz").write_bytes(b"first")
     split_of(tmp_path, "d")
-    monkeypatch.setattr(patients, "_content", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr(patients, "content_of", lambda path: pytest.fail("read again"))
     split_of(tmp_path, "d")
+
+
+def test_cts_of_one_size_and_time_that_changed_places_are_not_taken_for_each_other(tmp_path):
+    """As those of an archive, which are unpacked with the times that it holds."""
+    here = {case: tmp_path / f"{case}.nii" for case in "dexy"}
+    for case, content in {"d": b"first", "e": b"other"}.items():
+        here[case].write_bytes(content)
+        os.utime(here[case], (1, 1))
+    assign(tmp_path, "de", wanted={"d": "train", "e": "test"})
+    here["d"].rename(here["x"])
+    here["e"].rename(here["d"])
+    here["x"].rename(here["e"])
+
+    assert patients_of(tmp_path, "de") == {"d": "d", "e": "e"}
+    patients.know_patients(tmp_path, "de")
+    kept = {case: [one.ct for one in ones] for case, ones in known_patients(tmp_path).items()}
+    first, other = (hashlib.sha256(content).hexdigest() for content in (b"first", b"other"))
+    assert kept == {"d": [first, other], "e": [other, first]}
 
 
 def test_what_was_kept_of_patients_is_not_made_anew_where_it_is_damaged(tmp_path):

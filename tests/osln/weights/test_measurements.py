@@ -102,6 +102,34 @@ def test_what_stands_in_is_what_was_used_before_and_not_what_was_rolled_back(sto
     assert store.thresholds("lf-stratified") == {"0.15": 0.2} and store.is_measured("lf-stratified")
 
 
+def test_a_rollback_brings_back_the_fusion_that_stood_in_and_its_points(store):
+    def in_use(of: ModelStore):
+        return of.fusion("lf-learned")["zones"], of.thresholds("lf-learned")
+
+    store.set_fusion("lf-learned", {"all": {"first": 1}})
+    store.set_thresholds("lf-learned", {"0.15": 0.3})
+    fitted_to = store.fusion("lf-learned")["weights"]
+    second = publish(store, "ct-distal", seed=2)
+    former = ({"all": {"first": 1}}, {"0.15": 0.3})
+    assert in_use(store) == former
+    publish(store, "ct-distal", seed=3)
+    store.set_fusion("lf-learned", {"all": {"third": 1}})
+    store.set_thresholds("lf-learned", {"0.15": 0.7})
+
+    assert in_use(store.trying(second)) == former
+    for _ in range(3):
+        store.rollback("ct-distal")
+        assert in_use(store) == former and store.fusion("lf-learned")["weights"] == fitted_to
+        assert not store.is_measured("lf-learned")
+        store.rollback("ct-distal")
+        assert in_use(store) == former and store.is_measured("lf-learned")
+        store.publish("ct-distal", second.name)
+        store.publish("ct-distal", store.versions("ct-distal")[-1].name)
+        assert in_use(store) == ({"all": {"third": 1}}, {"0.15": 0.7})
+    # One for each of the three weights, however often they take turns.
+    assert len(store._state()["fusions"]["lf-learned"]) == 3
+
+
 def test_a_combination_that_nobody_measured_keeps_its_points_while_a_version_is_tried(store):
     """As a rollback of one network leaves it where another one came into use after it."""
     for name, points in (("ct-proximal", {"0.15": 0.51}), ("ct-distal", {"0.15": 0.52})):

@@ -178,7 +178,11 @@ class Images:
         paths = None if in_session else companions(ct.parent, split_suffix(ct)[0])
         files = [ct] if paths is None or paths.pet is None else [ct, paths.pet]
         stats = [path.stat() for path in files]
-        key = tuple((str(path), one.st_size, one.st_mtime_ns) for path, one in zip(files, stats, strict=True))
+        # Files of one size that were unpacked with the times of an archive differ in their place on the disk.
+        key = tuple(
+            (str(path), one.st_ino, one.st_size, one.st_mtime_ns)
+            for path, one in zip(files, stats, strict=True)
+        )
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

@@ -12,8 +12,8 @@ from osln.imaging.grid import Volume
 from osln.imaging.study import Study
 from osln.output.ct_images import images_of
 from osln.rows.experiments import Row
+from osln.store.imported_pet import registration
 from osln.store.layout import StorePaths, load_study, read_image
-from osln.store.patients import read_manifest
 
 Tell = Callable[[str, float], None]
 """Called with what is going on and the share of the case that is done, 0 to 1."""
@@ -139,9 +139,7 @@ def _doubts(paths: StorePaths) -> list[str]:
     """Why the PET, which an import registered, may lie wrong."""
     if paths.pet is None:
         return []
-    about = (read_manifest(paths.ct.parent, paths.case) or {}).get("pet")
-    moved = about.get("registration") if isinstance(about, dict) else None
-    doubt = moved.get("doubt") if isinstance(moved, dict) else None
+    doubt = (registration(paths.ct.parent, paths.case, paths.pet) or {}).get("doubt")
     return [str(doubt)] if doubt else []
 
 

@@ -25,7 +25,7 @@ from osln.dicom.served.about import (
     AboutPet,
     moved_words,
 )
-from osln.dicom.served.catalog import FolderImages, GoneError, SeriesFile, registration
+from osln.dicom.served.catalog import FolderImages, GoneError, SeriesFile
 from osln.dicom.served.search import Result, matching
 from osln.dicom.served.service import (
     Answer,
@@ -39,6 +39,7 @@ from osln.dicom.served.service import (
 )
 from osln.dicom.served.uids import PET, SERIES_PARTS
 from osln.pacs.mirror import PacsMirror
+from osln.store.imported_pet import registration
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class DerivedPets:
             progress = {"step": step, "fraction": round(fraction, 3)}
             return AboutPet(REGISTERING, message, None, original, progress)
         if file := self.of(case):
-            quality = registration(self._mirror.root, case)
+            quality = registration(self._mirror.root, case, file.path)
             return AboutPet(REGISTERED, moved_words(quality or {}), file.uid, original, quality=quality)
         reasons = [one for one in warnings if "PET" in one or "was left out" in one]
         return AboutPet(FAILED, "; ".join(reasons) or "the PET could not be used", None, original)

@@ -25,8 +25,9 @@ class Known:
     Attributes:
         patient: As the import had noted it; None if nothing was noted.
         ct: SHA-256 of its CT's bytes.
-        samples: Of some of them: only a CT with the same ones is read.
-        size, changed: Size and time of change of the file, in ns: while it has both it is not read again.
+        samples: SHA-256 of some of them: only a CT with the same ones is read.
+        size, changed: Size and time of change of the file, in ns: while it has both, and the same samples, it
+            is not read again.
     """
 
     patient: str | None

@@ -4,17 +4,14 @@ The import notes it; and whose CT is the same to the byte is the same patient, w
 Of a case that is gone what was kept of it says so.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from osln.store.file_content import content_of, samples_of
 from osln.store.known_patients import Known, as_kept, keep_known, known_patients
 from osln.store.layout import one_file
-
-SAMPLE_BYTES = 1 << 16
 
 
 def import_folder(store: Path) -> Path:
@@ -67,8 +64,8 @@ def _same_as_gone(
     marks = {(known.size, known.samples) for known in gone.values()}
     for case, path in cts.items():
         try:
-            if (path.stat().st_size, _samples(path).hex()) in marks:
-                groups.setdefault(_hash(path, as_kept(kept, case)), []).append(case)
+            if (path.stat().st_size, samples_of(path)) in marks:
+                groups.setdefault(_checksum(path, as_kept(kept, case)), []).append(case)
         except OSError:
             # As in `same_ct`.
             continue
@@ -92,8 +89,8 @@ def know_patients(root: str | Path, cases: Iterable[str]) -> None:
             stat = path.stat()
             now = Known(
                 None if noted == case else noted,
-                _hash(path, before),
-                _samples(path).hex(),
+                _checksum(path, before),
+                samples_of(path),
                 stat.st_size,
                 stat.st_mtime_ns,
             )
@@ -106,12 +103,17 @@ def know_patients(root: str | Path, cases: Iterable[str]) -> None:
         keep_known(root, found)
 
 
-def _hash(path: Path, known: Known | None) -> str:
-    """SHA-256 of a CT, which is read only if it has changed since it was kept."""
+def _checksum(path: Path, known: Known | None) -> str:
+    """SHA-256 of a CT, of which all is read only if it has changed since it was kept."""
     stat = path.stat()
-    if known is not None and (known.size, known.changed) == (stat.st_size, stat.st_mtime_ns):
+    # Two CTs that changed places may have one size and one time: those of an archive.
+    if known is not None and (known.size, known.changed, known.samples) == (
+        stat.st_size,
+        stat.st_mtime_ns,
+        samples_of(path),
+    ):
         return known.ct
-    return _content(path).hex()
+    return content_of(path)
 
 
 def by_patient(root: str | Path, cases: Iterable[str]) -> dict[str, list[str]]:
@@ -126,7 +128,7 @@ def same_ct(files: Mapping[str, Path]) -> list[list[str]]:
     """Groups of cases, at least two in each, whose CT files are the same to the byte."""
     groups = [list(files)]
     # Whole files are read only where size, beginning and middle are the same as another one's.
-    for mark in (lambda path: path.stat().st_size, _samples, _content):
+    for mark in (lambda path: path.stat().st_size, samples_of, content_of):
         marked: dict[object, list[str]] = {}
         for number, cases in enumerate(groups):
             for case in cases:
@@ -150,32 +152,3 @@ def _ct(root: Path, case: str) -> Path | None:
     except ValueError:
         # Two files of one name: whoever reads them refuses the case.
         return None
-
-
-def _samples(path: Path) -> bytes:
-    stat = path.stat()
-    return _read_samples(path, stat.st_size, stat.st_mtime_ns)
-
-
-def _content(path: Path) -> bytes:
-    stat = path.stat()
-    return _read_content(path, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=1 << 14)
-def _read_samples(path: Path, size: int, changed: int) -> bytes:
-    """Remembered: uncompressed CTs of many cases have one size, and a round asks for its cases repeatedly."""
-    with path.open("rb") as file:
-        found = hashlib.sha256(file.read(SAMPLE_BYTES))
-        file.seek(size // 2)
-        found.update(file.read(SAMPLE_BYTES))
-    return found.digest()
-
-
-@lru_cache(maxsize=1 << 14)
-def _read_content(path: Path, size: int, changed: int) -> bytes:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 24):
-            found.update(part)
-    return found.digest()

@@ -95,8 +95,7 @@ class Measurements(StoreState):
             `weights`, checksum by network that it was fitted to, and `zones`, see `LearnedFusion.from_json`;
             {} if it was not fitted.
         """
-        shipped = self._shipped_manifest().get("fusions", {}).get(row)
-        found = self._found("fusions", row, shipped, self._networks(ROWS.get(row)))
+        found = self._fitted(row)
         if found is None:
             return {}
         return {"weights": found.get("stands_in", found["weights"]), "zones": found["zones"]}
@@ -128,6 +127,10 @@ class Measurements(StoreState):
             return {}
         return self._networks(row) | _handed_at(row, self.thresholds(row.stage_one))
 
+    def _fitted(self, row: str) -> Entry | None:
+        shipped = self._shipped_manifest().get("fusions", {}).get(row)
+        return self._found("fusions", row, shipped, self._networks(ROWS.get(row)))
+
     def _points(self, name: str) -> Entry | None:
         return self._found("measured", name, self._shipped_points(name), self.weights_of(name))
 
@@ -146,7 +149,9 @@ class Measurements(StoreState):
         found: dict[str, dict[str, Entry]] = {"fusions": {}, "measured": {}}
         for name in rows:
             weights, fitted = self._networks(ROWS[name]), now.fusion(name)
-            if fitted and self.fusion(name)["weights"] != weights:
+            kept = Measurements._fitted(self, name)
+            # What stood in for these weights when they were last in use does so again.
+            if fitted and (kept is None or kept["weights"] != weights):
                 of, zones = fitted["weights"], fitted["zones"]
                 found["fusions"][name] = {"weights": weights, "stands_in": of, "zones": zones}
         for name in (*rows, *scorers):

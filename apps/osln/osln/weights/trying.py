@@ -1,7 +1,6 @@
 """A store of weights in which a version is in use that is not yet, to measure with it before that."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from osln.rows.experiments import ROWS
 from osln.weights.measurements import TRIED, Entry
@@ -35,11 +34,12 @@ class Trying(ModelStore):
     def _keep(self, kind: str, name: str, entry: Entry, weights: Mapping[str, str] | None = None) -> None:
         super()._keep(kind, name, {**entry, TRIED: True}, weights)
 
-    def fusion(self, row: str) -> dict[str, Any]:
+    def _fitted(self, row: str) -> Entry | None:
         """Until it is fitted, the version goes by the fusion of what it replaces."""
-        found = super().fusion(row)
-        fits = bool(found) and found["weights"] == self._networks(ROWS.get(row))
-        return found if fits else self._now.fusion(row)
+        found = super()._fitted(row)
+        return (
+            found if found and found["weights"] == self._networks(ROWS.get(row)) else self._now._fitted(row)
+        )
 
     def _points(self, name: str) -> Entry | None:
         """Until it is measured, the version goes by the points of what it replaces."""

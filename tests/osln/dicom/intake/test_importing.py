@@ -1,5 +1,6 @@
 """A DICOM study becomes a case of the store: voxels, labels, what is told, and what is refused."""
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -98,6 +99,8 @@ def test_manifest_says_what_was_chosen_and_why(tmp_path):
     assert "a structure set refers to it" in manifest["chosen"][0]
     assert "attenuation-corrected, shares the CT's frame of reference" in manifest["chosen"][1]
     assert manifest["pet"]["registration"] == "same frame of reference as the CT: not moved"
+    pet = tmp_path / "store" / "pet" / f"{manifest['case']}.nii.gz"
+    assert manifest["pet"]["sha256"] == hashlib.sha256(pet.read_bytes()).hexdigest()
     assert "60.0 min after the injection" in manifest["pet"]["values"]
     assert [(r["name"], r["kind"]) for r in manifest["structures"]["regions"]] == [
         ("GTVp", "tumor"), ("GTV_N1", "node"), ("LN 4R", "node"),

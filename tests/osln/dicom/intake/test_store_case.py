@@ -203,6 +203,26 @@ def test_a_pet_of_somebodys_own_stays_and_is_told(without_pet):
     )
 
 
+def test_a_pet_in_the_place_of_the_imported_one_is_somebodys_own_too(without_pet):
+    store, case, again = without_pet
+    own = store / "pet" / f"{case}.nii.gz"
+    own.write_bytes(b"corrected by hand")
+    [manifest] = again().imported
+
+    assert own.read_bytes() == b"corrected by hand" and manifest["pet"] is None
+    assert f"pet/{own.name}, which the last import did not write, stayed" in manifest["warnings"][-1]
+
+
+def test_a_pet_that_comes_again_takes_the_place_of_somebodys_own_and_this_is_told(former):
+    (former / "pet" / "one.nii.gz").write_bytes(b"corrected by hand")
+    manifest = write_case(former, "one", content(2, registered=False))
+
+    assert written(former) == SECOND
+    [told] = manifest["warnings"]
+    assert told == "pet/one.nii.gz, which the last import did not write, was replaced by the study's PET"
+    assert write_case(former, "one", content(1, registered=True))["warnings"] == []
+
+
 SHAPE, GRID = (4, 4, 4), Grid((4, 4, 4), np.eye(4))
 FIRST, SECOND = ("1", "1", "1", True), ("2", "2", "2", False)
 """As `written` tells it."""
@@ -243,7 +263,7 @@ def test_a_kill_at_any_move_leaves_a_whole_case_or_none(tmp_path, former):
         seen.add(left)
         write_case(store, "one", second)
         assert written(store) == SECOND
-    assert seen >= {FIRST, ("", *FIRST[1:]), ("", "1", "2", False), ("", *SECOND[1:]), SECOND}
+    assert seen >= {FIRST, ("", *FIRST[1:]), ("", "", "2", False), ("", *SECOND[1:]), SECOND}
 
 
 def test_there_is_a_ct_while_what_lies_there_gets_second_names(former, monkeypatch):

@@ -239,10 +239,11 @@ def test_a_wider_gap_of_one_of_two_joined_nodes_stays_open_and_is_told():
 def test_contours_that_alternate_around_their_slices_skip_none():
     mask, notes = filled([square(1.5, 4.5, k + (0.3 if k % 2 else -0.3)) for k in range(2, 9)])
 
-    assert mask.sum(axis=(0, 1)).tolist() == [0, 0] + 7 * [9] + [0, 0, 0] and notes == ()
+    assert mask.sum(axis=(0, 1)).tolist() == [0, 0] + 7 * [9] + [0, 0, 0]
+    assert len(notes) == 1 and "7 of 7 slices lie 0.3 mm off" in notes[0]
 
 
-@pytest.mark.parametrize("off", [0.1, 0.2, 0.3, 0.4, 0.45, -0.3, -0.45])
+@pytest.mark.parametrize("off", [0.1, 0.2, 0.25, 0.3, 0.4, 0.45, -0.3, -0.45])
 @pytest.mark.parametrize("upside_down", [False, True])
 def test_contours_that_all_lie_off_their_slices_are_those_of_the_nearest_slices(off, upside_down):
     sizes = [(4.5, 7.5), (3.5, 10.5), (7.5, 10.5)]
@@ -250,7 +251,32 @@ def test_contours_that_all_lie_off_their_slices_are_those_of_the_nearest_slices(
     mask, notes = filled([square(*size, k + off) for size, k in zip(order, (2, 3, 4), strict=True)])
 
     assert mask.sum(axis=(0, 1)).tolist()[2:5] == [(high - low) ** 2 for low, high in order]
-    assert mask.sum() == 9 + 49 + 9 and notes == ()
+    assert mask.sum() == 9 + 49 + 9
+    assert [f"3 of 3 slices lie {abs(off):.1f} mm off" in note for note in notes] == (
+        [True] if abs(off) > 0.25 else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("off", "slices", "moved"),
+    [(0.25, (2, 3, 4), -0.75), (0.45, (2, 3, 4), -1.35), (0.5, (3, 4, 5), 1.5), (0.55, (3, 4, 5), 1.35)],
+)
+def test_that_contours_half_way_between_slices_move_the_region_is_told(off, slices, moved):
+    """Drawn on the slices of another series, 3 mm apart: three planes around the middle one, at 3 + `off`."""
+    mask, notes = filled([square(1.5, 4.5, k + off) for k in (2, 3, 4)], spacing=(1, 1, 3))
+
+    assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == list(slices)
+    # Its middle should lie at 3 * (3 + off) mm.
+    assert 3 * np.argwhere(mask)[:, 2].mean() - 3 * (3 + off) == pytest.approx(moved)
+    told = f"3 of 3 slices lie {abs(moved):.1f} mm off them, so that the region may be moved by so much"
+    assert [told in note for note in notes] == ([True] if off > 0.25 else [])
+
+
+def test_a_few_contours_between_the_slices_are_no_reason_to_warn_of_all():
+    assert filled([square(1.5, 4.5, k) for k in (2, 3, 4.4, 5.4)])[1] == ()
+    assert (
+        "3 of 5 slices lie 0.4 mm off" in filled([square(1.5, 4.5, k) for k in (2, 3, 4.4, 5.4, 6.4)])[1][0]
+    )
 
 
 def test_a_slice_that_no_contour_is_nearest_to_is_interpolated_and_told_also_off_the_slices():
@@ -258,10 +284,10 @@ def test_a_slice_that_no_contour_is_nearest_to_is_interpolated_and_told_also_off
 
     # .35 of the way: a voxel beside the small square is .65 * -1 + .35 * 2 > 0, its corners are not.
     assert mask.sum(axis=(0, 1)).tolist()[2:5] == [16, 32, 64]
-    assert notes == ("1 slices without a contour were interpolated",)
+    assert notes[1:] == ("1 slices without a contour were interpolated",)
     mask, notes = filled([square(1.5, 4.5, 2.45), square(1.5, 4.5, 3.55)])
     assert mask.sum(axis=(0, 1)).tolist()[2:5] == [9, 9, 9]
-    assert notes == ("1 slices without a contour were interpolated",)
+    assert notes[1:] == ("1 slices without a contour were interpolated",)
 
 
 def test_a_part_that_lacks_on_one_slice_changes_nothing_on_those_where_it_is_drawn():
@@ -273,7 +299,7 @@ def test_a_part_that_lacks_on_one_slice_changes_nothing_on_those_where_it_is_dra
 
     # .35 of the way from 5 x 5 to 2 x 2 voxels are 4 x 4.
     assert mask.sum(axis=(0, 1)).tolist()[1:5] == [100, 9 + 25, 9 + 16, 9 + 4]
-    assert notes == ("1 slices without a contour were interpolated",)
+    assert notes[1:] == ("1 slices without a contour were interpolated",)
 
 
 def test_a_region_that_is_complete_has_nothing_where_it_has_no_contour():

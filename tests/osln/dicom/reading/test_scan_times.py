@@ -171,8 +171,18 @@ def several(*times_and_days):
             dated(NOON - 24 * HOUR, ZR_89_S),
             r"24\.0 or 39\.0 h after the injection.*add AcquisitionDate",
         ),
-        # Injected at 09:00, SeriesTime 09:30, acquired at 12:00: of one day, or reconstructed on the next.
-        (beds(NOON, MORNING + HOUR / 2), by_clock(MORNING), r"0\.5 or 3\.0 h after the injection"),
+        # Injected at 07:30, SeriesTime 08:00, acquired at 12:00: of one day, or reconstructed on the next.
+        (beds(NOON, NOON - 4 * HOUR), by_clock(NOON - 4.5 * HOUR), r"0\.5 or 4\.5 h after the injection"),
+        # A stray one is the first: the scan began with it, or it did not.
+        (
+            several(*[("120000", "20200102")] * 2, ("020000", "20200102")),
+            by_clock(NOON - 11 * HOUR),
+            r"over 10\.0 h",
+        ),
+        (several(*[("120000", "")] * 2, ("020000", "")), by_clock(NOON - 11 * HOUR), r"over 10\.0 h"),
+        (several(*[("120000", "20200102")] * 2, ("120400", "20200101")), by_clock(NOON), "names 2 days"),
+        # Which ones are stray is not known.
+        (several(*[("120000", "")] * 3, *[("183000", "")] * 2), by_clock(NOON), r"over 6\.5 h"),
     ],
 )
 def test_what_may_have_been_another_day_with_other_suvs_is_refused(headers, injection, words):
@@ -188,3 +198,42 @@ def test_a_day_that_changes_no_suv_is_no_reason_to_refuse():
 
     assert [moment - acquired[0] for moment in acquired] == IN_ORDER
     assert acquired[0].time() == NOON.time()
+
+
+STRAY = {
+    "another time": ("183000", "20200102"),
+    "a time without a date": ("183000", ""),
+    "a time nearer to the next day's": ("233000", "20200102"),
+    "another date": ("120400", "20200103"),
+}
+
+
+@pytest.mark.parametrize("stray", STRAY.values(), ids=STRAY)
+def test_a_stray_time_or_date_of_a_few_images_is_left_out_where_the_start_counts(stray):
+    day = "20200102" if stray[1] else ""
+    headers, warnings = several(("120000", day), ("120000", day), stray), []
+
+    placed = from_began(headers, by_clock(NOON - HOUR), NOON, warnings=warnings)
+
+    assert placed == ([NOW, NOW, None], NOW)
+    [told] = warnings
+    assert told.startswith(
+        "AcquisitionTime or AcquisitionDate of 1 of 3 images of the PET "
+        f"({stray[0][:2]}:{stray[0][2:4]}:00) does not fit the others and was left out"
+    )
+    # Not decay-corrected: each image counts from its own time.
+    with pytest.raises(ValueError, match=r"over|names 2 days"):
+        acquired_at(headers, by_clock(NOON - HOUR), False, [])
+
+
+def test_a_scan_begun_at_its_series_time_long_before_its_first_bed_is_read_and_its_day_told():
+    """Injected at 09:00, SeriesTime 09:30, acquired at 12:00, or reconstructed at 09:30 of the next day."""
+    headers, warnings = beds(NOON, MORNING + HOUR / 2), []
+
+    placed = from_began(headers, by_clock(MORNING), NOON, warnings=warnings)
+
+    assert placed == (IN_ORDER, -2.5 * HOUR)
+    [told] = warnings
+    # 1 - 2 ** (-2.5 / 1.8295) is .612.
+    assert "counts as the scan's start; if it is that of a reconstruction on the next day" in told
+    assert told.endswith("the SUVs are 61 % too low")

@@ -239,6 +239,11 @@ def test_factor_is_the_one_worked_out_by_hand(header, factor):
         ),
         # Corrected to the acquisition by its factor, to half an hour before by SeriesTime: 2 ** -0.5 is lost.
         (pet(SeriesTime="093000", DecayFactor="1"), "DecayFactor of the PET is 1 and 1.414 by its times"),
+        # Of an undated scan: by its factor SeriesTime is not the start.
+        (
+            pet(AcquisitionDate=None, SeriesTime="091500", AcquisitionTime="113000", DecayFactor="1"),
+            "DecayFactor of the PET is 1 and 4.757 by its times",
+        ),
     ],
 )
 def test_what_cannot_be_known_is_refused_in_words(header, words):

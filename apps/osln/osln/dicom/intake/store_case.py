@@ -14,6 +14,8 @@ import SimpleITK as sitk
 
 from osln.files.images import twins
 from osln.imaging.grid import Volume, write_volume
+from osln.store.file_content import content_of
+from osln.store.imported_pet import WRITTEN, is_another_pet
 from osln.store.patients import import_folder, read_manifest
 from osln.store.revisions import label_revisions
 
@@ -31,7 +33,7 @@ class ImportedCase:
         tumor: bool on the CT's grid, or None.
         nodes: Instances on the CT's grid, or None.
         transform: CT points to PET points (LPS) if the PET was registered, or None.
-        manifest: JSON values; `write_case` adds whether the nodes are approved.
+        manifest: JSON values; `write_case` adds whether the nodes are approved and which file the PET is.
     """
 
     ct: Volume
@@ -122,7 +124,9 @@ def write_case(store: Path, case: str, content: ImportedCase) -> dict[str, Any]:
         with _label_locks(store, case):
             check_same_images(store, case, content.manifest["ct"]["instances"])
             there = labels_there(store, case)
-            manifest = _completed(store, case, content, there)
+            sources = {target: source for _, source, target in files}
+            pet = sources.get(store / "pet" / f"{case}.nii.gz")
+            manifest = _completed(store, case, content, there, pet)
             noted = ready / "manifest.json"
             noted.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             # First what goes: a process that is killed after it leaves the former manifest, which says that
@@ -146,13 +150,18 @@ def _label_locks(store: Path, case: str) -> Iterator[None]:
         yield
 
 
-def _completed(store: Path, case: str, content: ImportedCase, there: tuple[str, ...]) -> dict[str, Any]:
+def _completed(
+    store: Path, case: str, content: ImportedCase, there: tuple[str, ...], pet: Path | None
+) -> dict[str, Any]:
     """The manifest of a case whose labels in `there` stay.
 
-    Tells whether nodes are approved, of labels that came during the import, and of a PET of somebody's own.
+    Tells whether nodes are approved, of labels that came during the import, of a PET of somebody's own, and
+    by which file the PET of this import is known.
     """
     comes = "nodes" not in there and content.nodes is not None
     manifest = {**content.manifest, "approved": comes or labels_lie(store, case, "nodes")}
+    if pet is not None:
+        manifest["pet"] = {**(content.manifest.get("pet") or {}), WRITTEN: content_of(pet)}
     if not _had_pet(store, case) and (own := _images(store / "pet" / f"{case}.nii.gz")):
         told = (
             "was replaced by the study's PET"
@@ -173,12 +182,13 @@ def _completed(store: Path, case: str, content: ImportedCase, there: tuple[str, 
 
 
 def _withdrawn(store: Path, case: str, content: ImportedCase, there: tuple[str, ...]) -> list[Path]:
-    """Files that a former import wrote of what the study does not have any more.
+    """Files that a former import wrote of what the study does not have any more, and its PET in any case.
 
-    A PET of a case that was imported without one is somebody's own, and stays.
+    A PET of a case that was imported without one, or another than that import wrote, is somebody's own, and
+    stays. So a former PET goes before the manifest that would call it another one.
     """
     name, gone = f"{case}.nii.gz", []
-    if content.pet is None and _had_pet(store, case):
+    if _had_pet(store, case):
         gone += _images(store / "pet" / name)
     if content.nodes is None and "nodes" not in there:
         gone += _images(store / "nodes" / name)
@@ -187,8 +197,10 @@ def _withdrawn(store: Path, case: str, content: ImportedCase, there: tuple[str, 
 
 
 def _had_pet(store: Path, case: str) -> bool:
-    """Whether the last import of a case brought a PET."""
-    return bool((read_manifest(store, case) or {}).get("pet"))
+    """Whether the last import of a case brought a PET, and what lies there is no other one."""
+    lying = _images(store / "pet" / f"{case}.nii.gz")
+    brought = bool((read_manifest(store, case) or {}).get("pet"))
+    return brought and not any(is_another_pet(store, case, one) for one in lying)
 
 
 def _images(path: Path) -> list[Path]:

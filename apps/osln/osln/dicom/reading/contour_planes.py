@@ -20,7 +20,11 @@ their regular places (`osln.dicom.reading.slices.UNEVEN`), and a little of round
 ONE_PLANE, NEIGHBORS_AWAY = 0.25, 3.0
 """Two planes up to so many slices apart, with others so many times as far away, are one: a hole can lie a
 bit off its outline."""
+BETWEEN_SLICES = 0.25
+"""Distance from its slice, in slices, from which on a contour counts as drawn between two of them."""
 LONGEST_GAP_MM = 10.0
+ROUNDING = 1e-6
+"""Places that are so many slices apart are the same one."""
 TOUCHING = np.ones((3, 3), bool)
 
 Merge = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -74,6 +78,8 @@ class Told:
     passed_over: int = 0
     interpolated: int = 0
     left: list[int] = field(default_factory=list)
+    reached: int = 0
+    off_mm: list[float] = field(default_factory=list)
 
     def sentences(self) -> Iterator[str]:
         """All of it in words."""
@@ -87,6 +93,12 @@ class Told:
             yield (
                 f"{self.passed_over} parts drawn between two slices were left out: another contour of the "
                 "region lies over them and nearer to the slice"
+            )
+        if 2 * len(self.off_mm) > self.reached:
+            yield (
+                f"the contours of {len(self.off_mm)} of {self.reached} slices lie "
+                f"{np.mean(self.off_mm):.1f} mm off them, so that the region may be moved by so much; export "
+                "the structure set on the slices of this CT"
             )
         if self.interpolated:
             yield f"{self.interpolated} slices without a contour were interpolated"
@@ -236,12 +248,25 @@ def drawn_slices(drawn: Sequence[Plane], images: Images, told: Told) -> dict[int
     for plane, k, image in zip(drawn, *numbers, strict=True):
         on_slices.setdefault(int(k), []).append(plane)
         on_images.setdefault(int(image), []).append(plane)
+    _tell_off(places, images, told)
     filled = {k: _nearest(k, own, told) for k, own in on_slices.items() if 0 <= k < images.slices}
     for k in np.flatnonzero(np.isin(images.nearest, list(on_images))):
         if k not in filled:
             # What is passed over has been told where it lies.
             filled[int(k)] = _nearest(k, on_images[images.nearest[k]], Told())
     return filled
+
+
+def _tell_off(places: np.ndarray, images: Images, told: Told) -> None:
+    """Counts the images that planes reach, and how far off the nearest plane of each lies."""
+    numbers = images.numbers(places)
+    reached = _nearest_whole(numbers)
+    for image in set(reached) & set(range(len(images.places))):
+        own = np.flatnonzero(reached == image)
+        nearest = own[np.argmin(abs(numbers[own] - image))]
+        told.reached += 1
+        if abs(numbers[nearest] - image) > BETWEEN_SLICES + ROUNDING:
+            told.off_mm.append(float(abs(places[nearest] - images.places[image]) * images.step_mm))
 
 
 def lacking_parts(drawn: Sequence[Plane]) -> list[tuple[Plane, Plane]]:
@@ -297,7 +322,7 @@ def _between(low: float, high: float, count: int) -> list[int]:
 
 def _nearest_whole(places: np.ndarray) -> np.ndarray:
     # Half-way between two it is the upper one, also where the place is not exact.
-    return np.floor(places + 0.5 + 1e-6).astype(int)
+    return np.floor(places + 0.5 + ROUNDING).astype(int)
 
 
 def _signed_distance(mask: np.ndarray, pixel_mm: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import data_element_generator, read_file_meta_info, read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 LARGEST_INFLATED, PART = 2**28, 2**20
@@ -39,8 +39,9 @@ def read_header_and_content(
 ) -> tuple[Dataset, str]:
     """The attributes of a DICOM file as `read_header`, and a digest by which a changed file shows.
 
-    What stands before the pixels and the size of the file count. Pixels do not: reading those of all images
-    would take as long as an import.
+    The transfer syntax and the data set, with its size, count. Its pixels do not: reading those of all images
+    would take as long as an import. Nor do the preamble and the rest of group 2, which tell who stored the
+    file.
 
     Args:
         path: Of the file.
@@ -95,11 +96,21 @@ def _digest(file: BinaryIO, header: Dataset, whole: Collection[str]) -> str:
     """Of a file that was read up to its pixels; without pixels, or deflated, to its end."""
     pixels, size = file.tell(), file.seek(0, os.SEEK_END)
     end = size if header.get("Modality") in whole else pixels
-    digest = hashlib.sha256(f"{size} ".encode())
-    file.seek(0)
+    start, syntax = _start_of_data_set(file), header.file_meta.get("TransferSyntaxUID", "")
+    digest = hashlib.sha256(f"{syntax} {size - start} ".encode())
     while part := file.read(min(PART, end - file.tell())):
         digest.update(part)
     return digest.hexdigest()
+
+
+def _start_of_data_set(file: BinaryIO) -> int:
+    """Moves to where preamble and group 2 of a file end: each program that stores an image writes its own."""
+    file.seek(0)
+    file.seek(132 if file.read(132)[128:] == b"DICM" else 0)
+    group_2 = data_element_generator(file, False, True, stop_when=lambda tag, _vr, _length: tag.group != 2)
+    for _ in group_2:
+        pass
+    return file.tell()
 
 
 def start_of(path: Path) -> list[Dataset]:

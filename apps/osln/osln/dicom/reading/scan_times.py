@@ -12,21 +12,29 @@ from itertools import pairwise
 
 from pydicom.dataset import Dataset
 
+from osln.dicom.reading.scan_run import (
+    LONGEST_SCAN,
+    NO_DATE,
+    clock,
+    dates_of,
+    is_stray_first,
+    run_of,
+    since_midnight,
+    without_strays,
+)
 from osln.dicom.reading.suv_times import DECAY_TOLERANCE, Injection, known_time
 from osln.dicom.reading.times import DAY, at, last_before, parse_date, parse_time
 
-LONGEST_SCAN = timedelta(hours=6)
-"""A PET takes less from its first bed to its last."""
 MOST_AHEAD, LONG_AFTER = timedelta(hours=2), timedelta(hours=12)
 """SeriesTime lies up to so long before the first bed or after it, where nothing else tells the day."""
-NO_DATE = date(2000, 1, 2)
-"""Stands for the unknown day of a scan; only differences are used."""
+LONGEST_UPTAKE = timedelta(hours=4)
+"""From the injection to the first bed: a SeriesTime between the two is when the examination was begun."""
 
 
 def acquired_at(
     slices: Sequence[Dataset], injection: Injection, from_start: bool, warnings: list[str]
 ) -> list[datetime | None]:
-    """Acquisition of each slice; None where its time is not known.
+    """Acquisition of each slice; None where its time is not known, or stray and of no matter for the start.
 
     Args:
         slices: Headers of one series.
@@ -39,17 +47,43 @@ def acquired_at(
         ValueError: If the slices are no scan of one run, or their day cannot be known and changes the SUVs.
     """
     times = _times(slices)
+    kept = without_strays(slices, times) if from_start else times
+    if kept == times:
+        return _placed(slices, times, injection, from_start, warnings)
+    more: list[str] = []
+    found = _placed(slices, kept, injection, from_start, more)
+    if is_stray_first(slices, times, kept, scan_start(slices[0], found)):
+        # Which is refused: the start would be that of a stray one, or of the others.
+        return _placed(slices, times, injection, from_start, warnings)
+    strays = sorted(time for time, fits in zip(times, kept, strict=True) if time is not None and fits is None)
+    clocks = " to ".join(dict.fromkeys(map(clock, (strays[0], strays[-1]))))
+    warnings += [
+        *more,
+        f"AcquisitionTime or AcquisitionDate of {len(strays)} of {len(slices)} images of the PET ({clocks}) "
+        "does not fit the others and was left out: the decay counts from the scan's start",
+    ]
+    return found
+
+
+def _placed(
+    slices: Sequence[Dataset],
+    times: Sequence[timedelta | None],
+    injection: Injection,
+    from_start: bool,
+    warnings: list[str],
+) -> list[datetime | None]:
+    """Acquisition of each slice from its time of day; as `acquired_at`."""
     known = {time for time in times if time is not None}
     if not known:
         return [None] * len(times)
-    run = _run(known)
+    run = run_of(known)
     if run[-1] - run[0] > LONGEST_SCAN:
         raise ValueError(
             f"the images of the PET were acquired over {(run[-1] - run[0]) / timedelta(hours=1):.1f} h by "
-            f"AcquisitionTime ({_clock(run[0])} to {_clock(run[-1])}); a scan takes at most "
+            f"AcquisitionTime ({clock(run[0])} to {clock(run[-1])}); a scan takes at most "
             f"{LONGEST_SCAN / timedelta(hours=1):g} h: correct AcquisitionTime, or export one scan alone"
         )
-    since = [None if time is None else time + DAY * (time < run[0]) for time in times]
+    since = since_midnight(times, run)
     day = _first_day(slices, since, run, injection, from_start, warnings)
     return [None if time is None else at(day, time) for time in since]
 
@@ -84,17 +118,8 @@ def _times(slices: Sequence[Dataset]) -> list[timedelta | None]:
     return [time or None for time in times]
 
 
-def _run(times: Iterable[timedelta]) -> list[timedelta]:
-    """Times of day in the order of a scan, that begins after the longest pause; after midnight plus a day."""
-    ordered = sorted(times)
-    pauses = [after - before for before, after in pairwise([*ordered, ordered[0] + DAY])]
-    # Of pauses that are equally long that over midnight.
-    first = (max(range(len(pauses)), key=lambda k: (pauses[k], k)) + 1) % len(ordered)
-    return ordered[first:] + [time + DAY for time in ordered[:first]]
-
-
 def _longest_step(times: Iterable[timedelta]) -> timedelta:
-    return max((after - before for before, after in pairwise(_run(times))), default=timedelta(0))
+    return max((after - before for before, after in pairwise(run_of(times))), default=timedelta(0))
 
 
 def _first_day(
@@ -108,18 +133,14 @@ def _first_day(
     """The day on which the run began, from the midnight of which `since` counts."""
     header = slices[0]
     day, series = parse_date(header.get("SeriesDate")), _series_time(header)
-    stated = [
-        (own, own - DAY * (time >= DAY))
-        for ds, time in zip(slices, since, strict=True)
-        if day and time is not None and (own := parse_date(ds.get("AcquisitionDate")))
-    ]
+    stated = [one for one in dates_of(slices, since) if one]
     days, firsts = {own for own, _ in stated}, {first for _, first in stated}
     if len(firsts) == 1:
         return firsts.pop()
     if len(days) > 1:
         raise ValueError(
             f"AcquisitionDate of the PET names {len(days)} days, which do not fit AcquisitionTime "
-            f"({_clock(run[0])} to {_clock(run[-1])}); correct the dates, or export one scan alone"
+            f"({clock(run[0])} to {clock(run[-1])}); correct the dates, or export one scan alone"
         )
     one_day = days.pop() if days else None
     if one_day is None and series is not None:
@@ -127,7 +148,7 @@ def _first_day(
     else:
         same_day = at(one_day or day or NO_DATE, run[0])
         began = [same_day, same_day - DAY] if run[-1] >= DAY else [same_day]
-    picked = _likeliest(began, injection, series, from_start)
+    picked = _likeliest(began, injection, series, from_start, warnings)
     if one_day is not None:
         warnings.append(_over_midnight(run, picked.date() == one_day))
     elif injection.moment is not None and injection.fits(picked - DAY, picked - DAY):
@@ -143,7 +164,7 @@ def _over_midnight(run: Sequence[timedelta], of_start: bool) -> str:
     moved = "after midnight count as the next day's" if of_start else "before it as the day before's"
     return (
         "AcquisitionDate is one day in all images of the PET, though the scan ran over midnight "
-        f"({_clock(run[0])} to {_clock(run[-1])}): those {moved}"
+        f"({clock(run[0])} to {clock(run[-1])}): those {moved}"
     )
 
 
@@ -158,7 +179,11 @@ def _around(series: datetime, time: timedelta, injection: Injection) -> list[dat
 
 
 def _likeliest(
-    began: Sequence[datetime], injection: Injection, series: datetime | None, from_start: bool
+    began: Sequence[datetime],
+    injection: Injection,
+    series: datetime | None,
+    from_start: bool,
+    warnings: list[str],
 ) -> datetime:
     """The first acquisition, of those possible, that the injection and SeriesTime speak for.
 
@@ -178,7 +203,15 @@ def _likeliest(
     for first in fitting:
         if (injected := injection.before(start(first))) is not None:
             waits.append(((start(first) if from_start else first) - injected).total_seconds())
-    if waits and math.log(2) * (max(waits) - min(waits)) / injection.half_life > DECAY_TOLERANCE:
+    decays = (max(waits) - min(waits)) / injection.half_life if waits else 0.0
+    if math.log(2) * decays > DECAY_TOLERANCE:
+        if begun := [first for first in fitting if series and _begun_between(injection, series, first)]:
+            warnings.append(
+                "the PET does not tell the day of its acquisition: SeriesTime, which lies between the "
+                "injection and the first bed, counts as the scan's start; if it is that of a reconstruction "
+                f"on the next day, the SUVs are {100 * (1 - 2**-decays):.0f} % too low"
+            )
+            return begun[0]
         raise ValueError(
             "the PET does not tell the day of its acquisition, and its decay may count from "
             f"{min(waits) / 3600:.1f} or {max(waits) / 3600:.1f} h after the injection, with different SUVs; "
@@ -187,6 +220,7 @@ def _likeliest(
     return picked
 
 
-def _clock(time: timedelta) -> str:
-    """A time of day as HH:MM:SS."""
-    return f"{at(NO_DATE, time):%H:%M:%S}"
+def _begun_between(injection: Injection, series: datetime, first: datetime) -> bool:
+    """Whether a scan was begun at SeriesTime, after its injection and before its first bed."""
+    injected = injection.before(series)
+    return injected is not None and series <= first <= injected + LONGEST_UPTAKE

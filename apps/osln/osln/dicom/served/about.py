@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from osln.dicom.intake.store_case import read_manifest
-from osln.dicom.served.catalog import FolderImages, registration
+from osln.dicom.served.catalog import FolderImages
 from osln.dicom.served.uids import study_uid
+from osln.store.imported_pet import is_another_pet, registration
 
 NONE, SAME, REGISTERED, REGISTERING, FAILED = "none", "same", "registered", "registering", "failed"
+OF_THE_FORMER_PET = (
+    "another PET lies in the place of the one that was imported: what the import says of a PET is not of it"
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,10 @@ def about_folder_case(images: FolderImages, case: str) -> AboutImages:
     """
     files, reason = images.shown(case)
     told = (read_manifest(images.root, case) or {}).get("warnings") or ()
+    if told and len(files) == 2 and is_another_pet(images.root, case, files[1].path):
+        told = [OF_THE_FORMER_PET, *told]
     if len(files) == 2:
-        quality = registration(images.root, case)
+        quality = registration(images.root, case, files[1].path)
         message = moved_words(quality) if quality else "the PET lies in the CT's frame of reference"
         pet = AboutPet(REGISTERED if quality else SAME, message, files[1].uid, quality=quality)
     elif len(images.files(case)) == 1:

@@ -7,17 +7,16 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nibabel.orientations import io_orientation
 from pydicom.dataset import Dataset
 
-from osln.dicom.intake.store_case import read_manifest
 from osln.dicom.nodes import MANUFACTURER
 from osln.dicom.served.series import ServedSeries, serve_ct, serve_pet
 from osln.dicom.served.uids import CT, PET, Checksums, frame_uid, series_uid, study_uid
 from osln.files.images import promised_affine, promised_shape
 from osln.imaging.study import check_ct, check_overlap, check_pet
+from osln.store.imported_pet import registration
 from osln.store.layout import companions, read_image
 
 KEPT_SERIES = 4
@@ -136,9 +135,9 @@ class FolderImages:
             GoneError: If a file vanishes meanwhile.
         """
         paths = companions(self.root, case)
-        found = [self.file(case, CT, paths.ct, self._common(case, CT))]
+        found = [self.file(case, CT, paths.ct, self._common(case, CT, paths.ct))]
         if paths.pet is not None:
-            found.append(self.file(case, PET, paths.pet, self._common(case, PET)))
+            found.append(self.file(case, PET, paths.pet, self._common(case, PET, paths.pet)))
         return found
 
     def file(self, case: str, kind: str, path: Path, common: Dataset) -> SeriesFile:
@@ -189,8 +188,8 @@ class FolderImages:
                 return 0
         return self._counts[file.uid]
 
-    def _common(self, case: str, kind: str) -> Dataset:
-        moved = kind == PET and registration(self.root, case) is not None
+    def _common(self, case: str, kind: str, path: Path) -> Dataset:
+        moved = kind == PET and registration(self.root, case, path) is not None
         common = folder_heading(case)
         common.SeriesNumber = int(kind)
         common.SeriesDescription = {CT: "CT", PET: "PET registered to the CT" if moved else "PET"}[kind]
@@ -210,13 +209,6 @@ def folder_heading(case: str) -> Dataset:
     heading.AccessionNumber = heading.ReferringPhysicianName = heading.PositionReferenceIndicator = ""
     heading.Manufacturer = MANUFACTURER
     return heading
-
-
-def registration(root: Path, case: str) -> dict[str, Any] | None:
-    """Figures of how the PET of an imported case was registered to its CT; None if it was not moved."""
-    manifest = read_manifest(root, case) or {}
-    found = (manifest.get("pet") or {}).get("registration")
-    return found if isinstance(found, dict) else None
 
 
 def changed(case: str, what: str) -> str:

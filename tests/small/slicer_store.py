@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from osln.imaging.transforms import Scaling
+from osln.networks.build import segmenter_network
+from osln.networks.gated_unet import GatedUNet
 from osln.networks.glnet import GLNet
-from osln.networks.unet3d import UNet3D
 from osln.rows.experiments import CLASSIFIERS, PRESETS, SEGMENTERS, SERVED_CLASSIFIERS, SERVED_NETWORKS
 from osln.tagging.tagger import Tagger
 from osln.weights.checkpoint import Checkpoint
@@ -120,22 +121,27 @@ def _blank(network: torch.nn.Module) -> None:
 
 def _segmenter(name: str) -> dict[str, torch.Tensor]:
     inputs = SEGMENTERS[name].inputs
-    network = UNet3D(len(inputs), PRESETS["demo"].widths)
+    network = segmenter_network(SEGMENTERS[name], PRESETS["demo"])
     _blank(network)
+    gated = isinstance(network, GatedUNet)
+    trunk = network.trunk if gated else network
+    heads = [network.get_submodule(one) for one in network.gate.heads] if gated else []
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm3d):
             module.weight.data.fill_(1)
-    first, last = network.encoder[0], network.decoder[-1]
+    first, last = trunk.encoder[0], trunk.decoder[-1]
     skip = last[0].in_channels - first[3].out_channels
     for convolution, channel in (
         (first[0], inputs.index("ct")),
         (first[3], 0),
         (last[0], skip),
         (last[3], 0),
+        *((head[0], 0) for head in heads),
     ):
         convolution.weight.data[0, channel, 1, 1, 1] = 1
-    network.output.weight.data[0, 0] = 20
-    network.output.bias.data.fill_(-20 * _level(LEVEL_HU))
+    for output in [head[-1] for head in heads] or [network.output]:
+        output.weight.data[0, 0] = 20
+        output.bias.data.fill_(-20 * _level(LEVEL_HU))
     return network.state_dict()
 
 

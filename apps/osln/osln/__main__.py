@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = None
     try:
         options = command_line().parse_args(words)
-        options.given = " ".join([PROGRAM, *words])
+        options.given = shlex.join([PROGRAM, *words])
         status = options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:

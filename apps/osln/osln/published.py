@@ -176,9 +176,11 @@ class Published:
         handed = row.teacher.setting.key
         if learned == handed:
             return []
+        name = answers.classifier
+        points = "" if self.store.is_as_shipped(name) else ", its operating points are of these too"
         return [
-            f"{answers.classifier} has learned from the candidates of {learned}, its operating points are of "
-            f"these too, and it is handed those of {handed}: train it again"
+            f"{name} has learned from the candidates of {learned}{points}, and it is handed those of "
+            f"{handed}: train it again"
         ]
 
     def _choice(self, row: Row) -> Answering | None:

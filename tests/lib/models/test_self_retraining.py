@@ -216,6 +216,21 @@ def test_the_networks_of_another_first_row_are_trained(office):
     assert office.keeper.status()["networks"] == [*GATED, "numbers"]
 
 
+@pytest.mark.parametrize("former", [["ct", "ef-2", "numbers"], [*LATE_FUSION, "glnet"], ["ef-2"]])
+def test_a_round_goes_on_with_the_networks_that_the_first_row_asks_now(office, former):
+    office.rows.clear()
+    office.rows |= led_by("osln-numbers")
+    office.revisions |= {"a": 1, "b": 1, "later": 1}
+    going_on = {"began": 1, "networks": former, "tries": {former[0]: 1}, "refused": {}}
+    kept = {"counted": {"old": 3, "a": 1, "b": 1}, "round": going_on, "last": "yesterday"}
+    (office.root / ".osln" / FILE).write_text(json.dumps(kept))
+    office.look()
+    assert office.started == [GATED[0]] and office.keeper.status()["networks"] == [*GATED, "numbers"]
+    after = json.loads((office.root / ".osln" / FILE).read_text())
+    assert (after["counted"], after["last"]) == (kept["counted"], "yesterday")
+    assert office.keeper.status()["new"] == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -223,7 +238,7 @@ def test_the_networks_of_another_first_row_are_trained(office):
         "[]",
         '{"counted": {}, "round": 3}',
         '{"counted": {}, "round": {"began": "x", "networks": [], "tries": {}}}',
-        '{"counted": {}, "round": {"began": 1, "networks": ["gone"], "tries": {}}}',
+        '{"counted": {}, "round": {"began": 1, "networks": [7], "tries": {}}}',
         '{"counted": {}, "round": {"began": 1, "networks": ["ct"], "tries": 1}}',
         '{"counted": {"a": "x"}, "round": null}',
         '{"counted": [], "round": null}',

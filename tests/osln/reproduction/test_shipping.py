@@ -11,7 +11,7 @@ from osln.reproduction import shipping
 from osln.reproduction.plan import Plan
 from osln.rows.experiments import HANDED, PRESETS, ROWS, SERVED_SEGMENTERS
 from osln.weights.checkpoint import load_checkpoint, save_checkpoint
-from osln.weights.shipped import write_shipped
+from osln.weights.shipped import withdraw, write_shipped
 from small.columns import small_column
 from small.store import untrained
 
@@ -194,8 +194,23 @@ def test_what_no_row_asks_any_more_is_taken_away(folder):
     (folder / "ef-2.pt").write_bytes(b"of a network that there was")
     assert ship_new(folder) == []
 
-    assert json.loads((folder / "manifest.json").read_text()) == before | {"curves": {}}
+    assert json.loads((folder / "manifest.json").read_text()) == before
     assert not (folder / "ef-2.pt").exists() and (folder / "ef.pt").is_file()
+
+
+def test_what_was_measured_with_a_network_goes_with_it(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    points = {"gated-mean", "gated-soft", "lf-gated-soft", "set-glnet", "numbers"}
+    assert points <= manifest["thresholds"].keys()
+    manifest["curves"] = {"set-glnet": {"weights": {}, "points": []}, "glnet": {"weights": {}, "points": []}}
+    manifest["fusions"] = {"lf-learned": {"weights": {}, "zones": {}}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    withdraw(folder, set(manifest["networks"]) - {"gated-soft"})
+
+    after = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest["thresholds"]) - set(after["thresholds"]) == points
+    assert list(after["curves"]) == ["glnet"] and list(after["fusions"]) == ["lf-learned"]
+    assert not (folder / "gated-soft.pt").exists()
 
 
 def test_a_training_that_failed_ships_nothing(folder, monkeypatch):

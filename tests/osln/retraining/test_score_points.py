@@ -190,3 +190,13 @@ def test_a_score_that_no_candidate_reaches_is_kept_and_told(tmp_path):
         "score thresholds of set-glnet at 1, 3 are kept: no candidate reaches them"
     )
     assert models.thresholds("set-glnet") == {"3": 0.2, "1": 0.9}
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_score_thresholds_that_follow_from_measured_ones_are_measured_and_others_are_not(tmp_path, measured):
+    models = ModelStore(tmp_path)
+    published(models, untrained("glnet"), tagger=None)
+    models.set_thresholds("glnet", {"3": 0.5}, stand_in=not measured)
+    before = np.array([0.8, 0.6, 0.1])
+    match_score_thresholds(models, "glnet", before, before / 2, 1)
+    assert 0.05 < models.thresholds("glnet")["3"] <= 0.3 and models.is_measured("glnet") is measured

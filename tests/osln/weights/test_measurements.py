@@ -300,3 +300,23 @@ def test_what_a_training_tells_of_itself_in_another_shape_is_told_by_its_name(st
     assert [one.name for one in store.versions("ct-distal")] == ["shipped"]
     (sentence,) = store.damage()
     assert str(path) in sentence and f"what it says of '{key}' is of another shape" in sentence
+
+
+def test_an_own_classifier_keeps_its_own_points_when_another_version_hands_it_other_candidates(store):
+    own = publish(store, "local-ct-pet")
+    path = store.root / "published.json"
+    state = json.loads(path.read_text())
+    # As former software measured it, that asked other networks of stage one.
+    weights = {"local-ct-pet": own.sha256, "ef-2": "2" * 64, "handed at": "lf-3ef-mean 0.1"}
+    state["measured"]["local-ct-pet"] = [{"weights": weights, "thresholds": {"3": 0.31}, "curve": CURVE}]
+    path.write_text(json.dumps(state))
+
+    assert store.thresholds("local-ct-pet") == {"3": 0.31} and not store.is_as_shipped("local-ct-pet")
+    assert not store.is_measured("local-ct-pet") and store.curve("local-ct-pet") == []
+
+
+def test_points_that_follow_from_those_of_other_weights_are_not_measured(store):
+    store.set_thresholds("lf-stratified", {"0.15": 0.5}, stand_in=True)
+    assert store.thresholds("lf-stratified") == {"0.15": 0.5} and not store.is_measured("lf-stratified")
+    store.set_thresholds("lf-stratified", {"0.15": 0.6})
+    assert store.is_measured("lf-stratified")

@@ -4,6 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 from osln.imaging.transforms import Scaling
 from osln.networks.glnet import GLNet
 from osln.rows.experiments import CLASSIFIERS, PRESETS
@@ -96,7 +98,18 @@ def test_another_tagger_takes_the_place_of_the_shipped_one_and_nothing_else_chan
     assert after.items() <= before.items() and ModelStore(tmp_path).file("lesanet").read_bytes() == b"second"
 
 
-def test_no_folder_of_who_made_the_weights_is_told_with_them():
-    typed = "tables --background /home/anna/CT.nii.gz B.nii.gz --work /data/runs --ship-new"
-    told = "tables --background CT.nii.gz B.nii.gz --work runs --ship-new"
-    assert without_folders(typed) == told
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            "--background /home/anna/CT.nii.gz B.nii.gz --ship-new",
+            "--background CT.nii.gz B.nii.gz --ship-new",
+        ),
+        ("--background '/home/anna b/CT 1.nii.gz'", "--background 'CT 1.nii.gz'"),
+        ("--work=/home/anna/runs/ --data ../../anna/x", "--work=runs --data x"),
+        (r"--data 'C:\Users\anna\CT.nii.gz'", "--data CT.nii.gz"),
+        ("--data / --phantoms 240,30 --ship", "--data . --phantoms 240,30 --ship"),
+    ],
+)
+def test_no_folder_of_who_made_the_weights_is_told_with_them(typed, told):
+    assert without_folders(f"./scripts/osln tables {typed}") == f"./scripts/osln tables {told}"

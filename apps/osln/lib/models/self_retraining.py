@@ -104,6 +104,12 @@ class SelfRetraining:
             state["counted"] = self._labels()
             state["round"] = {"began": began, "networks": names, "tries": {}, "refused": {}}
             self._write(state)
+        elif state["round"]["networks"] != (names := self._networks()):
+            # Another row answers by default since, or it asks others in this version of the software.
+            before, after = (", ".join(some) for some in (state["round"]["networks"], names))
+            logger.info("The round of %s goes on with %s", before, after)
+            state["round"]["networks"] = names
+            self._write(state)
         left = [name for name in state["round"]["networks"] if not self._done(name, state["round"])]
         if not left:
             refused = state["round"]["refused"]
@@ -233,8 +239,10 @@ def _checked(state: Any, trainers: Container[str]) -> dict[str, Any]:
     going_on, last = state["round"], state.get("last")
     if going_on is not None:
         names, began = going_on["networks"], going_on["began"]
-        if not isinstance(began, int) or any(name not in trainers for name in names):
+        if not isinstance(began, int) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"a round of {names} that began at {began!r}")
+        # Former software may have trained others.
+        names = [name for name in names if name in trainers]
         tries = {name: int(number) for name, number in going_on["tries"].items()}
         refused = {name: str(why) for name, why in going_on.get("refused", {}).items()}
         going_on = {"began": began, "networks": list(names), "tries": tries, "refused": refused}

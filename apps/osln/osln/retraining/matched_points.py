@@ -110,7 +110,8 @@ def match_operating_points(
         points = models.now.thresholds(name)
         silent = [key for key, at in points.items() if not comparable(before, after, at)]
         if len(silent) < len(points):
-            models.set_thresholds(name, in_order(points, partial(matched, before, after)))
+            as_before = not models.now.is_measured(name)
+            models.set_thresholds(name, in_order(points, partial(matched, before, after)), stand_in=as_before)
             moved.add(name)
         if silent:
             kept.append(f"{name} at {', '.join(sorted(silent))}")

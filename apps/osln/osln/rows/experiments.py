@@ -167,8 +167,8 @@ class Row:
         turns: Turned and mirrored views of the patient that both stages answer for and average (not in the
             paper): 1 for none, 2, 4 or 8. Both stages take that many times as long. The operating points are
             those of the row without turns.
-        served: Whether the server offers it; others are of interest to researchers, and no weights of them
-            are shipped.
+        served: Whether the server offers it; others are of interest to researchers, and weights are shipped
+            of those networks alone that a served row asks.
         detector: Name in `DETECTORS` of what takes the place of both stages.
         ranked: Candidates under their stage-one score are measured ("#" in the paper), not the map.
         length: Training steps of each network in units of the preset's.

@@ -57,7 +57,7 @@ def fused_map(
     if row.fusion == "max":
         return late_fusion(probabilities, distance_mm)
     if distance_mm is None:
-        raise ValueError(f"{row.name or row.key} fuses by zone and needs the primary tumor: contour it first")
+        raise ValueError(f"{row.name or row.key} needs the primary tumor: contour it first")
     if row.fusion == "mean":
         learned = mean_fusion(row.segmenters)
     if learned is None:

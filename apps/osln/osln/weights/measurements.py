@@ -76,6 +76,7 @@ class Measurements(StoreState):
         *,
         patients: int | None = None,
         weights: Mapping[str, str] | None = None,
+        stand_in: bool = False,
     ) -> None:
         """Keeps operating points that were measured.
 
@@ -84,8 +85,11 @@ class Measurements(StoreState):
             thresholds, curve: What was measured.
             patients: How many patients the curve is of.
             weights: `weights_of` as it was when the measurement began; by default as it is now.
+            stand_in: They follow from points that were measured with other weights: `is_measured` says no.
         """
         entry = {"thresholds": dict(thresholds), "curve": list(curve), "patients": patients}
+        if stand_in:
+            entry["stands_in"] = True
         self._keep("measured", name, entry, weights)
 
     def fusion(self, row: str) -> dict[str, Any]:
@@ -204,9 +208,11 @@ class Measurements(StoreState):
         own = of_former_software(self._state()).get(kind, {}).get(name, [])
         # What former software kept had taken the place of what was shipped.
         replaced = bool(own) and own[0]["weights"] is None
+        # A score means nothing but for the network that gives it, whatever candidates it is handed.
+        scorer = name if name in CLASSIFIERS else None
         if shipped is None or (replaced and shipped["weights"] != weights):
-            return _closest(own, weights)
-        return _closest([shipped, *own], weights)
+            return _closest(own, weights, scorer)
+        return _closest([shipped, *own], weights, scorer)
 
     def _keep(self, kind: str, name: str, entry: Entry, weights: Mapping[str, str] | None = None) -> None:
         with self._lock():
@@ -227,16 +233,19 @@ def _handed_at(row: Row, thresholds: Mapping[str, float]) -> dict[str, str]:
     return {HANDED_AT: f"{row.teacher.setting.key} {row.handed(thresholds):.9g}"} if thresholds else {}
 
 
-def _closest(kept: Sequence[Entry], weights: Mapping[str, str]) -> Entry | None:
+def _closest(kept: Sequence[Entry], weights: Mapping[str, str], scorer: str | None) -> Entry | None:
     """Of measurements that of these weights, else that with most of them; of equals the last, the newest.
+
+    Of a classifier's, those with the very `scorer` go first.
 
     One that says nothing of weights (`None`) was kept by software that did not ask. One of weights that were
     only tried is of no others.
     """
 
-    def alike(entry: Entry) -> tuple[bool, int]:
+    def alike(entry: Entry) -> tuple[bool, bool, int]:
         own = entry["weights"] or {}
-        return own == weights, sum(own.get(name) == sha256 for name, sha256 in weights.items())
+        same = {name for name, sha256 in weights.items() if own.get(name) == sha256}
+        return own == weights, scorer in same, len(same)
 
     found = None
     for entry in kept:

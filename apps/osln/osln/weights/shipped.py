@@ -1,6 +1,8 @@
 """The weights that come with the software: written together, with the manifest that a model store reads."""
 
 import json
+import re
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 from osln.files.whole import plain, write_atomically
 from osln.rows.experiments import CLASSIFIERS, ROWS, TAGGER
 from osln.weights.checkpoint import Checkpoint, save_checkpoint
+from osln.weights.measurements import classifier_row
 from osln.weights.model_store import sha256_of
 from osln.weights.store_state import as_json
 
@@ -82,7 +85,7 @@ def ship_more(
 
 
 def withdraw(folder: Path, names: Collection[str]) -> None:
-    """Takes networks that no row asks any more, and points of rows that there are no more, from the weights.
+    """Takes networks that no row asks any more from the weights, and what was measured with them.
 
     Args:
         folder: Of these weights; there.
@@ -90,12 +93,18 @@ def withdraw(folder: Path, names: Collection[str]) -> None:
     """
     manifest = shipped_manifest(folder)
     gone = {name: one["file"] for name, one in manifest["networks"].items() if name not in names}
-    known = {*ROWS, *CLASSIFIERS}
-    for part, stay in (("networks", names), ("thresholds", known), ("curves", names)):
-        manifest[part] = {name: one for name, one in manifest.get(part, {}).items() if name in stay}
+    manifest["networks"] = {name: one for name, one in manifest["networks"].items() if name in names}
+    for part in {"thresholds", "curves", "fusions"} & manifest.keys():
+        manifest[part] = {name: one for name, one in manifest[part].items() if _asks_none_of(gone, name)}
     write_atomically(folder / "manifest.json", as_json(manifest))
     for file in gone.values():
         (folder / file).unlink(missing_ok=True)
+
+
+def _asks_none_of(gone: Collection[str], name: str) -> bool:
+    """Whether there is such a row of stage one, or a row of such a classifier, that asks none of these."""
+    row = classifier_row(name) if name in CLASSIFIERS else ROWS.get(name)
+    return row is not None and not any(network in gone for network in row.networks)
 
 
 def ship_curves(folder: Path, curves: Curves) -> None:
@@ -145,12 +154,20 @@ def shipped_manifest(folder: Path) -> dict[str, Any]:
 
 
 def without_folders(command: str) -> str:
-    """A command line with names in place of absolute paths: weights are handed on, folders are private.
+    """A command line without the folders of its paths: weights are handed on, and folders are private.
 
-    >>> without_folders("tables --background /home/anna/CT.nii.gz --ship-new")
-    'tables --background CT.nii.gz --ship-new'
+    The command itself, the first word, stays as it is.
+
+    >>> without_folders("osln tables --background '/home/anna b/CT.nii.gz' --work=../runs --ship-new")
+    'osln tables --background CT.nii.gz --work=runs --ship-new'
     """
-    return " ".join(Path(word).name if Path(word).is_absolute() else word for word in command.split(" "))
+    program, *words = shlex.split(command)
+    return shlex.join([program, *map(_without_folder, words)])
+
+
+def _without_folder(word: str) -> str:
+    option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return option + equals + (re.split(r"[/\\]", value.rstrip("/\\"))[-1] or ".") if value else word
 
 
 def _curves(networks: Mapping[str, Any], curves: Curves) -> dict[str, Any]:

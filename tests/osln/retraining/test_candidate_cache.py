@@ -122,6 +122,17 @@ def test_what_two_second_stages_are_handed_by_two_fusions_lies_beside_each_other
     assert len(FindsBright.asked) == 4 + 3 and len(files(root)) == 2, "each was made once"
 
 
+def test_sets_of_what_no_row_hands_over_any_more_go(root, store):
+    cache = cache_of(root, store, row="osln-set-glnet")
+    cache.get("d", asked_of(cache))
+    (kept,) = files(root)
+    for former in ("0123456789abcdef-of-lf-mean.npz", "0123456789abcdef-of-lf-3ef-mean-tags-eeee.npy"):
+        (cache.folder / "d" / former).write_bytes(b"of former software")
+    assert len(files(root)) == 3
+    cache.get("d", asked_of(cache))
+    assert files(root) == [kept]
+
+
 def test_tags_lie_beside_the_set_and_belong_to_their_tagger(root, store):
     tagger = BrightnessTags()
     cache = cache_of(root, store, tagger)

@@ -36,6 +36,8 @@ NEAREST = "of equal thresholds the nearest"
 _SETTINGS = {row.teacher.setting.key for row in ROWS.values() if row.classifier} - {ROWS["osln"].stage_one}
 _MARKS = {key: f"-of-{key}" for key in _SETTINGS}
 """Part of a set's file name by what hands it over; none for the paper's, which came first."""
+NOBODYS = "-of-"
+"""In the name of a set that was handed over by what no row of this version of the software asks."""
 
 LEFT_OUT = ".left-out-thresholds.json"
 """Beside the folder of the sets: at which threshold versions that left out patients hand over."""
@@ -142,7 +144,7 @@ class CandidateCache:
         sweep(path.parent)
         for other in path.parent.iterdir():
             # A file that begins with a dot is being written by somebody else.
-            if _mark(other.name) == self.mark and not other.name.startswith((path.stem, ".")):
+            if _mark(other.name) in (self.mark, NOBODYS) and not other.name.startswith((path.stem, ".")):
                 other.unlink(missing_ok=True)
         return replace(content, partial=marked_in_part(marks)), tags
 
@@ -303,7 +305,7 @@ def _read_tags(path: Path) -> np.ndarray | None:
 
 def _mark(name: str) -> str:
     """Whose sets a file belongs to; those of others, which other networks are handed, lie beside it."""
-    return next((mark for mark in _MARKS.values() if mark in name), "")
+    return next((mark for mark in _MARKS.values() if mark in name), NOBODYS if NOBODYS in name else "")
 
 
 def _together(versions: Mapping[str, Version]) -> tuple[str, ...]:

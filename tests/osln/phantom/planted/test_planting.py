@@ -214,3 +214,12 @@ def test_the_command_line_plants_into_a_real_planning_ct_with_its_contour(tmp_pa
     assert study.tumor is not None
     # The data's README: 156.3 ml; nodes that were planted into the tumor's border are cut out of it.
     assert study.tumor.array.sum() * study.tumor.grid.voxel_mm3 / 1000 == pytest.approx(156.3, abs=1.0)
+
+
+def test_a_ct_whose_lungs_lie_in_no_common_slice_is_refused():
+    grid = Grid((80, 60, 60), np.diag([5.0, 5.0, 5.0, 1.0]))
+    hu = np.full(grid.shape, -1000, dtype=np.int16)
+    hu[5:75, 5:55] = 40
+    hu[10:35, 15:45, 2:26] = hu[45:70, 15:45, 34:58] = -800
+    with pytest.raises(ValueError, match="nothing lies between the lungs in the CT"):
+        survey(Volume(hu, grid, grid))

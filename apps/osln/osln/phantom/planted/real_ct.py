@@ -85,7 +85,8 @@ def survey(ct: Volume, tumor: np.ndarray | None = None) -> RealCt:
         tumor: bool on the CT's grid; None where it is to be planted too.
 
     Raises:
-        ValueError: if the lungs are not found or the tumor is empty or on another grid.
+        ValueError: if the lungs are not found, or nothing between them; if the tumor is empty or on another
+            grid.
     """
     if tumor is not None and (tumor.shape != ct.array.shape or not tumor.any()):
         raise ValueError("the tumor mask must lie on the CT's grid and hold at least one voxel")
@@ -96,9 +97,14 @@ def survey(ct: Volume, tumor: np.ndarray | None = None) -> RealCt:
     affine[:3, 3] = 0.5 * (step - 1) * local.spacing_mm
     grid = Grid(hu.shape, affine)
     lungs = find_lungs(hu, grid)
+    between = mediastinum(lungs)
+    if not between.any():
+        raise ValueError(
+            "nothing lies between the lungs in the CT: planting needs a chest CT with both lungs side by side"
+        )
     first, end = mask_box(lungs)
     return RealCt(
-        ct, local, Volume(hu, grid, grid), body_mask(hu), mediastinum(lungs),
+        ct, local, Volume(hu, grid, grid), body_mask(hu), between,
         np.stack([grid.index_to_mm(first), grid.index_to_mm(end - 1)]),
         noise_sd_hu(ct.array[:, :: step[1], :: step[2]]),
         tumor,

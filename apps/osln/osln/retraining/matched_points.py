@@ -110,8 +110,10 @@ def match_operating_points(
         points = models.now.thresholds(name)
         silent = [key for key, at in points.items() if not comparable(before, after, at)]
         if len(silent) < len(points):
-            as_before = not models.now.is_measured(name)
-            models.set_thresholds(name, in_order(points, partial(matched, before, after)), stand_in=as_before)
+            unmeasured = not models.now.is_measured(name)
+            models.set_thresholds(
+                name, in_order(points, partial(matched, before, after)), stand_in=unmeasured
+            )
             moved.add(name)
         if silent:
             kept.append(f"{name} at {', '.join(sorted(silent))}")

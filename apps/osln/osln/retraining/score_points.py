@@ -73,8 +73,8 @@ def match_score_thresholds(
     if len(silent) == len(points):
         return silence
     moved = in_order(points, lambda at: matched_score(before, after, at))
-    as_before = not models.now.is_measured(classifier)
-    models.set_thresholds(classifier, moved, weights=weights, stand_in=as_before)
+    unmeasured = not models.now.is_measured(classifier)
+    models.set_thresholds(classifier, moved, weights=weights, stand_in=unmeasured)
     return (
         f"score thresholds of {classifier} were moved so that of the candidates of {cases} unlabeled cases "
         "as many are kept as before" + (f"; {silence}" if silent else "")

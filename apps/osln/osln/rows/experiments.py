@@ -293,8 +293,8 @@ ROWS = {
             Row(f"osln-{name}", f"LF, stratified, {CLASSIFIERS[name].title}", LATE_FUSION, name)
             for name in ("local-ct-pet", "local-ct", "tag")
         ),
-        # Three networks find more nodes than the four of late fusion, in a real CT above all
-        # (docs/results-shipped.md).
+        # Three networks find more nodes than the four of late fusion in the real CT of a chest, and as many
+        # in phantoms (docs/results-shipped.md).
         *(
             Row(
                 f"osln-{name}",

@@ -98,6 +98,18 @@ def test_doctor_refuses_weights_that_were_changed_or_are_not_there(tmp_path, cap
     assert set(found.values()) == {"missing"}
 
 
+def test_doctor_tells_weights_that_no_row_asks_any_more(tmp_path):
+    for name in ("shipped", "ct", "ef-9", "gone"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.pt").touch()
+    (tmp_path / "empty").mkdir()
+    (found,) = findings.former_weights(tmp_path)
+    assert found.words.startswith(f"ef-9, gone in {tmp_path}: ") and found.state == "ok"
+    (tmp_path / "ef-9" / "one.pt").unlink()
+    (tmp_path / "gone" / "one.pt").unlink()
+    assert not list(findings.former_weights(tmp_path))
+
+
 def test_doctor_tells_packages_and_the_last_errors(monkeypatch, tmp_path):
     monkeypatch.setattr(findings, "requirements", lambda: ["numpy>=1", "numpy<1", "nowhere>=3", "pytest<1"])
     found = list(findings.packages())

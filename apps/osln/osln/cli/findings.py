@@ -12,7 +12,8 @@ from typing import Any
 
 from osln.cli.options import CHECKOUT
 from osln.learning.cores import usable_cores
-from osln.rows.experiments import SERVED_NETWORKS, TAGGER
+from osln.rows.experiments import SERVED_NETWORKS, TAGGER, VERSIONED
+from osln.weights.store_state import SHIPPED
 
 PYTHONS = ((3, 10), (3, 13))
 """The first version that works and the first that does not."""
@@ -56,7 +57,15 @@ def examine(models: Path) -> list[Finding]:
     Args:
         models: Folder of the model store.
     """
-    found = [python(), *packages(), *devices(), *programs(), disk(), *weights(models)]
+    found = [
+        python(),
+        *packages(),
+        *devices(),
+        *programs(),
+        disk(),
+        *weights(models),
+        *former_weights(models),
+    ]
     return found + ([log(CHECKOUT / "apps" / "osln" / "logs")] if CHECKOUT else [])
 
 
@@ -174,6 +183,15 @@ def weights(models: Path) -> Iterator[Finding]:
             continue
         told = f"{used.name}, trained on {used.trained_on}"
         yield checked(name, used.path, used.sha256, told, f"./scripts/osln models rollback {network}")
+
+
+def former_weights(models: Path) -> Iterator[Finding]:
+    """Versions that a former software trained here of networks that no row has any more: one line, if any."""
+    folders = {path.parent for pattern in ("*/*.pt", "*/*.safetensors") for path in models.glob(pattern)}
+    former = sorted(one.name for one in folders if one.name not in (*VERSIONED, SHIPPED))
+    if former:
+        words = f"{', '.join(former)} in {models}: trained here for rows that are gone, asked by none"
+        yield Finding("former weights", "ok", words, "delete these folders to have their room")
 
 
 def checked(name: str, path: Path, sha256: str, told: str, remedy: str) -> Finding:

@@ -41,11 +41,16 @@ class KeptTraining:
     steps: int
     seed: int = 0
 
+    @property
+    def taught(self) -> PhantomCohort:
+        """The patients as the network learns from them."""
+        return self.cohort.taught(SEGMENTERS[self.network].every_node)
+
     @cached_property
     def path(self) -> Path:
         """Its file, by all that the network depends on but the code."""
-        cases = [case for split in ("train", "validation") for case in self.cohort.cases(split)]
-        seen = sorted(self.cohort.fingerprint(case) for case in cases)
+        cases = [case for split in ("train", "validation") for case in self.taught.cases(split)]
+        seen = sorted(self.taught.fingerprint(case) for case in cases)
         content = (self.network, asdict(self.preset), self.steps, self.seed, LOOKS, seen)
         return self.cohort.root / "networks" / f"{sha256(repr(content).encode()).hexdigest()[:12]}.pt"
 
@@ -63,7 +68,7 @@ class KeptTraining:
 
 def learn(training: KeptTraining) -> None:
     """Train, and keep the network with what was seen on the validation patients on the way ("looks")."""
-    path, cohort = training.path, training.cohort
+    path, cohort = training.path, training.taught
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {
         split: [cohort.column(case) for case in cohort.cases(split)] for split in ("train", "validation")

@@ -42,12 +42,15 @@ class TinyCohort:
         folder: Where files of prepared columns would lie.
         sizes: Patients of each split.
         folds: Stage two learns from the training patients, two at a time left out.
+        nodes: Of a patient.
+        every_node: One more is labelled, which does not count.
     """
 
     folder: Path
     sizes: dict[str, int] = field(default_factory=lambda: dict(SPLITS))
     folds: bool = False
     nodes: int = 4
+    every_node: bool = False
 
     trained_on = "phantom"
     seconds = 1.0
@@ -62,24 +65,27 @@ class TinyCohort:
         return self.cases(split)
 
     def path(self, case: str) -> Path:
-        return self.folder / "columns" / case
+        return self.folder / ("columns" + "-every-node" * self.every_node) / case
 
     def column(self, case: str) -> LungColumn:
         path = self.path(case)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         seed = sum(map(ord, case))
-        return small_columns.small_column(seed, case=case, nodes=self.nodes)
+        return small_columns.small_column(seed, case=case, nodes=self.nodes + self.every_node)
 
     def ct(self, case: str) -> Volume:
         column = self.column(case)
         return Volume(column.ct_hu, column.grid, column.grid)
 
+    def taught(self, every_node: bool) -> "TinyCohort":
+        return replace(self, every_node=every_node)
+
     def findings(self, case: str) -> tuple:
         return ()
 
     def fingerprint(self, case: str) -> str:
-        return f"{case}/{self.nodes}"
+        return f"{case}/{self.nodes}" + "-every-node" * self.every_node
 
     def unseen_part(self, case: str) -> tuple[str, ...]:
         if not self.folds:

@@ -94,7 +94,8 @@ def test_a_realistic_phantom_is_a_column_for_every_network(patient):
 def test_patients_of_several_kinds_take_turns_and_lie_with_their_kind(tmp_path, monkeypatch):
     made = []
 
-    def make(seed, _, kind):
+    def make(seed, _, kind, every_node):
+        assert not every_node
         made.append((seed, kind))
         return Patient(None)
 
@@ -197,6 +198,34 @@ def test_of_mixed_kinds_planted_patients_take_the_place_of_default_ones_alone(tm
     assert replace(cohort, planted_every=2).parts("train") == {"realistic": 120, "planted": 120}
 
 
+def test_nodes_that_do_not_count_are_labelled_on_demand_in_the_same_images(patient):
+    every = make_patient(100_000, PRESET, every_node=True).column
+    for name in ("ct_hu", "pet_suv", "distance_mm"):
+        assert np.array_equal(getattr(every, name), getattr(patient.column, name))
+    counting = patient.column.nodes > 0
+    assert (every.nodes[counting] > 0).all()
+    labels = np.unique(every.nodes[every.nodes > 0])
+    placed = sum(finding["kind"] == "node" for finding in patient.findings)
+    # A node whose middle no voxel holds has none.
+    assert len(np.unique(patient.column.nodes)) - 1 < placed // 2 < len(labels) <= placed
+    # Each benign node is one label more, at its place.
+    for finding in patient.findings:
+        if finding["kind"] == "node":
+            middle = np.round(patient.column.grid.mm_to_index(np.array(finding["center_mm"]))).astype(int)
+            around = tuple(slice(max(at - 1, 0), at + 2) for at in middle)
+            assert every.nodes[around].any()
+
+
+def test_patients_with_every_node_lie_apart_and_are_taught_on_demand(tmp_path):
+    real = (Background(_file(tmp_path / "a.nii.gz", "one CT")),)
+    plain = PhantomCohort(tmp_path, PRESET, KINDS["mixed"], backgrounds=real)
+    every = plain.taught(True)
+    assert every != plain == plain.taught(False) == every.taught(False)
+    for case in (f"phantom-{seed}" for seed in range(100_000, 100_003)):
+        assert every.path(case).parent.name == plain.path(case).parent.name + "-every-node"
+        assert every.fingerprint(case) != plain.fingerprint(case)
+
+
 def test_planted_patients_have_folders_of_their_own_and_the_others_keep_theirs(tmp_path):
     plain = PhantomCohort(tmp_path, PRESET, KINDS["mixed"])
     given = _file(tmp_path / "a.nii.gz", "one CT")
@@ -220,6 +249,8 @@ def test_a_planted_patient_has_the_real_cts_tissue_and_the_planted_nodes(tmp_pat
     column = patient.column
     assert column.case == "phantom-100000" and column.nodes.max() >= 1 and column.distance_mm.min() <= 0
     assert {"node"} <= {finding["kind"] for finding in patient.findings}
+    every = Background(ct).phantom(100_000, every_node=True)
+    assert sum(finding.label > 0 for finding in every.findings) > column.nodes.max()
     # Most of what it shows is the CT that was given.
     given = resample(volume.array, volume.grid, column.grid, fill=-1000.0)
     assert np.mean(np.abs(given - column.ct_hu) < 1) > 0.8

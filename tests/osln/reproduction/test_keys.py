@@ -49,6 +49,21 @@ def test_a_network_depends_on_recipe_seed_and_training_patients_alone(plan, tmp_
     assert len({weights(plan), *others}) == 1 + len(others)
 
 
+def test_a_network_that_learns_every_node_is_taught_patients_with_every_node(plan, monkeypatch):
+    artifacts = Artifacts(plan)
+    every = artifacts.training(replace(NETWORK, segmenter="gated-nodes"))
+    plain = artifacts.training(replace(NETWORK, segmenter="gated-soft"))
+    folders = [{path.parent.name for need in one.needs for path in need.paths} for one in (every, plain)]
+    assert folders == [{"columns-every-node"}, {"columns"}]
+    # Patients of whom no other nodes are known are prepared once.
+    monkeypatch.setattr(TinyCohort, "taught", lambda self, every_node: self)
+    artifacts = Artifacts(plan)
+    needs = [
+        artifacts.training(replace(NETWORK, segmenter=f"gated-{name}")).needs for name in ("nodes", "soft")
+    ]
+    assert needs[0] == needs[1]
+
+
 def test_what_an_earlier_run_has_kept_is_found(tmp_path, monkeypatch):
     # Names that the first runs gave to trainings: with others everything would be trained again.
     monkeypatch.setattr("osln.reproduction.artifacts.code_key", lambda parts: "code")

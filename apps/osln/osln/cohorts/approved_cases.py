@@ -128,6 +128,10 @@ class StoreCohort:
         save_column(path, column)
         return column
 
+    def taught(self, every_node: bool) -> "StoreCohort":
+        """Itself: of nodes that do not count nobody has drawn any."""
+        return self
+
     def ct(self, case: str) -> Volume:
         """CT for the tagger: the file's own, which is finer than the column."""
         return read_volume(companions(self.root, case).ct)

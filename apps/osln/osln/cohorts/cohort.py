@@ -42,6 +42,14 @@ class Cohort(Protocol):
             ValueError: The case cannot be used; says what to do.
         """
 
+    def taught(self, every_node: bool) -> "Cohort":
+        """The same cases as networks of stage one learn from them.
+
+        Args:
+            every_node: With every node labelled, those that do not count, too, where they are known: of
+                generated patients they are. Of others the labelled ones are all that is known.
+        """
+
     def ct(self, case: str) -> Volume:
         """CT that the tagger looks at."""
 

@@ -99,14 +99,14 @@ class Background:
         digest.update(self.path.read_bytes())
         return digest.hexdigest()[:12]
 
-    def phantom(self, seed: int) -> Phantom:
-        """What is planted by a seed.
+    def phantom(self, seed: int, every_node: bool = False) -> Phantom:
+        """What is planted by a seed; nodes that do not count are labelled on demand.
 
         Raises:
             ValueError: The CT is none that can be planted into; says why.
         """
         try:
-            return plant(_surveyed(self.path), seed)
+            return plant(_surveyed(self.path), seed, every_node=every_node)
         except ValueError as error:
             raise ValueError(f"{self.path} cannot be planted into: {error}") from error
 
@@ -121,7 +121,9 @@ def split_seeds(split: str, count: int) -> range:
     return range(FIRST_SEED[split], FIRST_SEED[split] + count)
 
 
-def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None = None) -> Patient:
+def make_patient(
+    seed: int, preset: Preset, parameters: PhantomParameters | None = None, every_node: bool = False
+) -> Patient:
     """Make a phantom and prepare it like a patient.
 
     Only the lung column is imaged, which is what `prepare` would cut out of the whole body. It is as
@@ -131,9 +133,10 @@ def make_patient(seed: int, preset: Preset, parameters: PhantomParameters | None
         seed: The phantom's seed.
         preset: Gives the working grid.
         parameters: The phantom's numbers; the frozen ones if omitted.
+        every_node: The nodes that do not count are labelled, too.
     """
     plan = plan_patient(seed, parameters or PhantomParameters())
-    phantom = image_patient(plan, grid_axes(_imaged_box(preset), preset.spacing_mm))
+    phantom = image_patient(plan, grid_axes(_imaged_box(preset), preset.spacing_mm), every_node=every_node)
     return as_patient(phantom, preset)
 
 
@@ -184,6 +187,7 @@ class PhantomCohort:
         planted_every: Of `PLANTED_SPLITS`, each so-manieth patient is planted. It takes the place of the
             phantom of that seed: of two kinds, an even number replaces the first alone. Of mixed ones with 4
             half are realistic, a quarter default and a quarter planted; with 2 none is default.
+        every_node: The nodes that do not count are labelled, too, in the same images.
 
     Raises:
         ValueError: There is no kind.
@@ -196,6 +200,7 @@ class PhantomCohort:
     backgrounds: tuple[Background, ...] = ()
     ct_spacing_mm: Spacing | None = None
     planted_every: int = PLANTED_EVERY
+    every_node: bool = False
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -214,7 +219,16 @@ class PhantomCohort:
     @cached_property
     def folders(self) -> tuple[Path, ...]:
         """Of each kind, so that cohorts share the patients that they have in common."""
-        return tuple(self.root / f"phantoms-{cohort_key(self.preset, kind)}" for kind in self.kinds)
+        keys = (cohort_key(self.preset, kind) for kind in self.kinds)
+        return tuple(self.root / f"phantoms-{key}{self._labels}" for key in keys)
+
+    @property
+    def _labels(self) -> str:
+        return "-every-node" if self.every_node else ""
+
+    def taught(self, every_node: bool) -> "PhantomCohort":
+        """As `Cohort.taught`."""
+        return replace(self, every_node=every_node)
 
     def patient(self, seed: int) -> Patient:
         """The patient of a seed, read from the folder or made and stored there."""
@@ -225,9 +239,9 @@ class PhantomCohort:
                 return Patient(column, tuple(more["findings"]))
         background = self.background(seed)
         if background is None:
-            patient = make_patient(seed, self.preset, self._kind(seed))
+            patient = make_patient(seed, self.preset, self._kind(seed), self.every_node)
         else:
-            patient = as_patient(background.phantom(seed), self.preset)
+            patient = as_patient(background.phantom(seed, self.every_node), self.preset)
         save_column(path, patient.column, {"findings": patient.findings, "tags": TAGS_VERSION})
         return patient
 
@@ -245,7 +259,7 @@ class PhantomCohort:
         background = self.background(seed)
         if background is not None:
             key = cohort_key(self.preset, PLANTING)
-            return self.root / f"planted-{background.key}-{key}" / f"{seed}.npz"
+            return self.root / f"planted-{background.key}-{key}{self._labels}" / f"{seed}.npz"
         return self.folders[seed % len(self.folders)] / f"{seed}.npz"
 
     def patients(self, seeds: Iterable[int]) -> Iterator[Patient]:

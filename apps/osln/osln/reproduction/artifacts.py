@@ -96,14 +96,16 @@ class Artifacts:
                 found[row] = f"{name}: {failures[name]}"
         return found
 
-    def patients(self, split: str, wanted: Iterable[str]) -> tuple[Artifact, ...]:
+    def patients(self, split: str, wanted: Iterable[str], every_node: bool = False) -> tuple[Artifact, ...]:
         """The prepared columns of a split in parts: those that hold one of the cases wanted."""
+        cohort = self.cohort.taught(every_node)
         found = []
-        for part in _chunks(self.cohort.cases(split)):
+        for part in _chunks(cohort.cases(split)):
             if not set(part).isdisjoint(wanted):
-                paths = tuple(self.cohort.path(case) for case in part)
-                make, cost = partial(prepare_cases, self.cohort, part), self.cohort.seconds * len(part)
-                found.append(self._keep(Artifact(f"patients {part[0]}", paths, (), make, cost)))
+                paths = tuple(cohort.path(case) for case in part)
+                make, cost = partial(prepare_cases, cohort, part), cohort.seconds * len(part)
+                name = f"patients {part[0]}" + (" with every node" if cohort != self.cohort else "")
+                found.append(self._keep(Artifact(name, paths, (), make, cost)))
         return tuple(found)
 
     def training(self, network: Network) -> Artifact:
@@ -113,15 +115,19 @@ class Artifacts:
         preset, segmenter = self.plan.preset, SEGMENTERS[network.segmenter]
         cases = [case for case in self.cohort.cases("train") if case not in network.left_out]
         steps = network.length * preset.iterations
+        cohort = self.cohort.taught(segmenter.every_node)
         recipe = {name: value for name, value in asdict(preset).items() if name != "stage_two"}
-        # Trainings that were kept before there was a choice had no filter.
-        if not recipe["prefilter"]:
-            del recipe["prefilter"]
-        key = _key(asdict(segmenter), recipe, steps, network.seed, self._marks(cases))
+        learner = asdict(segmenter)
+        # Trainings that were kept before there was a choice had no filter, and learned the nodes that count.
+        for content, name in ((recipe, "prefilter"), (learner, "every_node")):
+            if not content[name]:
+                del content[name]
+        marks = [cohort.fingerprint(case) for case in cases]
+        key = _key(learner, recipe, steps, network.seed, marks)
         folder = f"networks/{segmenter.name}-x{network.length}-seed{network.seed}-{key}"
-        train = partial(train_network, segmenter, preset, self.cohort, cases, steps)
+        train = partial(train_network, segmenter, preset, cohort, cases, steps)
         cost = STEP_SECONDS[segmenter.backbone] * steps * GATE_SHARE[segmenter.gate]
-        needs = self.patients("train", cases)
+        needs = self.patients("train", cases, segmenter.every_node)
         return self._training(network.name, folder, needs, train, network.seed, cost)
 
     def map_path(self, network: Network, case: str, turns: int = 1) -> Path:

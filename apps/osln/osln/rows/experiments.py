@@ -41,6 +41,8 @@ class Segmenter:
         gate: "hard" or "soft" for one U-Net with a head for each zone, between which the distance to the
             tumor chooses or blends; "strata" for four heads that are blended (none in the paper); None for a
             network with one head.
+        every_node: Of generated patients it learns every node, those that do not count, too: it finds, and
+            stage two decides (not in the paper). From patients it learns what is labelled, as all do.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Segmenter:
     zone: str
     backbone: str = "unet"
     gate: str | None = None
+    every_node: bool = False
 
     @property
     def needs_pet(self) -> bool:
@@ -73,6 +76,7 @@ SEGMENTERS = {
             for stream, inputs in (("ct", CT), ("ef", EARLY_FUSION))
         ),
         *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft", "strata")),
+        Segmenter("gated-nodes", EARLY_FUSION, "all", gate="soft", every_node=True),
     )
 }
 
@@ -323,9 +327,24 @@ ROWS = {
         Row("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
         Row("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
         Row("gated-strata", "one EF network, four soft strata", ("gated-strata",), served=False),
+        Row("gated-nodes", "one EF network, soft gate, taught every node", ("gated-nodes",), served=False),
         Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
         Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
         Row("gated-mean", "three gated EF networks by mean log odds", GATED, fusion="mean", served=False),
+        Row(
+            "gated-nodes-mean",
+            "three gated EF networks, one of them taught every node, by mean log odds",
+            ("gated-hard", "gated-soft", "gated-nodes"),
+            fusion="mean",
+            served=False,
+        ),
+        Row(
+            "gated-four-mean",
+            "four gated EF networks, one of them taught every node, by mean log odds",
+            (*GATED, "gated-nodes"),
+            fusion="mean",
+            served=False,
+        ),
         Row("lf-learned", "LF by learned weights, stratified", LATE_FUSION, fusion="learned", served=False),
         Row("lf-outside", "LF, stratified, outside the tumor", LATE_FUSION, in_tumor=False, served=False),
         Row(

@@ -111,6 +111,7 @@ def image_patient(
     *,
     misregistered: bool = True,
     pet_box_mm: Sequence[tuple[float, float]] | None = None,
+    every_node: bool = False,
 ) -> Phantom:
     """Image a planned patient.
 
@@ -119,6 +120,7 @@ def image_patient(
         axes_mm: voxel centers of the CT's grid, per axis.
         misregistered: False aligns the PET exactly with the CT.
         pet_box_mm: world box the PET covers; default the CT's field.
+        every_node: True labels the nodes that do not count, too; the images are the same.
 
     Returns:
         The phantom; a tumor that was given with the CT is not in its mask.
@@ -127,7 +129,7 @@ def image_patient(
     canvas = Canvas(axes_mm, patient.space.warp, patient.parameters.partial_volume_mm)
     tumor_image = np.zeros(canvas.shape, np.float32)
     canvas.paint(tumor_image, patient.tumor, [1.0] * len(patient.tumor), hard=True)
-    nodes, counts, labels = _node_labels(patient, canvas)
+    nodes, counts, labels = _node_labels(patient, canvas, every_node)
     tumor = (tumor_image > 0) & (nodes == 0)
     pet_suv, pet_grid = _pet(patient, pet_box_mm or _field_of(axes_mm), motion)
     boundary = patient.given_boundary_mm
@@ -227,8 +229,10 @@ def _add_where_painted(
             share[:] = 0.0  # Boxes overlap.
 
 
-def _node_labels(patient: PlannedPatient, canvas: Canvas) -> tuple[np.ndarray, list[int], list[int]]:
-    """Label map of the OSLNs, voxel count of every node and the label of every node (0: not an OSLN)."""
+def _node_labels(
+    patient: PlannedPatient, canvas: Canvas, every_node: bool
+) -> tuple[np.ndarray, list[int], list[int]]:
+    """Label map of the OSLNs or of every node, voxel count of every node and its label (0: none)."""
     nodes = np.zeros(canvas.shape, np.float32)
     canvas.paint(
         nodes,
@@ -240,7 +244,7 @@ def _node_labels(patient: PlannedPatient, canvas: Canvas) -> tuple[np.ndarray, l
     counts = np.bincount(index.ravel(), minlength=len(patient.nodes) + 1)[1:].tolist()
     labels, following = [], 1
     for deposit, count in zip(patient.nodes, counts, strict=True):
-        labels.append(following if deposit.osln and count else 0)
+        labels.append(following if (deposit.osln or every_node) and count else 0)
         following += labels[-1] > 0
     return np.array([0, *labels], np.uint16)[index], counts, labels
 

@@ -30,7 +30,12 @@ _AIR_HU = -400.0
 
 
 def plant(
-    real: RealCt, seed: int, *, parameters: PhantomParameters = PLANTING, misregistered: bool = True
+    real: RealCt,
+    seed: int,
+    *,
+    parameters: PhantomParameters = PLANTING,
+    misregistered: bool = True,
+    every_node: bool = False,
 ) -> Phantom:
     """Plant nodes, mimics, a PET and, where none is given, a tumor into a real CT.
 
@@ -39,6 +44,7 @@ def plant(
         seed: of everything planted.
         parameters: numbers, sizes and uptake.
         misregistered: False aligns the PET exactly with the CT.
+        every_node: True labels the nodes that do not count, too.
 
     Returns:
         The phantom on the CT's own grid; coordinates of the findings in RAS.
@@ -68,7 +74,9 @@ def plant(
     steps = real.local.spacing_mm
     whole = [(-0.5 * s, (n - 0.5) * s) for n, s in zip(real.local.shape, steps, strict=True)]
     part_axes = [axis[part] for axis, part in zip(axes, crop, strict=True)]
-    part = image_patient(patient, part_axes, misregistered=misregistered, pet_box_mm=whole)
+    part = image_patient(
+        patient, part_axes, misregistered=misregistered, pet_box_mm=whole, every_node=every_node
+    )
     return _pasted(part, real, crop)
 
 

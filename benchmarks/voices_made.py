@@ -13,7 +13,7 @@ from osln.imaging.lung_column import LungColumn
 from osln.jobs.worker import tell, tell_training
 from osln.metrics.definitions import Counts, operating_thresholds
 from osln.metrics.sweep import sweep
-from osln.rows.experiments import CLASSIFIERS, OPERATING_POINT, ROWS
+from osln.rows.experiments import CLASSIFIERS, Row
 from osln.rows.presets import DEFAULT_PRESET, PRESETS
 from osln.stage_one.candidates import Detections, find_candidates
 from osln.stage_one.inference import Predictor
@@ -31,24 +31,25 @@ def read_column(path: Path) -> LungColumn:
 
 
 def measure_thresholds(
-    path: Path, settings: Sequence[str], networks: Mapping[str, Path], patients: Sequence[Load]
+    path: Path, rows: Mapping[str, Row], networks: Mapping[str, Path], patients: Sequence[Load]
 ) -> None:
-    """Threshold of each setting's map for the paper's precision, as JSON."""
+    """Threshold of each setting's map for the precision at which its row hands over, as JSON."""
     asked = predictors(networks)
-    swept: dict[str, list] = {setting: [] for setting in settings}
+    swept: dict[str, list] = {setting: [] for setting in rows}
     for number, load in enumerate(patients, start=1):
         column = load()
         maps = {name: one.probability(column) for name, one in asked.items()}
         for setting, found in swept.items():
-            prob = fused_by(ROWS[setting], maps, column)
+            prob = fused_by(rows[setting], maps, column)
             found.append(sweep(prob, np.asarray(column.nodes)).with_missed(column.nodes_outside()))
         tell(number / len(patients))
-    at = {one: operating_thresholds(Counts.of(found))[OPERATING_POINT] for one, found in swept.items()}
+    at = {one: operating_thresholds(Counts.of(found))[rows[one].handed_at] for one, found in swept.items()}
     write_json(path, at)
 
 
 def find(
     paths: Mapping[str, Sequence[Path]],
+    rows: Mapping[str, Row],
     thresholds: Path,
     networks: Mapping[str, Path],
     patients: Sequence[Load],
@@ -61,7 +62,7 @@ def find(
         column = load()
         maps = {name: one.probability(column) for name, one in asked.items()}
         for setting, by in paths.items():
-            prob = fused_by(ROWS[setting], maps, column)
+            prob = fused_by(rows[setting], maps, column)
             candidates, labels = find_candidates(prob, at[setting], column)
             detections = Detections(setting, at[setting], candidates, labels, prob, column, {})
             save_set(by[number], candidate_set(detections, DEMO.stage_two, add_nodes=taught))

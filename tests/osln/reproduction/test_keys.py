@@ -51,7 +51,7 @@ def test_a_network_depends_on_recipe_seed_and_training_patients_alone(plan, tmp_
 
 def test_a_network_that_learns_every_node_is_taught_patients_with_every_node(plan, monkeypatch):
     artifacts = Artifacts(plan)
-    every = artifacts.training(replace(NETWORK, segmenter="gated-nodes"))
+    every = artifacts.training(replace(NETWORK, segmenter="gated-soft-nodes"))
     plain = artifacts.training(replace(NETWORK, segmenter="gated-soft"))
     folders = [{path.parent.name for need in one.needs for path in need.paths} for one in (every, plain)]
     assert folders == [{"columns-every-node"}, {"columns"}]
@@ -59,7 +59,8 @@ def test_a_network_that_learns_every_node_is_taught_patients_with_every_node(pla
     monkeypatch.setattr(TinyCohort, "taught", lambda self, every_node: self)
     artifacts = Artifacts(plan)
     needs = [
-        artifacts.training(replace(NETWORK, segmenter=f"gated-{name}")).needs for name in ("nodes", "soft")
+        artifacts.training(replace(NETWORK, segmenter=f"gated-{name}")).needs
+        for name in ("soft-nodes", "soft")
     ]
     assert needs[0] == needs[1]
 

@@ -132,10 +132,10 @@ def test_streams_have_the_papers_inputs():
         _, _, kind = name.partition("-")
         assert segmenter.zone == (kind if kind in ("proximal", "distal") else "all")
         if name.startswith("gated"):
-            assert (segmenter.gate, segmenter.backbone) == ("soft" if kind == "nodes" else kind, "unet")
+            assert (segmenter.gate, segmenter.backbone) == (kind.removesuffix("-nodes"), "unet")
         else:
             assert segmenter.backbone == ("unet" if kind in ("", "proximal", "distal") else kind)
-        assert segmenter.every_node == (name == "gated-nodes")
+        assert segmenter.every_node == name.endswith("-nodes")
 
 
 def test_windows_and_patches_fit_the_poolings_of_their_networks():

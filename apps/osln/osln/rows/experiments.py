@@ -76,7 +76,10 @@ SEGMENTERS = {
             for stream, inputs in (("ct", CT), ("ef", EARLY_FUSION))
         ),
         *(Segmenter(f"gated-{gate}", EARLY_FUSION, "all", gate=gate) for gate in ("hard", "soft", "strata")),
-        Segmenter("gated-nodes", EARLY_FUSION, "all", gate="soft", every_node=True),
+        *(
+            Segmenter(f"gated-{gate}-nodes", EARLY_FUSION, "all", gate=gate, every_node=True)
+            for gate in ("hard", "soft")
+        ),
     )
 }
 
@@ -327,21 +330,22 @@ ROWS = {
         Row("gated-hard", "one EF network, hard gate", ("gated-hard",), served=False),
         Row("gated-soft", "one EF network, soft gate", ("gated-soft",), served=False),
         Row("gated-strata", "one EF network, four soft strata", ("gated-strata",), served=False),
-        Row("gated-nodes", "one EF network, soft gate, taught every node", ("gated-nodes",), served=False),
+        *(
+            Row(
+                f"gated-{gate}-nodes",
+                f"one EF network, {gate} gate, taught every node",
+                (f"gated-{gate}-nodes",),
+                served=False,
+            )
+            for gate in ("hard", "soft")
+        ),
         Row("lf-gated-soft", "LF of CT and the soft gate", ("ct", "gated-soft"), served=False),
         Row("lf-mean", "LF by mean log odds, stratified", LATE_FUSION, fusion="mean", served=False),
         Row("gated-mean", "three gated EF networks by mean log odds", GATED, fusion="mean", served=False),
         Row(
             "gated-nodes-mean",
-            "three gated EF networks, one of them taught every node, by mean log odds",
-            ("gated-hard", "gated-soft", "gated-nodes"),
-            fusion="mean",
-            served=False,
-        ),
-        Row(
-            "gated-four-mean",
-            "four gated EF networks, one of them taught every node, by mean log odds",
-            (*GATED, "gated-nodes"),
+            "three gated EF networks, two of them taught every node, by mean log odds",
+            ("gated-soft", "gated-soft-nodes", "gated-hard-nodes"),
             fusion="mean",
             served=False,
         ),

@@ -1,12 +1,23 @@
 """Other networks in the mean of stage one: what is kept by what, and what is told."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.fusion import froc_figures, fused_by
-from benchmarks.voices import SETTINGS, Experiment, averaged, report, seeds_of
+from benchmarks.voices import (
+    SETTINGS,
+    Experiment,
+    averaged,
+    own_of,
+    parsed,
+    report,
+    row_of,
+    seeds_of,
+    setting,
+)
 from osln.metrics.bootstrap import resamples
 from osln.metrics.matching import Scored
 from osln.rows.experiments import GATED, LATE_FUSION, ROWS
@@ -51,6 +62,30 @@ def test_a_regression_is_solved_once_and_a_network_trained_as_often_as_asked(tmp
     names = [one.name for one in _experiment(tmp_path, "one").wanted()]
     assert sum(name.startswith("set-glnet of lf-mean") for name in names) == 3
     assert sum(name.startswith("numbers of gated-mean") for name in names) == 1
+
+
+def test_a_setting_is_a_row_that_ends_with_stage_one_and_where_it_hands_over():
+    assert row_of(setting("gated-mean")) == ROWS["gated-mean"]
+    other = row_of(setting("gated-nodes-mean@0.10"))
+    assert other.handed_at == "0.10" and other.changed(handed_at="0.15") == ROWS["gated-nodes-mean"]
+    for words, told in (("osln", "no row osln"), ("lf-learned", "no row"), ("lf-mean@0.12", "expected 0.10")):
+        with pytest.raises(argparse.ArgumentTypeError, match=told):
+            setting(words)
+
+
+def test_networks_that_are_not_shipped_are_trained_and_what_is_kept_depends_on_that(tmp_path):
+    words = ["--work", str(tmp_path), "--settings", "gated-mean", "gated-nodes-mean@0.10"]
+    own, longer = (own_of(parsed([*words, "--steps", steps])) for steps in ("7", "8"))
+    assert list(own) == ["gated-hard-nodes", "gated-soft-nodes"] and not own_of(parsed(["--work", "x"]))
+    assert all(one.taught.every_node and not one.cohort.every_node for one in own.values())
+    found = []
+    for networks in (own, longer):
+        plain = _experiment(tmp_path, "one")
+        asked = Experiment(tmp_path, plain.weights, 1, plain.patients, tuple(words[3:]), networks)
+        assert asked.networks["gated-soft"] == plain.weights / "gated-soft.pt"
+        assert asked.thresholds.needs == asked.trainings and len(asked.trainings) == 2
+        found.append(asked.thresholds.path)
+    assert len({plain.thresholds.path, *found}) == 3
 
 
 def test_figures_are_means_over_trainings_with_each_beside_them():

@@ -230,7 +230,7 @@ class Experiment:
     def thresholds(self) -> Artifact:
         """Of each setting for the paper's precision, on the validation patients."""
         asked = self.patients["validation"]
-        path = self._path("thresholds", [key for key, _ in asked], ".json")
+        path = self._path("thresholds", [*self.settings, *(key for key, _ in asked)], ".json")
         loads = [load for _, load in asked]
         rows = {one: row_of(one) for one in self.settings}
         make = partial(measure_thresholds, path, rows, self.networks, loads)

@@ -86,6 +86,13 @@ def test_networks_that_are_not_shipped_are_trained_and_what_is_kept_depends_on_t
         assert asked.thresholds.needs == asked.trainings and len(asked.trainings) == 2
         found.append(asked.thresholds.path)
     assert len({plain.thresholds.path, *found}) == 3
+    # The same networks, handed over elsewhere.
+    shipped = _experiment(tmp_path, "one")
+    paths = [
+        Experiment(tmp_path, shipped.weights, 1, shipped.patients, one).thresholds.path
+        for one in (("gated-mean",), ("gated-mean@0.10",))
+    ]
+    assert paths[0] != paths[1]
 
 
 def test_figures_are_means_over_trainings_with_each_beside_them():

@@ -99,10 +99,12 @@ def test_doctor_refuses_weights_that_were_changed_or_are_not_there(tmp_path, cap
 
 
 def test_doctor_tells_weights_that_no_row_asks_any_more(tmp_path):
-    for name in ("shipped", "ct", "ef-9", "gone"):
+    for name in ("shipped", "ct", "ef-9", "gone", "mine"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "one.pt").touch()
-    (tmp_path / "empty").mkdir()
+        (tmp_path / name / "one.json").touch()
+    # Somebody's own file is no version of the store.
+    (tmp_path / "mine" / "one.json").unlink()
     (found,) = findings.former_weights(tmp_path)
     assert found.words.startswith(f"ef-9, gone in {tmp_path}: ") and found.state == "ok"
     (tmp_path / "ef-9" / "one.pt").unlink()

@@ -187,11 +187,12 @@ def weights(models: Path) -> Iterator[Finding]:
 
 def former_weights(models: Path) -> Iterator[Finding]:
     """Versions that a former software trained here of networks that no row has any more: one line, if any."""
-    folders = {path.parent for pattern in ("*/*.pt", "*/*.safetensors") for path in models.glob(pattern)}
-    former = sorted(one.name for one in folders if one.name not in (*VERSIONED, SHIPPED))
+    # A version has its description beside it; whatever else somebody keeps there is not the store's.
+    folders = {path.parent.name for path in models.glob("*/*.pt") if path.with_suffix(".json").is_file()}
+    former = sorted(folders.difference(VERSIONED, [SHIPPED]))
     if former:
         words = f"{', '.join(former)} in {models}: trained here for rows that are gone, asked by none"
-        yield Finding("former weights", "ok", words, "delete these folders to have their room")
+        yield Finding("former weights", "ok", words, "they only take room")
 
 
 def checked(name: str, path: Path, sha256: str, told: str, remedy: str) -> Finding:
